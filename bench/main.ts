@@ -1,0 +1,20 @@
+/** `npm run bench`, or `npm run bench -- kernels requests small peers` for some of it. */
+import { benchKernels } from './kernels.ts'
+import { benchPeers } from './peers.ts'
+import { machine } from './report.ts'
+import { benchRequests, benchSmall } from './requests.ts'
+
+const SECTIONS = {
+  kernels: ['Kernels, one thread', benchKernels],
+  peers: ['Beside other libraries', benchPeers],
+  requests: ['Whole requests', benchRequests],
+  small: ['Small requests beside an echo', benchSmall],
+} as const
+
+const asked = process.argv.slice(2)
+console.log(`# ${machine()}\n`)
+for (const [name, [title, run]] of Object.entries(SECTIONS)) {
+  if (asked.length > 0 && !asked.includes(name)) continue
+  console.log(`## ${title}\n`)
+  await run()
+}

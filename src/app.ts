@@ -1,0 +1,126 @@
+/** The service: Fastify, its plugins and routes around one compute side. Listening is main.ts's business. */
+import accepts from '@fastify/accepts'
+import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
+import type { Logger } from 'pino'
+import { Compute, type ComputeOptions } from './compute/compute.ts'
+import type { Config } from './config.ts'
+import { Problem } from './errors.ts'
+import { registerDocs } from './plugins/docs.ts'
+import { registerErrors, sendProblem } from './plugins/errors.ts'
+import { Metrics, registerObservation, requestId } from './plugins/observe.ts'
+import { handleCompute } from './routes/compute-route.ts'
+import { ENDPOINTS } from './routes/endpoints.ts'
+import { registerHealth } from './routes/health.ts'
+import { handlePlan } from './routes/plan-route.ts'
+import { BodyReader } from './routes/read-body.ts'
+
+export interface App {
+  fastify: FastifyInstance
+  compute: Compute
+  /** From now on: readiness false, new requests 503; resolves when what was accepted has been answered. */
+  drain(): Promise<void>
+  close(): Promise<void>
+}
+
+const OPERATIONAL = ['/health/', '/metrics']
+
+export async function buildApp(config: Config, logger: Logger, options: ComputeOptions = {}): Promise<App> {
+  let draining = false
+  let open = 0
+  let idle: (() => void) | undefined
+  const metrics = new Metrics(() => compute)
+  const compute = new Compute(config, {
+    ...options,
+    onLost(reason) {
+      metrics.workersLost.inc()
+      logger.error({ reason }, 'worker lost')
+      options.onLost?.(reason)
+    },
+  })
+  const fastify = Fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestId,
+    requestTimeout: config.BODY_SECONDS * 1000,
+    bodyLimit: config.MAX_BODY_BYTES,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, request, reply) =>
+      void sendProblem(error, request as FastifyRequest, reply as never),
+  }) as unknown as FastifyInstance
+  // bodies of every type are read by the routes, straight into shared memory
+  fastify.removeAllContentTypeParsers()
+  fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))
+
+  await fastify.register(accepts)
+  registerObservation(fastify, metrics)
+  registerErrors(fastify)
+  fastify.addHook('onRequest', async (request, reply) => {
+    open++
+    reply.raw.once('close', () => {
+      open--
+      if (open === 0) idle?.()
+    })
+    if (draining && !OPERATIONAL.some(prefix => request.url.startsWith(prefix))) {
+      reply.header('connection', 'close')
+      throw new Problem('DRAINING', 'this server is shutting down; send the request again to another', {
+        retryAfter: 1,
+      })
+    }
+  })
+
+  const context = {
+    compute,
+    bodies: new BodyReader(compute, config.MAX_BODY_BYTES),
+    deadlineSeconds: config.DEADLINE_SECONDS,
+  }
+  for (const endpoint of ENDPOINTS) {
+    fastify.post(endpoint.path, (request, reply) => handleCompute(endpoint, context, request, reply))
+  }
+  fastify.post('/v1/plan', request => handlePlan(context, request))
+  registerHealth(fastify, compute, metrics, () => draining)
+  await registerDocs(fastify)
+  await fastify.ready()
+
+  return {
+    fastify,
+    compute,
+    async drain() {
+      draining = true
+      if (open > 0) {
+        await new Promise<void>(resolve => {
+          idle = resolve
+        })
+      }
+    },
+    async close() {
+      await fastify.close()
+      await compute.close()
+    },
+  }
+}
+
+/** What Node's HTTP parser refuses never becomes a request: answered on the socket, in the same form. */
+function answerClientError(
+  this: FastifyInstance,
+  error: Error & { code?: string },
+  socket: import('node:net').Socket,
+): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  const problem = late
+    ? new Problem('BODY_TIMEOUT', 'the request did not arrive in time')
+    : new Problem('BAD_HTTP', `the HTTP request is malformed (${error.code ?? 'unknown'})`)
+  const body = JSON.stringify(problem.toJSON('-'))
+  const head = [
+    `HTTP/1.1 ${problem.status} ${late ? 'Request Timeout' : 'Bad Request'}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}

@@ -1,0 +1,121 @@
+/** Request bytes → a tree of plain values with tensors in it, by media type. Knows nothing of attention. */
+import { type JsonScan, type Span, scanJson } from '../../workers/elements/json-scan.ts'
+import { fieldProblem, Problem } from '../errors.ts'
+import type { TensorSource } from '../tensors/tensor-source.ts'
+import { FileTensor, NumbersSpan, TextSpan } from './json-tensor.ts'
+import { parseSafetensors } from './safetensors.ts'
+
+export type BodyFormat = 'json' | 'safetensors'
+
+export const MEDIA_TYPES: Record<BodyFormat, string> = {
+  json: 'application/json',
+  safetensors: 'application/x-safetensors',
+}
+
+export function formatOf(contentType: string | undefined): BodyFormat | undefined {
+  const type = contentType?.split(';')[0].trim().toLowerCase()
+  if (type === MEDIA_TYPES.json) return 'json'
+  return type === MEDIA_TYPES.safetensors ? 'safetensors' : undefined
+}
+
+/** What reading a body needs from the compute side. */
+export interface BodyContext {
+  /** finds the structure of JSON text, here or in a worker */
+  scan(bytes: Uint8Array): JsonScan | Promise<JsonScan>
+  /** copies text into shared memory, where workers can read it */
+  share(text: Uint8Array): Uint8Array
+}
+
+/** `bytes` stand in shared memory and must stay there until the request's decode steps have run. */
+export async function parseBody(
+  format: BodyFormat,
+  bytes: Uint8Array,
+  context: BodyContext,
+): Promise<unknown> {
+  return format === 'json' ? jsonTree(bytes, await context.scan(bytes)) : safetensorsTree(bytes, context)
+}
+
+function jsonTree(bytes: Uint8Array, scan: JsonScan): unknown {
+  if (scan.ok) return revive(scan.value, bytes, scan.spans)
+  const { position, pointer, message, tensor } = scan.fault
+  if (tensor) throw fieldProblem('INVALID_TENSOR', pointer, message)
+  throw new Problem('INVALID_JSON', `at byte ${position}: ${message}`, {
+    errors: [{ path: pointer, message }],
+  })
+}
+
+/**
+ * Puts the located arrays and strings in place of their placeholders, and drops members that are null: a null member
+ * means the same as an absent one, because serialisers of many languages write it so.
+ */
+function revive(value: unknown, bytes: Uint8Array, spans: Span[]): unknown {
+  if (typeof value === 'bigint') {
+    const span = spans[Number(value)]
+    return span.kind === 'numbers' ? new NumbersSpan(bytes, span) : new TextSpan(bytes, span)
+  }
+  if (Array.isArray(value)) return value.map(item => revive(item, bytes, spans))
+  if (typeof value !== 'object' || value === null) return value
+  const result: Record<string, unknown> = Object.create(null)
+  for (const [key, member] of Object.entries(value))
+    if (member !== null) result[key] = revive(member, bytes, spans)
+  return result
+}
+
+function safetensorsTree(bytes: Uint8Array, context: BodyContext): unknown {
+  const file = parseSafetensors(bytes)
+  if (!file.ok) throw fieldProblem('INVALID_SAFETENSORS', file.pointer, file.message)
+  const root = requestTree(file.metadata.request, context)
+  for (const { name, dtype, shape, start, end } of file.tensors) {
+    const count = shape.reduce((total, extent) => total * extent, 1)
+    const source: TensorSource = {
+      ...{ shape, count, dtype, bytes, start, end },
+      ...{ form: 'safetensors', marks: [], escaped: false },
+    }
+    put(root, name, new FileTensor(source))
+  }
+  return root
+}
+
+/** The JSON string under `__metadata__.request`: everything that is no tensor. */
+function requestTree(text: string | undefined, context: BodyContext): Record<string, unknown> {
+  if (text === undefined) return Object.create(null)
+  const bytes = context.share(Buffer.from(text))
+  const tree = jsonTree(bytes, scanJson(bytes))
+  if (
+    typeof tree === 'object' &&
+    tree !== null &&
+    !Array.isArray(tree) &&
+    Object.getPrototypeOf(tree) === null
+  ) {
+    return tree as Record<string, unknown>
+  }
+  throw fieldProblem('INVALID_SAFETENSORS', '/__metadata__/request', 'expected a JSON object')
+}
+
+/** `backward.grad_output` goes below `backward`; what follows `params.` is one key, dots and all. */
+function put(root: Record<string, unknown>, name: string, tensor: FileTensor): void {
+  const path = tensorPath(name)
+  let node = root
+  for (const key of path.slice(0, -1)) {
+    node[key] ??= Object.create(null)
+    const child = node[key]
+    if (typeof child !== 'object' || child === null || Object.getPrototypeOf(child) !== null) {
+      throw clash(name)
+    }
+    node = child as Record<string, unknown>
+  }
+  const key = path[path.length - 1]
+  if (Object.hasOwn(node, key)) throw clash(name)
+  node[key] = tensor
+}
+
+function clash(name: string): Problem {
+  return fieldProblem('INVALID_SAFETENSORS', `/${name}`, `expected one value for ${name}, got two`)
+}
+
+function tensorPath(name: string): string[] {
+  const params = name.startsWith('params.') ? 0 : name.indexOf('.params.') + 1
+  if (params === 0 && !name.startsWith('params.')) return name.split('.')
+  const before = params === 0 ? [] : name.slice(0, params - 1).split('.')
+  return [...before, 'params', name.slice(params + 'params.'.length)]
+}

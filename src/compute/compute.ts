@@ -1,0 +1,190 @@
+/** The compute side of the service: admission, memory, scheduling. The only place that knows the worker pool. */
+import { Piscina } from 'piscina'
+import type { JsonScan } from '../../workers/elements/json-scan.ts'
+import { chooseVariant, type VariantChoice } from '../../workers/kernels/simd/choose.ts'
+import type { WorkerData } from '../../workers/main.ts'
+import { bufferView } from '../../workers/views.ts'
+import type { Config } from '../config.ts'
+import { Problem } from '../errors.ts'
+import { bufferBytes, type Program, programBytes, programFlops } from '../programs/program.ts'
+import { Arena, type Region } from './arena.ts'
+import { type JobReport, type Placement, programSeconds } from './job.ts'
+import { BATCH, Scheduler, TASKS_PER_WORKER } from './scheduler.ts'
+import { Speed } from './speed.ts'
+import { Tickets } from './tickets.ts'
+
+export interface ComputeOptions {
+  /** called when a worker threw, trapped or died */
+  onLost?(reason: string): void
+  /** another worker module, for tests that inject faults */
+  workerFile?: URL
+  /** fill fresh memory with NaN, for tests */
+  poison?: boolean
+}
+
+/** What a program needs, known before anything runs. */
+export interface Estimate {
+  flops: number
+  bytes: number
+  seconds: number
+}
+
+/** A program with its memory; `release` gives the memory back and must be called exactly once. */
+export interface Lease {
+  program: Program
+  placement: Placement
+  release(): void
+}
+
+type Limits = Pick<
+  Config,
+  'THREADS' | 'MEMORY_BYTES' | 'MAX_REQUEST_BYTES' | 'MAX_FLOPS' | 'QUEUE_SECONDS' | 'KERNELS'
+>
+
+export class Compute {
+  readonly arena: Arena
+  readonly speed = new Speed()
+  readonly kernels: VariantChoice
+  readonly threads: number
+  readonly #limits: Limits
+  readonly #pool: Piscina
+  readonly #scheduler: Scheduler
+
+  constructor(limits: Limits, options: ComputeOptions = {}) {
+    this.#limits = limits
+    this.threads = limits.THREADS
+    this.arena = new Arena(limits.MEMORY_BYTES)
+    this.arena.poison = options.poison ?? false
+    this.kernels = chooseKernels(this.arena, limits.KERNELS)
+    const workerData: WorkerData = { memory: this.arena.memory, variant: this.kernels.variant }
+    this.#pool = new Piscina({
+      filename: (options.workerFile ?? new URL('../../workers/main.ts', import.meta.url)).href,
+      minThreads: limits.THREADS,
+      maxThreads: limits.THREADS,
+      concurrentTasksPerWorker: TASKS_PER_WORKER,
+      // a worker waits for its next message in Atomics.wait: the shortest crossing, and no event loop is needed there
+      atomics: 'sync',
+      recordTiming: false,
+      workerData,
+    })
+    const onLost = options.onLost ?? (() => {})
+    this.#pool.on('error', error => onLost(String(error)))
+    const tickets = new Tickets(this.arena, limits.THREADS * TASKS_PER_WORKER * BATCH)
+    this.#scheduler = new Scheduler(
+      tasks => this.#pool.run(JSON.stringify(tasks)),
+      limits.THREADS,
+      this.speed,
+      tickets,
+      {
+        lost: onLost,
+      },
+    )
+  }
+
+  get backlogSeconds(): number {
+    return this.#scheduler.backlogSeconds
+  }
+
+  get jobs(): number {
+    return this.#scheduler.jobs
+  }
+
+  estimate(program: Program): Estimate {
+    return {
+      flops: programFlops(program),
+      bytes: programBytes(program) + this.#slots(program) * program.scratchBytes,
+      seconds: programSeconds(program, this.speed) / this.threads,
+    }
+  }
+
+  /** Why this program would not be run even on an idle server; undefined if it would. */
+  refusal(program: Program): Problem | undefined {
+    const { flops, bytes } = this.estimate(program)
+    const most = Math.min(this.#limits.MAX_REQUEST_BYTES, this.arena.limit)
+    if (flops > this.#limits.MAX_FLOPS) {
+      return new Problem(
+        'COMPUTE_TOO_LARGE',
+        `expected at most ${this.#limits.MAX_FLOPS} floating-point operations, got ${flops}`,
+      )
+    }
+    if (bytes > most) {
+      return new Problem('MEMORY_TOO_LARGE', `expected at most ${most} bytes of tensor memory, got ${bytes}`)
+    }
+    return undefined
+  }
+
+  /** Admits a program and gives it memory. Throws the Problem that says why not: 413 for ever, 503 for now. */
+  admit(program: Program): Lease {
+    const refusal = this.refusal(program)
+    if (refusal !== undefined) throw refusal
+    const congestion = this.congestion(program)
+    if (congestion !== undefined) throw congestion
+    const region = this.allocate(this.estimate(program).bytes)
+    return {
+      program,
+      placement: place(this.arena, region, program, this.#slots(program)),
+      release: () => this.arena.free(region),
+    }
+  }
+
+  /** Why this program would not be run just now; undefined if it would. */
+  congestion(program: Program): Problem | undefined {
+    if (this.#scheduler.jobs > 0 && this.backlogSeconds > this.#limits.QUEUE_SECONDS) {
+      return this.busy(`${this.backlogSeconds.toFixed(1)} s of work are waiting`)
+    }
+    return this.arena.fits(this.estimate(program).bytes)
+      ? undefined
+      : this.busy('the tensor memory is taken by other requests')
+  }
+
+  /** Memory for a body or an answer; throws a 503 when there is none now. */
+  allocate(bytes: number): Region {
+    const region = this.arena.allocate(bytes)
+    if (region === undefined) throw this.busy('the tensor memory is taken by other requests')
+    return region
+  }
+
+  busy(detail: string): Problem {
+    return new Problem('BUSY', detail, { retryAfter: Math.max(1, Math.ceil(this.backlogSeconds)) })
+  }
+
+  /** Settles only when no task of the program is in flight any more. */
+  run(lease: Pick<Lease, 'program' | 'placement'>, signal: AbortSignal): Promise<JobReport> {
+    return this.#scheduler.submit(lease.program, lease.placement, signal)
+  }
+
+  /** Finds the structure of a large JSON body in a worker. */
+  async scan(place: { offset: number; length: number }): Promise<JsonScan> {
+    return this.#pool.run(place, { name: 'scan' })
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy()
+  }
+
+  /** Tasks of one program that may be in flight at once, each with a work area of its own. */
+  #slots(program: Program): number {
+    return program.scratchBytes === 0 ? 1 : this.threads + 1
+  }
+}
+
+function chooseKernels(arena: Arena, wanted: Limits['KERNELS']): VariantChoice {
+  return chooseVariant(arena.memory, wanted === 'auto' ? {} : { forced: wanted })
+}
+
+function place(arena: Arena, region: Region, program: Program, slots: number): Placement {
+  let next = region.offset
+  const buffers = program.buffers.map(spec => {
+    const offset = spec.at ?? next
+    next += bufferBytes(spec)
+    if (spec.data !== undefined) constants(arena.memory, spec, offset)
+    return { type: spec.type, offset, length: spec.length }
+  })
+  const scratch = Array.from({ length: slots }, (_, slot) => next + slot * program.scratchBytes)
+  return { buffers, scratch }
+}
+
+function constants(memory: WebAssembly.Memory, spec: Program['buffers'][number], offset: number): void {
+  const data = spec.data ?? []
+  bufferView(memory, { type: spec.type, offset, length: data.length }).set(data)
+}

@@ -1,0 +1,27 @@
+/** How fast this machine runs, learned from the tasks themselves; admission and task sizes are reckoned with it. */
+import type { Step } from '../../workers/program.ts'
+import type { Precision } from '../../workers/task.ts'
+
+/** Text and memory steps are reckoned by bytes: about the speed at which numbers are parsed and printed. */
+const BYTES_PER_SECOND = 150e6
+/** What every step costs, however small. */
+const STEP_SECONDS = 2e-6
+/** Tasks with less work than this say more about overhead than about speed. */
+const TELLING_FLOPS = 2e6
+const WEIGHT = 0.1
+
+export class Speed {
+  /** floating-point operations a second of one worker */
+  readonly flops: Record<Precision, number> = { float32: 20e9, float64: 0.5e9 }
+
+  /** Estimated time of a step on one worker. */
+  seconds(step: Step, precision: Precision): number {
+    return STEP_SECONDS + step.flops / this.flops[precision] + step.bytes / BYTES_PER_SECOND
+  }
+
+  /** A task did this many operations of a precision in this time. */
+  learn(precision: Precision, flops: number, seconds: number): void {
+    if (flops < TELLING_FLOPS || seconds <= 0) return
+    this.flops[precision] += WEIGHT * (flops / seconds - this.flops[precision])
+  }
+}

@@ -1,0 +1,63 @@
+import { availableParallelism, totalmem } from 'node:os'
+import * as z from 'zod'
+
+const MIB = 1024 * 1024
+const GIB = 1024 * MIB
+
+const whole = (fallback: number, minimum = 1) => z.coerce.number().int().min(minimum).default(fallback)
+const seconds = (fallback: number) => z.coerce.number().positive().default(fallback)
+
+/** Every setting, read from the environment; the README's table is checked against this. */
+const environment = z.object({
+  HOST: z.string().default('127.0.0.1').describe('address to listen on'),
+  PORT: whole(8080, 0).describe('port to listen on; 0 takes a free one'),
+  THREADS: whole(availableParallelism()).describe('compute workers'),
+  LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('pino level'),
+  MAX_BODY_BYTES: whole(256 * MIB).describe('largest request body; larger ones are a 413'),
+  MAX_REQUEST_BYTES: whole(Math.min(3 * GIB, Math.floor(totalmem() / 3))).describe(
+    'most tensor memory one request may take; more is a 413',
+  ),
+  MEMORY_BYTES: whole(Math.min(4 * GIB - 64 * 1024, Math.floor(totalmem() / 2))).describe(
+    'tensor memory of the whole server (at most 4 GiB); a request that finds none free is a 503',
+  ),
+  MAX_FLOPS: z.coerce
+    .number()
+    .positive()
+    .default(2e13)
+    .describe('most floating-point operations one request may ask for; more is a 413'),
+  QUEUE_SECONDS: seconds(30).describe(
+    'compute time that may wait in the queue, by the measured speed; more is a 503',
+  ),
+  DEADLINE_SECONDS: seconds(120).describe('time a request may take once its body is there; past it a 504'),
+  BODY_SECONDS: seconds(120).describe('time a request may take to arrive'),
+  DRAIN_SECONDS: seconds(60).describe('time that accepted requests have to finish after SIGTERM'),
+  KERNELS: z
+    .enum(['auto', 'simd128', 'relaxed', 'wide'])
+    .default('auto')
+    .describe('float32 kernels: `auto` measures at start-up, a name forces that variant'),
+})
+
+export type Config = z.infer<typeof environment>
+
+/** Throws with a message that names each setting that is wrong. */
+export function readConfig(env: Record<string, string | undefined>): Config {
+  const known = Object.fromEntries(
+    Object.keys(environment.shape).flatMap(key => (env[key] ? [[key, env[key]]] : [])),
+  )
+  const parsed = environment.safeParse(known)
+  if (parsed.success) return parsed.data
+  throw new Error(
+    parsed.error.issues
+      .map(issue => `${issue.path.join('.')}=${known[String(issue.path[0])]}: ${issue.message}`)
+      .join('; '),
+  )
+}
+
+/** Name and meaning of every setting. */
+export const SETTINGS = Object.entries(environment.shape).map(([name, { description = '' }]) => ({
+  name,
+  description,
+}))

@@ -1,0 +1,69 @@
+/**
+ * Everything that can go wrong for a client, in one table: code → status and title. A `Problem` is answered as RFC 9457
+ * `application/problem+json`; anything that is not a Problem is a fault of ours and answers `INTERNAL`.
+ */
+export const PROBLEMS = {
+  INVALID_JSON: { status: 400, title: 'The body is not valid JSON' },
+  INVALID_SAFETENSORS: { status: 400, title: 'The body is not a valid safetensors file' },
+  INVALID_REQUEST: { status: 400, title: 'The request does not fit its schema' },
+  SHAPE_MISMATCH: { status: 400, title: 'Shapes do not fit together' },
+  INVALID_TENSOR: { status: 400, title: 'A tensor cannot be read' },
+  NON_FINITE: { status: 400, title: 'A tensor holds a value that is not finite' },
+  BAD_HTTP: { status: 400, title: 'The HTTP request is malformed' },
+  NOT_FOUND: { status: 404, title: 'No such resource' },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'The resource does not take this method' },
+  BODY_TIMEOUT: { status: 408, title: 'The body did not arrive in time' },
+  BODY_TOO_LARGE: { status: 413, title: 'The body is larger than this server takes' },
+  COMPUTE_TOO_LARGE: { status: 413, title: 'The computation is larger than this server takes on' },
+  MEMORY_TOO_LARGE: { status: 413, title: 'The tensors need more memory than this server gives one request' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type of the body is not one this server reads' },
+  CLIENT_CLOSED: { status: 499, title: 'The client went away' },
+  INTERNAL: { status: 500, title: 'A fault of this server' },
+  WORKER_LOST: { status: 500, title: 'The worker that computed this request was lost' },
+  BUSY: { status: 503, title: 'The server is busy' },
+  DRAINING: { status: 503, title: 'The server is shutting down' },
+  DEADLINE_EXCEEDED: { status: 504, title: 'The deadline passed before the answer was ready' },
+} as const
+
+export type ProblemCode = keyof typeof PROBLEMS
+
+/** One thing wrong with one field; `path` is a JSON pointer into the request's body. */
+export interface FieldError {
+  path: string
+  message: string
+}
+
+export class Problem extends Error {
+  readonly code: ProblemCode
+  readonly errors: FieldError[]
+  /** seconds after which a retry makes sense, sent as `Retry-After` */
+  readonly retryAfter: number | undefined
+
+  constructor(code: ProblemCode, detail: string, more: { errors?: FieldError[]; retryAfter?: number } = {}) {
+    super(detail)
+    this.code = code
+    this.errors = more.errors ?? []
+    this.retryAfter = more.retryAfter
+  }
+
+  get status(): number {
+    return PROBLEMS[this.code].status
+  }
+
+  toJSON(requestId: string) {
+    return {
+      type: `urn:attention-server:problem:${this.code.toLowerCase().replaceAll('_', '-')}`,
+      title: PROBLEMS[this.code].title,
+      status: this.status,
+      detail: this.message,
+      code: this.code,
+      request_id: requestId,
+      ...(this.errors.length > 0 ? { errors: this.errors } : {}),
+    }
+  }
+}
+
+/** A 400 about one field. */
+export function fieldProblem(code: ProblemCode, path: string, message: string): Problem {
+  return new Problem(code, path === '' ? message : `${path}: ${message}`, { errors: [{ path, message }] })
+}

@@ -1,0 +1,179 @@
+/** Scaled dot-product attention over buffers that are there: forward, maps, and below them backward, as steps. */
+
+import { scratchBytes } from '../../workers/kernels/simd/scratch.ts'
+import type { Step } from '../../workers/program.ts'
+import { type AttentionArgs, KEY_BLOCK, QUERY_TILE, type Ref } from '../../workers/task.ts'
+import { attendedArea } from './attended-area.ts'
+import type { MaskLayout } from './geometry.ts'
+import type { ProgramBuilder } from './program.ts'
+
+/** Everything that shapes the scores, as buffers. */
+export interface Scores {
+  args: AttentionArgs
+  q: Ref
+  k: Ref
+  mask?: Ref
+  maskLayout?: MaskLayout
+  slopes?: Ref
+  qLengths?: Ref
+  kvLengths?: Ref
+  /** pairs that are attended, over the whole batch, for one head */
+  area: number
+  careful?: Ref
+}
+
+export interface AttentionState extends Scores {
+  v: Ref
+  output: Ref
+  logsumexp: Ref
+  entropy?: Ref
+}
+
+export type MapName = 'scores' | 'maskedScores' | 'weights' | 'droppedWeights'
+
+export function pairsAttended(
+  args: AttentionArgs,
+  qLengths: Int32Array | undefined,
+  kvLengths: Int32Array | undefined,
+): number {
+  return attendedArea(args, qLengths, kvLengths)
+}
+
+/** O = softmax(s)·V; keeps what the backward pass needs: output, logsumexp, and the entropy where it is asked for. */
+export function attentionForward(
+  p: ProgramBuilder,
+  scores: Scores,
+  v: Ref,
+  wantEntropy: boolean,
+): AttentionState {
+  const { args, area } = scores
+  const rows = args.batch * args.heads * args.queries
+  const output = p.reals(rows * args.dimV)
+  const logsumexp = p.buffer({ type: 'float64', length: rows })
+  const entropy = wantEntropy ? p.reals(rows) : undefined
+  reserveScratch(p, args)
+  p.stage({
+    op: 'attentionForward',
+    tensors: { ...scoreTensors(scores), v, output, logsumexp, entropy },
+    args,
+    phase: 'compute',
+    units: args.batch * args.heads * tiles(args.queries),
+    chain: 1,
+    flops: 2 * args.heads * area * (args.dimK + args.dimV),
+    bytes: 0,
+    careful: scores.careful,
+  })
+  return { ...scores, v, output, logsumexp, entropy }
+}
+
+/** The N×M maps that were asked for, from the scores and logsumexp. */
+export function attentionMaps(p: ProgramBuilder, state: AttentionState, names: MapName[]) {
+  const { args } = state
+  const pairs = args.batch * args.heads * args.queries * args.keys
+  const maps: Partial<Record<MapName, Ref>> = Object.fromEntries(names.map(name => [name, p.reals(pairs)]))
+  const step: Step = {
+    op: 'attentionMaps',
+    tensors: { ...scoreTensors(state), logsumexp: state.logsumexp, ...maps },
+    args,
+    phase: 'compute',
+    units: args.batch * args.heads * tiles(args.queries),
+    chain: 1,
+    flops: 2 * pairs * args.dimK,
+    bytes: 0,
+    careful: state.careful,
+  }
+  return { maps, step }
+}
+
+/** Which gradients `attentionBackward` is to compute. */
+export interface Wanted {
+  q: boolean
+  k: boolean
+  v: boolean
+  mask: boolean
+}
+
+export interface AttentionGradients {
+  q?: Ref
+  k?: Ref
+  v?: Ref
+  mask?: Ref
+}
+
+/**
+ * Differentiates attentionForward: dV = Pᵀ·dO, dS = P ⊙ (dP − delta − c·(s − lse + H)), dQ = dS·K·scale, dK = dSᵀ·Q·scale,
+ * dMask = dS. P is recomputed from logsumexp. `scalars` = (loss, entropy coefficient c).
+ */
+export function attentionBackward(
+  p: ProgramBuilder,
+  state: AttentionState,
+  gradOutput: Ref,
+  scalars: Ref | undefined,
+  wanted: Wanted,
+): AttentionGradients {
+  const { args, area, maskLayout } = state
+  const rows = args.batch * args.heads * args.queries
+  const kvRows = args.batch * args.kvHeads * args.keys
+  const gradients: AttentionGradients = {
+    q: wanted.q ? p.reals(rows * args.dimK) : undefined,
+    k: wanted.k ? p.reals(kvRows * args.dimK) : undefined,
+    v: wanted.v ? p.reals(kvRows * args.dimV) : undefined,
+    mask:
+      wanted.mask && maskLayout
+        ? p.reals(maskLayout.shape.reduce((product, extent) => product * extent, 1))
+        : undefined,
+  }
+  const { v, output, logsumexp, entropy, careful } = state
+  const inputs = { ...scoreTensors(state), v, output, logsumexp, entropy, gradOutput, scalars }
+  const steps: Step[] = []
+  if (wanted.q || wanted.k || wanted.v) {
+    const group = args.heads / args.kvHeads
+    const chain = Math.max(1, Math.ceil(args.keys / KEY_BLOCK)) * group
+    const products = (wanted.v ? args.dimV : 0) + (wanted.k ? args.dimK : 0) + (wanted.q ? args.dimK : 0)
+    steps.push({
+      op: 'attentionBackward',
+      tensors: {
+        ...inputs,
+        delta: p.reals(rows),
+        gradQ: gradients.q,
+        gradK: gradients.k,
+        gradV: gradients.v,
+      },
+      args,
+      phase: 'compute',
+      units: args.batch * args.kvHeads * chain,
+      chain,
+      flops: 2 * args.heads * area * (args.dimK + args.dimV + products),
+      bytes: 0,
+      careful,
+    })
+  }
+  if (gradients.mask !== undefined && maskLayout !== undefined) {
+    steps.push({
+      op: 'attentionMaskGradient',
+      tensors: { ...inputs, gradMask: gradients.mask },
+      args: { ...args, maskShape: maskLayout.shape },
+      phase: 'compute',
+      units: maskLayout.shape[0] * maskLayout.shape[1] * tiles(maskLayout.shape[2]),
+      chain: 1,
+      flops: 2 * args.heads * area * (args.dimK + args.dimV),
+      bytes: 0,
+      careful,
+    })
+  }
+  p.stage(...steps)
+  return gradients
+}
+
+function scoreTensors({ q, k, mask, slopes, qLengths, kvLengths }: Scores) {
+  return { q, k, mask, slopes, qLengths, kvLengths }
+}
+
+function tiles(rows: number): number {
+  return Math.ceil(rows / QUERY_TILE)
+}
+
+function reserveScratch(p: ProgramBuilder, args: AttentionArgs): void {
+  if (p.precision === 'float64') return
+  p.scratchBytes = Math.max(p.scratchBytes, Math.ceil(scratchBytes(args.dimK, args.dimV) / 64) * 64)
+}

@@ -1,0 +1,90 @@
+/** What compute endpoints answer, for the documentation: JSON Schemas come from here as they do for requests. */
+import * as z from 'zod'
+
+const tensor = z.unknown().meta({ id: 'AnswerTensor' })
+
+export const AttentionAnswer = z
+  .strictObject({
+    output: tensor.optional().describe('[B, H, N, d_v] in q’s rank; zeros where a row attends to nothing'),
+    weights: tensor.optional().describe('[B, H, N, M]: softmax, before dropout'),
+    scores: tensor.optional().describe('[B, H, N, M]: q·kᵀ·scale for every pair'),
+    masked_scores: tensor
+      .optional()
+      .describe('[B, H, N, M]: what the softmax sees; "-Infinity" where masked'),
+    logsumexp: tensor.optional().describe('[B, H, N]; "-Infinity" where a row attends to nothing'),
+    entropy: tensor.optional().describe('[B, H, N]: −Σ p ln p in nats, before dropout'),
+    dropped_weights: tensor.optional().describe('[B, H, N, M]: weights after dropout'),
+    loss: z
+      .union([z.number(), z.enum(['NaN', 'Infinity', '-Infinity'])])
+      .optional()
+      .describe('with a target: the squared error; with entropy_weight: plus (or only) that term'),
+    grads: z
+      .strictObject({
+        q: tensor.optional(),
+        k: tensor.optional(),
+        v: tensor.optional(),
+        mask: tensor.optional().describe('in the mask’s own shape'),
+      })
+      .optional()
+      .describe('the gradient of input X at grads.X'),
+  })
+  .meta({ id: 'AttentionAnswer' })
+
+export const PlanAnswer = z
+  .strictObject({
+    shapes: z.record(z.string(), z.array(z.int())).describe('shape of every tensor of the answer, by name'),
+    flops: z
+      .number()
+      .describe('floating-point operations, a multiply-add being two; masked blocks are not counted'),
+    bytes: z.number().describe('tensor memory, with work areas and the room to write the answer'),
+    seconds: z
+      .number()
+      .describe('estimated time on this server at the speed measured so far, when it is idle'),
+    admitted: z.boolean().describe('whether the request would be admitted now'),
+    problem: z
+      .strictObject({ status: z.int(), code: z.string(), detail: z.string() })
+      .optional()
+      .describe('why it would not be'),
+  })
+  .meta({ id: 'PlanAnswer' })
+
+export const HealthAnswer = z
+  .strictObject({
+    status: z.enum(['ok', 'draining']),
+    kernels: z
+      .strictObject({
+        variant: z.string().describe('the float32 kernels in use'),
+        measurements: z
+          .array(
+            z.strictObject({
+              variant: z.string(),
+              error: z.number().optional().describe('largest relative error of the self-check'),
+              gigaflops: z.number().optional().describe('forward pass on one core at start-up'),
+              failure: z.string().optional().describe('why this variant is out of the question'),
+            }),
+          )
+          .describe('what the choice at start-up was made from; one variant only where KERNELS forces it'),
+      })
+      .optional(),
+    threads: z.int().optional(),
+    jobs: z.int().optional(),
+    backlog_seconds: z.number().optional(),
+    memory: z
+      .strictObject({ used_bytes: z.int(), committed_bytes: z.int(), limit_bytes: z.int() })
+      .optional(),
+  })
+  .meta({ id: 'HealthAnswer' })
+
+export const ProblemAnswer = z
+  .strictObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string(),
+    request_id: z.string(),
+    errors: z
+      .array(z.strictObject({ path: z.string().describe('JSON pointer into the body'), message: z.string() }))
+      .optional(),
+  })
+  .meta({ id: 'Problem' })

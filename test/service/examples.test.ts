@@ -1,0 +1,97 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { describe, expect, it } from 'vitest'
+import { AttentionAnswer, HealthAnswer, PlanAnswer, ProblemAnswer } from '../../src/schemas/answer.ts'
+import { EXAMPLES } from '../../src/schemas/examples.ts'
+import { post, startServer } from './server.ts'
+
+const server = await startServer()
+const run = promisify(execFile)
+const file = (name: string) => new URL(`../../examples/${name}`, import.meta.url).pathname
+
+/** Numbers agree to float32 accuracy: the last digit depends on the machine's kernels. Base64 is compared as floats. */
+function expectClose(actual: unknown, expected: unknown): void {
+  if (typeof expected === 'number') {
+    expect(Math.abs((actual as number) - expected)).toBeLessThanOrEqual(
+      2e-6 * Math.max(1, Math.abs(expected)),
+    )
+  } else if (Array.isArray(expected)) {
+    expect((actual as unknown[]).length).toBe(expected.length)
+    for (const [index, item] of expected.entries()) expectClose((actual as unknown[])[index], item)
+  } else if (typeof expected === 'object' && expected !== null) {
+    for (const [key, member] of Object.entries(expected)) {
+      const value = (actual as Record<string, unknown>)[key]
+      const floats = (text: unknown) =>
+        Array.from(new Float32Array(Uint8Array.from(Buffer.from(String(text), 'base64')).buffer))
+      if (key === 'base64') expectClose(floats(value), floats(member))
+      else expectClose(value, member)
+    }
+  } else {
+    expect(actual).toBe(expected)
+  }
+}
+
+describe('the examples of the OpenAPI document', () => {
+  it.each(EXAMPLES)('$path $name', async ({ path, request, response }) => {
+    const { status, body } = await post(server, path, request)
+    expect(status).toBe(200)
+    const answer = path === '/v1/plan' ? PlanAnswer : AttentionAnswer
+    expect(answer.safeParse(body).error).toBeUndefined()
+    if (path !== '/v1/plan') expect(Object.keys(body)).toEqual(Object.keys(response as object))
+    expectClose(body, response)
+  })
+
+  it('stand in the served document', async () => {
+    const document = JSON.stringify(await (await fetch(`${server.url}/openapi.json`)).json())
+    const { paths } = JSON.parse(document)
+    const { examples } = paths['/v1/attention'].post.requestBody.content['application/json']
+    expect(Object.keys(examples).length).toBe(EXAMPLES.filter(({ path }) => path === '/v1/attention').length)
+  })
+})
+
+it('health and problems answer as documented', async () => {
+  for (const path of ['/health/live', '/health/ready']) {
+    const body = await (await fetch(server.url + path)).json()
+    expect(HealthAnswer.safeParse(body).error).toBeUndefined()
+  }
+  const { body } = await post(server, '/v1/attention', {})
+  expect(ProblemAnswer.safeParse(body).error).toBeUndefined()
+})
+
+describe('the examples in other languages', () => {
+  it('curl', async () => {
+    const { stdout } = await run(file('attention.sh'), [server.url])
+    expect(JSON.parse(stdout).loss).toBeCloseTo(1.352045, 5)
+  })
+
+  it('Python', async () => {
+    const { stdout } = await run('python3', [file('attention.py'), server.url])
+    expect(stdout).toContain('loss 1.352045')
+    expect(stdout).toContain('0.451863  0.274069  0.274069')
+    expect(stdout).toMatch(/safetensors\n +-0\.203646 +0\.101823 +0\.101823/)
+  })
+
+  it('TypeScript', async () => {
+    const { stdout } = await run(process.execPath, [file('typescript/attention.ts'), server.url])
+    expect(stdout).toContain('loss 1.3520')
+    expect(stdout).toMatch(/1×8×4096×64 would take 17.2 GFLOP/)
+  })
+})
+
+describe('the interactive page', () => {
+  it('is served with everything it needs', async () => {
+    const page = await fetch(`${server.url}/docs/`)
+    expect(page.status).toBe(200)
+    const html = await page.text()
+    const assets = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(
+      ([, link]) => new URL(link, `${server.url}/docs/`),
+    )
+    expect(assets.length).toBeGreaterThan(2)
+    for (const asset of assets) {
+      expect(asset.origin).toBe(server.url)
+      const response = await fetch(asset)
+      expect(response.status).toBe(200)
+      expect((await response.arrayBuffer()).byteLength).toBeGreaterThan(0)
+    }
+  })
+})

@@ -1,0 +1,232 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { connect } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { DIES, SLEEP_MS, SLEEPS, THROWS } from './accidents.ts'
+import { attention, post, settled, startServer } from './server.ts'
+
+const workerFile = new URL('./faulty-worker.ts', import.meta.url)
+const I = [
+  [1, 0],
+  [0, 1],
+]
+const ok = { q: I, k: I, v: I }
+const wait = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
+
+describe('a worker that fails', () => {
+  it('by throwing, fails its request alone', async () => {
+    const server = await startServer({}, { workerFile })
+    const before = server.app.compute.arena.usedBytes
+    const answer = await attention(server, { ...ok, scale: THROWS })
+    expect(answer.body).toMatchObject({ status: 500, code: 'WORKER_LOST' })
+    expect(JSON.stringify(answer.body)).not.toMatch(/\.ts|stack|TypeError/)
+    expect((await attention(server, ok)).status).toBe(200)
+    expect(await settled(server, before)).toBe(before)
+  })
+
+  it('by dying, fails its request alone, and is replaced', async () => {
+    const server = await startServer({}, { workerFile })
+    const before = server.app.compute.arena.usedBytes
+    for (let round = 0; round < 3; round++) {
+      const all = await Promise.all(
+        Array.from({ length: 24 }, (_, i) =>
+          attention(server, i === 5 ? { ...ok, scale: DIES } : { ...ok, scale: i }),
+        ),
+      )
+      expect(all.map(({ status }) => status)).toEqual(all.map((_, i) => (i === 5 ? 500 : 200)))
+      expect(all[5].body.code).toBe('WORKER_LOST')
+    }
+    const metrics = await (await fetch(`${server.url}/metrics`)).text()
+    expect(metrics).toMatch(/attention_worker_failures_total 3/)
+    expect(await settled(server, before)).toBe(before)
+  })
+})
+
+describe('time', () => {
+  it('past the deadline is a 504, and the memory is free again', async () => {
+    const server = await startServer({ DEADLINE_SECONDS: '0.1' }, { workerFile })
+    const before = server.app.compute.arena.usedBytes
+    const answer = await attention(server, { ...ok, scale: SLEEPS })
+    expect(answer.body).toMatchObject({ status: 504, code: 'DEADLINE_EXCEEDED' })
+    expect(await settled(server, before)).toBe(before)
+    expect((await attention(server, ok)).status).toBe(200)
+  })
+
+  it('a client that leaves stops its work between tasks', async () => {
+    const server = await startServer({ MEMORY_BYTES: String(1 << 30) })
+    const before = server.app.compute.arena.usedBytes
+    const rows = {
+      shape: [1, 8, 6000, 32],
+      dtype: 'float32',
+      base64: Buffer.alloc(8 * 6000 * 32 * 4).toString('base64'),
+    }
+    const left = new AbortController()
+    const body = JSON.stringify({ q: rows, k: rows, v: rows, precision: 'float64' })
+    const request = fetch(`${server.url}/v1/attention`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+      signal: left.signal,
+    })
+    request.catch(() => {})
+    while (server.app.compute.jobs === 0) await wait(5)
+    await wait(50)
+    left.abort()
+    const started = performance.now()
+    while (server.app.compute.jobs > 0) await wait(5)
+    // the whole job takes many seconds; what was in flight is a few milliseconds
+    expect(performance.now() - started).toBeLessThan(2000)
+    expect(await settled(server, before)).toBe(before)
+  })
+
+  it('a small request does not wait for a large one', async () => {
+    const server = await startServer({ MEMORY_BYTES: String(1 << 30) })
+    const rows = {
+      shape: [1, 4, 1200, 32],
+      dtype: 'float32',
+      base64: Buffer.alloc(4 * 1200 * 32 * 4).toString('base64'),
+    }
+    let ended = false
+    const large = attention(server, {
+      q: rows,
+      k: rows,
+      v: rows,
+      precision: 'float64',
+      encoding: 'base64',
+    }).then(answer => {
+      ended = true
+      return answer
+    })
+    while (server.app.compute.jobs === 0) await wait(5)
+    for (let turn = 0; turn < 5; turn++) expect((await attention(server, ok)).status).toBe(200)
+    expect(ended).toBe(false)
+    expect((await large).status).toBe(200)
+  })
+
+  it('says where it went', async () => {
+    const server = await startServer({}, { workerFile })
+    const { headers } = await attention(server, { ...ok, scale: SLEEPS })
+    expect(headers.get('server-timing')).toMatch(
+      /^decode;dur=[\d.]+, queue;dur=[\d.]+, compute;dur=[\d.]+, encode;dur=[\d.]+$/,
+    )
+    expect(SLEEP_MS).toBeGreaterThan(0)
+  })
+})
+
+describe('too much at once', () => {
+  it('is a 503 with Retry-After, by work and by memory', async () => {
+    const server = await startServer({ THREADS: '1', QUEUE_SECONDS: '0.001', MEMORY_BYTES: String(40 << 20) })
+    const before = server.app.compute.arena.usedBytes
+    const rows = {
+      shape: [1, 1, 2000, 16],
+      dtype: 'float32',
+      base64: Buffer.alloc(2000 * 16 * 4).toString('base64'),
+    }
+    const request = { q: rows, k: rows, v: rows, precision: 'float64', encoding: 'base64' }
+    const all = await Promise.all(Array.from({ length: 6 }, () => attention(server, request)))
+    const busy = all.filter(({ status }) => status === 503)
+    expect(all.every(({ status }) => status === 200 || status === 503)).toBe(true)
+    expect(busy.length).toBeGreaterThan(0)
+    expect(busy[0].body.code).toBe('BUSY')
+    expect(Number(busy[0].headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+    expect(await settled(server, before)).toBe(before)
+  })
+
+  it('slow clients that stop reading do not lose others their memory for good', async () => {
+    const server = await startServer()
+    const before = server.app.compute.arena.usedBytes
+    const rows = { shape: [1, 1, 1500, 2], data: Array(3000).fill(0.5) }
+    const body = JSON.stringify({ q: rows, k: rows, v: rows, return: ['weights', 'scores'] })
+    const sockets = Array.from({ length: 3 }, () => {
+      const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
+      socket.write(
+        `POST /v1/attention HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+      )
+      socket.pause()
+      return socket
+    })
+    await wait(500)
+    expect((await attention(server, ok)).status).toBe(200)
+    for (const socket of sockets) socket.destroy()
+    expect(await settled(server, before)).toBe(before)
+  })
+
+  it('an answer that is not read is given up at the deadline', async () => {
+    const server = await startServer({ DEADLINE_SECONDS: '1' })
+    const before = server.app.compute.arena.usedBytes
+    const rows = { shape: [1, 1, 1500, 2], dtype: 'float32', base64: Buffer.alloc(12_000).toString('base64') }
+    const body = JSON.stringify({ q: rows, k: rows, v: rows, return: ['weights', 'scores', 'masked_scores'] })
+    const head = `POST /v1/attention HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\naccept: application/x-safetensors`
+    const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(`${head}\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
+    socket.pause()
+    await wait(600)
+    expect(server.app.compute.arena.usedBytes).toBeGreaterThan(before)
+    await wait(900)
+    expect(await settled(server, before)).toBe(before)
+    socket.destroy()
+  })
+
+  it('bodies that never end are given up with their connection', async () => {
+    const server = await startServer()
+    const before = server.app.compute.arena.usedBytes
+    const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
+    socket.write(
+      'POST /v1/attention HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"q":',
+    )
+    await wait(50)
+    socket.destroy()
+    expect(await settled(server, before)).toBe(before)
+    expect((await attention(server, ok)).status).toBe(200)
+  })
+})
+
+describe('SIGTERM', () => {
+  let child: ChildProcess | undefined
+  afterEach(() => {
+    child?.kill('SIGKILL')
+  })
+
+  it('drains: readiness first, accepted work answered, exit 0', async () => {
+    const main = new URL('../../src/main.ts', import.meta.url).pathname
+    child = spawn(process.execPath, ['--experimental-wasm-revectorize', main], {
+      env: { ...process.env, PORT: '0', THREADS: '1' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const exited = new Promise(resolve => child?.once('exit', code => resolve(code)))
+    const port = await new Promise<string>(resolve => {
+      child?.stdout?.on('data', data => {
+        const found = /listening at http:\/\/127\.0\.0\.1:(\d+)/.exec(String(data))
+        if (found) resolve(found[1])
+      })
+    })
+    const server = { url: `http://127.0.0.1:${port}` } as Parameters<typeof attention>[0]
+    const rows = {
+      shape: [1, 1, 2500, 32],
+      dtype: 'float32',
+      base64: Buffer.alloc(2500 * 32 * 4).toString('base64'),
+    }
+    const accepted = post(server, '/v1/attention', {
+      q: rows,
+      k: rows,
+      v: rows,
+      precision: 'float64',
+      encoding: 'base64',
+    })
+    const jobs = async () =>
+      ((await (await fetch(`${server.url}/health/ready`)).json()) as { jobs: number }).jobs
+    while ((await jobs()) === 0) await wait(5)
+    child.kill('SIGTERM')
+    await wait(30)
+    const ready = await fetch(`${server.url}/health/ready`)
+    expect(ready.status).toBe(503)
+    const refused = await attention(server, ok)
+    expect(refused.body.code).toBe('DRAINING')
+    expect(refused.headers.get('connection')).toBe('close')
+    expect((await fetch(`${server.url}/health/live`)).status).toBe(200)
+    const answer = await accepted
+    expect(answer.status).toBe(200)
+    expect(answer.body.output.shape).toEqual([1, 1, 2500, 32])
+    expect(await exited).toBe(0)
+  })
+})

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // workers of the service under test are threads of their own: two test files at a time are enough for two cores
+    pool: 'forks',
+    execArgv: ['--experimental-wasm-revectorize'],
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+})

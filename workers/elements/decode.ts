@@ -1,0 +1,214 @@
+/** The elements of one input tensor: from JSON text, base64 or raw bytes into a program's buffer. */
+import { type DecodeArgs, ELEMENT_BYTES, type ElementType, type Fault } from '../task.ts'
+import { fromBfloat16, fromFloat16, roundTo } from './float16.ts'
+import { latin1 } from './json-cursor.ts'
+import { NumberReader } from './parse-number.ts'
+
+/** Elements of a unit of base64 or raw bytes: a multiple of 3, so that a unit is whole groups of 4 base64 characters. */
+export const UNIT_ELEMENTS = 49152
+
+type Target = Float32Array | Float64Array | Uint8Array | Int32Array
+
+interface DecodeTensors {
+  body: Uint8Array
+  into: Target
+  /** out, when given: element 0 is set to 1 when a NaN or ±∞ (other than an allowed −∞) was read */
+  seen?: Int32Array
+}
+
+/** A JSON tensor has a unit per mark, an escaped base64 text is one unit, everything else goes by UNIT_ELEMENTS. */
+export function decodeUnits(a: DecodeArgs): number {
+  if (a.form === 'json') return a.marks.length / 2
+  return a.form === 'base64' && a.escaped ? 1 : Math.max(1, Math.ceil(a.count / UNIT_ELEMENTS))
+}
+
+/** Returns the fault of the first element (of its range) that cannot be, if any; `into` is then only partly written. */
+export function decodeTensor(t: DecodeTensors, a: DecodeArgs, from: number, to: number): Fault | undefined {
+  if (a.form === 'json') return decodeJson(t, a, from, to)
+  if (a.form === 'base64') return decodeBase64(t, a, from, to)
+  const first = from * UNIT_ELEMENTS
+  const last = Math.min(a.count, to * UNIT_ELEMENTS)
+  const size = ELEMENT_BYTES[a.dtype]
+  return decodeRaw(t, a, t.body.subarray(a.start + first * size, a.start + last * size), first)
+}
+
+function decodeJson(t: DecodeTensors, a: DecodeArgs, from: number, to: number): Fault | undefined {
+  const { body } = t
+  const check = new Checked(t, a)
+  const reader = new NumberReader(body)
+  let at = a.marks[2 * from]
+  let index = a.marks[2 * from + 1]
+  const end = 2 * to < a.marks.length ? a.marks[2 * to] : a.end
+  while (at < end) {
+    const byte = body[at]
+    if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) {
+      const value = reader.read(at)
+      const start = at
+      at = reader.at
+      if (!check.put(index, value)) return check.fault(index, latin1(body, start, Math.min(at, start + 40)))
+      index++
+    } else if (byte === 0x22) {
+      const close = body.indexOf(0x22, at + 1)
+      const word = latin1(body, at + 1, close)
+      at = close + 1
+      if (!check.put(index, Number(word), true)) return check.fault(index, `"${word}"`)
+      index++
+    } else if (byte === 0x74 || byte === 0x66) {
+      if (!check.put(index, byte === 0x74 ? 1 : 0))
+        return check.fault(index, byte === 0x74 ? 'true' : 'false')
+      at += byte === 0x74 ? 4 : 5
+      index++
+    } else {
+      at++ // brackets, commas, white space
+    }
+  }
+  return undefined
+}
+
+function decodeBase64(t: DecodeTensors, a: DecodeArgs, from: number, to: number): Fault | undefined {
+  const size = ELEMENT_BYTES[a.dtype]
+  if (a.escaped) {
+    const text: string = JSON.parse(`"${latin1(t.body, a.start, a.end)}"`)
+    const bytes = fromBase64(text, a.count * size)
+    return bytes === undefined ? badBase64(a.count * size, text.length) : decodeRaw(t, a, bytes, 0)
+  }
+  for (let unit = from; unit < to; unit++) {
+    const first = unit * UNIT_ELEMENTS
+    const last = Math.min(a.count, first + UNIT_ELEMENTS)
+    const start = a.start + ((first * size) / 3) * 4
+    const end = last === a.count ? a.end : a.start + ((last * size) / 3) * 4
+    const bytes = fromBase64(latin1(t.body, start, end), (last - first) * size)
+    if (bytes === undefined) return badBase64((last - first) * size, end - start)
+    const fault = decodeRaw(t, a, bytes, first)
+    if (fault !== undefined) return fault
+  }
+  return undefined
+}
+
+/** Strict base64: the standard alphabet, padded, nothing else; undefined if it is not just that for `size` bytes. */
+function fromBase64(text: string, size: number): Uint8Array | undefined {
+  if (text.length !== Math.ceil(size / 3) * 4) return undefined
+  try {
+    const bytes = Uint8Array.fromBase64(text, { lastChunkHandling: 'strict' })
+    return bytes.length === size ? bytes : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function badBase64(size: number, characters: number): Fault {
+  const found = `${characters} characters that are not the base64 of ${size} bytes`
+  return { kind: 'bad_base64', index: -1, found }
+}
+
+/** Little-endian elements at any alignment. `bytes` begins with element `first`. */
+function decodeRaw(t: DecodeTensors, a: DecodeArgs, bytes: Uint8Array, first: number): Fault | undefined {
+  const check = new Checked(t, a)
+  const count = bytes.length / ELEMENT_BYTES[a.dtype]
+  if (sameType(a.dtype, t.into)) {
+    const into = t.into
+    const at = into.byteOffset + first * into.BYTES_PER_ELEMENT
+    // a tensor that is used where it stands in the body is its own target
+    const inPlace = into.buffer === bytes.buffer && at === bytes.byteOffset
+    if (!inPlace) new Uint8Array(into.buffer, at, bytes.length).set(bytes)
+    const wrong = check.first(first, first + count)
+    return wrong < 0 ? undefined : check.fault(wrong, String(into[wrong]))
+  }
+  const read = reader(a.dtype, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+  for (let index = 0; index < count; index++) {
+    const value = read(index)
+    if (a.dtype === 'bool' && value > 1) return check.fault(first + index, `byte ${value}`)
+    if (!check.put(first + index, value)) return check.fault(first + index, String(value))
+  }
+  return undefined
+}
+
+function sameType(dtype: ElementType, into: Target): boolean {
+  return (
+    (dtype === 'float32' && into instanceof Float32Array) ||
+    (dtype === 'float64' && into instanceof Float64Array)
+  )
+}
+
+function reader(dtype: ElementType, view: DataView): (index: number) => number {
+  switch (dtype) {
+    case 'float64':
+      return index => view.getFloat64(8 * index, true)
+    case 'float32':
+      return index => view.getFloat32(4 * index, true)
+    case 'float16':
+      return index => fromFloat16(view.getUint16(2 * index, true))
+    case 'bfloat16':
+      return index => fromBfloat16(view.getUint16(2 * index, true))
+    case 'int32':
+      return index => view.getInt32(4 * index, true)
+    case 'int64':
+      return index => Number(view.getBigInt64(8 * index, true))
+    case 'bool':
+      return index => view.getUint8(index)
+  }
+}
+
+/** Writes values where they belong and says which cannot be. */
+class Checked {
+  readonly #into: Target
+  readonly #seen: Int32Array | undefined
+  readonly #args: DecodeArgs
+  readonly #real: boolean
+  readonly #rounds: boolean
+
+  constructor({ into, seen }: DecodeTensors, args: DecodeArgs) {
+    this.#into = into
+    this.#seen = seen
+    this.#args = args
+    this.#real = into instanceof Float32Array || into instanceof Float64Array
+    this.#rounds = this.#real && args.dtype !== 'float64' && args.dtype !== 'bool'
+  }
+
+  /** `word`: the value was written as "NaN" or "±Infinity", not as a number that overflowed. */
+  put(index: number, value: number, word = false): boolean {
+    const into = this.#into
+    const rounded = this.#rounds ? roundTo(this.#args.dtype, value) : value
+    into[index] = rounded
+    if (this.#real) {
+      const stored = into[index]
+      if (stored - stored === 0) return true
+      // a finite number that became an infinity is never what was meant, even as a mask's −∞
+      const overflowed = Number.isFinite(value) || (this.#args.form === 'json' && !word)
+      return !(overflowed && this.#args.rejectNonFinite) && this.#nonFinite(stored)
+    }
+    return into[index] === value && (into instanceof Int32Array || value === 0 || value === 1)
+  }
+
+  /** The first element in [from, to), already written, that cannot be; −1 if all can. */
+  first(from: number, to: number): number {
+    const into = this.#into
+    let at = nonFinite(into, from, to)
+    while (at >= 0 && this.#nonFinite(into[at])) at = nonFinite(into, at + 1, to)
+    return at
+  }
+
+  #nonFinite(value: number): boolean {
+    if (value === Number.NEGATIVE_INFINITY && this.#args.allowNegativeInfinity) return true
+    if (this.#seen !== undefined) this.#seen[0] = 1
+    return !this.#args.rejectNonFinite
+  }
+
+  fault(index: number, found: string): Fault {
+    if (!this.#real) return { kind: 'bad_element', index, found }
+    return {
+      kind: Number.isFinite(Number(found)) || /\d/.test(found) ? 'overflow' : 'non_finite',
+      index,
+      found,
+    }
+  }
+}
+
+/** Index of the first NaN or ±∞ in [from, to), −1 if there is none: x − x is 0 for every other number. */
+function nonFinite(values: Target, from: number, to: number): number {
+  for (let index = from; index < to; index++) {
+    const value = values[index]
+    if (value - value !== 0) return index
+  }
+  return -1
+}

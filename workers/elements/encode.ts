@@ -1,0 +1,114 @@
+/** The elements of one result: as JSON text, base64 or raw bytes, unit by unit into slots of a text buffer. */
+import { ELEMENT_BYTES, type EncodeArgs } from '../task.ts'
+import { UNIT_ELEMENTS } from './decode.ts'
+import { roundTo, toBfloat16, toFloat16 } from './float16.ts'
+import { MOST_BYTES, printFloat32, printFloat64 } from './print.ts'
+
+interface EncodeTensors {
+  values: Float32Array | Float64Array | Uint8Array
+  /** out: unit firstUnit + i stands at i·encodeSlotBytes(a) */
+  into: Uint8Array
+  /** out: [slots], how many bytes of each slot are text */
+  lengths: Int32Array
+}
+
+/** Units of UNIT_ELEMENTS elements; a tensor without elements still has one, for its brackets. */
+export function encodeUnits(a: Pick<EncodeArgs, 'count'>): number {
+  return Math.max(1, Math.ceil(a.count / UNIT_ELEMENTS))
+}
+
+/** The most bytes a unit can take. For raw bytes it is exact, so that the slots make one contiguous tensor. */
+export function encodeSlotBytes(a: EncodeArgs): number {
+  const elements = Math.min(a.count, UNIT_ELEMENTS)
+  if (a.form === 'raw') return elements * ELEMENT_BYTES[a.dtype]
+  if (a.form === 'base64') return Math.ceil((elements * ELEMENT_BYTES[a.dtype]) / 3) * 4
+  if (a.count === 0) return emptyBytes(a.shape)
+  const most = a.dtype === 'float64' ? MOST_BYTES.float64 : MOST_BYTES.float32
+  return elements * (most + 1) + brackets(a.shape, elements)
+}
+
+/** Range = slots: the units firstUnit + from … firstUnit + to − 1. */
+export function encodeTensor(t: EncodeTensors, a: EncodeArgs, from: number, to: number): void {
+  const slotBytes = encodeSlotBytes(a)
+  for (let slot = from; slot < to; slot++) {
+    const first = (a.firstUnit + slot) * UNIT_ELEMENTS
+    const last = Math.min(a.count, first + UNIT_ELEMENTS)
+    const slotStart = slot * slotBytes
+    const end =
+      a.form === 'json' ? encodeJson(t, a, first, last, slotStart) : encodeBytes(t, a, first, last, slotStart)
+    t.lengths[slot] = end - slotStart
+  }
+}
+
+function encodeJson(
+  { values, into }: EncodeTensors,
+  a: EncodeArgs,
+  first: number,
+  last: number,
+  start: number,
+): number {
+  let at = start
+  if (a.count === 0) {
+    for (const byte of Buffer.from(emptyText(a.shape))) into[at++] = byte
+    return at
+  }
+  // elements in one innermost array, in one of the arrays around it, …: an array opens and closes at multiples of these
+  const sizes = arraySizes(a.shape)
+  const rank = sizes.length
+  const wide = a.dtype === 'float64'
+  const rounds =
+    a.dtype === 'float16' ||
+    a.dtype === 'bfloat16' ||
+    (a.dtype === 'float32' && values instanceof Float64Array)
+  const innermost = rank > 0 ? sizes[rank - 1] : 1
+  for (let index = first; index < last; index++) {
+    if (index > 0) into[at++] = 0x2c
+    if (rank > 0 && index % innermost === 0) {
+      for (let axis = 0; axis < rank; axis++) if (index % sizes[axis] === 0) into[at++] = 0x5b
+    }
+    const value = rounds ? roundTo(a.dtype, values[index]) : values[index]
+    at = wide ? printFloat64(value, into, at) : printFloat32(value, into, at)
+    if (rank > 0 && (index + 1) % innermost === 0) {
+      for (let axis = rank - 1; axis >= 0; axis--) if ((index + 1) % sizes[axis] === 0) into[at++] = 0x5d
+    }
+  }
+  return at
+}
+
+function encodeBytes(t: EncodeTensors, a: EncodeArgs, first: number, last: number, start: number): number {
+  const size = ELEMENT_BYTES[a.dtype]
+  const bytes = new Uint8Array((last - first) * size)
+  const view = new DataView(bytes.buffer)
+  for (let index = first; index < last; index++) {
+    const at = (index - first) * size
+    const value = t.values[index]
+    if (a.dtype === 'float32') view.setFloat32(at, value, true)
+    else if (a.dtype === 'float64') view.setFloat64(at, value, true)
+    else view.setUint16(at, a.dtype === 'float16' ? toFloat16(value) : toBfloat16(value), true)
+  }
+  if (a.form === 'raw') {
+    t.into.set(bytes, start)
+    return start + bytes.length
+  }
+  const text = Buffer.from(bytes.buffer).toString('base64')
+  return start + Buffer.from(t.into.buffer, t.into.byteOffset + start).write(text, 'latin1')
+}
+
+function arraySizes(shape: number[]): number[] {
+  return shape.map((_, axis) => shape.slice(axis).reduce((product, extent) => product * extent, 1))
+}
+
+/** Brackets that `elements` elements in a row can have around them. */
+function brackets(shape: number[], elements: number): number {
+  return arraySizes(shape).reduce((sum, size) => sum + 2 * Math.ceil(elements / size) + 2, 0)
+}
+
+function emptyBytes([extent, ...rest]: number[]): number {
+  return extent === 0 ? 2 : 1 + extent * (emptyBytes(rest) + 1)
+}
+
+/** The brackets of a shape without elements: [2,0] → [[],[]]. */
+function emptyText(shape: number[]): string {
+  const [extent, ...rest] = shape
+  return extent === 0 ? '[]' : `[${Array(extent).fill(emptyText(rest)).join(',')}]`
+}

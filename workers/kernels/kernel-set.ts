@@ -1,0 +1,159 @@
+/**
+ * What a set of kernels must offer. There are two: `reference/` (plain TypeScript, float64, the definition) and
+ * `simd/` (AssemblyScript, float32). They do not know each other; tests hold one against the other.
+ *
+ * Every kernel works on a range of units [from, to) and writes only what those units own, so that any division of the
+ * range into tasks gives the same bits. Output memory is uninitialised: a kernel writes every element its units own.
+ * `scratch` is the byte offset in shared memory of a work area that is the task's alone (reference kernels need none).
+ */
+import type {
+  AttentionArgs,
+  LossTotalArgs,
+  MaskGradientArgs,
+  QkNormArgs,
+  RopeArgs,
+  RopeTableArgs,
+  SquaredErrorArgs,
+} from '../task.ts'
+
+/** Elements of the set's own precision. */
+export type Reals = Float64Array | Float32Array
+
+/** What the scores are made of, shared by every attention kernel. */
+export interface ScoreTensors {
+  /** [batch, heads, queries, dimK] */
+  q: Reals
+  /** [batch, kvHeads, keys, dimK] */
+  k: Reals
+  /** addressed by `maskStrides`; bytes for a bool mask, reals for a float mask */
+  mask?: Uint8Array | Reals
+  /** ALiBi slopes [heads] */
+  slopes?: Reals
+  /** [batch]: query rows from there on are padding: they attend to nothing and take no part in any gradient */
+  qLengths?: Int32Array
+  /** [batch]: keys from there on are padding: nobody attends to them */
+  kvLengths?: Int32Array
+}
+
+export interface AttentionForwardTensors extends ScoreTensors {
+  /** [batch, kvHeads, keys, dimV] */
+  v: Reals
+  /** out: [batch, heads, queries, dimV]; zeros where a row attends to nothing */
+  output: Reals
+  /**
+   * out: [batch, heads, queries] = log Σ_j exp(masked score); −∞ where a row attends to nothing. float64 in both sets:
+   * weights are computed again from it, and its rounding to float32 would be as large an error as the score's own.
+   */
+  logsumexp: Float64Array
+  /** out, when given: [batch, heads, queries] = −Σ p ln p of the weights before dropout; 0 where nothing is attended */
+  entropy?: Reals
+}
+
+export interface AttentionMapsTensors extends ScoreTensors {
+  /** [batch, heads, queries] from the forward kernel */
+  logsumexp: Float64Array
+  /** out, each when given: [batch, heads, queries, keys] */
+  /** q·kᵀ·scale for every pair, whatever the masks and lengths say */
+  scores?: Reals
+  /** what the softmax sees: after softcap, mask, ALiBi; −∞ wherever not attended */
+  maskedScores?: Reals
+  /** softmax, before dropout; exactly 0 wherever not attended */
+  weights?: Reals
+  /** weights after dropout (and its 1/(1−p)) */
+  droppedWeights?: Reals
+}
+
+export interface AttentionBackwardTensors extends ScoreTensors {
+  v: Reals
+  /** [batch, heads, queries, dimV], [batch, heads, queries], from the forward kernel */
+  output: Reals
+  logsumexp: Float64Array
+  /** [batch, heads, queries], needed when `scalars` is given and its coefficient is not 0 */
+  entropy?: Reals
+  /** [batch, heads, queries, dimV] = ∂L/∂output; may hold NaN in padding rows and in rows that attend to nothing */
+  gradOutput: Reals
+  /** [2] = (loss, entropy coefficient λ/R): the loss has a term coefficient·Σ_rows entropy */
+  scalars?: Float64Array
+  /** work: [batch, heads, queries] = Σ_d output·gradOutput, written by a head's first unit and read by its others */
+  delta: Reals
+  /** out, each when given: shapes of q, k, v */
+  gradQ?: Reals
+  gradK?: Reals
+  gradV?: Reals
+}
+
+export interface MaskGradientTensors
+  extends Omit<AttentionBackwardTensors, 'delta' | 'gradQ' | 'gradK' | 'gradV'> {
+  /** out: [maskShape], contiguous: ∂L/∂mask summed over the broadcast axes; 0 where the mask is −∞ */
+  gradMask: Reals
+}
+
+export interface KernelSet {
+  /** Unit = QUERY_TILE query rows of one (batch, head): batch·heads·⌈queries/QUERY_TILE⌉ units, all independent. */
+  attentionForward(
+    t: AttentionForwardTensors,
+    a: AttentionArgs,
+    from: number,
+    to: number,
+    scratch: number,
+  ): void
+  /** The same units as attentionForward. */
+  attentionMaps(t: AttentionMapsTensors, a: AttentionArgs, from: number, to: number, scratch: number): void
+  /**
+   * Unit = KEY_BLOCK keys of one kv head against one query head of its group, numbered
+   * ((batch·kvHeads + kvHead)·⌈keys/KEY_BLOCK⌉ + keyBlock)·group + member, group = heads/kvHeads.
+   * The units of one (batch, kvHead) run in this order, one after the other (they accumulate into gradQ, gradK, gradV);
+   * different (batch, kvHead) are independent. keyBlock 0 initialises gradQ and delta of its query head; member 0
+   * initialises the block's gradK and gradV. With keys = 0 there is still one (empty) key block, so that gradQ is zeroed.
+   */
+  attentionBackward(
+    t: AttentionBackwardTensors,
+    a: AttentionArgs,
+    from: number,
+    to: number,
+    scratch: number,
+  ): void
+  /** Unit = QUERY_TILE rows of maskShape[2] of one (mask batch, mask head): each sums over every (b, h, i) it serves. */
+  attentionMaskGradient(
+    t: MaskGradientTensors,
+    a: MaskGradientArgs,
+    from: number,
+    to: number,
+    scratch: number,
+  ): void
+  /** Unit = row. */
+  qkNormForward(t: { x: Reals; y: Reals }, a: QkNormArgs, from: number, to: number): void
+  /** Unit = row. A row whose gradY is all zero gives zeros, even where x is NaN. */
+  qkNormBackward(t: { x: Reals; gradY: Reals; gradX: Reals }, a: QkNormArgs, from: number, to: number): void
+  /** Unit = position. Angles in float64 whatever the set's precision. */
+  ropeTable(t: { cos: Reals; sin: Reals }, a: RopeTableArgs, from: number, to: number): void
+  /** Unit = row. */
+  ropeForward(t: { x: Reals; cos: Reals; sin: Reals; y: Reals }, a: RopeArgs, from: number, to: number): void
+  /** Unit = row. The rotation is orthogonal: its backward rotates by the opposite angle. */
+  ropeBackward(
+    t: { gradY: Reals; cos: Reals; sin: Reals; gradX: Reals },
+    a: RopeArgs,
+    from: number,
+    to: number,
+  ): void
+  /**
+   * Unit = one (batch, head). partials[unit] = factor·Σ (o − t)², gradOutput = 2·factor·(o − t); padding rows take no
+   * part and get gradOutput 0. Sums in float64.
+   */
+  squaredErrorLoss(
+    t: { output: Reals; target: Reals; qLengths?: Int32Array; gradOutput: Reals; partials: Float64Array },
+    a: SquaredErrorArgs,
+    from: number,
+    to: number,
+  ): void
+  /**
+   * One unit. scalars[0] = Σ partials + entropyWeight·(mean entropy), scalars[1] = entropyWeight/R, R being the number of
+   * rows that attend to something (logsumexp ≠ −∞); both terms 0 where R = 0.
+   */
+  lossTotal(
+    t: { partials?: Float64Array; entropy?: Reals; logsumexp?: Float64Array; scalars: Float64Array },
+    a: LossTotalArgs,
+    from: number,
+    to: number,
+  ): void
+}

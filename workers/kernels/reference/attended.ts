@@ -1,0 +1,104 @@
+/**
+ * Which keys a query row attends to: all masks combine, and a key is attended only if every one allows it.
+ *
+ * Most masks allow an interval of keys, known from the row alone; their intersection is the row's [lo, hi), and what
+ * lies outside is never touched. Masks that can only be asked pair by pair are `denseMasks`. A new mask is a function
+ * and a line in one of the two lists. (A float mask masks by a bias of −∞: see score.ts.)
+ */
+
+import { type AttentionArgs, QUERY_TILE } from '../../task.ts'
+import type { ScoreTensors } from '../kernel-set.ts'
+
+/** The lengths and masks; every attention kernel's tensors have them. */
+type MaskTensors = Pick<ScoreTensors, 'mask' | 'qLengths' | 'kvLengths'>
+
+/** A query row and its place among the keys. */
+interface Place {
+  b: number
+  h: number
+  i: number
+  /** where row i stands among the keys: i, or i + m − n for `bottom_right` */
+  aligned: number
+  /** query rows and keys of this batch that are no padding: n and m */
+  queryCount: number
+  keyCount: number
+}
+
+/** A query row with the half-open interval of keys outside of which it attends to nothing. */
+export interface QueryRow extends Place {
+  lo: number
+  hi: number
+  /** index into [batch, heads, queries] */
+  index: number
+  /** index of key 0 of the kv head it reads into [batch, kvHeads, keys] */
+  firstKey: number
+}
+
+type IntervalMask = (a: AttentionArgs, row: Place) => readonly [lo: number, hi: number]
+type DenseMask = (t: MaskTensors, a: AttentionArgs, row: Place, j: number) => boolean
+
+const none = [0, 0] as const
+const all = [0, Number.POSITIVE_INFINITY] as const
+
+const queryPadding: IntervalMask = (_, { i, queryCount }) => (i < queryCount ? all : none)
+
+const keyPadding: IntervalMask = (_, { keyCount }) => [0, keyCount]
+
+const causal: IntervalMask = (a, { aligned }) => (a.causal ? [0, aligned + 1] : all)
+
+const window: IntervalMask = ({ windowLeft, windowRight }, { aligned }) => [
+  windowLeft < 0 ? 0 : aligned - windowLeft,
+  windowRight < 0 ? Number.POSITIVE_INFINITY : aligned + windowRight + 1,
+]
+
+const boolMask: DenseMask = (t, a, row, j) => a.maskKind !== 'bool' || t.mask![maskIndex(a, row, j)] !== 0
+
+const intervalMasks: readonly IntervalMask[] = [queryPadding, keyPadding, causal, window]
+const denseMasks: readonly DenseMask[] = [boolMask]
+
+/** The row's place and its interval of keys; lo ≥ hi where it attends to nothing. */
+export function queryRow(t: MaskTensors, a: AttentionArgs, b: number, h: number, i: number): QueryRow {
+  const queryCount = t.qLengths?.[b] ?? a.queries
+  const keyCount = t.kvLengths?.[b] ?? a.keys
+  const aligned = a.alignment === 'bottom_right' ? i + keyCount - queryCount : i
+  const place = { b, h, i, aligned, queryCount, keyCount }
+  let lo = 0
+  let hi = a.keys
+  for (const mask of intervalMasks) {
+    const [from, to] = mask(a, place)
+    lo = Math.max(lo, from)
+    hi = Math.min(hi, to)
+  }
+  const kvHead = Math.floor((h * a.kvHeads) / a.heads)
+  return {
+    ...place,
+    lo,
+    hi,
+    index: (b * a.heads + h) * a.queries + i,
+    firstKey: (b * a.kvHeads + kvHead) * a.keys,
+  }
+}
+
+/** The query rows of units [from, to): QUERY_TILE rows of one (batch, head) each. */
+export function* queryRows(t: MaskTensors, a: AttentionArgs, from: number, to: number): Generator<QueryRow> {
+  const tiles = Math.ceil(a.queries / QUERY_TILE)
+  for (let unit = from; unit < to; unit++) {
+    const first = (unit % tiles) * QUERY_TILE
+    const batchHead = Math.floor(unit / tiles)
+    const b = Math.floor(batchHead / a.heads)
+    const h = batchHead % a.heads
+    for (let i = first; i < Math.min(first + QUERY_TILE, a.queries); i++) yield queryRow(t, a, b, h, i)
+  }
+}
+
+/** Whether every dense mask lets the row attend to key j of its interval. */
+export function allowedByDenseMasks(t: MaskTensors, a: AttentionArgs, row: Place, j: number): boolean {
+  for (const allows of denseMasks) if (!allows(t, a, row, j)) return false
+  return true
+}
+
+/** Where the mask's element for a pair stands: the strides are 0 along broadcast axes. */
+export function maskIndex(a: AttentionArgs, row: Place, j: number): number {
+  const [alongBatch, alongHeads, alongQueries, alongKeys] = a.maskStrides
+  return row.b * alongBatch + row.h * alongHeads + row.i * alongQueries + j * alongKeys
+}

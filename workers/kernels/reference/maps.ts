@@ -1,0 +1,33 @@
+import type { AttentionArgs } from '../../task.ts'
+import type { AttentionMapsTensors } from '../kernel-set.ts'
+import { queryRows } from './attended.ts'
+import { dropoutKeys, keepFactor } from './dropout.ts'
+import { maskedScore, scaledScore } from './score.ts'
+
+const nothing = Number.NEGATIVE_INFINITY
+
+/**
+ * The maps [batch, heads, queries, keys], each when asked for:
+ *
+ *   scores = scale·q·k for every pair, masked or not
+ *   maskedScores = s, what the softmax sees; −∞ where not attended
+ *   weights = exp(s − logsumexp); 0 where not attended
+ *   droppedWeights = z·weights, z = dropout's 0 or 1/(1−p)
+ *
+ * Hazard: −∞ − (−∞) in a row that attends to nothing would be NaN: pairs that are not attended are 0 without arithmetic.
+ * Writes every element of the maps it is given.
+ */
+export function attentionMaps(t: AttentionMapsTensors, a: AttentionArgs, from: number, to: number): void {
+  for (const row of queryRows(t, a, from, to)) {
+    const keys = dropoutKeys(a, row.index)
+    for (let j = 0; j < a.keys; j++) {
+      const at = row.index * a.keys + j
+      const s = row.lo <= j && j < row.hi ? maskedScore(t, a, row, j) : nothing
+      const p = s === nothing ? 0 : Math.exp(s - t.logsumexp[row.index])
+      if (t.scores) t.scores[at] = scaledScore(t, a, row, j)
+      if (t.maskedScores) t.maskedScores[at] = s
+      if (t.weights) t.weights[at] = p
+      if (t.droppedWeights) t.droppedWeights[at] = keepFactor(a, keys, j) * p
+    }
+  }
+}

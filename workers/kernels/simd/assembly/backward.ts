@@ -1,0 +1,141 @@
+/**
+ * The gradients of q, k and v for one key block against all rows of one query head:
+ *
+ *   dV += (z·P)ᵀ·dO      dK += dSᵀ·Q      dQ += dS·K        (dS holds the scale; see gradient-tile.ts)
+ *
+ * going through the query tiles that see the block, in ascending order. Units of one kv head follow one another, key
+ * block by key block, and within a block member by member of the query group; each adds to dQ (its head's key block 0
+ * sets it to zero), dK and dV (the group's member 0 sets the block's rows to zero): always the same order of additions.
+ * Memory: a few tiles. Writes delta too, in key block 0.
+ * Differentiates forward.ts. Source: Dao 2023 (FlashAttention-2), algorithm 2.
+ */
+import { Call } from './call'
+import { attendedColumnsProduct, attendedRowsProduct } from './careful'
+import { anythingSeen } from './forward'
+import { deltaTile, gradientTile } from './gradient-tile'
+import { BLOCK, TILE } from './lanes'
+import { packEdge, packPanels, packTransposed } from './pack'
+import { Columns, Rows, product } from './product'
+import { Place, dotTile, maskTile, onePack, oneOf, scaleOf } from './scores'
+import { groupRanges, rowIntervals } from './visibility'
+
+export function attentionBackward(call: Call, place: Place, from: i32, to: i32): void {
+  const group = call.heads / call.kvHeads
+  const blocks = max(1, (call.keys + BLOCK - 1) / BLOCK)
+  for (let unit = from; unit < to; ++unit) {
+    const member = unit % group
+    const block = (unit / group) % blocks
+    place.kvHead = unit / (group * blocks)
+    place.b = place.kvHead / call.kvHeads
+    place.h = (place.kvHead % call.kvHeads) * group + member
+    place.head = place.b * call.heads + place.h
+    place.key = block * BLOCK
+    place.keys = min(BLOCK, call.keys - place.key)
+    initialise(call, place, block == 0, member == 0)
+    if (place.keys > 0) keyBlock(call, place)
+  }
+}
+
+function initialise(call: Call, place: Place, firstBlock: bool, firstMember: bool): void {
+  if (firstBlock) {
+    const rows = <usize>place.head * <usize>call.queries
+    for (let row = 0; row < call.queries; row += TILE) {
+      const at = rows + <usize>row
+      deltaTile(call, at, min(TILE, call.queries - row), call.delta + (at << 2))
+    }
+    const row = <usize>call.dimK << 2
+    if (call.gradQ) memory.fill(call.gradQ + rows * row, 0, <usize>call.queries * row)
+  }
+  if (firstMember && place.keys > 0) {
+    const first = <usize>place.kvHead * <usize>call.keys + <usize>place.key
+    const kRow = <usize>call.dimK << 2
+    const vRow = <usize>call.dimV << 2
+    if (call.gradK) memory.fill(call.gradK + first * kRow, 0, <usize>place.keys * kRow)
+    if (call.gradV) memory.fill(call.gradV + first * vRow, 0, <usize>place.keys * vRow)
+  }
+}
+
+function keyBlock(call: Call, place: Place): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
+  packKeys(call, place, key)
+  if (call.gradQ) packEdge(call.k + key * kRow, place.keys, call.dimK, call.keyEdge)
+  for (place.row = 0; place.row < call.queries; place.row += TILE) {
+    place.rows = min(TILE, call.queries - place.row)
+    rowIntervals(call, place.b, place.row, place.rows, call.rowFrom, call.rowTo)
+    groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo)
+    if (!anythingSeen(call)) continue
+    const at = <usize>place.head * <usize>call.queries + <usize>place.row
+    scoreGradients(call, place, at, key, call.delta + (at << 2), false)
+    const q = call.q + at * kRow
+    const gradOutput = call.gradOutput + at * vRow
+    if (call.careful) {
+      carefulProducts(call, place, at, key)
+      continue
+    }
+    if (call.gradV) {
+      packEdge(gradOutput, place.rows, call.dimV, call.gradOutputEdge)
+      product<Columns>(
+        call.tile, 384, place.keys, gradOutput, vRow, call.gradOutputEdge, call.dimV, place.rows,
+        0, call.gradV + key * vRow, vRow, call.spare, oneOf(call),
+      )
+    }
+    if (call.gradK) {
+      packEdge(q, place.rows, call.dimK, call.queryEdge)
+      product<Columns>(
+        call.gradTile, 384, place.keys, q, kRow, call.queryEdge, call.dimK, place.rows,
+        0, call.gradK + key * kRow, kRow, call.spare, oneOf(call),
+      )
+    }
+    if (call.gradQ) {
+      product<Rows>(
+        call.gradTile, 4, place.rows, call.k + key * kRow, kRow, call.keyEdge, call.dimK, place.keys,
+        call.ranges, call.gradQ + at * kRow, kRow, call.spare, oneOf(call),
+      )
+    }
+  }
+}
+
+function carefulProducts(call: Call, place: Place, at: usize, key: usize): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  const rows = place.rows
+  const keys = place.keys
+  if (call.gradV) {
+    attendedColumnsProduct(call, call.tile, rows, keys, call.gradOutput + at * vRow, call.dimV, call.gradV + key * vRow)
+  }
+  if (call.gradK) {
+    attendedColumnsProduct(call, call.gradTile, rows, keys, call.q + at * kRow, call.dimK, call.gradK + key * kRow)
+  }
+  if (call.gradQ) {
+    attendedRowsProduct(call, call.gradTile, rows, keys, call.k + key * kRow, call.dimK, call.gradQ + at * kRow)
+  }
+}
+
+/** Kᵀ and Vᵀ of the place's block, where they fit whole. `key` counts rows of [batch, kvHeads, keys]. */
+export function packKeys(call: Call, place: Place, key: usize): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  if (onePack(call, call.dimK)) packPanels(call.k + key * kRow, kRow, place.keys, call.dimK, call.keyPack)
+  if (onePack(call, call.dimV)) packPanels(call.v + key * vRow, vRow, place.keys, call.dimV, call.valuePack)
+}
+
+/** Fills tile with z·P and gradTile with dS (or dB) for the place, whose keys are packed and whose ranges are known. */
+export function scoreGradients(call: Call, place: Place, at: usize, key: usize, delta: usize, toBias: bool): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  const q = call.q + at * kRow
+  const gradOutput = call.gradOutput + at * vRow
+  if (onePack(call, call.dimK)) packTransposed(q, kRow, place.rows, call.dimK, call.queryPack, TILE)
+  dotTile(
+    call, q, place.rows, call.k + key * kRow, place.keys, call.dimK, call.queryPack, call.keyPack, call.tile, scaleOf(call),
+  )
+  maskTile(call, place, call.rowFrom, call.rowTo, !toBias)
+  if (onePack(call, call.dimV)) packTransposed(gradOutput, vRow, place.rows, call.dimV, call.gradOutputPack, TILE)
+  dotTile(
+    call, gradOutput, place.rows, call.v + key * vRow, place.keys, call.dimV,
+    call.gradOutputPack, call.valuePack, call.gradTile, oneOf(call),
+  )
+  gradientTile(call, place, at, delta, toBias)
+}

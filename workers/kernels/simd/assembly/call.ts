@@ -1,0 +1,105 @@
+/**
+ * What a kernel is asked to do: pointers, sizes, options, and the areas of the task's scratch memory. The loader
+ * (`fields.ts`) writes these words, in this order, at the beginning of the scratch area; every field has four bytes.
+ * A pointer is 0 where there is no such tensor.
+ */
+@unmanaged
+export class Call {
+  // tensors
+  q: usize
+  k: usize
+  v: usize
+  output: usize
+  logsumexp: usize
+  entropy: usize
+  mask: usize
+  slopes: usize
+  qLengths: usize
+  kvLengths: usize
+  scores: usize
+  maskedScores: usize
+  weights: usize
+  droppedWeights: usize
+  gradOutput: usize
+  delta: usize
+  gradQ: usize
+  gradK: usize
+  gradV: usize
+  gradMask: usize
+  // sizes
+  batch: i32
+  heads: i32
+  kvHeads: i32
+  queries: i32
+  keys: i32
+  dimK: i32
+  dimV: i32
+  // options
+  scale: f32
+  softcap: f32
+  bottomRight: i32
+  causal: i32
+  windowLeft: i32
+  windowRight: i32
+  /** 0 none, 1 bool, 2 float */
+  maskKind: i32
+  maskStrideBatch: usize
+  maskStrideHead: usize
+  maskStrideQuery: usize
+  maskStrideKey: usize
+  maskBatch: i32
+  maskHeads: i32
+  maskQueries: i32
+  maskKeys: i32
+  /** 1 when p ≠ 0; weights are kept where bits ≥ dropThreshold, and multiplied by keepScale = 1/(1−p) */
+  dropout: i32
+  dropThreshold: u32
+  keepScale: f32
+  seedLow: u32
+  seedHigh: u32
+  careful: i32
+  /** λ/R of the entropy term; 0 without one */
+  entropyCoefficient: f32
+  /** 1: the products take their factor from memory */
+  one: f32
+  /** most dimensions packed at a time */
+  depth: i32
+  /** query tiles that share a packed key block */
+  tilesTogether: i32
+  // scratch areas
+  /** Qᵀ [tilesTogether][depth][24] */
+  queryPack: usize
+  /** Kᵀ in panels [96/NR][depth][NR] */
+  keyPack: usize
+  /** ∂Oᵀ [depth][24] */
+  gradOutputPack: usize
+  /** Vᵀ in panels [96/NR][depth][NR] */
+  valuePack: usize
+  /** the last, incomplete panel of K, V [96][NR] and of Q, ∂O [24][NR] */
+  keyEdge: usize
+  valueEdge: usize
+  queryEdge: usize
+  gradOutputEdge: usize
+  /** [24][96]: scores, then weights */
+  tile: usize
+  /** [24][96]: ∂P, then ∂S */
+  gradTile: usize
+  /** [24][96]: tanh of the softcap */
+  tanhTile: usize
+  /** bytes [24][96], in careful mode: which pairs are attended */
+  attended: usize
+  /** [6][NR] where a product meets the edge of its result */
+  spare: usize
+  /** i32 [tilesTogether][24] each: the keys [rowFrom, rowTo) that a row may attend to by its position */
+  rowFrom: usize
+  rowTo: usize
+  /** i32 [4][2]: columns of the score tile that a group of six rows sees */
+  ranges: usize
+  /** f32 [tilesTogether][24] each: running maximum, Σ e, Σ e·(s − max) */
+  runningMax: usize
+  runningSum: usize
+  runningMoment: usize
+  /** f32 [24] each: the tile's maxima, and the factors of what came before */
+  tileMax: usize
+  tileFactor: usize
+}

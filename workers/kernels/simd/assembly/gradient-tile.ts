@@ -1,0 +1,186 @@
+/**
+ * From the score tile to the weights and the scores' gradient, tile by tile, for the two backward kernels.
+ *
+ *   x = s − logsumexp                    p = exp(x)
+ *   dP = z·dO·Vᵀ                         z = dropout's 0 or 1/(1−p)
+ *   dB = p·(dP − delta − c·(x + H))      the gradient of the masked score, c·H being the entropy term of the loss
+ *   dS = dB·(1 − tanh²)·scale            back through the softcap to q·k
+ *   tile becomes z·p, gradTile dB or dS
+ *
+ * Hazards: in a row that attends to nothing, logsumexp is −∞ and x would be NaN: 0 stands in. A masked pair has p = 0,
+ * but its dP may be infinite: dB is 0 wherever p is. 1 − tanh² is formed as (1 − tanh)(1 + tanh).
+ * Differentiates forward.ts; p is computed again from logsumexp, so nothing of size N·M was kept.
+ * Sources: Dao et al. 2022 (FlashAttention, algorithm 4); the entropy term: dH/ds = −p·(ln p + H).
+ */
+import { Call } from './call'
+import { dropRow } from './dropout'
+import { exp } from './elementary'
+import { BLOCK, MR, TILE, TILE_ROW, madd } from './lanes'
+import { packTransposed } from './pack'
+import { fill, Place } from './scores'
+
+/**
+ * delta[r] = Σ_d gradOutput·output for the rows (at most a tile) from row `at` of [batch, heads, queries]; 0 where
+ * nothing is attended.
+ *
+ * Hazard: dP − delta cancels where a row attends (almost) to one key, whose v is then the output. Remedy: delta is
+ * summed by the very arithmetic of the product dO·Vᵀ, in its order and its parts, so that the errors cancel as well:
+ * a row with a single key has a gradient of exactly 0. (So the rows stand side by side in lanes, transposed.)
+ */
+export function deltaTile(call: Call, at: usize, rows: i32, delta: usize): void {
+  const row = <usize>call.dimV << 2
+  const output = call.output + at * row
+  const gradOutput = call.gradOutput + at * row
+  memory.fill(delta, 0, <usize>rows << 2)
+  for (let part = 0; part < call.dimV; part += call.depth) {
+    const depth = min(call.dimV - part, call.depth)
+    const offset = <usize>part << 2
+    packTransposed(output + offset, row, rows, depth, call.queryPack, TILE)
+    packTransposed(gradOutput + offset, row, rows, depth, call.gradOutputPack, TILE)
+    for (let r = 0; r < rows; r += 4) {
+      const sum = dotLanes(call.gradOutputPack + (<usize>r << 2), call.queryPack + (<usize>r << 2), depth)
+      v128.store(call.spare, sum)
+      for (let lane = 0; lane < min(4, rows - r); ++lane) {
+        const into = delta + (<usize>(r + lane) << 2)
+        store<f32>(into, load<f32>(into) + load<f32>(call.spare + (<usize>lane << 2)))
+      }
+    }
+  }
+  for (let r: usize = 0; r < <usize>rows; ++r) {
+    if (load<f64>(call.logsumexp + ((at + r) << 3)) == -Infinity) store<f32>(delta + (r << 2), 0)
+  }
+}
+
+/** A float64 as the sum of two float32: rounding logsumexp to one would be as large an error as the score's own. */
+// @ts-ignore: decorator
+@inline
+export function upper(x: f64): f32 {
+  return <f32>x
+}
+
+/** 0 for an infinity, whose upper part says everything. */
+// @ts-ignore: decorator
+@inline
+export function lower(x: f64): f32 {
+  const rest = <f32>(x - <f64>(<f32>x))
+  return rest == rest ? rest : 0
+}
+
+/** ln p = (s − upper) − lower: the first difference is (nearly) exact where p is not tiny. */
+// @ts-ignore: decorator
+@inline
+export function logWeight(s: v128, upperPart: v128, lowerPart: v128): v128 {
+  return f32x4.sub(f32x4.sub(s, upperPart), lowerPart)
+}
+
+/** Four rows' sums of products along the depth of two transposed packs [depth][24]. */
+function dotLanes(x: usize, y: usize, depth: i32): v128 {
+  let sum = f32x4.splat(0)
+  for (; depth > 0; --depth) {
+    sum = madd(v128.load(x), v128.load(y), sum)
+    x += 96
+    y += 96
+  }
+  return sum
+}
+
+/**
+ * tile: masked scores → z·p; gradTile: dO·Vᵀ → dS, or dB where `toBias`. Both become 0 outside of `ranges`.
+ * `at` is the tile's first row in [batch, heads, queries]; delta[r] belongs to row r of the tile.
+ */
+export function gradientTile(call: Call, place: Place, at: usize, delta: usize, toBias: bool): void {
+  const factor: f32 = toBias ? 1 : call.scale
+  const plain = !call.dropout && call.entropyCoefficient == 0
+  const capped = call.softcap > 0 && !toBias
+  for (let r = 0; r < place.rows; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    const begin = load<i32>(range)
+    const end = load<i32>(range, 4)
+    const offset = <usize>r * TILE_ROW
+    const weights = call.tile + offset
+    const gradient = call.gradTile + offset
+    fill(weights, 0, begin, 0)
+    fill(weights, end, BLOCK, 0)
+    fill(gradient, 0, begin, 0)
+    fill(gradient, end, BLOCK, 0)
+    if (begin >= end) continue
+    const index = (at + <usize>r) << 2
+    const lse = load<f64>(call.logsumexp + (index << 1))
+    const shift: f64 = lse == -Infinity ? 0 : lse
+    const d = load<f32>(delta + (<usize>r << 2))
+    if (plain) {
+      gradientRow(weights, gradient, begin, end, shift, d, factor)
+    } else {
+      if (call.dropout) dropRow(call, place.head, place.row + r, place.key, gradient, begin, end)
+      const entropy: f32 = call.entropyCoefficient == 0 ? 0 : load<f32>(call.entropy + index)
+      entropyGradientRow(weights, gradient, begin, end, shift, d, factor, call.entropyCoefficient, entropy)
+      if (call.dropout) dropRow(call, place.head, place.row + r, place.key, weights, begin, end)
+    }
+    if (capped) uncapRow(gradient, call.tanhTile + offset, begin, end)
+    if (call.careful) forgetMasked(call.attended + <usize>(r * BLOCK), gradient)
+  }
+}
+
+/** p·(dP − delta)·factor, 0 where p is 0. */
+// @ts-ignore: decorator
+@inline
+function scoreGradient(p: v128, gradWeight: v128, delta: v128, factor: v128): v128 {
+  const g = f32x4.mul(f32x4.mul(p, f32x4.sub(gradWeight, delta)), factor)
+  return v128.andnot(g, f32x4.eq(p, f32x4.splat(0)))
+}
+
+function gradientRow(weights: usize, gradient: usize, begin: i32, end: i32, lse: f64, delta: f32, factor: f32): void {
+  const l = f32x4.splat(upper(lse))
+  const l2 = f32x4.splat(lower(lse))
+  const d = f32x4.splat(delta)
+  const f = f32x4.splat(factor)
+  weights += <usize>begin << 2
+  gradient += <usize>begin << 2
+  for (let j = begin; j < end; j += 8) {
+    const p0 = exp(logWeight(v128.load(weights), l, l2))
+    const p1 = exp(logWeight(v128.load(weights, 16), l, l2))
+    const g0 = scoreGradient(p0, v128.load(gradient), d, f)
+    const g1 = scoreGradient(p1, v128.load(gradient, 16), d, f)
+    v128.store(weights, p0)
+    v128.store(weights, p1, 16)
+    v128.store(gradient, g0)
+    v128.store(gradient, g1, 16)
+    weights += 32
+    gradient += 32
+  }
+}
+
+/** The same with the entropy term c·(x + H) beside delta; x no less than −88, where p is 0 anyway. */
+function entropyGradientRow(
+  weights: usize, gradient: usize, begin: i32, end: i32, lse: f64, delta: f32, factor: f32, c: f32, entropy: f32,
+): void {
+  const l = f32x4.splat(upper(lse))
+  const l2 = f32x4.splat(lower(lse))
+  const coefficient = f32x4.splat(c)
+  const constant = f32x4.splat(delta)
+  const h = f32x4.splat(entropy)
+  const f = f32x4.splat(factor)
+  const least = f32x4.splat(-88)
+  for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 16) {
+    const x = logWeight(v128.load(weights + j), l, l2)
+    const p = exp(x)
+    const d = madd(coefficient, f32x4.add(f32x4.pmax(x, least), h), constant)
+    v128.store(gradient + j, scoreGradient(p, v128.load(gradient + j), d, f))
+    v128.store(weights + j, p)
+  }
+}
+
+/** dS = dB·(1 − tanh²) */
+function uncapRow(gradient: usize, tanhRow: usize, begin: i32, end: i32): void {
+  const one = f32x4.splat(1)
+  for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 16) {
+    const t = v128.load(tanhRow + j)
+    const slope = f32x4.mul(f32x4.sub(one, t), f32x4.add(one, t))
+    v128.store(gradient + j, f32x4.mul(v128.load(gradient + j), slope))
+  }
+}
+
+/** In a row whose logsumexp or delta is NaN, what is not attended still has no gradient. */
+function forgetMasked(attended: usize, gradient: usize): void {
+  for (let j: usize = 0; j < <usize>BLOCK; ++j) if (!load<u8>(attended + j)) store<f32>(gradient + (j << 2), 0)
+}

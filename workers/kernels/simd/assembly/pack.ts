@@ -1,0 +1,89 @@
+/** Copies that bring operands into the shape the products read: transposed panels, and zero-padded edge panels. */
+import { BLOCK, NR } from './lanes'
+
+/**
+ * pack[p][r] = source[r][p] for p < depth, r < rows, and 0 for rows ≤ r < width (width a multiple of 4). Source rows are
+ * `sourceRow` bytes apart. Four rows and four depths at a time are transposed in registers.
+ */
+export function packTransposed(source: usize, sourceRow: usize, rows: i32, depth: i32, pack: usize, width: i32): void {
+  const packRow = <usize>width << 2
+  for (let r = 0; r < width; r += 4) {
+    if (r + 4 <= rows) {
+      transposeFour(source + <usize>r * sourceRow, sourceRow, depth, pack + (<usize>r << 2), packRow)
+    } else {
+      for (let row = r; row < r + 4; ++row) {
+        let into = pack + (<usize>row << 2)
+        let from = source + <usize>row * sourceRow
+        for (let p = 0; p < depth; ++p) {
+          store<f32>(into, row < rows ? load<f32>(from) : 0)
+          into += packRow
+          from += 4
+        }
+      }
+    }
+  }
+}
+
+function transposeFour(source: usize, sourceRow: usize, depth: i32, into: usize, packRow: usize): void {
+  let s0 = source
+  let s1 = s0 + sourceRow
+  let s2 = s1 + sourceRow
+  let s3 = s2 + sourceRow
+  let p = depth
+  for (; p >= 4; p -= 4) {
+    const r0 = v128.load(s0)
+    const r1 = v128.load(s1)
+    const r2 = v128.load(s2)
+    const r3 = v128.load(s3)
+    const low01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5)
+    const high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7)
+    const low23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5)
+    const high23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7)
+    v128.store(into, v128.shuffle<i64>(low01, low23, 0, 2))
+    into += packRow
+    v128.store(into, v128.shuffle<i64>(low01, low23, 1, 3))
+    into += packRow
+    v128.store(into, v128.shuffle<i64>(high01, high23, 0, 2))
+    into += packRow
+    v128.store(into, v128.shuffle<i64>(high01, high23, 1, 3))
+    into += packRow
+    s0 += 16
+    s1 += 16
+    s2 += 16
+    s3 += 16
+  }
+  for (; p > 0; --p) {
+    store<f32>(into, load<f32>(s0))
+    store<f32>(into, load<f32>(s1), 4)
+    store<f32>(into, load<f32>(s2), 8)
+    store<f32>(into, load<f32>(s3), 12)
+    into += packRow
+    s0 += 4
+    s1 += 4
+    s2 += 4
+    s3 += 4
+  }
+}
+
+/** The block's rows, transposed, in panels [96/NR][depth][NR]; panels without a row are left alone. */
+export function packPanels(source: usize, sourceRow: usize, rows: i32, depth: i32, pack: usize): void {
+  for (let r = 0; r < min(rows, BLOCK); r += NR) {
+    packTransposed(source + <usize>r * sourceRow, sourceRow, rows - r, depth, pack, NR)
+    pack += <usize>depth * (NR * 4)
+  }
+}
+
+/** The last columns % NR columns of source, as a panel [rows][NR] padded with zeros; nothing where there are none. */
+export function packEdge(source: usize, rows: i32, columns: i32, edge: usize): void {
+  const width = columns % NR
+  if (width == 0) return
+  source += <usize>(columns - width) << 2
+  for (let r = 0; r < rows; ++r) {
+    for (let x = 0; x < NR; ++x) {
+      const at = <usize>x << 2
+      store<f32>(edge + at, x < width ? load<f32>(source + at) : 0)
+    }
+    source += <usize>columns << 2
+    edge += NR * 4
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * The score tile: 24 query rows × 96 keys of what the softmax sees.
+ *
+ *   s = scale·q·k → softcap·tanh(s/softcap) → + ALiBi + mask → −∞ where not attended
+ *
+ * Hazards: a masked score may be NaN or ∞ (what stands behind a mask may be anything), so it is replaced by −∞ with a
+ * select, never by adding −∞. Only columns in `ranges` of rows < rows are ever defined, except where said otherwise.
+ */
+import { Call } from './call'
+import { tanh } from './elementary'
+import { BLOCK, MR, TILE, TILE_ROW, madd } from './lanes'
+import { packPanels, packTransposed } from './pack'
+import { packedProduct } from './product'
+import { alignmentShift } from './visibility'
+
+/** A tile's place: rows [row, row + rows) of head `head` = b·heads + h against keys [key, key + keys) of its kv head. */
+@unmanaged
+export class Place {
+  b: i32
+  h: i32
+  head: i32
+  kvHead: i32
+  row: i32
+  rows: i32
+  key: i32
+  keys: i32
+}
+
+/** Addresses of the products' factors. */
+// @ts-ignore: decorator
+@inline
+export function scaleOf(call: Call): usize {
+  return changetype<usize>(call) + offsetof<Call>('scale')
+}
+
+// @ts-ignore: decorator
+@inline
+export function oneOf(call: Call): usize {
+  return changetype<usize>(call) + offsetof<Call>('one')
+}
+
+/** Whether K fits into one pack, so that it is packed once for all the query tiles that read it. */
+// @ts-ignore: decorator
+@inline
+export function onePack(call: Call, dim: i32): bool {
+  return dim <= call.depth
+}
+
+/**
+ * tile[24×96] = factor·X·Yᵀ within `ranges` (`factor` an address): X rows [rows][dim] at x, Y rows [keys][dim] at y. The depth is taken in
+ * parts of call.depth; when there is just one part, the packs are expected to be there already.
+ */
+export function dotTile(
+  call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, xPack: usize, yPack: usize, tile: usize, factor: usize,
+): void {
+  memory.fill(tile, 0, <usize>TILE * TILE_ROW)
+  const groups = (rows + MR - 1) / MR
+  if (onePack(call, dim)) {
+    packedProduct(xPack, yPack, dim, call.ranges, groups, tile, factor)
+    return
+  }
+  const row = <usize>dim << 2
+  for (let p = 0; p < dim; p += call.depth) {
+    const depth = min(dim - p, call.depth)
+    packTransposed(x + (<usize>p << 2), row, rows, depth, xPack, TILE)
+    packPanels(y + (<usize>p << 2), row, keys, depth, yPack)
+    packedProduct(xPack, yPack, depth, call.ranges, groups, tile, factor)
+  }
+}
+
+/** From scale·q·k to what the softmax sees, in place, within `ranges`. `keepTanh` writes tanhTile too. */
+export function maskTile(call: Call, place: Place, rowFrom: usize, rowTo: usize, keepTanh: bool): void {
+  for (let r = 0; r < place.rows; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    const begin = load<i32>(range)
+    const end = load<i32>(range, 4)
+    const row = call.tile + <usize>r * TILE_ROW
+    if (call.softcap > 0) capRow(row, begin, end, call.softcap, keepTanh ? call.tanhTile + <usize>r * TILE_ROW : 0)
+    if (call.slopes) alibiRow(call, place, r, row, begin, end)
+    if (call.maskKind) maskRow(call, place, r, row, begin, min(end, place.keys))
+    const from = load<i32>(rowFrom + (<usize>r << 2)) - place.key
+    const to = load<i32>(rowTo + (<usize>r << 2)) - place.key
+    fill(row, begin, min(from, end), -Infinity)
+    fill(row, max(to, begin), end, -Infinity)
+  }
+  if (call.careful) noteAttended(call, place.rows)
+}
+
+/** row[begin … end) = value. */
+export function fill(row: usize, begin: i32, end: i32, value: f32): void {
+  for (let j = begin; j < end; ++j) store<f32>(row + (<usize>j << 2), value)
+}
+
+function capRow(row: usize, begin: i32, end: i32, cap: f32, tanhRow: usize): void {
+  const c = f32x4.splat(cap)
+  for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 16) {
+    const t = tanh(f32x4.div(v128.load(row + j), c))
+    if (tanhRow) v128.store(tanhRow + j, t)
+    v128.store(row + j, f32x4.mul(t, c))
+  }
+}
+
+/** s + bias, and −∞ where the bias is −∞, whatever s is. */
+// @ts-ignore: decorator
+@inline
+function biased(s: v128, bias: v128): v128 {
+  const nothing = f32x4.splat(-Infinity)
+  return v128.bitselect(nothing, f32x4.add(s, bias), f32x4.eq(bias, nothing))
+}
+
+/** s −= slope·|aligned i − j| */
+function alibiRow(call: Call, place: Place, r: i32, row: usize, begin: i32, end: i32): void {
+  const aligned = f32x4.splat(<f32>(place.row + r + alignmentShift(call, place.b)))
+  const slope = f32x4.splat(-load<f32>(call.slopes + (<usize>place.h << 2)))
+  let key = f32x4.convert_i32x4_s(i32x4.add(i32x4.splat(place.key + begin), i32x4(0, 1, 2, 3)))
+  for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 16) {
+    const distance = f32x4.abs(f32x4.sub(aligned, key))
+    v128.store(row + j, biased(v128.load(row + j), f32x4.mul(slope, distance)))
+    key = f32x4.add(key, f32x4.splat(4))
+  }
+}
+
+/** Where row r of the tile begins in the mask, counted in elements. */
+function maskRowStart(call: Call, place: Place, r: i32): usize {
+  return (
+    <usize>place.b * call.maskStrideBatch +
+    <usize>place.h * call.maskStrideHead +
+    <usize>(place.row + r) * call.maskStrideQuery +
+    <usize>place.key * call.maskStrideKey
+  )
+}
+
+function maskRow(call: Call, place: Place, r: i32, row: usize, begin: i32, end: i32): void {
+  const start = maskRowStart(call, place, r)
+  if (call.maskKind == 1) boolMaskRow(call.mask + start, call.maskStrideKey, row, begin, end)
+  else floatMaskRow(call.mask + (start << 2), call.maskStrideKey, row, begin, end)
+}
+
+/** The mask is read only where it has elements: four at a time, then one by one. */
+function floatMaskRow(mask: usize, stride: usize, row: usize, begin: i32, end: i32): void {
+  let j = begin
+  if (stride == 1) {
+    for (; j + 4 <= end; j += 4) {
+      const at = <usize>j << 2
+      v128.store(row + at, biased(v128.load(row + at), v128.load(mask + at)))
+    }
+  }
+  for (; j < end; ++j) {
+    const at = row + (<usize>j << 2)
+    const bias = load<f32>(mask + ((<usize>j * stride) << 2))
+    store<f32>(at, bias == -Infinity ? bias : load<f32>(at) + bias)
+  }
+}
+
+function boolMaskRow(mask: usize, stride: usize, row: usize, begin: i32, end: i32): void {
+  const nothing = f32x4.splat(-Infinity)
+  let j = begin
+  if (stride == 1) {
+    for (; j + 4 <= end; j += 4) {
+      const at = row + (<usize>j << 2)
+      const masked = i8x16.eq(v128.load32_zero(mask + <usize>j), i8x16.splat(0))
+      const lanes = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(masked))
+      v128.store(at, v128.bitselect(nothing, v128.load(at), lanes))
+    }
+  }
+  for (; j < end; ++j) {
+    if (load<u8>(mask + <usize>j * stride) == 0) store<f32>(row + (<usize>j << 2), -Infinity)
+  }
+}
+
+/** In careful mode: remembers which pairs are attended, before the scores turn into weights. */
+function noteAttended(call: Call, rows: i32): void {
+  memory.fill(call.attended, 0, TILE * BLOCK)
+  for (let r = 0; r < rows; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    for (let j = load<i32>(range), end = load<i32>(range, 4); j < end; ++j) {
+      const s = load<f32>(call.tile + <usize>r * TILE_ROW + (<usize>j << 2))
+      store<u8>(call.attended + <usize>(r * BLOCK + j), <u8>(s != -Infinity))
+    }
+  }
+}

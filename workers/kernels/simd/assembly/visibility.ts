@@ -1,0 +1,83 @@
+/**
+ * Which keys a row may attend to by its position: padding, causal and window all allow an interval, and the
+ * intersection [from, to) of the intervals is known before any score is. Whole blocks outside of it are never computed.
+ *
+ * For the rows of a batch that are no padding, both ends grow with the row (or stay), which the ranges below rely on
+ * only for speed, not for correctness.
+ */
+import { Call } from './call'
+import { BLOCK, MR, TILE } from './lanes'
+
+/** Rows and keys of batch b that are no padding. */
+export function queryCount(call: Call, b: i32): i32 {
+  return call.qLengths ? load<i32>(call.qLengths + (<usize>b << 2)) : call.queries
+}
+
+export function keyCount(call: Call, b: i32): i32 {
+  return call.kvLengths ? load<i32>(call.kvLengths + (<usize>b << 2)) : call.keys
+}
+
+/** What is added to a row's index to place it among the keys. */
+export function alignmentShift(call: Call, b: i32): i32 {
+  return call.bottomRight ? keyCount(call, b) - queryCount(call, b) : 0
+}
+
+/**
+ * Writes the intervals of rows first … first + rows − 1 of batch b (0, 0 where a row sees nothing), and returns the
+ * smallest interval that holds them all, its end in the upper 32 bits.
+ */
+export function rowIntervals(call: Call, b: i32, first: i32, rows: i32, rowFrom: usize, rowTo: usize): u64 {
+  const live = queryCount(call, b)
+  const limit = min(keyCount(call, b), call.keys)
+  const shift = alignmentShift(call, b)
+  let least = call.keys
+  let most = 0
+  for (let r = 0; r < rows; ++r) {
+    const aligned = first + r + shift
+    let from = 0
+    let to = first + r < live ? limit : 0
+    if (call.causal) to = min(to, aligned + 1)
+    if (call.windowLeft >= 0) from = max(from, aligned - call.windowLeft)
+    if (call.windowRight >= 0) to = min(to, aligned + call.windowRight + 1)
+    if (from >= to) {
+      from = 0
+      to = 0
+    } else {
+      least = min(least, from)
+      most = max(most, to)
+    }
+    store<i32>(rowFrom + (<usize>r << 2), from)
+    store<i32>(rowTo + (<usize>r << 2), to)
+  }
+  return (<u64>most << 32) | <u64>least
+}
+
+/**
+ * For each group of six rows, the columns of the block starting at firstKey that one of its rows sees, widened to
+ * multiples of 16: what need be computed.
+ */
+export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize, rowTo: usize): void {
+  for (let group = 0; group * MR < TILE; ++group) {
+    let begin = BLOCK
+    let end = 0
+    for (let r = group * MR; r < min(rows, group * MR + MR); ++r) {
+      const from = max(load<i32>(rowFrom + (<usize>r << 2)) - firstKey, 0)
+      const to = min(load<i32>(rowTo + (<usize>r << 2)) - firstKey, BLOCK)
+      if (from >= to) continue
+      begin = min(begin, from)
+      end = max(end, to)
+    }
+    const range = call.ranges + (<usize>group << 3)
+    store<i32>(range, begin < end ? begin & ~15 : 0)
+    store<i32>(range, begin < end ? (end + 15) & ~15 : 0, 4)
+  }
+}
+
+/** Every row group wants the whole block (of `keys` keys). */
+export function fullRanges(call: Call, keys: i32): void {
+  for (let group = 0; group * MR < TILE; ++group) {
+    const range = call.ranges + (<usize>group << 3)
+    store<i32>(range, 0)
+    store<i32>(range, (keys + 15) & ~15, 4)
+  }
+}

@@ -1,0 +1,87 @@
+/** How a task's scratch memory is laid out: the call itself, then work areas that grow with the dimensions. */
+import { KEY_BLOCK, QUERY_TILE } from '../../task.ts'
+
+/** Most dimensions packed at a time: larger ones are taken in parts, so that scratch memory stays bounded. */
+const DEPTH = 256
+/** Query tiles that share a packed key block. */
+const TILES_TOGETHER = 8
+/** Columns of the widest variant's register tile, and its rows. */
+const PANEL = 16
+const GROUP = 6
+/** Bytes for the call's words, and for the kernels' note of the tile they are at. */
+const CALL_BYTES = 512
+const PLACE_BYTES = 64
+const ALIGN = 64
+
+/** Dimensions packed at a time. */
+export function packDepth(dimK: number, dimV: number): number {
+  return Math.min(DEPTH, Math.max(dimK, dimV))
+}
+
+/** Where the dimensions are packed in parts, a pack is soon overwritten and cannot be shared. */
+export function tilesTogether(dimK: number): number {
+  return dimK <= DEPTH ? TILES_TOGETHER : 1
+}
+
+/** The areas' sizes in elements of 4 bytes, by their names in the call (`assembly/call.ts` says what they are). */
+function areas(dimK: number, dimV: number) {
+  const depth = packDepth(dimK, dimV)
+  const tiles = tilesTogether(dimK)
+  const rows = tiles * QUERY_TILE
+  const tile = QUERY_TILE * KEY_BLOCK
+  return {
+    queryPack: rows * depth,
+    keyPack: KEY_BLOCK * depth,
+    gradOutputPack: QUERY_TILE * depth,
+    valuePack: KEY_BLOCK * depth,
+    keyEdge: KEY_BLOCK * PANEL,
+    valueEdge: KEY_BLOCK * PANEL,
+    queryEdge: QUERY_TILE * PANEL,
+    gradOutputEdge: QUERY_TILE * PANEL,
+    tile,
+    gradTile: tile,
+    tanhTile: tile,
+    attended: tile / 4,
+    spare: GROUP * PANEL,
+    rowFrom: rows,
+    rowTo: rows,
+    ranges: (QUERY_TILE / GROUP) * 2,
+    runningMax: rows,
+    runningSum: rows,
+    runningMoment: rows,
+    tileMax: QUERY_TILE,
+    tileFactor: QUERY_TILE,
+  }
+}
+
+export type AreaName = keyof ReturnType<typeof areas>
+
+export interface ScratchLayout {
+  /** byte offsets from the beginning of the scratch memory */
+  place: number
+  areas: Record<AreaName, number>
+  bytes: number
+}
+
+/** Every call asks for it, and most of them for the same one again. */
+let latest: { dimK: number; dimV: number; layout: ScratchLayout } | undefined
+
+export function scratchLayout(dimK: number, dimV: number): ScratchLayout {
+  if (latest?.dimK !== dimK || latest.dimV !== dimV) latest = { dimK, dimV, layout: layOut(dimK, dimV) }
+  return latest.layout
+}
+
+function layOut(dimK: number, dimV: number): ScratchLayout {
+  let next = CALL_BYTES + PLACE_BYTES
+  const offsets = {} as Record<AreaName, number>
+  for (const [name, elements] of Object.entries(areas(dimK, dimV))) {
+    offsets[name as AreaName] = next
+    next += Math.ceil((elements * 4) / ALIGN) * ALIGN
+  }
+  return { place: CALL_BYTES, areas: offsets, bytes: next }
+}
+
+/** Bytes of scratch memory that one task in flight needs. */
+export function scratchBytes(dimK: number, dimV: number): number {
+  return scratchLayout(dimK, dimV).bytes
+}

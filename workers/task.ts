@@ -1,0 +1,176 @@
+/**
+ * The contract between the server's main thread and its compute workers: data only, no classes, no functions.
+ *
+ * A task is a run of steps of one program. Every tensor lives in one shared `WebAssembly.Memory`; a task names its
+ * buffers by place, so nothing is copied between threads.
+ */
+
+/** float32 runs on the SIMD kernels, float64 on the reference kernels. */
+export type Precision = 'float32' | 'float64'
+
+/** Element types a tensor may have on the wire. */
+export type ElementType = 'float64' | 'float32' | 'float16' | 'bfloat16' | 'bool' | 'int32' | 'int64'
+
+/** Bytes of one element on the wire. */
+export const ELEMENT_BYTES: Record<ElementType, number> = {
+  float64: 8,
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  bool: 1,
+  int32: 4,
+  int64: 8,
+}
+
+/** Element types a buffer of a program may have. */
+export type BufferType = 'float64' | 'float32' | 'int32' | 'uint8'
+
+/** A buffer: where it stands in the shared memory (byte offset, aligned to 64) and how many elements it has. */
+export interface BufferPlace {
+  type: BufferType
+  offset: number
+  length: number
+}
+
+/** Index into `Task.buffers`. */
+export type Ref = number
+
+/** Query rows of one unit of `attentionForward`, `attentionMaps` and `attentionMaskGradient`. */
+export const QUERY_TILE = 24
+
+/** Keys of one unit of `attentionBackward`. */
+export const KEY_BLOCK = 96
+
+/**
+ * What scaled dot-product attention computes, apart from its tensors. Everything is normalised to rank 4:
+ * q [batch, heads, queries, dimK], k [batch, kvHeads, keys, dimK], v [batch, kvHeads, keys, dimV].
+ * Query head h reads kv head ⌊h·kvHeads/heads⌋; heads is a multiple of kvHeads.
+ */
+export interface AttentionArgs {
+  batch: number
+  heads: number
+  kvHeads: number
+  queries: number
+  keys: number
+  dimK: number
+  dimV: number
+  /** s = scale · q·k */
+  scale: number
+  /** s → softcap·tanh(s/softcap); 0 = none */
+  softcap: number
+  /**
+   * Where row i stands among the keys: aligned i = i (`top_left`) or i + m − n (`bottom_right`), m and n being that
+   * batch's kvLengths and qLengths where given, else keys and queries. Used by causal, window and ALiBi alike.
+   */
+  alignment: 'top_left' | 'bottom_right'
+  /** attend only to keys j ≤ aligned i */
+  causal: boolean
+  /** attend only to keys j ≥ aligned i − windowLeft; −1 = unbounded */
+  windowLeft: number
+  /** attend only to keys j ≤ aligned i + windowRight; −1 = unbounded */
+  windowRight: number
+  /** bool: a byte an element, 0 = masked; float: added to the scores, −∞ masks (element type = the precision's) */
+  maskKind: 'none' | 'bool' | 'float'
+  /** elements between neighbours of the mask along [batch, heads, queries, keys]; 0 where it is broadcast */
+  maskStrides: [number, number, number, number]
+  /** dropout of the weights, see `dropout.ts` of the reference kernels for the generator; p = 0 means none */
+  dropoutP: number
+  /** the seed's low and high 32 bits, unsigned */
+  seedLow: number
+  seedHigh: number
+  /**
+   * An input holds a NaN or an infinity (only with `non_finite: "propagate"`): the kernels must then take no shortcut
+   * through 0·x = 0, because a masked position leaks nothing, not even a NaN that stands there.
+   */
+  careful: boolean
+}
+
+/** Rows of length `dim`: y = x/max(‖x‖₂, eps) for `l2`, y = x/√(mean(x²) + eps) for `rms`. */
+export interface QkNormArgs {
+  rows: number
+  dim: number
+  kind: 'l2' | 'rms'
+  eps: number
+}
+
+/** cos and sin of position·base^(−2j/dims), [positions, dims/2] each; position = row + offset. */
+export interface RopeTableArgs {
+  positions: number
+  dims: number
+  base: number
+  offset: number
+}
+
+/**
+ * Rotation of the first `dims` elements of every row of x [rows, dim] by the table's row (row mod positions); the rest
+ * is copied. Pairs are (x_j, x_{j+dims/2}), or (x_2j, x_2j+1) when interleaved.
+ */
+export interface RopeArgs {
+  rows: number
+  positions: number
+  dim: number
+  dims: number
+  interleaved: boolean
+}
+
+/** L = factor·Σ(o − t)² over the rows that are no padding; factor = 1, or 1/count for the mean. */
+export interface SquaredErrorArgs {
+  batch: number
+  heads: number
+  queries: number
+  dimV: number
+  factor: number
+}
+
+/** Adds the partial losses and entropyWeight × the mean entropy of the attending rows. */
+export interface LossTotalArgs {
+  batch: number
+  heads: number
+  queries: number
+  entropyWeight: number
+}
+
+/** How the mask's gradient is laid out: the mask's extent along [batch, heads, queries, keys], 1 where broadcast. */
+export interface MaskGradientArgs extends AttentionArgs {
+  maskShape: [number, number, number, number]
+}
+
+/** Where the elements of one input tensor stand in the request body, and how they are written there. */
+export interface DecodeArgs {
+  form: 'json' | 'base64' | 'raw'
+  /** byte range in the body; for base64 the text between the quotes */
+  start: number
+  end: number
+  /** the element type on the wire: values of `json` form are rounded to it */
+  dtype: ElementType
+  count: number
+  /** `json`: [byte, element] pairs at which a chunk of numbers begins, flattened; the first is [start, 0] */
+  marks: number[]
+  /** the base64 text has JSON escapes in it (`\/`) and must be read as a JSON string first */
+  escaped: boolean
+  /** refuse NaN and ±∞, and finite numbers that overflow the target's type */
+  rejectNonFinite: boolean
+  /** −∞ is a value like any other (a float mask) */
+  allowNegativeInfinity: boolean
+}
+
+/** Elements of a result written as the client wants them. */
+export interface EncodeArgs {
+  form: 'json' | 'base64' | 'raw'
+  /** the element type on the wire; `json` prints the shortest digits that read back to it */
+  dtype: 'float64' | 'float32' | 'float16' | 'bfloat16'
+  /** the shape whose brackets `json` writes: the tensor's own for nested arrays, [count] for flat ones */
+  shape: number[]
+  count: number
+  /** the unit that stands in the first slot of the text buffer */
+  firstUnit: number
+}
+
+/** Something wrong with what the client sent that only reading the elements could tell. */
+export interface Fault {
+  kind: 'non_finite' | 'overflow' | 'bad_element' | 'bad_base64'
+  /** flat index of the offending element, −1 where there is none */
+  index: number
+  /** what stands there, as text */
+  found: string
+}
