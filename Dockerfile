@@ -26,4 +26,4 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # node is process 1 and handles SIGTERM itself
-CMD ["node", "--experimental-wasm-revectorize", "src/main.ts"]
+CMD ["node", "src/main.ts"]

@@ -5,7 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // workers of the service under test are threads of their own: two test files at a time are enough for two cores
     pool: 'forks',
-    execArgv: ['--experimental-wasm-revectorize'],
+    setupFiles: ['src/revectorize.ts'],
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,

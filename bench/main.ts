@@ -1,4 +1,5 @@
 /** `npm run bench`, or `npm run bench -- kernels requests small peers` for some of it. */
+import '../src/revectorize.ts'
 import { benchKernels } from './kernels.ts'
 import { benchPeers } from './peers.ts'
 import { machine } from './report.ts'

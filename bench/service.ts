@@ -9,7 +9,7 @@ export interface Service {
 
 export async function startService(file: string, env: Record<string, string> = {}): Promise<Service> {
   const path = fileURLToPath(new URL(file, import.meta.url))
-  const child: ChildProcess = spawn(process.execPath, ['--experimental-wasm-revectorize', path], {
+  const child: ChildProcess = spawn(process.execPath, [path], {
     env: { ...process.env, PORT: '0', LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -31,7 +31,9 @@ const environment = z.object({
   QUEUE_SECONDS: seconds(30).describe(
     'compute time that may wait in the queue, by the measured speed; more is a 503',
   ),
-  DEADLINE_SECONDS: seconds(120).describe('time a request may take once its body is there; past it a 504'),
+  DEADLINE_SECONDS: seconds(120).describe(
+    'time a request may take, from its head to the end of its answer; past it a 504',
+  ),
   BODY_SECONDS: seconds(120).describe('time a request may take to arrive'),
   DRAIN_SECONDS: seconds(60).describe('time that accepted requests have to finish after SIGTERM'),
   KERNELS: z

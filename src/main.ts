@@ -1,4 +1,5 @@
 /** Starts the service, and ends it gracefully on SIGTERM and SIGINT. */
+import './revectorize.ts'
 import pino from 'pino'
 import { buildApp } from './app.ts'
 import { readConfig } from './config.ts'

@@ -153,9 +153,14 @@ export class Compute {
     return this.#scheduler.submit(lease.program, lease.placement, signal)
   }
 
-  /** Finds the structure of a large JSON body in a worker. */
+  /** Finds the structure of a large JSON body in a worker; once more if that worker died under another's task. */
   async scan(place: { offset: number; length: number }): Promise<JsonScan> {
-    return this.#pool.run(place, { name: 'scan' })
+    const attempt = (): Promise<JsonScan> => this.#pool.run(place, { name: 'scan' })
+    return attempt()
+      .catch(attempt)
+      .catch(() => {
+        throw new Problem('WORKER_LOST', 'the worker that read this body was lost; it may be sent again')
+      })
   }
 
   async close(): Promise<void> {

@@ -40,7 +40,10 @@ export class Scheduler {
   /** small jobs, first come first served */
   readonly #small: Set<Job> = new Set()
   readonly #large: Set<Job> = new Set()
-  /** virtual time: what the job served last has had */
+  /**
+   * Virtual time, at which new jobs start: it goes on with everything that is served, shared among the large jobs and the
+   * stream of small ones, so that small jobs that keep coming overtake a large one, but not for ever.
+   */
   #now = 0
   #inFlight = 0
   #inFlightSeconds = 0
@@ -127,16 +130,15 @@ export class Scheduler {
   }
 
   #account({ job, task }: Chosen): void {
-    this.#now = Math.max(this.#now, job.start + job.had)
+    this.#now = Math.max(this.#now, job.start + job.had) + task.seconds / (this.#large.size + 1)
     job.had += task.seconds
     this.#waitingSeconds -= task.seconds
   }
 
   /** The runnable job with the least virtual time. */
   #choose(): Chosen | undefined {
-    const candidates: Job[] = [...this.#large]
     const first = firstRunnable(this.#small)
-    if (first !== undefined) candidates.push(first)
+    const candidates: Job[] = first === undefined ? [...this.#large] : [first, ...this.#large]
     candidates.sort((a, b) => a.start + a.had - (b.start + b.had))
     for (const job of candidates) {
       const task = job.next()

@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest'
+import { Arena } from '../../../src/compute/arena.ts'
+import { Scheduler } from '../../../src/compute/scheduler.ts'
+import { Speed } from '../../../src/compute/speed.ts'
+import { Tickets } from '../../../src/compute/tickets.ts'
+import type { Program } from '../../../src/programs/program.ts'
+import type { Step, Task, TaskResult } from '../../../workers/program.ts'
+
+const never = new AbortController().signal
+
+/** A program of one step of so many seconds on one worker. */
+function program(seconds: number, units: number, chain = 1): Program {
+  const step: Step = {
+    op: 'lossTotal',
+    tensors: { scalars: 0 },
+    args: { batch: 1, heads: 1, queries: 1, entropyWeight: 0 },
+    ...{ phase: 'compute', units, chain, flops: seconds * new Speed().flops.float64, bytes: 0 },
+  }
+  return { precision: 'float64', buffers: [], stages: [[step]], scratchBytes: 0 }
+}
+
+/** A scheduler whose pool notes what it is given and answers when it is told to. */
+function bench(threads: number) {
+  const waiting: { tasks: Task[]; answer(results: TaskResult[]): void }[] = []
+  let most = 0
+  const run = (tasks: Task[]) => {
+    const { promise, resolve } = Promise.withResolvers<TaskResult[]>()
+    waiting.push({ tasks, answer: resolve })
+    most = Math.max(most, waiting.length)
+    return promise
+  }
+  const tickets = new Tickets(new Arena(1 << 20), 64)
+  const scheduler = new Scheduler(run, threads, new Speed(), tickets, { lost: () => {} })
+  const submit = (p: Program, signal = never) =>
+    scheduler.submit(p, { buffers: [], scratch: Array(threads + 1).fill(0) }, signal)
+  /** Lets the oldest crossing end; returns its tasks. */
+  const turn = async (): Promise<Task[]> => {
+    const next = waiting.shift()
+    next?.answer(next.tasks.map(() => ({ ok: true, spans: {} })))
+    await new Promise(resolve => setImmediate(resolve))
+    return next?.tasks ?? []
+  }
+  return { scheduler, submit, turn, most: () => most }
+}
+
+describe('the scheduler', () => {
+  it('lets small jobs overtake a large one', async () => {
+    const { submit, turn } = bench(1)
+    void submit(program(1, 1000))
+    const small = submit(program(0.0001, 1))
+    let ended = false
+    void small.then(() => {
+      ended = true
+    })
+    let turns = 0
+    for (; !ended; turns++) await turn()
+    expect(turns).toBeLessThanOrEqual(3)
+  })
+
+  it('does not let them overtake it for ever', async () => {
+    const { submit, turn } = bench(1)
+    let ended = false
+    void submit(program(0.1, 1000)).then(() => {
+      ended = true
+    })
+    let small = 0
+    for (; !ended && small < 20_000; small += 8) {
+      for (let i = 0; i < 8; i++) void submit(program(0.0002, 1))
+      await turn()
+    }
+    expect(ended).toBe(true)
+  })
+
+  it('shares between large jobs', async () => {
+    const { submit, turn } = bench(1)
+    const order: string[] = []
+    void submit(program(0.2, 1000)).then(() => order.push('long'))
+    for (let i = 0; i < 4; i++) await turn()
+    void submit(program(0.05, 1000)).then(() => order.push('short'))
+    while (order.length < 2) await turn()
+    expect(order).toEqual(['short', 'long'])
+  })
+
+  it('sends waiting small jobs together', async () => {
+    const { submit, turn } = bench(1)
+    const all = Promise.all(Array.from({ length: 20 }, () => submit(program(0.00001, 1))))
+    const sizes: number[] = []
+    for (let i = 0; i < 8; i++) sizes.push((await turn()).length)
+    await all
+    expect(sizes.slice(0, 2)).toEqual([1, 1])
+    expect(Math.max(...sizes)).toBe(8)
+  })
+
+  it('never has more in the pool than it should', async () => {
+    const { submit, turn, most } = bench(2)
+    const jobs = Array.from({ length: 10 }, () => submit(program(0.1, 500, 5)))
+    for (let i = 0; i < 600; i++) await turn()
+    await Promise.all(jobs)
+    expect(most()).toBeLessThanOrEqual(4)
+  })
+
+  it('starts nothing more of a job that was stopped, and settles it when what runs has ended', async () => {
+    const { submit, turn, scheduler } = bench(1)
+    const stop = new AbortController()
+    const job = submit(program(1, 1000), stop.signal)
+    await turn()
+    stop.abort(new Error('gone'))
+    let settled = false
+    const failed = job.catch(error => {
+      settled = true
+      return error.message
+    })
+    await new Promise(resolve => setImmediate(resolve))
+    expect(settled).toBe(false)
+    await turn()
+    expect(await failed).toBe('gone')
+    expect(scheduler.jobs).toBe(0)
+    expect(scheduler.backlogSeconds).toBeCloseTo(0, 9)
+    expect(await turn()).toEqual([])
+  })
+})
