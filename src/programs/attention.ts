@@ -3,7 +3,6 @@
 import { scratchBytes } from '../../workers/kernels/simd/scratch.ts'
 import type { Step } from '../../workers/program.ts'
 import { type AttentionArgs, KEY_BLOCK, QUERY_TILE, type Ref } from '../../workers/task.ts'
-import { attendedArea } from './attended-area.ts'
 import type { MaskLayout } from './geometry.ts'
 import type { ProgramBuilder } from './program.ts'
 
@@ -30,14 +29,6 @@ export interface AttentionState extends Scores {
 }
 
 export type MapName = 'scores' | 'maskedScores' | 'weights' | 'droppedWeights'
-
-export function pairsAttended(
-  args: AttentionArgs,
-  qLengths: Int32Array | undefined,
-  kvLengths: Int32Array | undefined,
-): number {
-  return attendedArea(args, qLengths, kvLengths)
-}
 
 /** O = softmax(s)·V; keeps what the backward pass needs: output, logsumexp, and the entropy where it is asked for. */
 export function attentionForward(

@@ -4,6 +4,7 @@ import { fieldProblem } from '../errors.ts'
 import type { AttentionRequest } from '../schemas/attention.ts'
 import type { TensorSource } from '../tensors/tensor-source.ts'
 import { alibiSlopes } from './alibi.ts'
+import { attendedArea } from './attended-area.ts'
 import {
   type AttentionGradients,
   type AttentionState,
@@ -11,7 +12,6 @@ import {
   attentionForward,
   attentionMaps,
   type MapName,
-  pairsAttended,
   type Scores,
   type Wanted,
 } from './attention.ts'
@@ -53,7 +53,7 @@ export function compileAttention(request: AttentionRequest): RequestProgram {
     args,
     q: qSide.prepared.ready,
     k: kSide.prepared.ready,
-    area: pairsAttended(args, qLengths, kvLengths),
+    area: attendedArea(args, qLengths, kvLengths),
     careful: p.careful,
     qLengths: qLengths && p.buffer({ type: 'int32', length: g.batch, data: qLengths }),
     kvLengths: kvLengths && p.buffer({ type: 'int32', length: g.batch, data: kvLengths }),

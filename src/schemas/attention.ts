@@ -167,4 +167,3 @@ export function attentionRequest(tensors: TensorKinds) {
 export const AttentionRequest = attentionRequest(tensorKinds(false))
 export const AttentionShapes = attentionRequest(tensorKinds(true))
 export type AttentionRequest = z.output<typeof AttentionRequest>
-export type AttentionReturn = (typeof RETURNS)[number]

@@ -7,10 +7,8 @@ import type { TensorSource } from '../tensors/tensor-source.ts'
 const VALUES: ElementType[] = ['float64', 'float32', 'float16', 'bfloat16']
 const WHOLE: ElementType[] = ['int32', 'int64']
 
-/** Schemas whose JSON Schema is written by hand: id → component name in OpenAPI. */
-export const TENSOR_COMPONENT = 'Tensor'
-
-const anyTensor = z.unknown().meta({ id: TENSOR_COMPONENT })
+/** OpenAPI's component of this name is written by hand (openapi.ts). */
+const anyTensor = z.unknown().meta({ id: 'Tensor' })
 
 function tensor(allowed: ElementType[], what: string, shapeAlone: boolean) {
   return anyTensor.transform((value, context): TensorSource => {

@@ -32,6 +32,7 @@ const AREAS: AreaName[] = [
 /** Those of the numbers that are float32; the others are 32-bit integers. */
 const REALS: ReadonlySet<string> = new Set(['scale', 'softcap', 'keepScale', 'entropyCoefficient', 'one'])
 
+/** Every field in order; a test holds it against the kernels’ own list. */
 export const CALL_FIELDS: readonly string[] = [...TENSORS, ...NUMBERS, ...AREAS]
 
 type TensorName = (typeof TENSORS)[number]

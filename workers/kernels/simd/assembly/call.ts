@@ -1,6 +1,6 @@
 /**
  * What a kernel is asked to do: pointers, sizes, options, and the areas of the task's scratch memory. The loader
- * (`fields.ts`) writes these words, in this order, at the beginning of the scratch area; every field has four bytes.
+ * (`../call.ts`) writes these words, in this order, at the beginning of the scratch area; every field has four bytes.
  * A pointer is 0 where there is no such tensor.
  */
 @unmanaged

@@ -29,13 +29,6 @@ export function exp(x: v128): v128 {
   return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, f32x4.splat(-87)))
 }
 
-/** eˣ of one number, by the same arithmetic. */
-// @ts-ignore: decorator
-@inline
-export function expScalar(x: f32): f32 {
-  return f32x4.extract_lane(exp(f32x4.splat(x)), 0)
-}
-
 /**
  * tanh x. Hazard: 1 − 2/(e^{2|x|} + 1) cancels for small x. Remedy: below 0.625 the odd polynomial
  * x + x³·p(x²), p minimax of degree 4 (relative error 5e-9).
