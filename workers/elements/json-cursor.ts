@@ -24,7 +24,6 @@ export const COMMA = 0x2c
 export const MINUS = 0x2d
 export const DOT = 0x2e
 export const ZERO = 0x30
-export const NINE = 0x39
 export const COLON = 0x3a
 export const OPEN = 0x5b
 export const BACKSLASH = 0x5c
@@ -111,8 +110,9 @@ export function latin1(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')
 }
 
+/** '0' … '9' are the bytes that differ from '0' in their last four bits alone, and there by at most 9. */
 export function isDigit(byte: number): boolean {
-  return byte >= ZERO && byte <= NINE
+  return (byte ^ ZERO) <= 9
 }
 
 function digits(bytes: Uint8Array, from: number): number {
@@ -122,7 +122,7 @@ function digits(bytes: Uint8Array, from: number): number {
 }
 
 export function isSpace(byte: number): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
+  return byte <= 0x20 && (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09)
 }
 
 export function matches(bytes: Uint8Array, at: number, word: string): boolean {

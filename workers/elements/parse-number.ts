@@ -11,6 +11,9 @@ import { latin1 } from './json-cursor.ts'
 export const POWERS = Float64Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`))
 /** Upper halves of the powers, for exact products (Dekker's splitting). */
 const POWER_HEADS = POWERS.map(head)
+/** A byte ^ ZERO is the digit it stands for, or more than 9; a point's is POINT. */
+const ZERO = 0x30
+const POINT = 0x2e ^ ZERO
 /** A significand below this takes another digit. */
 const MORE = 1e14
 /** Relative distance from a tie below which double-double arithmetic is not trusted. */
@@ -34,29 +37,29 @@ export class NumberReader {
     // the first 15 significant digits (leading stays below 10^15), and those after them
     let leading = 0
     let exponent = 0
-    let digit = bytes[at] - 0x30
-    while (digit >= 0 && digit <= 9 && leading < MORE) {
+    let digit = bytes[at] ^ ZERO
+    while (digit <= 9 && leading < MORE) {
       leading = leading * 10 + digit
-      digit = bytes[++at] - 0x30
+      digit = bytes[++at] ^ ZERO
     }
     let tail = 0
     let count = 0
-    while (digit >= 0 && digit <= 9) {
+    while (digit <= 9) {
       tail = tail * 10 + digit
       count++
-      digit = bytes[++at] - 0x30
+      digit = bytes[++at] ^ ZERO
     }
-    if (digit === -2) {
+    if (digit === POINT) {
       const point = ++at
-      digit = bytes[at] - 0x30
-      while (digit >= 0 && digit <= 9 && leading < MORE) {
+      digit = bytes[at] ^ ZERO
+      while (digit <= 9 && leading < MORE) {
         leading = leading * 10 + digit
-        digit = bytes[++at] - 0x30
+        digit = bytes[++at] ^ ZERO
       }
-      while (digit >= 0 && digit <= 9) {
+      while (digit <= 9) {
         tail = tail * 10 + digit
         count++
-        digit = bytes[++at] - 0x30
+        digit = bytes[++at] ^ ZERO
       }
       exponent = point - at
     }
@@ -65,10 +68,10 @@ export class NumberReader {
       const minus = bytes[at] === 0x2d
       if (minus || bytes[at] === 0x2b) at++
       let power = 0
-      digit = bytes[at] - 0x30
-      while (digit >= 0 && digit <= 9) {
+      digit = bytes[at] ^ ZERO
+      while (digit <= 9) {
         power = power * 10 + digit
-        digit = bytes[++at] - 0x30
+        digit = bytes[++at] ^ ZERO
       }
       exponent += minus ? -power : power
     }
