@@ -45,7 +45,14 @@ function bestSeconds(run: () => void): number {
 function argsFor(n: number, d: number, causal: boolean): AttentionArgs {
   return {
     ...{ batch: 1, heads: HEADS, kvHeads: HEADS, queries: n, keys: n, dimK: d, dimV: d, causal },
-    ...{ scale: 1 / Math.sqrt(d), softcap: 0, alignment: 'top_left', windowLeft: -1, windowRight: -1 },
+    ...{
+      scale: 1 / Math.sqrt(d),
+      softcap: 0,
+      alignment: 'top_left',
+      pastKeys: 0,
+      windowLeft: -1,
+      windowRight: -1,
+    },
     ...{ maskKind: 'none', maskStrides: [0, 0, 0, 0], dropoutP: 0, seedLow: 0, seedHigh: 0, careful: false },
   }
 }

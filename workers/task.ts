@@ -63,6 +63,8 @@ export interface AttentionArgs {
    * batch's kvLengths and qLengths where given, else keys and queries. Used by causal, window and ALiBi alike.
    */
   alignment: 'top_left' | 'bottom_right'
+  /** keys of the past, before those of row 0: under `top_left`, row i stands at i + pastKeys */
+  pastKeys: number
   /** attend only to keys j ≤ aligned i */
   causal: boolean
   /** attend only to keys j ≥ aligned i − windowLeft; −1 = unbounded */

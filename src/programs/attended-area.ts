@@ -6,7 +6,7 @@ const SAMPLES = 512
 
 type Rules = Pick<
   AttentionArgs,
-  'batch' | 'queries' | 'keys' | 'alignment' | 'causal' | 'windowLeft' | 'windowRight'
+  'batch' | 'queries' | 'keys' | 'alignment' | 'pastKeys' | 'causal' | 'windowLeft' | 'windowRight'
 >
 
 export function attendedArea(
@@ -24,7 +24,7 @@ export function attendedArea(
 function areaOf(a: Rules, queries: number, keys: number): number {
   const restricted = a.causal || a.windowLeft >= 0 || a.windowRight >= 0
   if (!restricted) return queries * keys
-  const shift = a.alignment === 'bottom_right' ? keys - queries : 0
+  const shift = a.alignment === 'bottom_right' ? keys - queries : a.pastKeys
   const step = Math.max(1, queries / SAMPLES)
   let area = 0
   for (let row = 0; row < queries; row += step) {

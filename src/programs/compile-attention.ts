@@ -143,6 +143,7 @@ function attentionArgs(request: AttentionRequest, g: Geometry): AttentionArgs {
     scale: request.scale ?? 1 / Math.sqrt(dimK),
     softcap: request.softcap ?? 0,
     alignment: request.causal === 'bottom_right' ? 'bottom_right' : 'top_left',
+    pastKeys: 0,
     causal: request.causal !== false,
     windowLeft: request.window?.left ?? -1,
     windowRight: request.window?.right ?? -1,

@@ -32,6 +32,7 @@ export interface AttentionSpec {
   scale: number | undefined
   softcap: number
   alignment: 'top_left' | 'bottom_right'
+  pastKeys: number
   causal: boolean
   windowLeft: number
   windowRight: number
@@ -139,6 +140,7 @@ export function attentionSpecs(limits: Limits = {}): fc.Arbitrary<AttentionSpec>
     scale: sometimes(fc.constantFrom(0.25, 1), undefined),
     softcap: fc.constantFrom(0, 0, 2, 30),
     alignment: fc.constantFrom('top_left' as const, 'bottom_right' as const),
+    pastKeys: fc.constantFrom(0, 0, 2, 9),
     causal: fc.boolean(),
     windowLeft: sometimes(fc.integer({ min: 0, max: 12 }), -1),
     windowRight: sometimes(fc.integer({ min: 0, max: 12 }), -1),
@@ -174,6 +176,7 @@ export const plainSpec: AttentionSpec = {
   scale: undefined,
   softcap: 0,
   alignment: 'top_left',
+  pastKeys: 0,
   causal: false,
   windowLeft: -1,
   windowRight: -1,
@@ -229,6 +232,7 @@ export function buildCase(
     scale: Math.fround(spec.scale ?? 1 / Math.sqrt(dimK)),
     softcap: spec.softcap,
     alignment: spec.alignment,
+    pastKeys: spec.pastKeys,
     causal: spec.causal,
     windowLeft: spec.windowLeft,
     windowRight: spec.windowRight,

@@ -17,7 +17,7 @@ interface Place {
   b: number
   h: number
   i: number
-  /** where row i stands among the keys: i, or i + m − n for `bottom_right` */
+  /** where row i stands among the keys: i + pastKeys, or i + m − n for `bottom_right` */
   aligned: number
   /** query rows and keys of this batch that are no padding: n and m */
   queryCount: number
@@ -60,7 +60,7 @@ const denseMasks: readonly DenseMask[] = [boolMask]
 export function queryRow(t: MaskTensors, a: AttentionArgs, b: number, h: number, i: number): QueryRow {
   const queryCount = t.qLengths?.[b] ?? a.queries
   const keyCount = t.kvLengths?.[b] ?? a.keys
-  const aligned = a.alignment === 'bottom_right' ? i + keyCount - queryCount : i
+  const aligned = a.alignment === 'bottom_right' ? i + keyCount - queryCount : i + a.pastKeys
   const place = { b, h, i, aligned, queryCount, keyCount }
   let lo = 0
   let hi = a.keys

@@ -17,7 +17,16 @@ const TENSORS = [
 ]
 const NUMBERS = [
   ...(['batch', 'heads', 'kvHeads', 'queries', 'keys', 'dimK', 'dimV'] as const),
-  ...(['scale', 'softcap', 'bottomRight', 'causal', 'windowLeft', 'windowRight', 'maskKind'] as const),
+  ...([
+    'scale',
+    'softcap',
+    'bottomRight',
+    'pastKeys',
+    'causal',
+    'windowLeft',
+    'windowRight',
+    'maskKind',
+  ] as const),
   ...(['maskStrideBatch', 'maskStrideHead', 'maskStrideQuery', 'maskStrideKey'] as const),
   ...(['maskBatch', 'maskHeads', 'maskQueries', 'maskKeys'] as const),
   ...(['dropout', 'dropThreshold', 'keepScale', 'seedLow', 'seedHigh'] as const),
@@ -57,6 +66,7 @@ function numbersOf(t: AttentionTensors, a: AttentionArgs & Partial<MaskGradientA
     ...{ maskStrideBatch, maskStrideHead, maskStrideQuery, maskStrideKey },
     ...{ maskBatch, maskHeads, maskQueries, maskKeys },
     bottomRight: Number(a.alignment === 'bottom_right'),
+    pastKeys: a.pastKeys,
     causal: Number(a.causal),
     windowLeft: Math.min(a.windowLeft, WIDEST),
     windowRight: Math.min(a.windowRight, WIDEST),

@@ -91,7 +91,7 @@ function problem(memory: WebAssembly.Memory, n: number, d: number) {
   }
   const args: AttentionArgs = {
     ...{ batch: 1, heads: 1, kvHeads: 1, queries: n, keys: n, dimK: d, dimV: d, scale: 1 / Math.sqrt(d) },
-    ...{ softcap: 0, alignment: 'top_left', causal: true, windowLeft: -1, windowRight: -1 },
+    ...{ softcap: 0, alignment: 'top_left', pastKeys: 0, causal: true, windowLeft: -1, windowRight: -1 },
     ...{ maskKind: 'none', maskStrides: [0, 0, 0, 0], dropoutP: 0, seedLow: 0, seedHigh: 0, careful: false },
   }
   return { tensors, args, scratch: take(scratchBytes(d, d) / 4).byteOffset }

@@ -18,7 +18,7 @@ function rowByTheBook(c: AttentionCase, b: number, h: number, i: number) {
   const n = c.qLengths?.[b] ?? a.queries
   const m = c.kvLengths?.[b] ?? a.keys
   const kvHead = Math.floor((h * a.kvHeads) / a.heads)
-  const at = a.alignment === 'bottom_right' ? i + m - n : i
+  const at = a.alignment === 'bottom_right' ? i + m - n : i + a.pastKeys
   const q = Array.from(c.q.slice(((b * a.heads + h) * a.queries + i) * a.dimK).slice(0, a.dimK))
   const list: { j: number; s: number; v: number[] }[] = []
   for (let j = 0; j < a.keys; j++) {

@@ -43,7 +43,7 @@ function plainRow(c: AttentionCase, order: Order, row: number, r: Results): void
   const firstKey = (b * a.kvHeads + Math.floor((h * a.kvHeads) / a.heads)) * a.keys
   const n = c.qLengths?.[b] ?? a.queries
   const m = c.kvLengths?.[b] ?? a.keys
-  const aligned = a.alignment === 'bottom_right' ? i + m - n : i
+  const aligned = a.alignment === 'bottom_right' ? i + m - n : i + a.pastKeys
   const index = (j: number) =>
     b * a.maskStrides[0] + h * a.maskStrides[1] + i * a.maskStrides[2] + j * a.maskStrides[3]
   const allowed = (j: number) =>

@@ -38,6 +38,7 @@ export class Call {
   scale: f32
   softcap: f32
   bottomRight: i32
+  pastKeys: i32
   causal: i32
   windowLeft: i32
   windowRight: i32

@@ -19,7 +19,7 @@ export function keyCount(call: Call, b: i32): i32 {
 
 /** What is added to a row's index to place it among the keys. */
 export function alignmentShift(call: Call, b: i32): i32 {
-  return call.bottomRight ? keyCount(call, b) - queryCount(call, b) : 0
+  return call.bottomRight ? keyCount(call, b) - queryCount(call, b) : call.pastKeys
 }
 
 /**
