@@ -1,11 +1,13 @@
 /**
  * The one shared `WebAssembly.Memory` in which every tensor lives from decode to encode, handed out in regions.
  *
- * First fit over a free list sorted by address, so that low addresses are reused first and memory is grown only when
- * nothing free is large enough. The memory never shrinks (WebAssembly cannot), but it is bounded: `limit`.
+ * Low addresses are reused first, and memory is grown only when nothing free is large enough. The memory never shrinks
+ * (WebAssembly cannot), but it is bounded: `limit`.
  */
+import { FreeList } from './free-list.ts'
+
 const PAGE = 65536
-const ALIGN = 64
+export const ALIGN = 64
 /** Page 0 belongs to the kernels' statics. */
 const START = PAGE
 
@@ -19,9 +21,7 @@ export class Arena {
   readonly limit: number
   /** Fill fresh regions with 0xff (NaN), so that a test sees what a kernel failed to write. */
   poison = false
-  #free: { offset: number; bytes: number }[] = []
-  /** everything from here on is unused */
-  #top = START
+  readonly #free = new FreeList(START)
   #used = 0
 
   constructor(limitBytes: number) {
@@ -40,31 +40,21 @@ export class Arena {
 
   /** Whether an allocation of so many bytes would find room now. */
   fits(wanted: number): boolean {
-    return this.#top + wanted <= START + this.limit || this.#free.some(hole => hole.bytes >= wanted)
+    return this.#free.top + wanted <= START + this.limit || this.#free.fits(wanted)
   }
 
   /** undefined when there is no room now. */
   allocate(wanted: number): Region | undefined {
-    const bytes = Math.max(ALIGN, Math.ceil(wanted / ALIGN) * ALIGN)
-    const region = this.#reuse(bytes) ?? this.#extend(bytes)
-    if (region === undefined) return undefined
+    const bytes = aligned(Math.max(1, wanted))
+    const offset = this.#free.reuse(bytes) ?? this.#extend(bytes)
+    if (offset === undefined) return undefined
     this.#used += bytes
-    if (this.poison) new Uint8Array(this.memory.buffer, region.offset, bytes).fill(0xff)
-    return region
+    if (this.poison) new Uint8Array(this.memory.buffer, offset, bytes).fill(0xff)
+    return { offset, bytes }
   }
 
-  #reuse(bytes: number): Region | undefined {
-    const at = this.#free.findIndex(hole => hole.bytes >= bytes)
-    if (at < 0) return undefined
-    const hole = this.#free[at]
-    const region = { offset: hole.offset, bytes }
-    if (hole.bytes === bytes) this.#free.splice(at, 1)
-    else this.#free[at] = { offset: hole.offset + bytes, bytes: hole.bytes - bytes }
-    return region
-  }
-
-  #extend(bytes: number): Region | undefined {
-    const end = this.#top + bytes
+  #extend(bytes: number): number | undefined {
+    const end = this.#free.top + bytes
     if (end > START + this.limit) return undefined
     // kernels may read a few bytes past a buffer's end: the last page is never handed out
     const missing = end + PAGE - this.memory.buffer.byteLength
@@ -75,31 +65,16 @@ export class Arena {
         return undefined // the system has no more to give: busy, not broken
       }
     }
-    const region = { offset: this.#top, bytes }
-    this.#top = end
-    return region
+    return this.#free.extend(bytes)
   }
 
-  free(region: Region): void {
-    this.#used -= region.bytes
-    let at = this.#free.findIndex(hole => hole.offset > region.offset)
-    if (at < 0) at = this.#free.length
-    this.#free.splice(at, 0, { ...region })
-    this.#merge(at)
-    if (at > 0) this.#merge(at - 1)
-    const last = this.#free.at(-1)
-    if (last !== undefined && last.offset + last.bytes === this.#top) {
-      this.#top = last.offset
-      this.#free.pop()
-    }
+  free({ offset, bytes }: Region): void {
+    this.#used -= bytes
+    this.#free.giveBack(offset, bytes)
   }
+}
 
-  /** Joins hole `at` with the one behind it where they touch. */
-  #merge(at: number): void {
-    const hole = this.#free[at]
-    const next = this.#free[at + 1]
-    if (hole === undefined || next === undefined || hole.offset + hole.bytes !== next.offset) return
-    hole.bytes += next.bytes
-    this.#free.splice(at + 1, 1)
-  }
+/** The next multiple of the arena's alignment. */
+export function aligned(bytes: number): number {
+  return Math.ceil(bytes / ALIGN) * ALIGN
 }

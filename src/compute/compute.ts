@@ -6,9 +6,10 @@ import type { WorkerData } from '../../workers/main.ts'
 import { bufferView } from '../../workers/views.ts'
 import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
-import { bufferBytes, type Program, programBytes, programFlops } from '../programs/program.ts'
+import { type Program, programFlops } from '../programs/program.ts'
 import { Arena, type Region } from './arena.ts'
 import { type JobReport, type Placement, programSeconds } from './job.ts'
+import { type MemoryPlan, planMemory } from './memory-plan.ts'
 import { BATCH, Scheduler, TASKS_PER_WORKER } from './scheduler.ts'
 import { Speed } from './speed.ts'
 import { Tickets } from './tickets.ts'
@@ -33,6 +34,7 @@ export interface Estimate {
 export interface Lease {
   program: Program
   placement: Placement
+  estimate: Estimate
   release(): void
 }
 
@@ -90,16 +92,19 @@ export class Compute {
   }
 
   estimate(program: Program): Estimate {
+    return this.#estimate(program, planMemory(program))
+  }
+
+  #estimate(program: Program, plan: MemoryPlan): Estimate {
     return {
       flops: programFlops(program),
-      bytes: programBytes(program) + this.#slots(program) * program.scratchBytes,
+      bytes: plan.bytes + this.#slots(program) * program.scratchBytes,
       seconds: programSeconds(program, this.speed) / this.threads,
     }
   }
 
-  /** Why this program would not be run even on an idle server; undefined if it would. */
-  refusal(program: Program): Problem | undefined {
-    const { flops, bytes } = this.estimate(program)
+  /** Why such a program would not be run even on an idle server; undefined if it would. */
+  refusal({ flops, bytes }: Estimate): Problem | undefined {
     const most = Math.min(this.#limits.MAX_REQUEST_BYTES, this.arena.limit)
     if (flops > this.#limits.MAX_FLOPS) {
       return new Problem(
@@ -115,26 +120,25 @@ export class Compute {
 
   /** Admits a program and gives it memory. Throws the Problem that says why not: 413 for ever, 503 for now. */
   admit(program: Program): Lease {
-    const refusal = this.refusal(program)
-    if (refusal !== undefined) throw refusal
-    const congestion = this.congestion(program)
-    if (congestion !== undefined) throw congestion
-    const region = this.allocate(this.estimate(program).bytes)
+    const plan = planMemory(program)
+    const estimate = this.#estimate(program, plan)
+    const problem = this.refusal(estimate) ?? this.congestion(estimate)
+    if (problem !== undefined) throw problem
+    const region = this.allocate(estimate.bytes)
     return {
       program,
-      placement: place(this.arena, region, program, this.#slots(program)),
+      placement: place(this.arena, region, program, plan, this.#slots(program)),
+      estimate,
       release: () => this.arena.free(region),
     }
   }
 
-  /** Why this program would not be run just now; undefined if it would. */
-  congestion(program: Program): Problem | undefined {
+  /** Why such a program would not be run just now; undefined if it would. */
+  congestion({ bytes }: Estimate): Problem | undefined {
     if (this.#scheduler.jobs > 0 && this.backlogSeconds > this.#limits.QUEUE_SECONDS) {
       return this.busy(`${this.backlogSeconds.toFixed(1)} s of work are waiting`)
     }
-    return this.arena.fits(this.estimate(program).bytes)
-      ? undefined
-      : this.busy('the tensor memory is taken by other requests')
+    return this.arena.fits(bytes) ? undefined : this.busy('the tensor memory is taken by other requests')
   }
 
   /** Memory for a body or an answer; throws a 503 when there is none now. */
@@ -177,15 +181,22 @@ function chooseKernels(arena: Arena, wanted: Limits['KERNELS']): VariantChoice {
   return chooseVariant(arena.memory, wanted === 'auto' ? {} : { forced: wanted })
 }
 
-function place(arena: Arena, region: Region, program: Program, slots: number): Placement {
-  let next = region.offset
-  const buffers = program.buffers.map(spec => {
-    const offset = spec.at ?? next
-    next += bufferBytes(spec)
+function place(
+  arena: Arena,
+  region: Region,
+  program: Program,
+  { offsets, bytes }: MemoryPlan,
+  slots: number,
+): Placement {
+  const buffers = program.buffers.map((spec, index) => {
+    const offset = spec.at ?? region.offset + offsets[index]
     if (spec.data !== undefined) constants(arena.memory, spec, offset)
     return { type: spec.type, offset, length: spec.length }
   })
-  const scratch = Array.from({ length: slots }, (_, slot) => next + slot * program.scratchBytes)
+  const scratch = Array.from(
+    { length: slots },
+    (_, slot) => region.offset + bytes + slot * program.scratchBytes,
+  )
   return { buffers, scratch }
 }
 

@@ -6,6 +6,7 @@
  * virtual time, so it waits for tasks in flight (each a few milliseconds), never for a long job to end.
  */
 import { type Spans, type StepCall, type Task, type TaskResult, TICKET } from '../../workers/program.ts'
+import type { BufferPlace, Ref } from '../../workers/task.ts'
 import { Problem } from '../errors.ts'
 import type { Program } from '../programs/program.ts'
 import { Job, type JobReport, type JobTask, type Placement } from './job.ts'
@@ -154,10 +155,9 @@ export class Scheduler {
     try {
       const tasks = batch.map(({ job, task }, index) => ({
         precision: job.program.precision,
-        buffers: job.placement.buffers,
+        ...callsOf(task, job.placement),
         scratch: task.scratch,
         ticket: tickets[index].offset,
-        steps: task.parts.map(stepCall),
       }))
       const results = await this.#run(tasks)
       for (const [index, { job, task }] of batch.entries()) {
@@ -223,9 +223,28 @@ function firstRunnable(jobs: Set<Job>): Job | undefined {
   return undefined
 }
 
-function stepCall({ step, from, to }: JobTask['parts'][number]): StepCall {
-  const { units: _units, chain: _chain, flops: _flops, bytes: _bytes, ...call } = step
-  return { ...call, from, to }
+/** A task's steps, and of the program's buffers only those they name: a stack has hundreds. */
+function callsOf({ parts }: JobTask, { buffers }: Placement): Pick<Task, 'buffers' | 'steps'> {
+  const places: BufferPlace[] = []
+  const known = new Map<Ref, Ref>()
+  const local = (ref: Ref): Ref => {
+    let index = known.get(ref)
+    if (index === undefined) {
+      index = places.push(buffers[ref]) - 1
+      known.set(ref, index)
+    }
+    return index
+  }
+  const steps = parts.map(({ step, from, to }) => {
+    const { op, args, phase, careful } = step
+    const tensors: Record<string, Ref> = {}
+    for (const [name, ref] of Object.entries<Ref | undefined>(step.tensors)) {
+      if (ref !== undefined) tensors[name] = local(ref)
+    }
+    const noted = careful === undefined ? undefined : local(careful)
+    return { op, args, phase, tensors, careful: noted, from, to } as StepCall
+  })
+  return { buffers: places, steps }
 }
 
 function extend(spans: Spans, phase: keyof Spans, span: [number, number] | undefined): void {

@@ -77,7 +77,7 @@ export function compileAttention(request: AttentionRequest): RequestProgram {
     const rows =
       qLengths === undefined ? g.batch * g.queries : qLengths.reduce((sum, length) => sum + length, 0)
     const loss = lossForward(p, state, request.backward, rows * g.heads * g.dimV)
-    if (loss.scalars !== undefined) p.scalars.push({ name: 'loss', buffer: loss.scalars, index: 0 })
+    if (loss.scalars !== undefined) p.scalar('loss', loss.scalars, 0)
     const gradients = attentionBackward(p, state, loss.gradOutput, loss.scalars, wanted)
     answerBackward(p, request, gradients, qSide.prepared, kSide.prepared)
   }

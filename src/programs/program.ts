@@ -9,6 +9,12 @@ export interface BufferSpec {
   data?: ArrayLike<number>
   /** stands elsewhere in the shared memory already (the request's body) */
   at?: number
+  /** a part of another buffer of the same type, from its element `start` on */
+  within?: { buffer: Ref; start: number }
+  /** read after the program's last stage: its memory is not given to others before */
+  keep?: boolean
+  /** filled by someone else before the program's first stage */
+  early?: boolean
 }
 
 export interface Program {
@@ -42,6 +48,17 @@ export class ProgramBuilder implements Program {
     return this.buffers.length - 1
   }
 
+  /** `length` elements of a buffer from `start` on, as a buffer. */
+  part(buffer: Ref, start: number, length: number): Ref {
+    return this.buffer({ type: this.buffers[buffer].type, length, within: { buffer, start } })
+  }
+
+  /** What is read when the program has run: an answer, or what an answer is written from. */
+  keep(buffer: Ref): void {
+    const spec = this.buffers[buffer]
+    this.buffers[spec.within?.buffer ?? buffer].keep = true
+  }
+
   /** Adds a stage of independent steps; steps without units vanish. */
   stage(...steps: Step[]): void {
     const some = steps.filter(step => step.units > 0)
@@ -50,18 +67,5 @@ export class ProgramBuilder implements Program {
 }
 
 export function programFlops(program: Program): number {
-  return sum(program.stages.flat().map(step => step.flops))
-}
-
-/** Bytes of the program's own buffers, each rounded up to the arena's alignment. */
-export function programBytes(program: Program): number {
-  return sum(program.buffers.map(bufferBytes))
-}
-
-export function bufferBytes(buffer: BufferSpec): number {
-  return buffer.at === undefined ? Math.ceil((buffer.length * BYTES[buffer.type]) / 64) * 64 : 0
-}
-
-function sum(numbers: number[]): number {
-  return numbers.reduce((total, number) => total + number, 0)
+  return program.stages.flat().reduce((total, step) => total + step.flops, 0)
 }

@@ -2,7 +2,7 @@
 
 import { decodeUnits } from '../../workers/elements/decode.ts'
 import type { Step } from '../../workers/program.ts'
-import type { Precision, Ref } from '../../workers/task.ts'
+import type { BufferType, Precision, Ref } from '../../workers/task.ts'
 import { decodeArgs, type TensorSource } from '../tensors/tensor-source.ts'
 import { ProgramBuilder } from './program.ts'
 
@@ -49,7 +49,7 @@ export class RequestProgram extends ProgramBuilder {
   /** A tensor of the request, in the program's precision. */
   input(pointer: string, source: TensorSource): Ref {
     const inPlace = this.#inPlace(source)
-    const into = inPlace ?? this.reals(source.count)
+    const into = inPlace ?? this.#room(this.precision, source)
     const step = this.#decode(pointer, source, into, false)
     if (step === undefined) return into
     // kernels that must know of non-finite values wait for the check; others need not
@@ -60,10 +60,7 @@ export class RequestProgram extends ProgramBuilder {
 
   /** A mask: bytes for bool, else reals in which −∞ is a value like any other. */
   inputMask(pointer: string, source: TensorSource): Ref {
-    const into =
-      source.dtype === 'bool'
-        ? this.buffer({ type: 'uint8', length: source.count })
-        : this.reals(source.count)
+    const into = this.#room(source.dtype === 'bool' ? 'uint8' : this.precision, source)
     const step = this.#decode(pointer, source, into, true)
     if (step !== undefined) this.#decodes.push(step)
     return into
@@ -82,7 +79,18 @@ export class RequestProgram extends ProgramBuilder {
   }
 
   output(name: string, buffer: Ref, shape: number[]): void {
+    this.keep(buffer)
     this.outputs.push({ name, buffer, shape })
+  }
+
+  scalar(name: string, buffer: Ref, index: number): void {
+    this.keep(buffer)
+    this.scalars.push({ name, buffer, index })
+  }
+
+  /** A tensor that is only a shape (a plan, a benchmark) is filled in by nobody, or before the program starts. */
+  #room(type: BufferType, { count, form }: TensorSource): Ref {
+    return this.buffer({ type, length: count, early: form === 'shape' })
   }
 
   /** Bytes of the right type in the body itself need only be checked, not copied. */

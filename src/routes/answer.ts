@@ -66,8 +66,8 @@ export class Answer {
     this.#encodings = planned.map(({ output, args, units, slotBytes }) => {
       if (args === undefined) return undefined
       const slots = this.whole || args.form === 'raw' ? units : Math.min(units, WINDOW_UNITS)
-      const into = program.buffer({ type: 'uint8', length: slots * slotBytes })
-      const lengths = program.buffer({ type: 'int32', length: slots })
+      const into = program.buffer({ type: 'uint8', length: slots * slotBytes, keep: true })
+      const lengths = program.buffer({ type: 'int32', length: slots, keep: true })
       return { output, args, units, slotBytes, into, lengths }
     })
     // raw bytes of another type are written by the program in any case: they are no larger than the tensors

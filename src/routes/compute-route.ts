@@ -103,7 +103,7 @@ export async function handleCompute(
     const answer = new Answer(program, answerStyle(parsed.data, answerFormat(request)))
     const lease = compute.admit(program)
     life.onEnd(() => lease.release())
-    noteWork(request, program, compute)
+    noteWork(request, program, lease)
     const report = await life.use(compute.run(lease, life.signal))
     timings.addReport(report)
     throwFault(report, program)
@@ -179,8 +179,8 @@ function answerFormat(request: FastifyRequest): BodyFormat {
     : 'json'
 }
 
-function noteWork(request: FastifyRequest, program: RequestProgram, compute: Compute): void {
-  const { flops, bytes } = compute.estimate(program)
+function noteWork(request: FastifyRequest, program: RequestProgram, lease: Lease): void {
+  const { flops, bytes } = lease.estimate
   request.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
 }
 

@@ -30,10 +30,11 @@ export async function handlePlan(context: RouteContext, request: FastifyRequest)
     const shapes = Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape]))
     // the answer's own buffers and steps are part of what the request takes
     new Answer(program, answerStyle(parsed.data, 'json'))
-    const problem = compute.refusal(program) ?? compute.congestion(program)
+    const estimate = compute.estimate(program)
+    const problem = compute.refusal(estimate) ?? compute.congestion(estimate)
     return {
       shapes,
-      ...compute.estimate(program),
+      ...estimate,
       admitted: problem === undefined,
       ...(problem && { problem: { status: problem.status, code: problem.code, detail: problem.message } }),
     }
