@@ -73,6 +73,8 @@ export interface AttentionArgs {
   windowRight: number
   /** bool: a byte an element, 0 = masked; float: added to the scores, −∞ masks (element type = the precision's) */
   maskKind: 'none' | 'bool' | 'float'
+  /** passes over the same keys that come before this one, see `earlierRanks` of the kernels' tensors; default 0 */
+  earlier?: number
   /** elements between neighbours of the mask along [batch, heads, queries, keys]; 0 where it is broadcast */
   maskStrides: [number, number, number, number]
   /** dropout of the weights, see `dropout.ts` of the reference kernels for the generator; p = 0 means none */

@@ -33,6 +33,18 @@ export interface ScoreTensors {
   qLengths?: Int32Array
   /** [batch]: keys from there on are padding: nobody attends to them */
   kvLengths?: Int32Array
+  /**
+   * [batch, heads, queries, 2]: beside what the other masks say, a row attends only to its own keys [from, to). Within a
+   * head neither `from` nor `to` ever decreases from one row to the next: kernels skip rows by bisection.
+   */
+  intervals?: Int32Array
+  /**
+   * Where the keys of one row are attended in several passes (`args.earlier` > 0), a pair counts in the first pass that
+   * has it: it is masked where earlierIntervals[b, h, e, i] = [from, to) holds earlierRanks[b, kvHead, e, j] for an
+   * earlier pass e. Shapes [batch, kvHeads, earlier, keys] and [batch, heads, earlier, queries, 2].
+   */
+  earlierRanks?: Int32Array
+  earlierIntervals?: Int32Array
 }
 
 export interface AttentionForwardTensors extends ScoreTensors {

@@ -67,6 +67,9 @@ export interface AttentionCase {
   slopes?: Reals
   qLengths?: Int32Array
   kvLengths?: Int32Array
+  intervals?: Int32Array
+  earlierRanks?: Int32Array
+  earlierIntervals?: Int32Array
   gradOutput: Reals
   scalars?: Float64Array
   /** what the kernels write */
@@ -300,7 +303,7 @@ function product(extents: number[]): number {
 }
 
 /** A Weyl sequence through a 32-bit mixer: good enough for test data, the same everywhere. In (0, 1). */
-function uniformNumbers(seed: number): () => number {
+export function uniformNumbers(seed: number): () => number {
   let state = seed | 0
   return () => {
     state = (state + 0x9e3779b9) | 0

@@ -10,13 +10,18 @@ import { type AttentionArgs, QUERY_TILE } from '../../task.ts'
 import type { ScoreTensors } from '../kernel-set.ts'
 
 /** The lengths and masks; every attention kernel's tensors have them. */
-type MaskTensors = Pick<ScoreTensors, 'mask' | 'qLengths' | 'kvLengths'>
+type MaskTensors = Pick<
+  ScoreTensors,
+  'mask' | 'qLengths' | 'kvLengths' | 'intervals' | 'earlierRanks' | 'earlierIntervals'
+>
 
 /** A query row and its place among the keys. */
 interface Place {
   b: number
   h: number
   i: number
+  /** index into [batch, heads, queries] */
+  index: number
   /** where row i stands among the keys: i + pastKeys, or i + m − n for `bottom_right` */
   aligned: number
   /** query rows and keys of this batch that are no padding: n and m */
@@ -28,14 +33,12 @@ interface Place {
 export interface QueryRow extends Place {
   lo: number
   hi: number
-  /** index into [batch, heads, queries] */
-  index: number
   /** index of key 0 of the kv head it reads into [batch, kvHeads, keys] */
   firstKey: number
 }
 
-type IntervalMask = (a: AttentionArgs, row: Place) => readonly [lo: number, hi: number]
-type DenseMask = (t: MaskTensors, a: AttentionArgs, row: Place, j: number) => boolean
+type IntervalMask = (a: AttentionArgs, row: Place, t: MaskTensors) => readonly [lo: number, hi: number]
+type DenseMask = (t: MaskTensors, a: AttentionArgs, row: QueryRow, j: number) => boolean
 
 const none = [0, 0] as const
 const all = [0, Number.POSITIVE_INFINITY] as const
@@ -51,21 +54,37 @@ const window: IntervalMask = ({ windowLeft, windowRight }, { aligned }) => [
   windowRight < 0 ? Number.POSITIVE_INFINITY : aligned + windowRight + 1,
 ]
 
+const ownInterval: IntervalMask = (_, { index }, { intervals }) =>
+  intervals === undefined ? all : [intervals[2 * index], intervals[2 * index + 1]]
+
 const boolMask: DenseMask = (t, a, row, j) => a.maskKind !== 'bool' || t.mask![maskIndex(a, row, j)] !== 0
 
-const intervalMasks: readonly IntervalMask[] = [queryPadding, keyPadding, causal, window]
-const denseMasks: readonly DenseMask[] = [boolMask]
+/** Not where an earlier pass has the pair: that pass's interval of the row holds the key's rank in it. */
+const notEarlier: DenseMask = (t, a, row, j) => {
+  const passes = a.earlier ?? 0
+  const firstRow = row.index - row.i
+  for (let e = 0; e < passes; e++) {
+    const rank = t.earlierRanks![passes * row.firstKey + e * a.keys + j]
+    const at = 2 * (passes * firstRow + e * a.queries + row.i)
+    if (rank >= t.earlierIntervals![at] && rank < t.earlierIntervals![at + 1]) return false
+  }
+  return true
+}
+
+const intervalMasks: readonly IntervalMask[] = [queryPadding, keyPadding, causal, window, ownInterval]
+const denseMasks: readonly DenseMask[] = [boolMask, notEarlier]
 
 /** The row's place and its interval of keys; lo ≥ hi where it attends to nothing. */
 export function queryRow(t: MaskTensors, a: AttentionArgs, b: number, h: number, i: number): QueryRow {
   const queryCount = t.qLengths?.[b] ?? a.queries
   const keyCount = t.kvLengths?.[b] ?? a.keys
   const aligned = a.alignment === 'bottom_right' ? i + keyCount - queryCount : i + a.pastKeys
-  const place = { b, h, i, aligned, queryCount, keyCount }
+  const index = (b * a.heads + h) * a.queries + i
+  const place = { b, h, i, index, aligned, queryCount, keyCount }
   let lo = 0
   let hi = a.keys
   for (const mask of intervalMasks) {
-    const [from, to] = mask(a, place)
+    const [from, to] = mask(a, place, t)
     lo = Math.max(lo, from)
     hi = Math.min(hi, to)
   }
@@ -74,7 +93,6 @@ export function queryRow(t: MaskTensors, a: AttentionArgs, b: number, h: number,
     ...place,
     lo,
     hi,
-    index: (b * a.heads + h) * a.queries + i,
     firstKey: (b * a.kvHeads + kvHead) * a.keys,
   }
 }
@@ -92,7 +110,7 @@ export function* queryRows(t: MaskTensors, a: AttentionArgs, from: number, to: n
 }
 
 /** Whether every dense mask lets the row attend to key j of its interval. */
-export function allowedByDenseMasks(t: MaskTensors, a: AttentionArgs, row: Place, j: number): boolean {
+export function allowedByDenseMasks(t: MaskTensors, a: AttentionArgs, row: QueryRow, j: number): boolean {
   for (const allows of denseMasks) if (!allows(t, a, row, j)) return false
   return true
 }

@@ -12,6 +12,7 @@ import { type AreaName, packDepth, type ScratchLayout, scratchLayout, tilesToget
 
 const TENSORS = [
   ...(['q', 'k', 'v', 'output', 'logsumexp', 'entropy', 'mask', 'slopes', 'qLengths', 'kvLengths'] as const),
+  ...(['intervals', 'earlierRanks', 'earlierIntervals'] as const),
   ...(['scores', 'maskedScores', 'weights', 'droppedWeights'] as const),
   ...(['gradOutput', 'delta', 'gradQ', 'gradK', 'gradV', 'gradMask'] as const),
 ]
@@ -26,6 +27,7 @@ const NUMBERS = [
     'windowLeft',
     'windowRight',
     'maskKind',
+    'earlier',
   ] as const),
   ...(['maskStrideBatch', 'maskStrideHead', 'maskStrideQuery', 'maskStrideKey'] as const),
   ...(['maskBatch', 'maskHeads', 'maskQueries', 'maskKeys'] as const),
@@ -71,6 +73,7 @@ function numbersOf(t: AttentionTensors, a: AttentionArgs & Partial<MaskGradientA
     windowLeft: Math.min(a.windowLeft, WIDEST),
     windowRight: Math.min(a.windowRight, WIDEST),
     maskKind: MASK_KINDS[a.maskKind],
+    earlier: a.earlier ?? 0,
     dropout: Number(a.dropoutP > 0),
     dropThreshold: Math.floor(a.dropoutP * 2 ** 32),
     keepScale: 1 / (1 - a.dropoutP),

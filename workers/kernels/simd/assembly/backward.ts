@@ -17,7 +17,7 @@ import { BLOCK, TILE } from './lanes'
 import { packEdge, packPanels, packTransposed } from './pack'
 import { Columns, Rows, product } from './product'
 import { Place, dotTile, maskTile, onePack, oneOf, scaleOf } from './scores'
-import { groupRanges, rowIntervals } from './visibility'
+import { groupRanges, rowIntervals, visibleRows } from './visibility'
 
 export function attentionBackward(call: Call, place: Place, from: i32, to: i32): void {
   const group = call.heads / call.kvHeads
@@ -61,9 +61,11 @@ function keyBlock(call: Call, place: Place): void {
   const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
   packKeys(call, place, key)
   if (call.gradQ) packEdge(call.k + key * kRow, place.keys, call.dimK, call.keyEdge)
-  for (place.row = 0; place.row < call.queries; place.row += TILE) {
+  const seen = visibleRows(call, place.b, place.head, place.key, place.keys)
+  const end = <i32>(seen >> 32)
+  for (place.row = (<i32>seen / TILE) * TILE; place.row < end; place.row += TILE) {
     place.rows = min(TILE, call.queries - place.row)
-    rowIntervals(call, place.b, place.row, place.rows, call.rowFrom, call.rowTo)
+    rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo)
     groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo)
     if (!anythingSeen(call)) continue
     const at = <usize>place.head * <usize>call.queries + <usize>place.row

@@ -16,6 +16,9 @@ export class Call {
   slopes: usize
   qLengths: usize
   kvLengths: usize
+  intervals: usize
+  earlierRanks: usize
+  earlierIntervals: usize
   scores: usize
   maskedScores: usize
   weights: usize
@@ -44,6 +47,8 @@ export class Call {
   windowRight: i32
   /** 0 none, 1 bool, 2 float */
   maskKind: i32
+  /** passes before this one, whose pairs are masked */
+  earlier: i32
   maskStrideBatch: usize
   maskStrideHead: usize
   maskStrideQuery: usize

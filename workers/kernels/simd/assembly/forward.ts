@@ -61,7 +61,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
   for (let t = 0; t < count; ++t) {
     enter(call, place, first + t)
     const lane = <usize>t * PER_TILE
-    const seen = rowIntervals(call, place.b, place.row, place.rows, call.rowFrom + lane, call.rowTo + lane)
+    const seen = rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom + lane, call.rowTo + lane)
     least = min(least, <i32>seen)
     most = max(most, <i32>(seen >> 32))
     for (let r: usize = 0; r < PER_TILE; r += 4) {

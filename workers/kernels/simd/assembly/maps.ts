@@ -34,7 +34,7 @@ function mapTile(call: Call, place: Place): void {
   const at = <usize>place.head * <usize>call.queries + <usize>place.row
   const q = call.q + at * kRow
   const k = call.k + <usize>place.kvHead * <usize>call.keys * kRow
-  rowIntervals(call, place.b, place.row, place.rows, call.rowFrom, call.rowTo)
+  rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo)
   if (onePack(call, call.dimK)) packTransposed(q, kRow, place.rows, call.dimK, call.queryPack, TILE)
   for (place.key = 0; place.key < call.keys; place.key += BLOCK) {
     place.keys = min(BLOCK, call.keys - place.key)

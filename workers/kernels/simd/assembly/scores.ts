@@ -82,6 +82,7 @@ export function maskTile(call: Call, place: Place, rowFrom: usize, rowTo: usize,
     const to = load<i32>(rowTo + (<usize>r << 2)) - place.key
     fill(row, begin, min(from, end), -Infinity)
     fill(row, max(to, begin), end, -Infinity)
+    for (let e = 0; e < call.earlier; ++e) maskEarlier(call, place, r, e, row, begin, min(end, place.keys))
   }
   if (call.careful) noteAttended(call, place.rows)
 }
@@ -165,6 +166,31 @@ function boolMaskRow(mask: usize, stride: usize, row: usize, begin: i32, end: i3
   }
   for (; j < end; ++j) {
     if (load<u8>(mask + <usize>j * stride) == 0) store<f32>(row + (<usize>j << 2), -Infinity)
+  }
+}
+
+/** −∞ where the pair has been counted in pass e: the key's rank there lies in the row's interval there. */
+function maskEarlier(call: Call, place: Place, r: i32, e: i32, row: usize, begin: i32, end: i32): void {
+  const passes = <usize>call.earlier
+  const at = (<usize>place.head * passes + <usize>e) * <usize>call.queries + <usize>(place.row + r)
+  const from = load<i32>(call.earlierIntervals + (at << 3))
+  const to = load<i32>(call.earlierIntervals + (at << 3), 4)
+  if (from >= to) return
+  const firstKey = (<usize>place.kvHead * passes + <usize>e) * <usize>call.keys + <usize>place.key
+  const ranks = call.earlierRanks + (firstKey << 2)
+  const nothing = f32x4.splat(-Infinity)
+  // one comparison for both ends: what lies below `from` is huge as an unsigned number
+  const length = i32x4.splat(to - from)
+  const least = i32x4.splat(from)
+  let j = begin
+  for (; j + 4 <= end; j += 4) {
+    const offset = <usize>j << 2
+    const counted = i32x4.lt_u(i32x4.sub(v128.load(ranks + offset), least), length)
+    v128.store(row + offset, v128.bitselect(nothing, v128.load(row + offset), counted))
+  }
+  for (; j < end; ++j) {
+    const offset = <usize>j << 2
+    if (<u32>(load<i32>(ranks + offset) - from) < <u32>(to - from)) store<f32>(row + offset, -Infinity)
   }
 }
 

@@ -1,9 +1,9 @@
 /**
- * Which keys a row may attend to by its position: padding, causal and window all allow an interval, and the
- * intersection [from, to) of the intervals is known before any score is. Whole blocks outside of it are never computed.
+ * Which keys a row may attend to by its position: padding, causal, window and the row's own interval all allow an
+ * interval, and the intersection [from, to) of the intervals is known before any score is. Whole blocks outside of it are never computed.
  *
- * For the rows of a batch that are no padding, both ends grow with the row (or stay), which the ranges below rely on
- * only for speed, not for correctness.
+ * For the rows of a batch that are no padding, both ends grow with the row (or stay): ranges of columns use that for
+ * speed, ranges of rows rely on it.
  */
 import { Call } from './call'
 import { BLOCK, MR, TILE } from './lanes'
@@ -26,10 +26,11 @@ export function alignmentShift(call: Call, b: i32): i32 {
  * Writes the intervals of rows first … first + rows − 1 of batch b (0, 0 where a row sees nothing), and returns the
  * smallest interval that holds them all, its end in the upper 32 bits.
  */
-export function rowIntervals(call: Call, b: i32, first: i32, rows: i32, rowFrom: usize, rowTo: usize): u64 {
+export function rowIntervals(call: Call, b: i32, head: i32, first: i32, rows: i32, rowFrom: usize, rowTo: usize): u64 {
   const live = queryCount(call, b)
   const limit = min(keyCount(call, b), call.keys)
   const shift = alignmentShift(call, b)
+  const own = call.intervals + ((<usize>head * <usize>call.queries + <usize>first) << 3)
   let least = call.keys
   let most = 0
   for (let r = 0; r < rows; ++r) {
@@ -39,6 +40,10 @@ export function rowIntervals(call: Call, b: i32, first: i32, rows: i32, rowFrom:
     if (call.causal) to = min(to, aligned + 1)
     if (call.windowLeft >= 0) from = max(from, aligned - call.windowLeft)
     if (call.windowRight >= 0) to = min(to, aligned + call.windowRight + 1)
+    if (call.intervals) {
+      from = max(from, load<i32>(own + (<usize>r << 3)))
+      to = min(to, load<i32>(own + (<usize>r << 3), 4))
+    }
     if (from >= to) {
       from = 0
       to = 0
@@ -71,6 +76,39 @@ export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize
     store<i32>(range, begin < end ? begin & ~15 : 0)
     store<i32>(range, begin < end ? (end + 15) & ~15 : 0, 4)
   }
+}
+
+/**
+ * The rows of head `head` (of batch b) whose interval may meet keys [key, key + keys): from the first that ends beyond
+ * `key` to the first that begins beyond the last key, which stands in the upper 32 bits. By bisection.
+ */
+export function visibleRows(call: Call, b: i32, head: i32, key: i32, keys: i32): u64 {
+  const live = min(queryCount(call, b), call.queries)
+  const limit = min(keyCount(call, b), call.keys)
+  const shift = alignmentShift(call, b)
+  const own = call.intervals + ((<usize>head * <usize>call.queries) << 3)
+  let first = 0
+  let last = live
+  while (first < last) {
+    const row = (first + last) >> 1
+    let to = limit
+    if (call.causal) to = min(to, row + shift + 1)
+    if (call.windowRight >= 0) to = min(to, row + shift + call.windowRight + 1)
+    if (call.intervals) to = min(to, load<i32>(own + (<usize>row << 3), 4))
+    if (to > key) last = row
+    else first = row + 1
+  }
+  const begin = first
+  last = live
+  while (first < last) {
+    const row = (first + last) >> 1
+    let from = 0
+    if (call.windowLeft >= 0) from = max(from, row + shift - call.windowLeft)
+    if (call.intervals) from = max(from, load<i32>(own + (<usize>row << 3)))
+    if (from >= key + keys) last = row
+    else first = row + 1
+  }
+  return (<u64>last << 32) | <u64>begin
 }
 
 /** Every row group wants the whole block (of `keys` keys). */
