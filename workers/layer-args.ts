@@ -83,6 +83,13 @@ export interface SinusoidalArgs {
   offset: number
 }
 
+/** bias[h, i, j] = −slopes[h]·|i − j|, [heads, queries, keys]. */
+export interface AlibiBiasArgs {
+  heads: number
+  queries: number
+  keys: number
+}
+
 /** Random parameters; `initialise.ts` documents the generator. Element i depends on (seed, stream, i) alone. */
 export interface InitialiseArgs {
   count: number

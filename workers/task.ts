@@ -77,7 +77,7 @@ export interface AttentionArgs {
   earlier?: number
   /** elements between neighbours of the mask along [batch, heads, queries, keys]; 0 where it is broadcast */
   maskStrides: [number, number, number, number]
-  /** dropout of the weights, see `dropout.ts` of the reference kernels for the generator; p = 0 means none */
+  /** dropout of the weights, see `kernels/elementwise/dropout.ts` for the generator; p = 0 means none */
   dropoutP: number
   /** the seed's low and high 32 bits, unsigned */
   seedLow: number

@@ -15,6 +15,7 @@ import type {
   RopeTableArgs,
   SquaredErrorArgs,
 } from '../task.ts'
+import type { LayerKernels } from './layer-kernels.ts'
 
 /** Elements of the set's own precision. */
 export type Reals = Float64Array | Float32Array
@@ -100,7 +101,7 @@ export interface MaskGradientTensors
   gradMask: Reals
 }
 
-export interface KernelSet {
+export interface KernelSet extends LayerKernels {
   /** Unit = QUERY_TILE query rows of one (batch, head): batch·heads·⌈queries/QUERY_TILE⌉ units, all independent. */
   attentionForward(
     t: AttentionForwardTensors,

@@ -9,6 +9,7 @@
 import type {
   ActivationArgs,
   AddArgs,
+  AlibiBiasArgs,
   ColumnSumsArgs,
   ConcatArgs,
   DropoutRowsArgs,
@@ -95,6 +96,8 @@ export interface LayerKernels {
   dropoutRows(t: { x: Reals; y: Reals }, a: DropoutRowsArgs, from: number, to: number): void
   /** Unit = position; encoding [positions, dim]. Angles in float64. */
   sinusoidalTable(t: { encoding: Reals }, a: SinusoidalArgs, from: number, to: number): void
+  /** bias [heads, queries, keys] from slopes [heads]. Unit = row (head, query). */
+  alibiBias(t: { slopes: Reals; bias: Reals }, a: AlibiBiasArgs, from: number, to: number): void
   /** Unit = ELEMENT_BLOCK elements. */
   initialise(t: { into: Reals }, a: InitialiseArgs, from: number, to: number): void
   /** y [heads, past + positions, dim] from past [heads, past, dim] and x [heads, positions, dim]. Unit = head. */

@@ -3,7 +3,16 @@
  * arithmetic in between. Plain TypeScript loses nothing here.
  */
 import type { KernelSet } from '../kernel-set.ts'
+import { activationBackward, activationForward } from './activation.ts'
+import { add } from './add.ts'
+import { columnSums } from './column-sums.ts'
+import { concatBackward, concatForward } from './concat.ts'
+import { dropoutRows } from './dropout-rows.ts'
+import { initialise } from './initialise.ts'
+import { linearBackwardInput, linearBackwardWeight, linearForward } from './linear.ts'
 import { lossTotal, squaredErrorLoss } from './loss.ts'
+import { normBackward, normForward } from './norm.ts'
+import { alibiBias, sinusoidalTable } from './position-tables.ts'
 import { qkNormBackward, qkNormForward } from './qk-norm.ts'
 import { ropeBackward, ropeForward, ropeTable } from './rope.ts'
 
@@ -15,4 +24,19 @@ export const elementwiseKernels = {
   ropeBackward,
   squaredErrorLoss,
   lossTotal,
+  linearForward,
+  linearBackwardInput,
+  linearBackwardWeight,
+  columnSums,
+  normForward,
+  normBackward,
+  activationForward,
+  activationBackward,
+  add,
+  dropoutRows,
+  sinusoidalTable,
+  alibiBias,
+  initialise,
+  concatForward,
+  concatBackward,
 } satisfies Partial<KernelSet>

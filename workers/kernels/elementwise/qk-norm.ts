@@ -4,6 +4,7 @@
  */
 import type { QkNormArgs } from '../../task.ts'
 import type { Reals } from '../kernel-set.ts'
+import { euclideanNorm, isZeroRow } from './rows.ts'
 
 /**
  *   l2:  y = x/max(‖x‖₂, eps)        rms:  y = x/√(mean(x²) + eps)
@@ -36,7 +37,7 @@ export function qkNormBackward(
 ): void {
   for (let row = from; row < to; row++) {
     const at = row * a.dim
-    if (isZero(t.gradY, at, a.dim)) {
+    if (isZeroRow(t.gradY, at, a.dim)) {
       t.gradX.fill(0, at, at + a.dim)
       continue
     }
@@ -54,19 +55,4 @@ export function qkNormBackward(
 function divisorOf(x: Reals, at: number, { dim, kind, eps }: QkNormArgs): number {
   const norm = euclideanNorm(x, at, dim)
   return kind === 'l2' ? Math.max(norm, eps) : Math.hypot(norm / Math.sqrt(dim), Math.sqrt(eps))
-}
-
-function euclideanNorm(x: Reals, at: number, dim: number): number {
-  let largest = 0
-  for (let d = at; d < at + dim; d++) largest = Math.max(largest, Math.abs(x[d]))
-  // 0, ∞ and NaN are the norm already, and cannot be divided by.
-  if (!(largest > 0 && largest < Number.POSITIVE_INFINITY)) return largest
-  let sum = 0
-  for (let d = at; d < at + dim; d++) sum += (x[d] / largest) ** 2
-  return largest * Math.sqrt(sum)
-}
-
-function isZero(x: Reals, at: number, dim: number): boolean {
-  for (let d = at; d < at + dim; d++) if (x[d] !== 0) return false
-  return true
 }

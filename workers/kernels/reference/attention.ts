@@ -1,9 +1,9 @@
 /** Scaled dot-product attention, row by row, and its gradients. */
 import { type AttentionArgs, KEY_BLOCK } from '../../task.ts'
+import { dropoutKeys, keepFactor } from '../elementwise/dropout.ts'
 import { addRow } from '../elementwise/rows.ts'
 import type { AttentionBackwardTensors, AttentionForwardTensors } from '../kernel-set.ts'
 import { queryRow, queryRows } from './attended.ts'
-import { dropoutKeys, keepFactor } from './dropout.ts'
 import { maskedScore, scaledScore, softcapBackward } from './score.ts'
 import { deltaOf, gradMaskedScore } from './score-gradient.ts'
 

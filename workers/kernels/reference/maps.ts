@@ -1,7 +1,7 @@
 import type { AttentionArgs } from '../../task.ts'
+import { dropoutKeys, keepFactor } from '../elementwise/dropout.ts'
 import type { AttentionMapsTensors } from '../kernel-set.ts'
 import { queryRows } from './attended.ts'
-import { dropoutKeys, keepFactor } from './dropout.ts'
 import { maskedScore, scaledScore } from './score.ts'
 
 const nothing = Number.NEGATIVE_INFINITY

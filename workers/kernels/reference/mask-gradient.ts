@@ -1,7 +1,7 @@
 import { type MaskGradientArgs, QUERY_TILE } from '../../task.ts'
+import { dropoutKeys, keepFactor } from '../elementwise/dropout.ts'
 import type { MaskGradientTensors } from '../kernel-set.ts'
 import { queryRow } from './attended.ts'
-import { dropoutKeys, keepFactor } from './dropout.ts'
 import { maskedScore } from './score.ts'
 import { deltaOf, gradMaskedScore } from './score-gradient.ts'
 

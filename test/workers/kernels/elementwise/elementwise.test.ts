@@ -176,3 +176,59 @@ describe('losses', () => {
     expect(Array.from(scalars)).toEqual([0, 0])
   })
 })
+
+describe('position tables', () => {
+  it.each([8, 7, 1])('sinusoids of dimension %i', dim => {
+    const [positions, offset, base] = [5, 3, 100]
+    const encoding = new Float64Array(positions * dim)
+    kernels.sinusoidalTable({ encoding }, { positions, dim, base, offset }, 0, positions)
+    for (let i = 0; i < positions; i++) {
+      for (let j = 0; 2 * j < dim; j++) {
+        const angle = (i + offset) / base ** ((2 * j) / dim)
+        expect(encoding[i * dim + 2 * j]).toBe(Math.sin(angle))
+        if (2 * j + 1 < dim) expect(encoding[i * dim + 2 * j + 1]).toBe(Math.cos(angle))
+      }
+    }
+  })
+
+  it('biases fall with the distance', () => {
+    const [heads, queries, keys] = [2, 3, 4]
+    const bias = new Float64Array(heads * queries * keys).fill(Number.NaN)
+    const slopes = Float64Array.of(0.5, 0.25)
+    kernels.alibiBias({ slopes, bias }, { heads, queries, keys }, 0, 2)
+    kernels.alibiBias({ slopes, bias }, { heads, queries, keys }, 2, 6)
+    const rows = (slope: number) => [
+      ...[0, -slope, -2 * slope, -3 * slope],
+      ...[-slope, 0, -slope, -2 * slope],
+      ...[-2 * slope, -slope, 0, -slope],
+    ]
+    expect(Array.from(bias)).toEqual([...rows(0.5), ...rows(0.25)])
+  })
+})
+
+describe('the past before the new', () => {
+  const args = { heads: 2, past: 2, positions: 1, dim: 2 }
+  const [past, x] = [Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8), Float64Array.of(10, 20, 30, 40)]
+
+  it('forward', () => {
+    const y = new Float64Array(12)
+    kernels.concatForward({ past, x, y }, args, 1, 2)
+    kernels.concatForward({ past, x, y }, args, 0, 1)
+    expect(Array.from(y)).toEqual([1, 2, 3, 4, 10, 20, 5, 6, 7, 8, 30, 40])
+  })
+
+  it('backward', () => {
+    const gradY = Float64Array.of(1, 2, 3, 4, 10, 20, 5, 6, 7, 8, 30, 40)
+    const [gradPast, gradX] = [new Float64Array(8), new Float64Array(4)]
+    kernels.concatBackward({ gradY, gradPast }, args, 0, 2)
+    kernels.concatBackward({ gradY, gradX }, args, 0, 2)
+    expect(gradPast).toEqual(past)
+    expect(gradX).toEqual(x)
+  })
+
+  it('may be empty', () => {
+    const y = new Float64Array(4)
+    kernels.concatForward({ past: new Float64Array(0), x, y }, { ...args, past: 0 }, 0, 2)
+    expect(y).toEqual(x)
+  })
+})

@@ -13,7 +13,6 @@
  *
  * Sources: Srivastava et al. 2014 (dropout, here in its inverted form); the mixer is Chris Wellons' lowbias32.
  */
-import type { AttentionArgs } from '../../task.ts'
 
 /** The part of the hash that a row's pairs have in common. */
 export interface DropoutKeys {
@@ -27,8 +26,14 @@ export function mix(x: number): number {
   return (y ^ (y >>> 16)) >>> 0
 }
 
-/** `row` counts rows of [batch, heads, queries]. */
-export function dropoutKeys({ seedLow, seedHigh }: AttentionArgs, row: number): DropoutKeys {
+export interface Seed {
+  /** the seed's low and high 32 bits, unsigned */
+  seedLow: number
+  seedHigh: number
+}
+
+/** `row` counts rows of [batch, heads, queries], or of any tensor whose elements are dropped. */
+export function dropoutKeys({ seedLow, seedHigh }: Seed, row: number): DropoutKeys {
   const rowLow = row % 2 ** 32
   const rowHigh = Math.floor(row / 2 ** 32)
   const key1 = mix(rowLow ^ mix(seedLow))
@@ -42,7 +47,7 @@ export function dropoutBits({ key1, key2 }: DropoutKeys, j: number): number {
 }
 
 /** Z/(1−p): 0 where the weight is dropped, 1/(1−p) where it is kept; 1 without dropout. */
-export function keepFactor({ dropoutP }: AttentionArgs, keys: DropoutKeys, j: number): number {
+export function keepFactor({ dropoutP }: { dropoutP: number }, keys: DropoutKeys, j: number): number {
   if (dropoutP === 0) return 1
   return dropoutBits(keys, j) >= Math.floor(dropoutP * 2 ** 32) ? 1 / (1 - dropoutP) : 0
 }

@@ -1,0 +1,38 @@
+/**
+ * Random parameters, the same on every machine.
+ *
+ * Element i of a tensor is a hash of (seed, stream, i) and nothing else, in unsigned 32-bit arithmetic (mix: dropout.ts):
+ *
+ *   n    = 2·i and 2·i + 1, exact integers = 2³²·nHigh + nLow
+ *   key1 = mix(stream ^ mix(seedLow ^ 0x9e3779b9))            the constant keeps it apart from dropout of the same seed
+ *   key2 = mix(key1 + mix(seedHigh ^ nHigh))
+ *   word = mix(mix(nLow ^ key1) + key2)
+ *   k    = 2³²·⌊word(2i)/2¹¹⌋ + word(2i + 1)                   53 random bits
+ *
+ *   uniform   (2·k/2⁵³ − 1)·scale                              in [−scale, scale)
+ *   normal    Φ⁻¹((⌊k/2⌋ + ½)/2⁵²)·scale                       symmetric, never 0 or 1
+ *
+ * Everything after that is + − × ÷ √ in float64, which IEEE 754 rounds alike everywhere (Math.log is not bound to).
+ */
+import { ELEMENT_BLOCK, type InitialiseArgs } from '../../layer-args.ts'
+import type { Reals } from '../kernel-set.ts'
+import { mix } from './dropout.ts'
+import { normalQuantile } from './normal-quantile.ts'
+
+const APART = 0x9e3779b9
+
+/** A unit is ELEMENT_BLOCK elements; writes them, rounded to the type of `into`. */
+export function initialise(t: { into: Reals }, a: InitialiseArgs, from: number, to: number): void {
+  const end = Math.min(to * ELEMENT_BLOCK, a.count)
+  const key1 = mix(a.stream ^ mix(a.seedLow ^ APART))
+  for (let i = from * ELEMENT_BLOCK; i < end; i++) {
+    const nLow = (2 * i) % 2 ** 32
+    const key2 = mix(key1 + mix(a.seedHigh ^ Math.floor((2 * i) / 2 ** 32)))
+    const high = mix(mix(nLow ^ key1) + key2) >>> 11
+    const k = high * 2 ** 32 + mix(mix((nLow + 1) ^ key1) + key2)
+    t.into[i] =
+      a.distribution === 'uniform'
+        ? (2 * (k / 2 ** 53) - 1) * a.scale
+        : normalQuantile((Math.floor(k / 2) + 0.5) / 2 ** 52) * a.scale
+  }
+}
