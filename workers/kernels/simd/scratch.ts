@@ -8,6 +8,8 @@ const TILES_TOGETHER = 8
 /** Columns of the widest variant's register tile, and its rows. */
 const PANEL = 16
 const GROUP = 6
+/** Partial sums and maxima of a row: two registers of four. */
+const LANES = 8
 /** Bytes for the call's words, and for the kernels' note of the tile they are at. */
 const CALL_BYTES = 512
 const PLACE_BYTES = 64
@@ -47,10 +49,12 @@ function areas(dimK: number, dimV: number) {
     rowTo: rows,
     ranges: (QUERY_TILE / GROUP) * 2,
     runningMax: rows,
-    runningSum: rows,
-    runningMoment: rows,
+    runningSum: rows * LANES,
+    runningMoment: rows * LANES,
     tileMax: QUERY_TILE,
     tileFactor: QUERY_TILE,
+    laneMax: QUERY_TILE * LANES,
+    constants: 16,
   }
 }
 

@@ -101,11 +101,16 @@ export class Call {
   rowTo: usize
   /** i32 [4][2]: columns of the score tile that a group of six rows sees */
   ranges: usize
-  /** f32 [tilesTogether][24] each: running maximum, Σ e, Σ e·(s − max) */
+  /** f32 [tilesTogether][24]: what is subtracted from a row's scores, −∞ before there are any */
   runningMax: usize
+  /** f32 [tilesTogether][24][8] each: Σ e and Σ e·(s − max), lane by lane */
   runningSum: usize
   runningMoment: usize
   /** f32 [24] each: the tile's maxima, and the factors of what came before */
   tileMax: usize
   tileFactor: usize
+  /** f32 [24][8]: the tile's maxima, lane by lane */
+  laneMax: usize
+  /** f32 [10]: see exponentials.ts */
+  constants: usize
 }

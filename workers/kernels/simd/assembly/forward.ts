@@ -17,6 +17,7 @@ import { Call } from './call'
 import { attendedRowsProduct } from './careful'
 import { dropRow } from './dropout'
 import { exp, log } from './elementary'
+import { Sum, exponentials, rowMaxima, writeConstants } from './exponentials'
 import { BLOCK, MR, TILE, TILE_ROW, madd, sumLanes } from './lanes'
 import { packEdge, packPanels, packTransposed } from './pack'
 import { Rows, product } from './product'
@@ -26,7 +27,11 @@ import { groupRanges, rowIntervals } from './visibility'
 /** Bytes of one tile's row of per-row numbers. */
 const PER_TILE: usize = 96
 
+/** How far scores may exceed what is subtracted from them before it is raised: e ≤ e⁸. */
+const SLACK: f32 = 8
+
 export function attentionForward(call: Call, place: Place, from: i32, to: i32): void {
+  writeConstants(call)
   const tiles = (call.queries + TILE - 1) / TILE
   for (let unit = from; unit < to; ) {
     const head = unit / tiles
@@ -66,9 +71,9 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     most = max(most, <i32>(seen >> 32))
     for (let r: usize = 0; r < PER_TILE; r += 4) {
       store<f32>(call.runningMax + lane + r, -Infinity)
-      store<f32>(call.runningSum + lane + r, 0)
-      store<f32>(call.runningMoment + lane + r, 0)
     }
+    memory.fill(call.runningSum + lane * 8, 0, PER_TILE * 8)
+    if (call.entropy) memory.fill(call.runningMoment + lane * 8, 0, PER_TILE * 8)
     const at = headRow + <usize>place.row
     memory.fill(call.output + at * vRow, 0, <usize>place.rows * vRow)
     if (onePack(call, call.dimK)) {
@@ -98,9 +103,8 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
         queryPack, call.keyPack, call.tile, scaleOf(call),
       )
       maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, false)
-      softmaxTile(call, place, lane)
+      softmaxTile(call, place, lane, call.output + at * vRow)
       const output = call.output + at * vRow
-      rescale(call, place.rows, output)
       if (call.careful) {
         attendedRowsProduct(call, call.tile, place.rows, place.keys, vBlock, call.dimV, output)
       } else {
@@ -123,101 +127,81 @@ export function anythingSeen(call: Call): bool {
   return false
 }
 
-/** From scores to e = exp(s − m), updating m, l and t; leaves the factors a in tileFactor. */
-function softmaxTile(call: Call, place: Place, lane: usize): void {
-  const tile = call.tile
-  const tileMax = call.tileMax
-  for (let r = 0; r < place.rows; ++r) {
-    const range = call.ranges + (<usize>(r / MR) << 3)
-    const at = <usize>r * TILE_ROW
-    store<f32>(tileMax + (<usize>r << 2), maxOfRow(tile + at, load<i32>(range), load<i32>(range, 4), call.spare))
-  }
-  for (let r = place.rows; r < TILE; ++r) store<f32>(tileMax + (<usize>r << 2), -Infinity)
-  advance(call, lane)
-  for (let r = 0; r < place.rows; ++r) {
-    const range = call.ranges + (<usize>(r / MR) << 3)
-    const begin = load<i32>(range)
-    const end = load<i32>(range, 4)
-    if (begin >= end) continue
-    const row = tile + <usize>r * TILE_ROW
-    const shift = load<f32>(tileMax + (<usize>r << 2))
-    const sum = call.runningSum + lane + (<usize>r << 2)
-    if (call.entropy) {
-      const moment = call.runningMoment + lane + (<usize>r << 2)
-      store<f32>(moment, load<f32>(moment) + momentOfRow(row, begin, end, shift))
+/** From scores to e = exp(s − m), updating m, l, t and O. */
+function softmaxTile(call: Call, place: Place, lane: usize, output: usize): void {
+  const rows = place.rows
+  rowMaxima(call, call.tile, rows, call.tileMax)
+  if (raise(call, lane)) rescale(call, rows, lane, output)
+  if (call.entropy) {
+    for (let r = 0; r < rows; ++r) {
+      const range = call.ranges + (<usize>(r / MR) << 3)
+      const shift = load<f32>(call.tileMax + (<usize>r << 2))
+      const moment = call.runningMoment + lane * 8 + (<usize>r << 5)
+      momentOfRow(call.tile + <usize>r * TILE_ROW, load<i32>(range), load<i32>(range, 4), shift, moment)
     }
-    store<f32>(sum, load<f32>(sum) + expRow(row, begin, end, shift, call.spare))
-    if (call.dropout) dropRow(call, place.head, place.row + r, place.key, row, begin, end)
+  }
+  exponentials<Sum>(call, call.tile, rows, call.tileMax, 0, call.runningSum + lane * 8)
+  if (call.dropout) {
+    for (let r = 0; r < rows; ++r) {
+      const range = call.ranges + (<usize>(r / MR) << 3)
+      const row = call.tile + <usize>r * TILE_ROW
+      dropRow(call, place.head, place.row + r, place.key, row, load<i32>(range), load<i32>(range, 4))
+    }
   }
 }
 
-/** m, a, and what a does to l and t, for the 24 rows; the tile's maxima become the safe maximum to subtract. */
-function advance(call: Call, lane: usize): void {
+/**
+ * Raises m where the tile's maximum is more than 8 above it, and says whether it did: tileFactor then holds
+ * a = exp(m before − m after). tileMax becomes what to subtract: m, or 0 where nothing was seen yet.
+ */
+function raise(call: Call, lane: usize): bool {
   const nothing = f32x4.splat(-Infinity)
+  const slack = f32x4.splat(SLACK)
+  let any = i32x4.splat(0)
   for (let r: usize = 0; r < PER_TILE; r += 16) {
     const before = v128.load(call.runningMax + lane + r)
-    const now = f32x4.pmax(before, v128.load(call.tileMax + r))
-    const seen = f32x4.ne(now, nothing)
-    const safe = v128.and(now, seen)
-    const fall = f32x4.sub(before, safe)
-    const factor = exp(fall)
-    const sum = v128.load(call.runningSum + lane + r)
-    const moment = v128.load(call.runningMoment + lane + r)
-    // where factor is 0 the fall may be −∞: what it multiplies is forgotten anyway
-    const fallen = f32x4.mul(f32x4.pmax(fall, f32x4.splat(-88)), sum)
-    v128.store(call.runningMoment + lane + r, f32x4.mul(factor, f32x4.add(moment, fallen)))
-    v128.store(call.runningSum + lane + r, f32x4.mul(factor, sum))
+    const most = v128.load(call.tileMax + r)
+    const risen = f32x4.gt(most, f32x4.add(before, slack))
+    const now = v128.bitselect(most, before, risen)
+    any = v128.or(any, risen)
     v128.store(call.runningMax + lane + r, now)
-    v128.store(call.tileMax + r, safe)
-    v128.store(call.tileFactor + r, factor)
+    v128.store(call.tileFactor + r, before)
+    v128.store(call.tileMax + r, v128.and(now, f32x4.ne(now, nothing)))
+  }
+  if (!v128.any_true(any)) return false
+  for (let r: usize = 0; r < PER_TILE; r += 16) {
+    const fall = f32x4.sub(v128.load(call.tileFactor + r), v128.load(call.tileMax + r))
+    v128.store(call.tileFactor + r, exp(fall))
+  }
+  return true
+}
+
+/** l = a·l, t = a·(t + ln a·l), O = a·O for the rows whose m has risen. */
+function rescale(call: Call, rows: i32, lane: usize, output: usize): void {
+  const step = <usize>call.dimV << 2
+  for (let r = 0; r < rows; ++r) {
+    const factor = load<f32>(call.tileFactor + (<usize>r << 2))
+    if (factor == 1) continue
+    const sums = call.runningSum + lane * 8 + (<usize>r << 5)
+    if (call.entropy) {
+      // where a is 0 there is nothing to keep, and ln 0 must not meet it
+      const fall = <f32>max(log(<f64>factor), -88)
+      const moments = call.runningMoment + lane * 8 + (<usize>r << 5)
+      for (let x: usize = 0; x < 32; x += 4) {
+        store<f32>(moments + x, factor * (load<f32>(moments + x) + fall * load<f32>(sums + x)))
+      }
+    }
+    scaleRow(sums, 8, factor)
+    scaleRow(output + <usize>r * step, call.dimV, factor)
   }
 }
 
-function maxOfRow(row: usize, begin: i32, end: i32, spare: usize): f32 {
-  let m0 = f32x4.splat(-Infinity)
-  let m1 = m0
-  let p = row + (<usize>begin << 2)
-  for (let j = begin; j < end; j += 8) {
-    m0 = f32x4.pmax(m0, v128.load(p))
-    m1 = f32x4.pmax(m1, v128.load(p, 16))
-    p += 32
-  }
-  // through memory, because V8 fuses a pair of registers only on its way to a pair of stores
-  v128.store(spare, m0)
-  v128.store(spare, m1, 16)
-  // no comparison of scalars: V8 makes a branch of it, and nobody can predict which lane is the largest
-  let m = f32x4.pmax(v128.load(spare), v128.load(spare, 16))
-  m = f32x4.pmax(m, v128.shuffle<f32>(m, m, 2, 3, 0, 1))
-  m = f32x4.pmax(m, v128.shuffle<f32>(m, m, 1, 0, 3, 2))
-  return f32x4.extract_lane(m, 0)
-}
-
-/** row = exp(row − shift); returns the sum. */
-function expRow(row: usize, begin: i32, end: i32, shift: f32, spare: usize): f32 {
-  const m = f32x4.splat(shift)
-  let s0 = f32x4.splat(0)
-  let s1 = f32x4.splat(0)
-  let p = row + (<usize>begin << 2)
-  for (let j = begin; j < end; j += 8) {
-    const e0 = exp(f32x4.sub(v128.load(p), m))
-    const e1 = exp(f32x4.sub(v128.load(p, 16), m))
-    v128.store(p, e0)
-    v128.store(p, e1, 16)
-    s0 = f32x4.add(s0, e0)
-    s1 = f32x4.add(s1, e1)
-    p += 32
-  }
-  v128.store(spare, s0)
-  v128.store(spare, s1, 16)
-  return sumLanes(v128.load(spare), v128.load(spare, 16))
-}
-
-/** Σ e·(s − shift), with e·(−∞) = 0. */
-function momentOfRow(row: usize, begin: i32, end: i32, shift: f32): f32 {
+/** moment[8] += Σ e·(s − shift), lane by lane, with e·(−∞) = 0. */
+function momentOfRow(row: usize, begin: i32, end: i32, shift: f32, moment: usize): void {
   const m = f32x4.splat(shift)
   const least = f32x4.splat(-88)
-  let s0 = f32x4.splat(0)
-  let s1 = f32x4.splat(0)
+  let s0 = v128.load(moment)
+  let s1 = v128.load(moment, 16)
   let p = row + (<usize>begin << 2)
   for (let j = begin; j < end; j += 8) {
     const x0 = f32x4.sub(v128.load(p), m)
@@ -226,15 +210,8 @@ function momentOfRow(row: usize, begin: i32, end: i32, shift: f32): f32 {
     s1 = madd(exp(x1), f32x4.pmax(x1, least), s1)
     p += 32
   }
-  return sumLanes(s0, s1)
-}
-
-/** O = a·O for the rows whose maximum has risen. */
-function rescale(call: Call, rows: i32, output: usize): void {
-  for (let r = 0; r < rows; ++r) {
-    const factor = load<f32>(call.tileFactor + (<usize>r << 2))
-    if (factor != 1) scaleRow(output + <usize>r * (<usize>call.dimV << 2), call.dimV, factor)
-  }
+  v128.store(moment, s1, 16)
+  v128.store(moment, s0)
 }
 
 function scaleRow(row: usize, dim: i32, factor: f32): void {
@@ -256,14 +233,18 @@ function scaleRow(row: usize, dim: i32, factor: f32): void {
 /** O/l, m + ln l, ln l − t/l; zeros, −∞ and 0 where nothing was attended. */
 function finish(call: Call, place: Place, lane: usize, at: usize): void {
   for (let r: usize = 0; r < <usize>place.rows; ++r) {
-    const sum = load<f32>(call.runningSum + lane + (r << 2))
+    const lanes = lane * 8 + (r << 5)
+    const sum = sumLanes(v128.load(call.runningSum + lanes), v128.load(call.runningSum + lanes, 16))
     let logsumexp: f64 = -Infinity
     let entropy: f64 = 0
     if (sum != 0) {
       const l = <f64>sum
       const logSum = log(l)
       logsumexp = <f64>load<f32>(call.runningMax + lane + (r << 2)) + logSum
-      entropy = logSum - <f64>load<f32>(call.runningMoment + lane + (r << 2)) / l
+      if (call.entropy) {
+        const moments = call.runningMoment + lanes
+        entropy = logSum - <f64>sumLanes(v128.load(moments), v128.load(moments, 16)) / l
+      }
       divideRow(call.output + (at + r) * (<usize>call.dimV << 2), call.dimV, sum)
     }
     store<f64>(call.logsumexp + ((at + r) << 3), logsumexp)

@@ -12,6 +12,10 @@ import { BLOCK, MR, NR, TILE_ROW, madd } from './lanes'
 export type Columns = f32
 export type Rows = i32
 
+/** Markers for what becomes of C: the product is added to it, or replaces it. */
+type Add = f32
+type Set = i32
+
 /** Bytes between two rows of A. */
 // @ts-ignore: decorator
 @inline
@@ -19,28 +23,32 @@ function aRow<L>(): usize {
   return isFloat<L>() ? 4 : TILE_ROW
 }
 
+/**
+ * One row of a finished register tile into C. Both loads of a pair come before either store, because V8 fuses a pair
+ * only where nothing is written in between; and the upper half is stored first, because otherwise it leaves the lower
+ * half's store behind beside the fused one.
+ */
 // @ts-ignore: decorator
 @inline
-function accumulate(c: usize, factor: v128, c0: v128, c1: v128, c2: v128, c3: v128): void {
-  // both loads of a pair before either store: V8 fuses a pair only where nothing is written in between
-  const s0 = madd(factor, c0, v128.load(c))
-  const s1 = madd(factor, c1, v128.load(c, 16))
-  v128.store(c, s0)
+function finishRow<E>(c: usize, factor: v128, c0: v128, c1: v128, c2: v128, c3: v128): void {
+  const s0 = isFloat<E>() ? madd(factor, c0, v128.load(c)) : f32x4.mul(factor, c0)
+  const s1 = isFloat<E>() ? madd(factor, c1, v128.load(c, 16)) : f32x4.mul(factor, c1)
   v128.store(c, s1, 16)
+  v128.store(c, s0)
   if (NR == 16) {
-    const s2 = madd(factor, c2, v128.load(c, 32))
-    const s3 = madd(factor, c3, v128.load(c, 48))
-    v128.store(c, s2, 32)
+    const s2 = isFloat<E>() ? madd(factor, c2, v128.load(c, 32)) : f32x4.mul(factor, c2)
+    const s3 = isFloat<E>() ? madd(factor, c3, v128.load(c, 48)) : f32x4.mul(factor, c3)
     v128.store(c, s3, 48)
+    v128.store(c, s2, 32)
   }
 }
 
 /**
- * C[6×NR] += factor · A[6×depth] · B[depth×NR]; depth ≥ 1. A's element (r, p) is at a + r·aRow + p·aStep, B's row p at
+ * C[6×NR] = or += factor · A[6×depth] · B[depth×NR]; depth ≥ 1. A's element (r, p) is at a + r·aRow + p·aStep, B's row p at
  * b + p·bRow, C's row r at c + r·cRow (bytes). `factor` is an address: the loop needs every vector register there is
  * (12 sums, 2 of B, 1 splat; V8 keeps the sixteenth), and a factor held in one would push a sum into memory.
  */
-function registerTile<L>(
+function registerTile<L, E>(
   a: usize,
   aStep: usize,
   b: usize,
@@ -107,30 +115,32 @@ function registerTile<L>(
     b += bRow
   } while (--depth)
   const f = v128.load_splat<f32>(factor)
-  accumulate(c, f, c00, c01, c02, c03)
+  finishRow<E>(c, f, c00, c01, c02, c03)
   c += cRow
-  accumulate(c, f, c10, c11, c12, c13)
+  finishRow<E>(c, f, c10, c11, c12, c13)
   c += cRow
-  accumulate(c, f, c20, c21, c22, c23)
+  finishRow<E>(c, f, c20, c21, c22, c23)
   c += cRow
-  accumulate(c, f, c30, c31, c32, c33)
+  finishRow<E>(c, f, c30, c31, c32, c33)
   c += cRow
-  accumulate(c, f, c40, c41, c42, c43)
+  finishRow<E>(c, f, c40, c41, c42, c43)
   c += cRow
-  accumulate(c, f, c50, c51, c52, c53)
+  finishRow<E>(c, f, c50, c51, c52, c53)
 }
 
 /**
- * The score tile T[24×96] += factor · A · B (`factor` an address): A a transposed pack [depth][24], B in panels [96/NR][depth][NR]. Only the
+ * The score tile T[24×96] = factor · A · B, or += where not `fresh` (`factor` an address): A a transposed pack [depth][24], B in panels [96/NR][depth][NR]. Only the
  * register tiles that meet a row group's range of columns are computed.
  */
-export function packedProduct(a: usize, b: usize, depth: i32, ranges: usize, groups: i32, tile: usize, factor: usize): void {
+export function packedProduct(a: usize, b: usize, depth: i32, ranges: usize, groups: i32, tile: usize, factor: usize, fresh: bool): void {
   for (let column = 0; column < BLOCK; column += NR) {
     for (let group = 0; group < groups; ++group) {
       const range = ranges + (<usize>group << 3)
       if (column + NR <= load<i32>(range) || column >= load<i32>(range, 4)) continue
       const c = tile + <usize>(group * MR) * TILE_ROW + (<usize>column << 2)
-      registerTile<Columns>(a + <usize>(group * MR) * 4, 96, b, NR * 4, depth, c, TILE_ROW, factor)
+      const from = a + <usize>(group * MR) * 4
+      if (fresh) registerTile<Columns, Set>(from, 96, b, NR * 4, depth, c, TILE_ROW, factor)
+      else registerTile<Columns, Add>(from, 96, b, NR * 4, depth, c, TILE_ROW, factor)
     }
     b += <usize>depth * (NR * 4)
   }
@@ -174,10 +184,10 @@ export function product<L>(
       const into = c + <usize>row * cRow + (<usize>column << 2)
       const height = min(rows - row, MR)
       if (height == MR && width == NR) {
-        registerTile<L>(from, aStep, panelFrom, panelRow, end - begin, into, cRow, one)
+        registerTile<L, Add>(from, aStep, panelFrom, panelRow, end - begin, into, cRow, one)
       } else {
         memory.fill(spare, 0, MR * NR * 4)
-        registerTile<L>(from, aStep, panelFrom, panelRow, end - begin, spare, NR * 4, one)
+        registerTile<L, Add>(from, aStep, panelFrom, panelRow, end - begin, spare, NR * 4, one)
         addCorner(spare, height, width, into, cRow)
       }
     }

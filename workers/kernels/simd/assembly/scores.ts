@@ -53,10 +53,9 @@ export function onePack(call: Call, dim: i32): bool {
 export function dotTile(
   call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, xPack: usize, yPack: usize, tile: usize, factor: usize,
 ): void {
-  memory.fill(tile, 0, <usize>TILE * TILE_ROW)
   const groups = (rows + MR - 1) / MR
   if (onePack(call, dim)) {
-    packedProduct(xPack, yPack, dim, call.ranges, groups, tile, factor)
+    packedProduct(xPack, yPack, dim, call.ranges, groups, tile, factor, true)
     return
   }
   const row = <usize>dim << 2
@@ -64,7 +63,7 @@ export function dotTile(
     const depth = min(dim - p, call.depth)
     packTransposed(x + (<usize>p << 2), row, rows, depth, xPack, TILE)
     packPanels(y + (<usize>p << 2), row, keys, depth, yPack)
-    packedProduct(xPack, yPack, depth, call.ranges, groups, tile, factor)
+    packedProduct(xPack, yPack, depth, call.ranges, groups, tile, factor, p == 0)
   }
 }
 

@@ -1,0 +1,143 @@
+/**
+ * The exponentials of a whole score tile, in place, and the maxima of its rows: the loops that a product's speed is lost
+ * or kept in.
+ *
+ *   e = 2ⁿ·2ʳ with x = (s − upper) − lower,  n = round(x·log₂e),  r = x·log₂e − n ∈ [−½, ½],  2ʳ = 1 + r·p(r)
+ *
+ * p is minimax of degree 5 for the relative error (3e-9). Hazards: x·log₂e rounded would cost r its digits; with FMA r is
+ * exact but for the rounding of log₂e (1.3e-8·|x|, which x ≤ 0 makes small where e is not). 2ⁿ must not wrap round: x is
+ * raised to −88 first, where n = −127 and the exponent's bits are 0, so that e is exactly 0 there (also for −∞); 2ⁿ is
+ * multiplied, not added to the bits, so that a NaN stays one. Exactly 1 at x = 0. Meant for x ≤ 88.
+ *
+ * V8 makes a constant anew wherever it is used, with three instructions. So they are written to memory (`Call.constants`)
+ * and read before the loop, as something it cannot know.
+ */
+import { Call } from './call'
+import { MR, TILE, TILE_ROW, madd } from './lanes'
+
+/** 1.5·2²³ + 127: adding it rounds to an integer n and leaves n + 127, the biased exponent of 2ⁿ, in the low bits. */
+const ROUND: f32 = 12583039
+
+/** The constants of 2ˣ, four bytes each. */
+export function writeConstants(call: Call): void {
+  const at = call.constants
+  store<f32>(at, -88)
+  store<f32>(at, 1.44269504, 4)
+  store<f32>(at, ROUND, 8)
+  store<f32>(at, 0.0001532646274426952, 12)
+  store<f32>(at, 0.0013390806270763278, 16)
+  store<f32>(at, 0.009618505835533142, 20)
+  store<f32>(at, 0.05550359934568405, 24)
+  store<f32>(at, 0.24022647738456726, 28)
+  store<f32>(at, 0.6931471824645996, 32)
+  store<f32>(at, 1, 36)
+}
+
+// @ts-ignore: decorator
+@inline
+function exp(
+  x: v128, least: v128, log2e: v128, round: v128,
+  p6: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, one: v128,
+): v128 {
+  const y = f32x4.pmax(x, least)
+  const t = madd(y, log2e, round)
+  const r = madd(y, log2e, f32x4.sub(round, t))
+  let p = madd(p6, r, p5)
+  p = madd(p, r, p4)
+  p = madd(p, r, p3)
+  p = madd(p, r, p2)
+  p = madd(p, r, p1)
+  p = madd(p, r, one)
+  return f32x4.mul(p, i32x4.shl(t, 23))
+}
+
+/** Markers: sum the exponentials of each row, lane by lane, or subtract a second part of the shift. */
+export type Sum = i32
+export type Two = f32
+
+/**
+ * tile = exp(tile − upper[r] − lower[r]) for the rows within `ranges`. With `Sum` there is no lower part, and
+ * sums[r][8] += the row's exponentials, lane by lane.
+ */
+export function exponentials<L>(call: Call, tile: usize, rows: i32, upper: usize, lower: usize, sums: usize): void {
+  const k = call.constants
+  const least = v128.load_splat<f32>(k)
+  const log2e = v128.load_splat<f32>(k, 4)
+  const round = v128.load_splat<f32>(k, 8)
+  const p6 = v128.load_splat<f32>(k, 12)
+  const p5 = v128.load_splat<f32>(k, 16)
+  const p4 = v128.load_splat<f32>(k, 20)
+  const p3 = v128.load_splat<f32>(k, 24)
+  const p2 = v128.load_splat<f32>(k, 28)
+  const p1 = v128.load_splat<f32>(k, 32)
+  const one = v128.load_splat<f32>(k, 36)
+  for (let r = 0; r < rows; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    const m = v128.load_splat<f32>(upper + (<usize>r << 2))
+    const l = isFloat<L>() ? v128.load_splat<f32>(lower + (<usize>r << 2)) : m
+    const sum = sums + (<usize>r << 5)
+    let s0 = isFloat<L>() ? m : v128.load(sum)
+    let s1 = isFloat<L>() ? m : v128.load(sum, 16)
+    let at = tile + (<usize>load<i32>(range) << 2)
+    const end = tile + (<usize>load<i32>(range, 4) << 2)
+    for (; at < end; at += 32) {
+      let x0 = f32x4.sub(v128.load(at), m)
+      let x1 = f32x4.sub(v128.load(at, 16), m)
+      if (isFloat<L>()) {
+        x0 = f32x4.sub(x0, l)
+        x1 = f32x4.sub(x1, l)
+      }
+      const e0 = exp(x0, least, log2e, round, p6, p5, p4, p3, p2, p1, one)
+      const e1 = exp(x1, least, log2e, round, p6, p5, p4, p3, p2, p1, one)
+      v128.store(at, e1, 16)
+      v128.store(at, e0)
+      if (!isFloat<L>()) {
+        s0 = f32x4.add(s0, e0)
+        s1 = f32x4.add(s1, e1)
+      }
+    }
+    if (!isFloat<L>()) {
+      v128.store(sum, s1, 16)
+      v128.store(sum, s0)
+    }
+    tile += TILE_ROW
+  }
+}
+
+/** maxima[r] = the largest of row r within `ranges`, −∞ where there is none; a NaN is passed over. 24 rows. */
+export function rowMaxima(call: Call, tile: usize, rows: i32, maxima: usize): void {
+  const lanes = call.laneMax
+  const nothing = f32x4.splat(-Infinity)
+  for (let r = 0; r < rows; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    let m0 = nothing
+    let m1 = nothing
+    let at = tile + (<usize>load<i32>(range) << 2)
+    const end = tile + (<usize>load<i32>(range, 4) << 2)
+    for (; at < end; at += 64) {
+      m0 = f32x4.pmax(m0, v128.load(at))
+      m1 = f32x4.pmax(m1, v128.load(at, 16))
+      m0 = f32x4.pmax(m0, v128.load(at, 32))
+      m1 = f32x4.pmax(m1, v128.load(at, 48))
+    }
+    const lane = lanes + (<usize>r << 5)
+    v128.store(lane, m1, 16)
+    v128.store(lane, m0)
+    tile += TILE_ROW
+  }
+  for (let r = rows; r < TILE; ++r) {
+    const lane = lanes + (<usize>r << 5)
+    v128.store(lane, nothing, 16)
+    v128.store(lane, nothing)
+  }
+  for (let r: usize = 0; r < <usize>TILE; r += 4) {
+    const lane = lanes + (r << 5)
+    const a = f32x4.pmax(v128.load(lane), v128.load(lane, 16))
+    const b = f32x4.pmax(v128.load(lane, 32), v128.load(lane, 48))
+    const c = f32x4.pmax(v128.load(lane, 64), v128.load(lane, 80))
+    const d = f32x4.pmax(v128.load(lane, 96), v128.load(lane, 112))
+    const ab = f32x4.pmax(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7))
+    const cd = f32x4.pmax(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7))
+    v128.store(maxima + (r << 2), f32x4.pmax(v128.shuffle<i64>(ab, cd, 0, 2), v128.shuffle<i64>(ab, cd, 1, 3)))
+  }
+}
