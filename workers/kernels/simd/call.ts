@@ -38,7 +38,8 @@ const AREAS: AreaName[] = [
   ...(['queryPack', 'keyPack', 'gradOutputPack', 'valuePack'] as const),
   ...(['keyEdge', 'valueEdge', 'queryEdge', 'gradOutputEdge'] as const),
   ...(['tile', 'gradTile', 'tanhTile', 'attended', 'spare', 'rowFrom', 'rowTo', 'ranges'] as const),
-  ...(['runningMax', 'runningSum', 'runningMoment', 'tileMax', 'tileFactor', 'laneMax', 'constants'] as const),
+  ...(['runningMax', 'runningSum', 'runningMoment', 'tileMax', 'tileFactor', 'laneMax'] as const),
+  ...(['shiftUpper', 'shiftLower', 'constants'] as const),
 ]
 /** Those of the numbers that are float32; the others are 32-bit integers. */
 const REALS: ReadonlySet<string> = new Set(['scale', 'softcap', 'keepScale', 'entropyCoefficient', 'one'])

@@ -54,6 +54,8 @@ function areas(dimK: number, dimV: number) {
     tileMax: QUERY_TILE,
     tileFactor: QUERY_TILE,
     laneMax: QUERY_TILE * LANES,
+    shiftUpper: QUERY_TILE,
+    shiftLower: QUERY_TILE,
     constants: 16,
   }
 }

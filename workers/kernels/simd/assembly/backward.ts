@@ -13,6 +13,7 @@ import { Call } from './call'
 import { attendedColumnsProduct, attendedRowsProduct } from './careful'
 import { anythingSeen } from './forward'
 import { deltaTile, gradientTile } from './gradient-tile'
+import { writeConstants } from './exponentials'
 import { BLOCK, TILE } from './lanes'
 import { packEdge, packPanels, packTransposed } from './pack'
 import { Columns, Rows, product } from './product'
@@ -20,6 +21,7 @@ import { Place, dotTile, maskTile, onePack, oneOf, scaleOf } from './scores'
 import { groupRanges, rowIntervals, visibleRows } from './visibility'
 
 export function attentionBackward(call: Call, place: Place, from: i32, to: i32): void {
+  writeConstants(call)
   const group = call.heads / call.kvHeads
   const blocks = max(1, (call.keys + BLOCK - 1) / BLOCK)
   for (let unit = from; unit < to; ++unit) {

@@ -111,6 +111,9 @@ export class Call {
   tileFactor: usize
   /** f32 [24][8]: the tile's maxima, lane by lane */
   laneMax: usize
+  /** f32 [24] each: logsumexp of the tile's rows in two parts */
+  shiftUpper: usize
+  shiftLower: usize
   /** f32 [10]: see exponentials.ts */
   constants: usize
 }

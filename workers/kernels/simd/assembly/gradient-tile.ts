@@ -14,7 +14,7 @@
  */
 import { Call } from './call'
 import { dropRow } from './dropout'
-import { exp } from './elementary'
+import { Two, exponentials } from './exponentials'
 import { BLOCK, MR, TILE, TILE_ROW, madd } from './lanes'
 import { packTransposed } from './pack'
 import { fill, Place } from './scores'
@@ -51,26 +51,18 @@ export function deltaTile(call: Call, at: usize, rows: i32, delta: usize): void 
   }
 }
 
-/** A float64 as the sum of two float32: rounding logsumexp to one would be as large an error as the score's own. */
-// @ts-ignore: decorator
-@inline
-export function upper(x: f64): f32 {
-  return <f32>x
-}
-
-/** 0 for an infinity, whose upper part says everything. */
-// @ts-ignore: decorator
-@inline
-export function lower(x: f64): f32 {
-  const rest = <f32>(x - <f64>(<f32>x))
-  return rest == rest ? rest : 0
-}
-
-/** ln p = (s − upper) − lower: the first difference is (nearly) exact where p is not tiny. */
-// @ts-ignore: decorator
-@inline
-export function logWeight(s: v128, upperPart: v128, lowerPart: v128): v128 {
-  return f32x4.sub(f32x4.sub(s, upperPart), lowerPart)
+/**
+ * logsumexp of the rows from row `at` into shiftUpper and shiftLower: a float64 as the sum of two float32, because rounding
+ * it to one would be as large an error as the score's own. 0 where it is −∞; an infinity has no lower part.
+ */
+export function shiftRows(call: Call, at: usize, rows: i32): void {
+  for (let r: usize = 0; r < <usize>rows; ++r) {
+    const lse = load<f64>(call.logsumexp + ((at + r) << 3))
+    const upper: f32 = lse == -Infinity ? 0 : <f32>lse
+    const lower = <f32>(lse - <f64>upper)
+    store<f32>(call.shiftUpper + (r << 2), upper)
+    store<f32>(call.shiftLower + (r << 2), lse - lse == 0 && lower == lower ? lower : 0)
+  }
 }
 
 /** Four rows' sums of products along the depth of two transposed packs [depth][24]. */
@@ -90,33 +82,36 @@ function dotLanes(x: usize, y: usize, depth: i32): v128 {
  */
 export function gradientTile(call: Call, place: Place, at: usize, delta: usize, toBias: bool): void {
   const factor: f32 = toBias ? 1 : call.scale
-  const plain = !call.dropout && call.entropyCoefficient == 0
   const capped = call.softcap > 0 && !toBias
-  for (let r = 0; r < place.rows; ++r) {
+  const rows = place.rows
+  shiftRows(call, at, rows)
+  for (let r = 0; r < rows; ++r) {
     const range = call.ranges + (<usize>(r / MR) << 3)
     const begin = load<i32>(range)
     const end = load<i32>(range, 4)
-    const offset = <usize>r * TILE_ROW
-    const weights = call.tile + offset
-    const gradient = call.gradTile + offset
+    const weights = call.tile + <usize>r * TILE_ROW
+    const gradient = call.gradTile + <usize>r * TILE_ROW
     fill(weights, 0, begin, 0)
     fill(weights, end, BLOCK, 0)
     fill(gradient, 0, begin, 0)
     fill(gradient, end, BLOCK, 0)
-    if (begin >= end) continue
-    const index = (at + <usize>r) << 2
-    const lse = load<f64>(call.logsumexp + (index << 1))
-    const shift: f64 = lse == -Infinity ? 0 : lse
-    const d = load<f32>(delta + (<usize>r << 2))
-    if (plain) {
-      gradientRow(weights, gradient, begin, end, shift, d, factor)
-    } else {
-      if (call.dropout) dropRow(call, place.head, place.row + r, place.key, gradient, begin, end)
-      const entropy: f32 = call.entropyCoefficient == 0 ? 0 : load<f32>(call.entropy + index)
-      entropyGradientRow(weights, gradient, begin, end, shift, d, factor, call.entropyCoefficient, entropy)
-      if (call.dropout) dropRow(call, place.head, place.row + r, place.key, weights, begin, end)
-    }
-    if (capped) uncapRow(gradient, call.tanhTile + offset, begin, end)
+    if (call.dropout) dropRow(call, place.head, place.row + r, place.key, gradient, begin, end)
+    if (call.entropyCoefficient == 0) continue
+    const index = <usize>r << 2
+    const x = load<f32>(call.shiftUpper + index)
+    const x2 = load<f32>(call.shiftLower + index)
+    entropyRow(weights, gradient, begin, end, x, x2, call.entropyCoefficient, load<f32>(call.entropy + (at << 2) + index))
+  }
+  exponentials<Two>(call, call.tile, rows, call.shiftUpper, call.shiftLower, 0)
+  for (let r = 0; r < rows; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    const begin = load<i32>(range)
+    const end = load<i32>(range, 4)
+    const weights = call.tile + <usize>r * TILE_ROW
+    const gradient = call.gradTile + <usize>r * TILE_ROW
+    scoreGradientRow(weights, gradient, begin, end, load<f32>(delta + (<usize>r << 2)), factor)
+    if (call.dropout) dropRow(call, place.head, place.row + r, place.key, weights, begin, end)
+    if (capped) uncapRow(gradient, call.tanhTile + <usize>r * TILE_ROW, begin, end)
     if (call.careful) forgetMasked(call.attended + <usize>(r * BLOCK), gradient)
   }
 }
@@ -129,44 +124,38 @@ function scoreGradient(p: v128, gradWeight: v128, delta: v128, factor: v128): v1
   return v128.andnot(g, f32x4.eq(p, f32x4.splat(0)))
 }
 
-function gradientRow(weights: usize, gradient: usize, begin: i32, end: i32, lse: f64, delta: f32, factor: f32): void {
-  const l = f32x4.splat(upper(lse))
-  const l2 = f32x4.splat(lower(lse))
+/** gradient = p·(gradient − delta)·factor */
+function scoreGradientRow(weights: usize, gradient: usize, begin: i32, end: i32, delta: f32, factor: f32): void {
   const d = f32x4.splat(delta)
   const f = f32x4.splat(factor)
+  const last = gradient + (<usize>end << 2)
   weights += <usize>begin << 2
   gradient += <usize>begin << 2
-  for (let j = begin; j < end; j += 8) {
-    const p0 = exp(logWeight(v128.load(weights), l, l2))
-    const p1 = exp(logWeight(v128.load(weights, 16), l, l2))
-    const g0 = scoreGradient(p0, v128.load(gradient), d, f)
-    const g1 = scoreGradient(p1, v128.load(gradient, 16), d, f)
-    v128.store(weights, p0)
-    v128.store(weights, p1, 16)
-    v128.store(gradient, g0)
+  for (; gradient < last; gradient += 32) {
+    const g0 = scoreGradient(v128.load(weights), v128.load(gradient), d, f)
+    const g1 = scoreGradient(v128.load(weights, 16), v128.load(gradient, 16), d, f)
     v128.store(gradient, g1, 16)
+    v128.store(gradient, g0)
     weights += 32
-    gradient += 32
   }
 }
 
-/** The same with the entropy term c·(x + H) beside delta; x no less than −88, where p is 0 anyway. */
-function entropyGradientRow(
-  weights: usize, gradient: usize, begin: i32, end: i32, lse: f64, delta: f32, factor: f32, c: f32, entropy: f32,
+/** gradient −= c·(x + H), from scores; x no less than −88, where p is 0 anyway. */
+function entropyRow(
+  scores: usize, gradient: usize, begin: i32, end: i32, upper: f32, lower: f32, c: f32, entropy: f32,
 ): void {
-  const l = f32x4.splat(upper(lse))
-  const l2 = f32x4.splat(lower(lse))
-  const coefficient = f32x4.splat(c)
-  const constant = f32x4.splat(delta)
+  const u = f32x4.splat(upper)
+  const l = f32x4.splat(lower)
+  const coefficient = f32x4.splat(-c)
   const h = f32x4.splat(entropy)
-  const f = f32x4.splat(factor)
   const least = f32x4.splat(-88)
-  for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 16) {
-    const x = logWeight(v128.load(weights + j), l, l2)
-    const p = exp(x)
-    const d = madd(coefficient, f32x4.add(f32x4.pmax(x, least), h), constant)
-    v128.store(gradient + j, scoreGradient(p, v128.load(gradient + j), d, f))
-    v128.store(weights + j, p)
+  for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 32) {
+    const x0 = f32x4.pmax(f32x4.sub(f32x4.sub(v128.load(scores + j), u), l), least)
+    const x1 = f32x4.pmax(f32x4.sub(f32x4.sub(v128.load(scores + j, 16), u), l), least)
+    const g0 = madd(coefficient, f32x4.add(x0, h), v128.load(gradient + j))
+    const g1 = madd(coefficient, f32x4.add(x1, h), v128.load(gradient + j, 16))
+    v128.store(gradient + j, g1, 16)
+    v128.store(gradient + j, g0)
   }
 }
 
@@ -180,7 +169,7 @@ function uncapRow(gradient: usize, tanhRow: usize, begin: i32, end: i32): void {
   }
 }
 
-/** In a row whose logsumexp or delta is NaN, what is not attended still has no gradient. */
-function forgetMasked(attended: usize, gradient: usize): void {
-  for (let j: usize = 0; j < <usize>BLOCK; ++j) if (!load<u8>(attended + j)) store<f32>(gradient + (j << 2), 0)
+/** In a row whose logsumexp or delta is NaN, what is not attended still has no weight and no gradient. */
+export function forgetMasked(attended: usize, row: usize): void {
+  for (let j: usize = 0; j < <usize>BLOCK; ++j) if (!load<u8>(attended + j)) store<f32>(row + (j << 2), 0)
 }

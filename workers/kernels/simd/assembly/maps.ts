@@ -9,14 +9,15 @@
  */
 import { Call } from './call'
 import { dropRow } from './dropout'
-import { exp } from './elementary'
-import { logWeight, lower, upper } from './gradient-tile'
+import { Two, exponentials, writeConstants } from './exponentials'
+import { forgetMasked, shiftRows } from './gradient-tile'
 import { BLOCK, MR, TILE, TILE_ROW } from './lanes'
 import { packPanels, packTransposed } from './pack'
 import { Place, dotTile, fill, maskTile, onePack, oneOf, scaleOf } from './scores'
 import { fullRanges, groupRanges, rowIntervals } from './visibility'
 
 export function attentionMaps(call: Call, place: Place, from: i32, to: i32): void {
+  writeConstants(call)
   const tiles = (call.queries + TILE - 1) / TILE
   for (let unit = from; unit < to; ++unit) {
     place.head = unit / tiles
@@ -35,6 +36,7 @@ function mapTile(call: Call, place: Place): void {
   const q = call.q + at * kRow
   const k = call.k + <usize>place.kvHead * <usize>call.keys * kRow
   rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo)
+  shiftRows(call, at, place.rows)
   if (onePack(call, call.dimK)) packTransposed(q, kRow, place.rows, call.dimK, call.queryPack, TILE)
   for (place.key = 0; place.key < call.keys; place.key += BLOCK) {
     place.keys = min(BLOCK, call.keys - place.key)
@@ -53,8 +55,10 @@ function mapTile(call: Call, place: Place): void {
     }
     if (call.maskedScores) copyTile(call, place, at, call.maskedScores)
     if (!call.weights && !call.droppedWeights) continue
-    for (let r = 0; r < place.rows; ++r) {
-      weightsRow(call.tile + <usize>r * TILE_ROW, load<f64>(call.logsumexp + ((at + <usize>r) << 3)))
+    fullRanges(call, place.keys)
+    exponentials<Two>(call, call.tile, place.rows, call.shiftUpper, call.shiftLower, 0)
+    for (let r = 0; call.careful && r < place.rows; ++r) {
+      forgetMasked(call.attended + <usize>(r * BLOCK), call.tile + <usize>r * TILE_ROW)
     }
     if (call.weights) copyTile(call, place, at, call.weights)
     if (!call.droppedWeights) continue
@@ -62,16 +66,6 @@ function mapTile(call: Call, place: Place): void {
       dropRow(call, place.head, place.row + r, place.key, call.tile + <usize>r * TILE_ROW, 0, BLOCK)
     }
     copyTile(call, place, at, call.droppedWeights)
-  }
-}
-
-function weightsRow(row: usize, logsumexp: f64): void {
-  const l = f32x4.splat(upper(logsumexp))
-  const l2 = f32x4.splat(lower(logsumexp))
-  const nothing = f32x4.splat(-Infinity)
-  for (let j: usize = 0; j < TILE_ROW; j += 16) {
-    const s = v128.load(row + j)
-    v128.store(row + j, v128.andnot(exp(logWeight(s, l, l2)), f32x4.eq(s, nothing)))
   }
 }
 

@@ -10,6 +10,7 @@
  */
 import { packKeys, scoreGradients } from './backward'
 import { Call } from './call'
+import { writeConstants } from './exponentials'
 import { anythingSeen } from './forward'
 import { deltaTile } from './gradient-tile'
 import { BLOCK, TILE, TILE_ROW } from './lanes'
@@ -17,6 +18,7 @@ import { Place } from './scores'
 import { groupRanges, rowIntervals } from './visibility'
 
 export function attentionMaskGradient(call: Call, place: Place, from: i32, to: i32): void {
+  writeConstants(call)
   const tiles = (call.maskQueries + TILE - 1) / TILE
   for (let unit = from; unit < to; ++unit) {
     const head = unit / tiles
