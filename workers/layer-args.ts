@@ -4,8 +4,8 @@
  */
 
 /** Rows × columns of the result that are one unit of a product with a weight matrix. */
-export const PRODUCT_ROWS = 96
-export const PRODUCT_COLUMNS = 192
+export const PRODUCT_ROWS = 48
+export const PRODUCT_COLUMNS = 512
 
 /** Units of a product whose result has so many rows and columns. */
 export function productUnits(rows: number, columns: number): number {

@@ -6,6 +6,7 @@
 import * as fc from 'fast-check'
 import type { KernelSet } from '../../../workers/kernels/kernel-set.ts'
 import type { LayerKernels } from '../../../workers/kernels/layer-kernels.ts'
+import { linearScratchBytes } from '../../../workers/kernels/simd/linear.ts'
 import {
   type ActivationArgs,
   type ActivationKind,
@@ -248,6 +249,11 @@ function simpleCase(spec: SimpleSpec, random: Random): LayerCase {
       return { op, args, units: rows, inputs: { x: random(count) }, outputs: { y: count } }
     }
   }
+}
+
+/** What a task of the case would reserve. */
+export function layerScratchBytes({ op, args }: LayerCase): number {
+  return op.startsWith('linear') ? linearScratchBytes(args as LinearArgs) : 0
 }
 
 // ---- driving kernels -----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import {
   activationSpecs,
   buildLayerCase,
   type LayerCase,
+  layerScratchBytes,
   layerSpecs,
   linearSpecs,
   normSpecs,
@@ -27,7 +28,8 @@ function simdRunner(name: SimdVariant): Runner {
   const kernels: KernelSet = createSimdKernels(wasm.memory, name)
   const run: Runner['run'] = (c, cuts) => {
     wasm.reset()
-    return runLayer(kernels, c, { precision: 'float32', allocate: wasm.allocate, scratch: 0, cuts })
+    const scratch = wasm.scratch(layerScratchBytes(c))
+    return runLayer(kernels, c, { precision: 'float32', allocate: wasm.allocate, scratch, cuts })
   }
   return { name, run }
 }

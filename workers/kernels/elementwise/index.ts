@@ -9,7 +9,6 @@ import { columnSums } from './column-sums.ts'
 import { concatBackward, concatForward } from './concat.ts'
 import { dropoutRows } from './dropout-rows.ts'
 import { initialise } from './initialise.ts'
-import { linearBackwardInput, linearBackwardWeight, linearForward } from './linear.ts'
 import { lossTotal, squaredErrorLoss } from './loss.ts'
 import { normBackward, normForward } from './norm.ts'
 import { alibiBias, sinusoidalTable } from './position-tables.ts'
@@ -24,9 +23,6 @@ export const elementwiseKernels = {
   ropeBackward,
   squaredErrorLoss,
   lossTotal,
-  linearForward,
-  linearBackwardInput,
-  linearBackwardWeight,
   columnSums,
   normForward,
   normBackward,

@@ -2,6 +2,7 @@
 import { elementwiseKernels } from '../elementwise/index.ts'
 import type { KernelSet } from '../kernel-set.ts'
 import { attentionBackward, attentionForward } from './attention.ts'
+import { linearBackwardInput, linearBackwardWeight, linearForward } from './linear.ts'
 import { attentionMaps } from './maps.ts'
 import { attentionMaskGradient } from './mask-gradient.ts'
 
@@ -11,4 +12,7 @@ export const referenceKernels: KernelSet = {
   attentionMaps,
   attentionBackward,
   attentionMaskGradient,
+  linearForward,
+  linearBackwardInput,
+  linearBackwardWeight,
 }

@@ -17,13 +17,13 @@ import {
   runMaskGradient,
   seededSpecs,
 } from '../attention-case.ts'
+import { squaredError, squaredRounding } from './budget.ts'
 import { plainFloat32, RESULTS, type Results } from './plain-float32.ts'
 import { wasmMemory } from './wasm-memory.ts'
 
 const VARIANTS = Object.keys(SIMD_VARIANTS) as SimdVariant[]
 /** A tiny tensor's plain evaluation may be exact by luck: it is judged together with its likes of other seeds. */
 const SEEDS = 64
-const ROUNDING = 2 ** -24
 
 const wasm = wasmMemory(192)
 const kernelSets = VARIANTS.map(variant => [variant, createSimdKernels(wasm.memory, variant)] as const)
@@ -37,25 +37,6 @@ function runAll(kernels: typeof referenceKernels, c: AttentionCase, scratch: num
   runBackward(kernels, c, { scratch })
   if (c.gradMask) runMaskGradient(kernels, c, { scratch })
   return c
-}
-
-/** Σ of squared differences where the truth is finite; elsewhere the two must agree exactly. */
-function squaredError(computed: ArrayLike<number>, truth: ArrayLike<number>): number {
-  let sum = 0
-  for (let index = 0; index < truth.length; index++) {
-    if (Object.is(computed[index], truth[index])) continue
-    sum += (computed[index] - truth[index]) ** 2
-  }
-  return Number.isNaN(sum) ? Number.POSITIVE_INFINITY : sum
-}
-
-/** What rounding the truth to float32 costs: uniform in half a unit of the last place of the largest element. */
-function squaredRounding(truth: ArrayLike<number>): number {
-  let most = 0
-  for (let index = 0; index < truth.length; index++) {
-    if (Number.isFinite(truth[index])) most = Math.max(most, Math.abs(truth[index]))
-  }
-  return (truth.length * (ROUNDING * most) ** 2) / 3
 }
 
 /**

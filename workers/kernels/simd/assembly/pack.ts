@@ -24,7 +24,7 @@ export function packTransposed(source: usize, sourceRow: usize, rows: i32, depth
   }
 }
 
-function transposeFour(source: usize, sourceRow: usize, depth: i32, into: usize, packRow: usize): void {
+export function transposeFour(source: usize, sourceRow: usize, depth: i32, into: usize, packRow: usize): void {
   let s0 = source
   let s1 = s0 + sourceRow
   let s2 = s1 + sourceRow
