@@ -102,6 +102,13 @@ export interface InitialiseArgs {
   stream: number
 }
 
+/** Rows [batch, positions, dim], those of a batch from its length on being padding. */
+export interface MaskRowsArgs {
+  batch: number
+  positions: number
+  dim: number
+}
+
 /** Keys of the past before the new ones: y = [past ‖ x] along positions, per (batch, head). */
 export interface ConcatArgs {
   /** batch·heads */

@@ -126,11 +126,9 @@ export interface SquaredErrorArgs {
   factor: number
 }
 
-/** Adds the partial losses and entropyWeight × the mean entropy of the attending rows. */
+/** Adds the partial losses and entropyWeight × the mean entropy of the attending ones of `rows` rows. */
 export interface LossTotalArgs {
-  batch: number
-  heads: number
-  queries: number
+  rows: number
   entropyWeight: number
 }
 

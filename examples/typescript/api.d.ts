@@ -21,6 +21,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/self-attention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Self-attention of x with one head: projections, output, maps and gradients */
+        post: operations["selfAttention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/multi-head-attention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Multi-head self- or cross-attention: projections, output, maps of every head and gradients */
+        post: operations["multiHeadAttention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/positional-encoding": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sinusoidal, rotary and ALiBi encodings: the tables, or what they make of x */
+        post: operations["positionalEncoding"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/transformer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A whole transformer stack at once: output, maps of every layer and head, and all gradients */
+        post: operations["transformer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/plan": {
         parameters: {
             query?: never;
@@ -117,6 +185,10 @@ export interface components {
             k: components["schemas"]["Tensor"];
             /** @description [B, H_kv, M, d_v] in q’s rank */
             v: components["schemas"]["Tensor"];
+            /** @description [B, H_kv, P, d_k]: keys before the new ones, already normalised and rotated. Query i then stands at position P + i for `causal`, `window`, `alibi` (top_left) and rope; masks and kv_lengths count all P + M keys; the answer has present_k. */
+            past_k?: components["schemas"]["Tensor"];
+            /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
+            past_v?: components["schemas"]["Tensor"];
             /** @description factor of q·k; default 1/√d_k */
             scale?: number;
             /** @description c > 0: s → c·tanh(s/c) */
@@ -164,15 +236,9 @@ export interface components {
                 interleaved?: boolean;
                 /** @description how many leading elements are rotated; even; default d_k */
                 dims?: number;
-                /**
-                 * @description position of the first query
-                 * @default 0
-                 */
+                /** @description position of the first query; default 0, or the length of the past */
                 q_offset?: number;
-                /**
-                 * @description position of the first key
-                 * @default 0
-                 */
+                /** @description position of the first new key; default 0, or the length of the past */
                 k_offset?: number;
             };
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
@@ -187,7 +253,7 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v")[];
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -201,7 +267,7 @@ export interface components {
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
                 /** @description inputs whose gradients are wanted; default q, k, v and a float mask */
-                wrt?: ("q" | "k" | "v" | "mask")[];
+                wrt?: ("q" | "k" | "v" | "mask" | "past_k" | "past_v")[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -242,20 +308,802 @@ export interface components {
             entropy?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: weights after dropout */
             dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
+            present_k?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
+            present_v?: components["schemas"]["AnswerTensor"];
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
             loss?: number | ("NaN" | "Infinity" | "-Infinity");
             /** @description the gradient of input X at grads.X */
             grads?: {
+                /** @description q’s */
                 q?: components["schemas"]["AnswerTensor"];
+                /** @description k’s */
                 k?: components["schemas"]["AnswerTensor"];
+                /** @description v’s */
                 v?: components["schemas"]["AnswerTensor"];
                 /** @description in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description when `wrt` names it */
+                past_k?: components["schemas"]["AnswerTensor"];
+                /** @description when `wrt` names it */
+                past_v?: components["schemas"]["AnswerTensor"];
+            };
+        };
+        SelfAttentionRequest: {
+            /** @description [B, N, d_model], or [N, d_model] without a batch */
+            x: components["schemas"]["Tensor"];
+            /** @description the parameters, or `init` instead */
+            params?: {
+                /** @description [d_model, d_k] */
+                w_q: components["schemas"]["Tensor"];
+                /** @description [d_model, d_k] */
+                w_k: components["schemas"]["Tensor"];
+                /** @description [d_model, d_v] */
+                w_v: components["schemas"]["Tensor"];
+                /** @description [d_k] */
+                b_q?: components["schemas"]["Tensor"];
+                /** @description [d_k] */
+                b_k?: components["schemas"]["Tensor"];
+                /** @description [d_v] */
+                b_v?: components["schemas"]["Tensor"];
+            };
+            /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
+            init?: {
+                /**
+                 * @description Glorot & Bengio 2010, or He et al. 2015; fans are those of the whole matrix
+                 * @default xavier_uniform
+                 * @enum {string}
+                 */
+                scheme?: "xavier_uniform" | "xavier_normal" | "he_uniform" | "he_normal";
+                /** @default 0 */
+                seed?: number;
+                /**
+                 * @description whether there are biases (of 0)
+                 * @default false
+                 */
+                bias?: boolean;
+            };
+            /** @description beside init; default d_model */
+            d_k?: number;
+            /** @description beside init; default d_k */
+            d_v?: number;
+            /** @description [B, H_kv, P, d_k]: keys before the new ones, already normalised and rotated. Query i then stands at position P + i for `causal`, `window`, `alibi` (top_left) and rope; masks and kv_lengths count all P + M keys; the answer has present_k. */
+            past_k?: components["schemas"]["Tensor"];
+            /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
+            past_v?: components["schemas"]["Tensor"];
+            /** @description factor of q·k; default 1/√d_k */
+            scale?: number;
+            /** @description c > 0: s → c·tanh(s/c) */
+            softcap?: number;
+            /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
+            mask?: components["schemas"]["Tensor"];
+            /**
+             * @description `true` = `"top_left"`: j ≤ i. `"bottom_right"`: j ≤ i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else M, N.
+             * @default false
+             */
+            causal?: boolean | ("top_left" | "bottom_right");
+            /** @description [B]: query rows from there on are padding */
+            q_lengths?: components["schemas"]["Tensor"];
+            /** @description [B]: keys from there on are padding */
+            kv_lengths?: components["schemas"]["Tensor"];
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            window?: {
+                /** @description keys to the left of the aligned position; null = unbounded */
+                left?: number | null;
+                /** @description keys to the right of the aligned position; null = unbounded */
+                right?: number | null;
+            };
+            /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
+            alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            qk_norm?: "l2" | {
+                /** @constant */
+                kind: "rms";
+                /** @default 0.000001 */
+                eps?: number;
+            } | {
+                /** @constant */
+                kind: "l2";
+                /** @default 1e-12 */
+                eps?: number;
+            };
+            /** @description Rotary position embedding of q and k, after qk_norm. */
+            rope?: {
+                /** @default 10000 */
+                base?: number;
+                /**
+                 * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
+                 * @default false
+                 */
+                interleaved?: boolean;
+                /** @description how many leading elements are rotated; even; default d_k */
+                dims?: number;
+                /** @description position of the first query; default 0, or the length of the past */
+                q_offset?: number;
+                /** @description position of the first new key; default 0, or the length of the past */
+                k_offset?: number;
+            };
+            /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
+            dropout?: {
+                p: number;
+                /** @default 0 */
+                seed?: number;
+            };
+            /**
+             * @description what to answer beside loss and gradients
+             * @default [
+             *       "output"
+             *     ]
+             */
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v" | "params")[];
+            backward?: {
+                /** @description ∂L/∂output, shaped like the output */
+                grad_output?: components["schemas"]["Tensor"];
+                /** @description target of a squared-error loss, shaped like the output */
+                target?: components["schemas"]["Tensor"];
+                /**
+                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
+                 * @enum {string}
+                 */
+                loss?: "sum_squared_error" | "mean_squared_error";
+                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
+                entropy_weight?: number;
+                /** @description inputs whose gradients are wanted; default x, every parameter and a float mask */
+                wrt?: (("x" | "mask" | "past_k" | "past_v" | "params") | string)[];
+            };
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             * @enum {string}
+             */
+            precision?: "float32" | "float64";
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             * @enum {string}
+             */
+            non_finite?: "reject" | "propagate";
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+            /**
+             * @description element type of the tensors in the answer; default: the precision
+             * @enum {string}
+             */
+            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+        };
+        /** @description Maps are [B, N, M], rows [B, N]: there is one head. */
+        SelfAttentionAnswer: {
+            /** @description [B, N, d_v] in x’s rank */
+            output?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: softmax, before dropout */
+            weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
+            scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
+            masked_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            logsumexp?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
+            entropy?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: weights after dropout */
+            dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
+            present_k?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
+            present_v?: components["schemas"]["AnswerTensor"];
+            /** @description every parameter by its name, with "return":["params"] */
+            params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+            /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
+            loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description the gradient of input X at grads.X */
+            grads?: {
+                /** @description x’s */
+                x?: components["schemas"]["AnswerTensor"];
+                /** @description in the mask’s own shape */
+                mask?: components["schemas"]["AnswerTensor"];
+                /** @description when `wrt` names it */
+                past_k?: components["schemas"]["AnswerTensor"];
+                /** @description when `wrt` names it */
+                past_v?: components["schemas"]["AnswerTensor"];
+                /** @description by the parameters’ names */
+                params?: {
+                    [key: string]: components["schemas"]["AnswerTensor"];
+                };
+            };
+        };
+        MultiHeadAttentionRequest: {
+            /** @description [B, N, d_model], or [N, d_model] without a batch */
+            x: components["schemas"]["Tensor"];
+            /** @description [B, M, d_context]: where keys and values come from (cross-attention); default x */
+            context?: components["schemas"]["Tensor"];
+            heads: number;
+            /** @description heads of keys and values (GQA); divides heads; default heads */
+            kv_heads?: number;
+            /** @description the parameters, or `init` instead */
+            params?: {
+                /** @description [d_model, heads·d_k] */
+                w_q: components["schemas"]["Tensor"];
+                /** @description [d_context, kv_heads·d_k] */
+                w_k: components["schemas"]["Tensor"];
+                /** @description [d_context, kv_heads·d_v] */
+                w_v: components["schemas"]["Tensor"];
+                /** @description [heads·d_v, d_out] */
+                w_o: components["schemas"]["Tensor"];
+                /** @description [heads·d_k] */
+                b_q?: components["schemas"]["Tensor"];
+                /** @description [kv_heads·d_k] */
+                b_k?: components["schemas"]["Tensor"];
+                /** @description [kv_heads·d_v] */
+                b_v?: components["schemas"]["Tensor"];
+                /** @description [d_out] */
+                b_o?: components["schemas"]["Tensor"];
+            };
+            /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
+            init?: {
+                /**
+                 * @description Glorot & Bengio 2010, or He et al. 2015; fans are those of the whole matrix
+                 * @default xavier_uniform
+                 * @enum {string}
+                 */
+                scheme?: "xavier_uniform" | "xavier_normal" | "he_uniform" | "he_normal";
+                /** @default 0 */
+                seed?: number;
+                /**
+                 * @description whether there are biases (of 0)
+                 * @default false
+                 */
+                bias?: boolean;
+            };
+            /** @description a head’s, beside init; default d_model/heads */
+            d_k?: number;
+            /** @description a head’s, beside init; default d_k */
+            d_v?: number;
+            /** @description beside init; default d_model */
+            d_out?: number;
+            /** @description [B, H_kv, P, d_k]: keys before the new ones, already normalised and rotated. Query i then stands at position P + i for `causal`, `window`, `alibi` (top_left) and rope; masks and kv_lengths count all P + M keys; the answer has present_k. */
+            past_k?: components["schemas"]["Tensor"];
+            /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
+            past_v?: components["schemas"]["Tensor"];
+            /** @description factor of q·k; default 1/√d_k */
+            scale?: number;
+            /** @description c > 0: s → c·tanh(s/c) */
+            softcap?: number;
+            /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
+            mask?: components["schemas"]["Tensor"];
+            /**
+             * @description `true` = `"top_left"`: j ≤ i. `"bottom_right"`: j ≤ i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else M, N.
+             * @default false
+             */
+            causal?: boolean | ("top_left" | "bottom_right");
+            /** @description [B]: query rows from there on are padding */
+            q_lengths?: components["schemas"]["Tensor"];
+            /** @description [B]: keys from there on are padding */
+            kv_lengths?: components["schemas"]["Tensor"];
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            window?: {
+                /** @description keys to the left of the aligned position; null = unbounded */
+                left?: number | null;
+                /** @description keys to the right of the aligned position; null = unbounded */
+                right?: number | null;
+            };
+            /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
+            alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            qk_norm?: "l2" | {
+                /** @constant */
+                kind: "rms";
+                /** @default 0.000001 */
+                eps?: number;
+            } | {
+                /** @constant */
+                kind: "l2";
+                /** @default 1e-12 */
+                eps?: number;
+            };
+            /** @description Rotary position embedding of q and k, after qk_norm. */
+            rope?: {
+                /** @default 10000 */
+                base?: number;
+                /**
+                 * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
+                 * @default false
+                 */
+                interleaved?: boolean;
+                /** @description how many leading elements are rotated; even; default d_k */
+                dims?: number;
+                /** @description position of the first query; default 0, or the length of the past */
+                q_offset?: number;
+                /** @description position of the first new key; default 0, or the length of the past */
+                k_offset?: number;
+            };
+            /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
+            dropout?: {
+                p: number;
+                /** @default 0 */
+                seed?: number;
+            };
+            /**
+             * @description what to answer beside loss and gradients
+             * @default [
+             *       "output"
+             *     ]
+             */
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v" | "params")[];
+            backward?: {
+                /** @description ∂L/∂output, shaped like the output */
+                grad_output?: components["schemas"]["Tensor"];
+                /** @description target of a squared-error loss, shaped like the output */
+                target?: components["schemas"]["Tensor"];
+                /**
+                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
+                 * @enum {string}
+                 */
+                loss?: "sum_squared_error" | "mean_squared_error";
+                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
+                entropy_weight?: number;
+                /** @description inputs whose gradients are wanted; default x, context, every parameter and a float mask */
+                wrt?: (("x" | "context" | "mask" | "past_k" | "past_v" | "params") | string)[];
+            };
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             * @enum {string}
+             */
+            precision?: "float32" | "float64";
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             * @enum {string}
+             */
+            non_finite?: "reject" | "propagate";
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+            /**
+             * @description element type of the tensors in the answer; default: the precision
+             * @enum {string}
+             */
+            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+        };
+        MultiHeadAttentionAnswer: {
+            /** @description [B, N, d_out] in x’s rank */
+            output?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: softmax, before dropout */
+            weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
+            scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
+            masked_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            logsumexp?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
+            entropy?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: weights after dropout */
+            dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
+            present_k?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
+            present_v?: components["schemas"]["AnswerTensor"];
+            /** @description every parameter by its name, with "return":["params"] */
+            params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+            /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
+            loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description the gradient of input X at grads.X */
+            grads?: {
+                /** @description x’s */
+                x?: components["schemas"]["AnswerTensor"];
+                /** @description the context’s */
+                context?: components["schemas"]["AnswerTensor"];
+                /** @description in the mask’s own shape */
+                mask?: components["schemas"]["AnswerTensor"];
+                /** @description when `wrt` names it */
+                past_k?: components["schemas"]["AnswerTensor"];
+                /** @description when `wrt` names it */
+                past_v?: components["schemas"]["AnswerTensor"];
+                /** @description by the parameters’ names */
+                params?: {
+                    [key: string]: components["schemas"]["AnswerTensor"];
+                };
+            };
+        };
+        PositionalEncodingRequest: {
+            /** @constant */
+            kind: "sinusoidal";
+            /** @description positions; default: those of x */
+            length?: number;
+            /** @description default: the last extent of x */
+            d_model?: number;
+            /** @default 10000 */
+            base?: number;
+            /**
+             * @description the first position
+             * @default 0
+             */
+            offset?: number;
+            /** @description […, N, d_model]: `output` = x + encoding */
+            x?: components["schemas"]["Tensor"];
+            /** @description with x: the gradient that reaches it */
+            backward?: {
+                /** @description ∂L/∂output, shaped like the output */
+                grad_output?: components["schemas"]["Tensor"];
+                /** @description target of a squared-error loss, shaped like the output */
+                target?: components["schemas"]["Tensor"];
+                /**
+                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
+                 * @enum {string}
+                 */
+                loss?: "sum_squared_error" | "mean_squared_error";
+                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
+                entropy_weight?: number;
+                /** @description inputs whose gradients are wanted; default x */
+                wrt?: "x"[];
+            };
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             * @enum {string}
+             */
+            precision?: "float32" | "float64";
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             * @enum {string}
+             */
+            non_finite?: "reject" | "propagate";
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+            /**
+             * @description element type of the tensors in the answer; default: the precision
+             * @enum {string}
+             */
+            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+        } | {
+            /** @constant */
+            kind: "rope";
+            /** @description positions; default: those of x */
+            length?: number;
+            /** @description a head’s; default: the last extent of x */
+            d_model?: number;
+            /** @description how many leading elements are rotated; even; default d_model */
+            dims?: number;
+            /**
+             * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
+             * @default false
+             */
+            interleaved?: boolean;
+            /** @default 10000 */
+            base?: number;
+            /**
+             * @description the first position
+             * @default 0
+             */
+            offset?: number;
+            /** @description […, N, d_model]: `output` = x, every row rotated */
+            x?: components["schemas"]["Tensor"];
+            /** @description with x: the gradient that reaches it */
+            backward?: {
+                /** @description ∂L/∂output, shaped like the output */
+                grad_output?: components["schemas"]["Tensor"];
+                /** @description target of a squared-error loss, shaped like the output */
+                target?: components["schemas"]["Tensor"];
+                /**
+                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
+                 * @enum {string}
+                 */
+                loss?: "sum_squared_error" | "mean_squared_error";
+                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
+                entropy_weight?: number;
+                /** @description inputs whose gradients are wanted; default x */
+                wrt?: "x"[];
+            };
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             * @enum {string}
+             */
+            precision?: "float32" | "float64";
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             * @enum {string}
+             */
+            non_finite?: "reject" | "propagate";
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+            /**
+             * @description element type of the tensors in the answer; default: the precision
+             * @enum {string}
+             */
+            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+        } | {
+            /** @constant */
+            kind: "alibi";
+            /** @description positions; default: those of x */
+            length?: number;
+            /** @description default: those of x */
+            heads?: number;
+            /** @description scores […, heads, N, M]: `output` = x + bias */
+            x?: components["schemas"]["Tensor"];
+            /** @description with x: the gradient that reaches it */
+            backward?: {
+                /** @description ∂L/∂output, shaped like the output */
+                grad_output?: components["schemas"]["Tensor"];
+                /** @description target of a squared-error loss, shaped like the output */
+                target?: components["schemas"]["Tensor"];
+                /**
+                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
+                 * @enum {string}
+                 */
+                loss?: "sum_squared_error" | "mean_squared_error";
+                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
+                entropy_weight?: number;
+                /** @description inputs whose gradients are wanted; default x */
+                wrt?: "x"[];
+            };
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             * @enum {string}
+             */
+            precision?: "float32" | "float64";
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             * @enum {string}
+             */
+            non_finite?: "reject" | "propagate";
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+            /**
+             * @description element type of the tensors in the answer; default: the precision
+             * @enum {string}
+             */
+            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+        };
+        PositionalEncodingAnswer: {
+            /** @description sinusoidal: [length, d_model] */
+            encoding?: components["schemas"]["AnswerTensor"];
+            /** @description rope: [length, dims/2] */
+            cos?: components["schemas"]["AnswerTensor"];
+            /** @description rope: [length, dims/2] */
+            sin?: components["schemas"]["AnswerTensor"];
+            /** @description alibi: [heads] */
+            slopes?: components["schemas"]["AnswerTensor"];
+            /** @description alibi: [heads, length, length] = −slope·|i − j| */
+            bias?: components["schemas"]["AnswerTensor"];
+            /** @description with x: in its shape */
+            output?: components["schemas"]["AnswerTensor"];
+            /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
+            loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description the gradient of input X at grads.X */
+            grads?: {
+                /** @description x’s */
+                x?: components["schemas"]["AnswerTensor"];
+            };
+        };
+        TransformerRequest: {
+            stack: components["schemas"]["Stack"];
+            /** @description [B, N, d_model], or [N, d_model] without a batch */
+            x: components["schemas"]["Tensor"];
+            /** @description factor of q·k; default 1/√d_k */
+            scale?: number;
+            /** @description c > 0: s → c·tanh(s/c) */
+            softcap?: number;
+            /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
+            mask?: components["schemas"]["Tensor"];
+            /** @description [B]: query rows from there on are padding */
+            q_lengths?: components["schemas"]["Tensor"];
+            /** @description [B]: keys from there on are padding */
+            kv_lengths?: components["schemas"]["Tensor"];
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            window?: {
+                /** @description keys to the left of the aligned position; null = unbounded */
+                left?: number | null;
+                /** @description keys to the right of the aligned position; null = unbounded */
+                right?: number | null;
+            };
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            qk_norm?: "l2" | {
+                /** @constant */
+                kind: "rms";
+                /** @default 0.000001 */
+                eps?: number;
+            } | {
+                /** @constant */
+                kind: "l2";
+                /** @default 1e-12 */
+                eps?: number;
+            };
+            /** @description Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds seed + 2i and seed + 2i + 1. */
+            dropout?: {
+                p: number;
+                /** @default 0 */
+                seed?: number;
+            };
+            /**
+             * @description keep only the input of each layer and compute it again in the backward pass: less memory, more time, the same bits
+             * @default false
+             */
+            checkpoint?: boolean;
+            /**
+             * @description what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer
+             * @default [
+             *       "output"
+             *     ]
+             */
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "params")[];
+            backward?: {
+                /** @description ∂L/∂output, shaped like the output */
+                grad_output?: components["schemas"]["Tensor"];
+                /** @description target of a squared-error loss, shaped like the output */
+                target?: components["schemas"]["Tensor"];
+                /**
+                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
+                 * @enum {string}
+                 */
+                loss?: "sum_squared_error" | "mean_squared_error";
+                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
+                entropy_weight?: number;
+                /** @description inputs whose gradients are wanted; default x, every parameter and a float mask */
+                wrt?: (("x" | "mask" | "params") | string)[];
+            };
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             * @enum {string}
+             */
+            precision?: "float32" | "float64";
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             * @enum {string}
+             */
+            non_finite?: "reject" | "propagate";
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+            /**
+             * @description element type of the tensors in the answer; default: the precision
+             * @enum {string}
+             */
+            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+        };
+        Stack: {
+            layers: number;
+            /** @description default: the last extent of x */
+            d_model?: number;
+            heads: number;
+            /** @description heads of keys and values (GQA); divides heads; default heads */
+            kv_heads?: number;
+            /** @description hidden units of the feed-forward network; default 4·d_model, or what params say */
+            d_ff?: number;
+            /**
+             * @description `post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN
+             * @default post
+             * @enum {string}
+             */
+            norm?: "pre" | "post";
+            /**
+             * @description `rms` has gamma only
+             * @default layer
+             * @enum {string}
+             */
+            norm_kind?: "layer" | "rms";
+            /** @default 0.00001 */
+            norm_eps?: number;
+            /**
+             * @description `swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1))
+             * @default relu
+             * @enum {string}
+             */
+            activation?: "relu" | "gelu" | "gelu_tanh" | "silu" | "swiglu";
+            /**
+             * @description `sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores
+             * @default none
+             * @enum {string}
+             */
+            position?: "none" | "sinusoidal" | "rope" | "alibi";
+            /** @description with `"position":"rope"` */
+            rope?: {
+                /** @default 10000 */
+                base?: number;
+                /**
+                 * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
+                 * @default false
+                 */
+                interleaved?: boolean;
+                /** @description how many leading elements are rotated; even; default d_k */
+                dims?: number;
+            };
+            /** @default false */
+            causal?: boolean | ("top_left" | "bottom_right");
+            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). Biases, beta and final_norm may be left out. Weights are [d_in, d_out]. */
+            params?: {
+                [key: string]: components["schemas"]["Tensor"];
+            };
+            /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
+            init?: {
+                /**
+                 * @description Glorot & Bengio 2010, or He et al. 2015; fans are those of the whole matrix
+                 * @default xavier_uniform
+                 * @enum {string}
+                 */
+                scheme?: "xavier_uniform" | "xavier_normal" | "he_uniform" | "he_normal";
+                /** @default 0 */
+                seed?: number;
+                /**
+                 * @description whether there are biases (of 0)
+                 * @default false
+                 */
+                bias?: boolean;
+            };
+        };
+        TransformerAnswer: {
+            /** @description [B, N, d_model] in x’s rank */
+            output?: components["schemas"]["AnswerTensor"];
+            /** @description what `return` names of each layer’s attention */
+            layers?: {
+                /** @description [B, H, N, M]: softmax, before dropout */
+                weights?: components["schemas"]["AnswerTensor"];
+                /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
+                scores?: components["schemas"]["AnswerTensor"];
+                /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
+                masked_scores?: components["schemas"]["AnswerTensor"];
+                /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+                logsumexp?: components["schemas"]["AnswerTensor"];
+                /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
+                entropy?: components["schemas"]["AnswerTensor"];
+                /** @description [B, H, N, M]: weights after dropout */
+                dropped_weights?: components["schemas"]["AnswerTensor"];
+            }[];
+            /** @description every parameter by its name, with "return":["params"] */
+            params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+            /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
+            loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description the gradient of input X at grads.X */
+            grads?: {
+                /** @description x’s */
+                x?: components["schemas"]["AnswerTensor"];
+                /** @description the sum over the layers, in the mask’s own shape */
+                mask?: components["schemas"]["AnswerTensor"];
+                /** @description by the parameters’ names */
+                params?: {
+                    [key: string]: components["schemas"]["AnswerTensor"];
+                };
             };
         };
         PlanRequest: {
             /** @enum {string} */
-            endpoint: "/v1/attention";
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer";
             /** @description the body of that endpoint; a tensor may be just {"shape": […]} */
             body: {
                 [key: string]: unknown;
@@ -371,6 +1219,326 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AttentionAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    selfAttention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SelfAttentionRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SelfAttentionAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    multiHeadAttention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MultiHeadAttentionRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MultiHeadAttentionAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    positionalEncoding: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PositionalEncodingRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PositionalEncodingAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    transformer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TransformerRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TransformerAnswer"];
                     "application/x-safetensors": string;
                 };
             };

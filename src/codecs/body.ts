@@ -51,6 +51,8 @@ function jsonTree(bytes: Uint8Array, scan: JsonScan): unknown {
 function revive(value: unknown, bytes: Uint8Array, spans: Span[]): unknown {
   if (typeof value === 'bigint') {
     const span = spans[Number(value)]
+    // nobody can tell an empty list of names from an empty tensor: where a tensor is wanted it is read as one
+    if (span.kind === 'numbers' && span.count === 0 && span.shape.length === 1) return []
     return span.kind === 'numbers' ? new NumbersSpan(bytes, span) : new TextSpan(bytes, span)
   }
   if (Array.isArray(value)) return value.map(item => revive(item, bytes, spans))
@@ -113,7 +115,8 @@ function clash(name: string): Problem {
   return fieldProblem('INVALID_SAFETENSORS', `/${name}`, `expected one value for ${name}, got two`)
 }
 
-function tensorPath(name: string): string[] {
+/** Where a tensor of this name stands in a JSON body: dots are levels, but what follows `params.` is one key. */
+export function tensorPath(name: string): string[] {
   const params = name.startsWith('params.') ? 0 : name.indexOf('.params.') + 1
   if (params === 0 && !name.startsWith('params.')) return name.split('.')
   const before = params === 0 ? [] : name.slice(0, params - 1).split('.')

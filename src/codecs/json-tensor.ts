@@ -55,6 +55,7 @@ export const ELEMENT_TYPES = Object.keys(ELEMENT_BYTES) as ElementType[]
 /** Reads what a tensor says of itself; its elements are read later, by the workers. */
 export function readTensor(value: unknown, shapeAlone: boolean): TensorSource | TensorFault {
   if (value instanceof FileTensor) return value.source
+  if (isEmpty(value)) return { ...blank([0], 'float64'), form: 'nested' }
   if (value instanceof NumbersSpan) return numbersTensor(value, value.span.shape, 'nested', undefined)
   if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof TextSpan) {
     return fault(
@@ -77,6 +78,7 @@ function objectTensor(value: Record<string, unknown>, shapeAlone: boolean): Tens
   if (value.data !== undefined && value.base64 !== undefined)
     return fault([], 'expected data or base64, got both')
   if (value.data !== undefined) {
+    if (isEmpty(value.data)) return emptyTensor(shape, dtype)
     if (!(value.data instanceof NumbersSpan))
       return fault(['data'], `expected an array of numbers, got ${name(value.data)}`)
     return numbersTensor(value.data, shape, 'flat', dtype)
@@ -110,6 +112,17 @@ function numbersTensor(
     return fault(['data', 0], `expected numbers (dtype ${dtype}), got booleans`)
   }
   return { ...blank(shape, dtype ?? natural), form, bytes, start, end, marks }
+}
+
+function isEmpty(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0
+}
+
+/** {shape, data: []} */
+function emptyTensor(shape: number[], dtype: ElementType = 'float64'): TensorSource | TensorFault {
+  const count = product(shape)
+  if (count === 0) return { ...blank(shape, dtype), form: 'flat' }
+  return fault(['data'], `expected ${count} elements for shape [${shape.join(', ')}], got 0`)
 }
 
 function base64Tensor(

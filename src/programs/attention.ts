@@ -28,6 +28,12 @@ export interface AttentionState extends Scores {
   entropy?: Ref
 }
 
+/** Results a row: float64 logsumexp, entropy, [batch, heads, queries] each. */
+export interface RowResults {
+  logsumexp: Ref
+  entropy?: Ref
+}
+
 export type MapName = 'scores' | 'maskedScores' | 'weights' | 'droppedWeights'
 
 /** O = softmax(s)·V; keeps what the backward pass needs: output, logsumexp, and the entropy where it is asked for. */
@@ -36,12 +42,13 @@ export function attentionForward(
   scores: Scores,
   v: Ref,
   wantEntropy: boolean,
+  into?: RowResults,
 ): AttentionState {
   const { args, area } = scores
   const rows = args.batch * args.heads * args.queries
   const output = p.reals(rows * args.dimV)
-  const logsumexp = p.buffer({ type: 'float64', length: rows })
-  const entropy = wantEntropy ? p.reals(rows) : undefined
+  const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
+  const entropy = wantEntropy ? (into?.entropy ?? p.reals(rows)) : undefined
   reserveScratch(p, args)
   p.stage({
     op: 'attentionForward',

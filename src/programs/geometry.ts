@@ -9,8 +9,9 @@ const MOST_HEADS = 65536
 type Extents = 'batch' | 'heads' | 'kvHeads' | 'queries' | 'keys' | 'dimK' | 'dimV'
 
 export interface Geometry extends Pick<AttentionArgs, Extents> {
-  /** rank of q, k, v as sent: 2, 3 or 4; answers come in it */
-  rank: number
+  /** whether answers have the axes batch and heads: those that the request leaves out they leave out too */
+  batched: boolean
+  headed: boolean
 }
 
 /** q [B,H,N,d_k], k [B,H_kv,M,d_k], v [B,H_kv,M,d_v]; rank 3 is one head, rank 2 one head and one batch. */
@@ -38,7 +39,7 @@ export function attentionGeometry(q: TensorSource, k: TensorSource, v: TensorSou
   if (kvHeads === 0 || heads % kvHeads !== 0) {
     wrong('/k', k, `expected H_kv that divides H = ${heads}`)
   }
-  return { rank, batch, heads, kvHeads, queries, keys, dimK, dimV }
+  return { batched: rank > 2, headed: rank > 3, batch, heads, kvHeads, queries, keys, dimK, dimV }
 }
 
 /** Puts back the axes that rank 2 and 3 leave out. */
@@ -47,10 +48,12 @@ function rank4(shape: number[]): number[] {
   return shape.length === 3 ? [shape[0], 1, shape[1], shape[2]] : shape
 }
 
-/** [batch, heads, …rest] in the request's rank. */
-export function inRank(g: Pick<Geometry, 'rank' | 'batch' | 'heads'>, ...rest: number[]): number[] {
-  if (g.rank === 2) return rest
-  return g.rank === 3 ? [g.batch, ...rest] : [g.batch, g.heads, ...rest]
+/** [batch, heads, …rest], without the axes that the request leaves out. */
+export function inRank(
+  g: Pick<Geometry, 'batched' | 'headed' | 'batch' | 'heads'>,
+  ...rest: number[]
+): number[] {
+  return [...(g.batched ? [g.batch] : []), ...(g.headed ? [g.heads] : []), ...rest]
 }
 
 export interface MaskLayout {
@@ -68,7 +71,12 @@ export function maskLayout(g: Geometry, mask: TensorSource, pointer: string): Ma
     missing >= 0 && mask.shape.every((extent, axis) => extent === 1 || extent === full[missing + axis])
   if (!fits) wrong(pointer, mask, `expected a shape that broadcasts to [${full.join(', ')}]`)
   const padded = [...full.slice(0, missing).map(() => 1), ...mask.shape]
-  const shape = rank4(padded) as MaskLayout['shape']
+  const rows = padded.slice(-2)
+  const shape = [
+    g.batched ? padded[0] : 1,
+    g.headed ? padded[full.length - 3] : 1,
+    ...rows,
+  ] as MaskLayout['shape']
   const extents = [g.batch, g.heads, g.queries, g.keys]
   let step = 1
   const strides: MaskLayout['strides'] = [0, 0, 0, 0]

@@ -1,8 +1,9 @@
 /** The end of the forward pass: ∂L/∂output and the loss, from grad_output or a target, with the entropy term. */
 import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../tensors/tensor-source.ts'
-import type { AttentionState } from './attention.ts'
+import { expectShape } from './geometry.ts'
 import type { RequestProgram } from './request-program.ts'
+import { rowStep } from './row-step.ts'
 
 export interface LossOptions {
   grad_output?: TensorSource | undefined
@@ -17,47 +18,62 @@ export interface Loss {
   scalars?: Ref
 }
 
-/** `elements`: of the output, without the query rows that are padding. */
-export function lossForward(
-  p: RequestProgram,
-  state: AttentionState,
-  options: LossOptions,
-  elements: number,
-): Loss {
-  const { args, output, qLengths, logsumexp, entropy } = state
-  const { batch, heads, queries, dimV } = args
+/** What the loss is of: an output [batch, heads, queries, dim], and the rows whose entropies it may hold. */
+export interface LossSubject {
+  output: Ref
+  batch: number
+  heads: number
+  queries: number
+  dim: number
+  qLengths?: Ref
+  /** elements of the output that are no padding */
+  elements: number
+  /** whether grad_output must lose its padding rows before anything reads it (attention itself skips them) */
+  maskPadding?: boolean
+  /** of `rows` rows altogether, over every head and layer that attends */
+  attention?: { rows: number; logsumexp: Ref; entropy?: Ref }
+}
+
+export function lossForward(p: RequestProgram, subject: LossSubject, options: LossOptions): Loss {
+  const { output, batch, heads, queries, dim, qLengths, elements, attention } = subject
   const units = batch * heads
   let gradOutput: Ref
   let partials: Ref | undefined
   if (options.target !== undefined) {
     const target = p.input('/backward/target', options.target)
-    gradOutput = p.reals(units * queries * dimV)
+    gradOutput = p.reals(units * queries * dim)
     partials = p.buffer({ type: 'float64', length: units })
     const factor = options.loss === 'mean_squared_error' ? 1 / Math.max(1, elements) : 1
-    p.stage({
-      op: 'squaredErrorLoss',
-      tensors: { output, target, qLengths, gradOutput, partials },
-      args: { batch, heads, queries, dimV, factor },
-      phase: 'compute',
-      units,
-      chain: 1,
-      flops: units * queries * dimV * 4,
-      bytes: 0,
-    })
+    const tensors = { output, target, qLengths, gradOutput, partials }
+    const args = { batch, heads, queries, dimV: dim, factor }
+    p.stage(rowStep({ op: 'squaredErrorLoss', tensors, args }, units, queries * dim * 4))
   } else {
-    gradOutput = p.input('/backward/grad_output', options.grad_output as TensorSource)
+    const given = p.input('/backward/grad_output', options.grad_output as TensorSource)
+    gradOutput = subject.maskPadding ? withoutPadding(p, subject, given) : given
   }
   if (partials === undefined && options.entropy_weight === undefined) return { gradOutput }
   const scalars = p.buffer({ type: 'float64', length: 2, data: [0, 0] })
-  p.stage({
-    op: 'lossTotal',
-    tensors: { partials, entropy, logsumexp, scalars },
-    args: { batch, heads, queries, entropyWeight: options.entropy_weight ?? 0 },
-    phase: 'compute',
-    units: 1,
-    chain: 1,
-    flops: units * (queries + 1) * 2,
-    bytes: 0,
-  })
+  const { entropy, logsumexp, rows = 0 } = attention ?? {}
+  const tensors = { partials, entropy, logsumexp, scalars }
+  const args = { rows, entropyWeight: options.entropy_weight ?? 0 }
+  p.stage(rowStep({ op: 'lossTotal', tensors, args }, 1, (units + rows) * 2))
   return { gradOutput, scalars }
+}
+
+/** Padding takes no part in any gradient, even where grad_output has a NaN there. */
+function withoutPadding(p: RequestProgram, { batch, queries, dim, qLengths }: LossSubject, x: Ref): Ref {
+  if (qLengths === undefined) return x
+  const y = p.reals(batch * queries * dim)
+  const args = { batch, positions: queries, dim }
+  p.stage(rowStep({ op: 'maskRows', tensors: { x, lengths: qLengths, y }, args }, batch * queries, dim))
+  return y
+}
+
+/** The backward options, their tensors checked against the output's shape. */
+export function backwardInput<T extends LossOptions>(options: T, outputShape: number[]): T {
+  for (const name of ['grad_output', 'target'] as const) {
+    const tensor = options[name]
+    if (tensor !== undefined) expectShape(`/backward/${name}`, tensor, outputShape)
+  }
+  return options
 }

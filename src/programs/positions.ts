@@ -2,6 +2,7 @@
 import type { Step } from '../../workers/program.ts'
 import type { QkNormArgs, Ref, RopeArgs } from '../../workers/task.ts'
 import type { ProgramBuilder } from './program.ts'
+import { rowStep } from './row-step.ts'
 
 /** Rough operations per element, for costs: these steps are bound by memory. */
 const NORM_FLOPS = 8
@@ -12,7 +13,44 @@ export interface RopeOptions {
   base: number
   interleaved: boolean
   dims: number
+  /** position of the first row */
   offset: number
+  positions: number
+}
+
+/** cos and sin of the angles, [positions, dims/2] each. */
+export interface RopeTable {
+  dims: number
+  interleaved: boolean
+  cos: Ref
+  sin: Ref
+}
+
+/** The tables of queries and keys: one and the same where they stand at the same positions. */
+export function ropeTables(
+  p: ProgramBuilder,
+  q: RopeOptions,
+  k: RopeOptions,
+): { q: RopeTable; k: RopeTable } {
+  const same = q.offset === k.offset && q.positions === k.positions
+  const [qTable, qStep] = ropeTable(p, q)
+  if (same) {
+    p.stage(qStep)
+    return { q: qTable, k: qTable }
+  }
+  const [kTable, kStep] = ropeTable(p, k)
+  p.stage(qStep, kStep)
+  return { q: qTable, k: kTable }
+}
+
+/** A table, and the step that fills it. */
+export function ropeTable(p: ProgramBuilder, options: RopeOptions): [RopeTable, Step] {
+  const { base, dims, offset, positions, interleaved } = options
+  const cos = p.reals((positions * dims) / 2)
+  const sin = p.reals((positions * dims) / 2)
+  const args = { positions, dims, base, offset }
+  const step = rowStep({ op: 'ropeTable', tensors: { cos, sin }, args }, positions, (dims / 2) * TABLE_FLOPS)
+  return [{ dims, interleaved, cos, sin }, step]
 }
 
 /** One of q and k: [heads, positions, dim] with the batch folded into heads. */
@@ -27,7 +65,7 @@ export interface Prepared {
   ready: Ref
   x: Ref
   norm?: QkNormArgs
-  rope?: { args: RopeArgs; cos: Ref; sin: Ref }
+  rope?: { args: RopeArgs; table: RopeTable }
 }
 
 export function prepareForward(
@@ -35,7 +73,7 @@ export function prepareForward(
   x: Ref,
   rows: Rows,
   norm: Pick<QkNormArgs, 'kind' | 'eps'> | undefined,
-  rope: RopeOptions | undefined,
+  table: RopeTable | undefined,
 ): { prepared: Prepared; stages: Step[][] } {
   const count = rows.heads * rows.positions
   const prepared: Prepared = { ready: x, x }
@@ -49,27 +87,22 @@ export function prepareForward(
     )
     prepared.ready = y
   }
-  if (rope !== undefined) {
-    const { base, dims, offset, interleaved } = rope
-    const table = (rows.positions * dims) / 2
-    const cos = p.reals(table)
-    const sin = p.reals(table)
-    const tableArgs = { positions: rows.positions, dims, base, offset }
-    first.push(
-      rowStep(
-        { op: 'ropeTable', tensors: { cos, sin }, args: tableArgs },
-        rows.positions,
-        (dims / 2) * TABLE_FLOPS,
-      ),
-    )
-    const args = { rows: count, positions: rows.positions, dim: rows.dim, dims, interleaved }
-    const y = p.reals(count * rows.dim)
-    const tensors = { x: prepared.ready, cos, sin, y }
-    second.push(rowStep({ op: 'ropeForward', tensors, args }, count, rows.dim * ROPE_FLOPS))
-    prepared.rope = { args, cos, sin }
-    prepared.ready = y
+  if (table !== undefined) {
+    second.push(rotate(p, prepared, rows, table))
   }
   return { prepared, stages: [first, second] }
+}
+
+/** Rotates what is ready so far. */
+function rotate(p: ProgramBuilder, prepared: Prepared, rows: Rows, table: RopeTable): Step {
+  const count = rows.heads * rows.positions
+  const { dims, interleaved, cos, sin } = table
+  const args = { rows: count, positions: rows.positions, dim: rows.dim, dims, interleaved }
+  const y = p.reals(count * rows.dim)
+  const tensors = { x: prepared.ready, cos, sin, y }
+  prepared.rope = { args, table }
+  prepared.ready = y
+  return rowStep({ op: 'ropeForward', tensors, args }, count, rows.dim * ROPE_FLOPS)
 }
 
 /** From the gradient of what the kernels read to the gradient of the input. */
@@ -82,9 +115,9 @@ export function prepareBackward(
   const second: Step[] = []
   let gradX = grad
   if (rope !== undefined) {
-    const { args, cos, sin } = rope
+    const { args, table } = rope
     const out = p.reals(args.rows * args.dim)
-    const tensors = { gradY: gradX, cos, sin, gradX: out }
+    const tensors = { gradY: gradX, cos: table.cos, sin: table.sin, gradX: out }
     first.push(rowStep({ op: 'ropeBackward', tensors, args }, args.rows, args.dim * ROPE_FLOPS))
     gradX = out
   }
@@ -95,10 +128,4 @@ export function prepareBackward(
     gradX = out
   }
   return { grad: gradX, stages: [first, second] }
-}
-
-type RowStep<S> = S extends Step ? Pick<S, 'op' | 'tensors' | 'args'> : never
-
-function rowStep(call: RowStep<Step>, rows: number, flopsPerRow: number): Step {
-  return { ...call, phase: 'compute', units: rows, chain: 1, flops: rows * flopsPerRow, bytes: 0 } as Step
 }

@@ -7,7 +7,7 @@
 import { encodeSlotBytes, encodeUnits } from '../../workers/elements/encode.ts'
 import type { Step } from '../../workers/program.ts'
 import { type BufferType, ELEMENT_BYTES, type EncodeArgs, type Ref } from '../../workers/task.ts'
-import { type BodyFormat, MEDIA_TYPES } from '../codecs/body.ts'
+import { type BodyFormat, MEDIA_TYPES, tensorPath } from '../codecs/body.ts'
 import { safetensorsHeader } from '../codecs/safetensors.ts'
 import type { Placement } from '../compute/job.ts'
 import { Problem } from '../errors.ts'
@@ -184,22 +184,22 @@ function encodeStep({ output, args, slotBytes, into, lengths }: Encoding, from: 
 
 type Tree = { [key: string]: Tree | OutputTensor | unknown }
 
-/** `grads.q` stands below `grads`; what follows `params.` is one key. */
+/** `grads.q` stands below `grads`; `layers.0.weights` in the first of an array. */
 function answerTree(outputs: OutputTensor[], rest: Record<string, unknown>): Tree {
   const tree: Tree = {}
-  for (const output of outputs.filter(({ name }) => !name.includes('.'))) tree[output.name] = output
+  for (const output of outputs) if (!output.name.includes('.')) tree[output.name] = output
   Object.assign(tree, rest)
-  for (const output of outputs.filter(({ name }) => name.includes('.'))) {
-    const [head, below] = split(output.name)
-    tree[head] ??= {}
-    ;(tree[head] as Tree)[below] = output
-  }
+  for (const output of outputs) if (output.name.includes('.')) put(tree, tensorPath(output.name), output)
   return tree
 }
 
-function split(name: string): [string, string] {
-  const dot = name.indexOf('.')
-  return [name.slice(0, dot), name.slice(dot + 1)]
+function put(tree: Tree, [head, ...below]: string[], output: OutputTensor): void {
+  if (below.length === 0) {
+    tree[head] = output
+    return
+  }
+  tree[head] ??= /^\d+$/.test(below[0]) ? [] : {}
+  put(tree[head] as Tree, below, output)
 }
 
 type Framed = { encoding: Encoding; shape: number[]; style: AnswerStyle }
@@ -217,16 +217,17 @@ function* jsonPieces(tree: Tree, tensor: (output: OutputTensor) => Framed): Gene
       yield encoding
       return
     }
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    if (typeof value !== 'object' || value === null) {
       text += JSON.stringify(value)
       return
     }
-    text += '{'
+    const list = Array.isArray(value)
+    text += list ? '[' : '{'
     for (const [index, [key, member]] of Object.entries(value).entries()) {
-      text += `${index > 0 ? ',' : ''}${JSON.stringify(key)}:`
+      text += `${index > 0 ? ',' : ''}${list ? '' : `${JSON.stringify(key)}:`}`
       yield* node(member)
     }
-    text += '}'
+    text += list ? ']' : '}'
   }
   for (const piece of node(tree)) yield typeof piece === 'string' ? Buffer.from(piece) : piece
   yield Buffer.from(text)

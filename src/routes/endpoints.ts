@@ -1,9 +1,26 @@
 /** The compute endpoints: path → what its body must be and how it becomes a program. A new layer is one line here. */
 import type * as z from 'zod'
 import { compileAttention } from '../programs/compile-attention.ts'
+import { compileMultiHeadAttention, compileSelfAttention } from '../programs/compile-multi-head.ts'
+import { compilePositionalEncoding } from '../programs/compile-positional-encoding.ts'
+import { compileTransformer } from '../programs/compile-transformer.ts'
 import type { RequestProgram } from '../programs/request-program.ts'
-import { AttentionAnswer } from '../schemas/answer.ts'
+import {
+  AttentionAnswer,
+  MultiHeadAttentionAnswer,
+  PositionalEncodingAnswer,
+  SelfAttentionAnswer,
+  TransformerAnswer,
+} from '../schemas/answer.ts'
 import { AttentionRequest, AttentionShapes } from '../schemas/attention.ts'
+import {
+  MultiHeadAttentionRequest,
+  MultiHeadAttentionShapes,
+  SelfAttentionRequest,
+  SelfAttentionShapes,
+} from '../schemas/layers.ts'
+import { PositionalEncodingRequest, PositionalEncodingShapes } from '../schemas/positional-encoding.ts'
+import { TransformerRequest, TransformerShapes } from '../schemas/transformer.ts'
 import type { AnswerStyle } from './answer.ts'
 
 /** What every compute request says about the form of its answer. */
@@ -34,6 +51,42 @@ export const ENDPOINTS: Endpoint[] = [
     shapes: AttentionShapes,
     answer: AttentionAnswer,
     compile: request => compileAttention(request as AttentionRequest),
+  },
+  {
+    path: '/v1/self-attention',
+    name: 'selfAttention',
+    summary: 'Self-attention of x with one head: projections, output, maps and gradients',
+    request: SelfAttentionRequest,
+    shapes: SelfAttentionShapes,
+    answer: SelfAttentionAnswer,
+    compile: request => compileSelfAttention(request as SelfAttentionRequest),
+  },
+  {
+    path: '/v1/multi-head-attention',
+    name: 'multiHeadAttention',
+    summary: 'Multi-head self- or cross-attention: projections, output, maps of every head and gradients',
+    request: MultiHeadAttentionRequest,
+    shapes: MultiHeadAttentionShapes,
+    answer: MultiHeadAttentionAnswer,
+    compile: request => compileMultiHeadAttention(request as MultiHeadAttentionRequest),
+  },
+  {
+    path: '/v1/positional-encoding',
+    name: 'positionalEncoding',
+    summary: 'Sinusoidal, rotary and ALiBi encodings: the tables, or what they make of x',
+    request: PositionalEncodingRequest,
+    shapes: PositionalEncodingShapes,
+    answer: PositionalEncodingAnswer,
+    compile: request => compilePositionalEncoding(request as PositionalEncodingRequest),
+  },
+  {
+    path: '/v1/transformer',
+    name: 'transformer',
+    summary: 'A whole transformer stack at once: output, maps of every layer and head, and all gradients',
+    request: TransformerRequest,
+    shapes: TransformerShapes,
+    answer: TransformerAnswer,
+    compile: request => compileTransformer(request as TransformerRequest),
   },
 ]
 

@@ -3,8 +3,8 @@ import * as z from 'zod'
 import type { TensorKinds } from './tensor.ts'
 import { tensorKinds } from './tensor.ts'
 
-const RETURNS = [
-  'output',
+/** What an attention layer may answer beside its output. */
+export const ATTENTION_RETURNS = [
   'weights',
   'scores',
   'masked_scores',
@@ -13,13 +13,16 @@ const RETURNS = [
   'dropped_weights',
 ] as const
 
+/** Keys and values as the next request takes them for its past. */
+export const PRESENT_RETURNS = ['present_k', 'present_v'] as const
+
 const SEED_MAX = Number.MAX_SAFE_INTEGER
 
 /** Largest finite float32: options are numbers both precisions can hold. */
 const FLOAT32_MAX = 3.4028234663852886e38
 const real = () => z.number().min(-FLOAT32_MAX).max(FLOAT32_MAX)
-const positive = () => z.number().min(1e-30).max(FLOAT32_MAX)
-const offset = () =>
+export const positive = () => z.number().min(1e-30).max(FLOAT32_MAX)
+export const offset = () =>
   z
     .int()
     .min(-(2 ** 40))
@@ -44,13 +47,17 @@ const qkNorm = z
     'Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps).',
   )
 
-const rope = z
+export const rope = z
   .strictObject({
     base: positive().default(10000),
     interleaved: z.boolean().default(false).describe('pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)'),
     dims: z.int().min(2).optional().describe('how many leading elements are rotated; even; default d_k'),
-    q_offset: offset().default(0).describe('position of the first query'),
-    k_offset: offset().default(0).describe('position of the first key'),
+    q_offset: offset()
+      .optional()
+      .describe('position of the first query; default 0, or the length of the past'),
+    k_offset: offset()
+      .optional()
+      .describe('position of the first new key; default 0, or the length of the past'),
   })
   .describe('Rotary position embedding of q and k, after qk_norm.')
 
@@ -117,7 +124,7 @@ export const numerics = {
     .describe('element type of the tensors in the answer; default: the precision'),
 }
 
-function backward(tensors: TensorKinds, wrt: readonly [string, ...string[]]) {
+export function backward(tensors: TensorKinds, wrt: z.ZodType<string>, byDefault: string) {
   return z
     .strictObject({
       grad_output: tensors.values.optional().describe('∂L/∂output, shaped like the output'),
@@ -131,10 +138,7 @@ function backward(tensors: TensorKinds, wrt: readonly [string, ...string[]]) {
       entropy_weight: real()
         .optional()
         .describe('λ: adds λ × the mean entropy of the rows that attend to something'),
-      wrt: z
-        .array(z.enum(wrt))
-        .optional()
-        .describe('inputs whose gradients are wanted; default q, k, v and a float mask'),
+      wrt: z.array(wrt).optional().describe(`inputs whose gradients are wanted; default ${byDefault}`),
     })
     .superRefine((value, context) => {
       if ((value.grad_output === undefined) !== (value.target === undefined)) return
@@ -147,18 +151,42 @@ function backward(tensors: TensorKinds, wrt: readonly [string, ...string[]]) {
     })
 }
 
+/** For autoregressive decoding: what earlier requests answered as present_k and present_v. */
+export function pastFields(tensors: TensorKinds) {
+  return {
+    past_k: tensors.values
+      .optional()
+      .describe(
+        '[B, H_kv, P, d_k]: keys before the new ones, already normalised and rotated. Query i then stands at position P + i ' +
+          'for `causal`, `window`, `alibi` (top_left) and rope; masks and kv_lengths count all P + M keys; the answer has present_k.',
+      ),
+    past_v: tensors.values
+      .optional()
+      .describe('[B, H_kv, P, d_v]: values before the new ones; the answer has present_v'),
+  }
+}
+
+export function returns<const T extends readonly [string, ...string[]]>(names: T) {
+  return z
+    .array(z.enum(names))
+    .default(['output' as never])
+    .describe('what to answer beside loss and gradients')
+}
+
 export function attentionRequest(tensors: TensorKinds) {
   return z
     .strictObject({
       q: tensors.values.describe('[B, H, N, d_k], or [B, N, d_k] or [N, d_k] with one head (and one batch)'),
       k: tensors.values.describe('[B, H_kv, M, d_k] in q’s rank; H is a multiple of H_kv'),
       v: tensors.values.describe('[B, H_kv, M, d_v] in q’s rank'),
+      ...pastFields(tensors),
       ...attentionOptions(tensors),
-      return: z
-        .array(z.enum(RETURNS))
-        .default(['output'])
-        .describe('what to answer beside loss and gradients'),
-      backward: backward(tensors, ['q', 'k', 'v', 'mask']).optional(),
+      return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS]),
+      backward: backward(
+        tensors,
+        z.enum(['q', 'k', 'v', 'mask', 'past_k', 'past_v']),
+        'q, k, v and a float mask',
+      ).optional(),
       ...numerics,
     })
     .meta({ id: 'AttentionRequest' })

@@ -33,6 +33,7 @@ function dtypeFault(source: TensorSource, allowed: ElementType[], what: string):
 /** The kinds of tensor fields; `shapeAlone` lets {"shape": […]} stand for a tensor, as in `POST /v1/plan`. */
 export function tensorKinds(shapeAlone: boolean) {
   return {
+    shapeAlone,
     values: tensor(VALUES, 'numbers', shapeAlone),
     mask: tensor([...VALUES, 'bool'], 'a bool or float mask', shapeAlone),
     whole: tensor(WHOLE, 'integers', shapeAlone),

@@ -455,6 +455,8 @@ it('the schema takes every option of the contract', () => {
     'mask',
     'non_finite',
     'output_dtype',
+    'past_k',
+    'past_v',
     'precision',
     'q',
     'q_lengths',

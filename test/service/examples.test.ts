@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { AttentionAnswer, HealthAnswer, PlanAnswer, ProblemAnswer } from '../../src/schemas/answer.ts'
+import { ENDPOINTS } from '../../src/routes/endpoints.ts'
+import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../src/schemas/answer.ts'
 import { EXAMPLES } from '../../src/schemas/examples.ts'
 import { post, startServer } from './server.ts'
 
@@ -35,17 +36,21 @@ describe('the examples of the OpenAPI document', () => {
   it.each(EXAMPLES)('$path $name', async ({ path, request, response }) => {
     const { status, body } = await post(server, path, request)
     expect(status).toBe(200)
-    const answer = path === '/v1/plan' ? PlanAnswer : AttentionAnswer
+    const answer = ENDPOINTS.find(endpoint => endpoint.path === path)?.answer ?? PlanAnswer
     expect(answer.safeParse(body).error).toBeUndefined()
     if (path !== '/v1/plan') expect(Object.keys(body)).toEqual(Object.keys(response as object))
     expectClose(body, response)
   })
 
-  it('stand in the served document', async () => {
+  it('stand in the served document, some for every endpoint', async () => {
     const document = JSON.stringify(await (await fetch(`${server.url}/openapi.json`)).json())
     const { paths } = JSON.parse(document)
-    const { examples } = paths['/v1/attention'].post.requestBody.content['application/json']
-    expect(Object.keys(examples).length).toBe(EXAMPLES.filter(({ path }) => path === '/v1/attention').length)
+    for (const { path } of ENDPOINTS) {
+      const { examples } = paths[path].post.requestBody.content['application/json']
+      const expected = EXAMPLES.filter(example => example.path === path).length
+      expect(expected).toBeGreaterThan(0)
+      expect(Object.keys(examples).length).toBe(expected)
+    }
   })
 })
 

@@ -15,6 +15,7 @@ import type {
   DropoutRowsArgs,
   InitialiseArgs,
   LinearArgs,
+  MaskRowsArgs,
   NormArgs,
   SinusoidalArgs,
 } from '../layer-args.ts'
@@ -102,6 +103,8 @@ export interface LayerKernels {
   initialise(t: { into: Reals }, a: InitialiseArgs, from: number, to: number): void
   /** y [heads, past + positions, dim] from past [heads, past, dim] and x [heads, positions, dim]. Unit = head. */
   concatForward(t: { past: Reals; x: Reals; y: Reals }, a: ConcatArgs, from: number, to: number): void
+  /** y = x where the row is no padding, else 0. Unit = row. */
+  maskRows(t: { x: Reals; lengths: Int32Array; y: Reals }, a: MaskRowsArgs, from: number, to: number): void
   /** The two parts of gradY, each where given. Unit = head. */
   concatBackward(
     t: { gradY: Reals; gradPast?: Reals; gradX?: Reals },

@@ -6,7 +6,7 @@ import type { Step } from '../../../workers/program.ts'
 const step = (chains: number, chain: number): Step => ({
   op: 'lossTotal',
   tensors: { scalars: 0 },
-  args: { batch: 1, heads: 1, queries: 1, entropyWeight: 0 },
+  args: { rows: 1, entropyWeight: 0 },
   phase: 'compute',
   units: chains * chain,
   chain,

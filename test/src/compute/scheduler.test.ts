@@ -13,7 +13,7 @@ function program(seconds: number, units: number, chain = 1): Program {
   const step: Step = {
     op: 'lossTotal',
     tensors: { scalars: 0 },
-    args: { batch: 1, heads: 1, queries: 1, entropyWeight: 0 },
+    args: { rows: 1, entropyWeight: 0 },
     ...{ phase: 'compute', units, chain, flops: seconds * new Speed().flops.float64, bytes: 0 },
   }
   return { precision: 'float64', buffers: [], stages: [[step]], scratchBytes: 0 }

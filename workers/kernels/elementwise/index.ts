@@ -10,6 +10,7 @@ import { concatBackward, concatForward } from './concat.ts'
 import { dropoutRows } from './dropout-rows.ts'
 import { initialise } from './initialise.ts'
 import { lossTotal, squaredErrorLoss } from './loss.ts'
+import { maskRows } from './mask-rows.ts'
 import { normBackward, normForward } from './norm.ts'
 import { alibiBias, sinusoidalTable } from './position-tables.ts'
 import { qkNormBackward, qkNormForward } from './qk-norm.ts'
@@ -35,4 +36,5 @@ export const elementwiseKernels = {
   initialise,
   concatForward,
   concatBackward,
+  maskRows,
 } satisfies Partial<KernelSet>

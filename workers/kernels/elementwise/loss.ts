@@ -34,7 +34,7 @@ export function squaredErrorLoss(
 /**
  *   scalars[0] = Σ partials + entropyWeight·(Σ entropy)/R        scalars[1] = entropyWeight/R
  *
- * R = the number of rows [batch, heads, queries] that attend to something (logsumexp ≠ −∞); without any, both entropy
+ * R = the number of the rows that attend to something (logsumexp ≠ −∞); without any, both entropy
  * terms are 0. scalars[1] is what one row's entropy weighs in the loss: the backward kernels read it.
  * One unit; writes both scalars.
  */
@@ -51,7 +51,7 @@ export function lossTotal(
   let attending = 0
   let entropy = 0
   if (a.entropyWeight !== 0 && t.entropy && t.logsumexp) {
-    for (let row = 0; row < a.batch * a.heads * a.queries; row++) {
+    for (let row = 0; row < a.rows; row++) {
       if (t.logsumexp[row] === Number.NEGATIVE_INFINITY) continue
       attending++
       entropy += t.entropy[row]

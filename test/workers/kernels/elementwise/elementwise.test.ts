@@ -167,7 +167,7 @@ describe('losses', () => {
     const scalars = new Float64Array(2)
     const entropy = Float64Array.of(1, 2, 0, 4)
     const logsumexp = Float64Array.of(0, 1, Number.NEGATIVE_INFINITY, 2)
-    const args = { batch: 1, heads: 2, queries: 2, entropyWeight: 0.3 }
+    const args = { rows: 4, entropyWeight: 0.3 }
     kernels.lossTotal({ partials: Float64Array.of(5, 6), entropy, logsumexp, scalars }, args, 0, 1)
     expect(scalars[0]).toBeCloseTo(11 + (0.3 * 7) / 3, 12)
     expect(scalars[1]).toBeCloseTo(0.1, 12)

@@ -1,0 +1,49 @@
+/** What an answer may say of attention beside its output: maps, rows, and keys and values for the next request. */
+import type { Ref } from '../../workers/task.ts'
+import type { MapName } from './attention.ts'
+import { type CoreState, coreMaps } from './attention-core.ts'
+import { inRank } from './geometry.ts'
+import type { RequestProgram } from './request-program.ts'
+
+const MAPS: Record<string, MapName> = {
+  scores: 'scores',
+  masked_scores: 'maskedScores',
+  weights: 'weights',
+  dropped_weights: 'droppedWeights',
+}
+
+/** Whether the rows' entropies are asked for, or are part of the loss. */
+export function needsEntropy(request: {
+  return: readonly string[]
+  backward?: { entropy_weight?: number | undefined } | undefined
+}): boolean {
+  return request.return.includes('entropy') || Boolean(request.backward?.entropy_weight)
+}
+
+/** Answers what `names` asks for, each under `prefix` + name; present_k and present_v also where there is a past. */
+export function attentionAnswers(
+  p: RequestProgram,
+  state: CoreState,
+  names: readonly string[],
+  hasPast: boolean,
+  prefix = '',
+): void {
+  const { geometry: g } = state.setup
+  const asked = new Set(names)
+  const wanted = [...asked].flatMap(name => MAPS[name] ?? [])
+  const maps = coreMaps(p, state, wanted)
+  const pairs = inRank(g, g.queries, g.keys)
+  const rows = inRank(g, g.queries)
+  const kv = { ...g, heads: g.kvHeads }
+  for (const name of asked) {
+    if (name in MAPS) p.output(prefix + name, maps[MAPS[name]] as Ref, pairs)
+    else if (name === 'logsumexp') p.output(prefix + name, state.attention.logsumexp, rows)
+    else if (name === 'entropy') p.output(prefix + name, state.attention.entropy as Ref, rows)
+  }
+  if (hasPast || asked.has('present_k')) {
+    p.output(`${prefix}present_k`, state.presentK, inRank(kv, g.keys, g.dimK))
+  }
+  if (hasPast || asked.has('present_v')) {
+    p.output(`${prefix}present_v`, state.presentV, inRank(kv, g.keys, g.dimV))
+  }
+}

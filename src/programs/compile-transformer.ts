@@ -1,0 +1,58 @@
+/** `POST /v1/transformer` → a program that answers everything at once. */
+import type { TransformerRequest } from '../schemas/transformer.ts'
+import { attentionAnswers, needsEntropy } from './attention-answers.ts'
+import { sequenceShape } from './layer-input.ts'
+import { backwardInput, lossForward } from './loss.ts'
+import { RequestProgram } from './request-program.ts'
+import { stackBackward, stackForward } from './stack.ts'
+import { compileStack } from './stack-request.ts'
+import { maskGradient, Wanted } from './wanted.ts'
+
+export function compileTransformer(request: TransformerRequest): RequestProgram {
+  const p = new RequestProgram(request.precision, request.non_finite)
+  const { x, input, setup, shape, params, taken, differentiable } = compileStack(p, request)
+  const wanted = new Wanted(request.backward?.wrt, {
+    x: true,
+    mask: maskGradient(request.mask),
+    ...differentiable,
+  })
+  const state = stackForward(p, setup, shape, input, params, needsEntropy(request), {
+    forward: (layer, { attention }) => {
+      attentionAnswers(p, attention.core, request.return, false, `layers.${layer}.`)
+    },
+  })
+  const outputShape = sequenceShape(x, x.positions, x.dim)
+  if (request.return.includes('output')) p.output('output', state.output, outputShape)
+  if (request.return.includes('params')) {
+    for (const { name, shape, ref } of taken) p.output(`params.${name}`, ref, shape)
+  }
+  if (request.backward === undefined) return p
+
+  const loss = lossForward(
+    p,
+    {
+      ...{ output: state.output, batch: x.batch, heads: 1, queries: x.positions, dim: x.dim },
+      ...{ qLengths: setup.qLengths, elements: setup.liveRows * x.dim, maskPadding: true },
+      attention: { rows: shape.layers * x.batch * setup.geometry.heads * x.positions, ...state.rows },
+    },
+    backwardInput(request.backward, outputShape),
+  )
+  if (loss.scalars !== undefined) p.scalar('loss', loss.scalars, 0)
+  const gradients = stackBackward(
+    p,
+    state,
+    loss.gradOutput,
+    loss.scalars,
+    name => wanted.has(`params.${name}`),
+    wanted.has('mask'),
+  )
+  if (wanted.has('x')) p.output('grads.x', gradients.x, request.x.shape)
+  if (gradients.mask !== undefined && request.mask !== undefined) {
+    p.output('grads.mask', gradients.mask, request.mask.shape)
+  }
+  for (const { name, shape } of taken) {
+    const gradient = gradients.params.get(name)
+    if (gradient !== undefined) p.output(`grads.params.${name}`, gradient, shape)
+  }
+  return p
+}

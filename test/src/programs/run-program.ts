@@ -1,0 +1,73 @@
+/** Runs a request's program in this thread: what the pool would compute, without a server around it. */
+import { parseBody } from '../../../src/codecs/body.ts'
+import { planMemory } from '../../../src/compute/memory-plan.ts'
+import type { RequestProgram } from '../../../src/programs/request-program.ts'
+import { ENDPOINTS } from '../../../src/routes/endpoints.ts'
+import { scanJson } from '../../../workers/elements/json-scan.ts'
+import { createSimdKernels } from '../../../workers/kernels/simd/index.ts'
+import { opTable } from '../../../workers/ops.ts'
+import { type BufferView, bufferView } from '../../../workers/views.ts'
+
+const PAGE = 65536
+const memory = new WebAssembly.Memory({ initial: 1024, maximum: 1024, shared: true })
+const ops = opTable(createSimdKernels(memory, 'simd128'))
+
+export interface Result {
+  /** by name: `output`, `grads.params.w_q`, … */
+  tensors: Record<string, { shape: number[]; data: number[] }>
+  loss: number | undefined
+  /** bytes of the program's buffers */
+  bytes: number
+  program: RequestProgram
+}
+
+/** `body` is any JSON value with numbers in it; memory is NaN wherever nothing was written. */
+export async function runProgram(path: string, body: unknown): Promise<Result> {
+  const endpoint = ENDPOINTS.find(each => each.path === path)
+  if (endpoint === undefined) throw new Error(`no endpoint ${path}`)
+  const text = Buffer.from(JSON.stringify(body))
+  const bytes = new Uint8Array(memory.buffer, PAGE, text.length)
+  bytes.set(text)
+  const tree = await parseBody('json', bytes, { scan: scanJson, share: copy => copy })
+  const program = endpoint.compile(endpoint.request.parse(tree))
+  const start = Math.ceil((PAGE + text.length) / 64) * 64
+  return { ...execute(program, start), program }
+}
+
+function execute(program: RequestProgram, start: number): Omit<Result, 'program'> {
+  const plan = planMemory(program)
+  const scratch = start + plan.bytes
+  if (scratch + program.scratchBytes > memory.buffer.byteLength - PAGE)
+    throw new Error('too large for this test')
+  new Uint8Array(memory.buffer, start, plan.bytes + program.scratchBytes).fill(0xff)
+  const views: BufferView[] = program.buffers.map(({ type, length, at, data }, index) => {
+    const view = bufferView(memory, { type, offset: at ?? start + plan.offsets[index], length })
+    if (data !== undefined) view.set(data)
+    return view
+  })
+  for (const step of program.stages.flat()) {
+    const tensors: Record<string, BufferView> = {}
+    for (const [name, ref] of Object.entries<number | undefined>(step.tensors)) {
+      if (ref !== undefined) tensors[name] = views[ref]
+    }
+    const careful = step.careful !== undefined && views[step.careful][0] !== 0
+    const fault = ops[program.precision][step.op](
+      tensors,
+      { ...step.args, ...(careful && { careful }) },
+      0,
+      step.units,
+      scratch,
+    )
+    if (fault !== undefined) throw new Error(`${step.op}: ${JSON.stringify(fault)}`)
+  }
+  const tensors = program.outputs.map(({ name, buffer, shape }) => [
+    name,
+    { shape, data: Array.from(views[buffer] as Float64Array) },
+  ])
+  const [loss] = program.scalars
+  return {
+    tensors: Object.fromEntries(tensors),
+    loss: loss === undefined ? undefined : views[loss.buffer][loss.index],
+    bytes: plan.bytes,
+  }
+}
