@@ -49,7 +49,7 @@ export function attentionForward(
   const output = p.reals(rows * args.dimV)
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
   const entropy = wantEntropy ? (into?.entropy ?? p.reals(rows)) : undefined
-  reserveScratch(p, args)
+  p.reserveScratch(scratchBytes(args.dimK, args.dimV))
   p.stage({
     op: 'attentionForward',
     tensors: { ...scoreTensors(scores), v, output, logsumexp, entropy },
@@ -169,9 +169,4 @@ function scoreTensors({ q, k, mask, slopes, qLengths, kvLengths }: Scores) {
 
 function tiles(rows: number): number {
   return Math.ceil(rows / QUERY_TILE)
-}
-
-function reserveScratch(p: ProgramBuilder, args: AttentionArgs): void {
-  if (p.precision === 'float64') return
-  p.scratchBytes = Math.max(p.scratchBytes, Math.ceil(scratchBytes(args.dimK, args.dimV) / 64) * 64)
 }

@@ -1,4 +1,6 @@
 /** y = x·W + b, and below it its gradients, as steps. */
+
+import { linearScratchBytes } from '../../workers/kernels/simd/linear.ts'
 import { COLUMN_BLOCK, type LinearArgs, productUnits } from '../../workers/layer-args.ts'
 import type { Step } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
@@ -31,6 +33,7 @@ export function linearForward(
 ): { state: LinearState; step: Step } {
   const args = { ...shape, careful: false }
   const y = p.reals(shape.batch * shape.positions * shape.dimOut)
+  p.reserveScratch(linearScratchBytes(args))
   const step: Step = {
     op: 'linearForward',
     tensors: { x, weight, bias, residual, y },

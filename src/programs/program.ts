@@ -59,6 +59,12 @@ export class ProgramBuilder implements Program {
     this.buffers[spec.within?.buffer ?? buffer].keep = true
   }
 
+  /** A task needs a work area of so many bytes; the reference kernels need none. */
+  reserveScratch(bytes: number): void {
+    if (this.precision === 'float32')
+      this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
+  }
+
   /** Adds a stage of independent steps; steps without units vanish. */
   stage(...steps: Step[]): void {
     const some = steps.filter(step => step.units > 0)

@@ -9,6 +9,8 @@ import { opTable } from '../../../workers/ops.ts'
 import { type BufferView, bufferView } from '../../../workers/views.ts'
 
 const PAGE = 65536
+/** What stands behind a program's memory, before and after. */
+const FENCE = 0xa5
 const memory = new WebAssembly.Memory({ initial: 1024, maximum: 1024, shared: true })
 const ops = opTable(createSimdKernels(memory, 'simd128'))
 
@@ -37,9 +39,10 @@ export async function runProgram(path: string, body: unknown): Promise<Result> {
 function execute(program: RequestProgram, start: number): Omit<Result, 'program'> {
   const plan = planMemory(program)
   const scratch = start + plan.bytes
-  if (scratch + program.scratchBytes > memory.buffer.byteLength - PAGE)
+  if (scratch + program.scratchBytes > memory.buffer.byteLength - 2 * PAGE)
     throw new Error('too large for this test')
   new Uint8Array(memory.buffer, start, plan.bytes + program.scratchBytes).fill(0xff)
+  const fence = new Uint8Array(memory.buffer, scratch + program.scratchBytes, PAGE).fill(FENCE)
   const views: BufferView[] = program.buffers.map(({ type, length, at, data }, index) => {
     const view = bufferView(memory, { type, offset: at ?? start + plan.offsets[index], length })
     if (data !== undefined) view.set(data)
@@ -60,6 +63,7 @@ function execute(program: RequestProgram, start: number): Omit<Result, 'program'
     )
     if (fault !== undefined) throw new Error(`${step.op}: ${JSON.stringify(fault)}`)
   }
+  if (fence.some(byte => byte !== FENCE)) throw new Error('a kernel wrote beyond its program’s memory')
   const tensors = program.outputs.map(({ name, buffer, shape }) => [
     name,
     { shape, data: Array.from(views[buffer] as Float64Array) },
