@@ -1,4 +1,4 @@
-# Build: everything, to compile the kernels.
+# Build: everything, to compile the kernels and the page.
 FROM node:26-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
@@ -6,6 +6,8 @@ RUN npm ci --ignore-scripts
 COPY scripts scripts
 COPY workers workers
 RUN node scripts/build-kernels.ts
+COPY web web
+RUN node scripts/build-page.ts
 
 # Production dependencies alone.
 FROM node:26-slim AS dependencies
@@ -21,6 +23,7 @@ COPY package.json ./
 COPY openapi openapi
 COPY src src
 COPY --from=build /app/workers workers
+COPY --from=build /app/web/dist web/dist
 USER node
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \

@@ -9,5 +9,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // what a browser shows comes when two busy cores let it
+    expect: { poll: { timeout: 15_000 } },
   },
 })

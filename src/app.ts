@@ -8,6 +8,7 @@ import { Problem } from './errors.ts'
 import { registerDocs } from './plugins/docs.ts'
 import { registerErrors, sendProblem } from './plugins/errors.ts'
 import { Metrics, registerObservation, requestId } from './plugins/observe.ts'
+import { registerPage } from './plugins/page.ts'
 import { handleCompute } from './routes/compute-route.ts'
 import { ENDPOINTS } from './routes/endpoints.ts'
 import { registerHealth } from './routes/health.ts'
@@ -81,6 +82,7 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
   fastify.post('/v1/plan', request => handlePlan(context, request))
   registerHealth(fastify, compute, metrics, () => draining)
   await registerDocs(fastify)
+  await registerPage(fastify)
   await fastify.ready()
 
   return {

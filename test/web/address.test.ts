@@ -1,0 +1,101 @@
+/** An address brings back the state it was written from. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { EXAMPLES } from '../../web/src/attention/examples.ts'
+import {
+  type AttentionState,
+  CAUSAL,
+  readState,
+  WORKED_EXAMPLE,
+  writeState,
+} from '../../web/src/attention/state.ts'
+import { readAddress, writeAddress } from '../../web/src/page/address.ts'
+
+function throughAddress(state: AttentionState): AttentionState {
+  return readState(readAddress(writeAddress({ view: 'attention', params: writeState(state) })).params)
+}
+
+const number = fc.double({ noNaN: true, noDefaultInfinity: true }).map(value => value + 0)
+const size = fc.integer({ min: 1, max: 12 })
+const matrix = (rows: number, cols: number) =>
+  fc.array(fc.array(number, { minLength: cols, maxLength: cols }), { minLength: rows, maxLength: rows })
+const matrices = fc
+  .tuple(size, size, size, size)
+  .chain(([n, m, d, e]) =>
+    fc.record({ q: matrix(n, d), k: matrix(m, d), v: matrix(m, e), target: matrix(n, e) }),
+  )
+const token = fc
+  .string({ unit: 'grapheme', minLength: 1, maxLength: 6 })
+  .filter(text => text.trim() === text && !/\s/.test(text))
+const shared = fc.record({
+  causal: fc.constantFrom(...CAUSAL),
+  padding: fc.integer({ min: 0, max: 64 }),
+  window: fc.option(
+    fc.record({ left: fc.integer({ min: 0, max: 64 }), right: fc.integer({ min: 0, max: 64 }) }),
+    {
+      nil: undefined,
+    },
+  ),
+  gradients: fc.boolean(),
+  cell: fc.option(fc.record({ matrix: fc.constant('weights'), row: fc.nat(63), col: fc.nat(63) }), {
+    nil: undefined,
+  }),
+})
+
+describe('the address', () => {
+  it('keeps typed matrices', () => {
+    fc.assert(
+      fc.property(
+        matrices,
+        fc.array(token, { minLength: 1, maxLength: 12 }),
+        shared,
+        (values, tokens, more) => {
+          const state: AttentionState = { ...WORKED_EXAMPLE, ...values, tokens, ...more }
+          // −0 and 0 are the same number to a reader
+          expect(JSON.stringify(throughAddress(state))).toBe(JSON.stringify(state))
+        },
+      ),
+    )
+  })
+
+  it('keeps sentences', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'grapheme', maxLength: 300 }),
+        fc.integer({ min: 2, max: 32 }),
+        shared,
+        (sentence, dim, more) => {
+          const state: AttentionState = {
+            ...WORKED_EXAMPLE,
+            ...more,
+            source: 'sentence',
+            sentence,
+            dim,
+            seed: 7,
+          }
+          expect(throughAddress(state)).toEqual(state)
+        },
+      ),
+    )
+  })
+
+  it.each(EXAMPLES)('keeps the example $id', ({ state }) => {
+    expect(throughAddress(state)).toEqual(state)
+  })
+
+  it('takes anything, and shows what makes sense of it', () => {
+    fc.assert(
+      fc.property(
+        fc.webFragments(),
+        fc.dictionary(fc.constantFrom('q', 'k', 'v', 'cell', 'window', 'd'), fc.string()),
+        (hash, params) => {
+          for (const text of [hash, `attention?${new URLSearchParams(params)}`]) {
+            const { q, k, v, target } = readState(readAddress(text).params)
+            expect([q[0]!.length, k.length, target.length]).toEqual([k[0]!.length, v.length, q.length])
+          }
+        },
+      ),
+      { numRuns: 30 },
+    )
+  })
+})

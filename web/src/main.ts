@@ -1,0 +1,79 @@
+/** Puts the page together: head, one of the views, and the address that holds their state. */
+import '@fontsource-variable/inter/wght.css'
+import '@fontsource-variable/noto-sans-kr/wght.css'
+import './style/index.css'
+import { AttentionModel } from './attention/model.ts'
+import { readState, writeState } from './attention/state.ts'
+import { attentionView } from './attention/view.ts'
+import { type Address, readAddress, rememberAddress, writeAddress } from './page/address.ts'
+import { liveRegion } from './page/announce.ts'
+import { h } from './page/dom.ts'
+import { header } from './page/header.ts'
+import { chooseTheme, theme, watchTheme } from './page/theme.ts'
+import type { View } from './page/view.ts'
+import { chooseLanguage, currentLanguage, say } from './words/language.ts'
+
+const first = readAddress(location.hash)
+const attention = new AttentionModel(
+  readState(first.view === 'attention' ? first.params : new URLSearchParams()),
+)
+const main = h('main', { id: 'content', tabindex: -1 })
+const shown = { name: first.view, tables: first.params.get('tables') === '1' }
+let head = h('header')
+let view: View | undefined
+
+function address(): Address {
+  const params = writeState(attention.state.value)
+  if (shown.tables) params.set('tables', '1')
+  return { view: shown.name, params }
+}
+
+/** Made anew as a whole: changes of language and display are rare, and what matters lives in the models. */
+function build(): void {
+  view?.dispose()
+  view = attentionView(attention, shown.tables)
+  main.replaceChildren(view.element)
+  buildHead()
+  rememberAddress(address)
+}
+
+function buildHead(): void {
+  const focused = document.activeElement?.id ?? ''
+  const made = header({
+    view: shown.name,
+    tables: shown.tables,
+    onTables: () => {
+      shown.tables = !shown.tables
+      build()
+    },
+    onTheme: () => chooseTheme(theme() === 'dark' ? 'light' : 'dark'),
+    onLanguage: () => {
+      chooseLanguage(currentLanguage() === 'ko' ? 'en' : 'ko')
+      build()
+    },
+  })
+  head.replaceWith(made)
+  head = made
+  skip.textContent = say().skip
+  if (focused !== '') document.getElementById(focused)?.focus()
+}
+
+const skip = h('a', { class: 'skip', href: '#content', onclick: event => skipTo(event) }, say().skip)
+
+function skipTo(event: MouseEvent): void {
+  event.preventDefault()
+  main.focus()
+}
+
+document.body.append(skip, head, main, liveRegion)
+build()
+watchTheme(buildHead)
+attention.state.watch(() => rememberAddress(address))
+addEventListener('hashchange', () => {
+  if (location.hash === writeAddress(address())) return
+  const { view: name, params } = readAddress(location.hash)
+  shown.name = name
+  shown.tables = params.get('tables') === '1'
+  if (params.size > 0) attention.state.set(readState(params))
+  build()
+})
