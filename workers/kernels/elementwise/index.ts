@@ -3,15 +3,10 @@
  * arithmetic in between. Plain TypeScript loses nothing here.
  */
 import type { KernelSet } from '../kernel-set.ts'
-import { activationBackward, activationForward } from './activation.ts'
-import { add } from './add.ts'
-import { columnSums } from './column-sums.ts'
 import { concatBackward, concatForward } from './concat.ts'
-import { dropoutRows } from './dropout-rows.ts'
 import { initialise } from './initialise.ts'
 import { lossTotal, squaredErrorLoss } from './loss.ts'
 import { maskRows } from './mask-rows.ts'
-import { normBackward, normForward } from './norm.ts'
 import { alibiBias, sinusoidalTable } from './position-tables.ts'
 import { qkNormBackward, qkNormForward } from './qk-norm.ts'
 import { ropeBackward, ropeForward, ropeTable } from './rope.ts'
@@ -24,13 +19,6 @@ export const elementwiseKernels = {
   ropeBackward,
   squaredErrorLoss,
   lossTotal,
-  columnSums,
-  normForward,
-  normBackward,
-  activationForward,
-  activationBackward,
-  add,
-  dropoutRows,
   sinusoidalTable,
   alibiBias,
   initialise,

@@ -1,10 +1,16 @@
 /** The reference kernels: float64, plain, the definition of every operation. */
 import { elementwiseKernels } from '../elementwise/index.ts'
 import type { KernelSet } from '../kernel-set.ts'
+import { activationBackward, activationForward } from './activation.ts'
+import { add } from './add.ts'
 import { attentionBackward, attentionForward } from './attention.ts'
+import { columnSums } from './column-sums.ts'
+import { dropoutRows } from './dropout-rows.ts'
 import { linearBackwardInput, linearBackwardWeight, linearForward } from './linear.ts'
 import { attentionMaps } from './maps.ts'
 import { attentionMaskGradient } from './mask-gradient.ts'
+
+import { normBackward, normForward } from './norm.ts'
 
 export const referenceKernels: KernelSet = {
   ...elementwiseKernels,
@@ -15,4 +21,11 @@ export const referenceKernels: KernelSet = {
   linearForward,
   linearBackwardInput,
   linearBackwardWeight,
+  columnSums,
+  normForward,
+  normBackward,
+  activationForward,
+  activationBackward,
+  add,
+  dropoutRows,
 }

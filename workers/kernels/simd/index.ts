@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import { elementwiseKernels } from '../elementwise/index.ts'
 import type { KernelSet } from '../kernel-set.ts'
 import { type AttentionTensors, writeCall } from './call.ts'
+import { type LayerExports, layerKernels } from './layers.ts'
 import { type LinearExports, linearKernels } from './linear.ts'
 import { moduleFile, type SimdVariant } from './variants.ts'
 
@@ -19,7 +20,8 @@ type Exports = Record<
   'attentionForward' | 'attentionMaps' | 'attentionBackward' | 'attentionMaskGradient',
   AttentionExport
 > &
-  LinearExports
+  LinearExports &
+  LayerExports
 
 /** Reads the variant's module (built by `scripts/build-kernels.ts`) and binds it to the memory that holds the tensors. */
 export function createSimdKernels(memory: WebAssembly.Memory, variant: SimdVariant): KernelSet {
@@ -35,6 +37,7 @@ export function createSimdKernels(memory: WebAssembly.Memory, variant: SimdVaria
   return {
     ...elementwiseKernels,
     ...linearKernels(wasm),
+    ...layerKernels(wasm),
     attentionForward: attention(wasm.attentionForward) as KernelSet['attentionForward'],
     attentionMaps: attention(wasm.attentionMaps) as unknown as KernelSet['attentionMaps'],
     attentionBackward: attention(wasm.attentionBackward) as unknown as KernelSet['attentionBackward'],

@@ -1,6 +1,7 @@
 /** Products with weight matrices: how they cross into WebAssembly, and the work area they need. */
 import { type LinearArgs, PRODUCT_COLUMNS } from '../../layer-args.ts'
 import type { LayerKernels } from '../layer-kernels.ts'
+import { addressOf, type WasmFunction } from './address.ts'
 
 /** Rows that go through a packed block of columns at a time, and most of the depth packed (`assembly/linear.ts`). */
 const ROWS_TOGETHER = 96
@@ -17,7 +18,6 @@ export function linearScratchBytes({ batch, positions, dimIn, dimOut }: LinearAr
   return HEADER + (ROWS_TOGETHER + columns) * depth * 4
 }
 
-type WasmFunction = (...args: number[]) => void
 export type LinearExports = Record<
   'linearForward' | 'linearBackwardInput' | 'linearBackwardWeight',
   WasmFunction
@@ -28,15 +28,15 @@ export function linearKernels(
 ): Pick<LayerKernels, 'linearForward' | 'linearBackwardInput' | 'linearBackwardWeight'> {
   return {
     linearForward(t, a, from, to, scratch) {
-      const tensors = [at(t.x), at(t.weight), at(t.bias), at(t.residual), at(t.y)]
+      const tensors = [t.x, t.weight, t.bias, t.residual, t.y].map(addressOf)
       wasm.linearForward(...tensors, ...sizes(a), from, to, scratch)
     },
     linearBackwardInput(t, a, from, to, scratch) {
-      const tensors = [at(t.gradY), at(t.weight), at(t.residual), at(t.gradX)]
+      const tensors = [t.gradY, t.weight, t.residual, t.gradX].map(addressOf)
       wasm.linearBackwardInput(...tensors, ...sizes(a), from, to, scratch)
     },
     linearBackwardWeight(t, a, from, to, scratch) {
-      const tensors = [at(t.x), at(t.gradY), at(t.gradWeight)]
+      const tensors = [t.x, t.gradY, t.gradWeight].map(addressOf)
       wasm.linearBackwardWeight(...tensors, ...sizes(a), Number(a.careful), from, to, scratch)
     },
   }
@@ -44,9 +44,4 @@ export function linearKernels(
 
 function sizes({ batch, positions, dimIn, dimOut, headsIn, headsOut }: LinearArgs): number[] {
   return [batch, positions, dimIn, dimOut, headsIn, headsOut]
-}
-
-/** The tensor's address; 0 where there is none. */
-function at(tensor: { byteOffset: number } | undefined): number {
-  return tensor?.byteOffset ?? 0
 }

@@ -24,8 +24,13 @@ const VARIANTS = Object.keys(SIMD_VARIANTS) as SimdVariant[]
 const wasm = wasmMemory(64)
 const kernelSets = VARIANTS.map(variant => [variant, createSimdKernels(wasm.memory, variant)] as const)
 
-/** Root-mean-square errors over all elements of the spec with `seeds` different element seeds. */
-function expectWithinBudget(spec: LayerSpec, seeds: number): void {
+/** A small tensor's plain evaluation may be exact by luck: it is judged together with its likes of other seeds. */
+const ELEMENTS = 1024
+
+/** Root-mean-square errors over all elements of the spec with different element seeds. */
+function expectWithinBudget(spec: LayerSpec): void {
+  const lengths = Object.values(buildLayerCase(spec).outputs)
+  const seeds = Math.ceil(ELEMENTS / Math.min(...lengths))
   const plainErrors: Record<string, number> = {}
   const floors: Record<string, number> = {}
   const errors: Record<string, number> = {}
@@ -62,7 +67,7 @@ const numbered = <T>(specs: T[]) => specs.map((spec, index) => [index, spec] as 
 
 describe('float32 kernels of layers stay within twice the error of a plain float32 evaluation', () => {
   it.each(numbered(fc.sample(linearSpecs, { seed: 21, numRuns: 60 })))('product %i', (_, spec) => {
-    expectWithinBudget(spec, 4)
+    expectWithinBudget(spec)
   })
 
   it.each([
@@ -72,20 +77,20 @@ describe('float32 kernels of layers stay within twice the error of a plain float
   ])('%s', (_, sizes) => {
     for (const op of ['linearForward', 'linearBackwardInput', 'linearBackwardWeight'] as const) {
       const plain = { batch: 1, headsIn: 1, headsOut: 1, bias: true, residual: true, careful: false, seed: 5 }
-      expectWithinBudget({ op, ...plain, ...sizes }, 1)
+      expectWithinBudget({ op, ...plain, ...sizes })
     }
   })
 
-  it.each(numbered(fc.sample(normSpecs, { seed: 22, numRuns: 80 })))('norm %i', (_, spec) => {
-    expectWithinBudget(spec, 16)
+  it.each(numbered(fc.sample(normSpecs, { seed: 22, numRuns: 60 })))('norm %i', (_, spec) => {
+    expectWithinBudget(spec)
   })
 
   it.each(numbered(fc.sample(activationSpecs, { seed: 23, numRuns: 60 })))('activation %i', (_, spec) => {
-    expectWithinBudget(spec, spec.count < 200 ? 64 : 2)
+    expectWithinBudget(spec)
   })
 
   const sums = simpleSpecs.filter(({ op }) => op !== 'dropoutRows')
   it.each(numbered(fc.sample(sums, { seed: 24, numRuns: 30 })))('sum %i', (_, spec) => {
-    expectWithinBudget(spec, 4)
+    expectWithinBudget(spec)
   })
 })

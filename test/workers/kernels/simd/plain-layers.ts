@@ -2,7 +2,7 @@
  * What a plain float32 program would compute of a layer's problem: the formulas as they stand, loop by loop, every operation
  * rounded, sums in ascending or in descending order.
  */
-import { normalCumulative } from '../../../../workers/kernels/elementwise/error-function.ts'
+import { normalCumulative } from '../../../../workers/kernels/reference/error-function.ts'
 import {
   type ActivationArgs,
   type ActivationKind,

@@ -7,7 +7,7 @@
  */
 import { Call } from './call'
 
-function mix(x: u32): u32 {
+export function mix(x: u32): u32 {
   x ^= x >>> 16
   x *= 0x7feb352d
   x ^= x >>> 15
@@ -17,7 +17,7 @@ function mix(x: u32): u32 {
 
 // @ts-ignore: decorator
 @inline
-function mixLanes(x: v128): v128 {
+export function mixLanes(x: v128): v128 {
   x = v128.xor(x, i32x4.shr_u(x, 16))
   x = i32x4.mul(x, i32x4.splat(0x7feb352d))
   x = v128.xor(x, i32x4.shr_u(x, 15))

@@ -1,6 +1,10 @@
-/** The module's exports: `call` points to a filled-in Call, `place` to room for a Place. */
+/** The module's exports. Of attention: `call` points to a filled-in Call, `place` to room for a Place. */
 export { attentionForward } from './forward'
 export { attentionMaps } from './maps'
 export { attentionBackward } from './backward'
 export { attentionMaskGradient } from './mask-gradient'
 export { linearForward, linearBackwardInput, linearBackwardWeight } from './linear'
+export { normForward, normBackward } from './norm'
+export { activationForward, activationBackward } from './activation'
+export { add, columnSums } from './sums'
+export { dropoutRows } from './dropout-rows'

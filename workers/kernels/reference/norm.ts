@@ -3,8 +3,8 @@
  * Sources: Ba, Kiros and Hinton 2016 (LayerNorm); Zhang and Sennrich 2019 (RMSNorm).
  */
 import { NORM_ROWS, type NormArgs } from '../../layer-args.ts'
+import { euclideanNorm, isZeroRow } from '../elementwise/rows.ts'
 import type { Reals } from '../kernel-set.ts'
-import { euclideanNorm, isZeroRow } from './rows.ts'
 
 /**
  *   layer:  x̂ = (x − μ)/r, μ = mean(x), r = √(mean((x − μ)²) + eps)

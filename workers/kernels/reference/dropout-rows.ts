@@ -1,6 +1,6 @@
 import type { DropoutRowsArgs } from '../../layer-args.ts'
+import { dropoutBits, dropoutKeys } from '../elementwise/dropout.ts'
 import type { Reals } from '../kernel-set.ts'
-import { dropoutBits, dropoutKeys } from './dropout.ts'
 
 /**
  *   y[r, j] = z[r, j]·x[r, j], z = 1/(1−p) where bits(r, j) ≥ ⌊p·2³²⌋, else 0
