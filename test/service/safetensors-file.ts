@@ -29,8 +29,17 @@ export function readFile(file: Buffer): {
   tensors: Record<string, FileTensor>
   response: Record<string, unknown>
 } {
+  const { tensors, metadata } = readFileTensors(file)
+  return { tensors, response: JSON.parse(metadata.response) }
+}
+
+/** Any file's tensors and metadata. */
+export function readFileTensors(file: Buffer): {
+  tensors: Record<string, FileTensor>
+  metadata: Record<string, string>
+} {
   const length = file.readUInt32LE(0)
-  const { __metadata__, ...entries } = JSON.parse(file.subarray(8, 8 + length).toString())
+  const { __metadata__: metadata, ...entries } = JSON.parse(file.subarray(8, 8 + length).toString())
   const tensors: Record<string, FileTensor> = {}
   for (const [name, entry] of Object.entries(
     entries as Record<string, { dtype: string; shape: number[]; data_offsets: number[] }>,
@@ -44,7 +53,7 @@ export function readFile(file: Buffer): {
       data: file.subarray(8 + length + from, 8 + length + to),
     }
   }
-  return { tensors, response: JSON.parse(__metadata__.response) }
+  return { tensors, metadata }
 }
 
 export function float32(values: ArrayLike<number>, shape: number[]): FileTensor {
