@@ -4,7 +4,7 @@ import { KEY_BLOCK, QUERY_TILE } from '../../task.ts'
 /** Most dimensions packed at a time: larger ones are taken in parts, so that scratch memory stays bounded. */
 const DEPTH = 256
 /** Query tiles that share a packed key block. */
-const TILES_TOGETHER = 8
+const TILES_TOGETHER = 16
 /** Columns of the widest variant's register tile, and its rows. */
 const PANEL = 16
 const GROUP = 6
@@ -32,7 +32,7 @@ function areas(dimK: number, dimV: number) {
   const rows = tiles * QUERY_TILE
   const tile = QUERY_TILE * KEY_BLOCK
   return {
-    queryPack: rows * depth,
+    queryPack: QUERY_TILE * depth,
     keyPack: KEY_BLOCK * depth,
     gradOutputPack: QUERY_TILE * depth,
     valuePack: KEY_BLOCK * depth,
@@ -47,6 +47,7 @@ function areas(dimK: number, dimV: number) {
     spare: GROUP * PANEL,
     rowFrom: rows,
     rowTo: rows,
+    common: tiles * 2,
     ranges: (QUERY_TILE / GROUP) * 2,
     runningMax: rows,
     runningSum: rows * LANES,

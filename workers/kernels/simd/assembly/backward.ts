@@ -11,14 +11,13 @@
  */
 import { Call } from './call'
 import { attendedColumnsProduct, attendedRowsProduct } from './careful'
-import { anythingSeen } from './forward'
 import { deltaTile, gradientTile } from './gradient-tile'
 import { writeConstants } from './exponentials'
 import { BLOCK, TILE } from './lanes'
-import { packEdge, packPanels, packTransposed } from './pack'
+import { packEdge, packPanels } from './pack'
 import { Columns, Rows, product } from './product'
 import { Place, dotTile, maskTile, onePack, oneOf, scaleOf } from './scores'
-import { groupRanges, rowIntervals, visibleRows } from './visibility'
+import { NOTHING, groupRanges, rowIntervals, visibleRows } from './visibility'
 
 export function attentionBackward(call: Call, place: Place, from: i32, to: i32): void {
   writeConstants(call)
@@ -63,15 +62,15 @@ function keyBlock(call: Call, place: Place): void {
   const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
   packKeys(call, place, key)
   if (call.gradQ) packEdge(call.k + key * kRow, place.keys, call.dimK, call.keyEdge)
-  const seen = visibleRows(call, place.b, place.head, place.key, place.keys)
-  const end = <i32>(seen >> 32)
-  for (place.row = (<i32>seen / TILE) * TILE; place.row < end; place.row += TILE) {
+  const visible = visibleRows(call, place.b, place.head, place.key, place.keys)
+  const end = <i32>(visible >> 32)
+  for (place.row = (<i32>visible / TILE) * TILE; place.row < end; place.row += TILE) {
     place.rows = min(TILE, call.queries - place.row)
-    rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo)
-    groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo)
-    if (!anythingSeen(call)) continue
+    rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
+    const seen = groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo, call.common)
+    if (seen == NOTHING) continue
     const at = <usize>place.head * <usize>call.queries + <usize>place.row
-    scoreGradients(call, place, at, key, call.delta + (at << 2), false)
+    scoreGradients(call, place, at, key, call.delta + (at << 2), seen, false)
     const q = call.q + at * kRow
     const gradOutput = call.gradOutput + at * vRow
     if (call.careful) {
@@ -126,20 +125,13 @@ export function packKeys(call: Call, place: Place, key: usize): void {
 }
 
 /** Fills tile with z·P and gradTile with dS (or dB) for the place, whose keys are packed and whose ranges are known. */
-export function scoreGradients(call: Call, place: Place, at: usize, key: usize, delta: usize, toBias: bool): void {
+export function scoreGradients(call: Call, place: Place, at: usize, key: usize, delta: usize, seen: i32, toBias: bool): void {
   const kRow = <usize>call.dimK << 2
   const vRow = <usize>call.dimV << 2
   const q = call.q + at * kRow
   const gradOutput = call.gradOutput + at * vRow
-  if (onePack(call, call.dimK)) packTransposed(q, kRow, place.rows, call.dimK, call.queryPack, TILE)
-  dotTile(
-    call, q, place.rows, call.k + key * kRow, place.keys, call.dimK, call.queryPack, call.keyPack, call.tile, scaleOf(call),
-  )
-  maskTile(call, place, call.rowFrom, call.rowTo, !toBias)
-  if (onePack(call, call.dimV)) packTransposed(gradOutput, vRow, place.rows, call.dimV, call.gradOutputPack, TILE)
-  dotTile(
-    call, gradOutput, place.rows, call.v + key * vRow, place.keys, call.dimV,
-    call.gradOutputPack, call.valuePack, call.gradTile, oneOf(call),
-  )
+  dotTile(call, q, place.rows, call.k + key * kRow, place.keys, call.dimK, call.keyPack, call.tile, scaleOf(call))
+  maskTile(call, place, call.rowFrom, call.rowTo, seen, !toBias)
+  dotTile(call, gradOutput, place.rows, call.v + key * vRow, place.keys, call.dimV, call.valuePack, call.gradTile, oneOf(call))
   gradientTile(call, place, at, delta, toBias)
 }

@@ -73,7 +73,7 @@ export class Call {
   /** query tiles that share a packed key block */
   tilesTogether: i32
   // scratch areas
-  /** Qᵀ [tilesTogether][depth][24] */
+  /** Oᵀ [depth][24], for delta */
   queryPack: usize
   /** Kᵀ in panels [96/NR][depth][NR] */
   keyPack: usize
@@ -99,6 +99,8 @@ export class Call {
   /** i32 [tilesTogether][24] each: the keys [rowFrom, rowTo) that a row may attend to by its position */
   rowFrom: usize
   rowTo: usize
+  /** i32 [tilesTogether][2]: the keys that all rows of a tile see */
+  common: usize
   /** i32 [4][2]: columns of the score tile that a group of six rows sees */
   ranges: usize
   /** f32 [tilesTogether][24]: what is subtracted from a row's scores, −∞ before there are any */

@@ -19,10 +19,10 @@ import { dropRow } from './dropout'
 import { exp, log } from './elementary'
 import { Sum, exponentials, rowMaxima, writeConstants } from './exponentials'
 import { BLOCK, MR, TILE, TILE_ROW, madd, sumLanes } from './lanes'
-import { packEdge, packPanels, packTransposed } from './pack'
+import { packEdge, packPanels } from './pack'
 import { Rows, product } from './product'
 import { Place, dotTile, maskTile, onePack, oneOf, scaleOf } from './scores'
-import { groupRanges, rowIntervals } from './visibility'
+import { NOTHING, groupRanges, rowIntervals } from './visibility'
 
 /** Bytes of one tile's row of per-row numbers. */
 const PER_TILE: usize = 96
@@ -60,13 +60,15 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
   const headRow = <usize>place.head * <usize>call.queries
   const k = call.k + <usize>place.kvHead * <usize>call.keys * kRow
   const v = call.v + <usize>place.kvHead * <usize>call.keys * vRow
-  const packedTile = <usize>call.depth * 96
   let least = call.keys
   let most = 0
   for (let t = 0; t < count; ++t) {
     enter(call, place, first + t)
     const lane = <usize>t * PER_TILE
-    const seen = rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom + lane, call.rowTo + lane)
+    const common = call.common + (<usize>t << 3)
+    const seen = rowIntervals(
+      call, place.b, place.head, place.row, place.rows, call.rowFrom + lane, call.rowTo + lane, common,
+    )
     least = min(least, <i32>seen)
     most = max(most, <i32>(seen >> 32))
     for (let r: usize = 0; r < PER_TILE; r += 4) {
@@ -76,9 +78,6 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     if (call.entropy) memory.fill(call.runningMoment + lane * 8, 0, PER_TILE * 8)
     const at = headRow + <usize>place.row
     memory.fill(call.output + at * vRow, 0, <usize>place.rows * vRow)
-    if (onePack(call, call.dimK)) {
-      packTransposed(call.q + at * kRow, kRow, place.rows, call.dimK, call.queryPack + <usize>t * packedTile, TILE)
-    }
   }
 
   for (place.key = (least / BLOCK) * BLOCK; place.key < most; place.key += BLOCK) {
@@ -87,8 +86,9 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     for (let t = 0; t < count; ++t) {
       const lane = <usize>t * PER_TILE
       enter(call, place, first + t)
-      groupRanges(call, place.rows, place.key, call.rowFrom + lane, call.rowTo + lane)
-      if (!anythingSeen(call)) continue
+      const common = call.common + (<usize>t << 3)
+      const seen = groupRanges(call, place.rows, place.key, call.rowFrom + lane, call.rowTo + lane, common)
+      if (seen == NOTHING) continue
       const kBlock = k + <usize>place.key * kRow
       const vBlock = v + <usize>place.key * vRow
       if (!packed) {
@@ -97,12 +97,8 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
         packed = true
       }
       const at = headRow + <usize>place.row
-      const queryPack = call.queryPack + <usize>t * packedTile
-      dotTile(
-        call, call.q + at * kRow, place.rows, kBlock, place.keys, call.dimK,
-        queryPack, call.keyPack, call.tile, scaleOf(call),
-      )
-      maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, false)
+      dotTile(call, call.q + at * kRow, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, scaleOf(call))
+      maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
       softmaxTile(call, place, lane, call.output + at * vRow)
       const output = call.output + at * vRow
       if (call.careful) {
@@ -120,11 +116,6 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     enter(call, place, first + t)
     finish(call, place, <usize>t * PER_TILE, headRow + <usize>place.row)
   }
-}
-
-export function anythingSeen(call: Call): bool {
-  for (let at: usize = 0; at < 32; at += 8) if (load<i32>(call.ranges + at, 4)) return true
-  return false
 }
 
 /** From scores to e = exp(s − m), updating m, l, t and O. */

@@ -12,7 +12,7 @@ import { dropRow } from './dropout'
 import { Two, exponentials, writeConstants } from './exponentials'
 import { forgetMasked, shiftRows } from './gradient-tile'
 import { BLOCK, MR, TILE, TILE_ROW } from './lanes'
-import { packPanels, packTransposed } from './pack'
+import { packPanels } from './pack'
 import { Place, dotTile, fill, maskTile, onePack, oneOf, scaleOf } from './scores'
 import { fullRanges, groupRanges, rowIntervals } from './visibility'
 
@@ -35,18 +35,17 @@ function mapTile(call: Call, place: Place): void {
   const at = <usize>place.head * <usize>call.queries + <usize>place.row
   const q = call.q + at * kRow
   const k = call.k + <usize>place.kvHead * <usize>call.keys * kRow
-  rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo)
+  rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
   shiftRows(call, at, place.rows)
-  if (onePack(call, call.dimK)) packTransposed(q, kRow, place.rows, call.dimK, call.queryPack, TILE)
   for (place.key = 0; place.key < call.keys; place.key += BLOCK) {
     place.keys = min(BLOCK, call.keys - place.key)
+    const seen = groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo, call.common)
     if (call.scores) fullRanges(call, place.keys)
-    else groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo)
     const kBlock = k + <usize>place.key * kRow
     if (onePack(call, call.dimK)) packPanels(kBlock, kRow, place.keys, call.dimK, call.keyPack)
-    dotTile(call, q, place.rows, kBlock, place.keys, call.dimK, call.queryPack, call.keyPack, call.tile, scaleOf(call))
+    dotTile(call, q, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, scaleOf(call))
     if (call.scores) copyTile(call, place, at, call.scores)
-    maskTile(call, place, call.rowFrom, call.rowTo, false)
+    maskTile(call, place, call.rowFrom, call.rowTo, seen, false)
     for (let r = 0; r < place.rows; ++r) {
       const range = call.ranges + (<usize>(r / MR) << 3)
       const row = call.tile + <usize>r * TILE_ROW

@@ -11,11 +11,10 @@
 import { packKeys, scoreGradients } from './backward'
 import { Call } from './call'
 import { writeConstants } from './exponentials'
-import { anythingSeen } from './forward'
 import { deltaTile } from './gradient-tile'
 import { BLOCK, TILE, TILE_ROW } from './lanes'
 import { Place } from './scores'
-import { groupRanges, rowIntervals } from './visibility'
+import { NOTHING, groupRanges, rowIntervals } from './visibility'
 
 export function attentionMaskGradient(call: Call, place: Place, from: i32, to: i32): void {
   writeConstants(call)
@@ -53,15 +52,15 @@ export function attentionMaskGradient(call: Call, place: Place, from: i32, to: i
 function addTiles(call: Call, place: Place, grad: usize): void {
   const at = <usize>place.head * <usize>call.queries + <usize>place.row
   deltaTile(call, at, place.rows, call.tileMax)
-  const seen = rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo)
+  const seen = rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
   const end = <i32>(seen >> 32)
   for (place.key = (<i32>seen / BLOCK) * BLOCK; place.key < end; place.key += BLOCK) {
     place.keys = min(BLOCK, call.keys - place.key)
-    groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo)
-    if (!anythingSeen(call)) continue
+    const visible = groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo, call.common)
+    if (visible == NOTHING) continue
     const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
     packKeys(call, place, key)
-    scoreGradients(call, place, at, key, call.tileMax, true)
+    scoreGradients(call, place, at, key, call.tileMax, visible, true)
     if (call.maskQueries == 1) foldRows(call.gradTile, place.rows)
     addTile(call, place, call.maskQueries == 1 ? 1 : place.rows, grad)
   }

@@ -9,9 +9,9 @@
 import { Call } from './call'
 import { tanh } from './elementary'
 import { BLOCK, MR, TILE, TILE_ROW, madd } from './lanes'
-import { packPanels, packTransposed } from './pack'
-import { packedProduct } from './product'
-import { alignmentShift } from './visibility'
+import { packPanels } from './pack'
+import { scoreProduct } from './product'
+import { WHOLE, alignmentShift } from './visibility'
 
 /** A tile's place: rows [row, row + rows) of head `head` = b·heads + h against keys [key, key + keys) of its kv head. */
 @unmanaged
@@ -47,28 +47,31 @@ export function onePack(call: Call, dim: i32): bool {
 }
 
 /**
- * tile[24×96] = factor·X·Yᵀ within `ranges` (`factor` an address): X rows [rows][dim] at x, Y rows [keys][dim] at y. The depth is taken in
- * parts of call.depth; when there is just one part, the packs are expected to be there already.
+ * tile[24×96] = factor·X·Yᵀ within `ranges` (`factor` an address): X rows [rows][dim] at x, Y rows [keys][dim] at y. The
+ * depth is taken in parts of call.depth; when there is just one part, the pack of Y is expected to be there already.
  */
 export function dotTile(
-  call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, xPack: usize, yPack: usize, tile: usize, factor: usize,
+  call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, yPack: usize, tile: usize, factor: usize,
 ): void {
-  const groups = (rows + MR - 1) / MR
+  const row = <usize>dim << 2
   if (onePack(call, dim)) {
-    packedProduct(xPack, yPack, dim, call.ranges, groups, tile, factor, true)
+    scoreProduct(x, row, rows, yPack, dim, call.ranges, tile, factor, true)
     return
   }
-  const row = <usize>dim << 2
   for (let p = 0; p < dim; p += call.depth) {
     const depth = min(dim - p, call.depth)
-    packTransposed(x + (<usize>p << 2), row, rows, depth, xPack, TILE)
     packPanels(y + (<usize>p << 2), row, keys, depth, yPack)
-    packedProduct(xPack, yPack, depth, call.ranges, groups, tile, factor, p == 0)
+    scoreProduct(x + (<usize>p << 2), row, rows, yPack, depth, call.ranges, tile, factor, p == 0)
   }
 }
 
-/** From scale·q·k to what the softmax sees, in place, within `ranges`. `keepTanh` writes tanhTile too. */
-export function maskTile(call: Call, place: Place, rowFrom: usize, rowTo: usize, keepTanh: bool): void {
+/**
+ * From scale·q·k to what the softmax sees, in place, within `ranges`, of which the rows see as much as `seen` says.
+ * `keepTanh` writes tanhTile too.
+ */
+export function maskTile(call: Call, place: Place, rowFrom: usize, rowTo: usize, seen: i32, keepTanh: bool): void {
+  const plain = !(call.softcap > 0) && !call.slopes && !call.maskKind && !call.earlier && !call.careful
+  if (plain && seen == WHOLE) return
   for (let r = 0; r < place.rows; ++r) {
     const range = call.ranges + (<usize>(r / MR) << 3)
     const begin = load<i32>(range)
@@ -80,10 +83,27 @@ export function maskTile(call: Call, place: Place, rowFrom: usize, rowTo: usize,
     const from = load<i32>(rowFrom + (<usize>r << 2)) - place.key
     const to = load<i32>(rowTo + (<usize>r << 2)) - place.key
     fill(row, begin, min(from, end), -Infinity)
-    fill(row, max(to, begin), end, -Infinity)
+    maskFrom(row, begin, max(to, begin), end)
     for (let e = 0; e < call.earlier; ++e) maskEarlier(call, place, r, e, row, begin, min(end, place.keys))
   }
   if (call.careful) noteAttended(call, place.rows)
+}
+
+/**
+ * row[to … end) = −∞, begin ≤ to. At least the last 32 columns are gone through by comparison: where rows end one after the
+ * other, as under a causal mask, nobody could predict how many columns there are to fill.
+ */
+function maskFrom(row: usize, begin: i32, to: i32, end: i32): void {
+  if (to >= end) return
+  const nothing = f32x4.splat(-Infinity)
+  const first = i32x4.splat(to)
+  let column = max(begin, min(to & ~15, end - 32))
+  let j = i32x4.add(i32x4.splat(column), i32x4(0, 1, 2, 3))
+  for (; column < end; column += 4) {
+    const at = row + (<usize>column << 2)
+    v128.store(at, v128.bitselect(nothing, v128.load(at), i32x4.ge_s(j, first)))
+    j = i32x4.add(j, i32x4.splat(4))
+  }
 }
 
 /** row[begin … end) = value. */

@@ -22,17 +22,26 @@ export function alignmentShift(call: Call, b: i32): i32 {
   return call.bottomRight ? keyCount(call, b) - queryCount(call, b) : call.pastKeys
 }
 
+/** How much of a key block a tile's rows see. */
+export const NOTHING: i32 = 0
+export const PARTLY: i32 = 1
+export const WHOLE: i32 = 2
+
 /**
- * Writes the intervals of rows first … first + rows − 1 of batch b (0, 0 where a row sees nothing), and returns the
- * smallest interval that holds them all, its end in the upper 32 bits.
+ * Writes the intervals of rows first … first + rows − 1 of batch b (0, 0 where a row sees nothing) and, at `common`, the
+ * interval that all of them see. Returns the smallest interval that holds them all, its end in the upper 32 bits.
  */
-export function rowIntervals(call: Call, b: i32, head: i32, first: i32, rows: i32, rowFrom: usize, rowTo: usize): u64 {
+export function rowIntervals(
+  call: Call, b: i32, head: i32, first: i32, rows: i32, rowFrom: usize, rowTo: usize, common: usize,
+): u64 {
   const live = queryCount(call, b)
   const limit = min(keyCount(call, b), call.keys)
   const shift = alignmentShift(call, b)
   const own = call.intervals + ((<usize>head * <usize>call.queries + <usize>first) << 3)
   let least = call.keys
   let most = 0
+  let commonFrom = 0
+  let commonTo = call.keys
   for (let r = 0; r < rows; ++r) {
     const aligned = first + r + shift
     let from = 0
@@ -53,15 +62,24 @@ export function rowIntervals(call: Call, b: i32, head: i32, first: i32, rows: i3
     }
     store<i32>(rowFrom + (<usize>r << 2), from)
     store<i32>(rowTo + (<usize>r << 2), to)
+    commonFrom = max(commonFrom, from)
+    commonTo = min(commonTo, to)
   }
+  store<i32>(common, commonFrom)
+  store<i32>(common, commonTo, 4)
   return (<u64>most << 32) | <u64>least
 }
 
 /**
  * For each group of six rows, the columns of the block starting at firstKey that one of its rows sees, widened to
- * multiples of 16: what need be computed.
+ * multiples of 16: what need be computed. Says how much that is.
  */
-export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize, rowTo: usize): void {
+export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize, rowTo: usize, common: usize): i32 {
+  if (load<i32>(common) <= firstKey && firstKey + BLOCK <= load<i32>(common, 4)) {
+    fullRanges(call, BLOCK)
+    return WHOLE
+  }
+  let seen = NOTHING
   for (let group = 0; group * MR < TILE; ++group) {
     let begin = BLOCK
     let end = 0
@@ -72,10 +90,12 @@ export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize
       begin = min(begin, from)
       end = max(end, to)
     }
+    if (begin < end) seen = PARTLY
     const range = call.ranges + (<usize>group << 3)
     store<i32>(range, begin < end ? begin & ~15 : 0)
     store<i32>(range, begin < end ? (end + 15) & ~15 : 0, 4)
   }
+  return seen
 }
 
 /**
