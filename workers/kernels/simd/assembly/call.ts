@@ -116,6 +116,6 @@ export class Call {
   /** f32 [24] each: logsumexp of the tile's rows in two parts */
   shiftUpper: usize
   shiftLower: usize
-  /** f32 [10]: see exponentials.ts */
+  /** f32 [12]: see exponentials.ts */
   constants: usize
 }

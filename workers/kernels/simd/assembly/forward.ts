@@ -17,11 +17,11 @@ import { Call } from './call'
 import { attendedRowsProduct } from './careful'
 import { dropRow } from './dropout'
 import { exp, log } from './elementary'
-import { Sum, exponentials, rowMaxima, writeConstants } from './exponentials'
+import { Sum, SumAll, exponentials, rowMaxima, writeConstants } from './exponentials'
 import { BLOCK, MR, TILE, TILE_ROW, madd, sumLanes } from './lanes'
 import { packEdge, packPanels } from './pack'
 import { Rows, product } from './product'
-import { Place, dotTile, maskTile, onePack, oneOf, scaleOf } from './scores'
+import { Place, dotTile, isPlain, maskTile, onePack, oneOf, scaleOf } from './scores'
 import { NOTHING, groupRanges, rowIntervals } from './visibility'
 
 /** Bytes of one tile's row of per-row numbers. */
@@ -99,7 +99,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       const at = headRow + <usize>place.row
       dotTile(call, call.q + at * kRow, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, scaleOf(call))
       maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
-      softmaxTile(call, place, lane, call.output + at * vRow)
+      softmaxTile(call, place, lane, call.output + at * vRow, isPlain(call, seen))
       const output = call.output + at * vRow
       if (call.careful) {
         attendedRowsProduct(call, call.tile, place.rows, place.keys, vBlock, call.dimV, output)
@@ -119,7 +119,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
 }
 
 /** From scores to e = exp(s − m), updating m, l, t and O. */
-function softmaxTile(call: Call, place: Place, lane: usize, output: usize): void {
+function softmaxTile(call: Call, place: Place, lane: usize, output: usize, plain: bool): void {
   const rows = place.rows
   rowMaxima(call, call.tile, rows, call.tileMax)
   if (raise(call, lane)) rescale(call, rows, lane, output)
@@ -131,7 +131,9 @@ function softmaxTile(call: Call, place: Place, lane: usize, output: usize): void
       momentOfRow(call.tile + <usize>r * TILE_ROW, load<i32>(range), load<i32>(range, 4), shift, moment)
     }
   }
-  exponentials<Sum>(call, call.tile, rows, call.tileMax, 0, call.runningSum + lane * 8)
+  const sums = call.runningSum + lane * 8
+  if (plain) exponentials<SumAll>(call, call.tile, rows, call.tileMax, 0, sums)
+  else exponentials<Sum>(call, call.tile, rows, call.tileMax, 0, sums)
   if (call.dropout) {
     for (let r = 0; r < rows; ++r) {
       const range = call.ranges + (<usize>(r / MR) << 3)

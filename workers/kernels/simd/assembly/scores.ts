@@ -65,13 +65,17 @@ export function dotTile(
   }
 }
 
+/** Whether scale·q·k is all there is to the scores of a block of which the rows see as much as `seen` says. */
+export function isPlain(call: Call, seen: i32): bool {
+  return seen == WHOLE && !(call.softcap > 0) && !call.slopes && !call.maskKind && !call.earlier && !call.careful
+}
+
 /**
  * From scale·q·k to what the softmax sees, in place, within `ranges`, of which the rows see as much as `seen` says.
  * `keepTanh` writes tanhTile too.
  */
 export function maskTile(call: Call, place: Place, rowFrom: usize, rowTo: usize, seen: i32, keepTanh: bool): void {
-  const plain = !(call.softcap > 0) && !call.slopes && !call.maskKind && !call.earlier && !call.careful
-  if (plain && seen == WHOLE) return
+  if (isPlain(call, seen)) return
   for (let r = 0; r < place.rows; ++r) {
     const range = call.ranges + (<usize>(r / MR) << 3)
     const begin = load<i32>(range)
