@@ -1,7 +1,7 @@
 /**
  * The register tile of products with weights: C = A·B + bias + base, 6 × NR, both operands packed.
  *
- * The loop is the one of product.ts; what differs is the end: the attention products scale and add to what is there, these
+ * The loop is the one of register-tile.ts; what differs is the end: the attention products scale and add to what is there, these
  * add a row that repeats (the bias) and a matrix that may stand elsewhere (a residual, or C itself).
  */
 import { NR, madd } from './lanes'
@@ -10,16 +10,16 @@ import { NR, madd } from './lanes'
 // @ts-ignore: decorator
 @inline
 function finishRow(c: usize, base: usize, bias: usize, c0: v128, c1: v128, c2: v128, c3: v128): void {
-  // both loads of a pair before either store: V8 fuses a pair only where nothing is written in between
+  // loads before stores, and the upper half first, for V8 to fuse the pair (register-tile.ts)
   const s0 = f32x4.add(f32x4.add(c0, v128.load(bias)), v128.load(base))
   const s1 = f32x4.add(f32x4.add(c1, v128.load(bias, 16)), v128.load(base, 16))
-  v128.store(c, s0)
   v128.store(c, s1, 16)
+  v128.store(c, s0)
   if (NR == 16) {
     const s2 = f32x4.add(f32x4.add(c2, v128.load(bias, 32)), v128.load(base, 32))
     const s3 = f32x4.add(f32x4.add(c3, v128.load(bias, 48)), v128.load(base, 48))
-    v128.store(c, s2, 32)
     v128.store(c, s3, 48)
+    v128.store(c, s2, 32)
   }
 }
 
