@@ -1,56 +1,74 @@
 /**
- * Builds every variant of the SIMD kernels: `node scripts/build-kernels.ts`. Does nothing when neither the sources, the
- * options nor the compiler have changed since the last time.
+ * Builds the WebAssembly modules, every variant of the SIMD kernels and the text kernels: `node scripts/build-kernels.ts`.
+ * Does nothing when neither the sources, the options nor the compiler have changed since the last time.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import asc from 'assemblyscript/asc'
+import { TEXT_MODULE } from '../workers/elements/text-kernels.ts'
 import { moduleFile, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/variants.ts'
 
-const ASSEMBLY = new URL('../workers/kernels/simd/assembly/', import.meta.url)
-const STAMP = new URL('../workers/kernels/simd/build/stamp.txt', import.meta.url)
-const VARIANTS = Object.keys(SIMD_VARIANTS) as SimdVariant[]
-
-/** The module imports its memory, shared and as large as a 32-bit memory can be, and has no data of its own. */
+/** A module imports its memory, shared and as large as a 32-bit memory can be, and has no data of its own. */
 const COMMON = [
   ...['index.ts', '--runtime', 'stub', '-O3', '--noAssert'],
-  ...[
-    '--importMemory',
-    '--noExportMemory',
-    '--sharedMemory',
-    '--initialMemory',
-    '1',
-    '--maximumMemory',
-    '65536',
-  ],
+  ...['--importMemory', '--noExportMemory', '--sharedMemory'],
+  ...['--initialMemory', '1', '--maximumMemory', '65536'],
   ...['--enable', 'threads', '--enable', 'simd'],
 ]
 
-function options(variant: SimdVariant): string[] {
-  const { wide, relaxed } = SIMD_VARIANTS[variant]
-  return [...COMMON, '--use', `WIDE=${wide}`, ...(relaxed ? ['--enable', 'relaxed-simd'] : [])]
+type Sources = Map<string, string>
+
+interface Module {
+  name: string
+  file: URL
+  sources: Sources
+  options: string[]
 }
 
-function readSources(): Map<string, string> {
-  const names = readdirSync(ASSEMBLY).filter(name => name.endsWith('.ts'))
-  return new Map(names.sort().map(name => [name, readFileSync(new URL(name, ASSEMBLY), 'utf8')]))
+function modules(): Module[] {
+  const simd = readSources(new URL('../workers/kernels/simd/assembly/', import.meta.url))
+  const text = readSources(new URL('../workers/elements/assembly/', import.meta.url))
+  const variants = (Object.keys(SIMD_VARIANTS) as SimdVariant[]).map(name => {
+    const { wide, relaxed } = SIMD_VARIANTS[name]
+    const own = ['--use', `WIDE=${wide}`, ...(relaxed ? ['--enable', 'relaxed-simd'] : [])]
+    return { name, file: moduleFile(name), sources: simd, options: [...COMMON, ...own] }
+  })
+  return [...variants, { name: 'text', file: TEXT_MODULE, sources: text, options: COMMON }]
 }
 
-function stampOf(sources: Map<string, string>): string {
-  const everything = [asc.version, VARIANTS.map(options), [...sources]]
-  return createHash('sha256').update(JSON.stringify(everything)).digest('hex')
+function readSources(folder: URL): Sources {
+  const names = readdirSync(folder).filter(name => name.endsWith('.ts'))
+  return new Map(names.sort().map(name => [name, readFileSync(new URL(name, folder), 'utf8')]))
 }
 
-async function compile(variant: SimdVariant, sources: Map<string, string>): Promise<void> {
-  const { error, stdout, stderr } = await asc.main([...options(variant), '--outFile', 'out.wasm'], {
+function stampOf({ options, sources }: Module): string {
+  return createHash('sha256')
+    .update(JSON.stringify([asc.version, options, [...sources]]))
+    .digest('hex')
+}
+
+function stampFile({ file }: Module): URL {
+  return new URL(`${file.href}.stamp`)
+}
+
+function isBuilt(module: Module): boolean {
+  const stamp = stampFile(module)
+  return existsSync(module.file) && existsSync(stamp) && readFileSync(stamp, 'utf8') === stampOf(module)
+}
+
+async function build(module: Module): Promise<void> {
+  const { name, file, sources, options } = module
+  mkdirSync(new URL('.', file), { recursive: true })
+  const { error, stdout, stderr } = await asc.main([...options, '--outFile', 'out.wasm'], {
     readFile: name => sources.get(name) ?? null,
-    writeFile: (_, contents) => replaceFile(moduleFile(variant), contents),
+    writeFile: (_, contents) => replaceFile(file, contents),
     listFiles: () => [],
   })
   const messages = `${stdout}${stderr}`.trim()
-  if (error !== null) throw new Error(`${variant}: ${error.message}\n${messages}`)
+  if (error !== null) throw new Error(`${name}: ${error.message}\n${messages}`)
   if (messages !== '') console.log(messages)
+  replaceFile(stampFile(module), stampOf(module))
 }
 
 /** All at once, so that nobody reads half a module while several builds run side by side. */
@@ -60,20 +78,15 @@ function replaceFile(file: URL, contents: string | Uint8Array): void {
   renameSync(part, file)
 }
 
-const sources = readSources()
-const stamp = stampOf(sources)
-const built = VARIANTS.every(variant => existsSync(moduleFile(variant)))
-if (built && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === stamp) {
+const stale = modules().filter(module => !isBuilt(module))
+if (stale.length === 0) {
   console.log('kernels: up to date')
 } else {
   const begin = performance.now()
-  mkdirSync(new URL('.', STAMP), { recursive: true })
   try {
-    for (const variant of VARIANTS) await compile(variant, sources)
-    replaceFile(STAMP, stamp)
-    console.log(
-      `kernels: built ${VARIANTS.join(', ')} in ${((performance.now() - begin) / 1000).toFixed(1)} s`,
-    )
+    for (const module of stale) await build(module)
+    const names = stale.map(({ name }) => name).join(', ')
+    console.log(`kernels: built ${names} in ${((performance.now() - begin) / 1000).toFixed(1)} s`)
   } catch (error) {
     console.log(`kernels: ${error instanceof Error ? error.message : error}`)
     process.exitCode = 1

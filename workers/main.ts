@@ -1,6 +1,7 @@
 /** The piscina entry: one worker, its kernels, and the loop over a task's steps. */
 import { workerData } from 'piscina'
-import { scanJson } from './elements/json-scan.ts'
+import { type ScanPlace, scanPiece } from './elements/json-scan.ts'
+import { createTextKernels } from './elements/text-kernels.ts'
 import { createSimdKernels, type SimdVariant } from './kernels/simd/index.ts'
 import { opTable } from './ops.ts'
 import { type Phase, type Spans, type Task, type TaskResult, TICKET } from './program.ts'
@@ -13,11 +14,12 @@ export interface WorkerData {
 }
 
 const { memory, variant } = workerData as WorkerData
-const ops = opTable(createSimdKernels(memory, variant))
+const text = createTextKernels(memory)
+const ops = opTable(createSimdKernels(memory, variant), text)
 
 /** Tasks come as JSON text: V8 writes and reads that several times faster than it clones such objects. */
-export default function run(text: string): TaskResult[] {
-  return (JSON.parse(text) as Task[]).map(runTask)
+export default function run(tasks: string): TaskResult[] {
+  return (JSON.parse(tasks) as Task[]).map(runTask)
 }
 
 /** Runs a task's steps in order; what goes wrong comes back as data. */
@@ -51,9 +53,9 @@ export function runTask(task: Task): TaskResult {
   return { ok: true, spans }
 }
 
-/** The structural pass over a large JSON body, off the main thread. */
-export function scan(place: { offset: number; length: number }) {
-  return scanJson(new Uint8Array(memory.buffer, place.offset, place.length))
+/** A piece of the structural pass over a large JSON body, off the main thread. */
+export function scan(place: ScanPlace & { offset: number; length: number }) {
+  return scanPiece(text, new Uint8Array(memory.buffer, place.offset, place.length), place)
 }
 
 /** Milliseconds since the epoch, comparable between threads. */

@@ -1,5 +1,5 @@
 /** Request bytes → a tree of plain values with tensors in it, by media type. Knows nothing of attention. */
-import { type JsonScan, type Span, scanJson } from '../../workers/elements/json-scan.ts'
+import type { JsonScan, Span } from '../../workers/elements/json-scan.ts'
 import { fieldProblem, Problem } from '../errors.ts'
 import type { TensorSource } from '../tensors/tensor-source.ts'
 import { FileTensor, NumbersSpan, TextSpan } from './json-tensor.ts'
@@ -22,6 +22,8 @@ export function formatOf(contentType: string | undefined): BodyFormat | undefine
 export interface BodyContext {
   /** finds the structure of JSON text, here or in a worker */
   scan(bytes: Uint8Array): JsonScan | Promise<JsonScan>
+  /** the same, here and now, for text that is known to be short */
+  scanHere(bytes: Uint8Array): JsonScan
   /** copies text into shared memory, where workers can read it */
   share(text: Uint8Array): Uint8Array
 }
@@ -64,7 +66,7 @@ function revive(value: unknown, bytes: Uint8Array, spans: Span[]): unknown {
 }
 
 function safetensorsTree(bytes: Uint8Array, context: BodyContext): unknown {
-  const file = parseSafetensors(bytes)
+  const file = parseSafetensors(bytes, context.scanHere)
   if (!file.ok) throw fieldProblem('INVALID_SAFETENSORS', file.pointer, file.message)
   const root = requestTree(file.metadata.request, context)
   for (const { name, dtype, shape, start, end } of file.tensors) {
@@ -82,7 +84,7 @@ function safetensorsTree(bytes: Uint8Array, context: BodyContext): unknown {
 function requestTree(text: string | undefined, context: BodyContext): Record<string, unknown> {
   if (text === undefined) return Object.create(null)
   const bytes = context.share(Buffer.from(text))
-  const tree = jsonTree(bytes, scanJson(bytes))
+  const tree = jsonTree(bytes, context.scanHere(bytes))
   if (
     typeof tree === 'object' &&
     tree !== null &&

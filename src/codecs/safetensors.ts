@@ -2,7 +2,7 @@
  * The safetensors file format: 8 bytes of header length, a JSON header, then the tensors' bytes.
  * Checked as strictly as the format's own implementation does: the tensors cover the data without holes or overlaps.
  */
-import { expandNumbers, type Span, scanJson } from '../../workers/elements/json-scan.ts'
+import { expandNumbers, type JsonScan, type Span } from '../../workers/elements/json-scan.ts'
 import { ELEMENT_BYTES, type ElementType } from '../../workers/task.ts'
 import { product } from '../tensors/tensor-source.ts'
 
@@ -41,16 +41,17 @@ class Malformed extends Error {
   }
 }
 
-export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
+/** `scan` finds the structure of the header. */
+export function parseSafetensors(bytes: Uint8Array, scan: (header: Uint8Array) => JsonScan): SafetensorsFile {
   try {
-    return parse(bytes)
+    return parse(bytes, scan)
   } catch (error) {
     if (error instanceof Malformed) return { ok: false, pointer: error.pointer, message: error.message }
     throw error
   }
 }
 
-function parse(bytes: Uint8Array): SafetensorsFile {
+function parse(bytes: Uint8Array, scanHeader: (header: Uint8Array) => JsonScan): SafetensorsFile {
   if (bytes.length < 8) throw new Malformed('', `expected at least 8 bytes, got ${bytes.length}`)
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true)
   if (length > MAX_HEADER)
@@ -63,7 +64,7 @@ function parse(bytes: Uint8Array): SafetensorsFile {
     )
   }
   const header = bytes.subarray(8, data)
-  const scan = scanJson(header)
+  const scan = scanHeader(header)
   if (!scan.ok)
     throw new Malformed(scan.fault.pointer, `header, at byte ${scan.fault.position}: ${scan.fault.message}`)
   if (!isObject(scan.value)) throw new Malformed('', 'expected a JSON object as the header')

@@ -1,6 +1,8 @@
 /** The compute side of the service: admission, memory, scheduling. The only place that knows the worker pool. */
 import { Piscina } from 'piscina'
-import type { JsonScan } from '../../workers/elements/json-scan.ts'
+import { type JsonScan, type PausedScan, scanJson, type scanPiece } from '../../workers/elements/json-scan.ts'
+import { PASS_BYTES } from '../../workers/elements/numbers-pass.ts'
+import { createTextKernels, type TextKernels } from '../../workers/elements/text-kernels.ts'
 import { chooseVariant, type VariantChoice } from '../../workers/kernels/simd/choose.ts'
 import type { WorkerData } from '../../workers/main.ts'
 import { bufferView } from '../../workers/views.ts'
@@ -13,6 +15,10 @@ import { type MemoryPlan, planMemory } from './memory-plan.ts'
 import { BATCH, Scheduler, TASKS_PER_WORKER } from './scheduler.ts'
 import { Speed } from './speed.ts'
 import { Tickets } from './tickets.ts'
+import { Turns } from './turns.ts'
+
+/** Bytes of text that one piece of a scan goes over: about 1 ms. */
+const SCAN_PIECE = 4 << 20
 
 export interface ComputeOptions {
   /** called when a worker threw, trapped or died */
@@ -51,6 +57,11 @@ export class Compute {
   readonly #limits: Limits
   readonly #pool: Piscina
   readonly #scheduler: Scheduler
+  readonly #text: TextKernels
+  /** work area of the scans on this thread */
+  readonly #work: Region
+  /** pieces of scans in the pool: as many as there are workers, so that tasks never wait for more than one */
+  readonly #scans: Turns
 
   constructor(limits: Limits, options: ComputeOptions = {}) {
     this.#limits = limits
@@ -58,6 +69,9 @@ export class Compute {
     this.arena = new Arena(limits.MEMORY_BYTES)
     this.arena.poison = options.poison ?? false
     this.kernels = chooseKernels(this.arena, limits.KERNELS)
+    this.#text = createTextKernels(this.arena.memory)
+    this.#work = this.allocate(PASS_BYTES)
+    this.#scans = new Turns(limits.THREADS)
     const workerData: WorkerData = { memory: this.arena.memory, variant: this.kernels.variant }
     this.#pool = new Piscina({
       filename: (options.workerFile ?? new URL('../../workers/main.ts', import.meta.url)).href,
@@ -157,9 +171,30 @@ export class Compute {
     return this.#scheduler.submit(lease.program, lease.placement, signal)
   }
 
-  /** Finds the structure of a large JSON body in a worker; once more if that worker died under another's task. */
-  async scan(place: { offset: number; length: number }): Promise<JsonScan> {
-    const attempt = (): Promise<JsonScan> => this.#pool.run(place, { name: 'scan' })
+  /** Finds the structure of a JSON text in the shared memory, here and now. */
+  scanHere(text: Uint8Array): JsonScan {
+    return scanJson(this.#text, text, this.#work.offset)
+  }
+
+  /** The same for a large one, by workers, piece by piece. */
+  async scan(text: Uint8Array): Promise<JsonScan> {
+    const work = this.allocate(PASS_BYTES)
+    const place = { offset: text.byteOffset, length: text.length, work: work.offset, piece: SCAN_PIECE }
+    try {
+      let resume: PausedScan | undefined
+      for (;;) {
+        const scan = await this.#scans.take(() => this.#scanPiece({ ...place, resume }))
+        if (!('paused' in scan)) return scan
+        resume = scan.paused
+      }
+    } finally {
+      this.arena.free(work)
+    }
+  }
+
+  /** Once more if the worker died under another's task. */
+  #scanPiece(place: object): Promise<ReturnType<typeof scanPiece>> {
+    const attempt = (): Promise<ReturnType<typeof scanPiece>> => this.#pool.run(place, { name: 'scan' })
     return attempt()
       .catch(attempt)
       .catch(() => {

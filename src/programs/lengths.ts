@@ -1,6 +1,6 @@
 /** `q_lengths` and `kv_lengths`: small control data, read here because shapes and costs depend on them. */
 
-import { decodeTensor, decodeUnits } from '../../workers/elements/decode.ts'
+import { decodeBytes, decodeUnits } from '../../workers/elements/decode.ts'
 import { fieldProblem } from '../errors.ts'
 import { decodeArgs, elementPointer, type TensorSource } from '../tensors/tensor-source.ts'
 import { expectShape } from './geometry.ts'
@@ -11,15 +11,11 @@ export function readLengths(source: TensorSource | undefined, pointer: string, b
   expectShape(pointer, source, [batch])
   if (source.form === 'shape') return undefined
   const lengths = new Int32Array(batch)
-  const args = decodeArgs(
-    { ...source, dtype: 'int64' },
-    { rejectNonFinite: true, allowNegativeInfinity: false },
-  )
-  if (source.form === 'base64' || source.form === 'safetensors') args.dtype = source.dtype
-  const fault = decodeTensor({ body: source.bytes, into: lengths }, args, 0, decodeUnits(args))
-  const bad = fault?.index ?? lengths.findIndex(length => length < 0 || length > most)
-  if (fault === undefined && bad < 0) return lengths
-  const found = fault?.found ?? String(lengths[bad])
+  const wrong =
+    source.form === 'nested' || source.form === 'flat' ? read(source, lengths) : decode(source, lengths)
+  const bad = wrong?.index ?? lengths.findIndex(length => length < 0 || length > most)
+  if (wrong === undefined && bad < 0) return lengths
+  const found = wrong?.found ?? String(lengths[bad])
   const below = bad < 0 ? '' : elementPointer(source, bad)
   const place = below === '' && bad >= 0 ? ` at index ${bad}` : ''
   throw fieldProblem(
@@ -27,4 +23,26 @@ export function readLengths(source: TensorSource | undefined, pointer: string, b
     pointer + below,
     `expected an integer from 0 to ${most}, got ${found}${place}`,
   )
+}
+
+interface Wrong {
+  index: number
+  found: string
+}
+
+/** From JSON text that the scan has found to be an array of numbers. */
+function read(source: TensorSource, lengths: Int32Array): Wrong | undefined {
+  const { buffer, byteOffset } = source.bytes
+  const text = Buffer.from(buffer, byteOffset + source.start, source.end - source.start).toString('latin1')
+  const values: unknown[] = JSON.parse(text)
+  for (const [index, value] of values.entries()) {
+    lengths[index] = value as number
+    if (lengths[index] !== value) return { index, found: String(value) }
+  }
+  return undefined
+}
+
+function decode(source: TensorSource, lengths: Int32Array): Wrong | undefined {
+  const args = decodeArgs(source, { rejectNonFinite: true, allowNegativeInfinity: false })
+  return decodeBytes({ body: source.bytes, into: lengths }, args, 0, decodeUnits(args))
 }

@@ -21,7 +21,7 @@ export interface OutputScalar {
 }
 
 /** Raw bytes are copied and checked this much faster than text is read. */
-const RAW_SPEED = 20
+const RAW_SPEED = 8
 
 export class RequestProgram extends ProgramBuilder {
   readonly outputs: OutputTensor[] = []

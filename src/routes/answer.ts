@@ -178,7 +178,7 @@ function encodeStep({ output, args, slotBytes, into, lengths }: Encoding, from: 
     units: to - from,
     chain: 1,
     flops: 0,
-    bytes: (slotBytes * (to - from)) / (args.form === 'raw' ? 20 : 1),
+    bytes: (slotBytes * (to - from)) / (args.form === 'raw' ? 8 : 1),
   }
 }
 

@@ -2,7 +2,6 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { JsonScan } from '../../workers/elements/json-scan.ts'
-import { scanJson } from '../../workers/elements/json-scan.ts'
 import { shortest } from '../../workers/elements/print.ts'
 import type { Step } from '../../workers/program.ts'
 import { bufferView } from '../../workers/views.ts'
@@ -63,7 +62,11 @@ export class Body {
       return copy
     }
     try {
-      const tree = await parseBody(format, bytes, { scan: text => scan(text, compute), share })
+      const tree = await parseBody(format, bytes, {
+        scan: text => scan(text, compute),
+        scanHere: text => compute.scanHere(text),
+        share,
+      })
       return new Body(tree, format, regions, compute)
     } catch (error) {
       for (const each of regions) compute.arena.free(each)
@@ -77,9 +80,7 @@ export class Body {
 }
 
 function scan(text: Uint8Array, compute: Compute): JsonScan | Promise<JsonScan> {
-  return text.length <= SCAN_HERE
-    ? scanJson(text)
-    : compute.scan({ offset: text.byteOffset, length: text.length })
+  return text.length <= SCAN_HERE ? compute.scanHere(text) : compute.scan(text)
 }
 
 export async function handleCompute(
@@ -255,7 +256,7 @@ function scalars(program: RequestProgram, lease: Lease, memory: WebAssembly.Memo
       const value = bufferView(memory, lease.placement.buffers[buffer])[index]
       const rounded = program.precision === 'float32' ? Math.fround(value) : value
       if (!Number.isFinite(rounded)) return [name, String(rounded)]
-      return [name, program.precision === 'float32' ? Number(shortest(rounded)) : rounded]
+      return [name, program.precision === 'float32' ? shortest(rounded) : rounded]
     }),
   )
 }

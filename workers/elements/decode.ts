@@ -1,8 +1,9 @@
 /** The elements of one input tensor: from JSON text, base64 or raw bytes into a program's buffer. */
 import { type DecodeArgs, ELEMENT_BYTES, type ElementType, type Fault } from '../task.ts'
 import { fromBfloat16, fromFloat16, roundTo } from './float16.ts'
-import { latin1 } from './json-cursor.ts'
-import { NumberReader } from './parse-number.ts'
+import { isDigit, latin1 } from './json-cursor.ts'
+import { nearestFloat32 } from './nearest-float32.ts'
+import { ELEMENT_TYPE, type TextKernels } from './text-kernels.ts'
 
 /** Elements of a unit of base64 or raw bytes: a multiple of 3, so that a unit is whole groups of 4 base64 characters. */
 export const UNIT_ELEMENTS = 49152
@@ -23,8 +24,18 @@ export function decodeUnits(a: DecodeArgs): number {
 }
 
 /** Returns the fault of the first element (of its range) that cannot be, if any; `into` is then only partly written. */
-export function decodeTensor(t: DecodeTensors, a: DecodeArgs, from: number, to: number): Fault | undefined {
-  if (a.form === 'json') return decodeJson(t, a, from, to)
+export function decodeTensor(
+  kernels: TextKernels,
+  t: DecodeTensors,
+  a: DecodeArgs,
+  from: number,
+  to: number,
+): Fault | undefined {
+  return a.form === 'json' ? decodeJson(kernels, t, a, from, to) : decodeBytes(t, a, from, to)
+}
+
+/** What comes as bytes or base64. */
+export function decodeBytes(t: DecodeTensors, a: DecodeArgs, from: number, to: number): Fault | undefined {
   if (a.form === 'base64') return decodeBase64(t, a, from, to)
   const first = from * UNIT_ELEMENTS
   const last = Math.min(a.count, to * UNIT_ELEMENTS)
@@ -32,25 +43,44 @@ export function decodeTensor(t: DecodeTensors, a: DecodeArgs, from: number, to: 
   return decodeRaw(t, a, t.body.subarray(a.start + first * size, a.start + last * size), first)
 }
 
-function decodeJson(t: DecodeTensors, a: DecodeArgs, from: number, to: number): Fault | undefined {
-  const { body } = t
+/**
+ * Numbers without a dtype are float64: each becomes the nearest float64, and that the nearest float32 where the target is
+ * one. Of dtype float32 they become the nearest float32 directly. float16 and bfloat16 are rounded from the float64.
+ */
+function decodeJson(
+  kernels: TextKernels,
+  t: DecodeTensors,
+  a: DecodeArgs,
+  from: number,
+  to: number,
+): Fault | undefined {
+  const { body, into } = t
   const check = new Checked(t, a)
-  const reader = new NumberReader(body)
-  let at = a.marks[2 * from]
+  const start = body.byteOffset
+  const end = start + (2 * to < a.marks.length ? a.marks[2 * to] : a.end)
+  const direct = a.dtype === 'float32' && into instanceof Float32Array
+  const half = a.dtype === 'float16' || a.dtype === 'bfloat16'
+  let at = start + a.marks[2 * from]
   let index = a.marks[2 * from + 1]
-  const end = 2 * to < a.marks.length ? a.marks[2 * to] : a.end
-  while (at < end) {
-    const byte = body[at]
-    if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) {
-      const value = reader.read(at)
-      const start = at
-      at = reader.at
-      if (!check.put(index, value)) return check.fault(index, latin1(body, start, Math.min(at, start + 40)))
+  for (;;) {
+    if (!half) {
+      kernels.readElements(at, end, into.byteOffset, index, targetType(into), Number(direct))
+      at = kernels.position
+      index = kernels.index
+    }
+    if (at >= end) return undefined
+    // what stands here was left over
+    const place = at - start
+    const byte = body[place]
+    if (byte === 0x2d || isDigit(byte)) {
+      at = kernels.skipNumber(at)
+      const text = latin1(body, place, at - start)
+      if (!check.put(index, direct ? nearestFloat32(text) : Number(text)))
+        return check.fault(index, text.slice(0, 40))
       index++
     } else if (byte === 0x22) {
-      const close = body.indexOf(0x22, at + 1)
-      const word = latin1(body, at + 1, close)
-      at = close + 1
+      const word = latin1(body, place + 1, body.indexOf(0x22, place + 1))
+      at += word.length + 2
       if (!check.put(index, Number(word), true)) return check.fault(index, `"${word}"`)
       index++
     } else if (byte === 0x74 || byte === 0x66) {
@@ -62,7 +92,12 @@ function decodeJson(t: DecodeTensors, a: DecodeArgs, from: number, to: number): 
       at++ // brackets, commas, white space
     }
   }
-  return undefined
+}
+
+function targetType(into: Target): number {
+  if (into instanceof Float32Array) return ELEMENT_TYPE.float32
+  if (into instanceof Float64Array) return ELEMENT_TYPE.float64
+  return into instanceof Int32Array ? ELEMENT_TYPE.int32 : ELEMENT_TYPE.uint8
 }
 
 function decodeBase64(t: DecodeTensors, a: DecodeArgs, from: number, to: number): Fault | undefined {

@@ -2,7 +2,8 @@
 import { ELEMENT_BYTES, type EncodeArgs } from '../task.ts'
 import { UNIT_ELEMENTS } from './decode.ts'
 import { roundTo, toBfloat16, toFloat16 } from './float16.ts'
-import { MOST_BYTES, printFloat32, printFloat64 } from './print.ts'
+import { MOST_BYTES, printFloat64 } from './print.ts'
+import { PRINT_SLACK, type TextKernels } from './text-kernels.ts'
 
 interface EncodeTensors {
   values: Float32Array | Float64Array | Uint8Array
@@ -24,23 +25,32 @@ export function encodeSlotBytes(a: EncodeArgs): number {
   if (a.form === 'base64') return Math.ceil((elements * ELEMENT_BYTES[a.dtype]) / 3) * 4
   if (a.count === 0) return emptyBytes(a.shape)
   const most = a.dtype === 'float64' ? MOST_BYTES.float64 : MOST_BYTES.float32
-  return elements * (most + 1) + brackets(a.shape, elements)
+  return elements * (most + 1) + brackets(a.shape, elements) + PRINT_SLACK
 }
 
 /** Range = slots: the units firstUnit + from … firstUnit + to − 1. */
-export function encodeTensor(t: EncodeTensors, a: EncodeArgs, from: number, to: number): void {
+export function encodeTensor(
+  kernels: TextKernels,
+  t: EncodeTensors,
+  a: EncodeArgs,
+  from: number,
+  to: number,
+): void {
   const slotBytes = encodeSlotBytes(a)
   for (let slot = from; slot < to; slot++) {
     const first = (a.firstUnit + slot) * UNIT_ELEMENTS
     const last = Math.min(a.count, first + UNIT_ELEMENTS)
     const slotStart = slot * slotBytes
     const end =
-      a.form === 'json' ? encodeJson(t, a, first, last, slotStart) : encodeBytes(t, a, first, last, slotStart)
+      a.form === 'json'
+        ? encodeJson(kernels, t, a, first, last, slotStart)
+        : encodeBytes(t, a, first, last, slotStart)
     t.lengths[slot] = end - slotStart
   }
 }
 
 function encodeJson(
+  kernels: TextKernels,
   { values, into }: EncodeTensors,
   a: EncodeArgs,
   first: number,
@@ -53,26 +63,32 @@ function encodeJson(
     return at
   }
   // elements in one innermost array, in one of the arrays around it, …: an array opens and closes at multiples of these
-  const sizes = arraySizes(a.shape)
-  const rank = sizes.length
-  const wide = a.dtype === 'float64'
-  const rounds =
-    a.dtype === 'float16' ||
-    a.dtype === 'bfloat16' ||
-    (a.dtype === 'float32' && values instanceof Float64Array)
-  const innermost = rank > 0 ? sizes[rank - 1] : 1
+  const sizes = arraySizes(a.shape).toReversed()
+  if (a.dtype === 'float32' && !(values instanceof Uint8Array)) {
+    const wide = Number(values instanceof Float64Array)
+    const [row = 0, ...around] = sizes
+    const { byteOffset: address } = into
+    return kernels.printElements(values.byteOffset, wide, first, last, address + at, row, ...around) - address
+  }
   for (let index = first; index < last; index++) {
     if (index > 0) into[at++] = 0x2c
-    if (rank > 0 && index % innermost === 0) {
-      for (let axis = 0; axis < rank; axis++) if (index % sizes[axis] === 0) into[at++] = 0x5b
-    }
-    const value = rounds ? roundTo(a.dtype, values[index]) : values[index]
-    at = wide ? printFloat64(value, into, at) : printFloat32(value, into, at)
-    if (rank > 0 && (index + 1) % innermost === 0) {
-      for (let axis = rank - 1; axis >= 0; axis--) if ((index + 1) % sizes[axis] === 0) into[at++] = 0x5d
-    }
+    for (const size of sizes) if (index % size === 0) into[at++] = 0x5b
+    at = print(kernels, a.dtype, values[index], into, at)
+    for (const size of sizes) if ((index + 1) % size === 0) into[at++] = 0x5d
   }
   return at
+}
+
+/** Halves are printed with the digits that tell them from other float32 values. */
+function print(
+  kernels: TextKernels,
+  dtype: EncodeArgs['dtype'],
+  value: number,
+  into: Uint8Array,
+  at: number,
+): number {
+  if (dtype === 'float64') return printFloat64(value, into, at)
+  return kernels.printFloat32(roundTo(dtype, value), into.byteOffset + at) - into.byteOffset
 }
 
 function encodeBytes(t: EncodeTensors, a: EncodeArgs, first: number, last: number, start: number): number {

@@ -1,4 +1,5 @@
-/** Steps over the tokens of JSON text (RFC 8259, strictly), a byte at a time, and says what is wrong where one is not. */
+/** Steps over the tokens of JSON text (RFC 8259, strictly) and says what is wrong where one is not. */
+import type { TextKernels } from './text-kernels.ts'
 
 export interface ScanFault {
   position: number
@@ -22,62 +23,43 @@ export class Stop extends Error {
 export const QUOTE = 0x22
 export const COMMA = 0x2c
 export const MINUS = 0x2d
-export const DOT = 0x2e
 export const ZERO = 0x30
 export const COLON = 0x3a
 export const OPEN = 0x5b
-export const BACKSLASH = 0x5c
 export const CLOSE = 0x5d
 export const OPEN_OBJECT = 0x7b
 export const CLOSE_OBJECT = 0x7d
 
+const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
+
 export class JsonCursor {
+  readonly kernels: TextKernels
   readonly bytes: Uint8Array
+  /** address of the text in the shared memory, and of the byte behind it */
+  readonly start: number
+  readonly end: number
   /** the byte that comes next */
   at = 0
 
-  constructor(bytes: Uint8Array) {
+  constructor(kernels: TextKernels, bytes: Uint8Array) {
+    this.kernels = kernels
     this.bytes = bytes
+    this.start = bytes.byteOffset
+    this.end = bytes.byteOffset + bytes.length
   }
 
   number(): void {
-    const bytes = this.bytes
-    let at = this.at
-    if (bytes[at] === MINUS) at++
-    if (bytes[at] === ZERO) at++
-    else if (isDigit(bytes[at])) at = digits(bytes, at)
-    else this.fail(at, 'a digit')
-    if (bytes[at] === DOT) {
-      if (!isDigit(bytes[at + 1])) this.fail(at + 1, 'a digit')
-      at = digits(bytes, at + 1)
+    const after = this.kernels.skipNumber(this.start + this.at)
+    const { missing } = this.kernels
+    if (after > this.end || missing >= this.end) {
+      // it has seen what stands behind the text
+      const rest = latin1(this.bytes, this.at, this.bytes.length)
+      if (!NUMBER.test(rest)) this.fail(this.bytes.length, 'a digit')
+      this.at = this.bytes.length
+      return
     }
-    if ((bytes[at] | 0x20) === 0x65) {
-      at++
-      if (bytes[at] === MINUS || bytes[at] === 0x2b) at++
-      if (!isDigit(bytes[at])) this.fail(at, 'a digit')
-      at = digits(bytes, at)
-    }
-    this.at = at
-  }
-
-  /** Steps over a string; says whether it has backslashes. */
-  skipString(): boolean {
-    const bytes = this.bytes
-    let at = this.at + 1
-    let escaped = false
-    for (;;) {
-      const byte = bytes[at]
-      if (byte === QUOTE) break
-      if (byte === BACKSLASH) {
-        escaped = true
-        at++
-      }
-      if (!(bytes[at] >= 0x20))
-        this.fail(at, at < bytes.length ? 'a character, escaped where it is a control' : 'a closing quote')
-      at++
-    }
-    this.at = at + 1
-    return escaped
+    if (missing > 0) this.fail(missing - this.start, 'a digit')
+    this.at = after - this.start
   }
 
   word(word: string): boolean {
@@ -87,7 +69,8 @@ export class JsonCursor {
   }
 
   space(): void {
-    while (isSpace(this.bytes[this.at])) this.at++
+    if (isSpace(this.bytes[this.at]))
+      this.at = this.kernels.skipSpace(this.start + this.at, this.end) - this.start
   }
 
   syntax(expected: string): never {
@@ -113,12 +96,6 @@ export function latin1(bytes: Uint8Array, start: number, end: number): string {
 /** '0' … '9' are the bytes that differ from '0' in their last four bits alone, and there by at most 9. */
 export function isDigit(byte: number): boolean {
   return (byte ^ ZERO) <= 9
-}
-
-function digits(bytes: Uint8Array, from: number): number {
-  let at = from
-  while (isDigit(bytes[at])) at++
-  return at
 }
 
 export function isSpace(byte: number): boolean {

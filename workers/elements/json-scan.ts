@@ -23,6 +23,8 @@ import {
   type ScanFault,
   Stop,
 } from './json-cursor.ts'
+import { NumbersPass, type Outcome, PASS_BYTES, type PausedPass } from './numbers-pass.ts'
+import type { TextKernels } from './text-kernels.ts'
 
 /** Where an array of numbers or booleans, or a string, stands in the text. */
 export type Span =
@@ -48,10 +50,34 @@ export type Span =
 
 export type JsonScan = { ok: true; value: unknown; spans: Span[] } | { ok: false; fault: ScanFault }
 
-/** Elements between two marks. */
-export const MARK_ELEMENTS = 65536
+/**
+ * A scan that has paused. It goes on from the text's beginning, with what has been located so far left out: what is left
+ * beside that is bounded, so that this costs less than carrying the half-built tree from one thread to the next.
+ */
+export interface PausedScan {
+  spans: Span[]
+  /** the array or string in which it has paused */
+  open: { numbers?: PausedPass; text?: PausedText } | undefined
+  /** the byte it has reached */
+  at: number
+}
+
+interface PausedText {
+  start: number
+  at: number
+  escaped: boolean
+}
+
+/** Where and how much to scan. */
+export interface ScanPlace {
+  /** PASS_BYTES of shared memory, aligned to 4, that nobody else uses meanwhile */
+  work: number
+  /** pause after about so many bytes */
+  piece?: number
+  resume?: PausedScan
+}
+
 const MAX_DEPTH = 64
-const MAX_RANK = 8
 /** Values beside the spans. */
 const MAX_NODES = 100_000
 /** Bytes of keys and strings beside the spans. */
@@ -61,19 +87,45 @@ const LONG_TEXT = 1024
 
 const NUMBER_WORDS = ['NaN', 'Infinity', '-Infinity']
 
-export function scanJson(bytes: Uint8Array): JsonScan {
-  const scanner = new Scanner(bytes)
+/** The whole text at once. */
+export function scanJson(kernels: TextKernels, bytes: Uint8Array, work: number): JsonScan {
+  const scan = scanPiece(kernels, bytes, { work })
+  if ('paused' in scan) throw new Error('a scan without a limit has paused')
+  return scan
+}
+
+/** A piece of the text; the last one answers. */
+export function scanPiece(
+  kernels: TextKernels,
+  bytes: Uint8Array,
+  place: ScanPlace,
+): JsonScan | { paused: PausedScan } {
+  const scanner = new Scanner(kernels, bytes, place)
   try {
     return { ok: true, value: scanner.document(), spans: scanner.spans }
   } catch (error) {
     if (error instanceof Stop) return { ok: false, fault: error.fault }
+    if (error instanceof Pause) return { paused: error.scan }
     throw error
+  }
+}
+
+class Pause extends Error {
+  readonly scan: PausedScan
+
+  constructor(scan: PausedScan) {
+    super('paused')
+    this.scan = scan
   }
 }
 
 class Scanner extends JsonCursor {
   readonly spans: Span[] = []
   readonly #path: (string | number)[] = []
+  readonly #work: Uint32Array
+  readonly #resume: PausedScan
+  /** the byte at which to pause */
+  readonly #most: number
   #nodes = 0
   #text = 0
   /** inside an array of numbers */
@@ -81,6 +133,13 @@ class Scanner extends JsonCursor {
   /** byte of the first thing in the brackets looked into last, and whether it is one of a numeric array */
   #peeked = 0
   #peekedNumeric = false
+
+  constructor(kernels: TextKernels, bytes: Uint8Array, { work, piece, resume }: ScanPlace) {
+    super(kernels, bytes)
+    this.#work = new Uint32Array(bytes.buffer, work, PASS_BYTES / 4)
+    this.#resume = { spans: [], open: undefined, at: 0, ...resume }
+    this.#most = this.#resume.at + (piece ?? Number.POSITIVE_INFINITY)
+  }
 
   document(): unknown {
     const value = this.#value(0, false)
@@ -119,7 +178,7 @@ class Scanner extends JsonCursor {
     for (;;) {
       this.space()
       if (this.bytes[this.at] !== QUOTE) this.syntax('a key in quotes')
-      const key = this.#shortString('key')
+      const key = this.#key()
       this.#path.push(key)
       if (key in result) this.#stop(`expected one ${JSON.stringify(key)}, got two`)
       this.space()
@@ -162,7 +221,11 @@ class Scanner extends JsonCursor {
     // seen from the brackets around these already: looking once keeps the pass linear
     if (this.at < this.#peeked) return this.#peekedNumeric
     let at = this.at
-    while (bytes[at] === OPEN || isSpace(bytes[at])) at++
+    for (;;) {
+      while (bytes[at] === OPEN) at++
+      if (!isSpace(bytes[at])) break
+      at = this.kernels.skipSpace(this.start + at, this.end) - this.start
+    }
     this.#peeked = at
     this.#peekedNumeric = this.#startsNumber(at)
     return this.#peekedNumeric
@@ -175,124 +238,112 @@ class Scanner extends JsonCursor {
     return byte === QUOTE && NUMBER_WORDS.some(word => matches(bytes, at + 1, `${word}"`))
   }
 
-  /** An array of numbers or booleans of any rank: checks that it is regular, and remembers where to find what. */
+  /** An array of numbers or booleans of any rank. */
   #numbers(): bigint {
+    const known = this.#known()
+    if (known !== undefined) return known
+    const paused = this.#resume.open?.numbers
+    const open = paused?.start === this.at ? paused : undefined
+    if (open === undefined && this.at >= this.#most) this.#pause(undefined)
+    const pass = new NumbersPass(this.kernels, this, this.#work, open ?? this.at)
     this.#tensor = true
-    const bytes = this.bytes
-    const start = this.at
-    const marks = [start, 0]
-    /** how many members each level's arrays have, −1 until the first has ended; and of those open now */
-    const shape: number[] = []
-    const members: number[] = []
-    let level = 0
-    let rank = -1
-    let count = 0
-    let element: 'number' | 'boolean' | undefined
-    const place = () => [...this.#path, ...members.slice(0, level)]
-    for (;;) {
-      this.space()
-      const byte = bytes[this.at]
-      if (byte === OPEN && level === rank)
-        this.#stop(`expected a ${element ?? 'number'}, got an array`, place())
-      if (byte === OPEN) {
-        if (level === MAX_RANK) this.#stop(`expected at most ${MAX_RANK} axes, got more`, place())
-        this.at++
-        if (shape.length === level) shape.push(-1)
-        members[level++] = 0
-        this.space()
-        if (bytes[this.at] !== CLOSE) continue
-        // an empty array: nothing can stand below this level
-        if (rank >= 0 && level !== rank)
-          this.#stop('expected an array, got an empty one', place().slice(0, -1))
-        rank = level
-      } else {
-        if (rank < 0) rank = level
-        if (level !== rank) this.#stop(`expected an array, got a ${this.#leaf(undefined, place)}`, place())
-        const kind = this.#leaf(element, place)
-        element ??= kind
-        if (kind !== element) this.#stop(`expected a ${element}, got a ${kind}`, place())
-        members[level - 1]++
-        count++
-      }
-      // what follows a member: closing brackets, then a comma or the end
-      for (;;) {
-        this.space()
-        const next = bytes[this.at]
-        if (next === CLOSE) {
-          this.at++
-          level--
-          const found = members[level]
-          if (shape[level] < 0) shape[level] = found
-          else if (shape[level] !== found) {
-            this.#stop(`expected ${shape[level]} elements as in the first, got ${found}`, place())
-          }
-          if (level === 0) {
-            this.spans.push({
-              kind: 'numbers',
-              element: element ?? 'number',
-              shape,
-              count,
-              start,
-              end: this.at,
-              marks,
-            })
-            this.#tensor = false
-            return BigInt(this.spans.length - 1)
-          }
-          members[level - 1]++
-        } else if (next === COMMA) {
-          this.at++
-          if (count >= marks[marks.length - 1] + MARK_ELEMENTS) marks.push(this.at, count)
-          break
-        } else {
-          this.syntax('"," or "]"')
-        }
-      }
-      this.space()
-      if (bytes[this.at] === CLOSE) this.syntax('a value')
+    const outcome = pass.run(this.#most)
+    this.at = pass.at
+    if (outcome === 'paused') this.#pause({ numbers: pass.paused })
+    if (outcome !== 'done') this.#refuse(outcome, pass)
+    this.#tensor = false
+    const { start, count, element = 'number', shape, marks } = pass
+    return this.#locate({ kind: 'numbers', element, shape, count, start, end: this.at, marks })
+  }
+
+  #refuse(outcome: Outcome, pass: NumbersPass): never {
+    const wanted = pass.element ?? 'number'
+    const place = [...this.#path, ...pass.place]
+    switch (outcome) {
+      case 'no digit':
+        return this.syntax('a digit')
+      case 'no value':
+        return this.syntax('a value')
+      case 'no separator':
+        return this.syntax('"," or "]"')
+      case 'too deep':
+        return this.#stop('expected at most 8 axes, got more', place)
+      case 'array':
+        return this.#stop(`expected a ${wanted}, got an array`, place)
+      case 'empty':
+        return this.#stop('expected an array, got an empty one', place.slice(0, -1))
+      case 'leaf':
+        return this.#stop(`expected an array, got a ${wanted}`, place)
+      case 'mixed':
+        return this.#stop(`expected a ${wanted}, got a ${wanted === 'number' ? 'boolean' : 'number'}`, place)
+      case 'ragged':
+        return this.#stop(
+          `expected ${pass.ragged.wanted} elements as in the first, got ${pass.ragged.found}`,
+          place,
+        )
+      default:
+        return this.#noLeaf(wanted, place)
     }
   }
 
-  /** Steps over one leaf of a numeric array and says what it was. */
-  #leaf(wanted: 'number' | 'boolean' | undefined, place: () => (string | number)[]): 'number' | 'boolean' {
+  /** What stands where a number or boolean should. */
+  #noLeaf(wanted: string, place: (string | number)[]): never {
     const byte = this.bytes[this.at]
-    if (byte === MINUS || isDigit(byte)) {
-      this.number()
-      return 'number'
-    }
-    if (this.word('true') || this.word('false')) return 'boolean'
     if (byte === QUOTE) {
-      const word = NUMBER_WORDS.find(candidate => matches(this.bytes, this.at + 1, `${candidate}"`))
-      if (word !== undefined) {
-        this.at += word.length + 2
-        return 'number'
-      }
-      this.#stop(
-        `expected a ${wanted ?? 'number'} or one of ${NUMBER_WORDS.join(', ')}, got another string`,
-        place(),
-      )
+      const words = NUMBER_WORDS.join(', ')
+      this.#stop(`expected a ${wanted} or one of ${words}, got another string`, place)
     }
-    if (byte === OPEN_OBJECT) this.#stop(`expected a ${wanted ?? 'number'}, got an object`, place())
-    if (this.word('null')) this.#stop(`expected a ${wanted ?? 'number'}, got null`, place())
+    if (byte === OPEN_OBJECT) this.#stop(`expected a ${wanted}, got an object`, place)
+    if (this.word('null')) this.#stop(`expected a ${wanted}, got null`, place)
     return this.syntax('a number')
   }
 
   /** A string value: read when short, located when long. */
   #string(locate: boolean): unknown {
+    const known = this.#known()
+    if (known !== undefined) return known
     const start = this.at + 1
-    const escaped = this.skipString()
+    const paused = this.#resume.open?.text
+    const open = paused?.start === start ? paused : undefined
+    if (open === undefined && this.at >= this.#most) this.#pause(undefined)
+    const escaped = this.#skipString(open ?? { start, at: start, escaped: false })
     const end = this.at - 1
     if (!locate && end - start <= LONG_TEXT) return this.#read(start, end)
-    this.spans.push({ kind: 'text', start, end, escaped })
-    return BigInt(this.spans.length - 1)
+    return this.#locate({ kind: 'text', start, end, escaped })
   }
 
-  #shortString(what: string): string {
+  /** Steps over a string; says whether it has backslashes. */
+  #skipString({ start, at: begin, escaped: before }: PausedText): boolean {
+    const { kernels } = this
+    const from = this.start + begin
+    const found = kernels.skipString(from, this.end, Math.min(this.start + this.#most, this.end))
+    const escaped = before || kernels.escaped
+    const at = found - this.start
+    const byte = this.bytes[at]
+    if (byte === QUOTE) {
+      this.at = at + 1
+      return escaped
+    }
+    if (byte >= 0x20) this.#pause({ text: { start, at, escaped } })
+    return this.fail(
+      at,
+      byte === undefined ? 'a closing quote' : 'a character, escaped where it is a control',
+    )
+  }
+
+  #key(): string {
     const start = this.at + 1
-    this.skipString()
-    if (this.at - 1 - start > LONG_TEXT)
-      this.#stop(`expected a ${what} of at most ${LONG_TEXT} bytes, got a longer one`)
-    return this.#read(start, this.at - 1)
+    const { kernels } = this
+    const found =
+      kernels.skipString(this.start + start, this.end, Math.min(this.start + start + LONG_TEXT, this.end)) -
+      this.start
+    const byte = this.bytes[found]
+    if (byte !== QUOTE) {
+      if (byte >= 0x20) this.#stop(`expected a key of at most ${LONG_TEXT} bytes, got a longer one`)
+      this.fail(found, byte === undefined ? 'a closing quote' : 'a character, escaped where it is a control')
+    }
+    this.at = found + 1
+    return this.#read(start, found)
   }
 
   #read(start: number, end: number): string {
@@ -308,6 +359,23 @@ class Scanner extends JsonCursor {
     } catch {
       return this.fail(start, 'a string with valid escapes')
     }
+  }
+
+  /** What a piece before has located here. */
+  #known(): bigint | undefined {
+    const known = this.#resume.spans[this.spans.length]
+    if (known === undefined || known.start !== this.at + (known.kind === 'text' ? 1 : 0)) return undefined
+    this.at = known.end + (known.kind === 'text' ? 1 : 0)
+    return this.#locate(known)
+  }
+
+  #locate(span: Span): bigint {
+    this.spans.push(span)
+    return BigInt(this.spans.length - 1)
+  }
+
+  #pause(open: PausedScan['open']): never {
+    throw new Pause({ spans: this.spans, open, at: open?.text?.at ?? this.at })
   }
 
   #deeper(depth: number): void {

@@ -1,6 +1,9 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { parseSafetensors, safetensorsHeader } from '../../../src/codecs/safetensors.ts'
+import { parseSafetensors as parse, safetensorsHeader } from '../../../src/codecs/safetensors.ts'
+import { scan, shared } from '../../workers/elements/text-memory.ts'
+
+const parseSafetensors = (file: Uint8Array) => parse(shared(file), scan)
 
 function file(header: unknown, data = 0): Uint8Array {
   const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header))

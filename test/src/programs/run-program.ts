@@ -4,6 +4,7 @@ import { planMemory } from '../../../src/compute/memory-plan.ts'
 import type { RequestProgram } from '../../../src/programs/request-program.ts'
 import { ENDPOINTS } from '../../../src/routes/endpoints.ts'
 import { scanJson } from '../../../workers/elements/json-scan.ts'
+import { createTextKernels } from '../../../workers/elements/text-kernels.ts'
 import { createSimdKernels } from '../../../workers/kernels/simd/index.ts'
 import { opTable } from '../../../workers/ops.ts'
 import { type BufferView, bufferView } from '../../../workers/views.ts'
@@ -12,7 +13,10 @@ const PAGE = 65536
 /** What stands behind a program's memory, before and after. */
 const FENCE = 0xa5
 const memory = new WebAssembly.Memory({ initial: 1024, maximum: 1024, shared: true })
-const ops = opTable(createSimdKernels(memory, 'simd128'))
+const text = createTextKernels(memory)
+const ops = opTable(createSimdKernels(memory, 'simd128'), text)
+/** the end of page 0 */
+const WORK = PAGE - 128
 
 export interface Result {
   /** by name: `output`, `grads.params.w_q`, … */
@@ -27,12 +31,13 @@ export interface Result {
 export async function runProgram(path: string, body: unknown): Promise<Result> {
   const endpoint = ENDPOINTS.find(each => each.path === path)
   if (endpoint === undefined) throw new Error(`no endpoint ${path}`)
-  const text = Buffer.from(JSON.stringify(body))
-  const bytes = new Uint8Array(memory.buffer, PAGE, text.length)
-  bytes.set(text)
-  const tree = await parseBody('json', bytes, { scan: scanJson, share: copy => copy })
+  const json = Buffer.from(JSON.stringify(body))
+  const bytes = new Uint8Array(memory.buffer, PAGE, json.length)
+  bytes.set(json)
+  const scan = (copy: Uint8Array) => scanJson(text, copy, WORK)
+  const tree = await parseBody('json', bytes, { scan, scanHere: scan, share: copy => copy })
   const program = endpoint.compile(endpoint.request.parse(tree))
-  const start = Math.ceil((PAGE + text.length) / 64) * 64
+  const start = Math.ceil((PAGE + json.length) / 64) * 64
   return { ...execute(program, start), program }
 }
 

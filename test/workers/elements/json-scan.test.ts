@@ -1,18 +1,17 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { expandNumbers, scanJson } from '../../../workers/elements/json-scan.ts'
-
-const shared = (text: string | Buffer): Uint8Array => {
-  const bytes = Buffer.from(text as string)
-  const view = new Uint8Array(new SharedArrayBuffer(bytes.length))
-  view.set(bytes)
-  return view
-}
+import {
+  expandNumbers,
+  type JsonScan,
+  type PausedScan,
+  scanPiece,
+} from '../../../workers/elements/json-scan.ts'
+import { kernels, scan as scanJson, shared, WORK } from './text-memory.ts'
 
 /** The scan with everything it located read back in its place; throws where the scan has a fault. */
-function read(text: string | Buffer): unknown {
+function read(text: string | Buffer, run: (bytes: Uint8Array) => JsonScan = scanJson): unknown {
   const bytes = shared(text)
-  const scan = scanJson(bytes)
+  const scan = run(bytes)
   if (!scan.ok) throw new Error(scan.fault.message)
   const back = (value: unknown): unknown => {
     if (typeof value === 'bigint') {
@@ -60,6 +59,66 @@ describe('scanJson', () => {
       }),
       { numRuns: 500 },
     )
+  })
+
+  /** As another thread would: every piece begins anew, with nothing but what has been cloned. */
+  const inPieces =
+    (piece: number) =>
+    (bytes: Uint8Array): JsonScan => {
+      let resume: PausedScan | undefined
+      for (;;) {
+        const scan = scanPiece(kernels, bytes, { work: WORK, piece, ...(resume && { resume }) })
+        if (!('paused' in scan)) return scan
+        expect(scan.paused.at).toBeGreaterThan(resume?.at ?? 0)
+        resume = structuredClone(scan.paused)
+      }
+    }
+
+  it('finds the same in pieces, whatever their size', () => {
+    const long = fc.constantFrom('x'.repeat(3000), '\\"'.repeat(900), 'a'.repeat(1023))
+    const numbers = fc.array(
+      fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { minLength: 3, maxLength: 3 }),
+      { minLength: 1, maxLength: 60 },
+    )
+    const bodies = fc.record({ a: tree, base64: long, k: numbers, q: numbers, text: long, z: tree })
+    fc.assert(
+      fc.property(
+        bodies,
+        fc.constantFrom(0, 1),
+        fc.integer({ min: 1, max: 4000 }),
+        (value, indent, piece) => {
+          const bytes = shared(JSON.stringify(value, null, indent))
+          expect(inPieces(piece)(bytes)).toEqual(scanJson(bytes))
+          expect(read(JSON.stringify(value, null, indent), inPieces(piece))).toEqual(
+            JSON.parse(JSON.stringify(value)),
+          )
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+
+  it('finds the same faults in pieces', () => {
+    const rows = (last: string) =>
+      `{"base64":"${'x'.repeat(2000)}","q":[${'[1.5,-2,3e4],'.repeat(500)}${last}]}`
+    for (const last of [
+      '[1,2]',
+      '[1,2,3',
+      '[1,2,"x"]',
+      '[true,2,3]',
+      '[1,[2],3]',
+      '[1,,3]',
+      '[]',
+      '[1,2.,3]',
+      '',
+    ]) {
+      const bytes = shared(rows(last))
+      const whole = scanJson(bytes)
+      expect(whole.ok).toBe(false)
+      for (const piece of [7, 100, 1999, 5000]) expect(inPieces(piece)(bytes)).toEqual(whole)
+    }
+    const unclosed = shared(`["a",${'"\\u0041",'.repeat(50)}"${'y'.repeat(5000)}`)
+    expect(inPieces(33)(unclosed)).toEqual(scanJson(unclosed))
   })
 
   it('refuses what JSON.parse refuses, and nothing else that is regular', () => {
