@@ -1,4 +1,7 @@
 import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { ENDPOINTS } from '../../src/routes/endpoints.ts'
@@ -75,6 +78,27 @@ describe('the examples in other languages', () => {
     expect(stdout).toContain('0.451863  0.274069  0.274069')
     expect(stdout).toMatch(/safetensors\n +-0\.203646 +0\.101823 +0\.101823/)
   })
+
+  it('training by the service alone: a causal stack learns to copy, and its map shows how', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'copy-'))
+    const picture = join(folder, 'maps.svg')
+    const { stdout } = await run('python3', [file('train_copy.py'), server.url, '--svg', picture])
+    const svg = await readFile(picture, 'utf8')
+    await rm(folder, { recursive: true })
+    const [, loss, copied] = stdout.match(/^loss (\S+); layer \d, head \d copies: (\S+) of/m) ?? []
+    expect(Number(loss)).toBeLessThan(0.02)
+    expect(Number(copied)).toBeGreaterThan(0.5)
+
+    const rows = stdout.trimEnd().split('\n').slice(-17)
+    const weights = rows.map(row => [...row.slice(4).padEnd(34)].filter((_, at) => at % 2 === 0))
+    const darkness = (mark: string) => ' .:-=+*#%@'.indexOf(mark)
+    for (let position = 8; position < 16; position++) {
+      const darkest = Math.max(...weights[position].map(darkness))
+      expect(darkness(weights[position][position - 8]), `row ${position}`).toBe(darkest)
+    }
+    expect(svg.match(/<rect x=/g)?.length).toBe(2 * 2 * 17 * 17)
+    expect(svg.trimEnd().endsWith('</svg>')).toBe(true)
+  }, 60_000)
 
   it('TypeScript', async () => {
     const { stdout } = await run(process.execPath, [file('typescript/attention.ts'), server.url])
