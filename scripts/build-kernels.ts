@@ -9,7 +9,7 @@ import asc from 'assemblyscript/asc'
 import { TEXT_MODULE } from '../workers/elements/text-kernels.ts'
 import { moduleFile, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/variants.ts'
 
-/** A module imports its memory, shared and as large as a 32-bit memory can be, and has no data of its own. */
+/** A module imports its memory, shared and as large as a 32-bit memory can be. */
 const COMMON = [
   ...['index.ts', '--runtime', 'stub', '-O3', '--noAssert'],
   ...['--importMemory', '--noExportMemory', '--sharedMemory'],
@@ -29,10 +29,12 @@ interface Module {
 function modules(): Module[] {
   const simd = readSources(new URL('../workers/kernels/simd/assembly/', import.meta.url))
   const text = readSources(new URL('../workers/elements/assembly/', import.meta.url))
+  // the constants of activations stand in page 0, behind the tables of the text kernels (workers/elements/tables.ts)
+  const constants = ['--memoryBase', '32768']
   const variants = (Object.keys(SIMD_VARIANTS) as SimdVariant[]).map(name => {
     const { wide, relaxed } = SIMD_VARIANTS[name]
     const own = ['--use', `WIDE=${wide}`, ...(relaxed ? ['--enable', 'relaxed-simd'] : [])]
-    return { name, file: moduleFile(name), sources: simd, options: [...COMMON, ...own] }
+    return { name, file: moduleFile(name), sources: simd, options: [...COMMON, ...constants, ...own] }
   })
   return [...variants, { name: 'text', file: TEXT_MODULE, sources: text, options: COMMON }]
 }
