@@ -224,7 +224,7 @@ def write_svg(path: str, maps: dict, text: str) -> None:
             for j, weight in enumerate(weights):
                 place = f'x="{cell * j}" y="{cell * i}" width="{cell}" height="{cell}"'
                 parts.append(f'<rect {place} fill-opacity="{weight:.3f}"/>')
-        parts.append(f'<rect width="{side}" height="{side}" fill="none" stroke="#888"/></g>')
+        parts.append(f'<rect width="{side}" height="{side}" style="fill:none;stroke:#888"/></g>')
     width, height = gap + len(maps) * (side + gap), side + gap + 20
     style = "text{font:11px monospace;fill:#222}rect{fill:#1f4e9c}"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><style>{style}</style>'
