@@ -248,6 +248,16 @@ export interface components {
                 seed?: number;
             };
             /**
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @default softmax
+             */
+            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
+            /**
+             * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
+             * @default false
+             */
+            compare_exact?: boolean;
+            /**
              * @description what to answer beside loss and gradients
              * @default [
              *       "output"
@@ -293,6 +303,50 @@ export interface components {
              */
             output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
         };
+        LshAttention: {
+            /** @constant */
+            kind: "lsh";
+            /**
+             * @description independent hashes; a pair found by several counts once
+             * @default 2
+             */
+            rounds?: number;
+            /** @description buckets a round, 1 or even; default: the power of two at or above M/chunk, at least 2 */
+            buckets?: number;
+            /**
+             * @description sorted keys a chunk
+             * @default 64
+             */
+            chunk?: number;
+            /**
+             * @description of the random rotations
+             * @default 0
+             */
+            seed?: number;
+        };
+        LocalAttention: {
+            /** @constant */
+            kind: "local";
+            /** @default 64 */
+            window?: number;
+        };
+        StridedAttention: {
+            /** @constant */
+            kind: "strided";
+            /** @default 64 */
+            stride?: number;
+        };
+        BlockAttention: {
+            /** @constant */
+            kind: "block";
+            /** @default 64 */
+            size?: number;
+            /**
+             * @description the block before it as well
+             * @default false
+             */
+            previous?: boolean;
+        };
         AttentionAnswer: {
             /** @description [B, H, N, d_v] in q’s rank; zeros where a row attends to nothing */
             output?: components["schemas"]["AnswerTensor"];
@@ -312,6 +366,20 @@ export interface components {
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
             present_v?: components["schemas"]["AnswerTensor"];
+            /**
+             * @description the attention_kind, where it is not softmax: the output is not that of exact attention
+             * @enum {string}
+             */
+            approximation?: "linear" | "lsh" | "local" | "strided" | "block";
+            /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
+            exact_error?: {
+                /** @description largest difference */
+                max_abs: number | ("NaN" | "Infinity");
+                /** @description root of the mean square difference */
+                rms: number | ("NaN" | "Infinity");
+                /** @description norm of the difference over the norm of the exact output */
+                relative: number | ("NaN" | "Infinity");
+            };
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
             loss?: number | ("NaN" | "Infinity" | "-Infinity");
             /** @description the gradient of input X at grads.X */
@@ -431,6 +499,16 @@ export interface components {
                 seed?: number;
             };
             /**
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @default softmax
+             */
+            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
+            /**
+             * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
+             * @default false
+             */
+            compare_exact?: boolean;
+            /**
              * @description what to answer beside loss and gradients
              * @default [
              *       "output"
@@ -496,6 +574,20 @@ export interface components {
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
             present_v?: components["schemas"]["AnswerTensor"];
+            /**
+             * @description the attention_kind, where it is not softmax: the output is not that of exact attention
+             * @enum {string}
+             */
+            approximation?: "linear" | "lsh" | "local" | "strided" | "block";
+            /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
+            exact_error?: {
+                /** @description largest difference */
+                max_abs: number | ("NaN" | "Infinity");
+                /** @description root of the mean square difference */
+                rms: number | ("NaN" | "Infinity");
+                /** @description norm of the difference over the norm of the exact output */
+                relative: number | ("NaN" | "Infinity");
+            };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -630,6 +722,16 @@ export interface components {
                 seed?: number;
             };
             /**
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @default softmax
+             */
+            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
+            /**
+             * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
+             * @default false
+             */
+            compare_exact?: boolean;
+            /**
              * @description what to answer beside loss and gradients
              * @default [
              *       "output"
@@ -694,6 +796,20 @@ export interface components {
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
             present_v?: components["schemas"]["AnswerTensor"];
+            /**
+             * @description the attention_kind, where it is not softmax: the output is not that of exact attention
+             * @enum {string}
+             */
+            approximation?: "linear" | "lsh" | "local" | "strided" | "block";
+            /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
+            exact_error?: {
+                /** @description largest difference */
+                max_abs: number | ("NaN" | "Infinity");
+                /** @description root of the mean square difference */
+                rms: number | ("NaN" | "Infinity");
+                /** @description norm of the difference over the norm of the exact output */
+                relative: number | ("NaN" | "Infinity");
+            };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -938,6 +1054,16 @@ export interface components {
                 /** @default 1e-12 */
                 eps?: number;
             };
+            /**
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @default softmax
+             */
+            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
+            /**
+             * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
+             * @default false
+             */
+            compare_exact?: boolean;
             /** @description Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds seed + 2i and seed + 2i + 1. */
             dropout?: {
                 p: number;
@@ -1082,7 +1208,21 @@ export interface components {
                 entropy?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: weights after dropout */
                 dropped_weights?: components["schemas"]["AnswerTensor"];
+                /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
+                exact_error?: {
+                    /** @description largest difference */
+                    max_abs: number | ("NaN" | "Infinity");
+                    /** @description root of the mean square difference */
+                    rms: number | ("NaN" | "Infinity");
+                    /** @description norm of the difference over the norm of the exact output */
+                    relative: number | ("NaN" | "Infinity");
+                };
             }[];
+            /**
+             * @description the attention_kind, where it is not softmax: the output is not that of exact attention
+             * @enum {string}
+             */
+            approximation?: "linear" | "lsh" | "local" | "strided" | "block";
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];

@@ -2,6 +2,7 @@
 import type { Ref } from '../../workers/task.ts'
 import type { MapName } from './attention.ts'
 import { type CoreState, coreMaps } from './attention-core.ts'
+import { exactError } from './exact-error.ts'
 import { inRank } from './geometry.ts'
 import type { RequestProgram } from './request-program.ts'
 
@@ -29,6 +30,7 @@ export function attentionAnswers(
   prefix = '',
 ): void {
   const { geometry: g } = state.setup
+  if (state.setup.exact !== undefined) exactError(p, state, state.setup.exact, prefix)
   const asked = new Set(names)
   const wanted = [...asked].flatMap(name => MAPS[name] ?? [])
   const maps = coreMaps(p, state, wanted)

@@ -4,14 +4,8 @@
  */
 import type { Step } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
-import {
-  type AttentionState,
-  attentionBackward,
-  attentionForward,
-  attentionMaps,
-  type MapName,
-  type RowResults,
-} from './attention.ts'
+import type { MapName, RowResults } from './attention.ts'
+import { type KindState, kindBackward, kindForward, kindMaps } from './attention-kind.ts'
 import { type AttentionSetup, argsForLayer } from './attention-setup.ts'
 import { type Prepared, prepareBackward, prepareForward } from './positions.ts'
 import type { RequestProgram } from './request-program.ts'
@@ -28,7 +22,7 @@ export interface CoreInputs {
 
 export interface CoreState {
   setup: AttentionSetup
-  attention: AttentionState
+  attention: KindState
   q: Prepared
   k: Prepared
   /** keys, normalised and rotated, and values: the past and the new ones, as the next request takes them for its past */
@@ -78,7 +72,7 @@ export function coreForward(
     kvLengths: setup.kvLengths,
     area: setup.area,
   }
-  const attention = attentionForward(p, scores, presentV.ready, entropy, into)
+  const attention = kindForward(p, setup.kind, scores, presentV.ready, entropy, into)
   return {
     setup,
     attention,
@@ -92,7 +86,7 @@ export function coreForward(
 /** Adds a stage for the N×M maps; returns them by name. */
 export function coreMaps(p: RequestProgram, { attention }: CoreState, names: MapName[]) {
   if (names.length === 0) return {}
-  const { maps, step } = attentionMaps(p, attention, names)
+  const { maps, step } = kindMaps(p, attention, names)
   p.stage(step)
   return maps
 }
@@ -105,7 +99,7 @@ export function coreBackward(
   scalars: Ref | undefined,
   wanted: CoreWanted,
 ): CoreGradients {
-  const all = attentionBackward(p, attention, gradOutput, scalars, {
+  const all = kindBackward(p, attention, gradOutput, scalars, {
     q: wanted.q,
     k: wanted.k || wanted.pastK,
     v: wanted.v || wanted.pastV,

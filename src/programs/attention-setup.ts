@@ -5,8 +5,10 @@
 import type { AttentionArgs, QkNormArgs, Ref } from '../../workers/task.ts'
 import { fieldProblem } from '../errors.ts'
 import type { AttentionRequest } from '../schemas/attention.ts'
+import { attentionKind } from '../schemas/attention-kind.ts'
 import { alibiSlopes } from './alibi.ts'
 import { attendedArea } from './attended-area.ts'
+import { type KindOptions, localWindow, refuseOptions, type SharedKind, shareKind } from './attention-kind.ts'
 import { expectShape, type Geometry, type MaskLayout, maskLayout } from './geometry.ts'
 import { readLengths } from './lengths.ts'
 import { type RopeTable, ropeTables } from './positions.ts'
@@ -26,13 +28,17 @@ export type AttentionOptions = Pick<
   | 'qk_norm'
   | 'rope'
   | 'dropout'
->
+> &
+  KindOptions
 
 export interface AttentionSetup {
   geometry: Geometry
   /** keys of `geometry` that come from the past; they were normalised and rotated when they were new */
   past: number
   args: AttentionArgs
+  /** the arguments and the area of exact attention, for the comparison; undefined where none is asked for */
+  exact?: { args: AttentionArgs; area: number }
+  kind: SharedKind
   /** seed of the dropout in `args`, to which a layer adds its own number */
   seed: number
   norm?: Pick<QkNormArgs, 'kind' | 'eps'>
@@ -54,10 +60,18 @@ export function attentionSetup(
   options: AttentionOptions,
   g: Geometry,
   past: number,
+  pointers?: Record<string, string>,
 ): AttentionSetup {
+  const kind = attentionKind(options.attention_kind)
+  refuseOptions(kind, options, pointers)
   const qLengths = readLengths(options.q_lengths, '/q_lengths', g.batch, g.queries)
   const kvLengths = readLengths(options.kv_lengths, '/kv_lengths', g.batch, g.keys)
-  const args = attentionArgs(options, g, past)
+  const exactArgs = attentionArgs(options, g, past)
+  const args = localWindow(exactArgs, kind)
+  const lengths = {
+    qLengths: qLengths && p.buffer({ type: 'int32', length: g.batch, data: qLengths }),
+    kvLengths: kvLengths && p.buffer({ type: 'int32', length: g.batch, data: kvLengths }),
+  }
   const setup: AttentionSetup = {
     geometry: g,
     past,
@@ -67,8 +81,8 @@ export function attentionSetup(
     rope: rope(p, options, g, past),
     area: attendedArea(args, qLengths, kvLengths),
     liveRows: qLengths?.reduce((sum, length) => sum + length, 0) ?? g.batch * g.queries,
-    qLengths: qLengths && p.buffer({ type: 'int32', length: g.batch, data: qLengths }),
-    kvLengths: kvLengths && p.buffer({ type: 'int32', length: g.batch, data: kvLengths }),
+    ...lengths,
+    kind: shareKind(p, kind, args, lengths),
     slopes: alibi(p, options, g),
   }
   if (options.mask !== undefined) {
@@ -76,6 +90,12 @@ export function attentionSetup(
     setup.mask = p.inputMask('/mask', options.mask)
     args.maskKind = options.mask.dtype === 'bool' ? 'bool' : 'float'
     args.maskStrides = setup.maskLayout.strides
+  }
+  if (kind.kind !== 'softmax') p.facts.approximation = kind.kind
+  if (options.compare_exact) {
+    const { maskKind, maskStrides } = args
+    const area = attendedArea(exactArgs, qLengths, kvLengths)
+    setup.exact = { args: { ...exactArgs, maskKind, maskStrides }, area }
   }
   return setup
 }

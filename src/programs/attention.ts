@@ -16,6 +16,9 @@ export interface Scores {
   slopes?: Ref
   qLengths?: Ref
   kvLengths?: Ref
+  intervals?: Ref
+  earlierRanks?: Ref
+  earlierIntervals?: Ref
   /** pairs that are attended, over the whole batch, for one head */
   area: number
   careful?: Ref
@@ -163,8 +166,9 @@ export function attentionBackward(
   return gradients
 }
 
-function scoreTensors({ q, k, mask, slopes, qLengths, kvLengths }: Scores) {
-  return { q, k, mask, slopes, qLengths, kvLengths }
+function scoreTensors(scores: Scores) {
+  const { q, k, mask, slopes, qLengths, kvLengths, intervals, earlierRanks, earlierIntervals } = scores
+  return { q, k, mask, slopes, qLengths, kvLengths, intervals, earlierRanks, earlierIntervals }
 }
 
 function tiles(rows: number): number {

@@ -26,6 +26,8 @@ const RAW_SPEED = 8
 export class RequestProgram extends ProgramBuilder {
   readonly outputs: OutputTensor[] = []
   readonly scalars: OutputScalar[] = []
+  /** what the answer says that is known before anything is computed */
+  readonly facts: Record<string, string> = {}
   /** set with `non_finite: "propagate"`: where decode steps note that an input holds a NaN or infinity */
   readonly careful: Ref | undefined
   readonly #sources = new Map<Step, { pointer: string; source: TensorSource }>()

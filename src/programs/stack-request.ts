@@ -1,8 +1,10 @@
 /** A request's `stack`, its input and options → what `stack.ts` runs. Shared by the resource and the stream. */
 import type { Ref } from '../../workers/task.ts'
 import { fieldProblem } from '../errors.ts'
+import { attentionKind } from '../schemas/attention-kind.ts'
 import type { StackRequest, TransformerRequest } from '../schemas/transformer.ts'
 import type { TensorSource } from '../tensors/tensor-source.ts'
+import type { KindOptions } from './attention-kind.ts'
 import { type AttentionOptions, type AttentionSetup, attentionSetup } from './attention-setup.ts'
 import type { BlockParams, NormParams } from './block.ts'
 import type { Geometry } from './geometry.ts'
@@ -25,7 +27,8 @@ export type StackFields = Pick<
   | 'qk_norm'
   | 'dropout'
   | 'checkpoint'
->
+> &
+  KindOptions
 
 export interface CompiledStack {
   x: Sequence
@@ -70,7 +73,8 @@ export function compileStack(p: RequestProgram, request: StackFields): CompiledS
     ...{ batched: x.batched, headed: true, batch: x.batch, queries: x.positions, keys: x.positions },
     ...sizes,
   }
-  const setup = attentionSetup(p, attentionOptions(request), geometry, 0)
+  const pointers = { alibi: '/stack/position' }
+  const setup = attentionSetup(p, attentionOptions(request), geometry, 0, pointers)
   const shape = stackShape(request, x, dHidden)
   const input = p.input('/x', request.x)
   return {
@@ -155,6 +159,8 @@ function attentionOptions({
 }: StackFields): AttentionOptions {
   return {
     ...options,
+    // linear attention has no weights to drop; that leaves the hidden units
+    dropout: attentionKind(options.attention_kind).kind === 'linear' ? undefined : options.dropout,
     causal: stack.causal,
     alibi: stack.position === 'alibi',
     rope: stack.position === 'rope' ? (stack.rope ?? { base: 10000, interleaved: false }) : undefined,

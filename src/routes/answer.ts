@@ -84,14 +84,14 @@ export class Answer {
   }
 
   /** The answer's length in bytes where it is known before it is written. */
-  length(rest: object): number | undefined {
+  length(rest: Record<string, unknown>): number | undefined {
     if (this.#style.format !== 'safetensors') return undefined
     return (
       this.#header(rest).length + this.#program.outputs.reduce((sum, { shape }) => sum + this.#size(shape), 0)
     )
   }
 
-  /** The pieces of the answer in order: bytes, and tensors whose text is to be written. `rest`: what is no tensor (scalars). */
+  /** The pieces of the answer in order: bytes, and tensors whose text is to be written. `rest`: what is no tensor, by name (`loss`, `exact_error.rms`). */
   *pieces(
     memory: WebAssembly.Memory,
     placement: Placement,
@@ -141,13 +141,13 @@ export class Answer {
     }
   }
 
-  #header(rest: object): Uint8Array {
+  #header(rest: Record<string, unknown>): Uint8Array {
     const entries = this.#program.outputs.map(({ name, shape }) => ({
       name,
       dtype: this.#style.dtype,
       shape,
     }))
-    return safetensorsHeader(entries, { response: JSON.stringify(rest) })
+    return safetensorsHeader(entries, { response: JSON.stringify(answerTree([], rest)) })
   }
 
   #size(shape: number[]): number {
@@ -188,18 +188,18 @@ type Tree = { [key: string]: Tree | OutputTensor | unknown }
 function answerTree(outputs: OutputTensor[], rest: Record<string, unknown>): Tree {
   const tree: Tree = {}
   for (const output of outputs) if (!output.name.includes('.')) tree[output.name] = output
-  Object.assign(tree, rest)
+  for (const [name, value] of Object.entries(rest)) put(tree, tensorPath(name), value)
   for (const output of outputs) if (output.name.includes('.')) put(tree, tensorPath(output.name), output)
   return tree
 }
 
-function put(tree: Tree, [head, ...below]: string[], output: OutputTensor): void {
+function put(tree: Tree, [head, ...below]: string[], value: unknown): void {
   if (below.length === 0) {
-    tree[head] = output
+    tree[head] = value
     return
   }
   tree[head] ??= /^\d+$/.test(below[0]) ? [] : {}
-  put(tree[head] as Tree, below, output)
+  put(tree[head] as Tree, below, value)
 }
 
 type Framed = { encoding: Encoding; shape: number[]; style: AnswerStyle }

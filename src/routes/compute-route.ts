@@ -249,9 +249,9 @@ function send(
   return reply.send(Readable.from(body(), { objectMode: false, highWaterMark: 1 << 20 }))
 }
 
-/** Loss and other single numbers, rounded to the answer's precision; what JSON cannot hold is a string. */
+/** Facts, the loss and other single numbers, rounded to the answer's precision; what JSON cannot hold is a string. */
 function scalars(program: RequestProgram, lease: Lease, memory: WebAssembly.Memory): Record<string, unknown> {
-  return Object.fromEntries(
+  const numbers = Object.fromEntries(
     program.scalars.map(({ name, buffer, index }) => {
       const value = bufferView(memory, lease.placement.buffers[buffer])[index]
       const rounded = program.precision === 'float32' ? Math.fround(value) : value
@@ -259,4 +259,5 @@ function scalars(program: RequestProgram, lease: Lease, memory: WebAssembly.Memo
       return [name, program.precision === 'float32' ? shortest(rounded) : rounded]
     }),
   )
+  return { ...program.facts, ...numbers }
 }

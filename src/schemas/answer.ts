@@ -3,6 +3,26 @@ import * as z from 'zod'
 
 const tensor = z.unknown().meta({ id: 'AnswerTensor' })
 
+const errorNumber = z.union([z.number(), z.enum(['NaN', 'Infinity'])])
+
+/** What every attention layer answers of an approximation. */
+const approximation = {
+  approximation: z
+    .enum(['linear', 'lsh', 'local', 'strided', 'block'])
+    .optional()
+    .describe('the attention_kind, where it is not softmax: the output is not that of exact attention'),
+}
+const exactError = {
+  exact_error: z
+    .strictObject({
+      max_abs: errorNumber.describe('largest difference'),
+      rms: errorNumber.describe('root of the mean square difference'),
+      relative: errorNumber.describe('norm of the difference over the norm of the exact output'),
+    })
+    .optional()
+    .describe('with compare_exact: the heads’ outputs beside those of exact attention, padding left out'),
+}
+
 /** What every attention layer may answer. */
 const attentionFields = {
   weights: tensor.optional().describe('[B, H, N, M]: softmax, before dropout'),
@@ -49,6 +69,8 @@ export const AttentionAnswer = z
     output: tensor.optional().describe('[B, H, N, d_v] in q’s rank; zeros where a row attends to nothing'),
     ...attentionFields,
     ...present,
+    ...approximation,
+    ...exactError,
     ...loss,
     grads: grads({ q: 'q’s', k: 'k’s', v: 'v’s', ...maskGradient, ...pastGradients }, false),
   })
@@ -59,6 +81,8 @@ export const SelfAttentionAnswer = z
     output: tensor.optional().describe('[B, N, d_v] in x’s rank'),
     ...attentionFields,
     ...present,
+    ...approximation,
+    ...exactError,
     params: paramsAnswer,
     ...loss,
     grads: grads({ x: 'x’s', ...maskGradient, ...pastGradients }, true),
@@ -71,6 +95,8 @@ export const MultiHeadAttentionAnswer = z
     output: tensor.optional().describe('[B, N, d_out] in x’s rank'),
     ...attentionFields,
     ...present,
+    ...approximation,
+    ...exactError,
     params: paramsAnswer,
     ...loss,
     grads: grads({ x: 'x’s', context: 'the context’s', ...maskGradient, ...pastGradients }, true),
@@ -94,9 +120,10 @@ export const TransformerAnswer = z
   .strictObject({
     output: tensor.optional().describe('[B, N, d_model] in x’s rank'),
     layers: z
-      .array(z.strictObject(attentionFields))
+      .array(z.strictObject({ ...attentionFields, ...exactError }))
       .optional()
       .describe('what `return` names of each layer’s attention'),
+    ...approximation,
     params: paramsAnswer,
     ...loss,
     grads: grads({ x: 'x’s', mask: 'the sum over the layers, in the mask’s own shape' }, true),

@@ -1,5 +1,6 @@
 /** The request of `POST /v1/attention`, and the options that every attention layer shares. */
 import * as z from 'zod'
+import { attentionKindFields } from './attention-kind.ts'
 import type { TensorKinds } from './tensor.ts'
 import { tensorKinds } from './tensor.ts'
 
@@ -99,6 +100,7 @@ export function attentionOptions(tensors: TensorKinds) {
     qk_norm: qkNorm.optional(),
     rope: rope.optional(),
     dropout: dropout.optional(),
+    ...attentionKindFields,
   }
 }
 

@@ -446,8 +446,10 @@ it('the schema takes every option of the contract', () => {
   const shape = AttentionRequest.shape
   expect(Object.keys(shape).sort()).toEqual([
     'alibi',
+    'attention_kind',
     'backward',
     'causal',
+    'compare_exact',
     'dropout',
     'encoding',
     'k',

@@ -16,6 +16,8 @@ import type {
   SquaredErrorArgs,
 } from '../task.ts'
 import type { LayerKernels } from './layer-kernels.ts'
+import type { LinearAttentionKernels } from './linear-attention-kernels.ts'
+import type { PassKernels } from './pass-kernels.ts'
 
 /** Elements of the set's own precision. */
 export type Reals = Float64Array | Float32Array
@@ -101,7 +103,7 @@ export interface MaskGradientTensors
   gradMask: Reals
 }
 
-export interface KernelSet extends LayerKernels {
+export interface KernelSet extends LayerKernels, LinearAttentionKernels, PassKernels {
   /** Unit = QUERY_TILE query rows of one (batch, head): batch·heads·⌈queries/QUERY_TILE⌉ units, all independent. */
   attentionForward(
     t: AttentionForwardTensors,

@@ -22,13 +22,15 @@ export interface Result {
   /** by name: `output`, `grads.params.w_q`, … */
   tensors: Record<string, { shape: number[]; data: number[] }>
   loss: number | undefined
+  /** every single number, by name */
+  scalars: Record<string, number>
   /** bytes of the program's buffers */
   bytes: number
   program: RequestProgram
 }
 
-/** `body` is any JSON value with numbers in it; memory is NaN wherever nothing was written. */
-export async function runProgram(path: string, body: unknown): Promise<Result> {
+/** `body` is any JSON value with numbers in it; memory is NaN wherever nothing was written. Steps run in so many units at a time. */
+export async function runProgram(path: string, body: unknown, unitsAtATime = Infinity): Promise<Result> {
   const endpoint = ENDPOINTS.find(each => each.path === path)
   if (endpoint === undefined) throw new Error(`no endpoint ${path}`)
   const json = Buffer.from(JSON.stringify(body))
@@ -38,10 +40,10 @@ export async function runProgram(path: string, body: unknown): Promise<Result> {
   const tree = await parseBody('json', bytes, { scan, scanHere: scan, share: copy => copy })
   const program = endpoint.compile(endpoint.request.parse(tree))
   const start = Math.ceil((PAGE + json.length) / 64) * 64
-  return { ...execute(program, start), program }
+  return { ...execute(program, start, unitsAtATime), program }
 }
 
-function execute(program: RequestProgram, start: number): Omit<Result, 'program'> {
+function execute(program: RequestProgram, start: number, unitsAtATime: number): Omit<Result, 'program'> {
   const plan = planMemory(program)
   const scratch = start + plan.bytes
   if (scratch + program.scratchBytes > memory.buffer.byteLength - 2 * PAGE)
@@ -59,24 +61,25 @@ function execute(program: RequestProgram, start: number): Omit<Result, 'program'
       if (ref !== undefined) tensors[name] = views[ref]
     }
     const careful = step.careful !== undefined && views[step.careful][0] !== 0
-    const fault = ops[program.precision][step.op](
-      tensors,
-      { ...step.args, ...(careful && { careful }) },
-      0,
-      step.units,
-      scratch,
-    )
-    if (fault !== undefined) throw new Error(`${step.op}: ${JSON.stringify(fault)}`)
+    const args = { ...step.args, ...(careful && { careful }) }
+    for (let from = 0; from < step.units; from += unitsAtATime) {
+      const to = Math.min(from + unitsAtATime, step.units)
+      const fault = ops[program.precision][step.op](tensors, args, from, to, scratch)
+      if (fault !== undefined) throw new Error(`${step.op}: ${JSON.stringify(fault)}`)
+    }
   }
   if (fence.some(byte => byte !== FENCE)) throw new Error('a kernel wrote beyond its program’s memory')
   const tensors = program.outputs.map(({ name, buffer, shape }) => [
     name,
     { shape, data: Array.from(views[buffer] as Float64Array) },
   ])
-  const [loss] = program.scalars
+  const scalars = Object.fromEntries(
+    program.scalars.map(({ name, buffer, index }) => [name, views[buffer][index]]),
+  )
   return {
     tensors: Object.fromEntries(tensors),
-    loss: loss === undefined ? undefined : views[loss.buffer][loss.index],
+    loss: scalars.loss,
+    scalars,
     bytes: plan.bytes,
   }
 }

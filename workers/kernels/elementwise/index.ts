@@ -3,13 +3,19 @@
  * arithmetic in between. Plain TypeScript loses nothing here.
  */
 import type { KernelSet } from '../kernel-set.ts'
+import { blockIntervals } from './block-intervals.ts'
 import { concatBackward, concatForward } from './concat.ts'
 import { initialise } from './initialise.ts'
+import { linearAttentionDelta, linearStateSums } from './linear-attention-sums.ts'
 import { lossTotal, squaredErrorLoss } from './loss.ts'
+import { lshBuckets, lshRotations } from './lsh.ts'
 import { maskRows } from './mask-rows.ts'
+import { outputError, outputErrorTotal } from './output-error.ts'
+import { gatherRows, mergeParts, sumParts } from './parts.ts'
 import { alibiBias, sinusoidalTable } from './position-tables.ts'
 import { qkNormBackward, qkNormForward } from './qk-norm.ts'
 import { ropeBackward, ropeForward, ropeTable } from './rope.ts'
+import { earlierPasses, passesMask, sortPasses } from './sort-passes.ts'
 
 export const elementwiseKernels = {
   qkNormForward,
@@ -25,4 +31,17 @@ export const elementwiseKernels = {
   concatForward,
   concatBackward,
   maskRows,
+  blockIntervals,
+  linearStateSums,
+  linearAttentionDelta,
+  lshRotations,
+  lshBuckets,
+  sortPasses,
+  earlierPasses,
+  passesMask,
+  gatherRows,
+  sumParts,
+  mergeParts,
+  outputError,
+  outputErrorTotal,
 } satisfies Partial<KernelSet>

@@ -7,6 +7,12 @@ import { attentionBackward, attentionForward } from './attention.ts'
 import { columnSums } from './column-sums.ts'
 import { dropoutRows } from './dropout-rows.ts'
 import { linearBackwardInput, linearBackwardWeight, linearForward } from './linear.ts'
+import {
+  linearAttentionBackwardKey,
+  linearAttentionBackwardQuery,
+  linearAttentionForward,
+  linearStates,
+} from './linear-attention.ts'
 import { attentionMaps } from './maps.ts'
 import { attentionMaskGradient } from './mask-gradient.ts'
 
@@ -28,4 +34,8 @@ export const referenceKernels: KernelSet = {
   activationBackward,
   add,
   dropoutRows,
+  linearStates,
+  linearAttentionForward,
+  linearAttentionBackwardQuery,
+  linearAttentionBackwardKey,
 }

@@ -4,11 +4,13 @@
  * An instance holds nothing: every call brings its own scratch memory, so any number of workers may share the tensors.
  */
 import { readFileSync } from 'node:fs'
+import type { LinearAttentionArgs } from '../../linear-attention-args.ts'
 import { elementwiseKernels } from '../elementwise/index.ts'
 import type { KernelSet } from '../kernel-set.ts'
 import { type AttentionTensors, writeCall } from './call.ts'
 import { type LayerExports, layerKernels } from './layers.ts'
 import { type LinearExports, linearKernels } from './linear.ts'
+import { type LinearTensors, writeLinearCall } from './linear-attention-call.ts'
 import { moduleFile, type SimdVariant } from './variants.ts'
 
 export { SIMD_VARIANTS, type SimdVariant } from './variants.ts'
@@ -21,7 +23,14 @@ type Exports = Record<
   AttentionExport
 > &
   LinearExports &
-  LayerExports
+  LayerExports &
+  Record<LinearName, (call: number, from: number, to: number) => void>
+
+type LinearName =
+  | 'linearStates'
+  | 'linearAttentionForward'
+  | 'linearAttentionBackwardQuery'
+  | 'linearAttentionBackwardKey'
 
 /** Reads the variant's module (built by `scripts/build-kernels.ts`) and binds it to the memory that holds the tensors. */
 export function createSimdKernels(memory: WebAssembly.Memory, variant: SimdVariant): KernelSet {
@@ -34,6 +43,13 @@ export function createSimdKernels(memory: WebAssembly.Memory, variant: SimdVaria
       run(scratch, scratch + place, from, to)
     }
   }
+  const linear = <N extends LinearName>(name: N): KernelSet[N] => {
+    const run = (t: object, a: LinearAttentionArgs, from: number, to: number, scratch: number) => {
+      writeLinearCall(memory, scratch, t as LinearTensors, a)
+      wasm[name](scratch, from, to)
+    }
+    return run as KernelSet[N]
+  }
   return {
     ...elementwiseKernels,
     ...linearKernels(wasm),
@@ -42,5 +58,9 @@ export function createSimdKernels(memory: WebAssembly.Memory, variant: SimdVaria
     attentionMaps: attention(wasm.attentionMaps) as unknown as KernelSet['attentionMaps'],
     attentionBackward: attention(wasm.attentionBackward) as unknown as KernelSet['attentionBackward'],
     attentionMaskGradient: attention(wasm.attentionMaskGradient),
+    linearStates: linear('linearStates'),
+    linearAttentionForward: linear('linearAttentionForward'),
+    linearAttentionBackwardQuery: linear('linearAttentionBackwardQuery'),
+    linearAttentionBackwardKey: linear('linearAttentionBackwardKey'),
   }
 }
