@@ -96,6 +96,7 @@ function compileLayer(
   const dimOut = sizes.dimOut ?? dimV
   const shape = { dModel: x.dim, dContext: source.dim, dOut: dimOut }
   const taken = params.finish()
+  p.stage(...params.draws())
   const state = multiHeadForward(p, setup, shape, inputs, refs, { entropy: needsEntropy(request) })
   const outputShape = sequenceShape(x, x.positions, dimOut)
   if (request.return.includes('output')) p.output('output', state.output, outputShape)

@@ -40,7 +40,9 @@ export class Params {
   readonly #init: InitOptions | undefined
   readonly #pointer: string
   readonly #taken = new Map<string, Param>()
-  readonly #draws: Step[] = []
+  /** steps that draw parameters which are in no stage yet */
+  #draws: Step[] = []
+  #streams = 0
 
   /** `pointer`: where params and init stand in the request. */
   constructor(p: RequestProgram, { params, init }: ParamFields, pointer: string) {
@@ -87,13 +89,19 @@ export class Params {
     return there ? this.take(name, shape, role) : undefined
   }
 
-  /** All are taken: refuses given ones that nothing took, and adds the stage that draws the others. */
+  /** The steps that draw what was taken since the last call: whoever reads those parameters puts them into a stage. */
+  draws(): Step[] {
+    const draws = this.#draws
+    this.#draws = []
+    return draws
+  }
+
+  /** All are taken: refuses given ones that nothing took. */
   finish(): Param[] {
     const unknown = Object.keys(this.#given ?? {}).find(name => !this.#taken.has(name))
     if (unknown !== undefined) {
       throw fieldProblem('INVALID_REQUEST', this.#at(unknown), 'expected no such parameter, got one')
     }
-    this.#p.stage(...this.#draws)
     return [...this.#taken.values()]
   }
 
@@ -120,7 +128,7 @@ export class Params {
     const distribution = scheme.endsWith('uniform') ? ('uniform' as const) : ('normal' as const)
     const args = {
       ...{ count, distribution, scale: initScale(scheme, shape), ...seedWords(seed) },
-      stream: this.#draws.length,
+      stream: this.#streams++,
     }
     const units = Math.ceil(count / ELEMENT_BLOCK)
     this.#draws.push(

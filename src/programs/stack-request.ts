@@ -1,4 +1,5 @@
 /** A request's `stack`, its input and options → what `stack.ts` runs. Shared by the resource and the stream. */
+import type { Step } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import { fieldProblem } from '../errors.ts'
 import { attentionKind } from '../schemas/attention-kind.ts'
@@ -61,9 +62,12 @@ export function compileStack(p: RequestProgram, request: StackFields): CompiledS
       `expected w_1's columns ${dHidden}, got ${stack.d_ff}`,
     )
   }
-  const blocks = Array.from({ length: stack.layers }, (_, layer) =>
-    blockParams(params, stack, layer, x.dim, dHidden, sizes),
-  )
+  const draws: Step[][] = []
+  const blocks = Array.from({ length: stack.layers }, (_, layer) => {
+    const block = blockParams(params, stack, layer, x.dim, dHidden, sizes)
+    draws.push(params.draws())
+    return block
+  })
   const finalNorm =
     stack.norm === 'pre' && params.has('final_norm.gamma')
       ? normParams(params, stack, 'final_norm', x.dim)
@@ -82,7 +86,7 @@ export function compileStack(p: RequestProgram, request: StackFields): CompiledS
     input,
     setup,
     shape,
-    params: { blocks, finalNorm },
+    params: { blocks, draws, finalNorm },
     taken,
     differentiable: params.differentiable,
   }

@@ -5,6 +5,7 @@
  * `checkpoint` a block's input is all that is kept, and backward computes the block again, which gives the same bits.
  */
 import { ELEMENT_BLOCK, type NormArgs } from '../../workers/layer-args.ts'
+import type { Step } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { RowResults } from './attention.ts'
 import type { AttentionSetup } from './attention-setup.ts'
@@ -35,6 +36,8 @@ export interface StackShape {
 
 export interface StackParams {
   blocks: BlockParams[]
+  /** for each block the steps that draw its parameters, run just before it: the first layer waits for its own alone */
+  draws: Step[][]
   finalNorm?: NormParams
 }
 
@@ -82,6 +85,7 @@ export function stackForward(
       entropy: rows.entropy === undefined ? undefined : part(rows.entropy, layer),
     }
     inputs.push(current)
+    p.stage(...params.draws[layer])
     const options = { entropy: wantEntropy, into }
     const state = blockForward(p, setup, shape.block(layer), current, params.blocks[layer], options)
     observer.forward?.(layer, state)

@@ -23,16 +23,28 @@ const APART = 0x9e3779b9
 
 /** A unit is ELEMENT_BLOCK elements; writes them, rounded to the type of `into`. */
 export function initialise(t: { into: Reals }, a: InitialiseArgs, from: number, to: number): void {
-  const end = Math.min(to * ELEMENT_BLOCK, a.count)
+  const draw = a.distribution === 'uniform' ? uniform : normal
   const key1 = mix(a.stream ^ mix(a.seedLow ^ APART))
-  for (let i = from * ELEMENT_BLOCK; i < end; i++) {
-    const nLow = (2 * i) % 2 ** 32
-    const key2 = mix(key1 + mix(a.seedHigh ^ Math.floor((2 * i) / 2 ** 32)))
-    const high = mix(mix(nLow ^ key1) + key2) >>> 11
-    const k = high * 2 ** 32 + mix(mix((nLow + 1) ^ key1) + key2)
-    t.into[i] =
-      a.distribution === 'uniform'
-        ? (2 * (k / 2 ** 53) - 1) * a.scale
-        : normalQuantile((Math.floor(k / 2) + 0.5) / 2 ** 52) * a.scale
+  for (let unit = from; unit < to; unit++) {
+    const first = unit * ELEMENT_BLOCK
+    const count = Math.min(ELEMENT_BLOCK, a.count - first)
+    // a unit's numbers n differ in their low words alone: 2·ELEMENT_BLOCK divides 2³²
+    const key2 = mix(key1 + mix(a.seedHigh ^ Math.floor((2 * first) / 2 ** 32)))
+    const nLow = (2 * first) | 0
+    for (let i = 0; i < count; i++) {
+      const high = mix(mix((nLow + 2 * i) ^ key1) + key2) >>> 11
+      const k = high * 2 ** 32 + mix(mix((nLow + 2 * i + 1) ^ key1) + key2)
+      t.into[first + i] = draw(k) * a.scale
+    }
   }
+}
+
+/** In [−1, 1), from 53 random bits. */
+function uniform(k: number): number {
+  return 2 * (k / 2 ** 53) - 1
+}
+
+/** Of the standard normal distribution, from 53 random bits. */
+function normal(k: number): number {
+  return normalQuantile((Math.floor(k / 2) + 0.5) / 2 ** 52)
 }
