@@ -73,6 +73,11 @@ export interface AttentionArgs {
   windowRight: number
   /** bool: a byte an element, 0 = masked; float: added to the scores, −∞ masks (element type = the precision's) */
   maskKind: 'none' | 'bool' | 'float'
+  /**
+   * `attentionBackward` goes through the keys of a head in so many parts, independent of each other: part 0 writes gradQ, the
+   * others gradQParts, to be added to it in their order; default 1
+   */
+  parts?: number
   /** passes over the same keys that come before this one, see `earlierRanks` of the kernels' tensors; default 0 */
   earlier?: number
   /** elements between neighbours of the mask along [batch, heads, queries, keys]; 0 where it is broadcast */

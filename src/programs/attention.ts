@@ -3,6 +3,7 @@
 import { scratchBytes } from '../../workers/kernels/simd/scratch.ts'
 import type { Step } from '../../workers/program.ts'
 import { type AttentionArgs, KEY_BLOCK, QUERY_TILE, type Ref } from '../../workers/task.ts'
+import { addStep } from './add-step.ts'
 import type { MaskLayout } from './geometry.ts'
 import type { ProgramBuilder } from './program.ts'
 
@@ -94,6 +95,15 @@ export interface Wanted {
   mask: boolean
 }
 
+/** Chains of key blocks that a backward pass should have at least, for the cores to share one request. */
+const CHAINS = 4
+
+/** In how many parts a head's keys are gone through: the sizes alone decide, so that the bits are the same anywhere. */
+function backwardParts({ batch, kvHeads, keys }: AttentionArgs): number {
+  const wanted = Math.ceil(CHAINS / (batch * kvHeads))
+  return Math.max(1, Math.min(wanted, Math.floor(keys / (2 * KEY_BLOCK))))
+}
+
 export interface AttentionGradients {
   q?: Ref
   k?: Ref
@@ -103,7 +113,8 @@ export interface AttentionGradients {
 
 /**
  * Differentiates attentionForward: dV = Pᵀ·dO, dS = P ⊙ (dP − delta − c·(s − lse + H)), dQ = dS·K·scale, dK = dSᵀ·Q·scale,
- * dMask = dS. P is recomputed from logsumexp. `scalars` = (loss, entropy coefficient c).
+ * dMask = dS. P is recomputed from logsumexp. `scalars` = (loss, entropy coefficient c). Where heads are few, their keys are
+ * gone through in parts, whose dQ are added up afterwards.
  */
 export function attentionBackward(
   p: ProgramBuilder,
@@ -127,22 +138,25 @@ export function attentionBackward(
   const { v, output, logsumexp, entropy, careful } = state
   const inputs = { ...scoreTensors(state), v, output, logsumexp, entropy, gradOutput, scalars }
   const steps: Step[] = []
+  const parts = backwardParts(args)
+  const gradQParts = wanted.q && parts > 1 ? p.reals((parts - 1) * rows * args.dimK) : undefined
   if (wanted.q || wanted.k || wanted.v) {
     const group = args.heads / args.kvHeads
-    const chain = Math.max(1, Math.ceil(args.keys / KEY_BLOCK)) * group
+    const chain = Math.max(1, Math.ceil(Math.ceil(args.keys / KEY_BLOCK) / parts)) * group
     const products = (wanted.v ? args.dimV : 0) + (wanted.k ? args.dimK : 0) + (wanted.q ? args.dimK : 0)
     steps.push({
       op: 'attentionBackward',
       tensors: {
         ...inputs,
-        delta: p.reals(rows),
+        delta: p.reals(parts * rows),
         gradQ: gradients.q,
+        gradQParts,
         gradK: gradients.k,
         gradV: gradients.v,
       },
-      args,
+      args: { ...args, parts },
       phase: 'compute',
-      units: args.batch * args.kvHeads * chain,
+      units: args.batch * args.kvHeads * parts * chain,
       chain,
       flops: 2 * args.heads * area * (args.dimK + args.dimV + products),
       bytes: 0,
@@ -163,7 +177,18 @@ export function attentionBackward(
     })
   }
   p.stage(...steps)
+  for (let part = 0; gradQParts !== undefined && part < parts - 1; part++) {
+    gradients.q = addPart(p, gradients.q as Ref, gradQParts, part)
+  }
   return gradients
+}
+
+/** sum + the part'th of the pieces that `parts` is made of. */
+function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
+  const count = p.buffers[sum].length
+  const y = p.reals(count)
+  p.stage(addStep({ a: sum, b: p.part(parts, part * count, count), y }, count, count))
+  return y
 }
 
 function scoreTensors(scores: Scores) {

@@ -3,13 +3,13 @@ import type { Ref } from '../../workers/task.ts'
 import { fieldProblem } from '../errors.ts'
 import type { PositionalEncodingRequest } from '../schemas/positional-encoding.ts'
 import { product, type TensorSource } from '../tensors/tensor-source.ts'
+import { addStep } from './add-step.ts'
 import { alibiSlopes } from './alibi.ts'
 import { wrong } from './geometry.ts'
 import { backwardInput, lossForward } from './loss.ts'
 import { prepareBackward, prepareForward, ropeTable } from './positions.ts'
 import { RequestProgram } from './request-program.ts'
 import { rowStep } from './row-step.ts'
-import { addStep } from './stack.ts'
 
 type Kind<K> = Extract<PositionalEncodingRequest, { kind: K }>
 

@@ -4,9 +4,10 @@
  * Forward keeps what backward reads, and nothing else: buffers that no later step names are given to others. With
  * `checkpoint` a block's input is all that is kept, and backward computes the block again, which gives the same bits.
  */
-import { ELEMENT_BLOCK, type NormArgs } from '../../workers/layer-args.ts'
+import type { NormArgs } from '../../workers/layer-args.ts'
 import type { Step } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
+import { addStep } from './add-step.ts'
 import type { RowResults } from './attention.ts'
 import type { AttentionSetup } from './attention-setup.ts'
 import {
@@ -161,10 +162,4 @@ function addMasks(p: RequestProgram, sum: Ref | undefined, gradient: Ref): Ref {
   const y = p.reals(count)
   p.stage(addStep({ a: sum, b: gradient, y }, count, count))
   return y
-}
-
-/** y[i] = a[i] + b[i mod period] */
-export function addStep(tensors: { a: Ref; b: Ref; y: Ref }, count: number, period: number) {
-  const units = Math.ceil(count / ELEMENT_BLOCK)
-  return rowStep({ op: 'add', tensors, args: { count, period } }, units, ELEMENT_BLOCK)
 }

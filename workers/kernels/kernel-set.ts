@@ -89,16 +89,18 @@ export interface AttentionBackwardTensors extends ScoreTensors {
   gradOutput: Reals
   /** [2] = (loss, entropy coefficient λ/R): the loss has a term coefficient·Σ_rows entropy */
   scalars?: Float64Array
-  /** work: [batch, heads, queries] = Σ_d output·gradOutput, written by a head's first unit and read by its others */
+  /** work: [parts, batch, heads, queries] = Σ_d output·gradOutput, written by a part's first unit and read by its others */
   delta: Reals
   /** out, each when given: shapes of q, k, v */
   gradQ?: Reals
+  /** out, where gradQ is and there are parts: [parts − 1, batch, heads, queries, dimK], to be added to gradQ in order */
+  gradQParts?: Reals
   gradK?: Reals
   gradV?: Reals
 }
 
 export interface MaskGradientTensors
-  extends Omit<AttentionBackwardTensors, 'delta' | 'gradQ' | 'gradK' | 'gradV'> {
+  extends Omit<AttentionBackwardTensors, 'delta' | 'gradQ' | 'gradQParts' | 'gradK' | 'gradV'> {
   /** out: [maskShape], contiguous: ∂L/∂mask summed over the broadcast axes; 0 where the mask is −∞ */
   gradMask: Reals
 }
@@ -116,10 +118,11 @@ export interface KernelSet extends LayerKernels, LinearAttentionKernels, PassKer
   attentionMaps(t: AttentionMapsTensors, a: AttentionArgs, from: number, to: number, scratch: number): void
   /**
    * Unit = KEY_BLOCK keys of one kv head against one query head of its group, numbered
-   * ((batch·kvHeads + kvHead)·⌈keys/KEY_BLOCK⌉ + keyBlock)·group + member, group = heads/kvHeads.
-   * The units of one (batch, kvHead) run in this order, one after the other (they accumulate into gradQ, gradK, gradV);
-   * different (batch, kvHead) are independent. keyBlock 0 initialises gradQ and delta of its query head; member 0
-   * initialises the block's gradK and gradV. With keys = 0 there is still one (empty) key block, so that gradQ is zeroed.
+   * (((batch·kvHeads + kvHead)·parts + part)·L + l)·group + member, group = heads/kvHeads, where a part has
+   * L = ⌈⌈keys/KEY_BLOCK⌉/parts⌉ key blocks, keyBlock = part·L + l (the last parts may lack some: such a unit does nothing).
+   * The units of one (batch, kvHead, part) run in this order, one after the other (they accumulate into gradQ or
+   * gradQParts, gradK, gradV); others are independent. l = 0 initialises the part's gradQ and delta of its query head;
+   * member 0 initialises the block's gradK and gradV. With keys = 0, L is still 1, so that gradQ is zeroed.
    */
   attentionBackward(
     t: AttentionBackwardTensors,

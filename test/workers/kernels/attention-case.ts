@@ -48,6 +48,8 @@ export interface AttentionSpec {
   seedHigh: number
   /** undefined = no `scalars` at all */
   entropyCoefficient: number | undefined
+  /** independent parts of a head's keys in the backward pass; undefined = 1 */
+  parts: number | undefined
   /** standard deviation of the elements of q and k: 1, or about 8 for scores near ±100 */
   magnitude: number
   /** non-finite elements, each at index `at` mod the tensor's length */
@@ -82,6 +84,7 @@ export interface AttentionCase {
   droppedWeights: Reals
   delta: Reals
   gradQ: Reals
+  gradQParts: Reals
   gradK: Reals
   gradV: Reals
   /** given for a float mask */
@@ -156,6 +159,7 @@ export function attentionSpecs(limits: Limits = {}): fc.Arbitrary<AttentionSpec>
     seedLow: uint32,
     seedHigh: uint32,
     entropyCoefficient: fc.constantFrom(undefined, 0, 0.5, -0.25),
+    parts: fc.constantFrom(undefined, 1, 2, 3),
     magnitude: oneOf(limits.magnitude, [1]),
     poison: limits.poison ? fc.array(poison, { minLength: 1, maxLength: 3 }) : fc.constant([]),
     seed: uint32,
@@ -192,6 +196,7 @@ export const plainSpec: AttentionSpec = {
   seedLow: 0,
   seedHigh: 0,
   entropyCoefficient: undefined,
+  parts: undefined,
   magnitude: 1,
   poison: [],
   seed: 1,
@@ -245,7 +250,9 @@ export function buildCase(
     seedLow: spec.seedLow,
     seedHigh: spec.seedHigh,
     careful: spec.poison.length > 0,
+    ...(spec.parts && { parts: spec.parts }),
   }
+  const parts = spec.parts ?? 1
   const rows = batch * heads * queries
   const built: AttentionCase = {
     spec,
@@ -267,8 +274,9 @@ export function buildCase(
     maskedScores: unwritten(rows * keys),
     weights: unwritten(rows * keys),
     droppedWeights: unwritten(rows * keys),
-    delta: unwritten(rows),
+    delta: unwritten(parts * rows),
     gradQ: unwritten(rows * dimK),
+    gradQParts: unwritten((parts - 1) * rows * dimK),
     gradK: unwritten(batch * kvHeads * keys * dimK),
     gradV: unwritten(batch * kvHeads * keys * dimV),
     gradMask: spec.maskKind === 'float' ? unwritten(product(maskShape)) : undefined,
@@ -342,13 +350,14 @@ export function runMaps(kernels: KernelSet, c: AttentionCase, options: RunOption
   }
 }
 
-/** Writes delta, gradQ, gradK, gradV; reads output, logsumexp, entropy. */
+/** Writes delta, gradQ (the sum of its parts), gradK, gradV; reads output, logsumexp, entropy. */
 export function runBackward(kernels: KernelSet, c: AttentionCase, options: RunOptions = {}): void {
-  const { batch, kvHeads, heads, keys } = c.args
-  const chain = Math.max(1, Math.ceil(keys / KEY_BLOCK)) * (heads / kvHeads)
-  for (const [from, to] of ranges(batch * kvHeads * chain, chain, options.cuts)) {
+  const { batch, kvHeads, heads, keys, parts = 1 } = c.args
+  const chain = Math.max(1, Math.ceil(Math.ceil(keys / KEY_BLOCK) / parts)) * (heads / kvHeads)
+  for (const [from, to] of ranges(batch * kvHeads * parts * chain, chain, options.cuts)) {
     kernels.attentionBackward(c, c.args, from, to, options.scratch ?? 0)
   }
+  for (let at = 0; at < c.gradQParts.length; at++) c.gradQ[at % c.gradQ.length] += c.gradQParts[at]
 }
 
 /** Writes gradMask (the case must have a float mask); reads output, logsumexp, entropy. */

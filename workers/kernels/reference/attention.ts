@@ -75,9 +75,9 @@ export function attentionForward(
  * Hazard: a pair that is not attended has p = 0, but what stands in its q, k, v and dO may be NaN: it is skipped, and
  * so is delta of a row that attends to nothing.
  *
- * A unit is KEY_BLOCK keys against one query head (the numbering: kernel-set.ts). It adds to gradQ of its head, which
- * the head's key block 0 has set to zero, and to gradK and gradV of its keys, which the group's member 0 has set to
- * zero: that addition over the group is the gradient of query heads sharing one kv head. delta is written by key block 0.
+ * A unit is KEY_BLOCK keys against one query head (the numbering: kernel-set.ts). It adds to gradQ of its head (or the
+ * part's own of gradQParts), which the part's first key block has set to zero, and to gradK and gradV of its keys, which the group's member 0 has set to
+ * zero: that addition over the group is the gradient of query heads sharing one kv head. delta is written by each part's first.
  * Source: the chain rule; delta after Dao et al. 2022 (FlashAttention, B.2): rowsum(P ⊙ dP) = rowsum(O ⊙ dO).
  */
 export function attentionBackward(
@@ -87,15 +87,21 @@ export function attentionBackward(
   to: number,
 ): void {
   const group = a.heads / a.kvHeads
-  const blocks = Math.max(1, Math.ceil(a.keys / KEY_BLOCK))
+  const parts = a.parts ?? 1
+  const blocks = Math.max(1, Math.ceil(Math.ceil(a.keys / KEY_BLOCK) / parts))
+  const rows = a.batch * a.heads * a.queries
   for (let unit = from; unit < to; unit++) {
     const member = unit % group
-    const block = Math.floor(unit / group) % blocks
-    const batchKvHead = Math.floor(unit / (group * blocks))
+    const first = Math.floor(unit / group) % blocks === 0
+    const part = Math.floor(unit / (group * blocks)) % parts
+    const block = part * blocks + (Math.floor(unit / group) % blocks)
+    const batchKvHead = Math.floor(unit / (group * blocks * parts))
     const b = Math.floor(batchKvHead / a.kvHeads)
     const h = (batchKvHead % a.kvHeads) * group + member
-    const begin = block * KEY_BLOCK
+    const begin = Math.min(block * KEY_BLOCK, a.keys)
     const end = Math.min(begin + KEY_BLOCK, a.keys)
+    const gradQ = part === 0 ? t.gradQ : t.gradQParts
+    const partRows = Math.max(0, part - 1) * rows
 
     if (member === 0) {
       const firstKey = batchKvHead * a.keys
@@ -105,11 +111,12 @@ export function attentionBackward(
 
     for (let i = 0; i < a.queries; i++) {
       const row = queryRow(t, a, b, h, i)
-      if (block === 0) {
-        t.delta[row.index] = deltaOf(t, a, row)
-        t.gradQ?.fill(0, row.index * a.dimK, (row.index + 1) * a.dimK)
+      const gradRow = partRows + row.index
+      if (first) {
+        t.delta[part * rows + row.index] = deltaOf(t, a, row)
+        gradQ?.fill(0, gradRow * a.dimK, (gradRow + 1) * a.dimK)
       }
-      const delta = t.delta[row.index]
+      const delta = t.delta[part * rows + row.index]
       const keys = dropoutKeys(a, row.index)
       for (let j = Math.max(row.lo, begin); j < Math.min(row.hi, end); j++) {
         const s = maskedScore(t, a, row, j)
@@ -123,7 +130,7 @@ export function attentionBackward(
         const gradBias = gradMaskedScore(t, a, row, j, { s, p, z, delta })
         const gradScore =
           a.softcap > 0 ? gradBias * softcapBackward(scaledScore(t, a, row, j), a.softcap) : gradBias
-        if (t.gradQ) addRow(t.gradQ, row.index, a.scale * gradScore, t.k, key, a.dimK)
+        if (gradQ) addRow(gradQ, gradRow, a.scale * gradScore, t.k, key, a.dimK)
         if (t.gradK) addRow(t.gradK, key, a.scale * gradScore, t.q, row.index, a.dimK)
       }
     }

@@ -2,7 +2,7 @@
  * How a call crosses into WebAssembly: as words of four bytes at the beginning of the task's scratch memory, in the
  * order of the fields of `Call` in `assembly/call.ts` (a test compares the two).
  */
-import type { AttentionArgs, MaskGradientArgs } from '../../task.ts'
+import { type AttentionArgs, KEY_BLOCK, type MaskGradientArgs } from '../../task.ts'
 import type {
   AttentionBackwardTensors,
   AttentionForwardTensors,
@@ -14,7 +14,7 @@ const TENSORS = [
   ...(['q', 'k', 'v', 'output', 'logsumexp', 'entropy', 'mask', 'slopes', 'qLengths', 'kvLengths'] as const),
   ...(['intervals', 'earlierRanks', 'earlierIntervals'] as const),
   ...(['scores', 'maskedScores', 'weights', 'droppedWeights'] as const),
-  ...(['gradOutput', 'delta', 'gradQ', 'gradK', 'gradV', 'gradMask'] as const),
+  ...(['gradOutput', 'delta', 'gradQ', 'gradQParts', 'gradK', 'gradV', 'gradMask'] as const),
 ]
 const NUMBERS = [
   ...(['batch', 'heads', 'kvHeads', 'queries', 'keys', 'dimK', 'dimV'] as const),
@@ -28,6 +28,8 @@ const NUMBERS = [
     'windowRight',
     'maskKind',
     'earlier',
+    'parts',
+    'partBlocks',
   ] as const),
   ...(['maskStrideBatch', 'maskStrideHead', 'maskStrideQuery', 'maskStrideKey'] as const),
   ...(['maskBatch', 'maskHeads', 'maskQueries', 'maskKeys'] as const),
@@ -75,6 +77,8 @@ function numbersOf(t: AttentionTensors, a: AttentionArgs & Partial<MaskGradientA
     windowRight: Math.min(a.windowRight, WIDEST),
     maskKind: MASK_KINDS[a.maskKind],
     earlier: a.earlier ?? 0,
+    parts: a.parts ?? 1,
+    partBlocks: Math.max(1, Math.ceil(Math.ceil(keys / KEY_BLOCK) / (a.parts ?? 1))),
     dropout: Number(a.dropoutP > 0),
     dropThreshold: Math.floor(a.dropoutP * 2 ** 32),
     keepScale: 1 / (1 - a.dropoutP),

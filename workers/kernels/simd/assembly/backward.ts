@@ -3,10 +3,10 @@
  *
  *   dV += (z·P)ᵀ·dO      dK += dSᵀ·Q      dQ += dS·K        (dS holds the scale; see gradient-tile.ts)
  *
- * going through the query tiles that see the block, in ascending order. Units of one kv head follow one another, key
- * block by key block, and within a block member by member of the query group; each adds to dQ (its head's key block 0
- * sets it to zero), dK and dV (the group's member 0 sets the block's rows to zero): always the same order of additions.
- * Memory: a few tiles. Writes delta too, in key block 0.
+ * going through the query tiles that see the block, in ascending order. Units of one part of a kv head's keys follow one
+ * another, key block by key block, and within a block member by member of the query group; each adds to the part's dQ (its
+ * first key block sets it to zero), dK and dV (the group's member 0 sets the block's rows to zero): always the same order of
+ * additions. Memory: a few tiles. Writes delta too, in a part's first key block.
  * Differentiates forward.ts. Source: Dao 2023 (FlashAttention-2), algorithm 2.
  */
 import { Call } from './call'
@@ -22,15 +22,18 @@ import { NOTHING, groupRanges, rowIntervals, visibleRows } from './visibility'
 export function attentionBackward(call: Call, place: Place, from: i32, to: i32): void {
   writeConstants(call)
   const group = call.heads / call.kvHeads
-  const blocks = max(1, (call.keys + BLOCK - 1) / BLOCK)
+  const rows = <usize>call.batch * <usize>call.heads * <usize>call.queries
   for (let unit = from; unit < to; ++unit) {
     const member = unit % group
-    const block = (unit / group) % blocks
-    place.kvHead = unit / (group * blocks)
+    const block = (unit / group) % call.partBlocks
+    const part = (unit / (group * call.partBlocks)) % call.parts
+    place.kvHead = unit / (group * call.partBlocks * call.parts)
     place.b = place.kvHead / call.kvHeads
     place.h = (place.kvHead % call.kvHeads) * group + member
     place.head = place.b * call.heads + place.h
-    place.key = block * BLOCK
+    place.delta = call.delta + ((<usize>part * rows) << 2)
+    place.gradQ = part == 0 ? call.gradQ : call.gradQParts + ((<usize>(part - 1) * rows * <usize>call.dimK) << 2)
+    place.key = (part * call.partBlocks + block) * BLOCK
     place.keys = min(BLOCK, call.keys - place.key)
     initialise(call, place, block == 0, member == 0)
     if (place.keys > 0) keyBlock(call, place)
@@ -42,10 +45,10 @@ function initialise(call: Call, place: Place, firstBlock: bool, firstMember: boo
     const rows = <usize>place.head * <usize>call.queries
     for (let row = 0; row < call.queries; row += TILE) {
       const at = rows + <usize>row
-      deltaTile(call, at, min(TILE, call.queries - row), call.delta + (at << 2))
+      deltaTile(call, at, min(TILE, call.queries - row), place.delta + (at << 2))
     }
     const row = <usize>call.dimK << 2
-    if (call.gradQ) memory.fill(call.gradQ + rows * row, 0, <usize>call.queries * row)
+    if (call.gradQ) memory.fill(place.gradQ + rows * row, 0, <usize>call.queries * row)
   }
   if (firstMember && place.keys > 0) {
     const first = <usize>place.kvHead * <usize>call.keys + <usize>place.key
@@ -70,7 +73,7 @@ function keyBlock(call: Call, place: Place): void {
     const seen = groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo, call.common)
     if (seen == NOTHING) continue
     const at = <usize>place.head * <usize>call.queries + <usize>place.row
-    scoreGradients(call, place, at, key, call.delta + (at << 2), seen, false)
+    scoreGradients(call, place, at, key, place.delta + (at << 2), seen, false)
     const q = call.q + at * kRow
     const gradOutput = call.gradOutput + at * vRow
     if (call.careful) {
@@ -94,7 +97,7 @@ function keyBlock(call: Call, place: Place): void {
     if (call.gradQ) {
       product<Rows>(
         call.gradTile, 4, place.rows, call.k + key * kRow, kRow, call.keyEdge, call.dimK, place.keys,
-        call.ranges, call.gradQ + at * kRow, kRow, call.spare, oneOf(call),
+        call.ranges, place.gradQ + at * kRow, kRow, call.spare, oneOf(call),
       )
     }
   }
@@ -112,7 +115,7 @@ function carefulProducts(call: Call, place: Place, at: usize, key: usize): void 
     attendedColumnsProduct(call, call.gradTile, rows, keys, call.q + at * kRow, call.dimK, call.gradK + key * kRow)
   }
   if (call.gradQ) {
-    attendedRowsProduct(call, call.gradTile, rows, keys, call.k + key * kRow, call.dimK, call.gradQ + at * kRow)
+    attendedRowsProduct(call, call.gradTile, rows, keys, call.k + key * kRow, call.dimK, place.gradQ + at * kRow)
   }
 }
 

@@ -26,6 +26,7 @@ export class Call {
   gradOutput: usize
   delta: usize
   gradQ: usize
+  gradQParts: usize
   gradK: usize
   gradV: usize
   gradMask: usize
@@ -49,6 +50,9 @@ export class Call {
   maskKind: i32
   /** passes before this one, whose pairs are masked */
   earlier: i32
+  /** independent parts of a head's keys in the backward pass, and the key blocks of each */
+  parts: i32
+  partBlocks: i32
   maskStrideBatch: usize
   maskStrideHead: usize
   maskStrideQuery: usize

@@ -24,6 +24,9 @@ export class Place {
   rows: i32
   key: i32
   keys: i32
+  /** backward: delta and gradQ of the part, all heads */
+  delta: usize
+  gradQ: usize
 }
 
 /** Addresses of the products' factors. */
