@@ -1,10 +1,10 @@
 /** `POST /v1/attention` → a program. Everything that can be wrong between fields is found here. */
 import type { AttentionRequest } from '../schemas/attention.ts'
-import type { TensorSource } from '../tensors/tensor-source.ts'
 import { attentionAnswers, needsEntropy } from './attention-answers.ts'
 import { coreBackward, coreForward } from './attention-core.ts'
 import { attentionSetup } from './attention-setup.ts'
 import { attentionGeometry, type Geometry, inRank } from './geometry.ts'
+import { answerGradients } from './gradient-answers.ts'
 import { backwardInput, lossForward } from './loss.ts'
 import { pastInputs } from './past.ts'
 import { RequestProgram } from './request-program.ts'
@@ -52,16 +52,13 @@ export function compileAttention(request: AttentionRequest): RequestProgram {
     pastK: wanted.has('past_k'),
     pastV: wanted.has('past_v'),
   })
-  const answers = {
+  answerGradients(p, {
     q: [gradients.q, request.q],
     k: [gradients.k, request.k],
     v: [gradients.v, request.v],
     mask: [gradients.mask, request.mask],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
-  } as const
-  for (const [name, [gradient, input]] of Object.entries(answers)) {
-    if (gradient !== undefined) p.output(`grads.${name}`, gradient, (input as TensorSource).shape)
-  }
+  })
   return p
 }

@@ -5,6 +5,7 @@ import type { TensorSource } from '../tensors/tensor-source.ts'
 import { attentionAnswers, needsEntropy } from './attention-answers.ts'
 import { attentionSetup } from './attention-setup.ts'
 import { type Geometry, wrong } from './geometry.ts'
+import { answerGradients, answerParams } from './gradient-answers.ts'
 import { contextOf, type Sequence, sequenceOf, sequenceShape } from './layer-input.ts'
 import { backwardInput, lossForward } from './loss.ts'
 import {
@@ -101,9 +102,7 @@ function compileLayer(
   const outputShape = sequenceShape(x, x.positions, dimOut)
   if (request.return.includes('output')) p.output('output', state.output, outputShape)
   attentionAnswers(p, state.core, request.return, past.length > 0)
-  if (request.return.includes('params')) {
-    for (const { name, shape, ref } of taken) p.output(`params.${name}`, ref, shape)
-  }
+  if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
   if (request.backward === undefined) return p
 
   const { logsumexp, entropy } = state.core.attention
@@ -126,20 +125,14 @@ function compileLayer(
     pastV: wanted.has('past_v'),
     param: name => wanted.has(`params.${name}`),
   })
-  const inputGradients = {
+  answerGradients(p, {
     x: [gradients.x, request.x],
     context: [gradients.context, request.context],
     mask: [gradients.mask, request.mask],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
-  } as const
-  for (const [name, [gradient, input]] of Object.entries(inputGradients)) {
-    if (gradient !== undefined) p.output(`grads.${name}`, gradient, (input as TensorSource).shape)
-  }
-  for (const { name, shape } of taken) {
-    const gradient = gradients.params[name as MultiHeadParamName]
-    if (gradient !== undefined) p.output(`grads.params.${name}`, gradient, shape)
-  }
+  })
+  answerParams(p, 'grads.', taken, ({ name }) => gradients.params[name as MultiHeadParamName])
   return p
 }
 

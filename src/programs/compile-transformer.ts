@@ -1,6 +1,7 @@
 /** `POST /v1/transformer` → a program that answers everything at once. */
 import type { TransformerRequest } from '../schemas/transformer.ts'
 import { attentionAnswers, needsEntropy } from './attention-answers.ts'
+import { answerGradients, answerParams } from './gradient-answers.ts'
 import { sequenceShape } from './layer-input.ts'
 import { backwardInput, lossForward } from './loss.ts'
 import { RequestProgram } from './request-program.ts'
@@ -23,9 +24,7 @@ export function compileTransformer(request: TransformerRequest): RequestProgram 
   })
   const outputShape = sequenceShape(x, x.positions, x.dim)
   if (request.return.includes('output')) p.output('output', state.output, outputShape)
-  if (request.return.includes('params')) {
-    for (const { name, shape, ref } of taken) p.output(`params.${name}`, ref, shape)
-  }
+  if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
   if (request.backward === undefined) return p
 
   const loss = lossForward(
@@ -46,13 +45,10 @@ export function compileTransformer(request: TransformerRequest): RequestProgram 
     name => wanted.has(`params.${name}`),
     wanted.has('mask'),
   )
-  if (wanted.has('x')) p.output('grads.x', gradients.x, request.x.shape)
-  if (gradients.mask !== undefined && request.mask !== undefined) {
-    p.output('grads.mask', gradients.mask, request.mask.shape)
-  }
-  for (const { name, shape } of taken) {
-    const gradient = gradients.params.get(name)
-    if (gradient !== undefined) p.output(`grads.params.${name}`, gradient, shape)
-  }
+  answerGradients(p, {
+    x: [wanted.has('x') ? gradients.x : undefined, request.x],
+    mask: [gradients.mask, request.mask],
+  })
+  answerParams(p, 'grads.', taken, ({ name }) => gradients.params.get(name))
   return p
 }
