@@ -88,7 +88,7 @@ describe('gradients by central differences', () => {
         expect(names).toContain('params.w_v')
         expect(names.includes('params.b_k')).toBe(bias)
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     )
   })
 
@@ -136,7 +136,7 @@ describe('gradients by central differences', () => {
         expect(names.includes('context')).toBe(s.m !== undefined)
         expect(names.includes('past_k')).toBe(past > 0)
       }),
-      { numRuns: 80 },
+      { numRuns: 50 },
     )
   })
 
@@ -205,7 +205,7 @@ describe('gradients by central differences', () => {
         expect(checkpointed.tensors).toEqual(plain.tensors)
         expect(checkpointed.loss).toBe(plain.loss)
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     )
   })
 })
