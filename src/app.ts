@@ -14,6 +14,9 @@ import { ENDPOINTS } from './routes/endpoints.ts'
 import { registerHealth } from './routes/health.ts'
 import { handlePlan } from './routes/plan-route.ts'
 import { BodyReader } from './routes/read-body.ts'
+import { registerStream, Streams } from './routes/stream-route.ts'
+import { MessageReader } from './stream/read-message.ts'
+import { StreamMetrics } from './stream/stream-metrics.ts'
 
 export interface App {
   fastify: FastifyInstance
@@ -80,6 +83,17 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
     fastify.post(endpoint.path, (request, reply) => handleCompute(endpoint, context, request, reply))
   }
   fastify.post('/v1/plan', request => handlePlan(context, request))
+  const streams = new Streams()
+  const streamContext = {
+    ...{ compute, deadlineSeconds: config.DEADLINE_SECONDS, idleSeconds: config.STREAM_IDLE_SECONDS },
+    reader: new MessageReader(compute),
+    metrics: new StreamMetrics(
+      metrics.registry,
+      () => streams.open,
+      code => metrics.problem(code),
+    ),
+  }
+  await registerStream(fastify, streamContext, streams, config.MAX_BODY_BYTES)
   registerHealth(fastify, compute, metrics, () => draining)
   await registerDocs(fastify)
   await registerPage(fastify)
@@ -90,6 +104,7 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
     compute,
     async drain() {
       draining = true
+      streams.goAway()
       if (open > 0) {
         await new Promise<void>(resolve => {
           idle = resolve

@@ -35,6 +35,9 @@ const environment = z.object({
     'time a request may take, from its head to the end of its answer; past it a 504',
   ),
   BODY_SECONDS: seconds(120).describe('time a request may take to arrive'),
+  STREAM_IDLE_SECONDS: seconds(300).describe(
+    'time a streamed run may wait for its client to read or to give credit, and maps are kept for `fetch`',
+  ),
   DRAIN_SECONDS: seconds(60).describe('time that accepted requests have to finish after SIGTERM'),
   KERNELS: z
     .enum(['auto', 'simd128', 'relaxed', 'wide'])

@@ -22,6 +22,10 @@ export const ELEMENT_BYTES: Record<ElementType, number> = {
   int64: 8,
 }
 
+/** Element types of tensors that are written: `uint8` for pictures. */
+export type WrittenType = ElementType | 'uint8'
+export const WRITTEN_BYTES: Record<WrittenType, number> = { ...ELEMENT_BYTES, uint8: 1 }
+
 /** Element types a buffer of a program may have. */
 export type BufferType = 'float64' | 'float32' | 'int32' | 'uint8'
 
@@ -165,7 +169,7 @@ export interface DecodeArgs {
 export interface EncodeArgs {
   form: 'json' | 'base64' | 'raw'
   /** the element type on the wire; `json` prints the shortest digits that read back to it */
-  dtype: 'float64' | 'float32' | 'float16' | 'bfloat16'
+  dtype: 'float64' | 'float32' | 'float16' | 'bfloat16' | 'uint8'
   /** the shape whose brackets `json` writes: the tensor's own for nested arrays, [count] for flat ones */
   shape: number[]
   count: number

@@ -117,10 +117,12 @@ function clash(name: string): Problem {
   return fieldProblem('INVALID_SAFETENSORS', `/${name}`, `expected one value for ${name}, got two`)
 }
 
-/** Where a tensor of this name stands in a JSON body: dots are levels, but what follows `params.` is one key. */
+/** Where a tensor of this name stands in JSON: dots are levels, but what follows `params.` or `grad_params.` is one key. */
 export function tensorPath(name: string): string[] {
-  const params = name.startsWith('params.') ? 0 : name.indexOf('.params.') + 1
-  if (params === 0 && !name.startsWith('params.')) return name.split('.')
-  const before = params === 0 ? [] : name.slice(0, params - 1).split('.')
-  return [...before, 'params', name.slice(params + 'params.'.length)]
+  const levels = name.split('.')
+  const params = levels.findIndex((level, index) => PARAMS.includes(level) && index < levels.length - 1)
+  if (params < 0) return levels
+  return [...levels.slice(0, params + 1), levels.slice(params + 1).join('.')]
 }
+
+const PARAMS = ['params', 'grad_params']

@@ -3,7 +3,7 @@
  * Checked as strictly as the format's own implementation does: the tensors cover the data without holes or overlaps.
  */
 import { expandNumbers, type JsonScan, type Span } from '../../workers/elements/json-scan.ts'
-import { ELEMENT_BYTES, type ElementType } from '../../workers/task.ts'
+import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/task.ts'
 import { product } from '../tensors/tensor-source.ts'
 
 export interface FileEntry {
@@ -156,14 +156,17 @@ function longText(header: Uint8Array, start: number, end: number, pointer: strin
 
 /** The bytes before the tensors' data, which then follow in order; padded so that they begin on a multiple of 8. */
 export function safetensorsHeader(
-  entries: { name: string; dtype: ElementType; shape: number[] }[],
+  entries: { name: string; dtype: WrittenType; shape: number[] }[],
   metadata: Record<string, string>,
 ): Uint8Array {
   let next = 0
   const fields = entries.map(({ name, dtype, shape }) => {
     const start = next
-    next += product(shape) * ELEMENT_BYTES[dtype]
-    return [name, { dtype: DTYPE_NAMES[dtype], shape, data_offsets: [start, next] }]
+    next += product(shape) * WRITTEN_BYTES[dtype]
+    return [
+      name,
+      { dtype: dtype === 'uint8' ? 'U8' : DTYPE_NAMES[dtype], shape, data_offsets: [start, next] },
+    ]
   })
   const json = Buffer.from(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(fields) }))
   const padded = Math.ceil(json.length / 8) * 8

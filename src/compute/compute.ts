@@ -10,7 +10,7 @@ import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
 import { type Program, programFlops } from '../programs/program.ts'
 import { Arena, type Region } from './arena.ts'
-import { type JobReport, type Placement, programSeconds } from './job.ts'
+import { type JobReport, type Placement, programSeconds, type Watch } from './job.ts'
 import { type MemoryPlan, planMemory } from './memory-plan.ts'
 import { BATCH, Scheduler, TASKS_PER_WORKER } from './scheduler.ts'
 import { Speed } from './speed.ts'
@@ -167,8 +167,8 @@ export class Compute {
   }
 
   /** Settles only when no task of the program is in flight any more. */
-  run(lease: Pick<Lease, 'program' | 'placement'>, signal: AbortSignal): Promise<JobReport> {
-    return this.#scheduler.submit(lease.program, lease.placement, signal)
+  run(lease: Pick<Lease, 'program' | 'placement'>, signal: AbortSignal, watch?: Watch): Promise<JobReport> {
+    return this.#scheduler.submit(lease.program, lease.placement, signal, watch)
   }
 
   /** Finds the structure of a JSON text in the shared memory, here and now. */

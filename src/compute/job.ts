@@ -5,7 +5,7 @@ import type { Program } from '../programs/program.ts'
 import { Cut, type Part } from './cut.ts'
 import type { Speed } from './speed.ts'
 
-/** A program cheaper than this runs whole as one task: one crossing. */
+/** What is cheaper than this between two marks (without marks: the program) runs whole as one task: one crossing. */
 const WHOLE_SECONDS = 0.002
 /** No task is to take longer than about this, so that others get their turn. */
 const PART_SECONDS = 0.005
@@ -19,6 +19,7 @@ export interface Placement {
 }
 
 export interface JobReport {
+  /** since the last mark */
   spans: Spans
   /** time between submission and the first task's start */
   queueMs: number
@@ -28,9 +29,25 @@ export interface JobReport {
 
 export interface JobTask {
   parts: Part[]
+  /** everything up to the next mark, in order */
+  whole: boolean
   scratch: number
   /** estimated time, for fairness */
   seconds: number
+}
+
+/**
+ * Told that a mark has been reached, with the report so far. Nothing behind the mark starts before the promise has
+ * settled: the job is held, occupying no worker. A rejection ends the job.
+ */
+export type Watch = (mark: number, report: JobReport) => Promise<void> | undefined
+
+export interface JobEvents {
+  /** something ended, perhaps the job */
+  settle(error?: Error): void
+  held(): void
+  resumed(): void
+  watch?: Watch | undefined
 }
 
 export class Job {
@@ -43,58 +60,57 @@ export class Job {
   inFlight = 0
   /** no further task is to start */
   stopped = false
+  /** waits at a mark for whoever watches */
+  held = false
   readonly report: JobReport = { spans: {}, queueMs: 0 }
   readonly submitted = performance.timeOrigin + performance.now()
   readonly settle: (error?: Error) => void
+  readonly #events: JobEvents
   readonly #speed: Speed
   readonly #threads: number
   readonly #freeScratch: number[]
   #stage = -1
+  #nextMark = 0
+  /** the next stage is the first behind a mark (or the program's first) */
+  #fresh = true
   #cuts: Cut[] = []
   #whole: Part[] | undefined
 
-  constructor(
-    program: Program,
-    placement: Placement,
-    speed: Speed,
-    threads: number,
-    settle: (error?: Error) => void,
-  ) {
+  constructor(program: Program, placement: Placement, speed: Speed, threads: number, events: JobEvents) {
     this.program = program
     this.placement = placement
-    this.settle = settle
+    this.settle = events.settle
+    this.#events = events
     this.#speed = speed
     this.#threads = threads
     this.#freeScratch = [...placement.scratch]
     this.seconds = programSeconds(program, speed)
-    if (this.seconds <= WHOLE_SECONDS) {
-      this.#whole = program.stages.flat().map(step => ({ step, from: 0, to: step.units }))
-      this.#stage = program.stages.length
-    } else {
-      this.#advance()
-    }
   }
 
+  /** To be called once, before anything else. */
+  begin(): void {
+    this.#advance()
+  }
+
+  /** One task and no marks. */
   get small(): boolean {
-    return this.seconds <= WHOLE_SECONDS
+    return this.seconds <= WHOLE_SECONDS && this.program.marks.length === 0
   }
 
   /** Nothing left to run or to wait for. */
   get finished(): boolean {
-    return (
-      this.inFlight === 0 &&
-      (this.stopped || (this.#whole === undefined && this.#stage >= this.program.stages.length))
-    )
+    return this.inFlight === 0 && (this.stopped || (!this.held && this.#stage >= this.program.stages.length))
   }
 
   next(): JobTask | undefined {
     if (this.stopped || this.#freeScratch.length === 0) return undefined
+    const whole = this.#whole !== undefined
     const parts = this.#nextParts()
     if (parts === undefined) return undefined
     const scratch = this.#freeScratch.pop() as number
     this.inFlight++
     const seconds = parts.reduce((total, part) => total + this.#partSeconds(part), 0)
-    return { parts, scratch, seconds }
+    return { parts, whole, scratch, seconds }
   }
 
   #nextParts(): Part[] | undefined {
@@ -113,17 +129,18 @@ export class Job {
   /** The task has run. */
   finish(task: JobTask): void {
     this.#release(task)
-    if (this.small) return
-    const part = task.parts[0]
-    const stage = this.program.stages[this.#stage]
-    this.#cuts[stage.indexOf(part.step)].finish(part)
-    if (this.#cuts.every(cut => cut.finished)) this.#advance()
+    if (!task.whole) {
+      const part = task.parts[0]
+      const stage = this.program.stages[this.#stage]
+      this.#cuts[stage.indexOf(part.step)].finish(part)
+    }
+    if (!this.stopped && this.#cuts.every(cut => cut.finished)) this.#advance()
   }
 
   /** The task never began (its worker was lost before): it may be handed out again. */
   giveBack(task: JobTask): void {
     this.#release(task)
-    if (this.small) this.#whole = task.parts
+    if (task.whole) this.#whole = task.parts
     else this.#cuts[this.program.stages[this.#stage].indexOf(task.parts[0].step)].giveBack(task.parts[0])
   }
 
@@ -132,11 +149,51 @@ export class Job {
     this.#freeScratch.push(task.scratch)
   }
 
+  /** On to the next stage that has steps, unless a mark on the way there holds the job. */
   #advance(): void {
-    do this.#stage++
-    while (this.program.stages[this.#stage]?.length === 0)
-    const stage = this.program.stages[this.#stage]
-    this.#cuts = (stage ?? []).map(step => new Cut(step, this.#partsOf(step)))
+    const { stages } = this.program
+    this.#cuts = []
+    do {
+      while (this.program.marks[this.#nextMark]?.stage === this.#stage) {
+        if (this.#heldAt(this.#nextMark++)) return
+      }
+      this.#stage++
+    } while (this.#stage < stages.length && !this.#takeStage(stages[this.#stage]))
+  }
+
+  /** Whether the stage, or all that comes before the next mark, has something to run. */
+  #takeStage(stage: Step[]): boolean {
+    if (this.#fresh) {
+      this.#fresh = false
+      const last = this.program.marks[this.#nextMark]?.stage ?? this.program.stages.length - 1
+      const steps = this.program.stages.slice(this.#stage, last + 1).flat()
+      const seconds = steps.reduce((sum, step) => sum + this.#speed.seconds(step, this.program.precision), 0)
+      if (seconds <= WHOLE_SECONDS) {
+        this.#stage = last
+        if (steps.length > 0) this.#whole = steps.map(step => ({ step, from: 0, to: step.units }))
+        return steps.length > 0
+      }
+    }
+    this.#cuts = stage.map(step => new Cut(step, this.#partsOf(step)))
+    return stage.length > 0
+  }
+
+  #heldAt(mark: number): boolean {
+    this.#fresh = true
+    const wait = this.#events.watch?.(mark, this.report)
+    this.report.spans = {}
+    if (wait === undefined) return false
+    this.held = true
+    this.#events.held()
+    const goOn = (error?: Error) => {
+      if (this.stopped) return
+      this.held = false
+      this.#events.resumed()
+      if (error === undefined) this.#advance()
+      this.settle(error)
+    }
+    wait.then(() => goOn(), goOn)
+    return true
   }
 
   /** Enough parts that every worker has some and that none is long, but none too short to be worth a crossing. */

@@ -51,7 +51,7 @@ export function planMemory(program: Program): MemoryPlan {
 }
 
 /** A buffer that no step names needs no life, but a place: it lives in stage 0. */
-function lifetimes({ buffers, stages }: Program): Lifetime[] {
+function lifetimes({ buffers, stages, marks }: Program): Lifetime[] {
   const lives: Lifetime[] = buffers.map(spec => ({
     first: spec.data !== undefined || spec.early ? 0 : stages.length,
     last: 0,
@@ -65,6 +65,12 @@ function lifetimes({ buffers, stages }: Program): Lifetime[] {
     for (const { tensors, careful } of steps) {
       for (const buffer of Object.values(tensors)) if (buffer !== undefined) need(buffer, stage)
       if (careful !== undefined) need(careful, stage)
+    }
+  }
+  for (const [index, mark] of marks.entries()) {
+    for (const buffer of mark.buffers) {
+      need(buffer, mark.stage)
+      need(buffer, marks[index + 1]?.stage ?? stages.length)
     }
   }
   for (const [buffer, spec] of buffers.entries()) {

@@ -9,7 +9,7 @@ import { type Spans, type StepCall, type Task, type TaskResult, TICKET } from '.
 import type { BufferPlace, Ref } from '../../workers/task.ts'
 import { Problem } from '../errors.ts'
 import type { Program } from '../programs/program.ts'
-import { Job, type JobReport, type JobTask, type Placement } from './job.ts'
+import { Job, type JobReport, type JobTask, type Placement, type Watch } from './job.ts'
 import type { Speed } from './speed.ts'
 import type { Tickets } from './tickets.ts'
 
@@ -70,30 +70,41 @@ export class Scheduler {
   /**
    * Runs a program to its end. Resolves with a report (that may hold a fault of the client's data); rejects with the
    * signal's reason, or with WORKER_LOST. It settles only when no task of the program is in flight any more, so that its
-   * memory may be freed then.
+   * memory may be freed then. `watch` is told when a mark has been reached, and may hold the job there.
    */
-  submit(program: Program, placement: Placement, signal: AbortSignal): Promise<JobReport> {
+  submit(program: Program, placement: Placement, signal: AbortSignal, watch?: Watch): Promise<JobReport> {
     const { promise, resolve, reject } = Promise.withResolvers<JobReport>()
     if (signal.aborted) {
       reject(signal.reason)
       return promise
     }
     let failure: Error | undefined
-    const job = new Job(program, placement, this.#speed, this.#threads, error => {
+    const settle = (error?: Error) => {
       failure ??= error
       job.stopped ||= failure !== undefined || job.report.fault !== undefined
       if (!job.finished) return
       this.#queue(job).delete(job)
-      this.#waitingSeconds -= job.seconds - job.had
+      if (!job.held) this.#waitingSeconds -= job.seconds - job.had
       signal.removeEventListener('abort', stop)
       if (failure === undefined) resolve(job.report)
       else reject(failure)
-    })
+    }
+    // what a held job has still to do does not wait for workers, and the time that it was held for is not owed to it
+    const held = () => {
+      this.#waitingSeconds -= job.seconds - job.had
+    }
+    const resumed = () => {
+      this.#waitingSeconds += job.seconds - job.had
+      job.start = Math.max(job.start, this.#now - job.had)
+      queueMicrotask(() => this.#dispatch())
+    }
+    const job = new Job(program, placement, this.#speed, this.#threads, { settle, held, resumed, watch })
     const stop = () => job.settle(signal.reason)
     signal.addEventListener('abort', stop)
     job.start = this.#now
     this.#waitingSeconds += job.seconds
     this.#queue(job).add(job)
+    job.begin()
     if (job.finished) job.settle()
     this.#dispatch()
     return promise
@@ -160,10 +171,7 @@ export class Scheduler {
         ticket: tickets[index].offset,
       }))
       const results = await this.#run(tasks)
-      for (const [index, { job, task }] of batch.entries()) {
-        job.finish(task)
-        this.#take(job, task, results[index])
-      }
+      for (const [index, { job, task }] of batch.entries()) this.#take(job, task, results[index])
     } catch (error) {
       for (const [index, { job, task }] of batch.entries()) this.#lost(job, task, tickets[index].state, error)
     } finally {
@@ -180,14 +188,16 @@ export class Scheduler {
       extend(report.spans, phase, result.spans[phase])
     const first = Object.values(result.spans)[0]?.[0]
     if (report.queueMs === 0 && first !== undefined) report.queueMs = Math.max(0, first - job.submitted)
+    let error: Error | undefined
     if (!result.ok && 'crash' in result) {
       this.#events.lost(result.crash)
-      job.settle(new Problem('WORKER_LOST', 'the computation was lost; it may be sent again'))
-      return
-    }
-    if (!result.ok) report.fault ??= { fault: result.fault, step: task.parts[result.step].step }
+      error = new Problem('WORKER_LOST', 'the computation was lost; it may be sent again')
+    } else if (!result.ok) report.fault ??= { fault: result.fault, step: task.parts[result.step].step }
     else this.#learn(job, task, result.spans)
-    job.settle()
+    // before it is finished: nothing is complete at a mark when a task on the way there has failed
+    if (!result.ok) job.stopped = true
+    job.finish(task)
+    job.settle(error)
   }
 
   #learn(job: Job, task: JobTask, spans: Spans): void {
@@ -212,6 +222,7 @@ export class Scheduler {
       job.giveBack(task)
       return
     }
+    job.stopped = true
     job.finish(task)
     this.#events.lost(error instanceof Error ? error.message : String(error))
     job.settle(new Problem('WORKER_LOST', 'the computation was lost; it may be sent again'))

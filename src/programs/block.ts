@@ -88,6 +88,8 @@ export function blockForward(
 /** Gradients by parameter: `attention.w_q`, `norm1.gamma`, `ffn.w_1`, … */
 export interface BlockGradients {
   x: Ref
+  /** of attention's own output [batch, heads, queries, dimV] */
+  heads: Ref
   mask?: Ref
   params: Map<string, Ref>
 }
@@ -119,6 +121,7 @@ export function blockBackward(
     return gradients.x
   }
   let mask: Ref | undefined
+  let heads = gradOutput
   const throughAttention = (gradY: Ref, residual?: Ref): Ref => {
     const wanted = {
       ...{ x: true, context: false, mask: wantMask, pastK: false, pastV: false },
@@ -127,15 +130,16 @@ export function blockBackward(
     const gradients = multiHeadBackward(p, attention, gradY, scalars, wanted, residual)
     note('attention', gradients.params)
     mask = gradients.mask
+    heads = gradients.heads
     return gradients.x as Ref
   }
   if (shape.norm === 'pre') {
     const gradMiddle = throughNorm('norm2', norm2, throughFfn(gradOutput), gradOutput)
     const x = throughNorm('norm1', norm1, throughAttention(gradMiddle), gradMiddle)
-    return { x, mask, params }
+    return { x, heads, mask, params }
   }
   const gradFfn = throughNorm('norm2', norm2, gradOutput)
   const gradAttention = throughNorm('norm1', norm1, throughFfn(gradFfn, gradFfn))
   const x = throughAttention(gradAttention, gradAttention)
-  return { x, mask, params }
+  return { x, heads, mask, params }
 }

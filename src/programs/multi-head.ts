@@ -95,6 +95,8 @@ export interface MultiHeadGradients {
   mask?: Ref
   pastK?: Ref
   pastV?: Ref
+  /** of attention's own output [batch, heads, queries, dimV] */
+  heads: Ref
   params: { [name in MultiHeadParamName]?: Ref }
 }
 
@@ -150,7 +152,7 @@ export function multiHeadBackward(
     else x = both
   }
   const { mask, pastK, pastV } = grads
-  return { x: wanted.x ? x : undefined, context, mask, pastK, pastV, params }
+  return { x: wanted.x ? x : undefined, context, mask, pastK, pastV, heads: gradHeads, params }
 }
 
 /** gradY·Wᵀ on top of what is there. */

@@ -17,11 +17,21 @@ export interface BufferSpec {
   early?: boolean
 }
 
+/** A place in a program at which something is ready: its job is asked there whether it may go on. */
+export interface Mark {
+  /** the stage after whose end it stands */
+  stage: number
+  /** what is read from here on: their memory is not given to others before the next mark has been passed */
+  buffers: Ref[]
+}
+
 export interface Program {
   precision: Precision
   buffers: BufferSpec[]
   /** the steps of one stage are independent of each other; a stage begins when the one before it has ended */
   stages: Step[][]
+  /** in the order of their stages */
+  marks: Mark[]
   /** work area that each task in flight needs */
   scratchBytes: number
 }
@@ -32,6 +42,7 @@ export class ProgramBuilder implements Program {
   readonly precision: Precision
   readonly buffers: BufferSpec[] = []
   readonly stages: Step[][] = []
+  readonly marks: Mark[] = []
   scratchBytes = 0
 
   constructor(precision: Precision) {
@@ -70,6 +81,16 @@ export class ProgramBuilder implements Program {
     const some = steps.filter(step => step.units > 0)
     if (some.length > 0) this.stages.push(some)
   }
+
+  /** Everything emitted so far is complete here. */
+  mark(buffers: Ref[]): void {
+    this.marks.push({ stage: this.stages.length - 1, buffers })
+  }
+}
+
+/** One step over a program's buffers, as a program. */
+export function alone({ precision, buffers, scratchBytes }: Program, step: Step): Program {
+  return { precision, buffers, stages: [[step]], marks: [], scratchBytes }
 }
 
 export function programFlops(program: Program): number {

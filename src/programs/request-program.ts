@@ -11,6 +11,8 @@ export interface OutputTensor {
   name: string
   buffer: Ref
   shape: number[]
+  /** on the wire, where it is not the request's to choose */
+  dtype?: 'uint8'
 }
 
 export interface OutputScalar {

@@ -45,7 +45,14 @@ export interface StackParams {
 /** Told as soon as a layer's steps have been emitted, so that it may add its own behind them. */
 export interface StackObserver {
   forward?(layer: number, state: BlockState): void
-  backward?(layer: number, gradOutput: Ref, gradients: BlockGradients, state: BlockState): void
+  /** `params`: the gradients so far, by full name */
+  backward?(
+    layer: number,
+    gradOutput: Ref,
+    gradients: BlockGradients,
+    state: BlockState,
+    params: ReadonlyMap<string, Ref>,
+  ): void
 }
 
 export interface StackState {
@@ -128,8 +135,8 @@ export function stackBackward(
     const block = state.blocks[layer] ?? recompute(p, state, layer)
     const wantsHere = (name: string) => wants(`layers.${layer}.${name}`)
     const gradients = blockBackward(p, block, grad, scalars, wantsHere, wantMask)
-    observer.backward?.(layer, grad, gradients, block)
     for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
+    observer.backward?.(layer, grad, gradients, block, params)
     if (gradients.mask !== undefined) mask = addMasks(p, mask, gradients.mask)
     grad = gradients.x
   }

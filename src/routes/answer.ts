@@ -6,13 +6,14 @@
  */
 import { encodeSlotBytes, encodeUnits } from '../../workers/elements/encode.ts'
 import type { Step } from '../../workers/program.ts'
-import { type BufferType, ELEMENT_BYTES, type EncodeArgs, type Ref } from '../../workers/task.ts'
-import { type BodyFormat, MEDIA_TYPES, tensorPath } from '../codecs/body.ts'
+import { type BufferType, type EncodeArgs, type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
+import { type BodyFormat, MEDIA_TYPES } from '../codecs/body.ts'
 import { safetensorsHeader } from '../codecs/safetensors.ts'
 import type { Placement } from '../compute/job.ts'
 import { Problem } from '../errors.ts'
 import type { OutputTensor, RequestProgram } from '../programs/request-program.ts'
 import { product } from '../tensors/tensor-source.ts'
+import { answerTree, jsonPieces } from './answer-text.ts'
 
 /** An answer of at most so many bytes is one piece. */
 const WHOLE_BYTES = 512 * 1024
@@ -25,7 +26,10 @@ export interface AnswerStyle {
   format: BodyFormat
   /** of tensors in JSON */
   encoding: 'nested' | 'flat' | 'base64'
+  /** of tensors that name no type themselves */
   dtype: EncodeArgs['dtype']
+  /** what the rest of the answer is called in safetensors' metadata; `frame`: a message of a stream */
+  rest?: 'response' | 'frame'
 }
 
 interface Encoding {
@@ -42,16 +46,18 @@ export type RunStep = (step: Step) => Promise<void>
 
 export class Answer {
   readonly #style: AnswerStyle
-  readonly #program: RequestProgram
+  readonly #outputs: OutputTensor[]
   readonly #encodings: (Encoding | undefined)[]
   /** the whole answer is written by the program itself */
   readonly whole: boolean
+  /** what must stay in its place until the answer has been written */
+  readonly buffers: Ref[] = []
 
-  /** Adds to the program what writing its outputs takes: buffers, and for small answers the steps. */
-  constructor(program: RequestProgram, style: AnswerStyle) {
-    this.#program = program
+  /** Adds to the program what writing these tensors takes: buffers, and for small answers the steps. */
+  constructor(program: RequestProgram, outputs: OutputTensor[], style: AnswerStyle) {
+    this.#outputs = outputs
     this.#style = style
-    const planned = program.outputs.map(output => plan(output, style, program.buffers[output.buffer].type))
+    const planned = outputs.map(output => plan(output, style, program.buffers[output.buffer].type))
     for (const { output, slotBytes } of planned) {
       if (product(output.shape) > 0 || slotBytes <= MOST_BRACKETS) continue
       throw new Problem(
@@ -60,14 +66,16 @@ export class Answer {
       )
     }
     const bytes = planned.reduce((sum, { output, args, units, slotBytes }) => {
-      return sum + (args === undefined ? this.#size(output.shape) : units * slotBytes)
+      return sum + (args === undefined ? this.#size(output) : units * slotBytes)
     }, 0)
     this.whole = bytes <= WHOLE_BYTES
     this.#encodings = planned.map(({ output, args, units, slotBytes }) => {
+      this.buffers.push(output.buffer)
       if (args === undefined) return undefined
       const slots = this.whole || args.form === 'raw' ? units : Math.min(units, WINDOW_UNITS)
-      const into = program.buffer({ type: 'uint8', length: slots * slotBytes, keep: true })
-      const lengths = program.buffer({ type: 'int32', length: slots, keep: true })
+      const into = program.buffer({ type: 'uint8', length: slots * slotBytes })
+      const lengths = program.buffer({ type: 'int32', length: slots })
+      this.buffers.push(into, lengths)
       return { output, args, units, slotBytes, into, lengths }
     })
     // raw bytes of another type are written by the program in any case: they are no larger than the tensors
@@ -86,9 +94,7 @@ export class Answer {
   /** The answer's length in bytes where it is known before it is written. */
   length(rest: Record<string, unknown>): number | undefined {
     if (this.#style.format !== 'safetensors') return undefined
-    return (
-      this.#header(rest).length + this.#program.outputs.reduce((sum, { shape }) => sum + this.#size(shape), 0)
-    )
+    return this.#header(rest).length + this.#outputs.reduce((sum, output) => sum + this.#size(output), 0)
   }
 
   /** The pieces of the answer in order: bytes, and tensors whose text is to be written. `rest`: what is no tensor, by name (`loss`, `exact_error.rms`). */
@@ -97,19 +103,31 @@ export class Answer {
     placement: Placement,
     rest: Record<string, unknown>,
   ): Generator<Uint8Array | Encoding> {
-    const tensors = new Map(this.#program.outputs.map((output, index) => [output, this.#encodings[index]]))
+    const tensors = new Map(this.#outputs.map((output, index) => [output, this.#encodings[index]]))
     if (this.#style.format === 'safetensors') {
       yield this.#header(rest)
       for (const [output, encoding] of tensors) {
         const { offset } = placement.buffers[encoding?.into ?? output.buffer]
-        yield new Uint8Array(memory.buffer, offset, this.#size(output.shape))
+        yield new Uint8Array(memory.buffer, offset, this.#size(output))
       }
       return
     }
-    yield* jsonPieces(answerTree(this.#program.outputs, rest), output => {
-      const encoding = tensors.get(output) as Encoding
-      return { encoding, shape: output.shape, style: this.#style }
-    })
+    for (const piece of jsonPieces(answerTree(this.#outputs, rest, this.#style), this.#style)) {
+      yield piece instanceof Uint8Array ? piece : (tensors.get(piece) as Encoding)
+    }
+  }
+
+  /** All of the answer's bytes in order, written now where they are not yet. Each view is valid until the next one. */
+  async *stream(
+    memory: WebAssembly.Memory,
+    placement: Placement,
+    rest: Record<string, unknown>,
+    run: RunStep,
+  ): AsyncGenerator<Uint8Array> {
+    for (const piece of this.pieces(memory, placement, rest)) {
+      if (isEncoding(piece)) yield* this.text(memory, placement, piece, run)
+      else yield piece
+    }
   }
 
   /** The text of one tensor, already written or written now, window by window. The views are valid until the next one. */
@@ -142,16 +160,13 @@ export class Answer {
   }
 
   #header(rest: Record<string, unknown>): Uint8Array {
-    const entries = this.#program.outputs.map(({ name, shape }) => ({
-      name,
-      dtype: this.#style.dtype,
-      shape,
-    }))
-    return safetensorsHeader(entries, { response: JSON.stringify(answerTree([], rest)) })
+    const { dtype: usual, rest: key = 'response' } = this.#style
+    const entries = this.#outputs.map(({ name, shape, dtype }) => ({ name, dtype: dtype ?? usual, shape }))
+    return safetensorsHeader(entries, { [key]: JSON.stringify(answerTree([], rest, this.#style)) })
   }
 
-  #size(shape: number[]): number {
-    return product(shape) * ELEMENT_BYTES[this.#style.dtype]
+  #size({ shape, dtype }: OutputTensor): number {
+    return product(shape) * WRITTEN_BYTES[dtype ?? this.#style.dtype]
   }
 }
 
@@ -161,11 +176,12 @@ export function isEncoding(piece: Uint8Array | Encoding): piece is Encoding {
 
 function plan(output: OutputTensor, style: AnswerStyle, type: BufferType) {
   const count = product(output.shape)
-  if (style.format === 'safetensors' && style.dtype === type)
+  const dtype = output.dtype ?? style.dtype
+  if (style.format === 'safetensors' && dtype === type)
     return { output, args: undefined, units: 0, slotBytes: 0 }
   const form = style.format === 'safetensors' ? 'raw' : style.encoding === 'base64' ? 'base64' : 'json'
   const shape = style.encoding === 'flat' && form === 'json' ? [count] : output.shape
-  const args: EncodeArgs = { form, dtype: style.dtype, shape, count, firstUnit: 0 }
+  const args: EncodeArgs = { form, dtype, shape, count, firstUnit: 0 }
   return { output, args, units: encodeUnits(args), slotBytes: encodeSlotBytes(args) }
 }
 
@@ -180,67 +196,4 @@ function encodeStep({ output, args, slotBytes, into, lengths }: Encoding, from: 
     flops: 0,
     bytes: (slotBytes * (to - from)) / (args.form === 'raw' ? 8 : 1),
   }
-}
-
-type Tree = { [key: string]: Tree | OutputTensor | unknown }
-
-/** `grads.q` stands below `grads`; `layers.0.weights` in the first of an array. */
-function answerTree(outputs: OutputTensor[], rest: Record<string, unknown>): Tree {
-  const tree: Tree = {}
-  for (const output of outputs) if (!output.name.includes('.')) tree[output.name] = output
-  for (const [name, value] of Object.entries(rest)) put(tree, tensorPath(name), value)
-  for (const output of outputs) if (output.name.includes('.')) put(tree, tensorPath(output.name), output)
-  return tree
-}
-
-function put(tree: Tree, [head, ...below]: string[], value: unknown): void {
-  if (below.length === 0) {
-    tree[head] = value
-    return
-  }
-  tree[head] ??= /^\d+$/.test(below[0]) ? [] : {}
-  put(tree[head] as Tree, below, value)
-}
-
-type Framed = { encoding: Encoding; shape: number[]; style: AnswerStyle }
-
-/** JSON text around the tensors, and the tensors in their places. */
-function* jsonPieces(tree: Tree, tensor: (output: OutputTensor) => Framed): Generator<Uint8Array | Encoding> {
-  let text = ''
-  function* node(value: unknown): Generator<Encoding | string> {
-    if (isOutput(value)) {
-      const { encoding, shape, style } = tensor(value)
-      const [open, close] = frame(shape, style)
-      text += open
-      yield text
-      text = close
-      yield encoding
-      return
-    }
-    if (typeof value !== 'object' || value === null) {
-      text += JSON.stringify(value)
-      return
-    }
-    const list = Array.isArray(value)
-    text += list ? '[' : '{'
-    for (const [index, [key, member]] of Object.entries(value).entries()) {
-      text += `${index > 0 ? ',' : ''}${list ? '' : `${JSON.stringify(key)}:`}`
-      yield* node(member)
-    }
-    text += list ? ']' : '}'
-  }
-  for (const piece of node(tree)) yield typeof piece === 'string' ? Buffer.from(piece) : piece
-  yield Buffer.from(text)
-}
-
-function isOutput(value: unknown): value is OutputTensor {
-  return (
-    typeof value === 'object' && value !== null && 'buffer' in value && 'shape' in value && 'name' in value
-  )
-}
-
-function frame(shape: number[], { encoding, dtype }: AnswerStyle): [string, string] {
-  if (encoding === 'nested') return ['', '']
-  const head = `{"shape":${JSON.stringify(shape)},"dtype":"${dtype}",`
-  return encoding === 'flat' ? [`${head}"data":`, '}'] : [`${head}"base64":"`, '"}']
 }

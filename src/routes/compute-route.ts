@@ -1,87 +1,19 @@
 /** One compute request from bytes to bytes: read, parse, compile, admit, run, answer; and nothing left behind. */
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { JsonScan } from '../../workers/elements/json-scan.ts'
-import { shortest } from '../../workers/elements/print.ts'
 import type { Step } from '../../workers/program.ts'
-import { bufferView } from '../../workers/views.ts'
-import { type BodyFormat, formatOf, MEDIA_TYPES, parseBody } from '../codecs/body.ts'
-import type { Region } from '../compute/arena.ts'
+import { type BodyFormat, MEDIA_TYPES } from '../codecs/body.ts'
 import type { Compute, Lease } from '../compute/compute.ts'
-import type { JobReport } from '../compute/job.ts'
-import { fieldProblem, Problem } from '../errors.ts'
+import { Problem } from '../errors.ts'
+import { alone } from '../programs/program.ts'
 import type { RequestProgram } from '../programs/request-program.ts'
 import { schemaProblem } from '../schemas/field-errors.ts'
-import { elementPointer, indices } from '../tensors/tensor-source.ts'
 import { Answer, isEncoding } from './answer.ts'
 import { answerStyle, type Endpoint } from './endpoints.ts'
-import type { BodyReader } from './read-body.ts'
+import { throwFault } from './fault-problem.ts'
+import { Body, type RouteContext } from './request-body.ts'
+import { scalars } from './scalars.ts'
 import { Timings } from './timings.ts'
-
-/** JSON text up to this size is scanned on the main thread: less than what a crossing to a worker takes. */
-const SCAN_HERE = 64 * 1024
-
-export interface RouteContext {
-  compute: Compute
-  bodies: BodyReader
-  deadlineSeconds: number
-}
-
-/** A body's bytes, and memory that goes with them; `release` frees all of it. */
-export class Body {
-  readonly tree: unknown
-  readonly format: BodyFormat
-  readonly #regions: Region[]
-  readonly #compute: Compute
-
-  private constructor(tree: unknown, format: BodyFormat, regions: Region[], compute: Compute) {
-    this.tree = tree
-    this.format = format
-    this.#regions = regions
-    this.#compute = compute
-  }
-
-  static async read(request: FastifyRequest, { compute, bodies }: RouteContext): Promise<Body> {
-    const format = formatOf(request.headers['content-type'])
-    const coding = request.headers['content-encoding'] ?? 'identity'
-    if (format === undefined || coding !== 'identity') {
-      const got =
-        coding === 'identity' ? (request.headers['content-type'] ?? 'none') : `${coding} content encoding`
-      throw new Problem(
-        'UNSUPPORTED_MEDIA_TYPE',
-        `expected ${Object.values(MEDIA_TYPES).join(' or ')}, got ${got}`,
-      )
-    }
-    const { region, bytes } = await bodies.read(request.raw)
-    const regions = [region]
-    const share = (text: Uint8Array) => {
-      const extra = compute.allocate(text.length)
-      regions.push(extra)
-      const copy = new Uint8Array(compute.arena.memory.buffer, extra.offset, text.length)
-      copy.set(text)
-      return copy
-    }
-    try {
-      const tree = await parseBody(format, bytes, {
-        scan: text => scan(text, compute),
-        scanHere: text => compute.scanHere(text),
-        share,
-      })
-      return new Body(tree, format, regions, compute)
-    } catch (error) {
-      for (const each of regions) compute.arena.free(each)
-      throw error
-    }
-  }
-
-  release(): void {
-    for (const region of this.#regions.splice(0)) this.#compute.arena.free(region)
-  }
-}
-
-function scan(text: Uint8Array, compute: Compute): JsonScan | Promise<JsonScan> {
-  return text.length <= SCAN_HERE ? compute.scanHere(text) : compute.scan(text)
-}
 
 export async function handleCompute(
   endpoint: Endpoint,
@@ -101,7 +33,8 @@ export async function handleCompute(
   timings.decode = performance.now() - started
   try {
     const program = endpoint.compile(parsed.data)
-    const answer = new Answer(program, answerStyle(parsed.data, answerFormat(request)))
+    const answer = new Answer(program, program.outputs, answerStyle(parsed.data, answerFormat(request)))
+    for (const buffer of answer.buffers) program.keep(buffer)
     const lease = compute.admit(program)
     life.onEnd(() => lease.release())
     noteWork(request, program, lease)
@@ -185,29 +118,6 @@ function noteWork(request: FastifyRequest, program: RequestProgram, lease: Lease
   request.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
 }
 
-/** A worker found an element that cannot be: the 400 that names it. */
-function throwFault({ fault: found }: JobReport, program: RequestProgram): void {
-  if (found === undefined) return
-  const { fault, step } = found
-  const input = program.inputOf(step)
-  if (input === undefined) throw new Error(`a fault of a step that reads no input: ${step.op}`)
-  const { pointer, source } = input
-  const below = fault.index < 0 ? '' : elementPointer(source, fault.index)
-  const at =
-    below === '' && fault.index >= 0 ? ` at index [${indices(source.shape, fault.index).join(', ')}]` : ''
-  const expected = {
-    non_finite: 'expected finite numbers (or "non_finite":"propagate")',
-    overflow: `expected numbers that ${source.dtype === 'float64' ? program.precision : source.dtype} can hold`,
-    bad_element:
-      source.dtype === 'bool'
-        ? 'expected true or false (or bytes 0 and 1)'
-        : 'expected an integer of that type',
-    bad_base64: 'expected base64',
-  }[fault.kind]
-  const code = fault.kind === 'non_finite' || fault.kind === 'overflow' ? 'NON_FINITE' : 'INVALID_TENSOR'
-  throw fieldProblem(code, pointer + below, `${expected}, got ${fault.found}${at}`)
-}
-
 function send(
   answer: Answer,
   lease: Lease,
@@ -236,8 +146,7 @@ function send(
   const length = answer.length(rest)
   if (length !== undefined) reply.header('content-length', length)
   const run = async (step: Step) => {
-    const stages = { ...program, precision: program.precision, buffers: program.buffers, stages: [[step]] }
-    await life.use(compute.run({ program: stages, placement: lease.placement }, life.signal))
+    await life.use(compute.run({ program: alone(program, step), placement: lease.placement }, life.signal))
   }
   async function* body() {
     for (const piece of pieces) {
@@ -247,17 +156,4 @@ function send(
     }
   }
   return reply.send(Readable.from(body(), { objectMode: false, highWaterMark: 1 << 20 }))
-}
-
-/** Facts, the loss and other single numbers, rounded to the answer's precision; what JSON cannot hold is a string. */
-function scalars(program: RequestProgram, lease: Lease, memory: WebAssembly.Memory): Record<string, unknown> {
-  const numbers = Object.fromEntries(
-    program.scalars.map(({ name, buffer, index }) => {
-      const value = bufferView(memory, lease.placement.buffers[buffer])[index]
-      const rounded = program.precision === 'float32' ? Math.fround(value) : value
-      if (!Number.isFinite(rounded)) return [name, String(rounded)]
-      return [name, program.precision === 'float32' ? shortest(rounded) : rounded]
-    }),
-  )
-  return { ...program.facts, ...numbers }
 }

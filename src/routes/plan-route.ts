@@ -4,8 +4,8 @@ import * as z from 'zod'
 import { Problem } from '../errors.ts'
 import { schemaProblem } from '../schemas/field-errors.ts'
 import { Answer } from './answer.ts'
-import { Body, type RouteContext } from './compute-route.ts'
 import { answerStyle, ENDPOINTS } from './endpoints.ts'
+import { Body, type RouteContext } from './request-body.ts'
 
 export const PlanRequest = z
   .strictObject({
@@ -29,7 +29,7 @@ export async function handlePlan(context: RouteContext, request: FastifyRequest)
     const program = compiled(() => endpoint.compile(parsed.data))
     const shapes = Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape]))
     // the answer's own buffers and steps are part of what the request takes
-    new Answer(program, answerStyle(parsed.data, 'json'))
+    new Answer(program, program.outputs, answerStyle(parsed.data, 'json'))
     const estimate = compute.estimate(program)
     const problem = compute.refusal(estimate) ?? compute.congestion(estimate)
     return {

@@ -22,6 +22,6 @@ export class Timings {
   }
 }
 
-function width(span: [number, number] | undefined): number {
+export function width(span: [number, number] | undefined): number {
   return span === undefined ? 0 : span[1] - span[0]
 }

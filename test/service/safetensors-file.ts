@@ -1,5 +1,5 @@
 /** Writes and reads safetensors files in a second, independent way. */
-const SIZES: Record<string, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, BOOL: 1, I32: 4, I64: 8 }
+const SIZES: Record<string, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, BOOL: 1, I32: 4, I64: 8, U8: 1 }
 
 export interface FileTensor {
   dtype: string

@@ -1,5 +1,5 @@
 /** The elements of one result: as JSON text, base64 or raw bytes, unit by unit into slots of a text buffer. */
-import { ELEMENT_BYTES, type EncodeArgs } from '../task.ts'
+import { type EncodeArgs, WRITTEN_BYTES } from '../task.ts'
 import { UNIT_ELEMENTS } from './decode.ts'
 import { roundTo, toBfloat16, toFloat16 } from './float16.ts'
 import { MOST_BYTES, printFloat64 } from './print.ts'
@@ -21,8 +21,8 @@ export function encodeUnits(a: Pick<EncodeArgs, 'count'>): number {
 /** The most bytes a unit can take. For raw bytes it is exact, so that the slots make one contiguous tensor. */
 export function encodeSlotBytes(a: EncodeArgs): number {
   const elements = Math.min(a.count, UNIT_ELEMENTS)
-  if (a.form === 'raw') return elements * ELEMENT_BYTES[a.dtype]
-  if (a.form === 'base64') return Math.ceil((elements * ELEMENT_BYTES[a.dtype]) / 3) * 4
+  if (a.form === 'raw') return elements * WRITTEN_BYTES[a.dtype]
+  if (a.form === 'base64') return Math.ceil((elements * WRITTEN_BYTES[a.dtype]) / 3) * 4
   if (a.count === 0) return emptyBytes(a.shape)
   const most = a.dtype === 'float64' ? MOST_BYTES.float64 : MOST_BYTES.float32
   return elements * (most + 1) + brackets(a.shape, elements) + PRINT_SLACK
@@ -92,13 +92,14 @@ function print(
 }
 
 function encodeBytes(t: EncodeTensors, a: EncodeArgs, first: number, last: number, start: number): number {
-  const size = ELEMENT_BYTES[a.dtype]
+  const size = WRITTEN_BYTES[a.dtype]
   const bytes = new Uint8Array((last - first) * size)
   const view = new DataView(bytes.buffer)
   for (let index = first; index < last; index++) {
     const at = (index - first) * size
     const value = t.values[index]
-    if (a.dtype === 'float32') view.setFloat32(at, value, true)
+    if (a.dtype === 'uint8') bytes[at] = value
+    else if (a.dtype === 'float32') view.setFloat32(at, value, true)
     else if (a.dtype === 'float64') view.setFloat64(at, value, true)
     else view.setUint16(at, a.dtype === 'float16' ? toFloat16(value) : toBfloat16(value), true)
   }

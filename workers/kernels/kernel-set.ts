@@ -17,6 +17,7 @@ import type {
 } from '../task.ts'
 import type { LayerKernels } from './layer-kernels.ts'
 import type { LinearAttentionKernels } from './linear-attention-kernels.ts'
+import type { MapKernels } from './map-kernels.ts'
 import type { PassKernels } from './pass-kernels.ts'
 
 /** Elements of the set's own precision. */
@@ -105,7 +106,7 @@ export interface MaskGradientTensors
   gradMask: Reals
 }
 
-export interface KernelSet extends LayerKernels, LinearAttentionKernels, PassKernels {
+export interface KernelSet extends LayerKernels, LinearAttentionKernels, MapKernels, PassKernels {
   /** Unit = QUERY_TILE query rows of one (batch, head): batch·heads·⌈queries/QUERY_TILE⌉ units, all independent. */
   attentionForward(
     t: AttentionForwardTensors,

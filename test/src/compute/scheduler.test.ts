@@ -16,7 +16,7 @@ function program(seconds: number, units: number, chain = 1): Program {
     args: { rows: 1, entropyWeight: 0 },
     ...{ phase: 'compute', units, chain, flops: seconds * new Speed().flops.float64, bytes: 0 },
   }
-  return { precision: 'float64', buffers: [], stages: [[step]], scratchBytes: 0 }
+  return { precision: 'float64', buffers: [], stages: [[step]], marks: [], scratchBytes: 0 }
 }
 
 /** A scheduler whose pool notes what it is given and answers when it is told to. */

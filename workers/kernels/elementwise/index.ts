@@ -16,6 +16,9 @@ import { alibiBias, sinusoidalTable } from './position-tables.ts'
 import { qkNormBackward, qkNormForward } from './qk-norm.ts'
 import { ropeBackward, ropeForward, ropeTable } from './rope.ts'
 import { earlierPasses, passesMask, sortPasses } from './sort-passes.ts'
+import { takeHeads } from './take-heads.ts'
+import { poolMaps, quantiseMaps } from './thumbnails.ts'
+import { weightGradient } from './weight-gradient.ts'
 
 export const elementwiseKernels = {
   qkNormForward,
@@ -44,4 +47,8 @@ export const elementwiseKernels = {
   mergeParts,
   outputError,
   outputErrorTotal,
+  takeHeads,
+  weightGradient,
+  poolMaps,
+  quantiseMaps,
 } satisfies Partial<KernelSet>

@@ -1,0 +1,24 @@
+/** How many layer frames a run may still put on the wire. */
+export class Credit {
+  #left: number
+  #wait: PromiseWithResolvers<void> | undefined
+
+  constructor(start: number) {
+    this.#left = start
+  }
+
+  add(more: number): void {
+    this.#left += more
+    this.#wait?.resolve()
+    this.#wait = undefined
+  }
+
+  /** One taker at a time. */
+  async take(): Promise<void> {
+    if (this.#left === 0) {
+      this.#wait = Promise.withResolvers<void>()
+      await this.#wait.promise
+    }
+    this.#left--
+  }
+}
