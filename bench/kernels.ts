@@ -8,6 +8,7 @@ import { scratchBytes } from '../workers/kernels/simd/scratch.ts'
 import type { AttentionArgs } from '../workers/task.ts'
 import { KEY_BLOCK, QUERY_TILE } from '../workers/task.ts'
 import { table } from './report.ts'
+import { bestSeconds } from './timing.ts'
 
 const SHAPES = [
   [128, 64],
@@ -18,7 +19,6 @@ const SHAPES = [
   [1000, 50],
 ]
 const HEADS = 1
-const BUDGET_MS = 400
 
 const pages = 2048
 const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
@@ -29,17 +29,6 @@ function tensor(length: number): Float32Array {
   next += Math.ceil((length * 4) / 64) * 64
   for (let i = 0; i < length; i++) view[i] = Math.random() - 0.5
   return view
-}
-
-function bestSeconds(run: () => void): number {
-  let best = Number.POSITIVE_INFINITY
-  const end = performance.now() + BUDGET_MS
-  do {
-    const begin = performance.now()
-    run()
-    best = Math.min(best, performance.now() - begin)
-  } while (performance.now() < end)
-  return best / 1000
 }
 
 function argsFor(n: number, d: number, causal: boolean): AttentionArgs {
