@@ -1,7 +1,10 @@
-/** `npm run bench`, or `npm run bench -- kernels layers requests small peers` for some of it. */
+/** `npm run bench`, or `npm run bench -- kernels layers requests small json fairness long peers` for some of it. */
 import '../src/revectorize.ts'
+import { benchFairness } from './fairness.ts'
+import { benchJson } from './json.ts'
 import { benchKernels } from './kernels.ts'
 import { benchLayers } from './layers.ts'
+import { benchLong } from './long.ts'
 import { benchPeers } from './peers.ts'
 import { machine } from './report.ts'
 import { benchRequests, benchSmall } from './requests.ts'
@@ -12,6 +15,9 @@ const SECTIONS = {
   peers: ['Beside other libraries', benchPeers],
   requests: ['Whole requests', benchRequests],
   small: ['Small requests beside an echo', benchSmall],
+  json: ['Large JSON bodies', benchJson],
+  fairness: ['All cores for one, fairness for many', benchFairness],
+  long: ['A long context', benchLong],
 } as const
 
 const asked = process.argv.slice(2)

@@ -2,16 +2,10 @@
  * Whole requests over loopback, by encoding and size: end-to-end time at the client beside what Server-Timing says, and
  * the rate of small ones beside a bare Fastify route that echoes the same body.
  */
-import { Agent, request } from 'node:http'
 import autocannon from 'autocannon'
-import { float32, writeFile } from '../test/service/safetensors-file.ts'
+import { exchange, FORMATS, type Format, JSON_TYPE, requestBody, SAFETENSORS_TYPE } from './client.ts'
 import { median, table } from './report.ts'
 import { startService } from './service.ts'
-
-const JSON_TYPE = 'application/json'
-const SAFETENSORS_TYPE = 'application/x-safetensors'
-const FORMATS = ['safetensors', 'base64', 'nested'] as const
-type Format = (typeof FORMATS)[number]
 
 const SHAPES = [
   [1, 1, 8, 16],
@@ -20,72 +14,13 @@ const SHAPES = [
   [1, 8, 1024, 64],
 ]
 
-const agent = new Agent({ keepAlive: true })
-
-function random(count: number, seed: number): Float32Array {
-  return Float32Array.from({ length: count }, (_, i) => Math.sin(seed + 1.3 * i * i))
-}
-
-function nested(data: Float32Array, shape: number[]): unknown {
-  if (shape.length === 1) return Array.from(data)
-  const size = data.length / shape[0]
-  return Array.from({ length: shape[0] }, (_, i) =>
-    nested(data.subarray(i * size, (i + 1) * size), shape.slice(1)),
-  )
-}
-
-/** The body of a forward (and backward) request in one format. */
-export function requestBody(format: Format, shape: number[], backward: boolean): Buffer<ArrayBuffer> {
-  const count = shape.reduce((product, extent) => product * extent, 1)
-  const [q, k, v, target] = [1, 2, 3, 4].map(seed => random(count, seed))
-  if (format === 'safetensors') {
-    const tensors = { q: float32(q, shape), k: float32(k, shape), v: float32(v, shape) }
-    return writeFile(backward ? { ...tensors, 'backward.target': float32(target, shape) } : tensors, {
-      request: '{}',
-    })
-  }
-  const tensor = (data: Float32Array) =>
-    format === 'nested'
-      ? nested(data, shape)
-      : { shape, dtype: 'float32', base64: Buffer.from(data.buffer).toString('base64') }
-  const body = {
-    q: tensor(q),
-    k: tensor(k),
-    v: tensor(v),
-    ...(backward && { backward: { target: tensor(target) } }),
-  }
-  return Buffer.from(JSON.stringify({ ...body, encoding: format }))
-}
-
-/** One request over a connection that is kept; the time until the answer's last byte. */
-function exchange(
-  url: string,
-  type: string,
-  body: Buffer,
-): Promise<{ status: number; ms: number; timing: string }> {
-  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; ms: number; timing: string }>()
-  const headers = { 'content-type': type, accept: type, 'content-length': body.length }
-  const started = performance.now()
-  const outgoing = request(url, { method: 'POST', agent, headers }, answer => {
-    answer.on('data', () => {})
-    answer.on('end', () => {
-      const timing = String(answer.headers['server-timing'])
-      resolve({ status: answer.statusCode ?? 0, ms: performance.now() - started, timing })
-    })
-  })
-  outgoing.on('error', reject)
-  outgoing.end(body)
-  return promise
-}
-
 async function measure(url: string, format: Format, shape: number[], backward: boolean, runs: number) {
-  const body = requestBody(format, shape, backward)
+  const body = requestBody(format, shape, { backward })
   const type = format === 'safetensors' ? SAFETENSORS_TYPE : JSON_TYPE
   const total: number[] = []
   const compute: number[] = []
   for (let run = -2; run < runs; run++) {
-    const { status, ms, timing } = await exchange(`${url}/v1/attention`, type, body)
-    if (status !== 200) throw new Error(`${status} for ${format} [${shape}]`)
+    const { ms, timing } = await exchange(url, type, body)
     if (run < 0) continue
     total.push(ms)
     compute.push(Number(/compute;dur=([\d.]+)/.exec(timing)?.[1]))
@@ -138,7 +73,7 @@ export async function benchSmall(): Promise<void> {
   const echo = await startService('./echo.ts')
   const rows: string[][] = []
   for (const shape of [[1, 1, 8, 16]]) {
-    const body = requestBody('nested', shape, false)
+    const body = requestBody('nested', shape)
     await rate(server.url, body, 8)
     await rate(echo.url, body, 8)
     for (const connections of [1, 8, 32]) {
