@@ -5,7 +5,7 @@ import { benchJson } from './json.ts'
 import { benchKernels } from './kernels.ts'
 import { benchLayers } from './layers.ts'
 import { benchLong } from './long.ts'
-import { benchPeers } from './peers.ts'
+import { benchPeers } from './peers/main.ts'
 import { machine } from './report.ts'
 import { benchRequests, benchSmall } from './requests.ts'
 

@@ -1,0 +1,29 @@
+/** jax-js: one thread, whatever was asked; it has no other way in Node. */
+import { type Contender, DIM, HEADS, timed, wave } from './contender.ts'
+
+export async function jaxJs(threads: number): Promise<Contender | undefined> {
+  const jax = await import(new URL('../node_modules/@jax-js/jax/dist/index.js', import.meta.url).href).catch(
+    () => undefined,
+  )
+  if (jax === undefined || threads > 1) return undefined
+  await jax.init('wasm')
+  jax.defaultDevice('wasm')
+  return {
+    name: 'jax-js',
+    async prepare({ kind, n, causal, backward }) {
+      if (kind !== 'attention' || backward) return undefined
+      // its axes are [batch, length, heads, dim]
+      const x = jax.numpy.array(wave(HEADS * n * DIM), { shape: [1, n, HEADS, DIM] })
+      const attention = jax.jit((q: { ref: unknown }) =>
+        jax.nn.dotProductAttention(q.ref, q.ref, q, { isCausal: causal }),
+      )
+      const run = async () => {
+        const y = attention(x.ref)
+        await jax.blockUntilReady(y.ref)
+        y.dispose()
+      }
+      return { run: () => timed(run), close: async () => x.dispose() }
+    },
+    close: async () => {},
+  }
+}

@@ -1,0 +1,107 @@
+/** Ours as it is served, in its worker pool: a request's program, run again and again, without HTTP around it. */
+import { parseBody } from '../../src/codecs/body.ts'
+import { Compute } from '../../src/compute/compute.ts'
+import { readConfig } from '../../src/config.ts'
+import { ENDPOINTS } from '../../src/routes/endpoints.ts'
+import { type FileTensor, float32, writeFile } from '../../test/service/safetensors-file.ts'
+import { type Case, type Contender, D_FF, D_MODEL, DIM, HEADS, LAYERS, timed, wave } from './contender.ts'
+
+type Tensors = Record<string, FileTensor>
+
+const never = new AbortController().signal
+
+export function ours(threads: number): Contender {
+  const compute = new Compute(readConfig({ THREADS: String(threads), MEMORY_BYTES: String(2 ** 31) }))
+  return {
+    name: `attention-server (${compute.kernels.variant})`,
+    async prepare(of) {
+      const { path, body } = requestOf(of)
+      const region = compute.allocate(body.length)
+      const bytes = new Uint8Array(compute.arena.memory.buffer, region.offset, body.length)
+      bytes.set(body)
+      const scanHere = (text: Uint8Array) => compute.scanHere(text)
+      const share = (text: Uint8Array) => {
+        const copy = new Uint8Array(
+          compute.arena.memory.buffer,
+          compute.allocate(text.length).offset,
+          text.length,
+        )
+        copy.set(text)
+        return copy
+      }
+      const tree = await parseBody('safetensors', bytes, { scan: scanHere, scanHere, share })
+      const endpoint = ENDPOINTS.find(each => each.path === path)
+      if (endpoint === undefined) throw new Error(`no endpoint ${path}`)
+      const program = endpoint.compile(endpoint.request.parse(tree))
+      // the tensors stand in the body and are used there: what is left of decoding is checking them, which no peer does
+      for (const [index, stage] of program.stages.entries())
+        program.stages[index] = stage.filter(step => step.phase !== 'decode')
+      const lease = compute.admit(program)
+      return {
+        run: () => timed(() => compute.run(lease, never)),
+        async close() {
+          lease.release()
+          compute.arena.free(region)
+        },
+      }
+    },
+    close: () => compute.close(),
+  }
+}
+
+function requestOf(of: Case): { path: string; body: Buffer } {
+  const file = (path: string, tensors: Tensors, request: object, output: number[]) => {
+    const backward: Tensors = of.backward ? { 'backward.grad_output': tensor(output) } : {}
+    const wanted = of.backward && of.kind !== 'attention' ? { backward: { wrt: ['x', 'params'] } } : {}
+    const metadata = { request: JSON.stringify({ ...request, ...wanted }) }
+    return { path, body: writeFile({ ...tensors, ...backward }, metadata) }
+  }
+  if (of.kind === 'attention') {
+    const shape = [1, HEADS, of.n, DIM]
+    const tensors = { q: tensor(shape), k: tensor(shape), v: tensor(shape) }
+    return file('/v1/attention', tensors, { causal: of.causal }, shape)
+  }
+  const x = { x: tensor([1, of.n, D_MODEL]) }
+  if (of.kind === 'multi-head') {
+    const tensors = { ...x, ...named('params.', attentionParams()) }
+    return file('/v1/multi-head-attention', tensors, { heads: HEADS }, [1, of.n, D_MODEL])
+  }
+  const layers = Array.from({ length: LAYERS }, (_, i) => named(`stack.params.layers.${i}.`, layerParams()))
+  const stack = { layers: LAYERS, d_model: D_MODEL, heads: HEADS, d_ff: D_FF, norm: of.norm }
+  return file('/v1/transformer', { ...x, ...Object.assign({}, ...layers) }, { stack }, [1, of.n, D_MODEL])
+}
+
+function attentionParams(): Tensors {
+  const weights = ['w_q', 'w_k', 'w_v', 'w_o'].map(name => [name, weight(D_MODEL, D_MODEL)])
+  const biases = ['b_q', 'b_k', 'b_v', 'b_o'].map(name => [name, tensor([D_MODEL])])
+  return Object.fromEntries([...weights, ...biases])
+}
+
+function layerParams(): Tensors {
+  const norm = () => ({ gamma: tensor([D_MODEL]), beta: tensor([D_MODEL]) })
+  return {
+    ...named('attention.', attentionParams()),
+    ...named('norm1.', norm()),
+    ...named('norm2.', norm()),
+    'ffn.w_1': weight(D_MODEL, D_FF),
+    'ffn.b_1': tensor([D_FF]),
+    'ffn.w_2': weight(D_FF, D_MODEL),
+    'ffn.b_2': tensor([D_MODEL]),
+  }
+}
+
+function named(prefix: string, tensors: Tensors): Tensors {
+  return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [prefix + name, value]))
+}
+
+function tensor(shape: number[]): FileTensor {
+  return float32(wave(shape.reduce((product, extent) => product * extent, 1)), shape)
+}
+
+/** Small enough that activations stay of the size of x. */
+function weight(rows: number, columns: number): FileTensor {
+  return float32(
+    wave(rows * columns).map(x => x / Math.sqrt(rows)),
+    [rows, columns],
+  )
+}
