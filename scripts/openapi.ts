@@ -1,14 +1,32 @@
-/** Writes openapi/openapi.json from the schemas, or with --check says whether the committed one is up to date. */
+/**
+ * Writes openapi/openapi.json and openapi/asyncapi.json from the schemas, or with --check says whether the committed ones
+ * are up to date, and whether the second is valid AsyncAPI (redocly looks after the first).
+ */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { Parser } from '@asyncapi/parser'
 import { VERSION } from '../src/plugins/docs.ts'
+import { asyncApiDocument } from '../src/schemas/asyncapi.ts'
 import { openApiDocument } from '../src/schemas/openapi.ts'
 
-const file = new URL('../openapi/openapi.json', import.meta.url)
-const text = `${JSON.stringify(openApiDocument(VERSION), null, 2)}\n`
+const DOCUMENTS = { 'openapi.json': openApiDocument(VERSION), 'asyncapi.json': asyncApiDocument(VERSION) }
 
-if (!process.argv.includes('--check')) {
-  writeFileSync(file, text)
-} else if (readFileSync(file, 'utf8') !== text) {
-  console.error('openapi/openapi.json is not what the schemas say: run `npm run openapi` and commit it')
-  process.exit(1)
+const check = process.argv.includes('--check')
+for (const [name, document] of Object.entries(DOCUMENTS)) {
+  const file = new URL(`../openapi/${name}`, import.meta.url)
+  const text = `${JSON.stringify(document, null, 2)}\n`
+  if (!check) {
+    writeFileSync(file, text)
+  } else if (readFileSync(file, 'utf8') !== text) {
+    console.error(`openapi/${name} is not what the schemas say: run \`npm run openapi\` and commit it`)
+    process.exitCode = 1
+  }
+}
+
+if (check) {
+  const faults = await new Parser().validate(JSON.stringify(DOCUMENTS['asyncapi.json']))
+  for (const { severity, code, message, path } of faults) {
+    if (severity > 1) continue
+    console.error(`openapi/asyncapi.json: ${code} at /${path.join('/')}: ${message}`)
+    process.exitCode = 1
+  }
 }

@@ -1,8 +1,9 @@
-/** `/openapi.json`, and an interactive page at `/docs` that needs no internet. */
+/** `/openapi.json`, `/asyncapi.json`, and an interactive page at `/docs` that needs no internet. */
 import { readFileSync } from 'node:fs'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { asyncApiDocument } from '../schemas/asyncapi.ts'
 import { openApiDocument } from '../schemas/openapi.ts'
 
 export const VERSION: string = JSON.parse(
@@ -13,6 +14,8 @@ export async function registerDocs(app: FastifyInstance): Promise<void> {
   const document = openApiDocument(VERSION)
   const text = JSON.stringify(document)
   app.get('/openapi.json', async (_request, reply) => reply.type('application/json').send(text))
+  const stream = JSON.stringify(asyncApiDocument(VERSION))
+  app.get('/asyncapi.json', async (_request, reply) => reply.type('application/json').send(stream))
   await app.register(swagger, { mode: 'static', specification: { document: document as never } })
   await app.register(swaggerUi, {
     routePrefix: '/docs',

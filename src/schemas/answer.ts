@@ -1,18 +1,18 @@
 /** What compute endpoints answer, for the documentation: JSON Schemas come from here as they do for requests. */
 import * as z from 'zod'
 
-const tensor = z.unknown().meta({ id: 'AnswerTensor' })
+export const tensor = z.unknown().meta({ id: 'AnswerTensor' })
 
 const errorNumber = z.union([z.number(), z.enum(['NaN', 'Infinity'])])
 
 /** What every attention layer answers of an approximation. */
-const approximation = {
+export const approximation = {
   approximation: z
     .enum(['linear', 'lsh', 'local', 'strided', 'block'])
     .optional()
     .describe('the attention_kind, where it is not softmax: the output is not that of exact attention'),
 }
-const exactError = {
+export const exactError = {
   exact_error: z
     .strictObject({
       max_abs: errorNumber.describe('largest difference'),
@@ -40,7 +40,7 @@ const present = {
   present_v: tensor.optional().describe('[B, H_kv, P + M, d_v]: past_v and the new values'),
 }
 
-const loss = {
+export const loss = {
   loss: z
     .union([z.number(), z.enum(['NaN', 'Infinity', '-Infinity'])])
     .optional()

@@ -1,61 +1,14 @@
 /** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
-import * as z from 'zod'
+import type * as z from 'zod'
 import { PROBLEMS } from '../errors.ts'
 import { ENDPOINTS } from '../routes/endpoints.ts'
 import { PlanRequest } from '../routes/plan-route.ts'
 import { HealthAnswer, PlanAnswer, ProblemAnswer } from './answer.ts'
+import { component, type Json, ref, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
-
-type Json = Record<string, unknown>
 
 const JSON_TYPE = 'application/json'
 const SAFETENSORS_TYPE = 'application/x-safetensors'
-const VALUE_TYPES = ['float64', 'float32', 'float16', 'bfloat16']
-const NON_FINITE = { type: 'string', enum: ['NaN', 'Infinity', '-Infinity'] }
-
-/** Tensors are written by hand: zod never looks at their elements. */
-const TENSORS: Record<string, Json> = {
-  Tensor: {
-    description:
-      'A tensor in any of three forms: nested arrays (rank = depth), `{shape, data}` (row-major, optional dtype), or ' +
-      '`{shape, dtype, base64}` (little-endian, row-major bytes). Non-finite numbers are the strings "NaN", "Infinity", "-Infinity".',
-    anyOf: [ref('NestedTensor'), ref('FlatTensor'), ref('Base64Tensor')],
-  },
-  NestedTensor: {
-    type: 'array',
-    description: 'Nested arrays, regular in every axis; all numbers, or all booleans.',
-    items: { anyOf: [{ type: 'number' }, { type: 'boolean' }, NON_FINITE, ref('NestedTensor')] },
-  },
-  FlatTensor: {
-    type: 'object',
-    description: 'The shape, and the elements in row-major order.',
-    properties: {
-      shape: ref('Shape'),
-      dtype: ref('ElementType'),
-      data: { type: 'array', items: { anyOf: [{ type: 'number' }, { type: 'boolean' }, NON_FINITE] } },
-    },
-    required: ['shape', 'data'],
-    additionalProperties: false,
-  },
-  Base64Tensor: {
-    type: 'object',
-    description: 'The shape, and the elements as little-endian, row-major bytes in standard padded base64.',
-    properties: {
-      shape: ref('Shape'),
-      dtype: ref('ElementType'),
-      base64: { type: 'string', contentEncoding: 'base64' },
-    },
-    required: ['shape', 'dtype', 'base64'],
-    additionalProperties: false,
-  },
-  AnswerTensor: {
-    description: 'A tensor in the form that the request’s `encoding` names; a number for a tensor of rank 0.',
-    anyOf: [ref('NestedTensor'), ref('FlatTensor'), ref('Base64Tensor')],
-  },
-  Shape: { type: 'array', items: { type: 'integer', minimum: 0 }, maxItems: 8 },
-  ElementType: { type: 'string', enum: [...VALUE_TYPES, 'bool', 'int32', 'int64'] },
-}
-
 export function openApiDocument(version: string): Json {
   const components: Record<string, Json> = {}
   const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, components)
@@ -98,6 +51,8 @@ const ABOUT = `Every tensor may come as JSON (nested, flat or base64) or in a sa
 **safetensors**: the tensors carry the field names of the JSON body (\`q\`, \`k\`, \`backward.grad_output\`, …); everything that
 is no tensor is one JSON string in \`__metadata__\` under \`request\`. The answer has \`output\`, \`weights\`, \`grads.q\`, … and the
 rest of it as one JSON string under \`response\`.
+
+**Streams**: \`GET /v1/stream\` is a WebSocket that gives a transformer stack layer by layer; \`/asyncapi.json\` describes it.
 
 A JSON member that is \`null\` counts as absent. The same request gives the same bits, whatever the load. A row with nothing
 to attend gives zeros (and logsumexp −∞); a masked position leaks nothing, not even a NaN that stands there.
@@ -184,6 +139,9 @@ function operationalPaths(health: Json): Record<string, Json> {
     ),
     '/metrics': get('metrics', 'Metrics in the Prometheus text format', 'text/plain', { type: 'string' }),
     '/openapi.json': get('openapi', 'This document', JSON_TYPE, { type: 'object' }),
+    '/asyncapi.json': get('asyncapi', 'The messages of /v1/stream, as AsyncAPI 3', JSON_TYPE, {
+      type: 'object',
+    }),
   }
 }
 
@@ -200,32 +158,4 @@ function problems(...statuses: string[]): Json {
 
 function named(examples: Example[], value: (example: Example) => unknown): Json {
   return Object.fromEntries(examples.map(each => [each.name, { summary: each.summary, value: value(each) }]))
-}
-
-/** Puts a schema and what it refers to among the components; returns a reference to it. */
-function component(schema: z.ZodType, io: 'input' | 'output', components: Record<string, Json>): Json {
-  const { $ref, $defs } = z.toJSONSchema(schema, { io, target: 'draft-2020-12' }) as {
-    $ref: string
-    $defs: Record<string, Json>
-  }
-  for (const [name, definition] of Object.entries($defs)) {
-    if (!(name in TENSORS)) components[name] = relocate(definition) as Json
-  }
-  return relocate({ $ref }) as Json
-}
-
-function ref(name: string): Json {
-  return { $ref: `#/components/schemas/${name}` }
-}
-
-function relocate(node: unknown): unknown {
-  if (Array.isArray(node)) return node.map(relocate)
-  if (typeof node !== 'object' || node === null) return node
-  const entries = Object.entries(node).flatMap(([key, value]) => {
-    if (key === 'id') return []
-    if (key === '$ref' && typeof value === 'string')
-      return [[key, value.replace('#/$defs/', '#/components/schemas/')]]
-    return [[key, relocate(value)]]
-  })
-  return Object.fromEntries(entries)
 }

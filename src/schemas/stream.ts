@@ -14,14 +14,14 @@ export const MOST_CREDIT = 1_000_000
 const MOST_ID = 128
 const MOST_INDICES = 65536
 
-const id = z
+export const id = z
   .string()
   .refine(text => text.length > 0 && text.length <= MOST_ID, {
     error: `expected a text of 1 to ${MOST_ID} characters`,
   })
   .meta({ id: 'RunId', description: `the client's name for the run, 1 to ${MOST_ID} characters` })
 
-/** OpenAPI's component of this name is written by hand: a list of numbers is only located when a message is read. */
+/** The component of this name is written by hand: a list of numbers is only located when a message is read. */
 const indices = z
   .unknown()
   .meta({ id: 'IndexList' })

@@ -1,6 +1,7 @@
 /** A client of `GET /v1/stream` for tests: collects what comes, acknowledges layers, and waits for what it is told to. */
 import { once } from 'node:events'
 import { WebSocket } from 'ws'
+import { SERVER_MESSAGES } from '../../src/schemas/stream-answers.ts'
 import { readFileTensors } from './safetensors-file.ts'
 import type { Server } from './server.ts'
 
@@ -58,6 +59,7 @@ export class StreamClient {
 
   #take(data: Buffer, binary: boolean): void {
     const message = binary ? unpack(data) : JSON.parse(data.toString())
+    if (!binary) SERVER_MESSAGES[message.type as keyof typeof SERVER_MESSAGES].parse(message)
     this.messages.push(message)
     if (this.acknowledge && message.type === 'layer') this.send({ type: 'credit', id: message.id, add: 1 })
     this.#wake.resolve()

@@ -1,9 +1,11 @@
 /** What is written about the service agrees with the service. */
 import { readFileSync } from 'node:fs'
+import { Parser } from '@asyncapi/parser'
 import { describe, expect, it } from 'vitest'
 import { SETTINGS } from '../../src/config.ts'
 import { PROBLEMS } from '../../src/errors.ts'
 import { VERSION } from '../../src/plugins/docs.ts'
+import { asyncApiDocument } from '../../src/schemas/asyncapi.ts'
 import { openApiDocument } from '../../src/schemas/openapi.ts'
 
 const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
@@ -25,6 +27,13 @@ describe('documents', () => {
 
   it('the committed OpenAPI document is what the schemas say', () => {
     expect(JSON.parse(read('openapi/openapi.json'))).toEqual(JSON.parse(document))
+  })
+
+  it('the committed AsyncAPI document is what the schemas say, and valid', async () => {
+    const text = read('openapi/asyncapi.json')
+    expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(asyncApiDocument(VERSION))))
+    const faults = await new Parser().validate(text)
+    expect(faults.filter(({ severity }) => severity <= 1)).toEqual([])
   })
 
   it('the changelog has this version', () => {
