@@ -9,6 +9,14 @@ const SELF = '/v1/self-attention'
 const MULTI = '/v1/multi-head-attention'
 const STACK = '/v1/transformer'
 
+const APPROXIMATIONS = [
+  'linear',
+  { kind: 'lsh', chunk: 2, buckets: 2 },
+  { kind: 'local', window: 2 },
+  { kind: 'strided', stride: 2 },
+  { kind: 'block', size: 2, previous: true },
+]
+
 const nothing = (...shape: number[]) => ({ shape, data: [] })
 const one = { layers: 1, heads: 1 }
 
@@ -78,6 +86,24 @@ describe('sums over nothing are 0', () => {
       for (const value of answer.body.grads.context?.data ?? []) expect(value).toBe(0)
     },
   )
+
+  it.each(APPROXIMATIONS)('by %o', async kind => {
+    for (const [positions, keys] of [
+      [0, 5],
+      [3, 0],
+    ]) {
+      const body = {
+        ...{ x: drawer(1)(1, positions, 4), context: drawer(2)(1, keys, 6), heads: 2, init: {} },
+        ...{ attention_kind: kind, encoding: 'flat', backward: { grad_output: drawer(3)(1, positions, 4) } },
+      }
+      const answer = await post(server, MULTI, body)
+      expect(answer.status, JSON.stringify(answer.body)).toBe(200)
+      for (const value of answer.body.output.data) expect(value).toBe(0)
+      for (const { data } of Object.values(answer.body.grads.params as Record<string, Flat>)) {
+        expect(new Set(data)).toEqual(new Set([0]))
+      }
+    }
+  })
 
   it('a context of 0 positions: nothing is attended, w_o and b_o alone are answerable', async () => {
     const target = drawer(2)(1, 3, 4)
@@ -208,15 +234,37 @@ describe('what stands in padding leaks nothing, not even a NaN', () => {
     },
   )
 
-  it.each(['float32', 'float64'])('multi-head cross-attention in %s', async precision => {
+  const kinds = ['softmax', ...APPROXIMATIONS]
+  it.each(['float32', 'float64'].flatMap(precision => kinds.map(kind => [precision, kind] as const)))(
+    'cross-attention in %s: %o',
+    async (precision, kind) => {
+      await expectNoLeak(
+        MULTI,
+        precision,
+        value => ({
+          ...{ heads: 4, kv_heads: 2, q_lengths: qLengths, kv_lengths: kvLengths, attention_kind: kind },
+          ...{ x: spoiled(X, qLengths, value), context: spoiled(context, kvLengths, value) },
+          ...{ init: { seed: 5, bias: true }, return: ['output'] },
+          backward: {
+            grad_output: spoiled(grad, qLengths, value),
+            ...(kind === 'softmax' && { entropy_weight: 0.2 }),
+          },
+        }),
+        name => (name === 'output' ? d : undefined),
+      )
+    },
+  )
+
+  it.each(
+    ['float32', 'float64'].flatMap(precision => APPROXIMATIONS.map(kind => [precision, kind] as const)),
+  )('a causal stack in %s: %o', async (precision, kind) => {
     await expectNoLeak(
-      MULTI,
+      STACK,
       precision,
       value => ({
-        ...{ heads: 4, kv_heads: 2, q_lengths: qLengths, kv_lengths: kvLengths },
-        ...{ x: spoiled(X, qLengths, value), context: spoiled(context, kvLengths, value) },
-        ...{ init: { seed: 5, bias: true }, return: ['output'] },
-        backward: { grad_output: spoiled(grad, qLengths, value), entropy_weight: 0.2 },
+        ...{ q_lengths: qLengths, kv_lengths: kvLengths, x: spoiled(X, both, value), attention_kind: kind },
+        stack: { layers: 2, heads: 2, norm: 'pre', position: 'rope', causal: true, init: { seed: 6 } },
+        backward: { grad_output: spoiled(grad, qLengths, value) },
       }),
       name => (name === 'output' ? d : undefined),
     )

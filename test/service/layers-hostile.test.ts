@@ -550,6 +550,13 @@ describe('seeds', () => {
   })
 })
 
+it('the log says what came in in few words, however many parameters came', async () => {
+  const stack = { ...one, params: weightsOfOne({}) }
+  expect((await post(server, STACK, { x: [[1]], stack })).status).toBe(200)
+  const { inputs } = JSON.parse(server.log.findLast(line => line.includes('"inputs"')) ?? '{}')
+  expect(inputs).toEqual({ x: [1, 1], params: 8 })
+})
+
 it('after all of it: no 5xx, no memory kept', async () => {
   expect(server.log.filter(line => /"status":5/.test(line))).toEqual([])
   expect(await settled(server, used)).toBe(used)
