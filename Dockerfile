@@ -6,6 +6,7 @@ RUN npm ci --ignore-scripts
 COPY scripts scripts
 COPY workers workers
 RUN node scripts/build-kernels.ts
+COPY tsconfig.json ./
 COPY web web
 RUN node scripts/build-page.ts
 

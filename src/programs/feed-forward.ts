@@ -17,8 +17,7 @@ export interface FeedForwardShape {
   dModel: number
   dHidden: number
   activation: ActivationKind
-  /** the seed is seed + seedOffset */
-  dropout: { p: number; seed: number; seedOffset: number }
+  dropout: { p: number; seed: number }
 }
 
 export interface FeedForwardParams {
@@ -116,8 +115,7 @@ function dropout(p: ProgramBuilder, shape: FeedForwardShape, x: Ref): Ref {
   if (shape.dropout.p === 0) return x
   const rows = shape.batch * shape.positions
   const y = p.reals(hiddenCount(shape))
-  const { p: probability, seed, seedOffset } = shape.dropout
-  const args = { rows, dim: shape.dHidden, p: probability, ...seedWords(seed, seedOffset) }
+  const args = { rows, dim: shape.dHidden, p: shape.dropout.p, ...seedWords(shape.dropout.seed) }
   p.stage(rowStep({ op: 'dropoutRows', tensors: { x, y }, args }, rows, shape.dHidden * DROPOUT_FLOPS))
   return y
 }

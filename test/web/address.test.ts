@@ -9,6 +9,14 @@ import {
   WORKED_EXAMPLE,
   writeState,
 } from '../../web/src/attention/state.ts'
+import {
+  type LayersState,
+  LIMITS,
+  NORMS,
+  POSITIONS,
+  readLayers,
+  writeLayers,
+} from '../../web/src/layers/state.ts'
 import { readAddress, writeAddress } from '../../web/src/page/address.ts'
 
 function throughAddress(state: AttentionState): AttentionState {
@@ -40,6 +48,42 @@ const shared = fc.record({
   cell: fc.option(fc.record({ matrix: fc.constant('weights'), row: fc.nat(63), col: fc.nat(63) }), {
     nil: undefined,
   }),
+})
+
+const range = ([min, max]: readonly [number, number]) => fc.integer({ min, max })
+
+describe('the address of a run', () => {
+  it('keeps its state', () => {
+    const states = fc.record<LayersState>({
+      sentence: fc.string({ unit: 'grapheme', maxLength: 300 }),
+      tokens: range([0, LIMITS.tokens[1]]),
+      layers: range(LIMITS.layers),
+      heads: range(LIMITS.heads),
+      dimHead: range(LIMITS.dimHead),
+      seed: range(LIMITS.seed),
+      position: fc.constantFrom(...POSITIONS),
+      norm: fc.constantFrom(...NORMS),
+      causal: fc.boolean(),
+      backward: fc.boolean(),
+      log: fc.boolean(),
+      run: fc.boolean(),
+      row: range([0, LIMITS.tokens[1] - 1]),
+      selected: fc.constantFrom(undefined, { layer: 0, head: 0 }),
+    })
+    fc.assert(
+      fc.property(states, state => {
+        const address = writeAddress({ view: 'layers', params: writeLayers(state) })
+        expect(readAddress(address).view).toBe('layers')
+        expect(readLayers(readAddress(address).params)).toEqual(state)
+      }),
+    )
+  })
+
+  it('opens no map that the stack has not', () => {
+    expect(readLayers(new URLSearchParams('layers=2&heads=3&map=2,0')).selected).toBeUndefined()
+    expect(readLayers(new URLSearchParams('layers=2&heads=3&map=1,3')).selected).toBeUndefined()
+    expect(readLayers(new URLSearchParams('layers=0&heads=99&seed=-1&tokens=1e9')).layers).toBe(6)
+  })
 })
 
 describe('the address', () => {

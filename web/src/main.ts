@@ -5,6 +5,9 @@ import './style/index.css'
 import { AttentionModel } from './attention/model.ts'
 import { readState, writeState } from './attention/state.ts'
 import { attentionView } from './attention/view.ts'
+import { LayersModel } from './layers/model.ts'
+import { readLayers, writeLayers } from './layers/state.ts'
+import { layersView } from './layers/view.ts'
 import { type Address, readAddress, rememberAddress, writeAddress } from './page/address.ts'
 import { liveRegion } from './page/announce.ts'
 import { h } from './page/dom.ts'
@@ -14,16 +17,17 @@ import type { View } from './page/view.ts'
 import { chooseLanguage, currentLanguage, say } from './words/language.ts'
 
 const first = readAddress(location.hash)
-const attention = new AttentionModel(
-  readState(first.view === 'attention' ? first.params : new URLSearchParams()),
-)
+const none = new URLSearchParams()
+const attention = new AttentionModel(readState(first.view === 'attention' ? first.params : none))
+const layers = new LayersModel(readLayers(first.view === 'layers' ? first.params : none))
 const main = h('main', { id: 'content', tabindex: -1 })
 const shown = { name: first.view, tables: first.params.get('tables') === '1' }
 let head = h('header')
 let view: View | undefined
 
 function address(): Address {
-  const params = writeState(attention.state.value)
+  const params =
+    shown.name === 'attention' ? writeState(attention.state.value) : writeLayers(layers.state.value)
   if (shown.tables) params.set('tables', '1')
   return { view: shown.name, params }
 }
@@ -31,7 +35,11 @@ function address(): Address {
 /** Made anew as a whole: changes of language and display are rare, and what matters lives in the models. */
 function build(): void {
   view?.dispose()
-  view = attentionView(attention, shown.tables)
+  view =
+    shown.name === 'attention' ? attentionView(attention, shown.tables) : layersView(layers, shown.tables)
+  // a link to a run shows the run
+  if (shown.name === 'layers' && layers.state.value.run && layers.status.value.phase === 'idle')
+    layers.start()
   main.replaceChildren(view.element)
   buildHead()
   rememberAddress(address)
@@ -69,11 +77,13 @@ document.body.append(skip, head, main, liveRegion)
 build()
 watchTheme(buildHead)
 attention.state.watch(() => rememberAddress(address))
+layers.state.watch(() => rememberAddress(address))
 addEventListener('hashchange', () => {
   if (location.hash === writeAddress(address())) return
   const { view: name, params } = readAddress(location.hash)
   shown.name = name
   shown.tables = params.get('tables') === '1'
-  if (params.size > 0) attention.state.set(readState(params))
+  if (params.size > 0 && name === 'attention') attention.state.set(readState(params))
+  if (params.size > 0 && name === 'layers') layers.state.set(readLayers(params))
   build()
 })

@@ -1,7 +1,14 @@
 /** A request as something to run elsewhere: curl in a shell, or Python's standard library. */
+const LONGEST_ARGUMENT = 100_000
+
 export function asCurl(origin: string, path: string, body: unknown): string {
-  const json = JSON.stringify(body).replaceAll("'", "'\\''")
-  return `curl -s ${origin}${path} \\\n  -H 'content-type: application/json' \\\n  -d '${json}'\n`
+  const json = JSON.stringify(body)
+  // an argument of a command may not be long: a longer body comes from the standard input
+  if (json.length > LONGEST_ARGUMENT) {
+    return `curl -s ${origin}${path} \\\n  -H 'content-type: application/json' \\\n  -d @- <<'JSON'\n${json}\nJSON\n`
+  }
+  const quoted = json.replaceAll("'", "'\\''")
+  return `curl -s ${origin}${path} \\\n  -H 'content-type: application/json' \\\n  -d '${quoted}'\n`
 }
 
 export function asPython(origin: string, path: string, body: unknown): string {

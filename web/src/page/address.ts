@@ -1,5 +1,5 @@
 /** The address holds what is shown: `#attention?causal=top_left`. A link shows the same thing. */
-export const VIEWS = ['attention'] as const
+export const VIEWS = ['attention', 'layers'] as const
 export type ViewName = (typeof VIEWS)[number]
 
 export interface Address {

@@ -49,7 +49,6 @@ function areas(dimK: number, dimV: number) {
     rowTo: rows,
     common: tiles * 2,
     ranges: (QUERY_TILE / GROUP) * 2,
-    columnRanges: (KEY_BLOCK / GROUP) * 2,
     runningMax: rows,
     runningSum: rows * LANES,
     runningMoment: rows * LANES,

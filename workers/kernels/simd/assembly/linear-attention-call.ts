@@ -10,7 +10,6 @@ export class LinearCall {
   v: usize
   output: usize
   normaliser: usize
-  gradOutput: usize
   scaled: usize
   gradNormaliser: usize
   sums: usize
