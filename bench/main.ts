@@ -1,5 +1,6 @@
-/** `npm run bench`, or `npm run bench -- kernels layers requests small json fairness long peers` for some of it. */
+/** `npm run bench`, or `npm run bench -- kernels layers approximations requests small json fairness long peers` for some of it. */
 import '../src/revectorize.ts'
+import { benchApproximations } from './approximations.ts'
 import { benchFairness } from './fairness.ts'
 import { benchJson } from './json.ts'
 import { benchKernels } from './kernels.ts'
@@ -12,6 +13,7 @@ import { benchRequests, benchSmall } from './requests.ts'
 const SECTIONS = {
   kernels: ['Kernels, one thread', benchKernels],
   layers: ['Kernels of layers, one thread', benchLayers],
+  approximations: ['Approximations of attention, one thread, milliseconds', benchApproximations],
   peers: ['Beside other libraries', benchPeers],
   requests: ['Whole requests', benchRequests],
   small: ['Small requests beside an echo', benchSmall],

@@ -93,8 +93,8 @@ export interface AlibiBiasArgs {
 /** Random parameters; `initialise.ts` documents the generator. Element i depends on (seed, stream, i) alone. */
 export interface InitialiseArgs {
   count: number
-  /** uniform in [−scale, scale), or normal with standard deviation scale */
-  distribution: 'uniform' | 'normal'
+  /** uniform in [−scale, scale), normal with standard deviation scale, or `scale` itself */
+  distribution: 'uniform' | 'normal' | 'constant'
   scale: number
   seedLow: number
   seedHigh: number

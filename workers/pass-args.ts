@@ -49,11 +49,11 @@ export interface GatherArgs {
   dim: number
 }
 
-/** Random directions for hashing: [rounds, columns, dim], columns = Σ factor/2. */
+/** Random directions for hashing: [rounds, dim, columns], columns = Σ factor/2. */
 export interface RotationArgs {
   rounds: number
   dim: number
-  /** each even: a bucket is a mixed-radix number with a digit for each */
+  /** one or two, each even: a bucket is a mixed-radix number with a digit for each */
   factors: number[]
   seedLow: number
   seedHigh: number

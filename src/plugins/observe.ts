@@ -20,7 +20,7 @@ export interface Work {
   flops: number
   bytes: number
   precision: string
-  inputs: Record<string, number[]>
+  inputs: Record<string, number[] | number>
 }
 
 const PHASES = ['decode', 'queue', 'compute', 'encode'] as const

@@ -78,7 +78,7 @@ export function attentionSetup(
     args,
     seed: options.dropout?.seed ?? 0,
     norm: options.qk_norm === 'l2' ? { kind: 'l2', eps: 1e-12 } : options.qk_norm,
-    rope: rope(p, options, g, past),
+    rope: rope(p, options, g, past, pointers?.rope ?? '/rope'),
     area: attendedArea(args, qLengths, kvLengths),
     liveRows: qLengths?.reduce((sum, length) => sum + length, 0) ?? g.batch * g.queries,
     ...lengths,
@@ -102,12 +102,13 @@ export function attentionSetup(
 
 /** The arguments with the dropout seed of a layer: seed + offset. */
 export function argsForLayer({ args, seed }: AttentionSetup, offset: number): AttentionArgs {
-  return offset === 0 ? args : { ...args, ...seedWords(seed + offset) }
+  return offset === 0 ? args : { ...args, ...seedWords(seed, offset) }
 }
 
-/** A seed's low and high 32 bits. */
-export function seedWords(seed: number): Pick<AttentionArgs, 'seedLow' | 'seedHigh'> {
-  return { seedLow: seed % 2 ** 32, seedHigh: Math.floor(seed / 2 ** 32) }
+/** The low and high 32 bits of seed + offset, exact also where the sum is beyond 2⁵³. */
+export function seedWords(seed: number, offset = 0): Pick<AttentionArgs, 'seedLow' | 'seedHigh'> {
+  const low = (seed % 2 ** 32) + offset
+  return { seedLow: low % 2 ** 32, seedHigh: Math.floor(seed / 2 ** 32) + Math.floor(low / 2 ** 32) }
 }
 
 function attentionArgs(options: AttentionOptions, g: Geometry, past: number): AttentionArgs {
@@ -137,12 +138,12 @@ function alibi(p: RequestProgram, { alibi }: AttentionOptions, g: Geometry): Ref
 }
 
 /** New queries and keys stand behind the past, unless the request says otherwise. */
-function rope(p: RequestProgram, { rope }: AttentionOptions, g: Geometry, past: number) {
+function rope(p: RequestProgram, { rope }: AttentionOptions, g: Geometry, past: number, pointer: string) {
   if (rope === undefined) return undefined
   const { base, interleaved, dims = g.dimK, q_offset = past, k_offset = past } = rope
   if (dims % 2 !== 0 || dims > g.dimK) {
     const message = `expected an even number of at most d_k = ${g.dimK}, got ${dims}`
-    throw fieldProblem('INVALID_REQUEST', '/rope/dims', rope.dims ? message : `${message} (the default)`)
+    throw fieldProblem('INVALID_REQUEST', `${pointer}/dims`, rope.dims ? message : `${message} (the default)`)
   }
   const table = { base, interleaved, dims }
   return ropeTables(

@@ -5,7 +5,7 @@ import type { PositionalEncodingRequest } from '../schemas/positional-encoding.t
 import { product, type TensorSource } from '../tensors/tensor-source.ts'
 import { addStep } from './add-step.ts'
 import { alibiSlopes } from './alibi.ts'
-import { wrong } from './geometry.ts'
+import { MOST_HEADS, wrong } from './geometry.ts'
 import { backwardInput, lossForward } from './loss.ts'
 import { prepareBackward, prepareForward, ropeTable } from './positions.ts'
 import { RequestProgram } from './request-program.ts'
@@ -25,6 +25,10 @@ export function compilePositionalEncoding(request: PositionalEncodingRequest): R
   const p = new RequestProgram(request.precision, request.non_finite)
   if (request.x === undefined && request.backward !== undefined) {
     throw fieldProblem('INVALID_REQUEST', '/x', 'expected a tensor beside backward, got nothing')
+  }
+  if (request.backward?.entropy_weight !== undefined) {
+    const message = 'expected no entropy term, for nothing attends here, got one'
+    throw fieldProblem('INVALID_REQUEST', '/backward/entropy_weight', message)
   }
   const encoded = encode(p, request)
   if (encoded === undefined || request.x === undefined) return p
@@ -97,6 +101,7 @@ function alibi(p: RequestProgram, request: Kind<'alibi'>): Encoded | undefined {
     const name = heads === undefined ? 'heads' : 'length'
     throw fieldProblem('INVALID_REQUEST', `/${name}`, 'expected a number (or x), got nothing')
   }
+  if (x !== undefined && heads > MOST_HEADS) wrong('/x', x, `expected at most ${MOST_HEADS} heads`)
   agree('heads', request.heads, heads)
   agree('length', request.length, queries)
   const slopes = p.reals(heads, alibiSlopes(Math.max(1, heads)).slice(0, heads))

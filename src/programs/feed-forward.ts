@@ -17,7 +17,8 @@ export interface FeedForwardShape {
   dModel: number
   dHidden: number
   activation: ActivationKind
-  dropout: { p: number; seed: number }
+  /** the seed is seed + seedOffset */
+  dropout: { p: number; seed: number; seedOffset: number }
 }
 
 export interface FeedForwardParams {
@@ -115,7 +116,8 @@ function dropout(p: ProgramBuilder, shape: FeedForwardShape, x: Ref): Ref {
   if (shape.dropout.p === 0) return x
   const rows = shape.batch * shape.positions
   const y = p.reals(hiddenCount(shape))
-  const args = { rows, dim: shape.dHidden, p: shape.dropout.p, ...seedWords(shape.dropout.seed) }
+  const { p: probability, seed, seedOffset } = shape.dropout
+  const args = { rows, dim: shape.dHidden, p: probability, ...seedWords(seed, seedOffset) }
   p.stage(rowStep({ op: 'dropoutRows', tensors: { x, y }, args }, rows, shape.dHidden * DROPOUT_FLOPS))
   return y
 }

@@ -4,7 +4,7 @@ import { fieldProblem } from '../errors.ts'
 import { shapePointer, type TensorSource } from '../tensors/tensor-source.ts'
 
 /** Without queries a request could name any number of heads at no cost to its sender. */
-const MOST_HEADS = 65536
+export const MOST_HEADS = 65536
 
 type Extents = 'batch' | 'heads' | 'kvHeads' | 'queries' | 'keys' | 'dimK' | 'dimV'
 

@@ -35,6 +35,9 @@ export function planLsh(p: ProgramBuilder, scores: Scores, { rounds, chunk, seed
       ROTATION_FLOPS * a.dimK,
     ),
   )
+  if (p.precision === 'float32') {
+    p.scratchBytes = Math.max(p.scratchBytes, Math.ceil((8 * columns) / 64) * 64)
+  }
   const hash = (x: Ref, rows: number) => {
     const into = p.buffer({ type: 'int32', length: rounds * rows })
     const args: HashArgs = { ...rotation, rows }

@@ -1,5 +1,5 @@
 /** The parameters of a layer or a stack: given by the request, or drawn from a seed. */
-import { ELEMENT_BLOCK } from '../../workers/layer-args.ts'
+import { ELEMENT_BLOCK, type InitialiseArgs } from '../../workers/layer-args.ts'
 import type { Step } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import { fieldProblem } from '../errors.ts'
@@ -120,21 +120,30 @@ export class Params {
     return `${this.#pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
   }
 
+  /** A buffer of whatever size, which admission may refuse: nothing of that size is made here. */
   #make(shape: number[], role: ParamRole): Ref {
     const count = product(shape)
-    if (role !== 'weight') return this.#p.reals(count, new Uint8Array(count).fill(role === 'gamma' ? 1 : 0))
-    const { scheme, seed } = this.#init as InitOptions
     const into = this.#p.reals(count)
-    const distribution = scheme.endsWith('uniform') ? ('uniform' as const) : ('normal' as const)
-    const args = {
-      ...{ count, distribution, scale: initScale(scheme, shape), ...seedWords(seed) },
-      stream: this.#streams++,
-    }
+    const { scheme, seed } = this.#init as InitOptions
+    const stream = this.#streams
+    const args = { count, ...distributionOf(scheme, shape, role), ...seedWords(seed), stream }
+    if (role === 'weight') this.#streams++
     const units = Math.ceil(count / ELEMENT_BLOCK)
-    this.#draws.push(
-      rowStep({ op: 'initialise', tensors: { into }, args }, units, ELEMENT_BLOCK * DRAW_FLOPS),
-    )
+    const flops = ELEMENT_BLOCK * (role === 'weight' ? DRAW_FLOPS : 1)
+    this.#draws.push(rowStep({ op: 'initialise', tensors: { into }, args }, units, flops))
     return into
+  }
+}
+
+function distributionOf(
+  scheme: InitOptions['scheme'],
+  shape: number[],
+  role: ParamRole,
+): Pick<InitialiseArgs, 'distribution' | 'scale'> {
+  if (role !== 'weight') return { distribution: 'constant', scale: role === 'gamma' ? 1 : 0 }
+  return {
+    distribution: scheme.endsWith('uniform') ? 'uniform' : 'normal',
+    scale: initScale(scheme, shape),
   }
 }
 

@@ -34,7 +34,7 @@ export function pastInputs(p: RequestProgram, { past_k, past_v }: PastFields, g:
   const rank = inRank(kv, 0, 0).length
   const length = past_k.shape.at(-2) ?? 0
   if (past_k.shape.length !== rank)
-    wrong('/past_k', past_k, `expected [${inRank(kv).join(', ')}, P, ${g.dimK}]`)
+    wrong('/past_k', past_k, `expected [${[...inRank(kv), 'P', g.dimK].join(', ')}]`)
   expectShape('/past_k', past_k, inRank(kv, length, g.dimK))
   expectShape('/past_v', past_v, inRank(kv, length, g.dimV))
   return {

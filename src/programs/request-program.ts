@@ -70,11 +70,17 @@ export class RequestProgram extends ProgramBuilder {
     return into
   }
 
-  /** Shapes of what came in, by pointer, for the log. */
-  get inputShapes(): Record<string, number[]> {
-    return Object.fromEntries(
-      [...this.#sources.values()].map(({ pointer, source }) => [pointer.slice(1), source.shape]),
-    )
+  /** Shapes of what came in, by pointer, for the log; a stack has thousands of parameters, which are only counted. */
+  get inputShapes(): Record<string, number[] | number> {
+    const inputs = [...this.#sources.values()]
+    const isParam = ({ pointer }: { pointer: string }) => /^(\/stack)?\/params\//.test(pointer)
+    const params = inputs.filter(isParam).length
+    return {
+      ...Object.fromEntries(
+        inputs.filter(each => !isParam(each)).map(({ pointer, source }) => [pointer.slice(1), source.shape]),
+      ),
+      ...(params > 0 && { params }),
+    }
   }
 
   /** The input that a decode step reads. */

@@ -77,7 +77,7 @@ export function compileStack(p: RequestProgram, request: StackFields): CompiledS
     ...{ batched: x.batched, headed: true, batch: x.batch, queries: x.positions, keys: x.positions },
     ...sizes,
   }
-  const pointers = { alibi: '/stack/position' }
+  const pointers = { alibi: '/stack/position', rope: '/stack/rope', causal: '/stack/causal' }
   const setup = attentionSetup(p, attentionOptions(request), geometry, 0, pointers)
   const shape = stackShape(request, x, dHidden)
   const input = p.input('/x', request.x)
@@ -186,7 +186,7 @@ function stackShape({ stack, dropout, checkpoint }: StackFields, x: Sequence, dH
       ...{ seedOffset: 2 * layer, norm: stack.norm, normArgs, dModel },
       ffn: {
         ...{ batch, positions, dModel, dHidden, activation: stack.activation },
-        dropout: { p: dropout?.p ?? 0, seed: seed + 2 * layer + 1 },
+        dropout: { p: dropout?.p ?? 0, seed, seedOffset: 2 * layer + 1 },
       },
     }),
   }

@@ -24,10 +24,14 @@ export class Wanted {
       this.#names = new Set(there.flatMap(([name, wanted]) => (wanted ? [name] : [])))
       return
     }
+    const below = prefixes(there.map(([name]) => name))
     const names = new Set<string>()
+    const seen = new Set<string>()
     for (const [index, asked] of wrt.entries()) {
-      const found = there.filter(([name]) => name === asked || name.startsWith(`${asked}.`))
-      if (found.length === 0) {
+      if (seen.has(asked)) continue
+      seen.add(asked)
+      const found = below.get(asked)
+      if (found === undefined) {
         const all = there.map(([name]) => name)
         const list = `${all.slice(0, 12).join(', ')}${all.length > 12 ? ', …' : ''}`
         throw fieldProblem(
@@ -36,7 +40,7 @@ export class Wanted {
           `expected an input of this request that has a gradient (${list}), got ${known[asked] ?? JSON.stringify(asked)}`,
         )
       }
-      for (const [name] of found) names.add(name)
+      for (const name of found) names.add(name)
     }
     this.#names = names
   }
@@ -44,4 +48,18 @@ export class Wanted {
   has(name: string): boolean {
     return this.#names.has(name)
   }
+}
+
+/** Every name and everything above one (`params` above `params.w_q`) → the names there. */
+function prefixes(names: string[]): Map<string, string[]> {
+  const below = new Map<string, string[]>()
+  for (const name of names) {
+    for (let end = name.length; end > 0; end = name.lastIndexOf('.', end - 1)) {
+      const prefix = name.slice(0, end)
+      const there = below.get(prefix)
+      if (there === undefined) below.set(prefix, [name])
+      else there.push(name)
+    }
+  }
+  return below
 }

@@ -55,16 +55,23 @@ function expected(issue: Issue): string {
         ? 'an integer'
         : `${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`
     case 'invalid_value':
-      return `${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map(value => JSON.stringify(value)).join(', ')}`
+      return names(issue.values)
     case 'too_small':
       return `a number ${issue.inclusive ? 'of at least' : 'greater than'} ${issue.minimum}`
     case 'too_big':
       return `a number ${issue.inclusive ? 'of at most' : 'less than'} ${issue.maximum}`
     case 'invalid_union':
+      // a discriminated union that found no branch has their names instead of their issues
+      if (issue.errors.length === 0) return names((issue as unknown as { options: unknown[] }).options)
       return issue.errors.map(branch => expected(branch[0])).join(' or ')
     default:
       return issue.message
   }
+}
+
+function names(values: readonly unknown[]): string {
+  const list = values.map(value => (typeof value === 'bigint' ? String(value) : JSON.stringify(value)))
+  return `${values.length > 1 ? 'one of ' : ''}${list.join(', ')}`
 }
 
 function at(body: unknown, path: PropertyKey[]): unknown {

@@ -49,8 +49,11 @@ function params(tensors: TensorKinds, shapes: Record<string, string>, optional: 
 
 const LAYER_RETURNS = ['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'params'] as const
 
+/** In `wrt`, beside the names of inputs. */
+export const paramName = z.string().regex(/^params\../, 'the name of an input or "params.<name>"')
+
 const wrt = (...inputs: string[]) =>
-  z.union([z.enum([...inputs, 'mask', 'past_k', 'past_v', 'params']), z.string().regex(/^params\../)])
+  z.union([z.enum([...inputs, 'mask', 'past_k', 'past_v', 'params']), paramName])
 
 function selfAttention(tensors: TensorKinds) {
   return z

@@ -1,7 +1,7 @@
 /** The request of `POST /v1/transformer`, and the stack that `GET /v1/stream` runs too. */
 import * as z from 'zod'
 import { ATTENTION_RETURNS, attentionOptions, backward, numerics, returns, rope } from './attention.ts'
-import { dimension, heads, init } from './layers.ts'
+import { dimension, heads, init, paramName } from './layers.ts'
 import { type TensorKinds, tensorKinds } from './tensor.ts'
 
 export const MOST_LAYERS = 256
@@ -74,7 +74,7 @@ export function optionsBesideStack(tensors: TensorKinds) {
 export function stackBackward(tensors: TensorKinds) {
   return backward(
     tensors,
-    z.union([z.enum(['x', 'mask', 'params']), z.string().regex(/^params\../)]),
+    z.union([z.enum(['x', 'mask', 'params']), paramName]),
     'x, every parameter and a float mask',
   )
 }

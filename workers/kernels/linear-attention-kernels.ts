@@ -71,6 +71,7 @@ export interface LinearAttentionKernels {
     a: LinearAttentionArgs,
     from: number,
     to: number,
+    scratch: number,
   ): void
   /** sums of the keys' states. Writes gradQ. Unit = LINEAR_CHUNK query rows of one (batch, head). */
   linearAttentionBackwardQuery(

@@ -32,14 +32,15 @@ export interface PassKernels {
     from: number,
     to: number,
   ): void
-  /** directions, float64 in both sets. Unit = one direction of one round. */
+  /** rotations [rounds, dim, columns], float64 in both sets. Unit = one column of one round. */
   lshRotations(t: { rotations: Float64Array }, a: RotationArgs, from: number, to: number): void
-  /** buckets [rounds, rows]; sums in float64. Unit = row of x. */
+  /** buckets [rounds, rows]; sums in float64. Unit = row of x. The work area: float64 [columns]. */
   lshBuckets(
     t: { x: Reals; rotations: Float64Array; buckets: Int32Array },
     a: HashArgs,
     from: number,
     to: number,
+    scratch: number,
   ): void
   /** Writes all of PassTensors. Unit = one (pass, batch, kv head), with the query heads that read it. */
   sortPasses(

@@ -70,7 +70,7 @@ function run(c: AttentionCase, { kernels, allocate, precision, cuts }: Options):
   const scaled = reals(rows * a.dimV)
   const gradNormaliser = reals(rows)
   each(rows, (from, to) => {
-    kernels.linearAttentionDelta({ ...c, normaliser, scaled, gradNormaliser }, a, from, to)
+    kernels.linearAttentionDelta({ ...c, normaliser, scaled, gradNormaliser }, a, from, to, scratch)
   })
   const t = { ...c, scaled, gradNormaliser }
   each(queryUnits, (from, to) => {

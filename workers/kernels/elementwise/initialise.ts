@@ -11,6 +11,7 @@
  *
  *   uniform   (2·k/2⁵³ − 1)·scale                              in [−scale, scale)
  *   normal    Φ⁻¹((⌊k/2⌋ + ½)/2⁵²)·scale                       symmetric, never 0 or 1
+ *   constant  scale                                            biases, gamma and beta; uses no random bits
  *
  * Everything after that is + − × ÷ √ in float64, which IEEE 754 rounds alike everywhere (Math.log is not bound to).
  */
@@ -23,6 +24,10 @@ const APART = 0x9e3779b9
 
 /** A unit is ELEMENT_BLOCK elements; writes them, rounded to the type of `into`. */
 export function initialise(t: { into: Reals }, a: InitialiseArgs, from: number, to: number): void {
+  if (a.distribution === 'constant') {
+    t.into.fill(a.scale, from * ELEMENT_BLOCK, Math.min(to * ELEMENT_BLOCK, a.count))
+    return
+  }
   const draw = a.distribution === 'uniform' ? uniform : normal
   const key1 = mix(a.stream ^ mix(a.seedLow ^ APART))
   for (let unit = from; unit < to; unit++) {

@@ -7,7 +7,7 @@ import type { Reals } from '../kernel-set.ts'
 import { mix } from './dropout.ts'
 
 /**
- *   rotations[round, column, d] = Σ_{n<4} u_n − 2,   u_n = bits(round, column, d, n)/2³²
+ *   rotations[round, d, column] = Σ_{n<4} u_n − 2,   u_n = bits(round, column, d, n)/2³²
  *
  * A sum of four uniform numbers, which is nearly normal and needs no function that machines round differently. The
  * generator is counter-based, on unsigned 32-bit integers, with mix() of dropout's generator:
@@ -25,11 +25,12 @@ export function lshRotations(
   const columns = columnCount(a)
   for (let unit = from; unit < to; unit++) {
     const round = Math.floor(unit / columns)
-    const key = mix((mix(round ^ mix(a.seedLow)) + mix(a.seedHigh ^ (unit % columns))) >>> 0)
+    const column = unit % columns
+    const key = mix((mix(round ^ mix(a.seedLow)) + mix(a.seedHigh ^ column)) >>> 0)
     for (let d = 0; d < a.dim; d++) {
       let sum = -2
       for (let n = 0; n < 4; n++) sum += mix((mix((4 * d + n) ^ key) + key) >>> 0) / 2 ** 32
-      t.rotations[unit * a.dim + d] = sum
+      t.rotations[(round * a.dim + d) * columns + column] = sum
     }
   }
 }
@@ -55,7 +56,7 @@ export function lshBuckets(
   const products = new Float64Array(columns)
   for (let row = from; row < to; row++) {
     for (let round = 0; round < a.rounds; round++) {
-      project(t.x, row, t.rotations, round * columns, columns, a.dim, products)
+      project(t.x, row, t.rotations, round * a.dim * columns, columns, a.dim, products)
       let bucket = 0
       let first = 0
       for (const factor of a.factors) {
@@ -67,39 +68,21 @@ export function lshBuckets(
   }
 }
 
-/** products[c] = x[row]·rotations[firstColumn + c], four columns at a time. */
+/** products[c] = Σ_d x[row, d]·rotations[first + d·columns + c]. */
 function project(
   x: Reals,
   row: number,
   rotations: Float64Array,
-  firstColumn: number,
+  first: number,
   columns: number,
   dim: number,
   products: Float64Array,
 ): void {
-  const begin = row * dim
-  let c = 0
-  for (; c + 4 <= columns; c += 4) {
-    let at = (firstColumn + c) * dim
-    let [s0, s1, s2, s3] = [0, 0, 0, 0]
-    for (let d = begin; d < begin + dim; d++) {
-      const value = x[d]
-      s0 += value * rotations[at]
-      s1 += value * rotations[at + dim]
-      s2 += value * rotations[at + 2 * dim]
-      s3 += value * rotations[at + 3 * dim]
-      at++
-    }
-    products[c] = s0
-    products[c + 1] = s1
-    products[c + 2] = s2
-    products[c + 3] = s3
-  }
-  for (; c < columns; c++) {
-    const at = (firstColumn + c) * dim
-    let sum = 0
-    for (let d = 0; d < dim; d++) sum += x[begin + d] * rotations[at + d]
-    products[c] = sum
+  products.fill(0)
+  for (let d = 0; d < dim; d++) {
+    const value = x[row * dim + d]
+    const at = first + d * columns
+    for (let c = 0; c < columns; c++) products[c] += value * rotations[at + c]
   }
 }
 

@@ -39,7 +39,18 @@ const NUMBERS = [
 const AREAS: AreaName[] = [
   ...(['queryPack', 'keyPack', 'gradOutputPack', 'valuePack'] as const),
   ...(['keyEdge', 'valueEdge', 'queryEdge', 'gradOutputEdge'] as const),
-  ...(['tile', 'gradTile', 'tanhTile', 'attended', 'spare', 'rowFrom', 'rowTo', 'common', 'ranges'] as const),
+  ...([
+    'tile',
+    'gradTile',
+    'tanhTile',
+    'attended',
+    'spare',
+    'rowFrom',
+    'rowTo',
+    'common',
+    'ranges',
+    'columnRanges',
+  ] as const),
   ...(['runningMax', 'runningSum', 'runningMoment', 'tileMax', 'tileFactor', 'laneMax'] as const),
   ...(['shiftUpper', 'shiftLower', 'constants'] as const),
 ]

@@ -11,6 +11,7 @@ import { type AttentionTensors, writeCall } from './call.ts'
 import { type LayerExports, layerKernels } from './layers.ts'
 import { type LinearExports, linearKernels } from './linear.ts'
 import { type LinearTensors, writeLinearCall } from './linear-attention-call.ts'
+import { type PassExports, passKernels } from './passes.ts'
 import { moduleFile, type SimdVariant } from './variants.ts'
 
 export { SIMD_VARIANTS, type SimdVariant } from './variants.ts'
@@ -24,11 +25,13 @@ type Exports = Record<
 > &
   LinearExports &
   LayerExports &
+  PassExports &
   Record<LinearName, (call: number, from: number, to: number) => void>
 
 type LinearName =
   | 'linearStates'
   | 'linearAttentionForward'
+  | 'linearAttentionDelta'
   | 'linearAttentionBackwardQuery'
   | 'linearAttentionBackwardKey'
 
@@ -53,6 +56,7 @@ export function createSimdKernels(memory: WebAssembly.Memory, variant: SimdVaria
   return {
     ...elementwiseKernels,
     ...linearKernels(wasm),
+    ...passKernels(wasm),
     ...layerKernels(wasm),
     attentionForward: attention(wasm.attentionForward) as KernelSet['attentionForward'],
     attentionMaps: attention(wasm.attentionMaps) as unknown as KernelSet['attentionMaps'],
@@ -60,6 +64,7 @@ export function createSimdKernels(memory: WebAssembly.Memory, variant: SimdVaria
     attentionMaskGradient: attention(wasm.attentionMaskGradient),
     linearStates: linear('linearStates'),
     linearAttentionForward: linear('linearAttentionForward'),
+    linearAttentionDelta: linear('linearAttentionDelta'),
     linearAttentionBackwardQuery: linear('linearAttentionBackwardQuery'),
     linearAttentionBackwardKey: linear('linearAttentionBackwardKey'),
   }

@@ -6,7 +6,7 @@ import { LINEAR_CHUNK, type LinearAttentionArgs, type LinearStateArgs } from '..
 import { KEY_BLOCK, QUERY_TILE } from '../../task.ts'
 
 const TENSORS = [
-  ...(['q', 'k', 'v', 'output', 'normaliser', 'scaled', 'gradNormaliser', 'sums'] as const),
+  ...(['q', 'k', 'v', 'output', 'normaliser', 'gradOutput', 'scaled', 'gradNormaliser', 'sums'] as const),
   ...(['gradQ', 'gradK', 'gradV', 'x', 'y', 'w', 'states', 'qLengths', 'kvLengths'] as const),
 ]
 const NUMBERS = [

@@ -49,6 +49,7 @@ function areas(dimK: number, dimV: number) {
     rowTo: rows,
     common: tiles * 2,
     ranges: (QUERY_TILE / GROUP) * 2,
+    columnRanges: (KEY_BLOCK / GROUP) * 2,
     runningMax: rows,
     runningSum: rows * LANES,
     runningMoment: rows * LANES,

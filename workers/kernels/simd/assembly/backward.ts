@@ -17,7 +17,7 @@ import { BLOCK, TILE } from './lanes'
 import { packEdge, packPanels } from './pack'
 import { Columns, Rows, product } from './product'
 import { Place, dotTile, maskTile, onePack, oneOf, scaleOf } from './scores'
-import { NOTHING, groupRanges, rowIntervals, visibleRows } from './visibility'
+import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
 
 export function attentionBackward(call: Call, place: Place, from: i32, to: i32): void {
   writeConstants(call)
@@ -80,18 +80,20 @@ function keyBlock(call: Call, place: Place): void {
       carefulProducts(call, place, at, key)
       continue
     }
+    if (seen == PARTLY) columnRanges(call, place.rows, place.key, call.rowFrom, call.rowTo)
+    const along = seen == PARTLY ? call.columnRanges : 0
     if (call.gradV) {
       packEdge(gradOutput, place.rows, call.dimV, call.gradOutputEdge)
       product<Columns>(
         call.tile, 384, place.keys, gradOutput, vRow, call.gradOutputEdge, call.dimV, place.rows,
-        0, call.gradV + key * vRow, vRow, call.spare, oneOf(call),
+        along, call.gradV + key * vRow, vRow, call.spare, oneOf(call),
       )
     }
     if (call.gradK) {
       packEdge(q, place.rows, call.dimK, call.queryEdge)
       product<Columns>(
         call.gradTile, 384, place.keys, q, kRow, call.queryEdge, call.dimK, place.rows,
-        0, call.gradK + key * kRow, kRow, call.spare, oneOf(call),
+        along, call.gradK + key * kRow, kRow, call.spare, oneOf(call),
       )
     }
     if (call.gradQ) {

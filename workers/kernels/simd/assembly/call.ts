@@ -107,6 +107,8 @@ export class Call {
   common: usize
   /** i32 [4][2]: columns of the score tile that a group of six rows sees */
   ranges: usize
+  /** i32 [16][2]: rows of the score tile that see one of a group of six columns */
+  columnRanges: usize
   /** f32 [tilesTogether][24]: what is subtracted from a row's scores, −∞ before there are any */
   runningMax: usize
   /** f32 [tilesTogether][24][8] each: Σ e and Σ e·(s − max), lane by lane */

@@ -8,9 +8,27 @@
  * The heads of a group are gone through in ascending order, and their blocks in ascending order.
  * Differentiates linear-attention-forward.ts. Writes gradQ; gradK and gradV, where given.
  */
-import { addBlock, addState, extend, features, packTiles, throughFeatures, transposeState } from './linear-attention-blocks'
+import { addBlock, addState, divide, dotRows, extend, features, packTiles, throughFeatures, transposeState } from './linear-attention-blocks'
 import { CHUNK, LinearCall, chunksOf, firstRow, liveQueries, seenKeys, sumAt } from './linear-attention-call'
 import { countKeys, kvHeadOf, pairUpTo } from './linear-attention-forward'
+
+/** scaled = gradOutput/normaliser, gradNormaliser = −(gradOutput·output)/normaliser; zeros where the normaliser is 0. */
+export function linearAttentionDelta(call: LinearCall, from: i32, to: i32): void {
+  const row = <usize>call.dimV << 2
+  for (let r = from; r < to; ++r) {
+    const at = <usize>r * row
+    const normaliser = load<f32>(call.normaliser + (<usize>r << 2))
+    const scaled = call.scaled + at
+    let gradient: f32 = 0
+    memory.fill(scaled, 0, row)
+    if (normaliser != 0) {
+      memory.copy(scaled, call.gradOutput + at, row)
+      divide(scaled, call.dimV, normaliser)
+      gradient = -dotRows(call.gradOutput + at, call.output + at, call.dimV) / normaliser
+    }
+    store<f32>(call.gradNormaliser + (<usize>r << 2), gradient)
+  }
+}
 
 export function linearAttentionBackwardQuery(call: LinearCall, from: i32, to: i32): void {
   const chunks = chunksOf(call.queries)

@@ -220,3 +220,16 @@ export function dotRows(x: usize, y: usize, dim: i32): f32 {
   }
   return sum
 }
+
+/** row /= divisor. */
+export function divide(row: usize, dim: i32, divisor: f32): void {
+  const f = f32x4.splat(divisor)
+  for (; dim >= 4; dim -= 4) {
+    v128.store(row, f32x4.div(v128.load(row), f))
+    row += 16
+  }
+  for (; dim > 0; --dim) {
+    store<f32>(row, load<f32>(row) / divisor)
+    row += 4
+  }
+}

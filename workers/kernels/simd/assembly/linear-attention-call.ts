@@ -10,6 +10,7 @@ export class LinearCall {
   v: usize
   output: usize
   normaliser: usize
+  gradOutput: usize
   scaled: usize
   gradNormaliser: usize
   sums: usize

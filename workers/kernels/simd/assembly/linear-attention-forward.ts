@@ -8,7 +8,7 @@
  * 96 keys, or two where rows and keys are not aligned to chunks. Which, depends on the sizes alone.
  * Hazards and source: the reference kernels' linear-attention.ts. Writes states; output and normaliser.
  */
-import { addBlock, addScaled, addState, dotRows, features, packTiles } from './linear-attention-blocks'
+import { addBlock, addScaled, addState, divide, dotRows, features, packTiles } from './linear-attention-blocks'
 import { CHUNK, LinearCall, chunksOf, firstRow, liveKeys, liveQueries, oneOf, shiftOf, stateBytes, sumAt } from './linear-attention-call'
 import { packEdge } from './pack'
 import { Columns, product } from './product'
@@ -119,17 +119,5 @@ export function linearAttentionForward(call: LinearCall, from: i32, to: i32): vo
       if (empty) memory.fill(output + r * vRow, 0, vRow)
       else divide(output + r * vRow, call.dimV, sum)
     }
-  }
-}
-
-function divide(row: usize, dim: i32, divisor: f32): void {
-  const f = f32x4.splat(divisor)
-  for (; dim >= 4; dim -= 4) {
-    v128.store(row, f32x4.div(v128.load(row), f))
-    row += 16
-  }
-  for (; dim > 0; --dim) {
-    store<f32>(row, load<f32>(row) / divisor)
-    row += 4
   }
 }

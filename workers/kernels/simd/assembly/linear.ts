@@ -150,6 +150,7 @@ function multiply(p: Product, from: i32, to: i32): void {
     const column = block * UNIT_COLUMNS
     const columns = min(UNIT_COLUMNS, p.columns - column)
     const end = min((first + count) * UNIT_ROWS, p.rows)
+    if (p.depth == 0) clear(p, first * UNIT_ROWS, end, column, columns)
     for (let k = 0; k < p.depth; k += most) {
       const depth = min(most, p.depth - k)
       packColumns(p, column, columns, k, depth)
@@ -162,6 +163,11 @@ function multiply(p: Product, from: i32, to: i32): void {
     }
     unit += count
   }
+}
+
+/** A sum over nothing: only gradWeight, whose columns stand side by side, can have no depth (a batch or a sequence of 0). */
+function clear(p: Product, row: i32, end: i32, column: i32, columns: i32): void {
+  for (; row < end; ++row) memory.fill(elementAt(p.c, row, column), 0, <usize>columns << 2)
 }
 
 function packColumns(p: Product, column: i32, columns: i32, k: i32, depth: i32): void {

@@ -99,6 +99,23 @@ export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize
 }
 
 /**
+ * For each group of six columns of the block starting at firstKey, the rows of the tile that see one of them: what
+ * products along the columns need. Rows in between that see none have zeros there.
+ */
+export function columnRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize, rowTo: usize): void {
+  memory.fill(call.columnRanges, 0, (BLOCK / MR) << 3)
+  for (let r = 0; r < rows; ++r) {
+    const from = max(load<i32>(rowFrom + (<usize>r << 2)) - firstKey, 0)
+    const to = min(load<i32>(rowTo + (<usize>r << 2)) - firstKey, BLOCK)
+    for (let group = from / MR; group * MR < to; ++group) {
+      const range = call.columnRanges + (<usize>group << 3)
+      if (load<i32>(range, 4) == 0) store<i32>(range, r)
+      store<i32>(range, r + 1, 4)
+    }
+  }
+}
+
+/**
  * The rows of head `head` (of batch b) whose interval may meet keys [key, key + keys): from the first that ends beyond
  * `key` to the first that begins beyond the last key, which stands in the upper 32 bits. By bisection.
  */

@@ -1,0 +1,88 @@
+/**
+ * Approximations of attention beside exact attention: whole programs of `POST /v1/attention`, kernels and all that goes
+ * with them, on one thread; one head of dimension 64. The crossover is the first length from which on an approximation
+ * with its default parameters is the faster one.
+ */
+import { planMemory } from '../src/compute/memory-plan.ts'
+import type { RequestProgram } from '../src/programs/request-program.ts'
+import { ENDPOINTS } from '../src/routes/endpoints.ts'
+import { createTextKernels } from '../workers/elements/text-kernels.ts'
+import { createSimdKernels } from '../workers/kernels/simd/index.ts'
+import { opTable } from '../workers/ops.ts'
+import { type BufferView, bufferView } from '../workers/views.ts'
+import { table } from './report.ts'
+
+const LENGTHS = [256, 512, 1024, 2048, 4096, 8192, 16384, 32768]
+const KINDS = ['softmax', 'linear', 'lsh', 'local', 'strided', 'block'] as const
+const DIM = 64
+/** The longest is run once or twice, the shortest many times. */
+const BUDGET_MS = 300
+
+const PAGE = 65536
+const memory = new WebAssembly.Memory({ initial: 8192, maximum: 8192, shared: true })
+const ops = opTable(createSimdKernels(memory, 'wide'), createTextKernels(memory)).float32
+const endpoint = ENDPOINTS.find(({ path }) => path === '/v1/attention')
+
+/** The program of a request that is shapes alone. */
+function compile(length: number, kind: string, causal: boolean, backward: boolean): RequestProgram {
+  if (endpoint === undefined) throw new Error('no endpoint /v1/attention')
+  const tensor = { shape: [1, 1, length, DIM] }
+  const body = { q: tensor, k: tensor, v: tensor, causal, attention_kind: kind, return: ['output'] }
+  const request = backward ? { ...body, backward: { grad_output: tensor } } : body
+  return endpoint.compile(endpoint.shapes.parse(request))
+}
+
+/** Every step of the program, whole, one after the other. */
+function runner(program: RequestProgram): () => void {
+  const plan = planMemory(program)
+  const scratch = PAGE + plan.bytes
+  const views: BufferView[] = program.buffers.map(({ type, length, data, early }, index) => {
+    const view = bufferView(memory, { type, offset: PAGE + plan.offsets[index], length })
+    if (data !== undefined) view.set(data)
+    else if (early) for (let i = 0; i < length; i++) view[i] = Math.random() - 0.5
+    return view
+  })
+  const calls = program.stages.flat().map(({ op, args, units, tensors }) => {
+    const named = Object.entries<number | undefined>(tensors).flatMap(([name, ref]) =>
+      ref === undefined ? [] : [[name, views[ref]]],
+    )
+    return { run: ops[op], args, units, tensors: Object.fromEntries(named) }
+  })
+  return () => {
+    for (const { run, args, units, tensors } of calls) run(tensors, args, 0, units, scratch)
+  }
+}
+
+/** Of a run that takes long, the thread's own time: others, too, use the core. It ticks too coarsely for short ones. */
+function bestMilliseconds(run: () => void): number {
+  run()
+  let best = Number.POSITIVE_INFINITY
+  const end = performance.now() + BUDGET_MS
+  do {
+    const begin = performance.now()
+    const used = process.threadCpuUsage()
+    run()
+    const { user, system } = process.threadCpuUsage(used)
+    const own = (user + system) / 1000
+    best = Math.min(best, own > 50 ? own : performance.now() - begin)
+  } while (performance.now() < end)
+  return best
+}
+
+/** A table a pass and mask: milliseconds by length and kind, and from which length on each kind is faster. */
+export function benchApproximations(): void {
+  for (const backward of [false, true]) {
+    for (const causal of [false, true]) {
+      const times = LENGTHS.map(length =>
+        KINDS.map(kind => bestMilliseconds(runner(compile(length, kind, causal, backward)))),
+      )
+      const crossovers = KINDS.slice(1).map((_, index) => {
+        const last = times.findLastIndex(row => row[index + 1] >= row[0])
+        return last + 1 < LENGTHS.length ? String(LENGTHS[last + 1]) : 'none'
+      })
+      const what = `${backward ? 'forward + backward' : 'forward'}${causal ? ', causal' : ''}`
+      const rows = times.map((row, index) => [String(LENGTHS[index]), ...row.map(ms => ms.toFixed(2))])
+      console.log(table([`N (${what})`, ...KINDS], [...rows, ['faster from', '', ...crossovers]]))
+    }
+  }
+}
