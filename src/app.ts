@@ -14,7 +14,8 @@ import { ENDPOINTS } from './routes/endpoints.ts'
 import { registerHealth } from './routes/health.ts'
 import { handlePlan } from './routes/plan-route.ts'
 import { BodyReader } from './routes/read-body.ts'
-import { registerStream, Streams } from './routes/stream-route.ts'
+import { registerStream, registerWebSocket, Streams } from './routes/stream-route.ts'
+import { Arrivals } from './stream/arrivals.ts'
 import { MessageReader } from './stream/read-message.ts'
 import { StreamMetrics } from './stream/stream-metrics.ts'
 
@@ -58,6 +59,7 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
   fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))
 
   await fastify.register(accepts)
+  await registerWebSocket(fastify, config.MAX_BODY_BYTES)
   registerObservation(fastify, metrics)
   registerErrors(fastify)
   fastify.addHook('onRequest', async (request, reply) => {
@@ -87,13 +89,14 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
   const streamContext = {
     ...{ compute, deadlineSeconds: config.DEADLINE_SECONDS, idleSeconds: config.STREAM_IDLE_SECONDS },
     reader: new MessageReader(compute),
+    arrivals: new Arrivals(compute.arena.limit / 2),
     metrics: new StreamMetrics(
       metrics.registry,
       () => streams.open,
       code => metrics.problem(code),
     ),
   }
-  await registerStream(fastify, streamContext, streams, config.MAX_BODY_BYTES)
+  registerStream(fastify, streamContext, streams)
   registerHealth(fastify, compute, metrics, () => draining)
   await registerDocs(fastify)
   await registerPage(fastify)

@@ -27,6 +27,7 @@ export function weightGradient(
     slopes: undefined,
   }
   p.reserveScratch(scratchBytes(args.dimV, args.dimV))
+  p.reserveScratch(scratchBytes(args.dimK, args.dimV))
   const name = apart ? 'scores' : 'maskedScores'
   const product = kindMaps(p, products, [name])
   const scores = apart ? kindMaps(p, state, ['maskedScores']) : undefined

@@ -33,12 +33,8 @@ export class Streams {
   }
 }
 
-export async function registerStream(
-  app: FastifyInstance,
-  context: Omit<ConnectionContext, 'log' | 'requestId'>,
-  streams: Streams,
-  maxPayload: number,
-): Promise<void> {
+/** To be called before hooks that may refuse a request: it ends the sockets of upgrades that are refused. */
+export async function registerWebSocket(app: FastifyInstance, maxPayload: number): Promise<void> {
   await app.register(websocket, {
     options: { maxPayload, closeTimeout: CLOSING_MS } as object,
     errorHandler(error, socket, request) {
@@ -53,6 +49,13 @@ export async function registerStream(
       app.websocketServer.close()
     },
   })
+}
+
+export function registerStream(
+  app: FastifyInstance,
+  context: Omit<ConnectionContext, 'log' | 'requestId'>,
+  streams: Streams,
+): void {
   const alive = setInterval(() => streams.checkAlive(), ALIVE_MS).unref()
   app.addHook('onClose', async () => clearInterval(alive))
   app.route({
@@ -63,7 +66,11 @@ export async function registerStream(
       throw new Problem('UPGRADE_REQUIRED', 'expected a WebSocket handshake (RFC 6455), got a plain request')
     },
     wsHandler(socket, request) {
-      const connection = new Connection(socket, { ...context, log: request.log, requestId: request.id })
+      const connection = new Connection(socket, request.raw.socket, {
+        ...context,
+        log: request.log,
+        requestId: request.id,
+      })
       streams.add(connection)
       socket.on('close', () => streams.delete(connection))
     },

@@ -1,7 +1,7 @@
 /** What the server sends over `GET /v1/stream`, for the documentation. */
 import * as z from 'zod'
 import { approximation, exactError, loss, ProblemAnswer, tensor } from './answer.ts'
-import { FetchMessage, id, MAP_EMITS } from './stream.ts'
+import { FetchMessage, MAP_EMITS, RunId } from './stream.ts'
 
 const ms = (what: string) => z.number().describe(`${what}, in milliseconds`)
 const pass = z.enum(['forward', 'backward'])
@@ -9,7 +9,7 @@ const pass = z.enum(['forward', 'backward'])
 const AcceptedMessage = z
   .strictObject({
     type: z.literal('accepted'),
-    id,
+    id: RunId,
     layers: z.int().describe('how many the stack has'),
     plan: z.strictObject({
       flops: z.number().describe('floating-point operations of the run'),
@@ -22,7 +22,7 @@ const AcceptedMessage = z
 const LayerMessage = z
   .strictObject({
     type: z.literal('layer'),
-    id,
+    id: RunId,
     pass,
     index: z.int().describe('the layer; the backward pass comes from the last to the first'),
     timing: z.strictObject({
@@ -58,7 +58,7 @@ const LayerMessage = z
 const ProgressMessage = z
   .strictObject({
     type: z.literal('progress'),
-    id,
+    id: RunId,
     done: z.int().describe('layers computed, those of both passes counted'),
     total: z.int(),
   })
@@ -67,7 +67,7 @@ const ProgressMessage = z
 const DoneMessage = z
   .strictObject({
     type: z.literal('done'),
-    id,
+    id: RunId,
     ...approximation,
     ...loss,
     layers: z.array(z.strictObject(exactError)).optional().describe('with compare_exact'),
@@ -89,7 +89,7 @@ const DoneMessage = z
 const MapMessage = z
   .strictObject({
     type: z.literal('map'),
-    id,
+    id: RunId,
     layer: z.int(),
     head: z.int(),
     tensor: z.enum(MAP_EMITS),
@@ -99,12 +99,14 @@ const MapMessage = z
   .describe('the answer to `fetch`')
   .meta({ id: 'MapMessage' })
 
-const CancelledMessage = z.strictObject({ type: z.literal('cancelled'), id }).meta({ id: 'CancelledMessage' })
+const CancelledMessage = z
+  .strictObject({ type: z.literal('cancelled'), id: RunId })
+  .meta({ id: 'CancelledMessage' })
 
 const ErrorMessage = z
   .strictObject({
     type: z.literal('error'),
-    id: id.optional(),
+    id: RunId.optional(),
     fetch: FetchMessage.omit({ type: true }).optional().describe('the fetch that failed'),
     problem: ProblemAnswer,
   })

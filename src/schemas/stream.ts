@@ -14,7 +14,7 @@ export const MOST_CREDIT = 1_000_000
 const MOST_ID = 128
 const MOST_INDICES = 65536
 
-export const id = z
+export const RunId = z
   .string()
   .refine(text => text.length > 0 && text.length <= MOST_ID, {
     error: `expected a text of 1 to ${MOST_ID} characters`,
@@ -61,7 +61,7 @@ function startMessage(tensors: TensorKinds) {
   return z
     .strictObject({
       type: z.literal('start'),
-      id,
+      id: RunId,
       stack: stack(tensors),
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
       ...optionsBesideStack(tensors),
@@ -135,19 +135,21 @@ export const StartMessage = startMessage(tensorKinds(false))
 export type StartMessage = z.output<typeof StartMessage>
 
 export const CreditMessage = z
-  .strictObject({ type: z.literal('credit'), id, add: z.int().min(1).max(MOST_CREDIT) })
+  .strictObject({ type: z.literal('credit'), id: RunId, add: z.int().min(1).max(MOST_CREDIT) })
   .meta({ id: 'CreditMessage' })
 
-export const CancelMessage = z.strictObject({ type: z.literal('cancel'), id }).meta({ id: 'CancelMessage' })
+export const CancelMessage = z
+  .strictObject({ type: z.literal('cancel'), id: RunId })
+  .meta({ id: 'CancelMessage' })
 
 export const ReleaseMessage = z
-  .strictObject({ type: z.literal('release'), id })
+  .strictObject({ type: z.literal('release'), id: RunId })
   .meta({ id: 'ReleaseMessage' })
 
 export const FetchMessage = z
   .strictObject({
     type: z.literal('fetch'),
-    id,
+    id: RunId,
     layer: z
       .int()
       .min(0)

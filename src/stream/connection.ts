@@ -1,4 +1,5 @@
 /** One client: its messages one after the other, its runs side by side, and nothing left of either when it goes. */
+import type { Socket } from 'node:net'
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { Compute } from '../compute/compute.ts'
@@ -6,6 +7,7 @@ import { fieldProblem, Problem } from '../errors.ts'
 import { problemOf } from '../plugins/errors.ts'
 import type { Body } from '../routes/request-body.ts'
 import type { FetchMessage, StartMessage } from '../schemas/stream.ts'
+import type { Arrival, Arrivals } from './arrivals.ts'
 import { Outbox } from './outbox.ts'
 import { BadMessage, type MessageReader, type Received } from './read-message.ts'
 import { Run } from './run.ts'
@@ -17,10 +19,13 @@ const MOST_RUNS = 32
 const MOST_FETCHES = 32
 /** Ids of runs that have ended: their client may not know yet. */
 const MOST_ENDED = 256
+/** Time for the last message to a client that is cut off. */
+const LAST_WORDS_MS = 200
 
 export interface ConnectionContext extends Limits {
   compute: Compute
   reader: MessageReader
+  arrivals: Arrivals
   metrics: StreamMetrics
   log: FastifyBaseLogger
   requestId: string
@@ -30,6 +35,7 @@ export class Connection {
   readonly #socket: WebSocket
   readonly #context: ConnectionContext
   readonly #outbox: Outbox
+  readonly #arrival: Arrival
   readonly #closed = new AbortController()
   readonly #runs = new Map<string, Run>()
   readonly #keeping = new Map<Run, NodeJS.Timeout>()
@@ -40,11 +46,12 @@ export class Connection {
   #goingAway = false
   #alive = true
 
-  constructor(socket: WebSocket, context: ConnectionContext) {
+  constructor(socket: WebSocket, raw: Socket, context: ConnectionContext) {
     this.#socket = socket
     this.#context = context
     this.#outbox = new Outbox(socket, context.idleSeconds)
     explainClosing(socket, this.#outbox, context.requestId)
+    this.#arrival = context.arrivals.watch(raw, () => this.#stop())
     socket.on('message', (data, binary) => this.#receive(data as Buffer, binary))
     socket.on('pong', () => {
       this.#alive = true
@@ -73,6 +80,7 @@ export class Connection {
 
   #receive(bytes: Buffer, binary: boolean): void {
     this.#alive = true
+    this.#arrival.whole()
     this.#inbox.push({ bytes, binary })
     if (!this.#reading) void this.#read()
   }
@@ -222,6 +230,13 @@ export class Connection {
     }
   }
 
+  /** Too much is on its way here: nothing more is read. */
+  #stop(): void {
+    this.#socket.close(1013, 'try again later')
+    this.#socket.pause()
+    setTimeout(() => this.#socket.terminate(), LAST_WORDS_MS)
+  }
+
   #leaveWhenIdle(): void {
     if (!this.#goingAway || this.#runs.size > 0 || this.#fetches > 0) return
     void this.#outbox.flushed.then(() => this.#socket.close(1001, 'going away'))
@@ -251,6 +266,7 @@ function explainClosing(socket: WebSocket, outbox: Outbox, requestId: string): v
     1002: new Problem('BAD_HTTP', 'expected WebSocket frames (RFC 6455), got something else'),
     1007: new Problem('INVALID_JSON', 'expected UTF-8, got something else'),
     1009: new Problem('BODY_TOO_LARGE', 'expected a smaller message'),
+    1013: new Problem('BUSY', 'too many messages are arriving', { retryAfter: 1 }),
   }
   socket.close = (code, reason) => {
     const problem = code === undefined ? undefined : faults[code]

@@ -6,7 +6,7 @@ import type { Compute } from '../compute/compute.ts'
 import { fieldProblem } from '../errors.ts'
 import { Body, SCAN_HERE } from '../routes/request-body.ts'
 import { schemaProblem } from '../schemas/field-errors.ts'
-import { CLIENT_MESSAGES, type ClientMessage, type StartMessage } from '../schemas/stream.ts'
+import { CLIENT_MESSAGES, type ClientMessage, RunId, type StartMessage } from '../schemas/stream.ts'
 
 export type Received =
   | { message: StartMessage; body: Body }
@@ -86,11 +86,8 @@ function check(tree: unknown): ClientMessage {
   }
   const parsed = CLIENT_MESSAGES[type].safeParse(tree)
   if (parsed.success) return parsed.data
-  const id = (tree as Record<string, unknown>).id
-  throw new BadMessage(
-    schemaProblem(parsed.error, tree),
-    type === 'start' && typeof id === 'string' ? id : undefined,
-  )
+  const named = RunId.safeParse((tree as Record<string, unknown>).id)
+  throw new BadMessage(schemaProblem(parsed.error, tree), type === 'start' ? named.data : undefined)
 }
 
 function typeOf(tree: unknown): keyof typeof CLIENT_MESSAGES | undefined {

@@ -28,17 +28,30 @@ it('buffers that one stage needs together never share memory', () => {
     stages: fc.array(fc.array(fc.array(fc.nat(11), { maxLength: 4 }), { minLength: 1, maxLength: 3 }), {
       maxLength: 8,
     }),
+    marks: fc.array(fc.record({ stage: fc.nat(7), buffers: fc.array(fc.nat(11), { maxLength: 3 }) }), {
+      maxLength: 4,
+    }),
   })
   fc.assert(
-    fc.property(programs, ({ specs, stages }) => {
+    fc.property(programs, ({ specs, stages, marks }) => {
+      const within = (ref: number) => ref % specs.length
       const p = new ProgramBuilder('float32')
       for (const spec of specs) p.buffer({ ...spec })
-      for (const stage of stages) p.stage(...stage.map(refs => naming(refs.map(ref => ref % specs.length))))
+      for (const stage of stages) p.stage(...stage.map(refs => naming(refs.map(within))))
+      for (const { stage, buffers } of marks) {
+        if (p.stages.length > 0)
+          p.marks.push({ stage: stage % p.stages.length, buffers: buffers.map(within) })
+      }
+      p.marks.sort((a, b) => a.stage - b.stage)
       const { offsets, bytes } = planMemory(p)
       const life = specs.map((spec, buffer) => {
         const used = p.stages.flatMap((steps, stage) =>
           steps.some(step => Object.values(step.tensors).includes(buffer)) ? [stage] : [],
         )
+        // what a mark names is read until the next mark has been passed
+        for (const [index, { stage, buffers }] of p.marks.entries()) {
+          if (buffers.includes(buffer)) used.push(stage, p.marks[index + 1]?.stage ?? p.stages.length)
+        }
         const first = spec.early ? 0 : Math.min(...used, p.stages.length)
         const needed = used.length > 0 || spec.keep || spec.early
         return { needed, first, last: Math.max(...used, first, spec.keep ? p.stages.length : 0) }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Arena } from '../../../src/compute/arena.ts'
+import type { Watch } from '../../../src/compute/job.ts'
 import { Scheduler } from '../../../src/compute/scheduler.ts'
 import { Speed } from '../../../src/compute/speed.ts'
 import { Tickets } from '../../../src/compute/tickets.ts'
@@ -31,8 +32,8 @@ function bench(threads: number) {
   }
   const tickets = new Tickets(new Arena(1 << 20), 64)
   const scheduler = new Scheduler(run, threads, new Speed(), tickets, { lost: () => {} })
-  const submit = (p: Program, signal = never) =>
-    scheduler.submit(p, { buffers: [], scratch: Array(threads + 1).fill(0) }, signal)
+  const submit = (p: Program, signal = never, watch?: Watch) =>
+    scheduler.submit(p, { buffers: [], scratch: Array(threads + 1).fill(0) }, signal, watch)
   /** Lets the oldest crossing end; returns its tasks. */
   const turn = async (): Promise<Task[]> => {
     const next = waiting.shift()
@@ -117,5 +118,106 @@ describe('the scheduler', () => {
     expect(scheduler.jobs).toBe(0)
     expect(scheduler.backlogSeconds).toBeCloseTo(0, 9)
     expect(await turn()).toEqual([])
+  })
+})
+
+/** Stages of so many seconds each; marks after some of them. */
+function marked(seconds: number[], marks: number[], units = 1): Program {
+  return {
+    ...{ precision: 'float64', buffers: [], scratchBytes: 0 },
+    stages: seconds.map((each, stage) => {
+      const [[step]] = program(each, units).stages
+      return [{ ...step, args: { rows: stage, entropyWeight: 0 } } as Step]
+    }),
+    marks: marks.map(stage => ({ stage, buffers: [] })),
+  }
+}
+
+/** The stages that a task has steps of. */
+const stagesOf = (tasks: Task[]) =>
+  tasks.flatMap(task => task.steps.map(({ args }) => (args as { rows: number }).rows))
+
+describe('marks', () => {
+  it('are reached when all before them is complete, and hold the job for as long as is said', async () => {
+    const { scheduler, submit, turn } = bench(2)
+    const reached: number[] = []
+    const hold = Promise.withResolvers<void>()
+    const job = submit(marked([0.02, 0.02, 0.02], [0, 1], 4), never, mark => {
+      reached.push(mark)
+      return mark === 1 ? hold.promise : undefined
+    })
+    const ran: number[] = []
+    for (let i = 0; i < 60 && reached.length < 2; i++) ran.push(...stagesOf(await turn()))
+    expect(reached).toEqual([0, 1])
+    expect(new Set(ran)).toEqual(new Set([0, 1]))
+    // it occupies nothing and nobody waits for it
+    expect(await turn()).toEqual([])
+    expect(scheduler.backlogSeconds).toBeCloseTo(0, 9)
+    const other = submit(program(0.0001, 1))
+    expect(await turn()).toHaveLength(1)
+    await other
+    hold.resolve()
+    await new Promise(resolve => setImmediate(resolve))
+    expect(scheduler.backlogSeconds).toBeGreaterThan(0)
+    for (let i = 0; i < 60; i++) ran.push(...stagesOf(await turn()))
+    expect(ran.filter(stage => stage === 2)).toHaveLength(4)
+    await job
+    expect(scheduler.jobs).toBe(0)
+    expect(scheduler.backlogSeconds).toBeCloseTo(0, 9)
+  })
+
+  it('cut a cheap program into one task for each, and a mark at the end holds it too', async () => {
+    const { submit, turn } = bench(1)
+    const reached: number[] = []
+    const hold = Promise.withResolvers<void>()
+    let ended = false
+    const job = submit(marked([1e-5, 1e-5, 1e-5, 1e-5, 1e-5], [1, 1, 2, 4]), never, mark => {
+      reached.push(mark)
+      return mark === 3 ? hold.promise : undefined
+    }).then(() => {
+      ended = true
+    })
+    expect(stagesOf(await turn())).toEqual([0, 1])
+    expect(reached).toEqual([0, 1])
+    expect(stagesOf(await turn())).toEqual([2])
+    expect(stagesOf(await turn())).toEqual([3, 4])
+    expect(reached).toEqual([0, 1, 2, 3])
+    expect(ended).toBe(false)
+    hold.resolve()
+    await job
+  })
+
+  it('a held job can be stopped, and ends with what its holder throws', async () => {
+    const { scheduler, submit, turn } = bench(1)
+    const stop = new AbortController()
+    const stopped = submit(marked([1e-5, 1e-5], [0]), stop.signal, () => new Promise(() => {}))
+    const thrown = submit(marked([1e-5, 1e-5], [0]), never, () => Promise.reject(new Error('no more')))
+    thrown.catch(() => {})
+    for (let i = 0; i < 3; i++) await turn()
+    stop.abort(new Error('gone'))
+    await expect(stopped).rejects.toThrow('gone')
+    await expect(thrown).rejects.toThrow('no more')
+    expect(scheduler.jobs).toBe(0)
+    expect(scheduler.backlogSeconds).toBeCloseTo(0, 9)
+  })
+
+  it('are not reached when a task on the way there has failed', async () => {
+    let reached = 0
+    const fault = { kind: 'non_finite', index: 0, found: 'NaN' } as const
+    const run = async (tasks: Task[]): Promise<TaskResult[]> =>
+      tasks.map(() => ({ ok: false, fault, step: 0, spans: {} }))
+    const tickets = new Tickets(new Arena(1 << 20), 8)
+    const scheduler = new Scheduler(run, 1, new Speed(), tickets, { lost: () => {} })
+    const report = await scheduler.submit(
+      marked([1e-5, 1e-5], [0, 1]),
+      { buffers: [], scratch: [0] },
+      never,
+      () => {
+        reached++
+        return undefined
+      },
+    )
+    expect(report.fault?.fault).toEqual(fault)
+    expect(reached).toBe(0)
   })
 })

@@ -43,7 +43,11 @@ export async function runProgram(path: string, body: unknown, unitsAtATime = Inf
   return { ...execute(program, start, unitsAtATime), program }
 }
 
-function execute(program: RequestProgram, start: number, unitsAtATime: number): Omit<Result, 'program'> {
+export function execute(
+  program: RequestProgram,
+  start: number,
+  unitsAtATime: number,
+): Omit<Result, 'program'> {
   const plan = planMemory(program)
   const scratch = start + plan.bytes
   if (scratch + program.scratchBytes > memory.buffer.byteLength - 2 * PAGE)
