@@ -38,7 +38,7 @@ const NUMBERS = [
 ]
 const AREAS: AreaName[] = [
   ...(['queryPack', 'keyPack', 'gradOutputPack', 'valuePack'] as const),
-  ...(['keyEdge', 'valueEdge', 'queryEdge', 'gradOutputEdge'] as const),
+  ...(['keyRows', 'valueRows', 'queryEdge', 'gradOutputEdge'] as const),
   ...([
     'tile',
     'gradTile',
@@ -48,6 +48,7 @@ const AREAS: AreaName[] = [
     'rowFrom',
     'rowTo',
     'common',
+    'seen',
     'ranges',
     'columnRanges',
   ] as const),

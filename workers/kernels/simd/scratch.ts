@@ -3,8 +3,12 @@ import { KEY_BLOCK, QUERY_TILE } from '../../task.ts'
 
 /** Most dimensions packed at a time: larger ones are taken in parts, so that scratch memory stays bounded. */
 const DEPTH = 256
-/** Query tiles that share a packed key block. */
-const TILES_TOGETHER = 16
+/**
+ * Query tiles that share a packed key block: at most so many, and so many dimensions altogether, because their rows of Q
+ * and O should stay in the second-level cache (here 400 KB of 1 MB).
+ */
+const TILES_TOGETHER = 32
+const DIMENSIONS_TOGETHER = 2048
 /** Columns of the widest variant's register tile, and its rows. */
 const PANEL = 16
 const GROUP = 6
@@ -22,7 +26,12 @@ export function packDepth(dimK: number, dimV: number): number {
 
 /** Where the dimensions are packed in parts, a pack is soon overwritten and cannot be shared. */
 export function tilesTogether(dimK: number): number {
-  return dimK <= DEPTH ? TILES_TOGETHER : 1
+  return dimK <= DEPTH ? Math.min(TILES_TOGETHER, Math.floor(DIMENSIONS_TOGETHER / dimK)) : 1
+}
+
+/** Columns of the panels that a block's rows are packed into: one panel where they do not fit whole. */
+function wholePanels(dim: number): number {
+  return dim <= DEPTH ? Math.ceil(dim / PANEL) * PANEL : PANEL
 }
 
 /** The areas' sizes in elements of 4 bytes, by their names in the call (`assembly/call.ts` says what they are). */
@@ -36,8 +45,8 @@ function areas(dimK: number, dimV: number) {
     keyPack: KEY_BLOCK * depth,
     gradOutputPack: QUERY_TILE * depth,
     valuePack: KEY_BLOCK * depth,
-    keyEdge: KEY_BLOCK * PANEL,
-    valueEdge: KEY_BLOCK * PANEL,
+    keyRows: KEY_BLOCK * wholePanels(dimK),
+    valueRows: KEY_BLOCK * wholePanels(dimV),
     queryEdge: QUERY_TILE * PANEL,
     gradOutputEdge: QUERY_TILE * PANEL,
     tile,
@@ -48,6 +57,7 @@ function areas(dimK: number, dimV: number) {
     rowFrom: rows,
     rowTo: rows,
     common: tiles * 2,
+    seen: (QUERY_TILE / GROUP) * 2,
     ranges: (QUERY_TILE / GROUP) * 2,
     columnRanges: (KEY_BLOCK / GROUP) * 2,
     runningMax: rows,

@@ -13,10 +13,10 @@ import { Call } from './call'
 import { attendedColumnsProduct, attendedRowsProduct } from './careful'
 import { deltaTile, gradientTile } from './gradient-tile'
 import { writeConstants } from './exponentials'
-import { BLOCK, TILE } from './lanes'
+import { BLOCK, TILE, TILE_ROW } from './lanes'
 import { packEdge, packPanels } from './pack'
-import { Columns, Rows, product } from './product'
-import { Place, dotTile, maskTile, onePack, oneOf, scaleOf } from './scores'
+import { Columns, product } from './product'
+import { Place, addBlockProduct, dotTile, maskTile, onePack, oneOf, packBlockRows, scaleOf } from './scores'
 import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
 
 export function attentionBackward(call: Call, place: Place, from: i32, to: i32): void {
@@ -64,7 +64,7 @@ function keyBlock(call: Call, place: Place): void {
   const vRow = <usize>call.dimV << 2
   const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
   packKeys(call, place, key)
-  if (call.gradQ) packEdge(call.k + key * kRow, place.keys, call.dimK, call.keyEdge)
+  if (call.gradQ) packBlockRows(call, call.k + key * kRow, call.keyRows, call.dimK, place.keys)
   const visible = visibleRows(call, place.b, place.head, place.key, place.keys)
   const end = <i32>(visible >> 32)
   for (place.row = (<i32>visible / TILE) * TILE; place.row < end; place.row += TILE) {
@@ -85,22 +85,20 @@ function keyBlock(call: Call, place: Place): void {
     if (call.gradV) {
       packEdge(gradOutput, place.rows, call.dimV, call.gradOutputEdge)
       product<Columns>(
-        call.tile, 384, place.keys, gradOutput, vRow, call.gradOutputEdge, call.dimV, place.rows,
+        call.tile, TILE_ROW, place.keys, gradOutput, vRow, call.gradOutputEdge, call.dimV, place.rows,
         along, call.gradV + key * vRow, vRow, call.spare, oneOf(call),
       )
     }
     if (call.gradK) {
       packEdge(q, place.rows, call.dimK, call.queryEdge)
       product<Columns>(
-        call.gradTile, 384, place.keys, q, kRow, call.queryEdge, call.dimK, place.rows,
+        call.gradTile, TILE_ROW, place.keys, q, kRow, call.queryEdge, call.dimK, place.rows,
         along, call.gradK + key * kRow, kRow, call.spare, oneOf(call),
       )
     }
     if (call.gradQ) {
-      product<Rows>(
-        call.gradTile, 4, place.rows, call.k + key * kRow, kRow, call.keyEdge, call.dimK, place.keys,
-        call.ranges, place.gradQ + at * kRow, kRow, call.spare, oneOf(call),
-      )
+      const k = call.k + key * kRow
+      addBlockProduct(call, call.gradTile, place.rows, k, call.keyRows, call.dimK, place.keys, place.gradQ + at * kRow)
     }
   }
 }

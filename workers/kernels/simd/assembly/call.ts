@@ -85,9 +85,10 @@ export class Call {
   gradOutputPack: usize
   /** Vᵀ in panels [96/NR][depth][NR] */
   valuePack: usize
-  /** the last, incomplete panel of K, V [96][NR] and of Q, ∂O [24][NR] */
-  keyEdge: usize
-  valueEdge: usize
+  /** K's, V's rows in panels [⌈d/NR⌉][96][NR] where they fit whole, otherwise the last, incomplete panel */
+  keyRows: usize
+  valueRows: usize
+  /** the last, incomplete panel of Q, ∂O [24][NR] */
   queryEdge: usize
   gradOutputEdge: usize
   /** [24][96]: scores, then weights */
@@ -105,7 +106,8 @@ export class Call {
   rowTo: usize
   /** i32 [tilesTogether][2]: the keys that all rows of a tile see */
   common: usize
-  /** i32 [4][2]: columns of the score tile that a group of six rows sees */
+  /** i32 [4][2] each: columns of the score tile that a group of six rows sees, and widened to multiples of 16 */
+  seen: usize
   ranges: usize
   /** i32 [16][2]: rows of the score tile that see one of a group of six columns */
   columnRanges: usize

@@ -66,16 +66,18 @@ export function log(x: f64): f64 {
   }
   const z = (m - 1) / (m + 1)
   const w = z * z
-  // constants, because a division takes longer than everything else here
-  let s: f64 = 1.0 / 19.0
-  s = s * w + 1.0 / 17.0
-  s = s * w + 1.0 / 15.0
-  s = s * w + 1.0 / 13.0
-  s = s * w + 1.0 / 11.0
-  s = s * w + 1.0 / 9.0
-  s = s * w + 1.0 / 7.0
-  s = s * w + 1.0 / 5.0
-  s = s * w + 1.0 / 3.0
-  s = s * w + 1.0
+  // even and odd powers of w apart, because each step waits for the one before it
+  const v = w * w
+  let even: f64 = 1.0 / 17.0
+  let odd: f64 = 1.0 / 19.0
+  even = even * v + 1.0 / 13.0
+  odd = odd * v + 1.0 / 15.0
+  even = even * v + 1.0 / 9.0
+  odd = odd * v + 1.0 / 11.0
+  even = even * v + 1.0 / 5.0
+  odd = odd * v + 1.0 / 7.0
+  even = even * v + 1.0
+  odd = odd * v + 1.0 / 3.0
+  const s = even + w * odd
   return <f64>n * 0.6931471805599453 + 2 * z * s
 }

@@ -19,9 +19,8 @@ import { dropRow } from './dropout'
 import { exp, log } from './elementary'
 import { Sum, SumAll, exponentials, rowMaxima, writeConstants } from './exponentials'
 import { BLOCK, MR, TILE, TILE_ROW, madd, sumLanes } from './lanes'
-import { packEdge, packPanels } from './pack'
-import { Rows, product } from './product'
-import { Place, dotTile, isPlain, maskTile, onePack, oneOf, scaleOf } from './scores'
+import { packPanels } from './pack'
+import { Place, addBlockProduct, dotTile, isPlain, maskTile, onePack, packBlockRows, scaleOf } from './scores'
 import { NOTHING, groupRanges, rowIntervals } from './visibility'
 
 /** Bytes of one tile's row of per-row numbers. */
@@ -93,7 +92,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       const vBlock = v + <usize>place.key * vRow
       if (!packed) {
         if (onePack(call, call.dimK)) packPanels(kBlock, kRow, place.keys, call.dimK, call.keyPack)
-        packEdge(vBlock, place.keys, call.dimV, call.valueEdge)
+        packBlockRows(call, vBlock, call.valueRows, call.dimV, place.keys)
         packed = true
       }
       const at = headRow + <usize>place.row
@@ -104,10 +103,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       if (call.careful) {
         attendedRowsProduct(call, call.tile, place.rows, place.keys, vBlock, call.dimV, output)
       } else {
-        product<Rows>(
-          call.tile, 4, place.rows, vBlock, vRow, call.valueEdge, call.dimV, place.keys,
-          call.ranges, output, vRow, call.spare, oneOf(call),
-        )
+        addBlockProduct(call, call.tile, place.rows, vBlock, call.valueRows, call.dimV, place.keys, output)
       }
     }
   }
@@ -163,8 +159,10 @@ function raise(call: Call, lane: usize): bool {
   }
   if (!v128.any_true(any)) return false
   for (let r: usize = 0; r < PER_TILE; r += 16) {
-    const fall = f32x4.sub(v128.load(call.tileFactor + r), v128.load(call.tileMax + r))
-    v128.store(call.tileFactor + r, exp(fall))
+    const before = v128.load(call.tileFactor + r)
+    const factor = exp(f32x4.sub(before, v128.load(call.tileMax + r)))
+    // before the first block there is nothing to scale
+    v128.store(call.tileFactor + r, v128.bitselect(f32x4.splat(1), factor, f32x4.eq(before, nothing)))
   }
   return true
 }

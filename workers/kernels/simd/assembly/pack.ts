@@ -73,6 +73,34 @@ export function packPanels(source: usize, sourceRow: usize, rows: i32, depth: i3
   }
 }
 
+/**
+ * The block's rows as they are, but in panels of NR columns [⌈columns/NR⌉][96][NR], the last padded with zeros: NR columns of
+ * rows far apart would fall into few sets of the cache, and the first to read them would wait for each.
+ */
+export function packRows(source: usize, rows: i32, columns: i32, panels: usize): void {
+  const rest = columns % NR
+  for (let r = 0; r < rows; ++r) {
+    let into = panels + <usize>r * (NR * 4)
+    let column = columns
+    for (; column >= NR; column -= NR) {
+      for (let x: usize = 0; x < <usize>(NR * 4); x += 32) {
+        const low = v128.load(source + x)
+        const high = v128.load(source + x, 16)
+        v128.store(into + x, high, 16)
+        v128.store(into + x, low)
+      }
+      source += NR * 4
+      into += BLOCK * NR * 4
+    }
+    if (rest == 0) continue
+    for (let x = 0; x < NR; ++x) {
+      const at = <usize>x << 2
+      store<f32>(into + at, x < rest ? load<f32>(source + at) : 0)
+    }
+    source += <usize>rest << 2
+  }
+}
+
 /** The last columns % NR columns of source, as a panel [rows][NR] padded with zeros; nothing where there are none. */
 export function packEdge(source: usize, rows: i32, columns: i32, edge: usize): void {
   const width = columns % NR

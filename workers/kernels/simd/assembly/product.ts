@@ -29,8 +29,9 @@ export function scoreProduct(
 }
 
 /**
- * C[rows×columns] += A[rows×depth] · B[depth×columns], C and B in place with any row length. `one` is the address of a 1; `edge` is the last columns % NR columns of B, packed [depth][NR]
- * and padded with zeros. `ranges`, where not 0, gives each row group the part of the depth it needs.
+ * C[rows×columns] += A[rows×depth] · B[depth×columns], C and B in place with any row length. `one` is the address of a 1;
+ * `edge` is the last columns % NR columns of B, packed [depth][NR] and padded with zeros. `ranges`, where not 0, gives each
+ * row group the part of the depth it needs.
  */
 export function product<L>(
   a: usize,
@@ -47,10 +48,49 @@ export function product<L>(
   spare: usize,
   one: usize,
 ): void {
+  cutProduct<L>(a, aStep, rows, b, bRow, NR * 4, edge, columns, depth, ranges, c, cRow, spare, one)
+}
+
+/** The same with B packed by `packRows`. */
+export function panelProduct<L>(
+  a: usize,
+  aStep: usize,
+  rows: i32,
+  panels: usize,
+  columns: i32,
+  depth: i32,
+  ranges: usize,
+  c: usize,
+  cRow: usize,
+  spare: usize,
+  one: usize,
+): void {
+  const edge = panels + <usize>(columns / NR) * (BLOCK * NR * 4)
+  cutProduct<L>(a, aStep, rows, panels, NR * 4, BLOCK * NR * 4, edge, columns, depth, ranges, c, cRow, spare, one)
+}
+
+/** B's panels of NR columns are bPanel bytes apart; the incomplete one is at `edge`. */
+function cutProduct<L>(
+  a: usize,
+  aStep: usize,
+  rows: i32,
+  b: usize,
+  bRow: usize,
+  bPanel: usize,
+  edge: usize,
+  columns: i32,
+  depth: i32,
+  ranges: usize,
+  c: usize,
+  cRow: usize,
+  spare: usize,
+  one: usize,
+): void {
   const aRow: usize = isFloat<L>() ? 4 : TILE_ROW
   for (let column = 0; column < columns; column += NR) {
     const width = min(columns - column, NR)
-    const panel = width < NR ? edge : b + (<usize>column << 2)
+    const panel = width < NR ? edge : b
+    b += bPanel
     const panelRow: usize = width < NR ? <usize>(NR * 4) : bRow
     let begin = 0
     let end = depth

@@ -9,8 +9,8 @@
 import { Call } from './call'
 import { tanh } from './elementary'
 import { BLOCK, MR, TILE, TILE_ROW, madd } from './lanes'
-import { packPanels } from './pack'
-import { scoreProduct } from './product'
+import { packEdge, packPanels, packRows } from './pack'
+import { Rows, panelProduct, product, scoreProduct } from './product'
 import { WHOLE, alignmentShift } from './visibility'
 
 /** A tile's place: rows [row, row + rows) of head `head` = b·heads + h against keys [key, key + keys) of its kv head. */
@@ -66,6 +66,24 @@ export function dotTile(
     packPanels(y + (<usize>p << 2), row, keys, depth, yPack)
     scoreProduct(x + (<usize>p << 2), row, rows, yPack, depth, call.ranges, tile, factor, p == 0)
   }
+}
+
+/** rows[r] += Σ_j tile[r][j]·b[j] within `ranges`, b being the block's rows at `b`, which `packBlockRows` has packed. */
+export function addBlockProduct(
+  call: Call, tile: usize, rows: i32, b: usize, packed: usize, dim: i32, keys: i32, result: usize,
+): void {
+  const row = <usize>dim << 2
+  const one = oneOf(call)
+  if (onePack(call, dim)) {
+    panelProduct<Rows>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, one)
+  } else {
+    product<Rows>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, one)
+  }
+}
+
+export function packBlockRows(call: Call, b: usize, packed: usize, dim: i32, keys: i32): void {
+  if (onePack(call, dim)) packRows(b, keys, dim, packed)
+  else packEdge(b, keys, dim, packed)
 }
 
 /** Whether scale·q·k is all there is to the scores of a block of which the rows see as much as `seen` says. */

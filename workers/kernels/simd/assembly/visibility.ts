@@ -71,15 +71,15 @@ export function rowIntervals(
 }
 
 /**
- * For each group of six rows, the columns of the block starting at firstKey that one of its rows sees, widened to
- * multiples of 16: what need be computed. Says how much that is.
+ * For each group of six rows, the columns of the block starting at firstKey that one of its rows sees (`seen`), and widened
+ * to multiples of 16 (`ranges`): what need be computed. Says how much that is.
  */
 export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize, rowTo: usize, common: usize): i32 {
   if (load<i32>(common) <= firstKey && firstKey + BLOCK <= load<i32>(common, 4)) {
     fullRanges(call, BLOCK)
     return WHOLE
   }
-  let seen = NOTHING
+  let much = NOTHING
   for (let group = 0; group * MR < TILE; ++group) {
     let begin = BLOCK
     let end = 0
@@ -90,12 +90,11 @@ export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize
       begin = min(begin, from)
       end = max(end, to)
     }
-    if (begin < end) seen = PARTLY
-    const range = call.ranges + (<usize>group << 3)
-    store<i32>(range, begin < end ? begin & ~15 : 0)
-    store<i32>(range, begin < end ? (end + 15) & ~15 : 0, 4)
+    if (begin < end) much = PARTLY
+    else begin = end = 0
+    setRange(call, group, begin, end)
   }
-  return seen
+  return much
 }
 
 /**
@@ -151,8 +150,14 @@ export function visibleRows(call: Call, b: i32, head: i32, key: i32, keys: i32):
 /** Every row group wants the whole block (of `keys` keys). */
 export function fullRanges(call: Call, keys: i32): void {
   for (let group = 0; group * MR < TILE; ++group) {
-    const range = call.ranges + (<usize>group << 3)
-    store<i32>(range, 0)
-    store<i32>(range, (keys + 15) & ~15, 4)
+    setRange(call, group, 0, keys)
   }
+}
+
+function setRange(call: Call, group: i32, begin: i32, end: i32): void {
+  const at = <usize>group << 3
+  store<i32>(call.seen + at, begin)
+  store<i32>(call.seen + at, end, 4)
+  store<i32>(call.ranges + at, begin & ~15)
+  store<i32>(call.ranges + at, (end + 15) & ~15, 4)
 }
