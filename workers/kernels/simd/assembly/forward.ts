@@ -24,7 +24,7 @@ import { Place, addBlockProduct, dotTile, isPlain, maskTile, onePack, packBlockR
 import { NOTHING, groupRanges, rowIntervals } from './visibility'
 
 /** Bytes of one tile's row of per-row numbers. */
-const PER_TILE: usize = 96
+export const PER_TILE: usize = 96
 
 /** How far scores may exceed what is subtracted from them before it is raised: e ≤ e⁸. */
 const SLACK: f32 = 8
@@ -48,7 +48,7 @@ export function attentionForward(call: Call, place: Place, from: i32, to: i32): 
 /** Rows of tile `tile`. */
 // @ts-ignore: decorator
 @inline
-function enter(call: Call, place: Place, tile: i32): void {
+export function enter(call: Call, place: Place, tile: i32): void {
   place.row = tile * TILE
   place.rows = min(TILE, call.queries - place.row)
 }
