@@ -14,9 +14,10 @@ import { attendedColumnsProduct, attendedRowsProduct } from './careful'
 import { deltaTile, gradientTile } from './gradient-tile'
 import { writeConstants } from './exponentials'
 import { BLOCK, TILE, TILE_ROW } from './lanes'
+import { maskTile } from './mask-tile'
 import { packEdge, packPanels } from './pack'
 import { Columns, product } from './product'
-import { Place, addBlockProduct, dotTile, maskTile, onePack, oneOf, packBlockRows, scaleOf } from './scores'
+import { Place, addBlockProduct, dotTile, onePack, oneOf, packBlockRows, scaleOf } from './scores'
 import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
 
 export function attentionBackward(call: Call, place: Place, from: i32, to: i32): void {

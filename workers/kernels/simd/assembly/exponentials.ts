@@ -58,29 +58,38 @@ function exp<L>(
 
 /**
  * Markers. `Sum`: sum the exponentials of each row, lane by lane. `SumAll`: the same where every pair is attended and no
- * input is NaN. `Two`: no sum, but a second part of the shift.
+ * input is NaN. `Moment`: the same as `Sum`, and sum e·x beside it. `Two`: no sum, but a second part of the shift.
  */
 export type Sum = i32
 export type SumAll = i64
+export type Moment = f64
 export type Two = f32
 
 // @ts-ignore: decorator
 @inline
 function sums<L>(): bool {
-  return isInteger<L>()
+  return isInteger<L>() || hasMoment<L>()
+}
+
+// @ts-ignore: decorator
+@inline
+function hasMoment<L>(): bool {
+  return isFloat<L>() && sizeof<L>() == 8
 }
 
 // @ts-ignore: decorator
 @inline
 function addsBits<L>(): bool {
-  return sizeof<L>() == 8
+  return isInteger<L>() && sizeof<L>() == 8
 }
 
 /**
  * tile = exp(tile − upper[r] − lower[r]) for the rows within `ranges`. Where it sums there is no lower part, and
- * totals[r][8] += the row's exponentials, lane by lane.
+ * totals[r][8] += the row's exponentials, lane by lane; with `Moment`, moments[r][8] += Σ e·x too, with 0·(−∞) = 0.
  */
-export function exponentials<L>(call: Call, tile: usize, rows: i32, upper: usize, lower: usize, totals: usize): void {
+export function exponentials<L>(
+  call: Call, tile: usize, rows: i32, upper: usize, lower: usize, totals: usize, moments: usize,
+): void {
   const k = call.constants
   const least = addsBits<L>() ? v128.load_splat<f32>(k, 40) : v128.load_splat<f32>(k)
   const log2e = v128.load_splat<f32>(k, 4)
@@ -102,6 +111,9 @@ export function exponentials<L>(call: Call, tile: usize, rows: i32, upper: usize
       const sum = totals + (<usize>r << 5)
       let s0 = !sums<L>() ? m : v128.load(sum)
       let s1 = !sums<L>() ? m : v128.load(sum, 16)
+      const moment = moments + (<usize>r << 5)
+      let t0 = hasMoment<L>() ? v128.load(moment) : m
+      let t1 = hasMoment<L>() ? v128.load(moment, 16) : m
       let at = tile + <usize>r * TILE_ROW + begin
       const end = at + length
       for (; at < end; at += 32) {
@@ -119,10 +131,18 @@ export function exponentials<L>(call: Call, tile: usize, rows: i32, upper: usize
           s0 = f32x4.add(s0, e0)
           s1 = f32x4.add(s1, e1)
         }
+        if (hasMoment<L>()) {
+          t0 = madd(e0, f32x4.pmax(x0, least), t0)
+          t1 = madd(e1, f32x4.pmax(x1, least), t1)
+        }
       }
       if (sums<L>()) {
         v128.store(sum, s1, 16)
         v128.store(sum, s0)
+      }
+      if (hasMoment<L>()) {
+        v128.store(moment, t1, 16)
+        v128.store(moment, t0)
       }
     }
   }

@@ -16,8 +16,9 @@ import { Call } from './call'
 import { dropRow } from './dropout'
 import { Two, exponentials } from './exponentials'
 import { BLOCK, MR, TILE, TILE_ROW, madd } from './lanes'
+import { fill } from './mask-tile'
 import { packTransposed } from './pack'
-import { fill, Place } from './scores'
+import { Place } from './scores'
 
 /**
  * delta[r] = Σ_d gradOutput·output for the rows (at most a tile) from row `at` of [batch, heads, queries]; 0 where
@@ -102,7 +103,7 @@ export function gradientTile(call: Call, place: Place, at: usize, delta: usize, 
     const x2 = load<f32>(call.shiftLower + index)
     entropyRow(weights, gradient, begin, end, x, x2, call.entropyCoefficient, load<f32>(call.entropy + (at << 2) + index))
   }
-  exponentials<Two>(call, call.tile, rows, call.shiftUpper, call.shiftLower, 0)
+  exponentials<Two>(call, call.tile, rows, call.shiftUpper, call.shiftLower, 0, 0)
   for (let r = 0; r < rows; ++r) {
     const range = call.ranges + (<usize>(r / MR) << 3)
     const begin = load<i32>(range)
@@ -162,10 +163,13 @@ function entropyRow(
 /** dS = dB·(1 − tanh²) */
 function uncapRow(gradient: usize, tanhRow: usize, begin: i32, end: i32): void {
   const one = f32x4.splat(1)
-  for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 16) {
-    const t = v128.load(tanhRow + j)
-    const slope = f32x4.mul(f32x4.sub(one, t), f32x4.add(one, t))
-    v128.store(gradient + j, f32x4.mul(v128.load(gradient + j), slope))
+  for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 32) {
+    const t0 = v128.load(tanhRow + j)
+    const t1 = v128.load(tanhRow + j, 16)
+    const g0 = f32x4.mul(v128.load(gradient + j), f32x4.mul(f32x4.sub(one, t0), f32x4.add(one, t0)))
+    const g1 = f32x4.mul(v128.load(gradient + j, 16), f32x4.mul(f32x4.sub(one, t1), f32x4.add(one, t1)))
+    v128.store(gradient + j, g1, 16)
+    v128.store(gradient + j, g0)
   }
 }
 

@@ -8,7 +8,7 @@ import { BLOCK, MR, TILE, TILE_ROW, madd, sumLanes } from './lanes'
 import { LinearCall, oneOf } from './linear-attention-call'
 import { packEdge, packPanels, packTransposed } from './pack'
 import { Columns, Rows, product, scoreProduct } from './product'
-import { fill } from './scores'
+import { fill } from './mask-tile'
 
 // @ts-ignore: decorator
 @inline

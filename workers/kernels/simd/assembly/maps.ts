@@ -12,9 +12,11 @@ import { dropRow } from './dropout'
 import { Two, exponentials, writeConstants } from './exponentials'
 import { forgetMasked, shiftRows } from './gradient-tile'
 import { BLOCK, MR, TILE, TILE_ROW } from './lanes'
-import { PER_TILE, enter } from './forward'
+import { enter } from './forward'
+import { fill, maskTile } from './mask-tile'
+import { PER_TILE } from './online-softmax'
 import { packPanels } from './pack'
-import { Place, dotTile, fill, maskTile, onePack, oneOf, scaleOf } from './scores'
+import { Place, dotTile, onePack, scaleOf } from './scores'
 import { NOTHING, WHOLE, fullRanges, groupRanges, rowIntervals } from './visibility'
 
 export function attentionMaps(call: Call, place: Place, from: i32, to: i32): void {
@@ -77,7 +79,7 @@ function mapTile(call: Call, place: Place, lane: usize, common: usize, kBlock: u
   if (!call.weights && !call.droppedWeights) return
   fullRanges(call, place.keys)
   shiftRows(call, at, place.rows)
-  exponentials<Two>(call, call.tile, place.rows, call.shiftUpper, call.shiftLower, 0)
+  exponentials<Two>(call, call.tile, place.rows, call.shiftUpper, call.shiftLower, 0, 0)
   for (let r = 0; call.careful && r < place.rows; ++r) {
     forgetMasked(call.attended + <usize>(r * BLOCK), call.tile + <usize>r * TILE_ROW)
   }
