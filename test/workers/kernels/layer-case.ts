@@ -5,7 +5,6 @@
  */
 import * as fc from 'fast-check'
 import type { KernelSet } from '../../../workers/kernels/kernel-set.ts'
-import type { LayerKernels } from '../../../workers/kernels/layer-kernels.ts'
 import { linearScratchBytes } from '../../../workers/kernels/simd/linear.ts'
 import {
   type ActivationArgs,
@@ -17,7 +16,7 @@ import {
   type NormArgs,
   productUnits,
 } from '../../../workers/layer-args.ts'
-import type { Precision } from '../../../workers/task.ts'
+import type { Precision, QkNormArgs } from '../../../workers/task.ts'
 import { type Allocate, normalNumbers, ownMemory, ranges } from './attention-case.ts'
 
 interface LinearSpec {
@@ -65,13 +64,29 @@ interface SimpleSpec {
   seed: number
 }
 
-export type LayerSpec = LinearSpec | NormSpec | ActivationSpec | SimpleSpec
+interface QkNormSpec extends QkNormArgs {
+  op: 'qkNormForward' | 'qkNormBackward'
+  seed: number
+}
+
+interface RopeSpec {
+  op: 'ropeForward' | 'ropeBackward'
+  heads: number
+  positions: number
+  /** of the rotated part, in pairs, and what follows it */
+  pairs: number
+  rest: number
+  interleaved: boolean
+  seed: number
+}
+
+export type LayerSpec = QkNormSpec | RopeSpec | LinearSpec | NormSpec | ActivationSpec | SimpleSpec
 
 type Inputs = Record<string, Float64Array>
 
 export interface LayerCase {
   op: LayerSpec['op']
-  args: Parameters<LayerKernels[LayerSpec['op']]>[1]
+  args: Parameters<KernelSet[LayerSpec['op']]>[1]
   units: number
   inputs: Inputs
   /** lengths */
@@ -131,7 +146,28 @@ export const simpleSpecs: fc.Arbitrary<SimpleSpec> = fc.record({
   seed,
 })
 
+export const qkNormSpecs: fc.Arbitrary<QkNormSpec> = fc.record({
+  op: fc.constantFrom('qkNormForward', 'qkNormBackward'),
+  rows: sizes(1, 3, 17, 59),
+  dim: sizes(1, 3, 7, 16, 17, 64),
+  kind: fc.constantFrom('l2', 'rms'),
+  eps: sizes(1e-12, 1e-6, 0.1, 8),
+  seed,
+})
+
+export const ropeSpecs: fc.Arbitrary<RopeSpec> = fc.record({
+  op: fc.constantFrom('ropeForward', 'ropeBackward'),
+  heads: sizes(1, 2, 3),
+  positions: sizes(1, 3, 17),
+  pairs: sizes(1, 3, 7, 8, 17, 32),
+  rest: sizes(0, 0, 1, 5),
+  interleaved: fc.boolean(),
+  seed,
+})
+
 export const layerSpecs: fc.Arbitrary<LayerSpec> = fc.oneof(
+  qkNormSpecs,
+  ropeSpecs,
   linearSpecs,
   normSpecs,
   activationSpecs,
@@ -155,6 +191,12 @@ export function buildLayerCase(spec: LayerSpec): LayerCase {
     case 'activationForward':
     case 'activationBackward':
       return activationCase(spec, random)
+    case 'qkNormForward':
+    case 'qkNormBackward':
+      return qkNormCase(spec, random)
+    case 'ropeForward':
+    case 'ropeBackward':
+      return ropeCase(spec, random)
     default:
       return simpleCase(spec, random)
   }
@@ -225,6 +267,27 @@ function activationCase(spec: ActivationSpec, random: Random): LayerCase {
     inputs: { x, ...gate, gradY: random(count) },
     outputs: { gradX: count, ...(gated ? { gradGate: count } : {}) },
   }
+}
+
+function qkNormCase({ op, rows, dim, kind, eps }: QkNormSpec, random: Random): LayerCase {
+  const common = { op, args: { rows, dim, kind, eps }, units: rows }
+  const x = random(rows * dim)
+  if (op === 'qkNormForward') return { ...common, inputs: { x }, outputs: { y: rows * dim } }
+  return { ...common, inputs: { x, gradY: random(rows * dim) }, outputs: { gradX: rows * dim } }
+}
+
+function ropeCase(spec: RopeSpec, random: Random): LayerCase {
+  const { op, heads, positions, pairs, rest, interleaved } = spec
+  const [rows, dim, dims] = [heads * positions, 2 * pairs + rest, 2 * pairs]
+  const angles = random(positions * pairs, 3)
+  const table = {
+    cos: angles.map(x => Math.fround(Math.cos(x))),
+    sin: angles.map(x => Math.fround(Math.sin(x))),
+  }
+  const common = { op, args: { rows, positions, dim, dims, interleaved }, units: rows }
+  const x = random(rows * dim)
+  if (op === 'ropeForward') return { ...common, inputs: { x, ...table }, outputs: { y: rows * dim } }
+  return { ...common, inputs: { gradY: x, ...table }, outputs: { gradX: rows * dim } }
 }
 
 function simpleCase(spec: SimpleSpec, random: Random): LayerCase {

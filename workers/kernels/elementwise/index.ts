@@ -12,20 +12,14 @@ import { lshBuckets, lshRotations } from './lsh.ts'
 import { maskRows } from './mask-rows.ts'
 import { outputError, outputErrorTotal } from './output-error.ts'
 import { gatherRows, mergeParts, sumParts } from './parts.ts'
-import { alibiBias, sinusoidalTable } from './position-tables.ts'
-import { qkNormBackward, qkNormForward } from './qk-norm.ts'
-import { ropeBackward, ropeForward, ropeTable } from './rope.ts'
+import { alibiBias, ropeTable, sinusoidalTable } from './position-tables.ts'
 import { earlierPasses, passesMask, sortPasses } from './sort-passes.ts'
 import { takeHeads } from './take-heads.ts'
 import { poolMaps, quantiseMaps } from './thumbnails.ts'
 import { weightGradient } from './weight-gradient.ts'
 
 export const elementwiseKernels = {
-  qkNormForward,
-  qkNormBackward,
   ropeTable,
-  ropeForward,
-  ropeBackward,
   squaredErrorLoss,
   lossTotal,
   sinusoidalTable,

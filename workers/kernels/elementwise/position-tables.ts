@@ -1,5 +1,6 @@
-/** Encodings of positions that are tables: sines to be added to x, and distances to be added to the scores. */
+/** Encodings of positions that are tables: sines to be added to x, angles to rotate by, distances to be added to the scores. */
 import type { AlibiBiasArgs, SinusoidalArgs } from '../../layer-args.ts'
+import type { RopeTableArgs } from '../../task.ts'
 import type { Reals } from '../kernel-set.ts'
 
 /**
@@ -14,6 +15,22 @@ export function sinusoidalTable(t: { encoding: Reals }, a: SinusoidalArgs, from:
     for (let d = 0; d < a.dim; d++) {
       const angle = (position + a.offset) / a.base ** ((d - (d % 2)) / a.dim)
       t.encoding[at + d] = d % 2 === 0 ? Math.sin(angle) : Math.cos(angle)
+    }
+  }
+}
+
+/**
+ *   angle[position, j] = (position + offset)·base^(−2j/dims)
+ *
+ * A unit is a position; writes cos and sin of its angles, [positions, dims/2] each. Source: Su et al. 2021 (RoFormer).
+ */
+export function ropeTable(t: { cos: Reals; sin: Reals }, a: RopeTableArgs, from: number, to: number): void {
+  const half = a.dims / 2
+  for (let position = from; position < to; position++) {
+    for (let j = 0; j < half; j++) {
+      const angle = (position + a.offset) * a.base ** ((-2 * j) / a.dims)
+      t.cos[position * half + j] = Math.cos(angle)
+      t.sin[position * half + j] = Math.sin(angle)
     }
   }
 }

@@ -17,6 +17,8 @@ import { attentionMaps } from './maps.ts'
 import { attentionMaskGradient } from './mask-gradient.ts'
 
 import { normBackward, normForward } from './norm.ts'
+import { qkNormBackward, qkNormForward } from './qk-norm.ts'
+import { ropeBackward, ropeForward } from './rope.ts'
 
 export const referenceKernels: KernelSet = {
   ...elementwiseKernels,
@@ -34,6 +36,10 @@ export const referenceKernels: KernelSet = {
   activationBackward,
   add,
   dropoutRows,
+  qkNormForward,
+  qkNormBackward,
+  ropeForward,
+  ropeBackward,
   linearStates,
   linearAttentionForward,
   linearAttentionBackwardQuery,

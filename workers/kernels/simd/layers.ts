@@ -1,6 +1,7 @@
-/** The kernels of layers beside the products: how their arguments cross into WebAssembly. */
+/** The kernels that work on rows or elements: how their arguments cross into WebAssembly. */
 import type { ActivationKind } from '../../layer-args.ts'
-import type { LayerKernels } from '../layer-kernels.ts'
+import type { RopeArgs } from '../../task.ts'
+import type { KernelSet } from '../kernel-set.ts'
 import { addressOf, type WasmFunction } from './address.ts'
 
 type Names =
@@ -11,13 +12,18 @@ type Names =
   | 'add'
   | 'columnSums'
   | 'dropoutRows'
+  | 'qkNormForward'
+  | 'qkNormBackward'
+  | 'ropeForward'
+  | 'ropeBackward'
 
-export type LayerExports = Record<Names, WasmFunction>
+export type LayerExports = Record<Exclude<Names, 'ropeForward' | 'ropeBackward'> | 'rotateRows', WasmFunction>
 
 /** The numbering in `assembly/activation.ts`. */
 const KINDS: Record<ActivationKind, number> = { relu: 0, gelu: 1, gelu_tanh: 2, silu: 3, swiglu: 4 }
 
-export function layerKernels(wasm: LayerExports): Pick<LayerKernels, Names> {
+export function layerKernels(wasm: LayerExports): Pick<KernelSet, Names> {
+  const rotation = (a: RopeArgs, turn: 1 | -1) => [a.positions, a.dim, a.dims, Number(a.interleaved), turn]
   return {
     normForward(t, { dim, kind, eps }, from, to) {
       const tensors = [t.x, t.gamma, t.beta, t.y].map(addressOf)
@@ -44,6 +50,19 @@ export function layerKernels(wasm: LayerExports): Pick<LayerKernels, Names> {
     dropoutRows(t, { dim, p, seedLow, seedHigh }, from, to) {
       const [x, y] = [t.x, t.y].map(addressOf)
       wasm.dropoutRows(x, y, dim, Math.floor(p * 2 ** 32), 1 / (1 - p), seedLow, seedHigh, from, to)
+    },
+    qkNormForward(t, { dim, kind, eps }, from, to) {
+      wasm.qkNormForward(...[t.x, t.y].map(addressOf), dim, Number(kind === 'l2'), eps, from, to)
+    },
+    qkNormBackward(t, { dim, kind, eps }, from, to) {
+      const tensors = [t.x, t.gradY, t.gradX].map(addressOf)
+      wasm.qkNormBackward(...tensors, dim, Number(kind === 'l2'), eps, from, to)
+    },
+    ropeForward(t, a, from, to) {
+      wasm.rotateRows(...[t.x, t.cos, t.sin, t.y].map(addressOf), ...rotation(a, 1), from, to)
+    },
+    ropeBackward(t, a, from, to) {
+      wasm.rotateRows(...[t.gradY, t.cos, t.sin, t.gradX].map(addressOf), ...rotation(a, -1), from, to)
     },
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { elementwiseKernels as kernels } from '../../../../workers/kernels/elementwise/index.ts'
+import { referenceKernels as kernels } from '../../../../workers/kernels/reference/index.ts'
 import { normalNumbers } from '../attention-case.ts'
 
 const normal = normalNumbers(5)

@@ -13,6 +13,8 @@ import {
   layerScratchBytes,
   linearSpecs,
   normSpecs,
+  qkNormSpecs,
+  ropeSpecs,
   runLayer,
   simpleSpecs,
 } from '../layer-case.ts'
@@ -86,6 +88,14 @@ describe('float32 kernels of layers stay within twice the error of a plain float
   })
 
   it.each(numbered(fc.sample(activationSpecs, { seed: 23, numRuns: 60 })))('activation %i', (_, spec) => {
+    expectWithinBudget(spec)
+  })
+
+  it.each(numbered(fc.sample(qkNormSpecs, { seed: 25, numRuns: 30 })))('query-key norm %i', (_, spec) => {
+    expectWithinBudget(spec)
+  })
+
+  it.each(numbered(fc.sample(ropeSpecs, { seed: 26, numRuns: 30 })))('rotation %i', (_, spec) => {
     expectWithinBudget(spec)
   })
 

@@ -12,6 +12,7 @@ import {
   NORM_ROWS,
   type NormArgs,
 } from '../../../../workers/layer-args.ts'
+import type { QkNormArgs, RopeArgs } from '../../../../workers/task.ts'
 import type { LayerCase } from '../layer-case.ts'
 import type { Order } from './plain-float32.ts'
 
@@ -30,6 +31,10 @@ export function plainLayer(c: LayerCase, order: Order): Outputs {
     normBackward: plainNorm,
     activationForward: plainActivation,
     activationBackward: plainActivation,
+    qkNormForward: plainQkNorm,
+    qkNormBackward: plainQkNorm,
+    ropeForward: plainRope,
+    ropeBackward: plainRope,
     columnSums: plainColumnSums,
     add: plainAdd,
     dropoutRows: undefined,
@@ -108,6 +113,42 @@ function plainNorm(c: LayerCase, order: Order, out: Outputs): void {
       out.gradX[at + d] = f(gradient + (residual?.[at + d] ?? 0))
       if (out.partialGamma) out.partialGamma[partial + d] += f(gradY[at + d] * unit(d))
       if (out.partialBeta) out.partialBeta[partial + d] += gradY[at + d]
+    }
+  }
+}
+
+function plainQkNorm(c: LayerCase, order: Order, out: Outputs): void {
+  const { rows, dim, kind, eps } = c.args as QkNormArgs
+  const { x, gradY } = c.inputs
+  for (let row = 0; row < rows; row++) {
+    const at = row * dim
+    const squares = sum(order, dim, d => f(x[at + d] * x[at + d]))
+    const norm = f(Math.sqrt(squares))
+    const r = kind === 'l2' ? Math.max(norm, f(eps)) : f(Math.sqrt(f(f(squares / dim) + f(eps))))
+    const unit = (d: number) => f(x[at + d] / r)
+    let along = 0
+    if (gradY && (kind === 'rms' || norm > eps)) along = sum(order, dim, d => f(unit(d) * gradY[at + d]))
+    if (kind === 'rms') along = f(along / dim)
+    for (let d = 0; d < dim; d++) {
+      if (out.y) out.y[at + d] = unit(d)
+      else out.gradX[at + d] = f(f(gradY[at + d] - f(unit(d) * along)) / r)
+    }
+  }
+}
+
+function plainRope(c: LayerCase, _: Order, out: Outputs): void {
+  const { rows, positions, dim, dims, interleaved } = c.args as RopeArgs
+  const [x, y] = c.op === 'ropeForward' ? [c.inputs.x, out.y] : [c.inputs.gradY, out.gradX]
+  const turn = c.op === 'ropeForward' ? 1 : -1
+  for (let row = 0; row < rows; row++) {
+    const at = row * dim
+    for (let d = dims; d < dim; d++) y[at + d] = x[at + d]
+    for (let j = 0; j < dims / 2; j++) {
+      const [a, b] = interleaved ? [at + 2 * j, at + 2 * j + 1] : [at + j, at + j + dims / 2]
+      const entry = (row % positions) * (dims / 2) + j
+      const [cos, sin] = [c.inputs.cos[entry], turn * c.inputs.sin[entry]]
+      y[a] = f(f(x[a] * cos) - f(x[b] * sin))
+      y[b] = f(f(x[a] * sin) + f(x[b] * cos))
     }
   }
 }

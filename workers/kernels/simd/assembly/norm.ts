@@ -37,7 +37,7 @@ function sumOf(x: usize, dim: i32): f64 {
 }
 
 /** Σ (x − μ)² */
-function squaresOf(x: usize, dim: i32, mean: f64): f64 {
+export function squaresOf(x: usize, dim: i32, mean: f64): f64 {
   const mu = f64x2.splat(mean)
   let s0 = f64x2.splat(0)
   let s1 = f64x2.splat(0)
@@ -71,7 +71,7 @@ export function normForward(
   }
 }
 
-function scaleRow(x: usize, gamma: usize, beta: usize, y: usize, dim: i32, mean: f64, inverse: f64): void {
+export function scaleRow(x: usize, gamma: usize, beta: usize, y: usize, dim: i32, mean: f64, inverse: f64): void {
   const mu = f64x2.splat(mean)
   const factor = f64x2.splat(inverse)
   let d: usize = 0
@@ -121,7 +121,7 @@ export function normBackward(
   }
 }
 
-function isZero(x: usize, dim: i32): bool {
+export function isZero(x: usize, dim: i32): bool {
   const zero = f32x4.splat(0)
   let d = dim
   for (; d >= 4; d -= 4) {
@@ -202,7 +202,7 @@ function gradientSum(gamma: usize, gradY: usize, dim: i32): f64 {
 }
 
 /** Σ g·x̂ */
-function gradientAlong(x: usize, gamma: usize, gradY: usize, dim: i32, mean: f64, inverse: f64): f64 {
+export function gradientAlong(x: usize, gamma: usize, gradY: usize, dim: i32, mean: f64, inverse: f64): f64 {
   const mu = f64x2.splat(mean)
   const step: usize = gamma ? 1 : 0
   let s0 = f64x2.splat(0)
@@ -228,7 +228,7 @@ function gradientAlong(x: usize, gamma: usize, gradY: usize, dim: i32, mean: f64
 }
 
 /** gradX = (g − m(g) − x̂·m(g·x̂))/r + residual */
-function gradientRow(
+export function gradientRow(
   x: usize, gamma: usize, gradY: usize, residual: usize, gradX: usize,
   dim: i32, mean: f64, inverse: f64, meanGradient: f64, along: f64,
 ): void {

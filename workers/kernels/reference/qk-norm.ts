@@ -3,8 +3,8 @@
  * Source: Henry et al. 2020 (query-key normalisation, l2); Zhang and Sennrich 2019 (RMSNorm, here without a gain).
  */
 import type { QkNormArgs } from '../../task.ts'
+import { euclideanNorm, isZeroRow } from '../elementwise/rows.ts'
 import type { Reals } from '../kernel-set.ts'
-import { euclideanNorm, isZeroRow } from './rows.ts'
 
 /**
  *   l2:  y = x/max(‖x‖₂, eps)        rms:  y = x/√(mean(x²) + eps)

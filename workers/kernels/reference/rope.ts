@@ -2,24 +2,8 @@
  * Rotary position embedding: the angle between a query and a key then depends on i − j alone.
  * Source: Su et al. 2021 (RoFormer).
  */
-import type { RopeArgs, RopeTableArgs } from '../../task.ts'
+import type { RopeArgs } from '../../task.ts'
 import type { Reals } from '../kernel-set.ts'
-
-/**
- *   angle[position, j] = (position + offset)·base^(−2j/dims)
- *
- * Writes cos and sin of it, [positions, dims/2] each.
- */
-export function ropeTable(t: { cos: Reals; sin: Reals }, a: RopeTableArgs, from: number, to: number): void {
-  const half = a.dims / 2
-  for (let position = from; position < to; position++) {
-    for (let j = 0; j < half; j++) {
-      const angle = (position + a.offset) * a.base ** ((-2 * j) / a.dims)
-      t.cos[position * half + j] = Math.cos(angle)
-      t.sin[position * half + j] = Math.sin(angle)
-    }
-  }
-}
 
 /**
  *   (y_a, y_b) = (x_a·cos − x_b·sin, x_a·sin + x_b·cos)
