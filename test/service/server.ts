@@ -19,7 +19,11 @@ export async function startServer(
 ): Promise<Server> {
   const log: string[] = []
   const logger = pino({ level: 'info' }, { write: line => void log.push(line) })
-  const config = readConfig({ PORT: '0', THREADS: '2', MEMORY_BYTES: String(512 << 20), ...env })
+  // one variant for all: they round differently, and two servers on a busy machine may choose differently
+  const config = readConfig({
+    ...{ PORT: '0', THREADS: '2', MEMORY_BYTES: String(512 << 20), KERNELS: 'wide' },
+    ...env,
+  })
   const app = await buildApp(config, logger, { poison: true, ...options })
   await app.fastify.listen({ host: config.HOST, port: config.PORT })
   const address = app.fastify.server.address()
