@@ -99,8 +99,10 @@ export function shareKind(
     case 'local':
       return { kind: 'local' }
     case 'strided': {
-      const near: Pass = { by: 'whole', buckets: 1, chunk: 0, reach: kind.stride - 1 }
-      const far: Pass = { by: 'residue', buckets: kind.stride, chunk: 0, reach: -1 }
+      // no two positions are further apart than this: a longer stride, too, has all pairs
+      const stride = Math.min(kind.stride, args.queries + args.keys + 1)
+      const near: Pass = { by: 'whole', buckets: 1, chunk: 0, reach: stride - 1 }
+      const far: Pass = { by: 'residue', buckets: stride, chunk: 0, reach: -1 }
       return { kind: 'strided', plan: planPasses(p, args, [near, far], lengths) }
     }
     case 'block': {

@@ -15,6 +15,8 @@ import { rowStep } from './row-step.ts'
 
 /** Rough operations a feature, for costs. */
 const FEATURE_FLOPS = 8
+/** Measured: an addition of states takes as long as so many bytes of text (see row-step.ts). */
+const SUM_BYTES = 0.3
 
 export interface LinearState extends AttentionState {
   linear: {
@@ -36,9 +38,7 @@ export function linearAttentionForward(
   const args = linearArgs(scores)
   const { batch, heads, queries, dimV } = args
   const rows = batch * heads * queries
-  if (p.precision === 'float32') {
-    p.scratchBytes = Math.max(p.scratchBytes, Math.ceil(linearScratchBytes(args) / 64) * 64)
-  }
+  p.reserveScratch(linearScratchBytes(args))
   const sums = sumsOfStates(p, scores, args, 'keys', { x: scores.k, y: v })
   const output = p.reals(rows * dimV)
   const normaliser = p.reals(rows)
@@ -123,7 +123,8 @@ function sumsOfStates(
   })
   const kvHeads = args.batch * args.kvHeads
   const additions = kvHeads === 0 ? 0 : (units / kvHeads) * length
-  p.stage(rowStep({ op: 'linearStateSums', tensors: { states, sums }, args }, kvHeads, additions))
+  const summing = { op: 'linearStateSums', tensors: { states, sums }, args } as const
+  p.stage(rowStep(summing, kvHeads, additions, SUM_BYTES * additions))
   return sums
 }
 

@@ -10,6 +10,8 @@ import { rowStep } from './row-step.ts'
 /** More buckets than this are split into two factors: the columns of a rotation are then a sum, not a product. */
 const ONE_FACTOR = 64
 const ROTATION_FLOPS = 60
+/** Measured: a multiplication and an addition of a hash take as long as so many bytes of text. */
+const HASH_BYTES = 0.02
 
 type Lsh = Extract<AttentionKind, { kind: 'lsh' }>
 
@@ -27,7 +29,8 @@ export function planLsh(p: ProgramBuilder, scores: Scores, { rounds, chunk, seed
     ...{ seedLow: seed % 2 ** 32, seedHigh: Math.floor(seed / 2 ** 32) },
   }
   const directions = rounds * columns
-  const rotations = p.buffer({ type: 'float64', length: directions * a.dimK })
+  const products = directions * a.dimK
+  const rotations = p.buffer({ type: 'float64', length: products })
   p.stage(
     rowStep(
       { op: 'lshRotations', tensors: { rotations }, args: rotation },
@@ -35,14 +38,12 @@ export function planLsh(p: ProgramBuilder, scores: Scores, { rounds, chunk, seed
       ROTATION_FLOPS * a.dimK,
     ),
   )
-  if (p.precision === 'float32') {
-    p.scratchBytes = Math.max(p.scratchBytes, Math.ceil((8 * columns) / 64) * 64)
-  }
+  p.reserveScratch(8 * columns)
   const hash = (x: Ref, rows: number) => {
     const into = p.buffer({ type: 'int32', length: rounds * rows })
     const args: HashArgs = { ...rotation, rows }
     const tensors = { x, rotations, buckets: into }
-    const step = rowStep({ op: 'lshBuckets', tensors, args }, rows, 2 * directions * a.dimK)
+    const step = rowStep({ op: 'lshBuckets', tensors, args }, rows, 2 * products, HASH_BYTES * products)
     return { step, into }
   }
   const forQ = hash(q, a.batch * a.heads * a.queries)

@@ -21,8 +21,11 @@ import {
 import type { ProgramBuilder } from './program.ts'
 import { rowStep } from './row-step.ts'
 
-/** Rough operations an index, for costs. */
-const SORT_FLOPS = 30
+/** Measured: what takes as long as so many bytes of text (see row-step.ts), an index, an element or a merged element. */
+const SORT_BYTES = 9
+const REORDER_BYTES = 0.5
+const GATHER_BYTES = 0.05
+const MERGE_BYTES = 0.25
 
 /** The order of keys and queries in every pass, and what each query attends to. */
 export interface PassPlan {
@@ -71,15 +74,17 @@ export function planPasses(
   const { qLengths, kvLengths } = lengths
   const units = count * batch * kvHeads
   const group = heads / kvHeads
-  const work = SORT_FLOPS * (keys + group * queries)
+  const indices = keys + group * queries
   const tensors = { ...order, qBuckets: buckets.q, kBuckets: buckets.k, qLengths, kvLengths }
-  p.stage(rowStep({ op: 'sortPasses', tensors, args }, units, work))
+  p.stage(rowStep({ op: 'sortPasses', tensors, args }, units, 0, SORT_BYTES * indices))
   const plan = { ...order, args, area: passes.reduce((sum, pass) => sum + areaOf(a, pass), 0) }
   if (count === 1) return plan
   const earlierRanks = integers((count - 1) * allKeys)
   const earlierIntervals = integers(2 * (count - 1) * allQueries)
   const both = { ...order, earlierRanks, earlierIntervals }
-  p.stage(rowStep({ op: 'earlierPasses', tensors: both, args }, units, (count - 1) * work))
+  p.stage(
+    rowStep({ op: 'earlierPasses', tensors: both, args }, units, 0, REORDER_BYTES * (count - 1) * indices),
+  )
   return { ...plan, earlierRanks, earlierIntervals }
 }
 
@@ -138,7 +143,14 @@ export function passesForward(
     ...{ ranks: plan.queryRanks, output, logsumexp, entropy },
   }
   const gather = { parts: passes, heads: batch * heads, rows: queries, dim: dimV }
-  p.stage(rowStep({ op: 'mergeParts', tensors: merged, args: gather }, rows, passes * (2 * dimV + 40)))
+  p.stage(
+    rowStep(
+      { op: 'mergeParts', tensors: merged, args: gather },
+      rows,
+      2 * passes * dimV,
+      MERGE_BYTES * passes * (dimV + 16),
+    ),
+  )
   return { ...scores, v, output, logsumexp, entropy, passes: { plan, folded } }
 }
 
@@ -179,7 +191,7 @@ export function passesMaps(p: ProgramBuilder, state: PassesState, names: MapName
   const { args, keyOrder, queryRanks, intervals } = state.passes.plan
   const mask = p.buffer({ type: 'uint8', length: batch * heads * queries * keys })
   const tensors = { keyOrder, queryRanks, intervals, mask }
-  p.stage(rowStep({ op: 'passesMask', tensors, args }, batch * heads, queries * keys))
+  p.stage(rowStep({ op: 'passesMask', tensors, args }, batch * heads, 0, REORDER_BYTES * queries * keys))
   return attentionMaps(
     p,
     {
@@ -208,7 +220,12 @@ function sortRows(p: ProgramBuilder, x: Ref, order: Ref, { args }: PassPlan, row
   const y = p.buffer({ type: p.buffers[x].type, length: count * rows.dim })
   return {
     y,
-    step: rowStep({ op: 'gatherRows', tensors: { x, order, y }, args: { parts, ...rows } }, count, rows.dim),
+    step: rowStep(
+      { op: 'gatherRows', tensors: { x, order, y }, args: { parts, ...rows } },
+      count,
+      0,
+      GATHER_BYTES * rows.dim,
+    ),
   }
 }
 
@@ -223,6 +240,7 @@ function addUp(p: ProgramBuilder, parts: Ref | undefined, ranks: Ref, { args }: 
     { op: 'sumParts', tensors, args: { parts: passes, ...rows } },
     count,
     passes * rows.dim,
+    GATHER_BYTES * passes * rows.dim,
   )
   return { y, steps: [step] }
 }

@@ -351,6 +351,41 @@ describe('gradients by central differences', () => {
   })
 })
 
+describe('edges', () => {
+  const kinds = ['linear', 'lsh', 'local', 'strided', 'block']
+
+  it.each(kinds)('%s takes sizes of 0', async attention_kind => {
+    for (const size of [{ batch: 0 }, { n: 0 }, { m: 0 }]) {
+      const s = { batch: 2, kvHeads: 1, group: 2, n: 3, m: 4, d: 2, dv: 3, ...size }
+      for (const causal of [false, 'bottom_right']) {
+        const body = { ...tensors(s, 2), causal, attention_kind, compare_exact: true }
+        const found = await runProgram(PATH, body)
+        for (const { data } of Object.values(found.tensors)) expect(data.every(x => x === 0)).toBe(true)
+        expect(Object.values(found.scalars)).toEqual([0, 0, 0])
+      }
+    }
+  })
+
+  it('parameters beyond all positions are exact attention', async () => {
+    const s = { batch: 1, kvHeads: 1, group: 1, n: 5, m: 9, d: 2, dv: 3 }
+    const body = { ...tensors(s, 2), precision: 'float64', causal: 'bottom_right' }
+    const exact = await runProgram(PATH, body)
+    const far = 2 ** 30
+    for (const attention_kind of [
+      { kind: 'local', window: far },
+      { kind: 'strided', stride: far },
+      { kind: 'block', size: far, previous: true },
+      { kind: 'lsh', buckets: 1, chunk: far },
+    ]) {
+      const found = await runProgram(PATH, { ...body, attention_kind })
+      for (const [name, { data }] of Object.entries(exact.tensors)) {
+        for (const [index, value] of data.entries())
+          expect(found.tensors[name].data[index]).toBeCloseTo(value, 12)
+      }
+    }
+  })
+})
+
 describe('what an answer says', () => {
   it('marks approximations, and compares them with exact attention', async () => {
     const s = { batch: 2, kvHeads: 1, group: 2, n: 12, m: 30, d: 4, dv: 3 }
