@@ -15,8 +15,8 @@ import { table } from './report.ts'
 const LENGTHS = [256, 512, 1024, 2048, 4096, 8192, 16384, 32768]
 const KINDS = ['softmax', 'linear', 'lsh', 'local', 'strided', 'block'] as const
 const DIM = 64
-/** The longest is run once or twice, the shortest many times. */
-const BUDGET_MS = 300
+const BATCH_MS = 100
+const BATCHES = 4
 
 const PAGE = 65536
 const memory = new WebAssembly.Memory({ initial: 8192, maximum: 8192, shared: true })
@@ -53,19 +53,25 @@ function runner(program: RequestProgram): () => void {
   }
 }
 
-/** Of a run that takes long, the thread's own time: others, too, use the core. It ticks too coarsely for short ones. */
+/**
+ * The thread's own time, because others may use the core too. It advances by ticks of some milliseconds: short programs run
+ * as often as it takes to fill a batch, and the best of several batches counts.
+ */
 function bestMilliseconds(run: () => void): number {
   run()
   let best = Number.POSITIVE_INFINITY
-  const end = performance.now() + BUDGET_MS
-  do {
-    const begin = performance.now()
-    const used = process.threadCpuUsage()
-    run()
-    const { user, system } = process.threadCpuUsage(used)
-    const own = (user + system) / 1000
-    best = Math.min(best, own > 50 ? own : performance.now() - begin)
-  } while (performance.now() < end)
+  let runs = 1
+  for (let batches = 0; batches < BATCHES; ) {
+    const begin = process.threadCpuUsage()
+    for (let i = 0; i < runs; i++) run()
+    const { user, system } = process.threadCpuUsage(begin)
+    const milliseconds = (user + system) / 1000
+    if (milliseconds < BATCH_MS) runs *= 2
+    else {
+      best = Math.min(best, milliseconds / runs)
+      batches += milliseconds > 10 * BATCH_MS ? BATCHES : 1
+    }
+  }
   return best
 }
 

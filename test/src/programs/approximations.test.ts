@@ -208,20 +208,19 @@ function lshPairs(kind: Lsh, body: Body, s: Sizes): Allowed {
     const d = shape[3]
     return Array.from({ length: data.length / d }, (_, row) => data.slice(row * d, (row + 1) * d))
   }
-  const [q, k] = [rows(body.q as Flat), rows(body.k as Flat)]
-  const hash = (x: number[], round: number) => (kind.buckets === 1 ? 0 : bucketOf(x, round, kind))
+  const hashes = (tensor: Flat) =>
+    Array.from({ length: kind.rounds }, (_, round) =>
+      rows(tensor).map(x => (kind.buckets === 1 ? 0 : bucketOf(x, round, kind))),
+    )
+  const [q, k] = [hashes(body.q as Flat), hashes(body.k as Flat)]
   return (b, h, i, j) => {
     const shift = shiftOf(body, s, b)
     const kvHead = b * s.kvHeads + Math.floor(h / s.group)
-    const query = q[(b * s.kvHeads * s.group + h) * s.n + i]
     const live = (body.kv_lengths as number[] | undefined)?.[b] ?? s.m
     for (let round = 0; round < kind.rounds; round++) {
-      const keys = Array.from({ length: live }, (_, key) => ({
-        key,
-        bucket: hash(k[kvHead * s.m + key], round),
-      }))
+      const keys = Array.from({ length: live }, (_, key) => ({ key, bucket: k[round][kvHead * s.m + key] }))
       const sorted = keys.toSorted((x, y) => x.bucket - y.bucket || x.key - y.key)
-      const mine = hash(query, round)
+      const mine = q[round][(b * s.kvHeads * s.group + h) * s.n + i]
       const rank = sorted.findIndex(({ key }) => key === j)
       if (rank < 0 || sorted[rank].bucket !== mine) continue
       const before = sorted.findLastIndex(({ key, bucket }) => bucket === mine && key <= i + shift)
