@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { ENDPOINTS } from '../../src/routes/endpoints.ts'
 import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../src/schemas/answer.ts'
 import { EXAMPLES } from '../../src/schemas/examples.ts'
-import { post, startServer } from './server.ts'
+import { post, settled, startServer } from './server.ts'
 
 const server = await startServer()
 const run = promisify(execFile)
@@ -99,6 +99,41 @@ describe('the examples in other languages', () => {
     expect(svg.match(/<rect x=/g)?.length).toBe(2 * 2 * 17 * 17)
     expect(svg.trimEnd().endsWith('</svg>')).toBe(true)
   }, 60_000)
+
+  it('a stream in Python: the maps of every layer, and a whole one', async () => {
+    const before = server.app.compute.arena.usedBytes
+    const { stdout } = await run('python3', [file('stream.py'), server.url])
+    const layers = stdout.split(/^layer \d, .* ms$/m).slice(1)
+    expect(layers).toHaveLength(4)
+    for (const text of layers) {
+      const rows = text.split('\n').filter(line => line.includes(' | '))
+      expect(rows).toHaveLength(12)
+      // causal: nothing above the diagonal, something on it
+      for (const [row, line] of rows.entries()) {
+        for (const map of line.split(' | ')) {
+          expect(map).toHaveLength(24)
+          expect(map.slice(2 * (row + 1)).trim()).toBe('')
+          expect(map.slice(0, 2 * (row + 1)).trim()).not.toBe('')
+        }
+      }
+    }
+    expect(stdout).toMatch(/layer 3, head 0: the last of 60 tokens attends most to \d+ .*; sum 1\.0000/)
+    expect(await settled(server, before)).toBe(before)
+  })
+
+  it('a stream in TypeScript: both passes, layer by layer', async () => {
+    const { stdout } = await run(process.execPath, [file('stream.ts'), server.url])
+    const lines = stdout.trimEnd().split('\n')
+    expect(lines.map(line => line.match(/^(forward|backward) +layer \d/)?.[0].replace(/ +/g, ' '))).toEqual([
+      undefined,
+      ...[0, 1, 2, 3, 4, 5].map(index => `forward layer ${index}`),
+      ...[5, 4, 3, 2, 1, 0].map(index => `backward layer ${index}`),
+      undefined,
+    ])
+    expect(lines[1]).toMatch(/attends to [▁-█]{8} (\d+ ){8}tokens/)
+    expect(lines[7]).toMatch(/∂L\/∂output \d\.\d\de-\d {2}∂L\/∂weights [▁-█]{8}$/)
+    expect(lines.at(-1)).toMatch(/^loss \d+\.\d{4} after \d+ ms$/)
+  })
 
   it('TypeScript', async () => {
     const { stdout } = await run(process.execPath, [file('typescript/attention.ts'), server.url])
