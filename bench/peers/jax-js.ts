@@ -1,6 +1,9 @@
 /** jax-js: one thread, whatever was asked; it has no other way in Node. */
 import { type Contender, DIM, HEADS, timed, wave } from './contender.ts'
 
+/** It writes out the scores; beyond this a run takes seconds and gigabytes. */
+const MOST_TOKENS = 2048
+
 export async function jaxJs(threads: number): Promise<Contender | undefined> {
   const jax = await import(new URL('../node_modules/@jax-js/jax/dist/index.js', import.meta.url).href).catch(
     () => undefined,
@@ -11,7 +14,7 @@ export async function jaxJs(threads: number): Promise<Contender | undefined> {
   return {
     name: 'jax-js',
     async prepare({ kind, n, causal, backward }) {
-      if (kind !== 'attention' || backward) return undefined
+      if (kind !== 'attention' || backward || n > MOST_TOKENS) return undefined
       // its axes are [batch, length, heads, dim]
       const x = jax.numpy.array(wave(HEADS * n * DIM), { shape: [1, n, HEADS, DIM] })
       const attention = jax.jit((q: { ref: unknown }) =>

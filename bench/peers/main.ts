@@ -12,7 +12,7 @@ import { pytorch } from './pytorch.ts'
 const SIZES = [512, 1024, 2048, 4096]
 const TOKENS = 512
 /** Each contender's runs of a case take about this long together, and are at least and at most so many. */
-const BUDGET_MS = 3000
+const BUDGET_MS = 1500
 const [LEAST, MOST] = [3, 21]
 /** For threads of the one before to stop spinning. */
 const PAUSE_MS = 20
