@@ -38,7 +38,7 @@ export async function parseBody(
 }
 
 function jsonTree(bytes: Uint8Array, scan: JsonScan): unknown {
-  if (scan.ok) return revive(scan.value, bytes, scan.spans)
+  if (scan.ok) return revive(scan.value, bytes, scan.spans, '')
   const { position, pointer, message, tensor } = scan.fault
   if (tensor) throw fieldProblem('INVALID_TENSOR', pointer, message)
   throw new Problem('INVALID_JSON', `at byte ${position}: ${message}`, {
@@ -50,18 +50,23 @@ function jsonTree(bytes: Uint8Array, scan: JsonScan): unknown {
  * Puts the located arrays and strings in place of their placeholders, and drops members that are null: a null member
  * means the same as an absent one, because serialisers of many languages write it so.
  */
-function revive(value: unknown, bytes: Uint8Array, spans: Span[]): unknown {
+function revive(value: unknown, bytes: Uint8Array, spans: Span[], pointer: string): unknown {
   if (typeof value === 'bigint') {
     const span = spans[Number(value)]
     // nobody can tell an empty list of names from an empty tensor: where a tensor is wanted it is read as one
     if (span.kind === 'numbers' && span.count === 0 && span.shape.length === 1) return []
     return span.kind === 'numbers' ? new NumbersSpan(bytes, span) : new TextSpan(bytes, span)
   }
-  if (Array.isArray(value)) return value.map(item => revive(item, bytes, spans))
+  if (Array.isArray(value)) {
+    return value.map((item, index) => revive(item, bytes, spans, `${pointer}/${index}`))
+  }
   if (typeof value !== 'object' || value === null) return value
   const result: Record<string, unknown> = Object.create(null)
-  for (const [key, member] of Object.entries(value))
-    if (member !== null) result[key] = revive(member, bytes, spans)
+  for (const [key, member] of Object.entries(value)) {
+    const below = `${pointer}/${escaped(key)}`
+    if (key === '__proto__') throw unknownField(below)
+    if (member !== null) result[key] = revive(member, bytes, spans, below)
+  }
   return result
 }
 
@@ -99,6 +104,7 @@ function requestTree(text: string | undefined, context: BodyContext): Record<str
 /** `backward.grad_output` goes below `backward`; what follows `params.` is one key, dots and all. */
 function put(root: Record<string, unknown>, name: string, tensor: FileTensor): void {
   const path = tensorPath(name)
+  if (path.includes('__proto__')) throw unknownField(`/${path.map(escaped).join('/')}`)
   let node = root
   for (const key of path.slice(0, -1)) {
     node[key] ??= Object.create(null)
@@ -111,6 +117,15 @@ function put(root: Record<string, unknown>, name: string, tensor: FileTensor): v
   const key = path[path.length - 1]
   if (Object.hasOwn(node, key)) throw clash(name)
   node[key] = tensor
+}
+
+/** No field has this name, and dictionaries of any names (a stack's parameters) would drop it without a word. */
+function unknownField(pointer: string): Problem {
+  return fieldProblem('INVALID_REQUEST', pointer, 'expected no such field, got one')
+}
+
+function escaped(key: string): string {
+  return key.replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
 function clash(name: string): Problem {

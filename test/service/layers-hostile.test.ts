@@ -26,8 +26,6 @@ const init = {}
 const nothing = (...shape: number[]) => ({ shape, data: [] })
 const one = { layers: 1, heads: 1 }
 const drawn = { ...one, init }
-/** As text, for an object literal would set the prototype. */
-const proto = (body: string) => body.replaceAll('PROTO', '"__proto__"')
 
 describe('what is wrong is named', () => {
   it.each<[string, string, object | string, string, string, RegExp]>([
@@ -63,20 +61,30 @@ describe('what is wrong is named', () => {
     [
       '__proto__ among parameters',
       SELF,
-      proto('{"x":[[1]],"params":{"w_q":[[1]],"w_k":[[1]],"w_v":[[1]],PROTO:[[1]]}}'),
+      '{"x":[[1]],"params":{"w_q":[[1]],"w_k":[[1]],"w_v":[[1]],"__proto__":[[1]]}}',
       'INVALID_REQUEST',
       '/params/__proto__',
       /no such field/,
     ],
     [
-      '__proto__ as the parameters of a stack',
+      '__proto__ among the parameters of a stack',
       STACK,
-      proto('{"x":[[1]],"stack":{"layers":1,"heads":1,"params":{PROTO:{"layers.0.attention.w_q":[[1]]}}}}'),
+      JSON.stringify({ x: [[1]], stack: { ...one, params: weightsOfOne({ p: [1] }) } }).replace(
+        '"p"',
+        '"__proto__"',
+      ),
       'INVALID_REQUEST',
-      '/stack/params/layers.0.attention.w_q',
-      /got nothing/,
+      '/stack/params/__proto__',
+      /no such field/,
     ],
-    ['__proto__', STACK, proto(`{"x":[[1]],PROTO:{"stack":1}}`), 'INVALID_REQUEST', '/stack', /got nothing/],
+    [
+      '__proto__',
+      STACK,
+      '{"x":[[1]],"__proto__":{"stack":1}}',
+      'INVALID_REQUEST',
+      '/__proto__',
+      /no such field/,
+    ],
     [
       'rank of a weight',
       MULTI,
@@ -518,6 +526,7 @@ describe('safetensors', () => {
       request,
       /got two/,
     ],
+    ['__proto__', { ...tensors, 'stack.params.__proto__': tensor([1]) }, request, /no such field/],
     ['an empty name', { ...tensors, 'stack.params.': tensor([1]) }, request, /no such parameter/],
     [
       'another layer',
