@@ -256,6 +256,16 @@ describe('the address', () => {
     await finished()
     await expect.poll(value).toBe(seen[0])
     expect(await fact()).toContain(seen[1])
+    // another link, followed on the same page, runs another stack
+    await page.evaluate(() => {
+      location.hash = '#layers?layers=1&heads=1&run=1'
+    })
+    await filled(2)
+    // a control that was moved since the run is not part of what is on screen
+    await page.fill('#stack-layers', '5')
+    await page.check('#log')
+    await expect.poll(() => page.url()).toContain('log=1')
+    expect(page.url()).toContain('layers=1&')
   })
 })
 

@@ -26,8 +26,7 @@ let head = h('header')
 let view: View | undefined
 
 function address(): Address {
-  const params =
-    shown.name === 'attention' ? writeState(attention.state.value) : writeLayers(layers.state.value)
+  const params = shown.name === 'attention' ? writeState(attention.state.value) : writeLayers(layers.shown)
   if (shown.tables) params.set('tables', '1')
   return { view: shown.name, params }
 }
@@ -82,8 +81,12 @@ addEventListener('hashchange', () => {
   if (location.hash === writeAddress(address())) return
   const { view: name, params } = readAddress(location.hash)
   shown.name = name
-  shown.tables = params.get('tables') === '1'
+  // a link between the views says nothing of how they are displayed
+  if (params.size > 0) shown.tables = params.get('tables') === '1'
   if (params.size > 0 && name === 'attention') attention.state.set(readState(params))
-  if (params.size > 0 && name === 'layers') layers.state.set(readLayers(params))
+  if (params.size > 0 && name === 'layers') {
+    layers.state.set(readLayers(params))
+    if (layers.state.value.run) layers.start()
+  }
   build()
 })

@@ -70,6 +70,12 @@ export class LayersModel {
     this.state = new Store(state)
   }
 
+  /** What is on screen: the run, and how it is looked at. Controls that were moved since are not part of it. */
+  get shown(): LayersState {
+    const { log, selected, row } = this.state.value
+    return this.of === undefined ? this.state.value : { ...this.of, log, selected, row, run: true }
+  }
+
   /** Starts anew; a run that is under way is cancelled. */
   start(): void {
     this.#leave()
