@@ -83,11 +83,15 @@ export function packRows(source: usize, rows: i32, columns: i32, panels: usize):
     let into = panels + <usize>r * (NR * 4)
     let column = columns
     for (; column >= NR; column -= NR) {
-      for (let x: usize = 0; x < <usize>(NR * 4); x += 32) {
-        const low = v128.load(source + x)
-        const high = v128.load(source + x, 16)
-        v128.store(into + x, high, 16)
-        v128.store(into + x, low)
+      const c0 = v128.load(source)
+      const c1 = v128.load(source, 16)
+      v128.store(into, c1, 16)
+      v128.store(into, c0)
+      if (NR == 16) {
+        const c2 = v128.load(source, 32)
+        const c3 = v128.load(source, 48)
+        v128.store(into, c3, 48)
+        v128.store(into, c2, 32)
       }
       source += NR * 4
       into += BLOCK * NR * 4
