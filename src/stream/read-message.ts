@@ -1,4 +1,5 @@
 /** A client's message → the message, checked; of a `start` with its tensors in shared memory. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parseBody } from '../codecs/body.ts'
 import { name } from '../codecs/json-tensor.ts'
 import type { Region } from '../compute/arena.ts'
@@ -7,6 +8,9 @@ import { fieldProblem } from '../errors.ts'
 import { Body, SCAN_HERE } from '../routes/request-body.ts'
 import { schemaProblem } from '../schemas/field-errors.ts'
 import { CLIENT_MESSAGES, type ClientMessage, RunId, type StartMessage } from '../schemas/stream.ts'
+
+/** Bytes moved at once, so that a large message does not hold the event loop. */
+const SLICE = 4 * 1024 * 1024
 
 export type Received =
   | { message: StartMessage; body: Body }
@@ -35,7 +39,8 @@ export class MessageReader {
 
   async read(message: Buffer, binary: boolean): Promise<Received> {
     if (!binary && message.length <= SCAN_HERE) {
-      const bytes = this.#copy(message, this.#desk)
+      const bytes = this.#view(this.#desk, message.length)
+      bytes.set(message)
       const scan = (text: Uint8Array) => this.#compute.scanHere(text)
       const tree = await attempt(() =>
         parseBody('json', bytes, { scan, scanHere: scan, share: text => text }),
@@ -56,14 +61,16 @@ export class MessageReader {
 
   async #share(message: Buffer, binary: boolean): Promise<Body> {
     const region = this.#compute.allocate(message.length)
-    const bytes = this.#copy(message, region)
+    const bytes = this.#view(region, message.length)
+    for (let at = 0; at < message.length; at += SLICE) {
+      if (at > 0) await nextTurn()
+      bytes.set(message.subarray(at, at + SLICE), at)
+    }
     return Body.parse(binary ? 'safetensors' : 'json', { region, bytes }, this.#compute)
   }
 
-  #copy(message: Buffer, { offset }: Region): Uint8Array {
-    const copy = new Uint8Array(this.#compute.arena.memory.buffer, offset, message.length)
-    copy.set(message)
-    return copy
+  #view({ offset }: Region, length: number): Uint8Array {
+    return new Uint8Array(this.#compute.arena.memory.buffer, offset, length)
   }
 }
 

@@ -214,8 +214,13 @@ export class Run {
 
   #send(answer: Answer, program: Program, { placement }: Lease, rest: Rest): Promise<void> {
     const { compute, outbox, closed, sent } = this.#port
+    const write = (step: Step) => compute.run({ program: alone(program, step), placement }, closed)
     const run = async (step: Step) => {
-      await compute.run({ program: alone(program, step), placement }, closed)
+      // a message that has begun must be ended: a worker that dies under it is made up for, once
+      await write(step).catch(error => {
+        if (closed.aborted) throw error
+        return write(step)
+      })
     }
     const pieces = answer.stream(compute.arena.memory, placement, rest, run)
     return outbox.message(this.#style.format === 'safetensors', pieces).then(() => sent(rest.type))

@@ -1,8 +1,8 @@
 /** `GET /v1/stream`: what a well-behaved client gets. */
 import { describe, expect, it } from 'vitest'
 import { drawer, type Flat } from '../src/programs/layer-cases.ts'
-import { float32, values, writeFile } from './safetensors-file.ts'
-import { post, settled, startServer } from './server.ts'
+import { float32, readFile, values, writeFile } from './safetensors-file.ts'
+import { post, SAFETENSORS_TYPE, settled, startServer } from './server.ts'
 import { type Message, StreamClient } from './stream-client.ts'
 
 const server = await startServer()
@@ -99,6 +99,29 @@ describe('a run', () => {
         )
       }
     }
+  })
+
+  it('takes messages of many megabytes', async () => {
+    const tensors = {
+      x: float32(draw(1250, 8).data, [1250, 8]),
+      mask: float32(
+        Float32Array.from({ length: 1250 * 1250 }, (_, i) => Math.sin(i)),
+        [1250, 1250],
+      ),
+    }
+    const small = { layers: 1, heads: 2, d_ff: 8, init: {} }
+    const response = await fetch(`${server.url}/v1/transformer`, {
+      method: 'POST',
+      headers: { 'content-type': SAFETENSORS_TYPE, accept: SAFETENSORS_TYPE },
+      body: writeFile(tensors, { request: JSON.stringify({ stack: small }) }),
+    })
+    const expected = readFile(Buffer.from(await response.arrayBuffer())).tensors
+    const client = await StreamClient.open(server)
+    const start = { type: 'start', id: 'a', stack: small, emit: [], encoding: 'safetensors' }
+    client.socket.send(writeFile(tensors, { request: JSON.stringify(start) }))
+    const done = await client.ended('a')
+    await client.close()
+    expect(values(done.file.output)).toEqual(values(expected.output))
   })
 
   it('sends the chosen layers, heads and tensors alone', async () => {
