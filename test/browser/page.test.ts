@@ -125,27 +125,31 @@ it('the keyboard reaches the content first', async () => {
 })
 
 describe.each(['light', 'dark'] as const)('in %s', colorScheme => {
-  it.each(['en', 'ko'])('%s: accessible, and no wider than a phone', async locale => {
-    for (const [device, width] of [
-      ['desktop', 1440],
-      ['phone', 360],
-    ] as const) {
-      const visit = await open(
-        browser,
-        `${server.url}/#attention?gradients=1&causal=top_left&cell=grad_q,2,1`,
-        {
-          locale,
-          colorScheme,
-          viewport: { width, height: 800 },
-        },
-      )
-      await visit.page.waitForSelector('[data-matrix=grad_v] canvas[style]')
-      await expectAccessible(visit.page)
-      await expectNoOverflow(visit.page)
-      await keep(visit.page, `attention-${device}-${colorScheme}-${locale}`)
-      await visit.close()
-    }
-  })
+  it.each(['en', 'ko'])(
+    '%s: accessible, and no wider than a phone',
+    async locale => {
+      for (const [device, width] of [
+        ['desktop', 1440],
+        ['phone', 360],
+      ] as const) {
+        const visit = await open(
+          browser,
+          `${server.url}/#attention?gradients=1&causal=top_left&cell=grad_q,2,1`,
+          {
+            locale,
+            colorScheme,
+            viewport: { width, height: 800 },
+          },
+        )
+        await visit.page.waitForSelector('[data-matrix=grad_v] canvas[style]')
+        await expectAccessible(visit.page)
+        await expectNoOverflow(visit.page)
+        await keep(visit.page, `attention-${device}-${colorScheme}-${locale}`)
+        await visit.close()
+      }
+    },
+    180_000,
+  )
 })
 
 it('is built into one place', () => {
