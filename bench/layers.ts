@@ -87,6 +87,9 @@ function benchElementwise(): void {
   const [partialGamma, partialBeta] = Array.from({ length: 2 }, () => tensor((ROWS / NORM_ROWS) * DIM))
   const units = Math.ceil(count / ELEMENT_BLOCK)
   const norm = { rows: ROWS, dim: DIM, kind: 'layer', eps: 1e-5 } as const
+  const heads = { rows: count / 64, dim: 64 }
+  const rope = { ...heads, positions: ROWS, dims: 64, interleaved: false }
+  const [cos, sin] = [tensor(ROWS * 32), tensor(ROWS * 32)]
   const kernels = Object.fromEntries(VARIANTS.map(name => [name, createSimdKernels(memory, name)]))
 
   type Run = (variant: string) => void
@@ -110,6 +113,12 @@ function benchElementwise(): void {
         const t = { x, gamma, gradY, residual, gradX, partialGamma, partialBeta }
         kernels[name].normBackward(t, norm, 0, ROWS / NORM_ROWS)
       },
+    ],
+    ['rotation', 2, name => kernels[name].ropeForward({ x, cos, sin, y }, rope, 0, heads.rows)],
+    [
+      'query-key norm',
+      2,
+      name => kernels[name].qkNormForward({ x, y }, { ...heads, kind: 'rms', eps: 1e-6 }, 0, heads.rows),
     ],
     ['add', 3, name => kernels[name].add({ a: x, b: gate, y }, { count, period: count }, 0, units)],
     [

@@ -1,5 +1,5 @@
 /**
- * The register tile of products with weights: C = A·B + bias + base, 6 × NR, both operands packed.
+ * The register tile of products with weights: C = A·B + bias + base, 6 × NR, A packed.
  *
  * The loop is the one of register-tile.ts; what differs is the end: the attention products scale and add to what is there, these
  * add a row that repeats (the bias) and a matrix that may stand elsewhere (a residual, or C itself).
@@ -24,12 +24,13 @@ function finishRow(c: usize, base: usize, bias: usize, c0: v128, c1: v128, c2: v
 }
 
 /**
- * C[6×NR] = A·B + bias + base; depth ≥ 1. A is packed [depth][6], B [depth][NR], bias [NR]; C's row r is at c + r·cRow and
+ * C[6×NR] = A·B + bias + base; depth ≥ 1. A is packed [depth][6], B's row p is at b + p·bRow, bias [NR]; C's row r is at c + r·cRow and
  * base's at base + r·baseRow (bytes; 0 repeats one row).
  */
 export function linearTile(
   a: usize,
   b: usize,
+  bRow: usize,
   depth: i32,
   bias: usize,
   base: usize,
@@ -91,7 +92,7 @@ export function linearTile(
       c53 = madd(x, b3, c53)
     }
     a += 24
-    b += NR * 4
+    b += bRow
   } while (--depth)
   finishRow(c, base, bias, c00, c01, c02, c03)
   c += cRow

@@ -26,6 +26,8 @@ const UNIT_COLUMNS: i32 = 512
 /** Most rows that go through a packed block of columns at a time; a multiple of UNIT_ROWS. */
 const ROWS: i32 = 96
 const DEPTH: i32 = 256
+/** For so few rows a plain matrix is read where it stands: copying it would take as long as multiplying by it. */
+const FEW: i32 = 12
 
 /** A product in progress, at the beginning of the scratch memory; the packs follow it. */
 @unmanaged
@@ -153,12 +155,14 @@ function multiply(p: Product, from: i32, to: i32): void {
     if (p.depth == 0) clear(p, first * UNIT_ROWS, end, column, columns)
     for (let k = 0; k < p.depth; k += most) {
       const depth = min(most, p.depth - k)
-      packColumns(p, column, columns, k, depth)
+      const direct = p.columnsAlong && p.b.heads == 1 && p.rows <= FEW
+      const whole = direct ? columns - (columns % NR) : 0
+      packColumns(p, column + whole, columns - whole, k, depth)
       if (p.careful) noteSkipped(p, k, depth)
       for (let row = first * UNIT_ROWS; row < end; row += ROWS) {
         const rows = min(ROWS, end - row)
         packRows(p, row, rows, k, depth)
-        blockProduct(p, row, rows, column, columns, depth, k == 0)
+        blockProduct(p, row, rows, column, columns, whole, k, depth)
       }
     }
     unit += count
@@ -201,12 +205,17 @@ function noteSkipped(p: Product, k: i32, depth: i32): void {
   }
 }
 
-/** The packed rows through the packed columns, tile by tile. */
-function blockProduct(p: Product, row: i32, rows: i32, column: i32, columns: i32, depth: i32, first: bool): void {
+/** The packed rows through the columns, tile by tile; the first `direct` of the columns are read where they stand. */
+function blockProduct(
+  p: Product, row: i32, rows: i32, column: i32, columns: i32, direct: i32, k: i32, depth: i32,
+): void {
+  const first = k == 0
   const base = first ? p.residual : p.c
   const bias = first && p.bias != 0
-  let b = p.columnPack
+  let pack = p.columnPack
   for (let x = 0; x < columns; x += NR) {
+    const b = x < direct ? elementAt(p.b, k, column + x) : pack
+    const bRow: usize = x < direct ? <usize>p.b.width << 2 : NR * 4
     const width = min(NR, columns - x)
     const whole = width == NR && columnRun(p.c, column + x, NR) == NR
     let biasAt = p.zeros
@@ -221,17 +230,17 @@ function blockProduct(p: Product, row: i32, rows: i32, column: i32, columns: i32
         const c = elementAt(p.c, row + r, column + x)
         const cRow = <usize>p.c.width << 2
         if (base.start) {
-          linearTile(a, b, depth, biasAt, elementAt(base, row + r, column + x), cRow, c, cRow)
+          linearTile(a, b, bRow, depth, biasAt, elementAt(base, row + r, column + x), cRow, c, cRow)
         } else {
-          linearTile(a, b, depth, biasAt, p.zeros, 0, c, cRow)
+          linearTile(a, b, bRow, depth, biasAt, p.zeros, 0, c, cRow)
         }
       } else {
-        linearTile(a, b, depth, biasAt, p.zeros, 0, p.spare, NR * 4)
+        linearTile(a, b, bRow, depth, biasAt, p.zeros, 0, p.spare, NR * 4)
         storeCorner(p, base, row + r, height, column + x, width)
       }
       a += <usize>(depth * MR) * 4
     }
-    b += <usize>(depth * NR) * 4
+    if (x >= direct) pack += <usize>(depth * NR) * 4
   }
 }
 
