@@ -76,7 +76,7 @@ function exp(x: v128): v128 {
   return f32x4.mul(p, i32x4.shl(t, 23))
 }
 
-/** x·factor, 0 where the factor is 0. (x is masked, not the product: V8 fuses a pair from its last operation on, if that is arithmetic.) */
+/** x·factor, 0 where the factor is 0: x is masked before, because ∞·0 is NaN. */
 // @ts-ignore: decorator
 @inline
 function times(x: v128, factor: v128): v128 {
