@@ -36,6 +36,11 @@ export async function timed(run: () => Promise<unknown>): Promise<number> {
   return performance.now() - begin
 }
 
-export function wave(length: number): Float32Array {
-  return Float32Array.from({ length }, (_, i) => Math.sin(i * 1.7))
+/** The same numbers each time, spread evenly over [−1, 1]: what has a pattern makes weights that underflow. */
+export function noise(length: number): Float32Array {
+  let state = 1
+  return Float32Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 31 - 1
+  })
 }

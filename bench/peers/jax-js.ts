@@ -1,5 +1,5 @@
 /** jax-js: one thread, whatever was asked; it has no other way in Node. */
-import { type Contender, DIM, HEADS, timed, wave } from './contender.ts'
+import { type Contender, DIM, HEADS, noise, timed } from './contender.ts'
 
 /** It writes out the scores; beyond this a run takes seconds and gigabytes. */
 const MOST_TOKENS = 2048
@@ -16,7 +16,7 @@ export async function jaxJs(threads: number): Promise<Contender | undefined> {
     async prepare({ kind, n, causal, backward }) {
       if (kind !== 'attention' || backward || n > MOST_TOKENS) return undefined
       // its axes are [batch, length, heads, dim]
-      const x = jax.numpy.array(wave(HEADS * n * DIM), { shape: [1, n, HEADS, DIM] })
+      const x = jax.numpy.array(noise(HEADS * n * DIM), { shape: [1, n, HEADS, DIM] })
       const attention = jax.jit((q: { ref: unknown }) =>
         jax.nn.dotProductAttention(q.ref, q.ref, q, { isCausal: causal }),
       )

@@ -1,5 +1,5 @@
 /** ONNX Runtime: one Attention-23 node, built as a model in memory (the runtime chooses its own fused kernel). */
-import { type Contender, DIM, HEADS, timed, wave } from './contender.ts'
+import { type Contender, DIM, HEADS, noise, timed } from './contender.ts'
 import { attentionModel } from './onnx-model.ts'
 
 export async function onnx(threads: number): Promise<Contender | undefined> {
@@ -16,7 +16,7 @@ export async function onnx(threads: number): Promise<Contender | undefined> {
         interOpNumThreads: 1,
         logSeverityLevel: 3,
       })
-      const tensor = new Tensor('float32', wave(HEADS * n * DIM), [1, HEADS, n, DIM])
+      const tensor = new Tensor('float32', noise(HEADS * n * DIM), [1, HEADS, n, DIM])
       return {
         run: () => timed(() => session.run({ q: tensor, k: tensor, v: tensor })),
         close: () => session.release(),

@@ -4,7 +4,7 @@ import { Compute } from '../../src/compute/compute.ts'
 import { readConfig } from '../../src/config.ts'
 import { ENDPOINTS } from '../../src/routes/endpoints.ts'
 import { type FileTensor, float32, writeFile } from '../../test/service/safetensors-file.ts'
-import { type Case, type Contender, D_FF, D_MODEL, DIM, HEADS, LAYERS, timed, wave } from './contender.ts'
+import { type Case, type Contender, D_FF, D_MODEL, DIM, HEADS, LAYERS, noise, timed } from './contender.ts'
 
 type Tensors = Record<string, FileTensor>
 
@@ -95,13 +95,13 @@ function named(prefix: string, tensors: Tensors): Tensors {
 }
 
 function tensor(shape: number[]): FileTensor {
-  return float32(wave(shape.reduce((product, extent) => product * extent, 1)), shape)
+  return float32(noise(shape.reduce((product, extent) => product * extent, 1)), shape)
 }
 
 /** Small enough that activations stay of the size of x. */
 function weight(rows: number, columns: number): FileTensor {
   return float32(
-    wave(rows * columns).map(x => x / Math.sqrt(rows)),
+    noise(rows * columns).map(x => x / Math.sqrt(rows)),
     [rows, columns],
   )
 }
