@@ -11,6 +11,8 @@ const WHOLE_SECONDS = 0.002
 const PART_SECONDS = 0.005
 /** Cutting finer than this costs more in crossings than it gains. */
 const LEAST_SECONDS = 0.0003
+/** A stage as cheap as this is not worth cutting: with its like before and behind it, it runs as one task. */
+const SLIGHT_SECONDS = 2 * LEAST_SECONDS
 
 /** Where a program's buffers and work areas stand. */
 export interface Placement {
@@ -29,7 +31,7 @@ export interface JobReport {
 
 export interface JobTask {
   parts: Part[]
-  /** everything up to the next mark, in order */
+  /** whole stages, one after the other; else a part of one step */
   whole: boolean
   scratch: number
   /** estimated time, for fairness */
@@ -158,24 +160,48 @@ export class Job {
         if (this.#heldAt(this.#nextMark++)) return
       }
       this.#stage++
-    } while (this.#stage < stages.length && !this.#takeStage(stages[this.#stage]))
+    } while (this.#stage < stages.length && !this.#takeStages())
   }
 
-  /** Whether the stage, or all that comes before the next mark, has something to run. */
-  #takeStage(stage: Step[]): boolean {
-    if (this.#fresh) {
-      this.#fresh = false
-      const last = this.program.marks[this.#nextMark]?.stage ?? this.program.stages.length - 1
-      const steps = this.program.stages.slice(this.#stage, last + 1).flat()
-      const seconds = steps.reduce((sum, step) => sum + this.#speed.seconds(step, this.program.precision), 0)
-      if (seconds <= WHOLE_SECONDS) {
-        this.#stage = last
-        if (steps.length > 0) this.#whole = steps.map(step => ({ step, from: 0, to: step.units }))
-        return steps.length > 0
-      }
+  /** Takes this stage, or this and those behind it that run together; whether they have something to run. */
+  #takeStages(): boolean {
+    const { stages } = this.program
+    const last = this.#lastTogether()
+    if (last === undefined) {
+      this.#cuts = stages[this.#stage].map(step => new Cut(step, this.#partsOf(step)))
+      return this.#cuts.length > 0
     }
-    this.#cuts = stage.map(step => new Cut(step, this.#partsOf(step)))
-    return stage.length > 0
+    const steps = stages.slice(this.#stage, last + 1).flat()
+    this.#stage = last
+    if (steps.length > 0) this.#whole = steps.map(step => ({ step, from: 0, to: step.units }))
+    return steps.length > 0
+  }
+
+  /**
+   * The last of the stages that run as one task from this one on: all up to the next mark where that is cheap, else as
+   * many slight ones as follow each other; undefined where this stage is to be cut.
+   */
+  #lastTogether(): number | undefined {
+    const end = this.program.marks[this.#nextMark]?.stage ?? this.program.stages.length - 1
+    const fresh = this.#fresh
+    this.#fresh = false
+    let slight: number | undefined
+    let seconds = 0
+    for (let stage = this.#stage; stage <= end; stage++) {
+      const own = this.#stageSeconds(stage)
+      seconds += own
+      if (seconds > WHOLE_SECONDS) return slight
+      if (own <= SLIGHT_SECONDS && (slight ?? this.#stage - 1) === stage - 1) slight = stage
+      else if (!fresh) return slight
+    }
+    return fresh ? end : slight
+  }
+
+  #stageSeconds(stage: number): number {
+    return this.program.stages[stage].reduce(
+      (sum, step) => sum + this.#speed.seconds(step, this.program.precision),
+      0,
+    )
   }
 
   #heldAt(mark: number): boolean {

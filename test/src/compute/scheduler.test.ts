@@ -92,6 +92,24 @@ describe('the scheduler', () => {
     expect(Math.max(...sizes)).toBe(8)
   })
 
+  it('runs slight stages that follow each other as one task, and cuts the others', async () => {
+    const { submit, turn } = bench(2)
+    const slight = Array.from({ length: 100 }, () => program(0.00001, 4).stages[0])
+    const stages = [...slight, program(0.02, 100).stages[0], ...slight]
+    const done = submit({ ...program(0, 1), stages })
+    let ended = false
+    void done.then(() => {
+      ended = true
+    })
+    const steps: number[] = []
+    while (!ended) steps.push((await turn()).flatMap(task => task.steps).length)
+    // each stage is reckoned at 12 µs: all hundred together
+    expect(steps[0]).toBe(100)
+    expect(steps.at(-1)).toBe(100)
+    expect(steps.slice(1, -1).length).toBeGreaterThanOrEqual(4)
+    expect(new Set(steps.slice(1, -1))).toEqual(new Set([1]))
+  })
+
   it('never has more in the pool than it should', async () => {
     const { submit, turn, most } = bench(2)
     const jobs = Array.from({ length: 10 }, () => submit(program(0.1, 500, 5)))
