@@ -188,7 +188,7 @@ describe('the reference', () => {
   })
 
   it('has the gradients that central differences have', () => {
-    const specs = attentionSpecs({ queries: [3, 100], keys: [7, 100], dimK: [1, 3, 7], dimV: [1, 3, 7] })
+    const specs = attentionSpecs({ queries: [3, 100], keys: [7, 100], dimK: [1, 3], dimV: [1, 3] })
     const picks = fc.array(fc.nat(), { minLength: 3, maxLength: 3 })
     fc.assert(
       fc.property(specs, picks, (spec, indices) => {
@@ -217,7 +217,7 @@ describe('the reference', () => {
           }
         }
       }),
-      { numRuns: 25 },
+      { numRuns: 10 },
     )
   })
 })
@@ -242,7 +242,7 @@ describe.each(RUNNERS)('$name kernels', runner => {
         run(cut, { ...options, cuts })
         expect(copies(cut)).toEqual(expected)
       }),
-      { numRuns: 25 },
+      { numRuns: 10 },
     )
   })
 
@@ -324,7 +324,7 @@ describe('float32 kernels stay within twice the error of a plain float32 evaluat
     ['3×7', { queries: 3, keys: 7, dimK: 5, dimV: 3 }, 64],
     ['59×97', { queries: 59, keys: 97, dimK: 17, dimV: 19 }, 8],
     ['59×97, causal', { queries: 59, keys: 97, dimK: 17, dimV: 19, causal: true }, 8],
-    ['257, causal', { queries: 257, keys: 257, dimK: 16, dimV: 16, causal: true }, 2],
+    ['257, causal', { queries: 257, keys: 257, dimK: 8, dimV: 5, causal: true }, 1],
     ['257×111, bottom right', { queries: 257, keys: 111, causal: true, alignment: 'bottom_right' }, 2],
     ['111×257, past', { queries: 111, keys: 257, causal: true, pastKeys: 50, dimK: 32, dimV: 24 }, 2],
     ['1025', { queries: 30, keys: 1025, dimK: 33, dimV: 17 }, 1],
@@ -345,35 +345,40 @@ describe('float32 kernels stay within twice the error of a plain float32 evaluat
     ['large elements', { queries: 59, keys: 97, magnitude: 6, dimK: 16 }, 4],
   ]
   it.each(cases)('%s', (_, more, seeds) => {
-    for (const { kernels, name } of RUNNERS.slice(1)) {
-      const [errors, budgets] = [
-        [0, 0, 0, 0],
-        [0, 0, 0, 0],
-      ]
-      for (let seed = 1; seed <= seeds; seed++) {
-        const spec = { ...plainSpec, ...more, seed }
-        const truth = build(spec, own)
-        run(truth, own)
-        const plain = byTheBook(truth, Math.fround)
+    const errors: Record<string, number> = {}
+    const budgets = [0, 0, 0, 0]
+    for (let seed = 1; seed <= seeds; seed++) {
+      const spec = { ...plainSpec, ...more, seed }
+      const truth = build(spec, own)
+      run(truth, own)
+      const plain = byTheBook(truth, Math.fround)
+      for (const [index, result] of RESULTS.entries()) {
+        const right = truth[result]
+        const other = result === 'output' ? plain.outputBySums : plain[result]
+        const plainErrors = [0, 0]
+        let largest = 0
+        for (let i = 0; i < right.length; i++) {
+          plainErrors[0] += (plain[result][i] - right[i]) ** 2
+          plainErrors[1] += (other[i] - right[i]) ** 2
+          largest = Math.max(largest, Math.abs(right[i]))
+        }
+        budgets[index] += 4 * Math.max(...plainErrors) + (right.length * (2 ** -24 * largest) ** 2) / 3
+      }
+      for (const { kernels, name } of RUNNERS.slice(1)) {
         const options = { kernels, precision: 'float32' as const, allocate: wasm.allocate }
         const c = build(spec, options)
         run(c, options)
-        for (const [index, result] of RESULTS.entries()) {
-          const right = truth[result]
-          const plainErrors = [0, 0]
-          let largest = 0
-          for (let i = 0; i < right.length; i++) {
-            errors[index] += (c[result][i] - right[i]) ** 2
-            plainErrors[0] += (plain[result][i] - right[i]) ** 2
-            plainErrors[1] += ((result === 'output' ? plain.outputBySums : plain[result])[i] - right[i]) ** 2
-            largest = Math.max(largest, Math.abs(right[i]))
+        for (const result of RESULTS) {
+          const key = `${name} ${result}`
+          for (let i = 0; i < truth[result].length; i++) {
+            errors[key] = (errors[key] ?? 0) + (c[result][i] - truth[result][i]) ** 2
           }
-          budgets[index] += 4 * Math.max(...plainErrors) + (right.length * (2 ** -24 * largest) ** 2) / 3
         }
       }
-      for (const [index, result] of RESULTS.entries()) {
-        expect(Math.sqrt(errors[index]), `${name} ${result}`).toBeLessThanOrEqual(Math.sqrt(budgets[index]))
-      }
+    }
+    for (const [key, error] of Object.entries(errors)) {
+      const budget = budgets[RESULTS.findIndex(result => key.endsWith(result))]
+      expect(Math.sqrt(error), key).toBeLessThanOrEqual(Math.sqrt(budget))
     }
   })
 })
