@@ -15,7 +15,7 @@ const TOKENS = 512
 const BUDGET_MS = 1000
 const [LEAST, MOST] = [3, 21]
 /** For threads of the one before to stop spinning. */
-const PAUSE_MS = 20
+const PAUSE_MS = 60
 
 const PARTS: Record<string, Case[]> = {
   forward: SIZES.flatMap(n =>
