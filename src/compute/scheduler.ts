@@ -15,6 +15,9 @@ import type { Tickets } from './tickets.ts'
 
 /** Beside what a worker runs, this much more work may wait inside the pool for it (hides the crossing). */
 const AHEAD_SECONDS = 0.001
+/** … and so much where no small job has come for a while that would have to wait behind it: two parts of a large job. */
+const QUIET_AHEAD_SECONDS = 0.006
+const QUIET_MS = 100
 export const TASKS_PER_WORKER = 2
 /** Small jobs that are waiting cross together: a crossing costs more than their arithmetic. */
 export const BATCH = 8
@@ -47,6 +50,8 @@ export class Scheduler {
    */
   #now = 0
   #inFlight = 0
+  /** when the latest small job came */
+  #smallCame = Number.NEGATIVE_INFINITY
   #inFlightSeconds = 0
   #waitingSeconds = 0
 
@@ -101,6 +106,7 @@ export class Scheduler {
     const job = new Job(program, placement, this.#speed, this.#threads, { settle, held, resumed, watch })
     const stop = () => job.settle(signal.reason)
     signal.addEventListener('abort', stop)
+    if (job.small) this.#smallCame = performance.now()
     job.start = this.#now
     this.#waitingSeconds += job.seconds
     this.#queue(job).add(job)
@@ -137,8 +143,12 @@ export class Scheduler {
     if (this.#inFlight < this.#threads) return true
     return (
       this.#inFlight < this.#threads * TASKS_PER_WORKER &&
-      this.#inFlightSeconds < this.#threads * AHEAD_SECONDS
+      this.#inFlightSeconds < this.#threads * this.#aheadSeconds
     )
+  }
+
+  get #aheadSeconds(): number {
+    return performance.now() - this.#smallCame < QUIET_MS ? AHEAD_SECONDS : QUIET_AHEAD_SECONDS
   }
 
   #account({ job, task }: Chosen): void {
