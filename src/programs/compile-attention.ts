@@ -5,7 +5,7 @@ import { coreBackward, coreForward } from './attention-core.ts'
 import { attentionSetup } from './attention-setup.ts'
 import { attentionGeometry, type Geometry, inRank } from './geometry.ts'
 import { answerGradients } from './gradient-answers.ts'
-import { backwardInput, lossForward } from './loss.ts'
+import { lossForward } from './loss.ts'
 import { pastInputs } from './past.ts'
 import { RequestProgram } from './request-program.ts'
 import { maskGradient, Wanted } from './wanted.ts'
@@ -37,13 +37,11 @@ export function compileAttention(request: AttentionRequest): RequestProgram {
   const { batch, heads, queries, dimV: dim } = g
   const { output, logsumexp, entropy } = state.attention
   const subject = {
-    ...{ output, batch, heads, queries, dim, qLengths: setup.qLengths },
+    ...{ output, shape: inRank(g, g.queries, g.dimV), batch, heads, queries, dim, qLengths: setup.qLengths },
     elements: setup.liveRows * heads * dim,
     attention: { rows: batch * heads * queries, logsumexp, entropy },
   }
-  const options = backwardInput(request.backward, inRank(g, g.queries, g.dimV))
-  const loss = lossForward(p, subject, options)
-  if (loss.scalars !== undefined) p.scalar('loss', loss.scalars, 0)
+  const loss = lossForward(p, subject, request.backward)
   const gradients = coreBackward(p, state, loss.gradOutput, loss.scalars, {
     q: wanted.has('q'),
     k: wanted.has('k'),

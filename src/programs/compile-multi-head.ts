@@ -7,7 +7,7 @@ import { attentionSetup } from './attention-setup.ts'
 import { type Geometry, wrong } from './geometry.ts'
 import { answerGradients, answerParams } from './gradient-answers.ts'
 import { contextOf, type Sequence, sequenceOf, sequenceShape } from './layer-input.ts'
-import { backwardInput, lossForward } from './loss.ts'
+import { lossForward } from './loss.ts'
 import {
   type MultiHeadParamName,
   type MultiHeadParams,
@@ -109,14 +109,20 @@ function compileLayer(
   const loss = lossForward(
     p,
     {
-      ...{ output: state.output, batch: x.batch, heads: 1, queries: x.positions, dim: dimOut },
+      ...{
+        output: state.output,
+        shape: outputShape,
+        batch: x.batch,
+        heads: 1,
+        queries: x.positions,
+        dim: dimOut,
+      },
       ...{ qLengths: setup.qLengths, elements: setup.liveRows * dimOut },
       maskPadding: true,
       attention: { rows: x.batch * heads * x.positions, logsumexp, entropy },
     },
-    backwardInput(request.backward, outputShape),
+    request.backward,
   )
-  if (loss.scalars !== undefined) p.scalar('loss', loss.scalars, 0)
   const gradients = multiHeadBackward(p, state, loss.gradOutput, loss.scalars, {
     x: wanted.has('x'),
     context: wanted.has('context'),

@@ -6,7 +6,7 @@ import { product, type TensorSource } from '../tensors/tensor-source.ts'
 import { addStep } from './add-step.ts'
 import { alibiSlopes } from './alibi.ts'
 import { MOST_HEADS, wrong } from './geometry.ts'
-import { backwardInput, lossForward } from './loss.ts'
+import { lossForward } from './loss.ts'
 import { prepareBackward, prepareForward, ropeTable } from './positions.ts'
 import { RequestProgram } from './request-program.ts'
 import { rowStep } from './row-step.ts'
@@ -35,9 +35,16 @@ export function compilePositionalEncoding(request: PositionalEncodingRequest): R
   const { shape, count } = request.x
   p.output('output', encoded.output, shape)
   if (request.backward === undefined) return p
-  const subject = { output: encoded.output, batch: 1, heads: 1, queries: 1, dim: count, elements: count }
-  const loss = lossForward(p, subject, backwardInput(request.backward, shape))
-  if (loss.scalars !== undefined) p.scalar('loss', loss.scalars, 0)
+  const subject = {
+    output: encoded.output,
+    shape,
+    batch: 1,
+    heads: 1,
+    queries: 1,
+    dim: count,
+    elements: count,
+  }
+  const loss = lossForward(p, subject, request.backward)
   const wrt = request.backward.wrt ?? ['x']
   if (wrt.length > 0) p.output('grads.x', encoded.backward(loss.gradOutput), shape)
   return p

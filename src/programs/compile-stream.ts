@@ -8,11 +8,10 @@ import { exactError } from './exact-error.ts'
 import { inRank } from './geometry.ts'
 import { answerGradients } from './gradient-answers.ts'
 import { sequenceShape } from './layer-input.ts'
-import { backwardInput, lossForward } from './loss.ts'
 import { type OutputTensor, RequestProgram } from './request-program.ts'
 import { rowStep } from './row-step.ts'
 import { stackBackward, stackForward } from './stack.ts'
-import { compileStack } from './stack-request.ts'
+import { compileStack, stackLoss } from './stack-request.ts'
 import { thumbnails } from './thumbnail.ts'
 import { maskGradient, Wanted } from './wanted.ts'
 import { weightGradient } from './weight-gradient.ts'
@@ -49,7 +48,8 @@ export function compileStream(
   write: (program: RequestProgram, frame: LayerFrame) => Ref[],
 ): StreamProgram {
   const p = new RequestProgram(request.precision, request.non_finite)
-  const { x, input, setup, shape, params, taken, differentiable } = compileStack(p, request)
+  const compiled = compileStack(p, request)
+  const { x, input, setup, shape, params, taken, differentiable } = compiled
   const { geometry } = setup
   refuseEmits(setup.kind.kind, request.emit)
   const emits = new Set<string>(request.emit)
@@ -128,16 +128,7 @@ export function compileStream(
   const result = { program: p, frames, kept, maps: { ...geometry, heads } }
   if (request.backward === undefined) return result
 
-  const loss = lossForward(
-    p,
-    {
-      ...{ output: state.output, batch: x.batch, heads: 1, queries: x.positions, dim: x.dim },
-      ...{ qLengths: setup.qLengths, elements: setup.liveRows * x.dim, maskPadding: true },
-      attention: { rows: shape.layers * x.batch * geometry.heads * x.positions, ...state.rows },
-    },
-    backwardInput(request.backward, outputShape),
-  )
-  if (loss.scalars !== undefined) p.scalar('loss', loss.scalars, 0)
+  const loss = stackLoss(p, compiled, state, request.backward)
   const wanted = new Wanted(request.backward.wrt, {
     x: true,
     mask: maskGradient(request.mask),

@@ -3,15 +3,15 @@ import type { TransformerRequest } from '../schemas/transformer.ts'
 import { attentionAnswers, needsEntropy } from './attention-answers.ts'
 import { answerGradients, answerParams } from './gradient-answers.ts'
 import { sequenceShape } from './layer-input.ts'
-import { backwardInput, lossForward } from './loss.ts'
 import { RequestProgram } from './request-program.ts'
 import { stackBackward, stackForward } from './stack.ts'
-import { compileStack } from './stack-request.ts'
+import { compileStack, stackLoss } from './stack-request.ts'
 import { maskGradient, Wanted } from './wanted.ts'
 
 export function compileTransformer(request: TransformerRequest): RequestProgram {
   const p = new RequestProgram(request.precision, request.non_finite)
-  const { x, input, setup, shape, params, taken, differentiable } = compileStack(p, request)
+  const compiled = compileStack(p, request)
+  const { x, input, setup, shape, params, taken, differentiable } = compiled
   const wanted = new Wanted(request.backward?.wrt, {
     x: true,
     mask: maskGradient(request.mask),
@@ -27,16 +27,7 @@ export function compileTransformer(request: TransformerRequest): RequestProgram 
   if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
   if (request.backward === undefined) return p
 
-  const loss = lossForward(
-    p,
-    {
-      ...{ output: state.output, batch: x.batch, heads: 1, queries: x.positions, dim: x.dim },
-      ...{ qLengths: setup.qLengths, elements: setup.liveRows * x.dim, maskPadding: true },
-      attention: { rows: shape.layers * x.batch * setup.geometry.heads * x.positions, ...state.rows },
-    },
-    backwardInput(request.backward, outputShape),
-  )
-  if (loss.scalars !== undefined) p.scalar('loss', loss.scalars, 0)
+  const loss = stackLoss(p, compiled, state, request.backward)
   const gradients = stackBackward(
     p,
     state,

@@ -21,6 +21,8 @@ export interface Loss {
 /** What the loss is of: an output [batch, heads, queries, dim], and the rows whose entropies it may hold. */
 export interface LossSubject {
   output: Ref
+  /** as the client sees it */
+  shape: number[]
   batch: number
   heads: number
   queries: number
@@ -34,8 +36,13 @@ export interface LossSubject {
   attention?: { rows: number; logsumexp: Ref; entropy?: Ref }
 }
 
+/** Checks grad_output or target against the output's shape, and answers the loss where there is one. */
 export function lossForward(p: RequestProgram, subject: LossSubject, options: LossOptions): Loss {
-  const { output, batch, heads, queries, dim, qLengths, elements, attention } = subject
+  const { output, shape, batch, heads, queries, dim, qLengths, elements, attention } = subject
+  for (const name of ['grad_output', 'target'] as const) {
+    const tensor = options[name]
+    if (tensor !== undefined) expectShape(`/backward/${name}`, tensor, shape)
+  }
   const units = batch * heads
   let gradOutput: Ref
   let partials: Ref | undefined
@@ -57,6 +64,7 @@ export function lossForward(p: RequestProgram, subject: LossSubject, options: Lo
   const tensors = { partials, entropy, logsumexp, scalars }
   const args = { rows, entropyWeight: options.entropy_weight ?? 0 }
   p.stage(rowStep({ op: 'lossTotal', tensors, args }, 1, (units + rows) * 2))
+  p.scalar('loss', scalars, 0)
   return { gradOutput, scalars }
 }
 
@@ -67,13 +75,4 @@ function withoutPadding(p: RequestProgram, { batch, queries, dim, qLengths }: Lo
   const args = { batch, positions: queries, dim }
   p.stage(rowStep({ op: 'maskRows', tensors: { x, lengths: qLengths, y }, args }, batch * queries, dim))
   return y
-}
-
-/** The backward options, their tensors checked against the output's shape. */
-export function backwardInput<T extends LossOptions>(options: T, outputShape: number[]): T {
-  for (const name of ['grad_output', 'target'] as const) {
-    const tensor = options[name]
-    if (tensor !== undefined) expectShape(`/backward/${name}`, tensor, outputShape)
-  }
-  return options
 }

@@ -9,10 +9,11 @@ import type { KindOptions } from './attention-kind.ts'
 import { type AttentionOptions, type AttentionSetup, attentionSetup } from './attention-setup.ts'
 import type { BlockParams, NormParams } from './block.ts'
 import type { Geometry } from './geometry.ts'
-import { type Sequence, sequenceOf } from './layer-input.ts'
+import { type Sequence, sequenceOf, sequenceShape } from './layer-input.ts'
+import { type Loss, type LossOptions, lossForward } from './loss.ts'
 import { type Param, Params } from './params.ts'
 import type { RequestProgram } from './request-program.ts'
-import type { StackParams, StackShape } from './stack.ts'
+import type { StackParams, StackShape, StackState } from './stack.ts'
 
 /** The fields of a request that say what a stack computes. */
 export type StackFields = Pick<
@@ -90,6 +91,22 @@ export function compileStack(p: RequestProgram, request: StackFields): CompiledS
     taken,
     differentiable: params.differentiable,
   }
+}
+
+/** The loss of a stack's output, with the entropies of every layer, and what it leaves for the backward pass. */
+export function stackLoss(
+  p: RequestProgram,
+  { x, setup }: CompiledStack,
+  { output, shape, rows }: StackState,
+  backward: LossOptions,
+): Loss {
+  const { batch, positions: queries, dim } = x
+  const subject = {
+    ...{ output, shape: sequenceShape(x, queries, dim), batch, heads: 1, queries, dim },
+    ...{ qLengths: setup.qLengths, elements: setup.liveRows * dim, maskPadding: true },
+    attention: { rows: shape.layers * batch * setup.geometry.heads * queries, ...rows },
+  }
+  return lossForward(p, subject, backward)
 }
 
 type HeadSizes = Pick<Geometry, 'heads' | 'kvHeads' | 'dimK' | 'dimV'>
