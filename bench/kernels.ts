@@ -7,6 +7,7 @@ import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../workers/k
 import { scratchBytes } from '../workers/kernels/simd/scratch.ts'
 import type { AttentionArgs } from '../workers/task.ts'
 import { KEY_BLOCK, QUERY_TILE } from '../workers/task.ts'
+import { benchMaps } from './maps.ts'
 import { table } from './report.ts'
 import { bestSeconds } from './timing.ts'
 
@@ -76,4 +77,5 @@ export function benchKernels(): void {
     }
   }
   console.log(table(['shape', 'variant', 'forward', 'backward', 'causal forward', 'causal backward'], rows))
+  benchMaps()
 }

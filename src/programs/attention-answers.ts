@@ -1,7 +1,7 @@
 /** What an answer may say of attention beside its output: maps, rows, and keys and values for the next request. */
 import type { Ref } from '../../workers/task.ts'
-import type { MapName } from './attention.ts'
-import { type CoreState, coreMaps } from './attention-core.ts'
+import type { Asked, MapName } from './attention.ts'
+import type { CoreState } from './attention-core.ts'
 import { exactError } from './exact-error.ts'
 import { inRank } from './geometry.ts'
 import type { RequestProgram } from './request-program.ts'
@@ -13,12 +13,16 @@ const MAPS: Record<string, MapName> = {
   dropped_weights: 'droppedWeights',
 }
 
-/** Whether the rows' entropies are asked for, or are part of the loss. */
-export function needsEntropy(request: {
+/** What the forward pass is to give: the maps that are asked for, and entropies also where they are part of the loss. */
+export function askedOf(request: {
   return: readonly string[]
   backward?: { entropy_weight?: number | undefined } | undefined
-}): boolean {
-  return request.return.includes('entropy') || Boolean(request.backward?.entropy_weight)
+}): Asked {
+  const names = new Set(request.return)
+  return {
+    entropy: names.has('entropy') || Boolean(request.backward?.entropy_weight),
+    maps: [...names].flatMap(name => MAPS[name] ?? []),
+  }
 }
 
 /** Answers what `names` asks for, each under `prefix` + name; present_k and present_v also where there is a past. */
@@ -32,8 +36,7 @@ export function attentionAnswers(
   const { geometry: g } = state.setup
   if (state.setup.exact !== undefined) exactError(p, state, state.setup.exact, prefix)
   const asked = new Set(names)
-  const wanted = [...asked].flatMap(name => MAPS[name] ?? [])
-  const maps = coreMaps(p, state, wanted)
+  const { maps } = state.attention
   const pairs = inRank(g, g.queries, g.keys)
   const rows = inRank(g, g.queries)
   const kv = { ...g, heads: g.kvHeads }

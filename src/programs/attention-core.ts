@@ -1,11 +1,11 @@
 /**
  * Attention as every layer uses it: qk-norm and rope on new queries and keys, the past before them, then scaled
- * dot-product attention and what was asked of its maps; and backwards through all of it.
+ * dot-product attention with the maps that were asked for; and backwards through all of it.
  */
 import type { Step } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
-import type { MapName, RowResults } from './attention.ts'
-import { type KindState, kindBackward, kindForward, kindMaps } from './attention-kind.ts'
+import type { Asked } from './attention.ts'
+import { type KindState, kindBackward, kindForward } from './attention-kind.ts'
 import { type AttentionSetup, argsForLayer } from './attention-setup.ts'
 import { type Prepared, prepareBackward, prepareForward } from './positions.ts'
 import type { RequestProgram } from './request-program.ts'
@@ -42,12 +42,12 @@ export interface CoreWanted {
 
 export type CoreGradients = { [name in keyof CoreWanted]?: Ref }
 
-/** `seedOffset` is added to the dropout's seed; `into`: where logsumexp and entropy go, if the caller has a place for them. */
+/** `seedOffset` is added to the dropout's seed. */
 export function coreForward(
   p: RequestProgram,
   setup: AttentionSetup,
   inputs: CoreInputs,
-  { seedOffset = 0, entropy, into }: { seedOffset?: number; entropy: boolean; into?: RowResults },
+  { seedOffset = 0, ...asked }: Asked & { seedOffset?: number },
 ): CoreState {
   const { batch, heads, kvHeads, queries, keys, dimK } = setup.geometry
   const fresh = keys - setup.past
@@ -72,7 +72,7 @@ export function coreForward(
     kvLengths: setup.kvLengths,
     area: setup.area,
   }
-  const attention = kindForward(p, setup.kind, scores, presentV.ready, entropy, into)
+  const attention = kindForward(p, setup.kind, scores, presentV.ready, asked)
   return {
     setup,
     attention,
@@ -81,14 +81,6 @@ export function coreForward(
     presentK: presentK.ready,
     presentV: presentV.ready,
   }
-}
-
-/** Adds a stage for the N×M maps; returns them by name. */
-export function coreMaps(p: RequestProgram, { attention }: CoreState, names: MapName[]) {
-  if (names.length === 0) return {}
-  const { maps, step } = kindMaps(p, attention, names)
-  p.stage(step)
-  return maps
 }
 
 /** Differentiates coreForward. */

@@ -9,13 +9,13 @@ import type { AttentionRequest } from '../schemas/attention.ts'
 import type { AttentionKind } from '../schemas/attention-kind.ts'
 import { attendedArea } from './attended-area.ts'
 import {
+  type Asked,
   type AttentionGradients,
   type AttentionState,
   attentionBackward,
   attentionForward,
   attentionMaps,
   type MapName,
-  type RowResults,
   type Scores,
   type Wanted,
 } from './attention.ts'
@@ -136,28 +136,21 @@ export function kindForward(
   shared: SharedKind,
   scores: Scores,
   v: Ref,
-  wantEntropy: boolean,
-  into?: RowResults,
+  asked: Asked,
 ): KindState {
   switch (shared.kind) {
     case 'linear':
-      return linearAttentionForward(p, scores, v, into)
+      return linearAttentionForward(p, scores, v, asked.into)
     case 'lsh':
-      return passesForward(p, scores, v, planLsh(p, scores, shared), wantEntropy, into)
+      return passesForward(p, scores, v, planLsh(p, scores, shared), asked)
     case 'strided':
-      return passesForward(p, scores, v, shared.plan, wantEntropy, into)
+      return passesForward(p, scores, v, shared.plan, asked)
     case 'block': {
       const { intervals, area } = shared
-      return attentionForward(
-        p,
-        { ...scores, intervals, area: Math.min(area, scores.area) },
-        v,
-        wantEntropy,
-        into,
-      )
+      return attentionForward(p, { ...scores, intervals, area: Math.min(area, scores.area) }, v, asked)
     }
     default:
-      return attentionForward(p, scores, v, wantEntropy, into)
+      return attentionForward(p, scores, v, asked)
   }
 }
 
@@ -175,7 +168,9 @@ export function kindBackward(
   return attentionBackward(p, state, gradOutput, scalars, wanted)
 }
 
-export function kindMaps(p: ProgramBuilder, state: KindState, names: MapName[]) {
-  const { passes } = state
-  return passes === undefined ? attentionMaps(p, state, names) : passesMaps(p, { ...state, passes }, names)
+/** Maps over the pairs of kindForward, but of scores that `state` has in the place of its own. */
+export function kindMaps(p: ProgramBuilder, state: KindState, names: readonly MapName[]) {
+  const { passes, logsumexp } = state
+  if (passes === undefined) return attentionMaps(p, state, logsumexp, names)
+  return passesMaps(p, state, logsumexp, passes.plan, names)
 }

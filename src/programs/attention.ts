@@ -1,4 +1,4 @@
-/** Scaled dot-product attention over buffers that are there: forward, maps, and below them backward, as steps. */
+/** Scaled dot-product attention over buffers that are there: forward with its maps, and below it backward, as steps. */
 
 import { scratchBytes } from '../../workers/kernels/simd/scratch.ts'
 import type { Step } from '../../workers/program.ts'
@@ -30,6 +30,8 @@ export interface AttentionState extends Scores {
   output: Ref
   logsumexp: Ref
   entropy?: Ref
+  /** [batch, heads, queries, keys], those that were asked for */
+  maps: Maps
 }
 
 /** Results a row: float64 logsumexp, entropy, [batch, heads, queries] each. */
@@ -39,52 +41,74 @@ export interface RowResults {
 }
 
 export type MapName = 'scores' | 'maskedScores' | 'weights' | 'droppedWeights'
+export type Maps = Partial<Record<MapName, Ref>>
 
-/** O = softmax(s)·V; keeps what the backward pass needs: output, logsumexp, and the entropy where it is asked for. */
-export function attentionForward(
-  p: ProgramBuilder,
-  scores: Scores,
-  v: Ref,
-  wantEntropy: boolean,
-  into?: RowResults,
-): AttentionState {
+/** What a forward pass is to give beside its output. */
+export interface Asked {
+  entropy: boolean
+  maps?: readonly MapName[]
+  /** where logsumexp and entropy go, if the caller has a place for them */
+  into?: RowResults
+}
+
+/** Measured: an element of a map takes as long as so many bytes of text (see row-step.ts). */
+const MAP_BYTES = 0.25
+
+/**
+ * O = softmax(s)·V; keeps what the backward pass needs: output, logsumexp, and the entropy where it is asked for. The N×M
+ * maps cost what it takes to write them, and `scores` those of the pairs that nobody attends to.
+ */
+export function attentionForward(p: ProgramBuilder, scores: Scores, v: Ref, asked: Asked): AttentionState {
   const { args, area } = scores
+  const { into } = asked
   const rows = args.batch * args.heads * args.queries
   const output = p.reals(rows * args.dimV)
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
-  const entropy = wantEntropy ? (into?.entropy ?? p.reals(rows)) : undefined
+  const entropy = asked.entropy ? (into?.entropy ?? p.reals(rows)) : undefined
+  const maps = mapBuffers(p, args, asked.maps)
+  const unseen = maps.scores === undefined ? 0 : rows * args.keys - args.heads * area
   p.reserveScratch(scratchBytes(args.dimK, args.dimV))
   p.stage({
     op: 'attentionForward',
-    tensors: { ...scoreTensors(scores), v, output, logsumexp, entropy },
+    tensors: { ...scoreTensors(scores), v, output, logsumexp, entropy, ...maps },
     args,
     phase: 'compute',
     units: args.batch * args.heads * tiles(args.queries),
     chain: 1,
-    flops: 2 * args.heads * area * (args.dimK + args.dimV),
-    bytes: 0,
+    flops: 2 * args.heads * area * (args.dimK + args.dimV) + 2 * unseen * args.dimK,
+    bytes: MAP_BYTES * Object.keys(maps).length * rows * args.keys,
     careful: scores.careful,
   })
-  return { ...scores, v, output, logsumexp, entropy }
+  return { ...scores, v, output, logsumexp, entropy, maps }
 }
 
-/** The N×M maps that were asked for, from the scores and logsumexp. */
-export function attentionMaps(p: ProgramBuilder, state: AttentionState, names: MapName[]) {
-  const { args } = state
+/** The maps of scores that no forward pass goes through, from their logsumexp. */
+export function attentionMaps(
+  p: ProgramBuilder,
+  scores: Scores,
+  logsumexp: Ref,
+  names: readonly MapName[],
+): { maps: Maps; step: Step } {
+  const { args } = scores
   const pairs = args.batch * args.heads * args.queries * args.keys
-  const maps: Partial<Record<MapName, Ref>> = Object.fromEntries(names.map(name => [name, p.reals(pairs)]))
+  const maps = mapBuffers(p, args, names)
   const step: Step = {
     op: 'attentionMaps',
-    tensors: { ...scoreTensors(state), logsumexp: state.logsumexp, ...maps },
+    tensors: { ...scoreTensors(scores), logsumexp, ...maps },
     args,
     phase: 'compute',
     units: args.batch * args.heads * tiles(args.queries),
     chain: 1,
     flops: 2 * pairs * args.dimK,
-    bytes: 0,
-    careful: state.careful,
+    bytes: MAP_BYTES * names.length * pairs,
+    careful: scores.careful,
   }
   return { maps, step }
+}
+
+function mapBuffers(p: ProgramBuilder, args: AttentionArgs, names: readonly MapName[] = []): Maps {
+  const pairs = args.batch * args.heads * args.queries * args.keys
+  return Object.fromEntries(names.map(name => [name, p.reals(pairs)]))
 }
 
 /** Which gradients `attentionBackward` is to compute. */

@@ -8,7 +8,7 @@
  */
 import type { NormArgs } from '../../workers/layer-args.ts'
 import type { Ref } from '../../workers/task.ts'
-import type { RowResults } from './attention.ts'
+import type { Asked } from './attention.ts'
 import type { AttentionSetup } from './attention-setup.ts'
 import {
   type FeedForwardParams,
@@ -62,13 +62,13 @@ export function blockForward(
   shape: BlockShape,
   x: Ref,
   params: BlockParams,
-  options: { entropy: boolean; into?: RowResults },
+  asked: Asked,
 ): BlockState {
   const { normArgs, dModel } = shape
   const sizes = { dModel, dContext: dModel, dOut: dModel }
   const attend = (input: Ref) =>
     multiHeadForward(p, setup, sizes, { x: input, residual: x }, params.attention, {
-      ...options,
+      ...asked,
       seedOffset: shape.seedOffset,
     })
   if (shape.norm === 'pre') {

@@ -1,6 +1,6 @@
 /** `POST /v1/attention` → a program. Everything that can be wrong between fields is found here. */
 import type { AttentionRequest } from '../schemas/attention.ts'
-import { attentionAnswers, needsEntropy } from './attention-answers.ts'
+import { askedOf, attentionAnswers } from './attention-answers.ts'
 import { coreBackward, coreForward } from './attention-core.ts'
 import { attentionSetup } from './attention-setup.ts'
 import { attentionGeometry, type Geometry, inRank } from './geometry.ts'
@@ -27,7 +27,7 @@ export function compileAttention(request: AttentionRequest): RequestProgram {
     v: p.input('/v', request.v),
     ...past.refs,
   }
-  const state = coreForward(p, setup, inputs, { entropy: needsEntropy(request) })
+  const state = coreForward(p, setup, inputs, askedOf(request))
   if (request.return.includes('output')) {
     p.output('output', state.attention.output, inRank(g, g.queries, g.dimV))
   }

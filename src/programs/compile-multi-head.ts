@@ -2,7 +2,7 @@
 import { fieldProblem } from '../errors.ts'
 import type { MultiHeadAttentionRequest, SelfAttentionRequest } from '../schemas/layers.ts'
 import type { TensorSource } from '../tensors/tensor-source.ts'
-import { attentionAnswers, needsEntropy } from './attention-answers.ts'
+import { askedOf, attentionAnswers } from './attention-answers.ts'
 import { attentionSetup } from './attention-setup.ts'
 import { type Geometry, wrong } from './geometry.ts'
 import { answerGradients, answerParams } from './gradient-answers.ts'
@@ -98,7 +98,7 @@ function compileLayer(
   const shape = { dModel: x.dim, dContext: source.dim, dOut: dimOut }
   const taken = params.finish()
   p.stage(...params.draws())
-  const state = multiHeadForward(p, setup, shape, inputs, refs, { entropy: needsEntropy(request) })
+  const state = multiHeadForward(p, setup, shape, inputs, refs, askedOf(request))
   const outputShape = sequenceShape(x, x.positions, dimOut)
   if (request.return.includes('output')) p.output('output', state.output, outputShape)
   attentionAnswers(p, state.core, request.return, past.length > 0)

@@ -2,7 +2,7 @@
 import type { Ref } from '../../workers/task.ts'
 import { fieldProblem } from '../errors.ts'
 import type { StartMessage } from '../schemas/stream.ts'
-import { coreMaps } from './attention-core.ts'
+import type { MapName } from './attention.ts'
 import type { BlockState } from './block.ts'
 import { exactError } from './exact-error.ts'
 import { inRank } from './geometry.ts'
@@ -106,22 +106,24 @@ export function compileStream(
     ]
   }
 
+  const mapNames = (['weights', 'scores'] satisfies MapName[]).filter(name => emits.has(name))
   const forward = (layer: number, { attention, output }: BlockState): OutputTensor[] => {
     if (setup.exact !== undefined) exactError(p, attention.core, setup.exact, `layers.${layer}.`)
     if (!layers.has(layer)) return []
-    const names = (['weights', 'scores'] as const).filter(name => emits.has(name))
-    const maps = coreMaps(p, attention.core, names)
     const state = attention.core.attention
     return [
       ...(emits.has('output') ? [{ name: 'tensors.output', buffer: output, shape: outputShape }] : []),
-      ...names.flatMap(name => map('forward', layer, name, maps[name] as Ref)),
+      ...mapNames.flatMap(name => map('forward', layer, name, state.maps[name] as Ref)),
       ...(emits.has('entropy') ? [rows('entropy', state.entropy as Ref)] : []),
       ...(emits.has('logsumexp') ? [rows('logsumexp', state.logsumexp)] : []),
     ]
   }
   const entropyWeight = request.backward?.entropy_weight ?? 0
-  const wantEntropy = emits.has('entropy') || entropyWeight !== 0
-  const state = stackForward(p, setup, shape, input, params, wantEntropy, {
+  const asked = {
+    entropy: emits.has('entropy') || entropyWeight !== 0,
+    maps: (layer: number) => (layers.has(layer) ? mapNames : []),
+  }
+  const state = stackForward(p, setup, shape, input, params, asked, {
     forward: (layer, block) => reach({ pass: 'forward', index: layer, outputs: forward(layer, block) }),
   })
   p.output('output', state.output, outputShape)

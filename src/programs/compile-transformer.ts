@@ -1,6 +1,6 @@
 /** `POST /v1/transformer` → a program that answers everything at once. */
 import type { TransformerRequest } from '../schemas/transformer.ts'
-import { attentionAnswers, needsEntropy } from './attention-answers.ts'
+import { askedOf, attentionAnswers } from './attention-answers.ts'
 import { answerGradients, answerParams } from './gradient-answers.ts'
 import { sequenceShape } from './layer-input.ts'
 import { RequestProgram } from './request-program.ts'
@@ -17,11 +17,20 @@ export function compileTransformer(request: TransformerRequest): RequestProgram 
     mask: maskGradient(request.mask),
     ...differentiable,
   })
-  const state = stackForward(p, setup, shape, input, params, needsEntropy(request), {
-    forward: (layer, { attention }) => {
-      attentionAnswers(p, attention.core, request.return, false, `layers.${layer}.`)
+  const { entropy, maps = [] } = askedOf(request)
+  const state = stackForward(
+    p,
+    setup,
+    shape,
+    input,
+    params,
+    { entropy, maps: () => maps },
+    {
+      forward: (layer, { attention }) => {
+        attentionAnswers(p, attention.core, request.return, false, `layers.${layer}.`)
+      },
     },
-  })
+  )
   const outputShape = sequenceShape(x, x.positions, x.dim)
   if (request.return.includes('output')) p.output('output', state.output, outputShape)
   if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)

@@ -14,7 +14,7 @@ export function exactError(
 ): void {
   const { q, k, v, mask, maskLayout, slopes, qLengths, kvLengths, careful, output } = attention
   const scores = { args, area, q, k, mask, maskLayout, slopes, qLengths, kvLengths, careful }
-  const exact = attentionForward(p, scores, v, false)
+  const exact = attentionForward(p, scores, v, { entropy: false })
   const { batch, heads, queries, dimV } = args
   const sizes = { batch, heads, queries, dimV }
   const partials = p.buffer({ type: 'float64', length: 4 * batch * heads })

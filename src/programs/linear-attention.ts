@@ -47,7 +47,7 @@ export function linearAttentionForward(
   p.stage(queryStep(scores, args, { op: 'linearAttentionForward', tensors, args }))
   // there is none, and nothing that reads it is taken beside linear attention
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: 0 })
-  return { ...scores, v, output, logsumexp, linear: { args, sums, normaliser } }
+  return { ...scores, v, output, logsumexp, maps: {}, linear: { args, sums, normaliser } }
 }
 
 /** Differentiates linearAttentionForward, for q, k and v. */

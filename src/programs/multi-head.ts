@@ -3,7 +3,7 @@
  * without w_o is plain self-attention. Below it its gradients, as steps.
  */
 import type { Ref } from '../../workers/task.ts'
-import type { RowResults } from './attention.ts'
+import type { Asked } from './attention.ts'
 import { type CoreState, type CoreWanted, coreBackward, coreForward } from './attention-core.ts'
 import type { AttentionSetup } from './attention-setup.ts'
 import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
@@ -49,7 +49,7 @@ export function multiHeadForward(
   shape: MultiHeadShape,
   { x, context, pastK, pastV, residual }: MultiHeadInputs,
   params: MultiHeadParams,
-  options: { seedOffset?: number; entropy: boolean; into?: RowResults },
+  options: Asked & { seedOffset?: number },
 ): MultiHeadState {
   const { batch, heads, kvHeads, queries, keys, dimK, dimV } = setup.geometry
   const source = context ?? x

@@ -8,13 +8,13 @@ import type { Pass, PassesArgs } from '../../workers/pass-args.ts'
 import type { AttentionArgs, Ref } from '../../workers/task.ts'
 import { attendedArea } from './attended-area.ts'
 import {
+  type Asked,
   type AttentionGradients,
   type AttentionState,
   attentionBackward,
   attentionForward,
   attentionMaps,
   type MapName,
-  type RowResults,
   type Scores,
   type Wanted,
 } from './attention.ts'
@@ -103,8 +103,7 @@ export function passesForward(
   scores: Scores,
   v: Ref,
   plan: PassPlan,
-  wantEntropy: boolean,
-  into?: RowResults,
+  { entropy: wantEntropy, maps: names = [], into }: Asked,
 ): PassesState {
   const { batch, heads, kvHeads, queries, keys, dimK, dimV } = scores.args
   const passes = plan.args.passes.length
@@ -132,7 +131,7 @@ export function passesForward(
     area,
     careful: scores.careful,
   }
-  const folded = attentionForward(p, foldedScores, sorted.v.y, wantEntropy)
+  const folded = attentionForward(p, foldedScores, sorted.v.y, { entropy: wantEntropy })
 
   const rows = batch * heads * queries
   const output = p.reals(rows * dimV)
@@ -151,7 +150,11 @@ export function passesForward(
       MERGE_BYTES * passes * (dimV + 16),
     ),
   )
-  return { ...scores, v, output, logsumexp, entropy, passes: { plan, folded } }
+  const result = { ...scores, v, output, logsumexp, entropy, passes: { plan, folded } }
+  if (names.length === 0) return { ...result, maps: {} }
+  const { maps, step } = passesMaps(p, scores, logsumexp, plan, names)
+  p.stage(step)
+  return { ...result, maps }
 }
 
 /**
@@ -186,23 +189,29 @@ export function passesBackward(
 }
 
 /** Maps over all pairs, with the passes' pairs as a mask. */
-export function passesMaps(p: ProgramBuilder, state: PassesState, names: MapName[]) {
-  const { batch, heads, queries, keys } = state.args
-  const { args, keyOrder, queryRanks, intervals } = state.passes.plan
+export function passesMaps(
+  p: ProgramBuilder,
+  scores: Scores,
+  logsumexp: Ref,
+  { args, keyOrder, queryRanks, intervals }: PassPlan,
+  names: readonly MapName[],
+) {
+  const { batch, heads, queries, keys } = scores.args
   const mask = p.buffer({ type: 'uint8', length: batch * heads * queries * keys })
   const tensors = { keyOrder, queryRanks, intervals, mask }
   p.stage(rowStep({ op: 'passesMask', tensors, args }, batch * heads, 0, REORDER_BYTES * queries * keys))
   return attentionMaps(
     p,
     {
-      ...state,
+      ...scores,
       mask,
       args: {
-        ...state.args,
+        ...scores.args,
         maskKind: 'bool',
         maskStrides: [heads * queries * keys, queries * keys, keys, 1],
       },
     },
+    logsumexp,
     names,
   )
 }

@@ -8,7 +8,7 @@ import type { NormArgs } from '../../workers/layer-args.ts'
 import type { Step } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import { addStep } from './add-step.ts'
-import type { RowResults } from './attention.ts'
+import type { MapName, RowResults } from './attention.ts'
 import type { AttentionSetup } from './attention-setup.ts'
 import {
   type BlockGradients,
@@ -40,6 +40,12 @@ export interface StackParams {
   /** for each block the steps that draw its parameters, run just before it: the first layer waits for its own alone */
   draws: Step[][]
   finalNorm?: NormParams
+}
+
+/** What the attention of each layer is to give beside its output. */
+export interface StackAsked {
+  entropy: boolean
+  maps(layer: number): readonly MapName[]
 }
 
 /** Told as soon as a layer's steps have been emitted, so that it may add its own behind them. */
@@ -74,14 +80,14 @@ export function stackForward(
   shape: StackShape,
   x: Ref,
   params: StackParams,
-  wantEntropy: boolean,
+  asked: StackAsked,
   observer: StackObserver = {},
 ): StackState {
   const { batch, heads, queries } = setup.geometry
   const rowsOfLayer = batch * heads * queries
   const rows: RowResults = {
     logsumexp: p.buffer({ type: 'float64', length: shape.layers * rowsOfLayer }),
-    entropy: wantEntropy ? p.reals(shape.layers * rowsOfLayer) : undefined,
+    entropy: asked.entropy ? p.reals(shape.layers * rowsOfLayer) : undefined,
   }
   const part = (ref: Ref, layer: number) => p.part(ref, layer * rowsOfLayer, rowsOfLayer)
   const inputs: Ref[] = []
@@ -94,7 +100,7 @@ export function stackForward(
     }
     inputs.push(current)
     p.stage(...params.draws[layer])
-    const options = { entropy: wantEntropy, into }
+    const options = { entropy: asked.entropy, maps: asked.maps(layer), into }
     const state = blockForward(p, setup, shape.block(layer), current, params.blocks[layer], options)
     observer.forward?.(layer, state)
     blocks.push(shape.checkpoint ? undefined : state)

@@ -7,7 +7,7 @@ import type { ProgramBuilder } from './program.ts'
 import { rowStep } from './row-step.ts'
 
 /**
- * The kernel of the maps computes ∂L/∂O·Vᵀ: with ∂L/∂O in the place of q and v in that of k. What tells who attends is
+ * The maps' kernel computes ∂L/∂O·Vᵀ: with ∂L/∂O in the place of q and v in that of k. What tells who attends is
  * −∞ in its own masked scores, unless a float mask would be added to them, the entropy's term needs the true scores, or
  * the inputs may be non-finite; then the scores' own map is made too.
  */

@@ -51,7 +51,19 @@ export interface ScoreTensors {
   earlierIntervals?: Int32Array
 }
 
-export interface AttentionForwardTensors extends ScoreTensors {
+/** out, each when given: [batch, heads, queries, keys] */
+export interface AttentionMaps {
+  /** q·kᵀ·scale for every pair, whatever the masks and lengths say */
+  scores?: Reals
+  /** what the softmax sees: after softcap, mask, ALiBi; −∞ wherever not attended */
+  maskedScores?: Reals
+  /** softmax, before dropout; exactly 0 wherever not attended */
+  weights?: Reals
+  /** weights after dropout (and its 1/(1−p)) */
+  droppedWeights?: Reals
+}
+
+export interface AttentionForwardTensors extends ScoreTensors, AttentionMaps {
   /** [batch, kvHeads, keys, dimV] */
   v: Reals
   /** out: [batch, heads, queries, dimV]; zeros where a row attends to nothing */
@@ -65,18 +77,9 @@ export interface AttentionForwardTensors extends ScoreTensors {
   entropy?: Reals
 }
 
-export interface AttentionMapsTensors extends ScoreTensors {
+export interface AttentionMapsTensors extends ScoreTensors, AttentionMaps {
   /** [batch, heads, queries] from the forward kernel */
   logsumexp: Float64Array
-  /** out, each when given: [batch, heads, queries, keys] */
-  /** q·kᵀ·scale for every pair, whatever the masks and lengths say */
-  scores?: Reals
-  /** what the softmax sees: after softcap, mask, ALiBi; −∞ wherever not attended */
-  maskedScores?: Reals
-  /** softmax, before dropout; exactly 0 wherever not attended */
-  weights?: Reals
-  /** weights after dropout (and its 1/(1−p)) */
-  droppedWeights?: Reals
 }
 
 export interface AttentionBackwardTensors extends ScoreTensors {
@@ -115,7 +118,7 @@ export interface KernelSet extends LayerKernels, LinearAttentionKernels, MapKern
     to: number,
     scratch: number,
   ): void
-  /** The same units as attentionForward. */
+  /** The maps alone, where logsumexp is not that of one forward pass over these scores. The same units as attentionForward. */
   attentionMaps(t: AttentionMapsTensors, a: AttentionArgs, from: number, to: number, scratch: number): void
   /**
    * Unit = KEY_BLOCK keys of one kv head against one query head of its group, numbered

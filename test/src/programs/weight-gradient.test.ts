@@ -31,7 +31,7 @@ function byProgram(c: AttentionCase, precision: Precision, careful: boolean): nu
       mask &&
       (args.maskKind === 'bool' ? p.buffer({ type: 'uint8', length: mask.length, data: mask }) : reals(mask)),
     ...{ slopes: slopes && reals(slopes), qLengths: integers(qLengths), kvLengths: integers(kvLengths) },
-    output: reals(c.output),
+    ...{ output: reals(c.output), maps: {} },
     logsumexp: p.buffer({ type: 'float64', length: logsumexp.length, data: logsumexp }),
   }
   const gradient = weightGradient(p, state, reals(c.gradOutput), entropyTerm)

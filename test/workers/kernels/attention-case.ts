@@ -329,24 +329,37 @@ export function normalNumbers(uniform: number | (() => number)): () => number {
 
 // ---- driving kernels -----------------------------------------------------------------------------------------------
 
+export const MAPS = ['scores', 'maskedScores', 'weights', 'droppedWeights'] as const
+export type MapName = (typeof MAPS)[number]
+
 export interface RunOptions {
   /** seed: run the range in random pieces and, where units are independent, in random order; without it in one call */
   cuts?: number
   /** byte offset of the kernels' work area */
   scratch?: number
+  /** which maps to write */
+  maps?: readonly MapName[]
 }
 
-/** Writes output, logsumexp, entropy. */
+/** The case without the maps that are not wanted. */
+function withMaps(c: AttentionCase, maps: readonly MapName[]): AttentionCase {
+  const others = MAPS.filter(name => !maps.includes(name)).map(name => [name, undefined])
+  return { ...c, ...Object.fromEntries(others) }
+}
+
+/** Writes output, logsumexp, entropy, and maps: by default none. */
 export function runForward(kernels: KernelSet, c: AttentionCase, options: RunOptions = {}): void {
+  const tensors = withMaps(c, options.maps ?? [])
   for (const [from, to] of ranges(queryUnits(c.args), 1, options.cuts)) {
-    kernels.attentionForward(c, c.args, from, to, options.scratch ?? 0)
+    kernels.attentionForward(tensors, c.args, from, to, options.scratch ?? 0)
   }
 }
 
-/** Writes scores, maskedScores, weights, droppedWeights; reads logsumexp. */
+/** Writes maps, by default all of them; reads logsumexp. */
 export function runMaps(kernels: KernelSet, c: AttentionCase, options: RunOptions = {}): void {
+  const tensors = withMaps(c, options.maps ?? MAPS)
   for (const [from, to] of ranges(queryUnits(c.args), 1, options.cuts)) {
-    kernels.attentionMaps(c, c.args, from, to, options.scratch ?? 0)
+    kernels.attentionMaps(tensors, c.args, from, to, options.scratch ?? 0)
   }
 }
 

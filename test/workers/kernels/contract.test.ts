@@ -11,6 +11,7 @@ import {
   type AttentionSpec,
   attentionSpecs,
   buildCase,
+  MAPS,
   plainSpec,
   runBackward,
   runForward,
@@ -59,8 +60,7 @@ function build(runner: Runner, spec: AttentionSpec): AttentionCase {
 function run({ kernels, precision }: Runner, c: AttentionCase, cuts?: number): Record<string, number[]> {
   const scratch = precision === 'float64' ? 0 : wasm.scratch(scratchBytes(c.args.dimK, c.args.dimV))
   const options = cuts === undefined ? { scratch } : { scratch, cuts }
-  runForward(kernels, c, options)
-  runMaps(kernels, c, options)
+  runForward(kernels, c, { ...options, maps: MAPS })
   runBackward(kernels, c, options)
   if (c.gradMask) runMaskGradient(kernels, c, options)
   return Object.fromEntries(RESULTS.flatMap(name => (c[name] ? [[name, Array.from(c[name])]] : [])))
@@ -93,6 +93,29 @@ describe.each(RUNNERS)('$name kernels', runner => {
         expect(run(runner, build(runner, spec), seed)).toEqual(whole)
       }),
       { numRuns: 40 },
+    )
+  })
+
+  it('write any choice of maps in the forward pass, as they are written alone, and the same output as without', () => {
+    const sizes = { queries: [3, 30], keys: [1, 7, 96, 110, 200], dimK: [4, 300], dimV: [3, 16] }
+    const specs = fc.oneof(attentionSpecs(sizes), attentionSpecs({ ...sizes, poison: true }))
+    fc.assert(
+      fc.property(specs, fc.subarray([...MAPS], { minLength: 1 }), (spec, maps) => {
+        const c = build(runner, spec)
+        const { keys, dimK, dimV } = c.args
+        const scratch = runner.precision === 'float64' ? 0 : wasm.scratch(scratchBytes(dimK, dimV))
+        const results = ['output', 'logsumexp', 'entropy', ...MAPS] as const
+        const copies = () => Object.fromEntries(results.map(name => [name, Array.from(c[name])]))
+        runForward(runner.kernels, c, { scratch })
+        runMaps(runner.kernels, c, { scratch })
+        const expected = copies()
+        for (const name of results) c[name].fill(123)
+        runForward(runner.kernels, c, { scratch, maps })
+        const untouched = MAPS.filter(name => !maps.includes(name))
+        for (const name of untouched) expected[name] = expected[name].map(() => 123)
+        expect(copies(), `${keys} keys`).toEqual(expected)
+      }),
+      { numRuns: 100 },
     )
   })
 
@@ -134,6 +157,18 @@ describe.each(RUNNERS)('$name kernels', runner => {
     }
     const c = build(runner, { ...plainSpec, poison: [{ tensor: 'gradOutput', at: 0, value: Number.NaN }] })
     expect(run(runner, c).gradV.some(Number.isNaN)).toBe(true)
+  })
+
+  it('give no weight to what is masked in a row that is NaN', () => {
+    const poison = [{ tensor: 'q' as const, at: 0, value: Number.NaN }]
+    const spec = { ...plainSpec, keys: 30, maskKind: 'bool' as const, dropoutP: 0.1, poison }
+    const got = run(runner, build(runner, spec))
+    const masked = got.maskedScores.slice(0, 30).map(s => s === Number.NEGATIVE_INFINITY)
+    expect(masked.filter(Boolean).length).toBeGreaterThan(0)
+    for (const name of ['weights', 'droppedWeights'] as const) {
+      expect(got[name].slice(0, 30)).toEqual(masked.map(is => (is ? 0 : Number.NaN)))
+      expect(got[name].slice(30).some(Number.isNaN)).toBe(false)
+    }
   })
 
   it('give zeros and −∞ for a row that attends to nothing', () => {

@@ -4,6 +4,7 @@ import { dropoutKeys, keepFactor } from '../elementwise/dropout.ts'
 import { addRow } from '../elementwise/rows.ts'
 import type { AttentionBackwardTensors, AttentionForwardTensors } from '../kernel-set.ts'
 import { queryRow, queryRows } from './attended.ts'
+import { writeMaps } from './maps.ts'
 import { maskedScore, scaledScore, softcapBackward } from './score.ts'
 import { deltaOf, gradMaskedScore } from './score-gradient.ts'
 
@@ -20,7 +21,7 @@ const nothing = Number.NEGATIVE_INFINITY
  * a NaN on, so that the maximum is −∞ only where nothing is attended: such a row is zeros, and its logsumexp −∞.
  * Pairs that are not attended are skipped rather than weighted by 0, because 0·NaN is NaN. A dropped pair is attended.
  *
- * Writes output, logsumexp and, when given, entropy.
+ * Writes output, logsumexp and, when given, entropy and the maps, as maps.ts defines them.
  * Source: Vaswani et al. 2017; the row's entropy as in information theory, in nats.
  */
 export function attentionForward(
@@ -41,6 +42,7 @@ export function attentionForward(
     if (max === nothing) {
       t.logsumexp[row.index] = nothing
       if (t.entropy) t.entropy[row.index] = 0
+      writeMaps(t, a, row, s)
       continue
     }
 
@@ -58,6 +60,7 @@ export function attentionForward(
     }
     t.logsumexp[row.index] = max + logSum
     if (t.entropy) t.entropy[row.index] = entropy
+    writeMaps(t, a, row, s)
   }
 }
 

@@ -1,7 +1,7 @@
 import type { AttentionArgs } from '../../task.ts'
 import { dropoutKeys, keepFactor } from '../elementwise/dropout.ts'
 import type { AttentionMapsTensors } from '../kernel-set.ts'
-import { queryRows } from './attended.ts'
+import { type QueryRow, queryRows } from './attended.ts'
 import { maskedScore, scaledScore } from './score.ts'
 
 const nothing = Number.NEGATIVE_INFINITY
@@ -18,16 +18,29 @@ const nothing = Number.NEGATIVE_INFINITY
  * Writes every element of the maps it is given.
  */
 export function attentionMaps(t: AttentionMapsTensors, a: AttentionArgs, from: number, to: number): void {
+  const s = new Float64Array(a.keys)
   for (const row of queryRows(t, a, from, to)) {
-    const keys = dropoutKeys(a, row.index)
-    for (let j = 0; j < a.keys; j++) {
-      const at = row.index * a.keys + j
-      const s = row.lo <= j && j < row.hi ? maskedScore(t, a, row, j) : nothing
-      const p = s === nothing ? 0 : Math.exp(s - t.logsumexp[row.index])
-      if (t.scores) t.scores[at] = scaledScore(t, a, row, j)
-      if (t.maskedScores) t.maskedScores[at] = s
-      if (t.weights) t.weights[at] = p
-      if (t.droppedWeights) t.droppedWeights[at] = keepFactor(a, keys, j) * p
-    }
+    for (let j = row.lo; j < row.hi; j++) s[j] = maskedScore(t, a, row, j)
+    writeMaps(t, a, row, s)
+  }
+}
+
+/** A row of every map, from the row's masked scores s[lo … hi) and its logsumexp. */
+export function writeMaps(
+  t: AttentionMapsTensors,
+  a: AttentionArgs,
+  row: QueryRow,
+  masked: Float64Array,
+): void {
+  if (!t.scores && !t.maskedScores && !t.weights && !t.droppedWeights) return
+  const keys = dropoutKeys(a, row.index)
+  for (let j = 0; j < a.keys; j++) {
+    const at = row.index * a.keys + j
+    const s = row.lo <= j && j < row.hi ? masked[j] : nothing
+    const p = s === nothing ? 0 : Math.exp(s - t.logsumexp[row.index])
+    if (t.scores) t.scores[at] = scaledScore(t, a, row, j)
+    if (t.maskedScores) t.maskedScores[at] = s
+    if (t.weights) t.weights[at] = p
+    if (t.droppedWeights) t.droppedWeights[at] = keepFactor(a, keys, j) * p
   }
 }

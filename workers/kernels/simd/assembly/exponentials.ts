@@ -39,7 +39,7 @@ export function writeConstants(call: Call): void {
 
 // @ts-ignore: decorator
 @inline
-function exp<L>(
+export function exp<L>(
   x: v128, least: v128, log2e: v128, round: v128,
   p6: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, one: v128,
 ): v128 {

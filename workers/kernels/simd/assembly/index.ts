@@ -1,6 +1,5 @@
 /** The module's exports. Of attention: `call` points to a filled-in Call, `place` to room for a Place. */
-export { attentionForward } from './forward'
-export { attentionMaps } from './maps'
+export { attentionForward, attentionMaps } from './forward'
 export { attentionBackward } from './backward'
 export { attentionMaskGradient } from './mask-gradient'
 export { linearForward, linearBackwardInput, linearBackwardWeight } from './linear'

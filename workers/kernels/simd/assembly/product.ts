@@ -10,10 +10,12 @@ export { Columns, Rows } from './register-tile'
 /**
  * The score tile T[24×96] = factor · X · Yᵀ, or += where not `fresh` (`factor` an address): `rows` rows of X, xRow bytes
  * apart; Y packed in panels [96/NR][depth][NR]. Only the register tiles that meet a row group's range of columns are
- * computed.
+ * computed. Where there is a `map`, its rows mapRow bytes apart, the first `keys` columns are written there too: register tile
+ * by register tile, so that memory has the time of the next one to take it.
  */
 export function scoreProduct(
   x: usize, xRow: usize, rows: i32, panels: usize, depth: i32, ranges: usize, tile: usize, factor: usize, fresh: bool,
+  map: usize = 0, mapRow: usize = 0, keys: i32 = 0,
 ): void {
   for (let column = 0; column < BLOCK; column += NR) {
     for (let row = 0; row < rows; row += MR) {
@@ -23,6 +25,9 @@ export function scoreProduct(
       const from = x + <usize>row * xRow
       if (fresh) registerTile<Strided, Set>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
       else registerTile<Strided, Add>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
+      if (!map) continue
+      const into = map + <usize>row * mapRow + (<usize>column << 2)
+      copyRows(c, TILE_ROW, min(rows - row, MR), min(keys - column, NR), into, mapRow)
     }
     panels += <usize>depth * (NR * 4)
   }
@@ -112,6 +117,22 @@ function cutProduct<L>(
         addCorner(spare, height, width, into, cRow)
       }
     }
+  }
+}
+
+/** C[height×width] = A[height×width], any row lengths. */
+export function copyRows(a: usize, aRow: usize, height: i32, width: i32, c: usize, cRow: usize): void {
+  for (let r = 0; r < height; ++r) {
+    let j = 0
+    for (; j + 8 <= width; j += 8) {
+      const low = v128.load(a + (<usize>j << 2))
+      const high = v128.load(a + (<usize>j << 2), 16)
+      v128.store(c + (<usize>j << 2), high, 16)
+      v128.store(c + (<usize>j << 2), low)
+    }
+    for (; j < width; ++j) store<f32>(c + (<usize>j << 2), load<f32>(a + (<usize>j << 2)))
+    a += aRow
+    c += cRow
   }
 }
 

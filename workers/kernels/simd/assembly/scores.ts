@@ -47,20 +47,24 @@ export function onePack(call: Call, dim: i32): bool {
 
 /**
  * tile[24×96] = factor·X·Yᵀ within `ranges` (`factor` an address): X rows [rows][dim] at x, Y rows [keys][dim] at y. The
- * depth is taken in parts of call.depth; when there is just one part, the pack of Y is expected to be there already.
+ * depth is taken in parts of call.depth; when there is just one part, the pack of Y is expected to be there already. `map`,
+ * where not 0, is the tile's place in a map [batch, heads, queries, keys], which is written beside the tile.
  */
 export function dotTile(
   call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, yPack: usize, tile: usize, factor: usize,
+  map: usize = 0,
 ): void {
   const row = <usize>dim << 2
+  const mapRow = <usize>call.keys << 2
   if (onePack(call, dim)) {
-    scoreProduct(x, row, rows, yPack, dim, call.ranges, tile, factor, true)
+    scoreProduct(x, row, rows, yPack, dim, call.ranges, tile, factor, true, map, mapRow, keys)
     return
   }
   for (let p = 0; p < dim; p += call.depth) {
     const depth = min(dim - p, call.depth)
     packPanels(y + (<usize>p << 2), row, keys, depth, yPack)
-    scoreProduct(x + (<usize>p << 2), row, rows, yPack, depth, call.ranges, tile, factor, p == 0)
+    const into = p + depth == dim ? map : 0
+    scoreProduct(x + (<usize>p << 2), row, rows, yPack, depth, call.ranges, tile, factor, p == 0, into, mapRow, keys)
   }
 }
 
