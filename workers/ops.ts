@@ -10,7 +10,9 @@ import type { Precision } from './task.ts'
 /** What the worker calls: the op's own types are checked where the program is built. */
 export type AnyOp = (tensors: object, args: object, from: number, to: number, scratch: number) => unknown
 
-export function opTable(simd: KernelSet, text: TextKernels): Record<Precision, Record<OpName, AnyOp>> {
+export type Operations = Record<Precision, Record<OpName, AnyOp>>
+
+export function opTable(simd: KernelSet, text: TextKernels): Operations {
   const elements: ElementOps = {
     decodeTensor: (t, a, from, to) => decodeTensor(text, t, a, from, to),
     encodeTensor: (t, a, from, to) => encodeTensor(text, t, a, from, to),
@@ -19,5 +21,5 @@ export function opTable(simd: KernelSet, text: TextKernels): Record<Precision, R
     float64: { ...referenceKernels, ...elements },
     float32: { ...simd, ...elements },
   }
-  return table as unknown as Record<Precision, Record<OpName, AnyOp>>
+  return table as unknown as Operations
 }

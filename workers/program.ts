@@ -2,6 +2,8 @@
  * Programs as data: the steps a request compiles to, the tasks they are cut into, and what comes back.
  * Both threads know these types and nothing of each other.
  */
+import type { MessagePort } from 'node:worker_threads'
+import type { Portion, Split } from './board.ts'
 import type { KernelSet } from './kernels/kernel-set.ts'
 import type { BufferPlace, DecodeArgs, EncodeArgs, Fault, Precision, Ref } from './task.ts'
 
@@ -40,44 +42,80 @@ interface StepOf<O extends OpName> {
   careful?: Ref
 }
 
-interface Split {
-  /** the step's range is [0, units) */
-  units: number
-  /** units in a row that must run one after the other (they accumulate); 1 = all independent */
-  chain: number
+interface Cost {
   /** floating-point operations of the whole step */
   flops: number
   /** bytes of text or memory the step mostly spends its time on, where that is not arithmetic */
   bytes: number
 }
 
-export type Step = { [O in OpName]: StepOf<O> & Split }[OpName]
+export type Step = { [O in OpName]: StepOf<O> & Split & Cost }[OpName]
 
-/** A step and the part of its range that a task runs. */
-export type StepCall = { [O in OpName]: StepOf<O> & { from: number; to: number } }[OpName]
+/** A step as a worker gets it; `flops` of one unit. */
+export type StepCall = { [O in OpName]: StepOf<O> & Split & Portion & { flops: number } }[OpName]
+
+/** Units of a leg's step that were claimed and not done: whoever is at the leg next has to do them first. */
+export interface Rest {
+  stage: number
+  step: number
+  from: number
+  to: number
+}
 
 /**
- * What a task's ticket says, so that after a worker's death lost work can be told from work that only waited behind it,
- * or was done and its message not yet read. A task that found a fault changed nothing that matters: it counts as waiting.
+ * What a task's ticket says, so that after a worker's death lost work can be told from work that only waited behind it, or
+ * was done (or refused, for a fault in the client's data) and its message not yet read.
  */
-export const TICKET = { waiting: 0, running: 1, done: 2 } as const
+export const TICKET = { waiting: 0, running: 1, done: 2, refused: 3 } as const
+/** The ticket's words: how far the worker is, and whether it is wanted elsewhere and should leave. */
+export const TICKET_WORDS = 2
 
+/** A place at a leg for one worker: the leg is a run of stages of a program, and a crew of workers goes through it together. */
 export interface Task {
   precision: Precision
   buffers: BufferPlace[]
+  stages: StepCall[][]
+  /** so many workers may be at the leg */
+  crew: number
+  /** byte offset of the leg's board */
+  board: number
   /** byte offset of the task's own work area */
   scratch: number
-  /** byte offset of an int32 in which the worker notes how far it is (TICKET) */
+  /** byte offset of the task's ticket */
   ticket: number
-  steps: StepCall[]
+  /** byte offsets of the bells of other workers that this one has to ring, before it begins */
+  ring?: number[]
+  rest?: Rest
 }
 
 /** [start, end] in milliseconds since the epoch, where the task had steps of that phase. */
 export type Spans = Partial<Record<Phase, [number, number]>>
 
+/** What a worker did at a leg. */
+export interface Work {
+  spans: Spans
+  /** floating-point operations, and the seconds they took */
+  flops: number
+  seconds: number
+}
+
 export type TaskResult =
-  | { ok: true; spans: Spans }
-  /** a step read something in the client's data that cannot be */
-  | { ok: false; fault: Fault; step: number; spans: Spans }
+  /** nothing was left to be claimed, or the worker was wanted elsewhere and may have left a rest */
+  | ({ ok: true; rest?: Rest } & Work)
+  /** a step of the leg (counted over its stages) read something in the client's data that cannot be */
+  | ({ ok: false; fault: Fault; step: number } & Work)
   /** a kernel threw or trapped */
-  | { ok: false; crash: string; spans: Spans }
+  | ({ ok: false; crash: string } & Work)
+
+/** How a worker is reached: messages come by the port, and to wake it the bell (an int32 at this byte offset) is rung. */
+export interface Seat {
+  port: MessagePort
+  bell: number
+}
+
+/** Wakes whoever waits at this bell. */
+export function ring(memory: WebAssembly.Memory, bell: number): void {
+  const word = new Int32Array(memory.buffer, bell, 1)
+  Atomics.add(word, 0, 1)
+  Atomics.notify(word, 0)
+}

@@ -1,10 +1,10 @@
 /** The compute side of the service: admission, memory, scheduling. The only place that knows the worker pool. */
-import { Piscina } from 'piscina'
+import { BOARD_BYTES } from '../../workers/board.ts'
 import { type JsonScan, type PausedScan, scanJson, type scanPiece } from '../../workers/elements/json-scan.ts'
 import { PASS_BYTES } from '../../workers/elements/numbers-pass.ts'
 import { createTextKernels, type TextKernels } from '../../workers/elements/text-kernels.ts'
 import { chooseVariant, type VariantChoice } from '../../workers/kernels/simd/choose.ts'
-import type { WorkerData } from '../../workers/main.ts'
+import type { ScanMessage } from '../../workers/main.ts'
 import { bufferView } from '../../workers/views.ts'
 import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
@@ -12,13 +12,20 @@ import { type Program, programFlops } from '../programs/program.ts'
 import { Arena, type Region } from './arena.ts'
 import { type JobReport, type Placement, programSeconds, type Watch } from './job.ts'
 import { type MemoryPlan, planMemory } from './memory-plan.ts'
-import { BATCH, Scheduler, TASKS_PER_WORKER } from './scheduler.ts'
+import { BATCH, MOST_AT_SEAT, Scheduler } from './scheduler.ts'
 import { Speed } from './speed.ts'
-import { Tickets } from './tickets.ts'
+import { Stock } from './stock.ts'
+import { TICKET_BYTES } from './ticket.ts'
 import { Turns } from './turns.ts'
+import { Workers } from './workers.ts'
 
 /** Bytes of text that one piece of a scan goes over: about 1 ms. */
 const SCAN_PIECE = 4 << 20
+const SCAN_SECONDS = 0.001
+/** So many legs may have been begun at a time. */
+const LEGS = 256
+/** A cache line each: who waits at one is not to be disturbed by another's. */
+const BELL_BYTES = 64
 
 export interface ComputeOptions {
   /** called when a worker threw, trapped or died */
@@ -55,7 +62,7 @@ export class Compute {
   readonly kernels: VariantChoice
   readonly threads: number
   readonly #limits: Limits
-  readonly #pool: Piscina
+  readonly #workers: Workers
   readonly #scheduler: Scheduler
   readonly #text: TextKernels
   /** work area of the scans on this thread */
@@ -72,29 +79,16 @@ export class Compute {
     this.#text = createTextKernels(this.arena.memory)
     this.#work = this.allocate(PASS_BYTES)
     this.#scans = new Turns(limits.THREADS)
-    const workerData: WorkerData = { memory: this.arena.memory, variant: this.kernels.variant }
-    this.#pool = new Piscina({
-      filename: (options.workerFile ?? new URL('../../workers/main.ts', import.meta.url)).href,
-      minThreads: limits.THREADS,
-      maxThreads: limits.THREADS,
-      concurrentTasksPerWorker: TASKS_PER_WORKER,
-      // a worker waits for its next message in Atomics.wait: the shortest crossing, and no event loop is needed there
-      atomics: 'sync',
-      recordTiming: false,
-      workerData,
-    })
+    const { memory } = this.arena
     const onLost = options.onLost ?? (() => {})
-    this.#pool.on('error', error => onLost(String(error)))
-    const tickets = new Tickets(this.arena, limits.THREADS * TASKS_PER_WORKER * BATCH)
-    this.#scheduler = new Scheduler(
-      tasks => this.#pool.run(JSON.stringify(tasks)),
-      limits.THREADS,
-      this.speed,
-      tickets,
-      {
-        lost: onLost,
-      },
-    )
+    const threads = this.threads
+    const bells = new Stock(this.arena, threads, BELL_BYTES)
+    const seats = Array.from({ length: threads }, () => bells.take())
+    const file = options.workerFile ?? new URL('../../workers/main.ts', import.meta.url)
+    this.#workers = new Workers(file, { memory, variant: this.kernels.variant }, seats, onLost)
+    const ground = { memory, boards: new Stock(this.arena, LEGS, BOARD_BYTES), speed: this.speed, threads }
+    const tickets = new Stock(this.arena, threads * MOST_AT_SEAT * BATCH, TICKET_BYTES)
+    this.#scheduler = new Scheduler(this.#workers, ground, tickets, { lost: onLost })
   }
 
   get backlogSeconds(): number {
@@ -112,7 +106,7 @@ export class Compute {
   #estimate(program: Program, plan: MemoryPlan): Estimate {
     return {
       flops: programFlops(program),
-      bytes: plan.bytes + this.#slots(program) * program.scratchBytes,
+      bytes: plan.bytes + this.threads * program.scratchBytes,
       seconds: programSeconds(program, this.speed) / this.threads,
     }
   }
@@ -141,7 +135,7 @@ export class Compute {
     const region = this.allocate(estimate.bytes)
     return {
       program,
-      placement: place(this.arena, region, program, plan, this.#slots(program)),
+      placement: place(this.arena, region, program, plan, this.threads),
       estimate,
       release: () => this.arena.free(region),
     }
@@ -193,8 +187,12 @@ export class Compute {
   }
 
   /** Once more if the worker died under another's task. */
-  #scanPiece(place: object): Promise<ReturnType<typeof scanPiece>> {
-    const attempt = (): Promise<ReturnType<typeof scanPiece>> => this.#pool.run(place, { name: 'scan' })
+  #scanPiece(scan: ScanMessage['scan']): Promise<ReturnType<typeof scanPiece>> {
+    const attempt = async () => {
+      const reply = await this.#scheduler.errand({ scan }, SCAN_SECONDS)
+      if ('scanned' in reply) return reply.scanned
+      throw new Error('failed' in reply ? reply.failed : 'not an answer to a scan')
+    }
     return attempt()
       .catch(attempt)
       .catch(() => {
@@ -203,12 +201,7 @@ export class Compute {
   }
 
   async close(): Promise<void> {
-    await this.#pool.destroy()
-  }
-
-  /** Tasks of one program that may be in flight at once, each with a work area of its own. */
-  #slots(program: Program): number {
-    return program.scratchBytes === 0 ? 1 : this.threads + 1
+    await this.#workers.close()
   }
 }
 
@@ -221,7 +214,7 @@ function place(
   region: Region,
   program: Program,
   { offsets, bytes }: MemoryPlan,
-  slots: number,
+  threads: number,
 ): Placement {
   const buffers = program.buffers.map((spec, index) => {
     const offset = spec.at ?? region.offset + offsets[index]
@@ -229,8 +222,8 @@ function place(
     return { type: spec.type, offset, length: spec.length }
   })
   const scratch = Array.from(
-    { length: slots },
-    (_, slot) => region.offset + bytes + slot * program.scratchBytes,
+    { length: threads },
+    (_, worker) => region.offset + bytes + worker * program.scratchBytes,
   )
   return { buffers, scratch }
 }

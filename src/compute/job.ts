@@ -1,22 +1,15 @@
-/** One program on its way through the pool: which parts may run now, what is in flight, how it ended. */
-import type { Spans, Step } from '../../workers/program.ts'
+/** One program on its way through the workers: the leg that it is at, who is at it, how it ended. */
+import type { Rest, Spans, Step } from '../../workers/program.ts'
 import type { BufferPlace, Fault } from '../../workers/task.ts'
 import type { Program } from '../programs/program.ts'
-import { Cut, type Part } from './cut.ts'
+import { Leg, LONE_SECONDS, type Progress, planLeg } from './leg.ts'
 import type { Speed } from './speed.ts'
-
-/** What is cheaper than this between two marks (without marks: the program) runs whole as one task: one crossing. */
-const WHOLE_SECONDS = 0.002
-/** No task is to take longer than about this, so that others get their turn. */
-const PART_SECONDS = 0.005
-/** Cutting finer than this costs more in crossings than it gains. */
-const LEAST_SECONDS = 0.0003
-/** A stage as cheap as this is not worth cutting: with its like before and behind it, it runs as one task. */
-const SLIGHT_SECONDS = 2 * LEAST_SECONDS
+import type { Stock } from './stock.ts'
 
 /** Where a program's buffers and work areas stand. */
 export interface Placement {
   buffers: BufferPlace[]
+  /** one for each worker */
   scratch: number[]
 }
 
@@ -29,15 +22,6 @@ export interface JobReport {
   fault?: { fault: Fault; step: Step }
 }
 
-export interface JobTask {
-  parts: Part[]
-  /** whole stages, one after the other; else a part of one step */
-  whole: boolean
-  scratch: number
-  /** estimated time, for fairness */
-  seconds: number
-}
-
 /**
  * Told that a mark has been reached, with the report so far. Nothing behind the mark starts before the promise has
  * settled: the job is held, occupying no worker. A rejection ends the job.
@@ -47,19 +31,35 @@ export type Watch = (mark: number, report: JobReport) => Promise<void> | undefin
 export interface JobEvents {
   /** something ended, perhaps the job */
   settle(error?: Error): void
-  held(): void
   resumed(): void
   watch?: Watch | undefined
+}
+
+/** What all jobs share. */
+export interface Ground {
+  memory: WebAssembly.Memory
+  boards: Stock
+  speed: Speed
+  threads: number
+}
+
+/** One worker's place at a job's leg. */
+export interface Part {
+  leg: Leg
+  scratch: number
+  /** what another left undone */
+  rest: Rest | undefined
+  /** milliseconds of `performance.now` */
+  since: number
 }
 
 export class Job {
   readonly program: Program
   readonly placement: Placement
+  /** estimated time on one worker */
   readonly seconds: number
-  /** virtual time at which it was submitted, and how much of the pool it has had since */
+  /** virtual time at which it was submitted */
   start = 0
-  had = 0
-  inFlight = 0
   /** no further task is to start */
   stopped = false
   /** waits at a mark for whoever watches */
@@ -68,25 +68,23 @@ export class Job {
   readonly submitted = performance.timeOrigin + performance.now()
   readonly settle: (error?: Error) => void
   readonly #events: JobEvents
-  readonly #speed: Speed
-  readonly #threads: number
+  readonly #ground: Ground
   readonly #freeScratch: number[]
-  #stage = -1
+  readonly #parts: Set<Part> = new Set()
+  /** seconds of workers' time that it has had, before those that are at it now */
+  #had = 0
+  #leg: Leg | undefined
+  #next: Progress = { stage: 0, step: 0 }
   #nextMark = 0
-  /** the next stage is the first behind a mark (or the program's first) */
-  #fresh = true
-  #cuts: Cut[] = []
-  #whole: Part[] | undefined
 
-  constructor(program: Program, placement: Placement, speed: Speed, threads: number, events: JobEvents) {
+  constructor(program: Program, placement: Placement, ground: Ground, events: JobEvents) {
     this.program = program
     this.placement = placement
     this.settle = events.settle
     this.#events = events
-    this.#speed = speed
-    this.#threads = threads
+    this.#ground = ground
     this.#freeScratch = [...placement.scratch]
-    this.seconds = programSeconds(program, speed)
+    this.seconds = programSeconds(program, ground.speed)
   }
 
   /** To be called once, before anything else. */
@@ -94,123 +92,91 @@ export class Job {
     this.#advance()
   }
 
-  /** One task and no marks. */
+  /** For one worker, and without marks. */
   get small(): boolean {
-    return this.seconds <= WHOLE_SECONDS && this.program.marks.length === 0
+    return this.seconds <= LONE_SECONDS && this.program.marks.length === 0
+  }
+
+  /** How many workers are at it. */
+  get crew(): number {
+    return this.#parts.size
   }
 
   /** Nothing left to run or to wait for. */
   get finished(): boolean {
-    return this.inFlight === 0 && (this.stopped || (!this.held && this.#stage >= this.program.stages.length))
+    return this.crew === 0 && (this.stopped || (!this.held && this.#leg === undefined))
   }
 
-  next(): JobTask | undefined {
-    if (this.stopped || this.#freeScratch.length === 0) return undefined
-    const whole = this.#whole !== undefined
-    const parts = this.#nextParts()
-    if (parts === undefined) return undefined
+  /** Whether one more worker would find something to do. */
+  get open(): boolean {
+    const leg = this.#leg
+    return !this.stopped && leg !== undefined && this.crew < leg.crew && leg.open
+  }
+
+  /** Seconds of workers' time that it has had until now. */
+  had(now: number): number {
+    let had = this.#had
+    for (const { since } of this.#parts) had += (now - since) / 1000
+    return had
+  }
+
+  /** A place for one more worker, where the job is open. */
+  take(): Part {
+    const leg = this.#leg as Leg
+    leg.begin(this.program.precision, this.placement.buffers, this.#ground.speed)
     const scratch = this.#freeScratch.pop() as number
-    this.inFlight++
-    const seconds = parts.reduce((total, part) => total + this.#partSeconds(part), 0)
-    return { parts, whole, scratch, seconds }
+    const part = { leg, scratch, rest: leg.rests.pop(), since: performance.now() }
+    this.#parts.add(part)
+    return part
   }
 
-  #nextParts(): Part[] | undefined {
-    if (this.#whole !== undefined) {
-      const whole = this.#whole
-      this.#whole = undefined
-      return whole
+  /** A worker has left; what it had claimed and did not do is for the next. */
+  leave(part: Part, rest?: Rest): void {
+    if (rest !== undefined) part.leg.rests.push(rest)
+    this.#parts.delete(part)
+    this.#had += (performance.now() - part.since) / 1000
+    this.#freeScratch.push(part.scratch)
+    if (this.crew > 0) return
+    if (this.stopped) this.stop()
+    else if (part.leg.complete) {
+      part.leg.end()
+      this.#leg = undefined
+      this.#advance()
     }
-    for (const cut of this.#cuts) {
-      const part = cut.next()
-      if (part !== undefined) return [part]
-    }
-    return undefined
   }
 
-  /** The task has run. */
-  finish(task: JobTask): void {
-    this.#release(task)
-    if (!task.whole) {
-      const part = task.parts[0]
-      const stage = this.program.stages[this.#stage]
-      this.#cuts[stage.indexOf(part.step)].finish(part)
-    }
-    if (!this.stopped && this.#cuts.every(cut => cut.finished)) this.#advance()
+  /** No further task is to start, and those that are in flight are to end. */
+  stop(): void {
+    this.stopped = true
+    this.#leg?.stop()
+    if (this.crew > 0) return
+    this.#leg?.end()
+    this.#leg = undefined
   }
 
-  /** The task never began (its worker was lost before): it may be handed out again. */
-  giveBack(task: JobTask): void {
-    this.#release(task)
-    if (task.whole) this.#whole = task.parts
-    else this.#cuts[this.program.stages[this.#stage].indexOf(task.parts[0].step)].giveBack(task.parts[0])
-  }
-
-  #release(task: JobTask): void {
-    this.inFlight--
-    this.#freeScratch.push(task.scratch)
-  }
-
-  /** On to the next stage that has steps, unless a mark on the way there holds the job. */
+  /** On to the next leg that has steps, unless a mark on the way there holds the job. */
   #advance(): void {
-    const { stages } = this.program
-    this.#cuts = []
-    do {
-      while (this.program.marks[this.#nextMark]?.stage === this.#stage) {
+    const { stages, marks } = this.program
+    while (this.#leg === undefined) {
+      const { stage, step } = this.#next
+      while (step === 0 && marks[this.#nextMark]?.stage === stage - 1) {
         if (this.#heldAt(this.#nextMark++)) return
       }
-      this.#stage++
-    } while (this.#stage < stages.length && !this.#takeStages())
-  }
-
-  /** Takes this stage, or this and those behind it that run together; whether they have something to run. */
-  #takeStages(): boolean {
-    const { stages } = this.program
-    const last = this.#lastTogether()
-    if (last === undefined) {
-      this.#cuts = stages[this.#stage].map(step => new Cut(step, this.#partsOf(step)))
-      return this.#cuts.length > 0
+      if (stage >= stages.length) return
+      const end = (marks[this.#nextMark]?.stage ?? stages.length - 1) + 1
+      const { speed, threads, memory, boards } = this.#ground
+      const leg = planLeg(this.program, this.#next, end, speed, threads)
+      this.#next = leg.next
+      if (leg.stages.some(steps => steps.length > 0))
+        this.#leg = new Leg(leg.stages, Math.min(leg.crew, this.placement.scratch.length), memory, boards)
     }
-    const steps = stages.slice(this.#stage, last + 1).flat()
-    this.#stage = last
-    if (steps.length > 0) this.#whole = steps.map(step => ({ step, from: 0, to: step.units }))
-    return steps.length > 0
-  }
-
-  /**
-   * The last of the stages that run as one task from this one on: all up to the next mark where that is cheap, else as
-   * many slight ones as follow each other; undefined where this stage is to be cut.
-   */
-  #lastTogether(): number | undefined {
-    const end = this.program.marks[this.#nextMark]?.stage ?? this.program.stages.length - 1
-    const fresh = this.#fresh
-    this.#fresh = false
-    let slight: number | undefined
-    let seconds = 0
-    for (let stage = this.#stage; stage <= end; stage++) {
-      const own = this.#stageSeconds(stage)
-      seconds += own
-      if (seconds > WHOLE_SECONDS) return slight
-      if (own <= SLIGHT_SECONDS && (slight ?? this.#stage - 1) === stage - 1) slight = stage
-      else if (!fresh) return slight
-    }
-    return fresh ? end : slight
-  }
-
-  #stageSeconds(stage: number): number {
-    return this.program.stages[stage].reduce(
-      (sum, step) => sum + this.#speed.seconds(step, this.program.precision),
-      0,
-    )
   }
 
   #heldAt(mark: number): boolean {
-    this.#fresh = true
     const wait = this.#events.watch?.(mark, this.report)
     this.report.spans = {}
     if (wait === undefined) return false
     this.held = true
-    this.#events.held()
     const goOn = (error?: Error) => {
       if (this.stopped) return
       this.held = false
@@ -220,17 +186,6 @@ export class Job {
     }
     wait.then(() => goOn(), goOn)
     return true
-  }
-
-  /** Enough parts that every worker has some and that none is long, but none too short to be worth a crossing. */
-  #partsOf(step: Step): number {
-    const seconds = this.#speed.seconds(step, this.program.precision)
-    const share = seconds / (2 * this.#threads)
-    return seconds / Math.max(LEAST_SECONDS, Math.min(PART_SECONDS, share))
-  }
-
-  #partSeconds(part: Part): number {
-    return (this.#speed.seconds(part.step, this.program.precision) * (part.to - part.from)) / part.step.units
   }
 }
 

@@ -1,33 +1,64 @@
 /**
- * Fair scheduling of programs over the worker pool.
+ * Fair scheduling of programs over the workers.
  *
- * Tasks are handed to the pool only a few at a time, so that what runs next is decided here: among the jobs that have
- * something to run, the one that has had the least of the pool so far. A small job is one task and starts at the current
- * virtual time, so it waits for tasks in flight (each a few milliseconds), never for a long job to end.
+ * A worker that is free goes to the job, among those that have something to do, that has had the least of the workers'
+ * time. It stays at that job's leg, claiming work beside the others who are at it, until nothing is left, or until it is
+ * called away, because someone waits who has had less: it then leaves within about a millisecond. Small jobs are one task
+ * each. A job starts at the current virtual time, so a small one waits for no large one to end.
  */
-import { type Spans, type StepCall, type Task, type TaskResult, TICKET } from '../../workers/program.ts'
-import type { BufferPlace, Ref } from '../../workers/task.ts'
+import type { Message, Reply, ScanMessage } from '../../workers/main.ts'
+import { type Spans, type TaskResult, TICKET } from '../../workers/program.ts'
 import { Problem } from '../errors.ts'
 import type { Program } from '../programs/program.ts'
-import { Job, type JobReport, type JobTask, type Placement, type Watch } from './job.ts'
-import type { Speed } from './speed.ts'
-import type { Tickets } from './tickets.ts'
+import { type Ground, Job, type JobReport, type Part, type Placement, type Watch } from './job.ts'
+import type { Stock } from './stock.ts'
+import { Ticket } from './ticket.ts'
 
-/** Beside what a worker runs, this much more work may wait inside the pool for it (hides the crossing). */
-const AHEAD_SECONDS = 0.001
-/** … and so much where no small job has come for a while that would have to wait behind it: two parts of a large job. */
-const QUIET_AHEAD_SECONDS = 0.006
-const QUIET_MS = 100
-export const TASKS_PER_WORKER = 2
 /** Small jobs that are waiting cross together: a crossing costs more than their arithmetic. */
 export const BATCH = 8
 const BATCH_SECONDS = 0.001
+/** Behind a batch of small jobs another may wait at the worker itself (which hides the crossing), so many seconds a worker. */
+const AHEAD_SECONDS = 0.001
+/** Batches at one worker: the one that runs, and one behind it. */
+export const MOST_AT_SEAT = 2
+/** A large job is left for another large one when it has had so much more than that. */
+const SLICE_SECONDS = 0.003
+/** While someone waits, it is looked so often whether a worker has now been elsewhere for long enough. */
+const LOOK_MS = 2
 
-export type RunTasks = (tasks: Task[]) => Promise<TaskResult[]>
+/** What is scheduled: a job, or one message of known cost that any worker can answer. */
+type Runnable = Job | Errand
+
+interface Errand {
+  start: number
+  readonly seconds: number
+  readonly message: ScanMessage
+  readonly reply: PromiseWithResolvers<Reply>
+}
 
 interface Chosen {
   job: Job
-  task: JobTask
+  part: Part
+  ticket: Ticket
+}
+
+/** What is on its way to a worker, or at it. */
+interface Crossing {
+  seat: number
+  /** a place at a large job's leg; else small jobs, or an errand */
+  crew: boolean
+  tasks: Chosen[]
+  errand?: Errand
+  seconds: number
+  calledAway: boolean
+}
+
+/** The workers, from here. */
+export interface Seats {
+  readonly count: number
+  bell(seat: number): number
+  /** Rejects when the worker is lost. A quiet message is noticed when somebody rings the seat's bell. */
+  post(seat: number, message: Message, quiet: boolean): Promise<Reply>
 }
 
 export interface SchedulerEvents {
@@ -36,36 +67,37 @@ export interface SchedulerEvents {
 }
 
 export class Scheduler {
-  readonly #run: RunTasks
-  readonly #threads: number
-  readonly #speed: Speed
-  readonly #tickets: Tickets
+  readonly #seats: Seats
+  readonly #ground: Ground
+  readonly #tickets: Stock
   readonly #events: SchedulerEvents
-  /** small jobs, first come first served */
-  readonly #small: Set<Job> = new Set()
+  /** first come, first served */
+  readonly #small: Set<Runnable> = new Set()
   readonly #large: Set<Job> = new Set()
+  /** what is at each seat, the oldest first */
+  readonly #atSeat: Crossing[][]
   /**
-   * Virtual time, at which new jobs start: it goes on with everything that is served, shared among the large jobs and the
-   * stream of small ones, so that small jobs that keep coming overtake a large one, but not for ever.
+   * Virtual time, at which new jobs start: it goes on with every small job that is served, shared among the large jobs and
+   * the stream of small ones, so that small jobs that keep coming overtake a large one, but not for ever.
    */
   #now = 0
-  #inFlight = 0
-  /** when the latest small job came */
-  #smallCame = Number.NEGATIVE_INFINITY
-  #inFlightSeconds = 0
   #waitingSeconds = 0
+  #look: NodeJS.Timeout | undefined
 
-  constructor(run: RunTasks, threads: number, speed: Speed, tickets: Tickets, events: SchedulerEvents) {
-    this.#run = run
-    this.#threads = threads
-    this.#speed = speed
+  constructor(seats: Seats, ground: Ground, tickets: Stock, events: SchedulerEvents) {
+    this.#seats = seats
+    this.#ground = ground
     this.#tickets = tickets
     this.#events = events
+    this.#atSeat = Array.from({ length: seats.count }, () => [])
   }
 
   /** Estimated time until everything accepted so far has run, with all workers at it. */
   get backlogSeconds(): number {
-    return Math.max(0, this.#waitingSeconds) / this.#threads
+    const now = performance.now()
+    let seconds = this.#waitingSeconds
+    for (const job of this.#large) seconds -= job.held ? job.seconds : Math.min(job.seconds, job.had(now))
+    return Math.max(0, seconds) / this.#seats.count
   }
 
   get jobs(): number {
@@ -86,186 +118,256 @@ export class Scheduler {
     let failure: Error | undefined
     const settle = (error?: Error) => {
       failure ??= error
-      job.stopped ||= failure !== undefined || job.report.fault !== undefined
-      if (!job.finished) return
-      this.#queue(job).delete(job)
-      if (!job.held) this.#waitingSeconds -= job.seconds - job.had
+      if (failure !== undefined || job.report.fault !== undefined) job.stop()
+      if (!job.finished || !this.#remove(job)) return
       signal.removeEventListener('abort', stop)
       if (failure === undefined) resolve(job.report)
       else reject(failure)
     }
-    // what a held job has still to do does not wait for workers, and the time that it was held for is not owed to it
-    const held = () => {
-      this.#waitingSeconds -= job.seconds - job.had
-    }
+    // the time that a job was held for is not owed to it
     const resumed = () => {
-      this.#waitingSeconds += job.seconds - job.had
-      job.start = Math.max(job.start, this.#now - job.had)
+      job.start = Math.max(job.start, this.#startNow() - job.had(performance.now()))
       queueMicrotask(() => this.#dispatch())
     }
-    const job = new Job(program, placement, this.#speed, this.#threads, { settle, held, resumed, watch })
+    const job = new Job(program, placement, this.#ground, { settle, resumed, watch })
     const stop = () => job.settle(signal.reason)
     signal.addEventListener('abort', stop)
-    if (job.small) this.#smallCame = performance.now()
-    job.start = this.#now
-    this.#waitingSeconds += job.seconds
-    this.#queue(job).add(job)
+    this.#add(job, job.small)
     job.begin()
     if (job.finished) job.settle()
     this.#dispatch()
     return promise
   }
 
-  #queue(job: Job): Set<Job> {
-    return job.small ? this.#small : this.#large
+  /** Has any worker answer a message; rejects when the worker is lost. */
+  errand(message: ScanMessage, seconds: number): Promise<Reply> {
+    const errand: Errand = { start: 0, seconds, message, reply: Promise.withResolvers<Reply>() }
+    this.#add(errand, true)
+    this.#dispatch()
+    return errand.reply.promise
+  }
+
+  #add(runnable: Runnable, small: boolean): void {
+    runnable.start = this.#startNow()
+    this.#waitingSeconds += runnable.seconds
+    if (small || !(runnable instanceof Job)) this.#small.add(runnable)
+    else this.#large.add(runnable)
+  }
+
+  /** Whether it was still there. */
+  #remove(runnable: Runnable): boolean {
+    const there = this.#small.delete(runnable) || this.#large.delete(runnable as Job)
+    if (there) this.#waitingSeconds -= runnable.seconds
+    return there
+  }
+
+  /** Where those are who are served now. */
+  #startNow(): number {
+    const now = performance.now()
+    let least = Number.POSITIVE_INFINITY
+    for (const job of this.#large) if (!job.held) least = Math.min(least, virtual(job, now))
+    return Number.isFinite(least) ? Math.max(this.#now, least) : this.#now
   }
 
   #dispatch(): void {
-    while (this.#mayDispatch()) {
-      const first = this.#choose()
-      if (first === undefined) return
-      const batch = [first]
-      this.#account(first)
-      let seconds = first.task.seconds
-      while (first.job.small && batch.length < BATCH && seconds < BATCH_SECONDS) {
-        const job = firstRunnable(this.#small)
-        const task = job?.next()
-        if (job === undefined || task === undefined) break
-        batch.push({ job, task })
-        this.#account({ job, task })
-        seconds += task.seconds
-      }
-      void this.#runBatch(batch, seconds)
+    const crossings: Crossing[] = []
+    for (let seat = this.#freeSeat(); seat !== undefined; seat = this.#freeSeat()) {
+      const crossing = this.#choose(seat)
+      if (crossing === undefined) break
+      this.#atSeat[seat].push(crossing)
+      crossings.push(crossing)
     }
+    // Of a crew, the first worker is woken here, and wakes others, who wake others: this thread, while it runs, occupies a
+    // core, and those that it wakes may find themselves on one core together. What others ring for must be there before.
+    const crews = crossings.filter(({ crew }) => crew)
+    for (const crossing of crossings.reverse()) {
+      const at = crews.indexOf(crossing)
+      const children = at < 0 ? [] : crews.slice(2 * at + 1, 2 * at + 3)
+      void this.#cross(
+        crossing,
+        children.map(({ seat }) => this.#seats.bell(seat)),
+        at > 0,
+      )
+    }
+    this.#callAway()
   }
 
-  #mayDispatch(): boolean {
-    if (this.#inFlight < this.#threads) return true
-    return (
-      this.#inFlight < this.#threads * TASKS_PER_WORKER &&
-      this.#inFlightSeconds < this.#threads * this.#aheadSeconds
+  /** A seat with nothing at it, or else one with so few small jobs that others may wait behind them. */
+  #freeSeat(): number | undefined {
+    const free = this.#atSeat.findIndex(crossings => crossings.length === 0)
+    if (free >= 0) return free
+    const short = this.#atSeat.findIndex(
+      crossings => crossings.length < MOST_AT_SEAT && secondsOf(crossings) < AHEAD_SECONDS,
     )
+    return short >= 0 ? short : undefined
   }
 
-  get #aheadSeconds(): number {
-    return performance.now() - this.#smallCame < QUIET_MS ? AHEAD_SECONDS : QUIET_AHEAD_SECONDS
-  }
-
-  #account({ job, task }: Chosen): void {
-    this.#now = Math.max(this.#now, job.start + job.had) + task.seconds / (this.#large.size + 1)
-    job.had += task.seconds
-    this.#waitingSeconds -= task.seconds
-  }
-
-  /** The runnable job with the least virtual time. */
-  #choose(): Chosen | undefined {
-    const first = firstRunnable(this.#small)
-    const candidates: Job[] = first === undefined ? [...this.#large] : [first, ...this.#large]
-    candidates.sort((a, b) => a.start + a.had - (b.start + b.had))
-    for (const job of candidates) {
-      const task = job.next()
-      if (task !== undefined) return { job, task }
+  /** Whoever has had the least, and what crosses for them. */
+  #choose(seat: number): Crossing | undefined {
+    const now = performance.now()
+    const first = this.#first(now)
+    if (first === undefined) return undefined
+    if (isLarge(first)) {
+      if (this.#atSeat[seat].length > 0) return undefined
+      this.#now = Math.max(this.#now, virtual(first, now))
+      return {
+        seat,
+        crew: true,
+        tasks: [this.#take(first)],
+        seconds: Number.POSITIVE_INFINITY,
+        calledAway: false,
+      }
     }
-    return undefined
+    this.#serve(first)
+    if (!(first instanceof Job)) {
+      this.#remove(first)
+      return { seat, crew: false, errand: first, tasks: [], seconds: first.seconds, calledAway: false }
+    }
+    const tasks = [this.#take(first)]
+    let { seconds } = first
+    while (tasks.length < BATCH && seconds < BATCH_SECONDS) {
+      const job = firstOpen(this.#small)
+      if (!(job instanceof Job)) break
+      this.#serve(job)
+      tasks.push(this.#take(job))
+      seconds += job.seconds
+    }
+    return { seat, crew: false, tasks, seconds, calledAway: false }
   }
 
-  async #runBatch(batch: Chosen[], seconds: number): Promise<void> {
-    const tickets = batch.map(() => this.#tickets.take())
-    this.#inFlight++
-    this.#inFlightSeconds += seconds
+  #first(now: number): Runnable | undefined {
+    let first = firstOpen(this.#small)
+    let least = first?.start ?? Number.POSITIVE_INFINITY
+    for (const job of this.#large) {
+      const at = virtual(job, now)
+      if (at >= least || !job.open) continue
+      first = job
+      least = at
+    }
+    return first
+  }
+
+  #serve({ start, seconds }: Runnable): void {
+    this.#now = Math.max(this.#now, start) + seconds / (this.#large.size + 1)
+  }
+
+  #take(job: Job): Chosen {
+    return { job, part: job.take(), ticket: new Ticket(this.#ground.memory, this.#tickets.take()) }
+  }
+
+  /**
+   * Where someone waits who has had less than those who are served, has a worker leave those who have had the most; where
+   * they have not had enough more yet, looks again soon.
+   */
+  #callAway(): void {
+    clearTimeout(this.#look)
+    const now = performance.now()
+    const waiting = this.#waiting(now)
+    if (waiting.length === 0) return
+    const crews = this.#atSeat.flat().filter(({ crew }) => crew)
+    const coming = crews.filter(({ calledAway }) => calledAway).length
+    const staying = crews
+      .filter(({ calledAway }) => !calledAway)
+      .sort((a, b) => virtual(b.tasks[0].job, now) - virtual(a.tasks[0].job, now))
+    for (const least of waiting.slice(coming)) {
+      const crossing = staying.shift()
+      if (crossing === undefined) return
+      const [{ job, ticket }] = crossing.tasks
+      if (virtual(job, now) < least) {
+        this.#look = setTimeout(() => this.#callAway(), LOOK_MS)
+        return
+      }
+      crossing.calledAway = true
+      ticket.callAway()
+    }
+  }
+
+  /** What those must have had, who are to make room for those who wait; in the order in which these come next. */
+  #waiting(now: number): number[] {
+    const large = [...this.#large].filter(job => job.crew === 0 && job.open)
+    const waiting = large.map(job => virtual(job, now) + SLICE_SECONDS)
+    const small = firstOpen(this.#small)
+    if (small !== undefined) waiting.push(small.start)
+    return waiting.sort((a, b) => a - b)
+  }
+
+  async #cross(crossing: Crossing, bells: number[], quiet: boolean): Promise<void> {
+    const { seat, errand, tasks } = crossing
     try {
-      const tasks = batch.map(({ job, task }, index) => ({
-        precision: job.program.precision,
-        ...callsOf(task, job.placement),
-        scratch: task.scratch,
-        ticket: tickets[index].offset,
-      }))
-      const results = await this.#run(tasks)
-      for (const [index, { job, task }] of batch.entries()) this.#take(job, task, results[index])
+      const texts = tasks.map(({ part, ticket }) =>
+        part.leg.text({ scratch: part.scratch, rest: part.rest, ticket: ticket.offset, ring: bells }),
+      )
+      const reply = await this.#seats.post(seat, errand?.message ?? `[${texts}]`, quiet)
+      errand?.reply.resolve(reply)
+      for (const [index, { job, part }] of tasks.entries())
+        this.#answered(job, part, (reply as TaskResult[])[index])
     } catch (error) {
-      for (const [index, { job, task }] of batch.entries()) this.#lost(job, task, tickets[index].state, error)
+      errand?.reply.reject(error)
+      for (const task of tasks) this.#lost(task, error)
     } finally {
-      for (const ticket of tickets) this.#tickets.giveBack(ticket)
-      this.#inFlight--
-      this.#inFlightSeconds -= seconds
+      for (const { ticket } of tasks) this.#tickets.giveBack(ticket.offset)
+      this.#atSeat[seat] = this.#atSeat[seat].filter(other => other !== crossing)
       this.#dispatch()
     }
   }
 
-  #take(job: Job, task: JobTask, result: TaskResult): void {
+  #answered(job: Job, part: Part, result: TaskResult): void {
     const report = job.report
     for (const phase of ['decode', 'compute', 'encode'] as const)
       extend(report.spans, phase, result.spans[phase])
     const first = Object.values(result.spans)[0]?.[0]
     if (report.queueMs === 0 && first !== undefined) report.queueMs = Math.max(0, first - job.submitted)
     let error: Error | undefined
+    if (result.ok) this.#ground.speed.learn(job.program.precision, result.flops, result.seconds)
+    // before it leaves: nothing is complete at a mark when a task on the way there has failed
+    else job.stopped = true
     if (!result.ok && 'crash' in result) {
       this.#events.lost(result.crash)
-      error = new Problem('WORKER_LOST', 'the computation was lost; it may be sent again')
-    } else if (!result.ok) report.fault ??= { fault: result.fault, step: task.parts[result.step].step }
-    else this.#learn(job, task, result.spans)
-    // before it is finished: nothing is complete at a mark when a task on the way there has failed
-    if (!result.ok) job.stopped = true
-    job.finish(task)
+      error = lost()
+    } else if (!result.ok) report.fault ??= { fault: result.fault, step: part.leg.stages.flat()[result.step] }
+    job.leave(part, result.ok ? result.rest : undefined)
     job.settle(error)
   }
 
-  #learn(job: Job, task: JobTask, spans: Spans): void {
-    if (spans.compute === undefined) return
-    const flops = task.parts.reduce(
-      (sum, part) => sum + (part.step.flops * (part.to - part.from)) / part.step.units,
-      0,
-    )
-    this.#speed.learn(job.program.precision, flops, (spans.compute[1] - spans.compute[0]) / 1000)
-  }
-
-  /** The pool lost the task's worker. Only what was running then is lost with it. */
-  #lost(job: Job, task: JobTask, state: number, error: unknown): void {
-    if (state === TICKET.done) {
-      job.finish(task)
-      job.settle()
+  /** The task's worker is gone. Only what was running then is lost with it. */
+  #lost({ job, part, ticket }: Chosen, error: unknown): void {
+    const { state } = ticket
+    if (state === TICKET.done) job.leave(part)
+    else if (state === TICKET.waiting) job.leave(part, part.rest)
+    else if (state === TICKET.refused && job.small && !job.stopped) {
+      part.leg.again()
+      job.leave(part)
+    } else {
+      job.stopped = true
+      job.leave(part)
+      this.#events.lost(error instanceof Error ? error.message : String(error))
+      job.settle(lost())
       return
     }
-    if (state === TICKET.waiting && !job.stopped) {
-      job.had -= task.seconds
-      this.#waitingSeconds += task.seconds
-      job.giveBack(task)
-      return
-    }
-    job.stopped = true
-    job.finish(task)
-    this.#events.lost(error instanceof Error ? error.message : String(error))
-    job.settle(new Problem('WORKER_LOST', 'the computation was lost; it may be sent again'))
+    job.settle()
   }
 }
 
-function firstRunnable(jobs: Set<Job>): Job | undefined {
-  for (const job of jobs) if (job.inFlight === 0 && !job.stopped) return job
+function lost(): Problem {
+  return new Problem('WORKER_LOST', 'the computation was lost; it may be sent again')
+}
+
+function isLarge(runnable: Runnable): runnable is Job & { small: false } {
+  return runnable instanceof Job && !runnable.small
+}
+
+/** Jobs of which the one with the least comes first. */
+function virtual(job: Job, now: number): number {
+  return job.start + job.had(now)
+}
+
+function firstOpen(small: Set<Runnable>): Runnable | undefined {
+  for (const each of small) if (!(each instanceof Job) || each.open) return each
   return undefined
 }
 
-/** A task's steps, and of the program's buffers only those they name: a stack has hundreds. */
-function callsOf({ parts }: JobTask, { buffers }: Placement): Pick<Task, 'buffers' | 'steps'> {
-  const places: BufferPlace[] = []
-  const known = new Map<Ref, Ref>()
-  const local = (ref: Ref): Ref => {
-    let index = known.get(ref)
-    if (index === undefined) {
-      index = places.push(buffers[ref]) - 1
-      known.set(ref, index)
-    }
-    return index
-  }
-  const steps = parts.map(({ step, from, to }) => {
-    const { op, args, phase, careful } = step
-    const tensors: Record<string, Ref> = {}
-    for (const [name, ref] of Object.entries<Ref | undefined>(step.tensors)) {
-      if (ref !== undefined) tensors[name] = local(ref)
-    }
-    const noted = careful === undefined ? undefined : local(careful)
-    return { op, args, phase, tensors, careful: noted, from, to } as StepCall
-  })
-  return { buffers: places, steps }
+function secondsOf(crossings: Crossing[]): number {
+  return crossings.reduce((sum, { seconds }) => sum + seconds, 0)
 }
 
 function extend(spans: Spans, phase: keyof Spans, span: [number, number] | undefined): void {

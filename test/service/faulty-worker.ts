@@ -2,28 +2,26 @@
 
 import { workerData } from 'piscina'
 import type { WorkerData } from '../../workers/main.ts'
-import { runTask, scan } from '../../workers/main.ts'
-import { type Task, TICKET } from '../../workers/program.ts'
+import serve, { runTaskHere } from '../../workers/main.ts'
+import { type Seat, type Task, TICKET } from '../../workers/program.ts'
 import { DIES, SLEEP_MS, SLEEPS, THROWS } from './accidents.ts'
 
 const { memory } = workerData as WorkerData
 
-export { scan }
-
-export default function run(text: string) {
-  return (JSON.parse(text) as Task[]).map(runWithAccidents)
+export default function serveWithAccidents(seat: Seat): void {
+  serve(seat, runWithAccidents)
 }
 
 function runWithAccidents(task: Task) {
-  for (const step of task.steps) {
+  for (const step of task.stages.flat()) {
     const scale = 'scale' in step.args ? step.args.scale : 0
     if (scale === SLEEPS) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SLEEP_MS)
-    if (scale === THROWS) return runTask({ ...task, steps: [{ ...step, op: 'nonsense' } as never] })
+    if (scale === THROWS) return runTaskHere({ ...task, stages: [[{ ...step, op: 'nonsense' } as never]] })
     if (scale === DIES) {
       // the task has begun, and will not end
       Atomics.store(new Int32Array(memory.buffer, task.ticket, 1), 0, TICKET.running)
       process.exit(7)
     }
   }
-  return runTask(task)
+  return runTaskHere(task)
 }
