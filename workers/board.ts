@@ -14,12 +14,18 @@ export interface Split {
   units: number
   /** units in a row that must run one after the other (they accumulate); 1 = all independent */
   chain: number
+  /** units in a row that share what has to be prepared for them: cut between, not within, where either would do */
+  group?: number
 }
 
-/** How many units at a time are worth a claim, and how many are run before a worker looks up again. */
+/**
+ * How many units are worth a claim, and how many are claimed at most, and run before the worker looks up again: many, or
+ * fewer when others come often who want it elsewhere.
+ */
 export interface Portion {
   least: number
   most: number
+  hurried: number
 }
 
 /** Stages of steps: of a program, or of a leg of it. */
@@ -73,21 +79,16 @@ export class Board {
   }
 
   /**
-   * Claims some units of the leg's step number `step`: [from, to), whole chains; undefined when there are none. While
-   * there is much left a worker takes much, towards the end less, so that all end together.
+   * Claims at most about `most` units of the leg's step number `step`: [from, to), whole chains; undefined when there are
+   * none. While there is much left a worker takes much, towards the end less, so that all end together.
    */
-  claim(
-    step: number,
-    { units, chain, least, most }: Split & Portion,
-    crew: number,
-  ): [number, number] | undefined {
+  claim(step: number, split: Split, least: number, most: number, crew: number): [number, number] | undefined {
     const word = this.#next(step)
     for (;;) {
       const from = Atomics.load(this.#words, word)
-      if (from >= units) return undefined
-      const share =
-        crew === 1 ? most : Math.max(least, Math.min(most, Math.floor((units - from) / (2 * crew))))
-      const to = Math.min(units, from + Math.max(chain, Math.floor(share / chain) * chain))
+      if (from >= split.units) return undefined
+      const share = Math.floor((split.units - from) / (2 * crew))
+      const to = endOfClaim(split, from, crew === 1 ? most : Math.max(least, Math.min(most, share)))
       if (Atomics.compareExchange(this.#words, word, from, to) === from) return [from, to]
     }
   }
@@ -112,4 +113,12 @@ export class Board {
   #next(step: number): number {
     return 1 + BOARD_STEPS + step
   }
+}
+
+/** Where a claim of about so many units ends. */
+function endOfClaim({ units, chain, group = 1 }: Split, from: number, wanted: number): number {
+  if (chain > 1) return Math.min(units, from + Math.max(chain, Math.floor(wanted / chain) * chain))
+  const to = Math.min(units, from + wanted)
+  const boundary = Math.floor(to / group) * group
+  return to === units || boundary <= from ? to : boundary
 }

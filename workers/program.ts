@@ -79,6 +79,8 @@ export interface Task {
   crew: number
   /** byte offset of the leg's board */
   board: number
+  /** byte offset of an int32 that says whether to hurry: whether claims and portions are to be small */
+  hurry: number
   /** byte offset of the task's own work area */
   scratch: number
   /** byte offset of the task's ticket */

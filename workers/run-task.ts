@@ -53,6 +53,7 @@ class Part {
   readonly #ops: Operations[Task['precision']]
   readonly #calls: StepCall[]
   readonly #views: BufferView[]
+  readonly #hurry: Int32Array
   readonly #stay: () => boolean
 
   constructor(memory: WebAssembly.Memory, ops: Operations, task: Task, ticket: Int32Array) {
@@ -61,6 +62,7 @@ class Part {
     this.#ops = ops[task.precision]
     this.#calls = task.stages.flat()
     this.#views = task.buffers.map(place => bufferView(memory, place))
+    this.#hurry = new Int32Array(memory.buffer, task.hurry, 1)
     this.#stay = () => !this.board.stopped && Atomics.load(ticket, 1) === 0
   }
 
@@ -71,7 +73,7 @@ class Part {
     for (const [stage, calls] of stages.entries()) {
       for (const call of calls) {
         while (ended === undefined) {
-          const claim = this.board.claim(step, call, crew)
+          const claim = this.board.claim(step, call, call.least, this.#most(call), crew)
           if (claim === undefined) break
           ended = this.#do({ stage, step, from: claim[0], to: claim[1] })
         }
@@ -85,10 +87,10 @@ class Part {
 
   /** Does claimed units, a portion at a time, and looks up in between; undefined where it may go on. */
   #do({ stage, step, from, to }: Rest): Ended | undefined {
-    const { most } = this.#calls[step]
+    const call = this.#calls[step]
     for (let at = from; at < to; ) {
-      const end = Math.min(to, at + most)
-      const fault = this.#portion(this.#calls[step], at, end)
+      const end = Math.min(to, at + this.#most(call))
+      const fault = this.#portion(call, at, end)
       if (fault !== undefined) {
         this.board.stop()
         return { fault: { fault, step } }
@@ -98,6 +100,10 @@ class Part {
       if (!this.#stay()) return at < to ? { rest: { stage, step, from: at, to } } : {}
     }
     return undefined
+  }
+
+  #most({ most, hurried }: StepCall): number {
+    return Atomics.load(this.#hurry, 0) === 0 ? most : hurried
   }
 
   #portion(call: StepCall, from: number, to: number): Fault | undefined {

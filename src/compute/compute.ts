@@ -86,7 +86,10 @@ export class Compute {
     const seats = Array.from({ length: threads }, () => bells.take())
     const file = options.workerFile ?? new URL('../../workers/main.ts', import.meta.url)
     this.#workers = new Workers(file, { memory, variant: this.kernels.variant }, seats, onLost)
-    const ground = { memory, boards: new Stock(this.arena, LEGS, BOARD_BYTES), speed: this.speed, threads }
+    const ground = {
+      ...{ memory, speed: this.speed, threads, hurry: new Stock(this.arena, 1, 4).take() },
+      boards: new Stock(this.arena, LEGS, BOARD_BYTES),
+    }
     const tickets = new Stock(this.arena, threads * MOST_AT_SEAT * BATCH, TICKET_BYTES)
     this.#scheduler = new Scheduler(this.#workers, ground, tickets, { lost: onLost })
   }

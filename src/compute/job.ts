@@ -39,6 +39,8 @@ export interface JobEvents {
 export interface Ground {
   memory: WebAssembly.Memory
   boards: Stock
+  /** byte offset of the word that tells workers to look up more often */
+  hurry: number
   speed: Speed
   threads: number
 }
@@ -123,7 +125,7 @@ export class Job {
   /** A place for one more worker, where the job is open. */
   take(): Part {
     const leg = this.#leg as Leg
-    leg.begin(this.program.precision, this.placement.buffers, this.#ground.speed)
+    leg.begin(this.program.precision, this.placement.buffers, this.#ground)
     const scratch = this.#freeScratch.pop() as number
     const part = { leg, scratch, rest: leg.rests.pop(), since: performance.now() }
     this.#parts.add(part)

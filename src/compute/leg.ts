@@ -13,8 +13,10 @@ import type { Stock } from './stock.ts'
 export const LONE_SECONDS = 0.002
 /** Legs of a longer way end when they have taken a crew about so long, to be chosen anew among what waits. */
 const LEG_SECONDS = 0.1
-/** A worker looks up about so often whether it is wanted elsewhere. */
-const PORTION_SECONDS = 0.001
+/** A worker looks up so often whether it is wanted elsewhere: what is cut finer shares less of what is prepared. */
+const PORTION_SECONDS = 0.006
+/** … and so often while small jobs come, who would have to wait for it. */
+const HURRIED_SECONDS = 0.001
 /** A worker that would have less to do than this is not worth waking. */
 const SHARE_SECONDS = 0.0005
 /** Claiming less than this costs more than it gains. */
@@ -49,13 +51,17 @@ export class Leg {
   }
 
   /** Once, before the first worker comes. */
-  begin(precision: Precision, buffers: BufferPlace[], speed: Speed): void {
+  begin(
+    precision: Precision,
+    buffers: BufferPlace[],
+    { speed, hurry }: { speed: Speed; hurry: number },
+  ): void {
     if (this.#board !== undefined) return
     const offset = this.#boards.take()
     this.#board = { offset, words: new Board(this.#memory, offset, this.stages) }
     this.#board.words.open()
     const calls = callsOf(this.stages, buffers, step => portion(step, speed.seconds(step, precision)))
-    this.#text = JSON.stringify({ precision, ...calls, crew: this.crew, board: offset }).slice(0, -1)
+    this.#text = JSON.stringify({ precision, ...calls, crew: this.crew, board: offset, hurry }).slice(0, -1)
   }
 
   /** A worker's task at the leg, as text: they differ only in what each has of its `own`. */
@@ -116,7 +122,10 @@ export function planLeg(
 
 function portion({ units }: Step, seconds: number): Portion {
   const portions = (each: number) => Math.max(1, Math.floor(units / Math.max(1, seconds / each)))
-  return { least: portions(LEAST_SECONDS), most: portions(PORTION_SECONDS) }
+  return {
+    ...{ least: portions(LEAST_SECONDS), most: portions(PORTION_SECONDS) },
+    hurried: portions(HURRIED_SECONDS),
+  }
 }
 
 /** The steps as workers get them, and of the program's buffers only those they name: a stack has hundreds. */
@@ -136,14 +145,25 @@ function callsOf(
     return index
   }
   const call = (step: Step): StepCall => {
-    const { op, args, phase, careful, units, chain } = step
+    const { op, args, phase, careful, units, chain, group } = step
     const tensors: Record<string, Ref> = {}
     for (const [name, ref] of Object.entries<Ref | undefined>(step.tensors)) {
       if (ref !== undefined) tensors[name] = local(ref)
     }
     const noted = careful === undefined ? undefined : local(careful)
     const flops = step.flops / units
-    return { op, args, phase, tensors, careful: noted, units, chain, flops, ...portionOf(step) } as StepCall
+    return {
+      op,
+      args,
+      phase,
+      tensors,
+      careful: noted,
+      units,
+      chain,
+      group,
+      flops,
+      ...portionOf(step),
+    } as StepCall
   }
   return { stages: stages.map(stage => stage.map(call)), buffers: places }
 }

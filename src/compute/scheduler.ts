@@ -23,6 +23,8 @@ const AHEAD_SECONDS = 0.001
 export const MOST_AT_SEAT = 2
 /** A large job is left for another large one when it has had so much more than that. */
 const SLICE_SECONDS = 0.003
+/** Workers hurry when a small job has come within so many milliseconds. */
+const HURRY_MS = 200
 /** While someone waits, it is looked so often whether a worker has now been elsewhere for long enough. */
 const LOOK_MS = 2
 
@@ -82,6 +84,9 @@ export class Scheduler {
    */
   #now = 0
   #waitingSeconds = 0
+  /** until when workers are to look up often */
+  #hurryUntil = Number.NEGATIVE_INFINITY
+  readonly #hurry: Int32Array
   #look: NodeJS.Timeout | undefined
 
   constructor(seats: Seats, ground: Ground, tickets: Stock, events: SchedulerEvents) {
@@ -90,6 +95,7 @@ export class Scheduler {
     this.#tickets = tickets
     this.#events = events
     this.#atSeat = Array.from({ length: seats.count }, () => [])
+    this.#hurry = new Int32Array(ground.memory.buffer, ground.hurry, 1)
   }
 
   /** Estimated time until everything accepted so far has run, with all workers at it. */
@@ -150,8 +156,10 @@ export class Scheduler {
   #add(runnable: Runnable, small: boolean): void {
     runnable.start = this.#startNow()
     this.#waitingSeconds += runnable.seconds
-    if (small || !(runnable instanceof Job)) this.#small.add(runnable)
-    else this.#large.add(runnable)
+    if (small || !(runnable instanceof Job)) {
+      this.#small.add(runnable)
+      this.#hurryUntil = performance.now() + HURRY_MS
+    } else this.#large.add(runnable)
   }
 
   /** Whether it was still there. */
@@ -170,6 +178,7 @@ export class Scheduler {
   }
 
   #dispatch(): void {
+    Atomics.store(this.#hurry, 0, performance.now() < this.#hurryUntil ? 1 : 0)
     const crossings: Crossing[] = []
     for (let seat = this.#freeSeat(); seat !== undefined; seat = this.#freeSeat()) {
       const crossing = this.#choose(seat)

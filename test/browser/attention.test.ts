@@ -353,6 +353,6 @@ describe('carried away', () => {
     expect(await page.inputValue('dialog textarea')).toContain('/v1/attention')
     await expectAccessible(page)
     await page.keyboard.press('Escape')
-    expect(await page.locator('dialog').count()).toBe(0)
+    await page.locator('dialog').waitFor({ state: 'detached' })
   })
 })

@@ -13,10 +13,14 @@ function board(...stages: { units: number; chain: number }[][]): Board {
 
 describe('claims', () => {
   it('cut the range into whole chains, in order, smaller towards the end', () => {
-    const step = { units: 4200, chain: 7, least: 30, most: 500 }
+    const step = { units: 4200, chain: 7 }
     const claims: [number, number][] = []
     const made = board([step])
-    for (let claim = made.claim(0, step, 3); claim !== undefined; claim = made.claim(0, step, 3))
+    for (
+      let claim = made.claim(0, step, 30, 500, 3);
+      claim !== undefined;
+      claim = made.claim(0, step, 30, 500, 3)
+    )
       claims.push(claim)
     let next = 0
     for (const [from, to] of claims) {
@@ -34,21 +38,33 @@ describe('claims', () => {
   })
 
   it('take a chain that is longer than a portion whole, and give one worker all portions alike', () => {
-    const long = { units: 300, chain: 100, least: 1, most: 10 }
-    expect(board([long]).claim(0, long, 2)).toEqual([0, 100])
-    const alone = { units: 100, chain: 1, least: 1, most: 40 }
+    const long = { units: 300, chain: 100 }
+    expect(board([long]).claim(0, long, 1, 10, 2)).toEqual([0, 100])
+    const alone = { units: 100, chain: 1 }
     const made = board([alone])
-    expect([1, 2, 3, 4].map(() => made.claim(0, alone, 1))).toEqual([[0, 40], [40, 80], [80, 100], undefined])
+    expect([1, 2, 3, 4].map(() => made.claim(0, alone, 1, 40, 1))).toEqual([
+      [0, 40],
+      [40, 80],
+      [80, 100],
+      undefined,
+    ])
+  })
+
+  it('end between groups where they can', () => {
+    const step = { units: 70, chain: 1, group: 20 }
+    const made = board([step])
+    const sizes = [50, 25, 7, 7, 30, 30].map(most => made.claim(0, step, 1, most, 1))
+    expect(sizes).toEqual([[0, 40], [40, 60], [60, 67], [67, 70], undefined, undefined])
   })
 
   it('of one step leave the others alone', () => {
-    const step = { units: 3, chain: 1, least: 3, most: 3 }
+    const step = { units: 3, chain: 1 }
     const made = board([step, step], [step])
-    expect(made.claim(1, step, 1)).toEqual([0, 3])
-    expect(made.claim(1, step, 1)).toBeUndefined()
-    expect(made.claim(0, step, 1)).toEqual([0, 3])
+    expect(made.claim(1, step, 3, 3, 1)).toEqual([0, 3])
+    expect(made.claim(1, step, 3, 3, 1)).toBeUndefined()
+    expect(made.claim(0, step, 3, 3, 1)).toEqual([0, 3])
     expect(made.claimable).toBe(true)
-    expect(made.claim(2, step, 1)).toEqual([0, 3])
+    expect(made.claim(2, step, 3, 3, 1)).toEqual([0, 3])
     expect(made.claimable).toBe(false)
   })
 })

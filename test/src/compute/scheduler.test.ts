@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { MOST_AT_SEAT } from '../../../src/compute/scheduler.ts'
 import { TICKET } from '../../../workers/program.ts'
 import {
+  type Call,
   marked,
   never,
   program,
@@ -17,16 +18,16 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** Every call takes a millisecond. */
-const tick = () => vi.advanceTimersByTime(1)
+/** The clock moves on while something runs. */
+const take = ({ ms }: Call) => vi.advanceTimersByTime(ms)
 
 describe('the scheduler', () => {
   it('calls a worker away from a large job for a small one', async () => {
     const { submit, turn, hooks, calls } = workersBench(1)
     let small: Promise<unknown> | undefined
     void submit(program(1, 1000))
-    hooks.onCall = () => {
-      tick()
+    hooks.onCall = call => {
+      take(call)
       if (calls.length === 5) small = submit(program(0.0001, 1))
     }
     const ranges = await turn()
@@ -48,7 +49,7 @@ describe('the scheduler', () => {
     })
     const more = () => void submit(program(0.0002, 1)).then(more)
     for (let i = 0; i < 16; i++) more()
-    hooks.onCall = ({ to, from }) => vi.advanceTimersByTime(to - from)
+    hooks.onCall = take
     let turns = 0
     for (; !ended && turns < 1000; turns++) await turn()
     expect(ended).toBe(true)
@@ -61,16 +62,16 @@ describe('the scheduler', () => {
     const order: string[] = []
     void submit(program(0.2, 1000)).then(() => order.push('long'))
     let calls = 0
-    hooks.onCall = () => {
-      tick()
-      if (++calls === 20) void submit(program(0.05, 1000)).then(() => order.push('short'))
+    hooks.onCall = call => {
+      take(call)
+      if (++calls === 5) void submit(program(0.05, 1000)).then(() => order.push('short'))
     }
     let turns = 0
     for (; order.length < 2; turns++) await turn()
     expect(order).toEqual(['short', 'long'])
-    // 50 ms of each in turn, about 6 ms at a time, and before and after that the long one alone
-    expect(turns).toBeGreaterThan(10)
-    expect(turns).toBeLessThan(30)
+    // 50 ms of each in turn, 6 to 12 ms at a time, and before and after that the long one alone
+    expect(turns).toBeGreaterThan(8)
+    expect(turns).toBeLessThan(20)
   })
 
   it('sends waiting small jobs together', async () => {
@@ -90,7 +91,7 @@ describe('the scheduler', () => {
     const done = submit(programOf(stages))
     expect(crossings).toHaveLength(2)
     const stagesRun = (await turn()).map(({ stage }) => stage)
-    expect(stagesRun.filter(stage => stage === 20).length).toBeGreaterThanOrEqual(18)
+    expect(stagesRun.filter(stage => stage === 20).length).toBeGreaterThan(10)
     expect(new Set(stagesRun).size).toBe(21)
     expect(await turn()).toEqual([])
     await done
@@ -124,8 +125,9 @@ describe('the scheduler', () => {
     const { submit, turn, hooks, crossings } = workersBench(2)
     const done = submit(program(0.4, 40, 20))
     const seen: number[] = []
-    hooks.onCall = ({ from, to }) => {
-      tick()
+    hooks.onCall = call => {
+      take(call)
+      const { from, to } = call
       for (let unit = from; unit < to; unit++) seen.push(unit)
       // the first to run is called away in the middle of its chain
       if (seen.length === 3) for (let i = 0; i < 2; i++) void submit(program(0.0001, 1))
@@ -174,8 +176,8 @@ describe('the scheduler', () => {
       settled = true
       return error.message
     })
-    hooks.onCall = () => {
-      tick()
+    hooks.onCall = call => {
+      take(call)
       if (calls.length === 7) stop.abort(new Error('gone'))
       expect(settled).toBe(false)
     }

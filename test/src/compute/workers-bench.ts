@@ -24,6 +24,8 @@ export interface Call {
   stage: number
   from: number
   to: number
+  /** how long it takes */
+  ms: number
 }
 
 export interface Crossing {
@@ -39,7 +41,8 @@ export function step(seconds: number, units: number, chain = 1, stage = 0): Step
   return {
     op: 'lossTotal',
     tensors: { scalars: 0 },
-    args: { rows: stage, entropyWeight: 0 },
+    // which stage it is, and how long a unit takes
+    args: { rows: stage, entropyWeight: seconds / units },
     ...{ phase: 'compute', units, chain, flops: seconds * FLOPS, bytes: 0 },
   }
 }
@@ -64,7 +67,6 @@ export function marked(seconds: number[], marks: number[], units = 1): Program {
   )
 }
 
-/** The clock (`performance.now`, timers) must be a false one: each call moves it on by what it is to take. */
 export function workersBench(count: number, { boards = 64 } = {}) {
   const arena = new Arena(1 << 22)
   const crossings: Crossing[] = []
@@ -72,7 +74,8 @@ export function workersBench(count: number, { boards = 64 } = {}) {
   const hooks: { onCall?: (call: Call) => void } = {}
   const lost: string[] = []
   const operation = (_: object, args: object, from: number, to: number) => {
-    const call = { stage: (args as { rows: number }).rows, from, to }
+    const { rows: stage, entropyWeight: seconds } = args as { rows: number; entropyWeight: number }
+    const call = { stage, from, to, ms: 1000 * seconds * (to - from) }
     calls.push(call)
     hooks.onCall?.(call)
     return undefined
@@ -91,7 +94,7 @@ export function workersBench(count: number, { boards = 64 } = {}) {
   const stock = (places: number, bytes: number) => new Stock(arena, places, bytes)
   const ground = {
     ...{ memory: arena.memory, threads: count },
-    ...{ speed: new Speed(), boards: stock(boards, BOARD_BYTES) },
+    ...{ speed: new Speed(), boards: stock(boards, BOARD_BYTES), hurry: stock(1, 4).take() },
   }
   const scheduler = new Scheduler(seats, ground, stock(64, TICKET_BYTES), {
     lost: reason => lost.push(reason),
