@@ -53,7 +53,7 @@ const AREAS: AreaName[] = [
     'columnRanges',
   ] as const),
   ...(['runningMax', 'runningSum', 'runningMoment', 'tileMax', 'tileFactor', 'laneMax'] as const),
-  ...(['shiftUpper', 'shiftLower', 'constants'] as const),
+  ...(['shiftUpper', 'shiftLower', 'tileKeys', 'tileState', 'constants'] as const),
 ]
 /** Those of the numbers that are float32; the others are 32-bit integers. */
 const REALS: ReadonlySet<string> = new Set(['scale', 'softcap', 'keepScale', 'entropyCoefficient', 'one'])

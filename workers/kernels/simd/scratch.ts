@@ -9,6 +9,8 @@ const DEPTH = 256
  */
 const TILES_TOGETHER = 32
 const DIMENSIONS_TOGETHER = 2048
+/** Keys of a score tile in the forward pass, where longer products along them pay; a multiple of all panels. */
+export const FORWARD_BLOCK = 128
 /** Columns of the widest variant's register tile, and its rows. */
 const PANEL = 16
 const GROUP = 6
@@ -39,14 +41,14 @@ function areas(dimK: number, dimV: number) {
   const depth = packDepth(dimK, dimV)
   const tiles = tilesTogether(dimK)
   const rows = tiles * QUERY_TILE
-  const tile = QUERY_TILE * KEY_BLOCK
+  const tile = QUERY_TILE * FORWARD_BLOCK
   return {
     queryPack: QUERY_TILE * depth,
-    keyPack: KEY_BLOCK * depth,
+    keyPack: FORWARD_BLOCK * depth,
     gradOutputPack: QUERY_TILE * depth,
     valuePack: KEY_BLOCK * depth,
-    keyRows: KEY_BLOCK * wholePanels(dimK),
-    valueRows: KEY_BLOCK * wholePanels(dimV),
+    keyRows: FORWARD_BLOCK * wholePanels(dimK),
+    valueRows: FORWARD_BLOCK * wholePanels(dimV),
     queryEdge: QUERY_TILE * PANEL,
     gradOutputEdge: QUERY_TILE * PANEL,
     tile,
@@ -68,6 +70,8 @@ function areas(dimK: number, dimV: number) {
     laneMax: QUERY_TILE * LANES,
     shiftUpper: QUERY_TILE,
     shiftLower: QUERY_TILE,
+    tileKeys: tiles * 2,
+    tileState: tiles * 2,
     constants: 16,
   }
 }

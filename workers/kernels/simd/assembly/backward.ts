@@ -16,7 +16,7 @@ import { writeConstants } from './exponentials'
 import { BLOCK, TILE, TILE_ROW } from './lanes'
 import { maskTile } from './mask-tile'
 import { packEdge, packPanels } from './pack'
-import { Columns, product } from './product'
+import { Add, Columns, product } from './product'
 import { Place, addBlockProduct, dotTile, onePack, oneOf, packBlockRows, scaleOf } from './scores'
 import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
 
@@ -85,14 +85,14 @@ function keyBlock(call: Call, place: Place): void {
     const along = seen == PARTLY ? call.columnRanges : 0
     if (call.gradV) {
       packEdge(gradOutput, place.rows, call.dimV, call.gradOutputEdge)
-      product<Columns>(
+      product<Columns, Add>(
         call.tile, TILE_ROW, place.keys, gradOutput, vRow, call.gradOutputEdge, call.dimV, place.rows,
         along, call.gradV + key * vRow, vRow, call.spare, oneOf(call),
       )
     }
     if (call.gradK) {
       packEdge(q, place.rows, call.dimK, call.queryEdge)
-      product<Columns>(
+      product<Columns, Add>(
         call.gradTile, TILE_ROW, place.keys, q, kRow, call.queryEdge, call.dimK, place.rows,
         along, call.gradK + key * kRow, kRow, call.spare, oneOf(call),
       )

@@ -79,25 +79,25 @@ export class Call {
   // scratch areas
   /** Oᵀ [depth][24], for delta */
   queryPack: usize
-  /** Kᵀ in panels [96/NR][depth][NR] */
+  /** Kᵀ in panels [128/NR][depth][NR] */
   keyPack: usize
   /** ∂Oᵀ [depth][24] */
   gradOutputPack: usize
   /** Vᵀ in panels [96/NR][depth][NR] */
   valuePack: usize
-  /** K's, V's rows in panels [⌈d/NR⌉][96][NR] where they fit whole, otherwise the last, incomplete panel */
+  /** K's, V's rows in panels [⌈d/NR⌉][128][NR] where they fit whole, otherwise the last, incomplete panel */
   keyRows: usize
   valueRows: usize
   /** the last, incomplete panel of Q, ∂O [24][NR] */
   queryEdge: usize
   gradOutputEdge: usize
-  /** [24][96]: scores, then weights */
+  /** [24][128]: scores, then weights */
   tile: usize
-  /** [24][96]: ∂P, then ∂S */
+  /** [24][128]: ∂P, then ∂S */
   gradTile: usize
-  /** [24][96]: tanh of the softcap */
+  /** [24][128]: tanh of the softcap */
   tanhTile: usize
-  /** bytes [24][96], in careful mode: which pairs are attended */
+  /** bytes [24][128], in careful mode: which pairs are attended */
   attended: usize
   /** [6][NR] where a product meets the edge of its result */
   spare: usize
@@ -124,6 +124,10 @@ export class Call {
   /** f32 [24] each: logsumexp of the tile's rows in two parts */
   shiftUpper: usize
   shiftLower: usize
-  /** f32 [12]: see exponentials.ts */
+  /** i32 [tilesTogether][2]: the keys that some row of a tile sees */
+  tileKeys: usize
+  /** i32, f32 [tilesTogether][2]: see fixed-softmax.ts */
+  tileState: usize
+  /** f32 [13]: see exponentials.ts */
   constants: usize
 }

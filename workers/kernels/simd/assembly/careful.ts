@@ -3,7 +3,7 @@
  * multiplied by its weight 0, because 0·NaN is NaN; an attended one must.
  */
 import { Call } from './call'
-import { BLOCK, TILE_ROW } from './lanes'
+import { FORWARD_BLOCK, TILE_ROW } from './lanes'
 
 /** to[0 … dim) += factor·from[0 … dim) */
 function addScaled(to: usize, factor: f32, from: usize, dim: i32): void {
@@ -18,7 +18,7 @@ export function attendedRowsProduct(call: Call, tile: usize, rows: i32, keys: i3
   const step = <usize>dim << 2
   for (let r = 0; r < rows; ++r) {
     for (let j = 0; j < keys; ++j) {
-      if (!load<u8>(call.attended + <usize>(r * BLOCK + j))) continue
+      if (!load<u8>(call.attended + <usize>(r * FORWARD_BLOCK + j))) continue
       const factor = load<f32>(tile + <usize>r * TILE_ROW + (<usize>j << 2))
       addScaled(result + <usize>r * step, factor, b + <usize>j * step, dim)
     }
@@ -30,7 +30,7 @@ export function attendedColumnsProduct(call: Call, tile: usize, rows: i32, keys:
   const step = <usize>dim << 2
   for (let r = 0; r < rows; ++r) {
     for (let j = 0; j < keys; ++j) {
-      if (!load<u8>(call.attended + <usize>(r * BLOCK + j))) continue
+      if (!load<u8>(call.attended + <usize>(r * FORWARD_BLOCK + j))) continue
       const factor = load<f32>(tile + <usize>r * TILE_ROW + (<usize>j << 2))
       addScaled(result + <usize>j * step, factor, b + <usize>r * step, dim)
     }

@@ -58,12 +58,9 @@ export function tanh(x: v128): v128 {
 export function log(x: f64): f64 {
   if (!(x < Infinity)) return x
   const bits = reinterpret<u64>(x)
-  let n = <i32>(bits >> 52) - 1023
-  let m = reinterpret<f64>((bits & 0xfffffffffffff) | 0x3ff0000000000000)
-  if (m >= 1.4142135623730951) {
-    m *= 0.5
-    n += 1
-  }
+  // how far the exponent is above √½'s; no comparison, because nobody could predict it
+  const n = <i64>(bits - 0x3fe6a09e667f3bcd) >> 52
+  const m = reinterpret<f64>(bits - (<u64>n << 52))
   const z = (m - 1) / (m + 1)
   const w = z * z
   // even and odd powers of w apart, because each step waits for the one before it

@@ -20,6 +20,9 @@ import { MR, TILE, TILE_ROW, madd } from './lanes'
 /** 1.5·2²³ + 127: adding it rounds to an integer n and leaves n + 127, the biased exponent of 2ⁿ, in the low bits. */
 const ROUND: f32 = 12583039
 
+/** Where the constants hold scale·log₂e (fixed-softmax.ts). */
+export const FIXED: usize = 48
+
 /** The constants of 2ˣ, four bytes each. */
 export function writeConstants(call: Call): void {
   const at = call.constants
@@ -35,6 +38,7 @@ export function writeConstants(call: Call): void {
   store<f32>(at, 1, 36)
   store<f32>(at, -87, 40)
   store<f32>(at, ROUND - 127, 44)
+  store<f32>(at, <f32>(<f64>call.scale * 1.4426950408889634), FIXED)
 }
 
 // @ts-ignore: decorator
@@ -182,6 +186,14 @@ export function rowMaxima(call: Call, tile: usize, rows: i32, maxima: usize): vo
         n1 = f32x4.pmax(n1, v128.load(row, 336))
         m0 = f32x4.pmax(m0, v128.load(row, 352))
         m1 = f32x4.pmax(m1, v128.load(row, 368))
+        n0 = f32x4.pmax(n0, v128.load(row, 384))
+        n1 = f32x4.pmax(n1, v128.load(row, 400))
+        m0 = f32x4.pmax(m0, v128.load(row, 416))
+        m1 = f32x4.pmax(m1, v128.load(row, 432))
+        n0 = f32x4.pmax(n0, v128.load(row, 448))
+        n1 = f32x4.pmax(n1, v128.load(row, 464))
+        m0 = f32x4.pmax(m0, v128.load(row, 480))
+        m1 = f32x4.pmax(m1, v128.load(row, 496))
         m0 = f32x4.pmax(m0, n0)
         m1 = f32x4.pmax(m1, n1)
       } else {

@@ -1,7 +1,8 @@
 /**
- * output = softmax(masked scores)·v for query tiles, with an online softmax: no more than a 24×96 tile of scores exists.
+ * output = softmax(masked scores)·v for query tiles, block by block of keys: no more than a 24×128 tile of scores exists.
  *
- * The recurrence over a row's key blocks is in online-softmax.ts, what the softmax sees in scores.ts and mask-tile.ts.
+ * The softmax of a tile is in fixed-softmax.ts where its scores are known to be small, otherwise the recurrence over a row's
+ * key blocks in online-softmax.ts; what it sees in scores.ts and mask-tile.ts.
  * Which blocks a tile goes through, and in which order, depends on the tile alone: any cut of the range gives the same
  * bits. Tiles that run together only share the packed keys. Maps that are asked for are written on the way (map-rows.ts).
  * Writes output (where O is accumulated in place), logsumexp, entropy; the maps scores, maskedScores, weights, droppedWeights.
@@ -10,13 +11,15 @@
 import { Call } from './call'
 import { attendedRowsProduct } from './careful'
 import { writeConstants } from './exponentials'
-import { BLOCK, TILE } from './lanes'
-import { finishMaps, scoreMap, storeTile } from './map-rows'
+import { Moment, Partly, Sum, Whole, beginTile, canFix, fixedFactor, isFixed, powers } from './fixed-softmax'
+import { FORWARD_BLOCK, TILE } from './lanes'
+import { copyScores, finishMaps, scoreMap, storeTile } from './map-rows'
 import { isPlain, maskTile } from './mask-tile'
-import { PER_TILE, begin, finish, softmaxTile } from './online-softmax'
+import { largestKey } from './norms'
+import { PER_TILE, begin, dropTile, finish, softmaxTile } from './online-softmax'
 import { packPanels } from './pack'
-import { Place, addBlockProduct, dotTile, onePack, packBlockRows, scaleOf } from './scores'
-import { NOTHING, fullRanges, groupRanges, rowIntervals } from './visibility'
+import { Place, addBlockProduct, dotTile, onePack, packBlockRows, scaleOf, setBlockProduct } from './scores'
+import { NOTHING, WHOLE, fullRanges, rangesOf, rowIntervals } from './visibility'
 
 export function attentionForward(call: Call, place: Place, from: i32, to: i32): void {
   writeConstants(call)
@@ -54,6 +57,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
   const headRow = <usize>place.head * <usize>call.queries
   const k = call.k + <usize>place.kvHead * <usize>call.keys * kRow
   const v = call.v + <usize>place.kvHead * <usize>call.keys * vRow
+  const can = call.output != 0 && canFix(call)
   let least = call.keys
   let most = 0
   for (let t = 0; t < count; ++t) {
@@ -63,12 +67,20 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     const seen = rowIntervals(
       call, place.b, place.head, place.row, place.rows, call.rowFrom + lane, call.rowTo + lane, common,
     )
+    const last = <i32>(seen >> 32)
     least = min(least, <i32>seen)
-    most = max(most, <i32>(seen >> 32))
+    most = max(most, last)
     if (!call.output) continue
+    store<i32>(call.tileKeys + (<usize>t << 3), <i32>seen)
+    store<i32>(call.tileKeys + (<usize>t << 3), last, 4)
     begin(call, lane)
     const at = headRow + <usize>place.row
-    memory.fill(call.output + at * vRow, 0, <usize>place.rows * vRow)
+    if (last == 0) {
+      memory.fill(call.output + at * vRow, 0, <usize>place.rows * vRow)
+      finish(call, place, lane, at)
+    } else {
+      beginTile(call, t, call.q + at * kRow, place.rows, can, lane, common)
+    }
   }
   if (call.scores) {
     // of every pair, attended or not
@@ -77,50 +89,81 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
   }
 
   const map = scoreMap(call)
-  for (place.key = (least / BLOCK) * BLOCK; place.key < most; place.key += BLOCK) {
-    place.keys = min(BLOCK, call.keys - place.key)
+  for (place.key = (least / FORWARD_BLOCK) * FORWARD_BLOCK; place.key < most; place.key += FORWARD_BLOCK) {
+    place.keys = min(FORWARD_BLOCK, call.keys - place.key)
+    const kBlock = k + <usize>place.key * kRow
+    const vBlock = v + <usize>place.key * vRow
     let packed = false
+    let largest: f32 = 0
     for (let t = 0; t < count; ++t) {
       const lane = <usize>t * PER_TILE
       enter(call, place, first + t)
       const common = call.common + (<usize>t << 3)
-      let seen = groupRanges(call, place.rows, place.key, call.rowFrom + lane, call.rowTo + lane, common)
+      let seen = rangesOf(
+        call, place.rows, place.key, FORWARD_BLOCK, call.rowFrom + lane, call.rowTo + lane, common,
+      )
       if (seen == NOTHING && !call.scores) continue
-      const kBlock = k + <usize>place.key * kRow
-      const vBlock = v + <usize>place.key * vRow
       if (!packed) {
         if (onePack(call, call.dimK)) packPanels(kBlock, kRow, place.keys, call.dimK, call.keyPack)
         if (call.output) packBlockRows(call, vBlock, call.valueRows, call.dimV, place.keys)
+        if (can) largest = largestKey(call, place.keys)
         packed = true
       }
       const at = headRow + <usize>place.row
-      const q = call.q + at * kRow
+      const fixed = seen != NOTHING && can && isFixed(call, t, largest, lane, place.rows)
+      const factor = fixed ? fixedFactor(call) : scaleOf(call)
       const inMap = (at * <usize>call.keys + <usize>place.key) << 2
-      const stored = call.scores ? call.scores : map && isPlain(call, seen) ? map : 0
+      const stored = call.scores ? call.scores : map && (fixed || isPlain(call, seen)) ? map : 0
       if (call.scores) fullRanges(call, place.keys)
       dotTile(
-        call, q, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, scaleOf(call), stored ? stored + inMap : 0,
+        call, call.q + at * kRow, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, factor,
+        stored ? stored + inMap : 0,
       )
-      if (call.scores) seen = groupRanges(call, place.rows, place.key, call.rowFrom + lane, call.rowTo + lane, common)
-      if (seen == NOTHING) continue
-      maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
-      if (map != 0 && map != stored) storeTile(call, place, map + inMap)
-      if (!call.output) continue
-      softmaxTile(call, place, lane, call.output + at * vRow, isPlain(call, seen))
-      const output = call.output + at * vRow
-      if (call.careful) {
-        attendedRowsProduct(call, call.tile, place.rows, place.keys, vBlock, call.dimV, output)
-      } else {
-        addBlockProduct(call, call.tile, place.rows, vBlock, call.valueRows, call.dimV, place.keys, output)
+      if (call.scores) {
+        seen = rangesOf(call, place.rows, place.key, FORWARD_BLOCK, call.rowFrom + lane, call.rowTo + lane, common)
       }
+      if (seen == NOTHING) continue
+      const output = call.output + at * vRow
+      if (fixed) {
+        if (map != 0 && map != stored) copyScores(call, place, stored + inMap, map + inMap)
+        fixedExponentials(call, place, lane, seen)
+        if (call.dropout) dropTile(call, place)
+      } else {
+        maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
+        if (map != 0 && map != stored) storeTile(call, place, map + inMap)
+        if (!call.output) continue
+        softmaxTile(call, place, lane, output, isPlain(call, seen))
+      }
+      const reach = call.tileKeys + (<usize>t << 3)
+      addValues(call, place, vBlock, output, place.key <= load<i32>(reach))
+      if (place.key + FORWARD_BLOCK >= load<i32>(reach, 4)) finish(call, place, lane, at)
     }
   }
 
-  for (let t = 0; t < count; ++t) {
+  for (let t = 0; map != 0 && t < count; ++t) {
     enter(call, place, first + t)
     const lane = <usize>t * PER_TILE
-    const at = headRow + <usize>place.row
-    if (call.output) finish(call, place, lane, at)
-    if (map) finishMaps(call, place, at, call.rowFrom + lane, call.rowTo + lane)
+    finishMaps(call, place, headRow + <usize>place.row, call.rowFrom + lane, call.rowTo + lane)
+  }
+}
+
+/** e = exp(s) of a tile whose scores are small, and their sums. */
+function fixedExponentials(call: Call, place: Place, lane: usize, seen: i32): void {
+  if (seen == WHOLE) {
+    if (call.entropy) powers<Whole, Moment>(call, place, lane)
+    else powers<Whole, Sum>(call, place, lane)
+  } else if (call.entropy) powers<Partly, Moment>(call, place, lane)
+  else powers<Partly, Sum>(call, place, lane)
+}
+
+/** O += e·V, or O = e·V in a tile's first block. */
+function addValues(call: Call, place: Place, v: usize, output: usize, fresh: bool): void {
+  if (call.careful) {
+    if (fresh) memory.fill(output, 0, <usize>place.rows * (<usize>call.dimV << 2))
+    attendedRowsProduct(call, call.tile, place.rows, place.keys, v, call.dimV, output)
+  } else if (fresh) {
+    setBlockProduct(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output)
+  } else {
+    addBlockProduct(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output)
   }
 }

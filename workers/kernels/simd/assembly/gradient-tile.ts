@@ -15,7 +15,7 @@
 import { Call } from './call'
 import { dropRow } from './dropout'
 import { Two, exponentials } from './exponentials'
-import { BLOCK, MR, TILE, TILE_ROW, madd } from './lanes'
+import { BLOCK, FORWARD_BLOCK, MR, TILE, TILE_ROW, madd } from './lanes'
 import { fill } from './mask-tile'
 import { packTransposed } from './pack'
 import { Place } from './scores'
@@ -113,7 +113,7 @@ export function gradientTile(call: Call, place: Place, at: usize, delta: usize, 
     scoreGradientRow(weights, gradient, begin, end, load<f32>(delta + (<usize>r << 2)), factor)
     if (call.dropout) dropRow(call, place.head, place.row + r, place.key, weights, begin, end)
     if (capped) uncapRow(gradient, call.tanhTile + <usize>r * TILE_ROW, begin, end)
-    if (call.careful) forgetMasked(call.attended + <usize>(r * BLOCK), gradient)
+    if (call.careful) forgetMasked(call.attended + <usize>(r * FORWARD_BLOCK), gradient)
   }
 }
 

@@ -18,8 +18,11 @@ export const TILE: i32 = 24
 /** Keys of a score tile (`KEY_BLOCK` of the task contract). */
 export const BLOCK: i32 = 96
 
+/** Keys of a score tile in the forward pass (`FORWARD_BLOCK` of the scratch memory's layout). */
+export const FORWARD_BLOCK: i32 = 128
+
 /** Bytes between two rows of a score tile; a constant, so that six of its rows are reached from one pointer. */
-export const TILE_ROW: usize = 384
+export const TILE_ROW: usize = <usize>FORWARD_BLOCK << 2
 
 /** a·b + c, rounded once with relaxed SIMD (FMA), twice without. */
 // @ts-ignore: decorator

@@ -7,7 +7,7 @@ import { exp } from './elementary'
 import { BLOCK, MR, TILE, TILE_ROW, madd, sumLanes } from './lanes'
 import { LinearCall, oneOf } from './linear-attention-call'
 import { packEdge, packPanels, packTransposed } from './pack'
-import { Columns, Rows, product, scoreProduct } from './product'
+import { Add, Columns, Rows, product, scoreProduct } from './product'
 import { fill } from './mask-tile'
 
 // @ts-ignore: decorator
@@ -102,7 +102,7 @@ export function addState(
   const row = <usize>columns << 2
   packEdge(state, depth, columns, call.stateEdge)
   for (let r = 0; r < rows; r += TILE) {
-    product<Columns>(
+    product<Columns, Add>(
       pack + ((<usize>r * <usize>depth) << 2), 96, min(TILE, rows - r), state, row, call.stateEdge, columns, depth,
       0, result + <usize>r * row, row, call.spare, oneOf(call),
     )
@@ -130,7 +130,7 @@ export function addBlock(
     if (call.careful) {
       for (let r = 0; r < count; ++r) addPairs(call, first, r, z, columns, into + <usize>r * row)
     } else {
-      product<Rows>(
+      product<Rows, Add>(
         call.tile, 4, count, z, row, call.blockEdge, columns, others, call.ranges, into, row, call.spare, oneOf(call),
       )
     }

@@ -11,7 +11,7 @@
 import { addBlock, addScaled, addState, divide, dotRows, features, packTiles } from './linear-attention-blocks'
 import { CHUNK, LinearCall, chunksOf, firstRow, liveKeys, liveQueries, oneOf, shiftOf, stateBytes, sumAt } from './linear-attention-call'
 import { packEdge } from './pack'
-import { Columns, product } from './product'
+import { Add, Columns, product } from './product'
 
 export function linearStates(call: LinearCall, from: i32, to: i32): void {
   const positions = call.queriesSide ? call.queries : call.keys
@@ -32,7 +32,7 @@ export function linearStates(call: LinearCall, from: i32, to: i32): void {
     const yRow = <usize>call.dimV << 2
     features(call.x + row * xRow, rows * call.dimK, call.features)
     packEdge(call.y + row * yRow, rows, call.dimV, call.blockEdge)
-    product<Columns>(
+    product<Columns, Add>(
       call.features, xRow, call.dimK, call.y + row * yRow, yRow, call.blockEdge, call.dimV, rows,
       0, state, yRow, call.spare, oneOf(call),
     )

@@ -6,7 +6,7 @@
  */
 import { Call } from './call'
 import { tanh } from './elementary'
-import { BLOCK, MR, TILE, TILE_ROW } from './lanes'
+import { FORWARD_BLOCK, MR, TILE, TILE_ROW } from './lanes'
 import { Place } from './scores'
 import { WHOLE, alignmentShift } from './visibility'
 
@@ -178,12 +178,12 @@ function maskEarlier(call: Call, place: Place, r: i32, e: i32, row: usize, begin
 
 /** In careful mode: remembers which pairs are attended, before the scores turn into weights. */
 function noteAttended(call: Call, rows: i32): void {
-  memory.fill(call.attended, 0, TILE * BLOCK)
+  memory.fill(call.attended, 0, TILE * FORWARD_BLOCK)
   for (let r = 0; r < rows; ++r) {
     const range = call.ranges + (<usize>(r / MR) << 3)
     for (let j = load<i32>(range), end = load<i32>(range, 4); j < end; ++j) {
       const s = load<f32>(call.tile + <usize>r * TILE_ROW + (<usize>j << 2))
-      store<u8>(call.attended + <usize>(r * BLOCK + j), <u8>(s != -Infinity))
+      store<u8>(call.attended + <usize>(r * FORWARD_BLOCK + j), <u8>(s != -Infinity))
     }
   }
 }

@@ -45,12 +45,15 @@ export function softmaxTile(call: Call, place: Place, lane: usize, output: usize
   if (call.entropy) exponentials<Moment>(call, call.tile, rows, call.tileMax, 0, sums, moments)
   else if (plain) exponentials<SumAll>(call, call.tile, rows, call.tileMax, 0, sums, 0)
   else exponentials<Sum>(call, call.tile, rows, call.tileMax, 0, sums, 0)
-  if (call.dropout) {
-    for (let r = 0; r < rows; ++r) {
-      const range = call.ranges + (<usize>(r / MR) << 3)
-      const row = call.tile + <usize>r * TILE_ROW
-      dropRow(call, place.head, place.row + r, place.key, row, load<i32>(range), load<i32>(range, 4))
-    }
+  if (call.dropout) dropTile(call, place)
+}
+
+/** Dropout of the tile's exponentials. */
+export function dropTile(call: Call, place: Place): void {
+  for (let r = 0; r < place.rows; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    const row = call.tile + <usize>r * TILE_ROW
+    dropRow(call, place.head, place.row + r, place.key, row, load<i32>(range), load<i32>(range, 4))
   }
 }
 
@@ -133,25 +136,9 @@ export function finish(call: Call, place: Place, lane: usize, at: usize): void {
         const moments = call.runningMoment + lanes
         entropy = logSum - <f64>sumLanes(v128.load(moments), v128.load(moments, 16)) / l
       }
-      divideRow(call.output + (at + r) * (<usize>call.dimV << 2), call.dimV, sum)
+      scaleRow(call.output + (at + r) * (<usize>call.dimV << 2), call.dimV, 1 / sum)
     }
     store<f64>(call.logsumexp + ((at + r) << 3), logsumexp)
     if (call.entropy) store<f32>(call.entropy + ((at + r) << 2), <f32>entropy)
-  }
-}
-
-function divideRow(row: usize, dim: i32, divisor: f32): void {
-  const f = f32x4.splat(divisor)
-  let d = dim
-  for (; d >= 8; d -= 8) {
-    const s0 = f32x4.div(v128.load(row), f)
-    const s1 = f32x4.div(v128.load(row, 16), f)
-    v128.store(row, s0)
-    v128.store(row, s1, 16)
-    row += 32
-  }
-  for (; d > 0; --d) {
-    store<f32>(row, load<f32>(row) / divisor)
-    row += 4
   }
 }

@@ -2,43 +2,48 @@
  * Products of any size, cut into register tiles: a score tile from rows of X and packed rows of Y, and C += A·B for
  * everything else. Sums over blocks are formed blockwise.
  */
-import { BLOCK, MR, NR, TILE_ROW } from './lanes'
+import { FORWARD_BLOCK, MR, NR, TILE_ROW } from './lanes'
 import { Add, Set, Strided, registerTile } from './register-tile'
 
-export { Columns, Rows } from './register-tile'
+export { Add, Columns, Rows, Set } from './register-tile'
 
 /**
- * The score tile T[24×96] = factor · X · Yᵀ, or += where not `fresh` (`factor` an address): `rows` rows of X, xRow bytes
- * apart; Y packed in panels [96/NR][depth][NR]. Only the register tiles that meet a row group's range of columns are
+ * The score tile T[24×128] = factor · X · Yᵀ, or += where not `fresh` (`factor` an address): `rows` rows of X, xRow bytes
+ * apart; Y packed in panels [128/NR][depth][NR]. Only the register tiles that meet a row group's range of columns are
  * computed. Where there is a `map`, its rows mapRow bytes apart, the first `keys` columns are written there too: register tile
- * by register tile, so that memory has the time of the next one to take it.
+ * by register tile, so that memory has the time of the next one to take it. With `one` (the address of a 1; only where fresh) the
+ * map has the factor `mapFactor` instead, as exactly as the tile has its own.
  */
 export function scoreProduct(
   x: usize, xRow: usize, rows: i32, panels: usize, depth: i32, ranges: usize, tile: usize, factor: usize, fresh: bool,
-  map: usize = 0, mapRow: usize = 0, keys: i32 = 0,
+  map: usize = 0, mapRow: usize = 0, keys: i32 = 0, one: usize = 0, mapFactor: usize = 0,
 ): void {
-  for (let column = 0; column < BLOCK; column += NR) {
+  for (let column = 0; column < FORWARD_BLOCK; column += NR) {
     for (let row = 0; row < rows; row += MR) {
       const range = ranges + (<usize>(row / MR) << 3)
       if (column + NR <= load<i32>(range) || column >= load<i32>(range, 4)) continue
       const c = tile + <usize>row * TILE_ROW + (<usize>column << 2)
       const from = x + <usize>row * xRow
-      if (fresh) registerTile<Strided, Set>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
+      const first = one ? one : factor
+      if (fresh) registerTile<Strided, Set>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, first)
       else registerTile<Strided, Add>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
       if (!map) continue
       const into = map + <usize>row * mapRow + (<usize>column << 2)
-      copyRows(c, TILE_ROW, min(rows - row, MR), min(keys - column, NR), into, mapRow)
+      const height = min(rows - row, MR)
+      const width = min(keys - column, NR)
+      if (one) splitRows(c, height, width, factor, into, mapRow, mapFactor)
+      else copyRows(c, TILE_ROW, height, width, into, mapRow)
     }
     panels += <usize>depth * (NR * 4)
   }
 }
 
 /**
- * C[rows×columns] += A[rows×depth] · B[depth×columns], C and B in place with any row length. `one` is the address of a 1;
+ * C[rows×columns] += A[rows×depth] · B[depth×columns], or = with `Set`; C and B in place with any row length. `one` is the address of a 1;
  * `edge` is the last columns % NR columns of B, packed [depth][NR] and padded with zeros. `ranges`, where not 0, gives each
  * row group the part of the depth it needs.
  */
-export function product<L>(
+export function product<L, E>(
   a: usize,
   aStep: usize,
   rows: i32,
@@ -53,11 +58,11 @@ export function product<L>(
   spare: usize,
   one: usize,
 ): void {
-  cutProduct<L>(a, aStep, rows, b, bRow, NR * 4, edge, columns, depth, ranges, c, cRow, spare, one)
+  cutProduct<L, E>(a, aStep, rows, b, bRow, NR * 4, edge, columns, depth, ranges, c, cRow, spare, one)
 }
 
 /** The same with B packed by `packRows`. */
-export function panelProduct<L>(
+export function panelProduct<L, E>(
   a: usize,
   aStep: usize,
   rows: i32,
@@ -70,12 +75,12 @@ export function panelProduct<L>(
   spare: usize,
   one: usize,
 ): void {
-  const edge = panels + <usize>(columns / NR) * (BLOCK * NR * 4)
-  cutProduct<L>(a, aStep, rows, panels, NR * 4, BLOCK * NR * 4, edge, columns, depth, ranges, c, cRow, spare, one)
+  const edge = panels + <usize>(columns / NR) * (FORWARD_BLOCK * NR * 4)
+  cutProduct<L, E>(a, aStep, rows, panels, NR * 4, FORWARD_BLOCK * NR * 4, edge, columns, depth, ranges, c, cRow, spare, one)
 }
 
 /** B's panels of NR columns are bPanel bytes apart; the incomplete one is at `edge`. */
-function cutProduct<L>(
+function cutProduct<L, E>(
   a: usize,
   aStep: usize,
   rows: i32,
@@ -105,18 +110,52 @@ function cutProduct<L>(
         begin = load<i32>(range)
         end = min(load<i32>(range, 4), depth)
       }
-      if (begin >= end) continue
+      const height = min(rows - row, MR)
+      if (begin >= end) {
+        if (!isFloat<E>()) clearCorner(height, width, c + <usize>row * cRow + (<usize>column << 2), cRow)
+        continue
+      }
       const from = a + <usize>row * aRow + <usize>begin * aStep
       const panelFrom = panel + <usize>begin * panelRow
       const into = c + <usize>row * cRow + (<usize>column << 2)
-      const height = min(rows - row, MR)
       if (height == MR && width == NR) {
-        registerTile<L, Add>(from, aRow, MR, aStep, panelFrom, panelRow, end - begin, into, cRow, one)
+        registerTile<L, E>(from, aRow, MR, aStep, panelFrom, panelRow, end - begin, into, cRow, one)
       } else {
         registerTile<L, Set>(from, aRow, height, aStep, panelFrom, panelRow, end - begin, spare, NR * 4, one)
-        addCorner(spare, height, width, into, cRow)
+        putCorner<E>(spare, height, width, into, cRow)
       }
     }
+  }
+}
+
+/** A corner of a score tile's register tile with one factor into a map, the whole of it with another in place. */
+function splitRows(tile: usize, height: i32, width: i32, factor: usize, map: usize, mapRow: usize, mapFactor: usize): void {
+  const f = v128.load_splat<f32>(factor)
+  const g = v128.load_splat<f32>(mapFactor)
+  for (let r = 0; r < height; ++r) {
+    for (let j = 0; j < NR; j += 8) {
+      const at = tile + (<usize>j << 2)
+      const into = map + (<usize>j << 2)
+      const c0 = v128.load(at)
+      const c1 = v128.load(at, 16)
+      if (j + 8 <= width) {
+        const m0 = f32x4.mul(c0, g)
+        const m1 = f32x4.mul(c1, g)
+        v128.store(into, m1, 16)
+        v128.store(into, m0)
+      } else {
+        for (let x = j; x < width; ++x) {
+          const offset = <usize>x << 2
+          store<f32>(map + offset, load<f32>(tile + offset) * load<f32>(mapFactor))
+        }
+      }
+      const s0 = f32x4.mul(c0, f)
+      const s1 = f32x4.mul(c1, f)
+      v128.store(at, s1, 16)
+      v128.store(at, s0)
+    }
+    tile += TILE_ROW
+    map += mapRow
   }
 }
 
@@ -136,13 +175,21 @@ export function copyRows(a: usize, aRow: usize, height: i32, width: i32, c: usiz
   }
 }
 
-/** C[height×width] += the corner of a register tile. */
-function addCorner(spare: usize, height: i32, width: i32, c: usize, cRow: usize): void {
+/** C[height×width] += the corner of a register tile, or =. */
+function putCorner<E>(spare: usize, height: i32, width: i32, c: usize, cRow: usize): void {
   for (let r = 0; r < height; ++r) {
     for (let x: usize = 0, end = <usize>width << 2; x < end; x += 4) {
-      store<f32>(c + x, load<f32>(c + x) + load<f32>(spare + x))
+      store<f32>(c + x, isFloat<E>() ? load<f32>(c + x) + load<f32>(spare + x) : load<f32>(spare + x))
     }
     c += cRow
     spare += NR * 4
+  }
+}
+
+/** C[height×width] = 0 */
+function clearCorner(height: i32, width: i32, c: usize, cRow: usize): void {
+  for (; height > 0; --height) {
+    memory.fill(c, 0, <usize>width << 2)
+    c += cRow
   }
 }

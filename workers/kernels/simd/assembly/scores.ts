@@ -1,5 +1,5 @@
 /**
- * The score tile, 24 query rows × 96 keys, and its products with blocks of keys and values.
+ * The score tile, 24 query rows × 96 keys (128 in the forward pass), and its products with blocks of keys and values.
  *
  *   s = scale·q·k → softcap·tanh(s/softcap) → + ALiBi + mask → −∞ where not attended (mask-tile.ts)
  *
@@ -7,7 +7,7 @@
  */
 import { Call } from './call'
 import { packEdge, packPanels, packRows } from './pack'
-import { Rows, panelProduct, product, scoreProduct } from './product'
+import { Add, Rows, Set, panelProduct, product, scoreProduct } from './product'
 
 /** A tile's place: rows [row, row + rows) of head `head` = b·heads + h against keys [key, key + keys) of its kv head. */
 @unmanaged
@@ -46,9 +46,10 @@ export function onePack(call: Call, dim: i32): bool {
 }
 
 /**
- * tile[24×96] = factor·X·Yᵀ within `ranges` (`factor` an address): X rows [rows][dim] at x, Y rows [keys][dim] at y. The
+ * tile[24×128] = factor·X·Yᵀ within `ranges` (`factor` an address): X rows [rows][dim] at x, Y rows [keys][dim] at y. The
  * depth is taken in parts of call.depth; when there is just one part, the pack of Y is expected to be there already. `map`,
- * where not 0, is the tile's place in a map [batch, heads, queries, keys], which is written beside the tile.
+ * where not 0, is the tile's place in a map [batch, heads, queries, keys], which is written beside the tile, with the scale as its
+ * factor whatever the tile's is.
  */
 export function dotTile(
   call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, yPack: usize, tile: usize, factor: usize,
@@ -57,7 +58,9 @@ export function dotTile(
   const row = <usize>dim << 2
   const mapRow = <usize>call.keys << 2
   if (onePack(call, dim)) {
-    scoreProduct(x, row, rows, yPack, dim, call.ranges, tile, factor, true, map, mapRow, keys)
+    const scale = scaleOf(call)
+    const one = map != 0 && factor != scale ? oneOf(call) : 0
+    scoreProduct(x, row, rows, yPack, dim, call.ranges, tile, factor, true, map, mapRow, keys, one, scale)
     return
   }
   for (let p = 0; p < dim; p += call.depth) {
@@ -68,16 +71,29 @@ export function dotTile(
   }
 }
 
-/** rows[r] += Σ_j tile[r][j]·b[j] within `ranges`, b being the block's rows at `b`, which `packBlockRows` has packed. */
+/** rows[r] = Σ_j tile[r][j]·b[j] within `seen`, b being the block's rows at `b`, which `packBlockRows` has packed. */
+export function setBlockProduct(
+  call: Call, tile: usize, rows: i32, b: usize, packed: usize, dim: i32, keys: i32, result: usize,
+): void {
+  const row = <usize>dim << 2
+  const one = oneOf(call)
+  if (onePack(call, dim)) {
+    panelProduct<Rows, Set>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, one)
+  } else {
+    product<Rows, Set>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, one)
+  }
+}
+
+/** The same, added to rows[r]. */
 export function addBlockProduct(
   call: Call, tile: usize, rows: i32, b: usize, packed: usize, dim: i32, keys: i32, result: usize,
 ): void {
   const row = <usize>dim << 2
   const one = oneOf(call)
   if (onePack(call, dim)) {
-    panelProduct<Rows>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, one)
+    panelProduct<Rows, Add>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, one)
   } else {
-    product<Rows>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, one)
+    product<Rows, Add>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, one)
   }
 }
 

@@ -71,21 +71,23 @@ export function rowIntervals(
 }
 
 /**
- * For each group of six rows, the columns of the block starting at firstKey that one of its rows sees (`seen`), and widened
+ * For each group of six rows, the columns of the `block` keys from firstKey on that one of its rows sees (`seen`), and widened
  * to multiples of 16 (`ranges`): what need be computed. Says how much that is.
  */
-export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize, rowTo: usize, common: usize): i32 {
-  if (load<i32>(common) <= firstKey && firstKey + BLOCK <= load<i32>(common, 4)) {
-    fullRanges(call, BLOCK)
+export function rangesOf(
+  call: Call, rows: i32, firstKey: i32, block: i32, rowFrom: usize, rowTo: usize, common: usize,
+): i32 {
+  if (load<i32>(common) <= firstKey && firstKey + block <= load<i32>(common, 4)) {
+    fullRanges(call, block)
     return WHOLE
   }
   let much = NOTHING
   for (let group = 0; group * MR < TILE; ++group) {
-    let begin = BLOCK
+    let begin = block
     let end = 0
     for (let r = group * MR; r < min(rows, group * MR + MR); ++r) {
       const from = max(load<i32>(rowFrom + (<usize>r << 2)) - firstKey, 0)
-      const to = min(load<i32>(rowTo + (<usize>r << 2)) - firstKey, BLOCK)
+      const to = min(load<i32>(rowTo + (<usize>r << 2)) - firstKey, block)
       if (from >= to) continue
       begin = min(begin, from)
       end = max(end, to)
@@ -95,6 +97,11 @@ export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize
     setRange(call, group, begin, end)
   }
   return much
+}
+
+/** The same for a block of the kernels other than the forward pass. */
+export function groupRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usize, rowTo: usize, common: usize): i32 {
+  return rangesOf(call, rows, firstKey, BLOCK, rowFrom, rowTo, common)
 }
 
 /**
