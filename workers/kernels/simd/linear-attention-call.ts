@@ -4,7 +4,7 @@
  */
 import { LINEAR_CHUNK, type LinearAttentionArgs, type LinearStateArgs } from '../../linear-attention-args.ts'
 import { KEY_BLOCK, QUERY_TILE } from '../../task.ts'
-import { FORWARD_BLOCK } from './scratch.ts'
+import { TILE_ROW } from './scratch.ts'
 
 const TENSORS = [
   ...(['q', 'k', 'v', 'output', 'normaliser', 'gradOutput', 'scaled', 'gradNormaliser', 'sums'] as const),
@@ -36,7 +36,7 @@ function areas({ dimK, dimV }: Pick<LinearAttentionArgs, 'dimK' | 'dimV'>) {
     columnPack: KEY_BLOCK * deepest,
     stateEdge: deepest * PANEL,
     blockEdge: LINEAR_CHUNK * PANEL,
-    tile: QUERY_TILE * FORWARD_BLOCK,
+    tile: QUERY_TILE * TILE_ROW,
     counts: LINEAR_CHUNK,
     rowFrom: LINEAR_CHUNK,
     rowTo: LINEAR_CHUNK,

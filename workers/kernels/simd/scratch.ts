@@ -11,6 +11,9 @@ const TILES_TOGETHER = 32
 const DIMENSIONS_TOGETHER = 2048
 /** Keys of a score tile in the forward pass, where longer products along them pay; a multiple of all panels. */
 export const FORWARD_BLOCK = 128
+/** Elements from one row of a score tile to the next, and rows of a panel (`TILE_ROW` and `PANEL` of `assembly/lanes.ts`). */
+export const TILE_ROW = FORWARD_BLOCK + 16
+const PANEL_ROWS = FORWARD_BLOCK + 2
 /** Columns of the widest variant's register tile, and its rows. */
 const PANEL = 16
 const GROUP = 6
@@ -41,14 +44,14 @@ function areas(dimK: number, dimV: number) {
   const depth = packDepth(dimK, dimV)
   const tiles = tilesTogether(dimK)
   const rows = tiles * QUERY_TILE
-  const tile = QUERY_TILE * FORWARD_BLOCK
+  const tile = QUERY_TILE * TILE_ROW
   return {
     queryPack: QUERY_TILE * depth,
     keyPack: FORWARD_BLOCK * depth,
     gradOutputPack: QUERY_TILE * depth,
     valuePack: KEY_BLOCK * depth,
-    keyRows: FORWARD_BLOCK * wholePanels(dimK),
-    valueRows: FORWARD_BLOCK * wholePanels(dimV),
+    keyRows: PANEL_ROWS * wholePanels(dimK),
+    valueRows: PANEL_ROWS * wholePanels(dimV),
     queryEdge: QUERY_TILE * PANEL,
     gradOutputEdge: QUERY_TILE * PANEL,
     tile,

@@ -85,17 +85,17 @@ export class Call {
   gradOutputPack: usize
   /** Vᵀ in panels [96/NR][depth][NR] */
   valuePack: usize
-  /** K's, V's rows in panels [⌈d/NR⌉][128][NR] where they fit whole, otherwise the last, incomplete panel */
+  /** K's, V's rows in panels [⌈d/NR⌉][130][NR] where they fit whole, otherwise the last, incomplete panel */
   keyRows: usize
   valueRows: usize
   /** the last, incomplete panel of Q, ∂O [24][NR] */
   queryEdge: usize
   gradOutputEdge: usize
-  /** [24][128]: scores, then weights */
+  /** [24][144]: scores, then weights */
   tile: usize
-  /** [24][128]: ∂P, then ∂S */
+  /** [24][144]: ∂P, then ∂S */
   gradTile: usize
-  /** [24][128]: tanh of the softcap */
+  /** [24][144]: tanh of the softcap */
   tanhTile: usize
   /** bytes [24][128], in careful mode: which pairs are attended */
   attended: usize

@@ -15,7 +15,7 @@
  * and read before the loop, as something it cannot know.
  */
 import { Call } from './call'
-import { MR, TILE, TILE_ROW, madd } from './lanes'
+import { FORWARD_BLOCK, MR, TILE, TILE_ROW, madd } from './lanes'
 
 /** 1.5·2²³ + 127: adding it rounds to an integer n and leaves n + 127, the biased exponent of 2ⁿ, in the low bits. */
 const ROUND: f32 = 12583039
@@ -164,7 +164,7 @@ export function rowMaxima(call: Call, tile: usize, rows: i32, maxima: usize): vo
       const row = tile + <usize>r * TILE_ROW
       let m0 = nothing
       let m1 = nothing
-      if (end - begin == TILE_ROW) {
+      if (end - begin == <usize>FORWARD_BLOCK << 2) {
         // a whole row in one go: a loop so short would spend half its time on itself
         let n0 = f32x4.pmax(v128.load(row), v128.load(row, 64))
         let n1 = f32x4.pmax(v128.load(row, 16), v128.load(row, 80))

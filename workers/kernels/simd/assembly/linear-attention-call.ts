@@ -55,7 +55,7 @@ export class LinearCall {
   /** the last, incomplete panel of a state [dimK or dimV + 1][NR] and of a block [96][NR] */
   stateEdge: usize
   blockEdge: usize
-  /** [24][128]: φ(q)·φ(k), or the gradient of it */
+  /** [24][144]: φ(q)·φ(k), or the gradient of it */
   tile: usize
   /** i32 [96] each: how many keys a row attends to; the columns [rowFrom, rowTo) of a block that it pairs with */
   counts: usize

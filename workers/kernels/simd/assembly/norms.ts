@@ -4,7 +4,7 @@
  * Sums of squares in float32: one that overflows is ∞, and bounds nothing. What they are used for has room for rounding.
  */
 import { Call } from './call'
-import { FORWARD_BLOCK, NR, madd, sumLanes } from './lanes'
+import { NR, PANEL, madd, sumLanes } from './lanes'
 
 /** The largest sum of squares of a block's values. */
 const LARGEST_VALUES: f32 = 1.2676506e30
@@ -83,7 +83,7 @@ function squares(call: Call, panels: usize, keys: i32): f32 {
       }
       at += NR * 4
     }
-    panels += FORWARD_BLOCK * NR * 4
+    panels += PANEL
   }
   const t0 = f32x4.add(s0, s2)
   const t1 = f32x4.add(s1, s3)

@@ -1,5 +1,5 @@
 /** Copies that bring operands into the shape the products read: transposed panels, and zero-padded edge panels. */
-import { FORWARD_BLOCK, NR } from './lanes'
+import { NR, PANEL } from './lanes'
 
 /**
  * pack[p][r] = source[r][p] for p < depth, r < rows, and 0 for rows ≤ r < width (width a multiple of 4). Source rows are
@@ -74,7 +74,7 @@ export function packPanels(source: usize, sourceRow: usize, rows: i32, depth: i3
 }
 
 /**
- * The block's rows as they are, but in panels of NR columns [⌈columns/NR⌉][128][NR], the last padded with zeros: NR columns of
+ * The block's rows as they are, but in panels of NR columns [⌈columns/NR⌉][130][NR], the last padded with zeros: NR columns of
  * rows far apart would fall into few sets of the cache, and the first to read them would wait for each.
  */
 export function packRows(source: usize, rows: i32, columns: i32, panels: usize): void {
@@ -94,7 +94,7 @@ export function packRows(source: usize, rows: i32, columns: i32, panels: usize):
         v128.store(into, c2, 32)
       }
       source += NR * 4
-      into += FORWARD_BLOCK * NR * 4
+      into += PANEL
     }
     if (rest == 0) continue
     for (let x = 0; x < NR; ++x) {

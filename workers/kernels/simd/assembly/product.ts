@@ -2,7 +2,7 @@
  * Products of any size, cut into register tiles: a score tile from rows of X and packed rows of Y, and C += A·B for
  * everything else. Sums over blocks are formed blockwise.
  */
-import { FORWARD_BLOCK, MR, NR, TILE_ROW } from './lanes'
+import { FORWARD_BLOCK, MR, NR, PANEL, TILE_ROW } from './lanes'
 import { Add, Set, Strided, registerTile } from './register-tile'
 
 export { Add, Columns, Rows, Set } from './register-tile'
@@ -75,8 +75,8 @@ export function panelProduct<L, E>(
   spare: usize,
   one: usize,
 ): void {
-  const edge = panels + <usize>(columns / NR) * (FORWARD_BLOCK * NR * 4)
-  cutProduct<L, E>(a, aStep, rows, panels, NR * 4, FORWARD_BLOCK * NR * 4, edge, columns, depth, ranges, c, cRow, spare, one)
+  const edge = panels + <usize>(columns / NR) * PANEL
+  cutProduct<L, E>(a, aStep, rows, panels, NR * 4, PANEL, edge, columns, depth, ranges, c, cRow, spare, one)
 }
 
 /** B's panels of NR columns are bPanel bytes apart; the incomplete one is at `edge`. */
