@@ -11,6 +11,7 @@ import { type Spans, type TaskResult, TICKET } from '../../workers/program.ts'
 import { Problem } from '../errors.ts'
 import type { Program } from '../programs/program.ts'
 import { type Ground, Job, type JobReport, type Part, type Placement, type Watch } from './job.ts'
+import { type Errand, isLarge, Queue, type Runnable, virtual } from './queue.ts'
 import type { Stock } from './stock.ts'
 import { Ticket } from './ticket.ts'
 
@@ -21,22 +22,10 @@ const BATCH_SECONDS = 0.001
 const AHEAD_SECONDS = 0.001
 /** Batches at one worker: the one that runs, and one behind it. */
 export const MOST_AT_SEAT = 2
-/** A large job is left for another large one when it has had so much more than that. */
-const SLICE_SECONDS = 0.003
 /** Workers hurry when a small job has come within so many milliseconds. */
 const HURRY_MS = 200
 /** While someone waits, it is looked so often whether a worker has now been elsewhere for long enough. */
 const LOOK_MS = 2
-
-/** What is scheduled: a job, or one message of known cost that any worker can answer. */
-type Runnable = Job | Errand
-
-interface Errand {
-  start: number
-  readonly seconds: number
-  readonly message: ScanMessage
-  readonly reply: PromiseWithResolvers<Reply>
-}
 
 interface Chosen {
   job: Job
@@ -73,17 +62,9 @@ export class Scheduler {
   readonly #ground: Ground
   readonly #tickets: Stock
   readonly #events: SchedulerEvents
-  /** first come, first served */
-  readonly #small: Set<Runnable> = new Set()
-  readonly #large: Set<Job> = new Set()
+  readonly #queue = new Queue()
   /** what is at each seat, the oldest first */
   readonly #atSeat: Crossing[][]
-  /**
-   * Virtual time, at which new jobs start: it goes on with every small job that is served, shared among the large jobs and
-   * the stream of small ones, so that small jobs that keep coming overtake a large one, but not for ever.
-   */
-  #now = 0
-  #waitingSeconds = 0
   /** until when workers are to look up often */
   #hurryUntil = Number.NEGATIVE_INFINITY
   readonly #hurry: Int32Array
@@ -100,14 +81,11 @@ export class Scheduler {
 
   /** Estimated time until everything accepted so far has run, with all workers at it. */
   get backlogSeconds(): number {
-    const now = performance.now()
-    let seconds = this.#waitingSeconds
-    for (const job of this.#large) seconds -= job.held ? job.seconds : Math.min(job.seconds, job.had(now))
-    return Math.max(0, seconds) / this.#seats.count
+    return this.#queue.seconds / this.#seats.count
   }
 
   get jobs(): number {
-    return this.#small.size + this.#large.size
+    return this.#queue.size
   }
 
   /**
@@ -125,20 +103,19 @@ export class Scheduler {
     const settle = (error?: Error) => {
       failure ??= error
       if (failure !== undefined || job.report.fault !== undefined) job.stop()
-      if (!job.finished || !this.#remove(job)) return
+      if (!job.finished || !this.#queue.remove(job)) return
       signal.removeEventListener('abort', stop)
       if (failure === undefined) resolve(job.report)
       else reject(failure)
     }
-    // the time that a job was held for is not owed to it
     const resumed = () => {
-      job.start = Math.max(job.start, this.#startNow() - job.had(performance.now()))
+      this.#queue.resume(job)
       queueMicrotask(() => this.#dispatch())
     }
     const job = new Job(program, placement, this.#ground, { settle, resumed, watch })
     const stop = () => job.settle(signal.reason)
     signal.addEventListener('abort', stop)
-    this.#add(job, job.small)
+    this.#add(job)
     job.begin()
     if (job.finished) job.settle()
     this.#dispatch()
@@ -148,33 +125,14 @@ export class Scheduler {
   /** Has any worker answer a message; rejects when the worker is lost. */
   errand(message: ScanMessage, seconds: number): Promise<Reply> {
     const errand: Errand = { start: 0, seconds, message, reply: Promise.withResolvers<Reply>() }
-    this.#add(errand, true)
+    this.#add(errand)
     this.#dispatch()
     return errand.reply.promise
   }
 
-  #add(runnable: Runnable, small: boolean): void {
-    runnable.start = this.#startNow()
-    this.#waitingSeconds += runnable.seconds
-    if (small || !(runnable instanceof Job)) {
-      this.#small.add(runnable)
-      this.#hurryUntil = performance.now() + HURRY_MS
-    } else this.#large.add(runnable)
-  }
-
-  /** Whether it was still there. */
-  #remove(runnable: Runnable): boolean {
-    const there = this.#small.delete(runnable) || this.#large.delete(runnable as Job)
-    if (there) this.#waitingSeconds -= runnable.seconds
-    return there
-  }
-
-  /** Where those are who are served now. */
-  #startNow(): number {
-    const now = performance.now()
-    let least = Number.POSITIVE_INFINITY
-    for (const job of this.#large) if (!job.held) least = Math.min(least, virtual(job, now))
-    return Number.isFinite(least) ? Math.max(this.#now, least) : this.#now
+  #add(runnable: Runnable): void {
+    this.#queue.add(runnable)
+    if (!isLarge(runnable)) this.#hurryUntil = performance.now() + HURRY_MS
   }
 
   #dispatch(): void {
@@ -188,12 +146,12 @@ export class Scheduler {
     }
     // Of a crew, the first worker is woken here, and wakes others, who wake others: this thread, while it runs, occupies a
     // core, and those that it wakes may find themselves on one core together. What others ring for must be there before.
+    for (const crossing of crossings) if (!crossing.crew) void this.#cross(crossing)
     const crews = crossings.filter(({ crew }) => crew)
-    for (const crossing of crossings.reverse()) {
-      const at = crews.indexOf(crossing)
-      const children = at < 0 ? [] : crews.slice(2 * at + 1, 2 * at + 3)
+    for (let at = crews.length - 1; at >= 0; at--) {
+      const children = crews.slice(2 * at + 1, 2 * at + 3)
       void this.#cross(
-        crossing,
+        crews[at],
         children.map(({ seat }) => this.#seats.bell(seat)),
         at > 0,
       )
@@ -213,54 +171,31 @@ export class Scheduler {
 
   /** Whoever has had the least, and what crosses for them. */
   #choose(seat: number): Crossing | undefined {
-    const now = performance.now()
-    const first = this.#first(now)
+    const first = this.#queue.first()
     if (first === undefined) return undefined
     if (isLarge(first)) {
       if (this.#atSeat[seat].length > 0) return undefined
-      this.#now = Math.max(this.#now, virtual(first, now))
-      return {
-        seat,
-        crew: true,
-        tasks: [this.#take(first)],
-        seconds: Number.POSITIVE_INFINITY,
-        calledAway: false,
-      }
+      const seconds = Number.POSITIVE_INFINITY
+      return { seat, crew: true, tasks: [this.#take(first)], seconds, calledAway: false }
     }
-    this.#serve(first)
     if (!(first instanceof Job)) {
-      this.#remove(first)
+      this.#queue.serve(first)
+      this.#queue.remove(first)
       return { seat, crew: false, errand: first, tasks: [], seconds: first.seconds, calledAway: false }
     }
     const tasks = [this.#take(first)]
     let { seconds } = first
     while (tasks.length < BATCH && seconds < BATCH_SECONDS) {
-      const job = firstOpen(this.#small)
+      const job = this.#queue.firstSmall()
       if (!(job instanceof Job)) break
-      this.#serve(job)
       tasks.push(this.#take(job))
       seconds += job.seconds
     }
     return { seat, crew: false, tasks, seconds, calledAway: false }
   }
 
-  #first(now: number): Runnable | undefined {
-    let first = firstOpen(this.#small)
-    let least = first?.start ?? Number.POSITIVE_INFINITY
-    for (const job of this.#large) {
-      const at = virtual(job, now)
-      if (at >= least || !job.open) continue
-      first = job
-      least = at
-    }
-    return first
-  }
-
-  #serve({ start, seconds }: Runnable): void {
-    this.#now = Math.max(this.#now, start) + seconds / (this.#large.size + 1)
-  }
-
   #take(job: Job): Chosen {
+    this.#queue.serve(job)
     return { job, part: job.take(), ticket: new Ticket(this.#ground.memory, this.#tickets.take()) }
   }
 
@@ -271,7 +206,7 @@ export class Scheduler {
   #callAway(): void {
     clearTimeout(this.#look)
     const now = performance.now()
-    const waiting = this.#waiting(now)
+    const waiting = this.#queue.waiting(now)
     if (waiting.length === 0) return
     const crews = this.#atSeat.flat().filter(({ crew }) => crew)
     const coming = crews.filter(({ calledAway }) => calledAway).length
@@ -291,16 +226,7 @@ export class Scheduler {
     }
   }
 
-  /** What those must have had, who are to make room for those who wait; in the order in which these come next. */
-  #waiting(now: number): number[] {
-    const large = [...this.#large].filter(job => job.crew === 0 && job.open)
-    const waiting = large.map(job => virtual(job, now) + SLICE_SECONDS)
-    const small = firstOpen(this.#small)
-    if (small !== undefined) waiting.push(small.start)
-    return waiting.sort((a, b) => a - b)
-  }
-
-  async #cross(crossing: Crossing, bells: number[], quiet: boolean): Promise<void> {
+  async #cross(crossing: Crossing, bells: number[] = [], quiet = false): Promise<void> {
     const { seat, errand, tasks } = crossing
     try {
       const texts = tasks.map(({ part, ticket }) =>
@@ -359,20 +285,6 @@ export class Scheduler {
 
 function lost(): Problem {
   return new Problem('WORKER_LOST', 'the computation was lost; it may be sent again')
-}
-
-function isLarge(runnable: Runnable): runnable is Job & { small: false } {
-  return runnable instanceof Job && !runnable.small
-}
-
-/** Jobs of which the one with the least comes first. */
-function virtual(job: Job, now: number): number {
-  return job.start + job.had(now)
-}
-
-function firstOpen(small: Set<Runnable>): Runnable | undefined {
-  for (const each of small) if (!(each instanceof Job) || each.open) return each
-  return undefined
 }
 
 function secondsOf(crossings: Crossing[]): number {
