@@ -1,23 +1,25 @@
 /**
  * The softmax of a query tile whose scores are known to be small before there are any: with nothing subtracted.
  *
- *   |s| ≤ ‖q‖·‖k‖·|scale|        e = exp(s) = 2ˣ, x = (scale·log₂e)·q·k        l += Σ e        O += e·V
+ *   |s| ≤ ‖q‖·‖k‖·|scale|        e = exp(s) = 2ˣ, x = s·log₂e        l += Σ e        O += e·V
  *
  * Where the bound of a tile's rows and a block's keys keeps |x| ≤ 32, no maximum is looked for and none subtracted, nothing
- * is ever scaled, and x needs no limit: exp takes 6 operations of the multipliers instead of 10. What is subtracted from
+ * is ever scaled, and x needs no limit: exp takes 8 operations of the multipliers instead of 10. What is subtracted from
  * the rows' scores counts as m = 0, so that the online softmax can take over at any block (`release`).
  *
  * Hazards: e reaches 2³², so that l and O could overflow where v is huge: values beyond 2⁵⁰ take the online softmax, and so
  * does what has any other addend than scale·q·k. e may be no more than 2⁻³², so that e·v could lose digits to underflow:
  * the error of O/l stays below 2⁻¹¹⁸. The output of a row with a single key must be that key's v exactly (see delta in
  * gradient-tile.ts), and e·v/e is not: tiles with such a row are left to the online softmax, where e is 1.
+ * x rounded before n is taken from it would cost every e digits that a plain evaluation keeps near its maximum: so only with FMA.
  * What is masked by its position has a score like any other, and its e is replaced by 0.
  */
 import { Call } from './call'
 import { FIXED } from './exponentials'
 import { MR, TILE, TILE_ROW, madd, sumLanes } from './lanes'
 import { largestRow } from './norms'
-import { Place, onePack } from './scores'
+import { Place, onePack, scaleOf } from './scores'
+import { WHOLE } from './visibility'
 
 /** The square of the largest |x|. */
 const LARGEST: f64 = 1024
@@ -27,10 +29,10 @@ const UNSEEN: i32 = 0
 const ZERO: i32 = 1
 const MAXIMA: i32 = 2
 
-/** Whether the scores are scale·q·k alone, and the block is packed whole, so that its norms are at hand. */
+/** Whether there is FMA, the scores are scale·q·k alone, and the block is packed whole, so that its norms are at hand. */
 export function canFix(call: Call): bool {
   return (
-    !(call.softcap > 0) && !call.slopes && !call.maskKind && !call.earlier && !call.careful &&
+    ASC_FEATURE_RELAXED_SIMD && !(call.softcap > 0) && !call.slopes && !call.maskKind && !call.earlier && !call.careful &&
     onePack(call, call.dimK) && onePack(call, call.dimV)
   )
 }
@@ -55,11 +57,12 @@ function hasLoneKey(call: Call, rows: i32, lane: usize, common: usize): bool {
   return false
 }
 
-/** Address of scale·log₂e. */
-// @ts-ignore: decorator
-@inline
-export function fixedFactor(call: Call): usize {
-  return call.constants + FIXED
+/**
+ * Whether exp may read q·k itself, where nobody else reads the scores: a scale that is a power of 2 may be
+ * taken into log₂e, and the product needs no factor.
+ */
+export function takesRaw(call: Call): bool {
+  return (reinterpret<i32>(call.scale) & 0x7fffff) == 0
 }
 
 /** Whether the tile takes the block with m = 0, of which the largest ‖k‖² is `key`. */
@@ -67,7 +70,7 @@ export function isFixed(call: Call, tile: usize, key: f32, lane: usize, rows: i3
   const at = call.tileState + (tile << 3)
   const state = load<i32>(at)
   if (state == MAXIMA) return false
-  const factor = <f64>load<f32>(fixedFactor(call))
+  const factor = <f64>load<f32>(call.constants + FIXED)
   if (<f64>load<f32>(at, 4) * <f64>key * (factor * factor) <= LARGEST) {
     if (state == UNSEEN) {
       store<i32>(at, ZERO)
@@ -89,16 +92,18 @@ function release(call: Call, lane: usize, rows: i32): void {
 }
 
 /** Markers: every pair of the tile is attended, or only those in the rows' intervals; without and with the entropy's moment. */
-export type Whole = i32
-export type Partly = f32
-export type Sum = i32
-export type Moment = f32
+type Whole = i32
+type Partly = f32
+type Sum = i32
+type Moment = f32
 
 // @ts-ignore: decorator
 @inline
-function power(x: v128, round: v128, p6: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, one: v128): v128 {
-  const t = f32x4.add(x, round)
-  const r = f32x4.sub(x, f32x4.sub(t, round))
+function power(
+  x: v128, log2e: v128, round: v128, p6: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, one: v128,
+): v128 {
+  const t = madd(x, log2e, round)
+  const r = madd(x, log2e, f32x4.sub(round, t))
   let p = madd(p6, r, p5)
   p = madd(p, r, p4)
   p = madd(p, r, p3)
@@ -109,11 +114,13 @@ function power(x: v128, round: v128, p6: v128, p5: v128, p4: v128, p3: v128, p2:
 }
 
 /**
- * tile = 2^tile within `ranges`, 0 where not attended; sums[r][8] += the row's, lane by lane; with `Moment`,
+ * tile = exp(tile), or exp(scale·tile) where it is `raw`, within `ranges`, 0 where not attended; sums[r][8] += the row's, lane by lane; with `Moment`,
  * moments[r][8] += Σ e·s too.
  */
-export function powers<L, M>(call: Call, place: Place, lane: usize): void {
+function powers<L, M>(call: Call, place: Place, lane: usize, raw: bool): void {
   const k = call.constants
+  const log2e = v128.load_splat<f32>(raw ? k + FIXED : k + 4)
+  const unit = v128.load_splat<f32>(raw ? scaleOf(call) : k + 36)
   const round = v128.load_splat<f32>(k, 44)
   const p6 = v128.load_splat<f32>(k, 12)
   const p5 = v128.load_splat<f32>(k, 16)
@@ -145,8 +152,8 @@ export function powers<L, M>(call: Call, place: Place, lane: usize): void {
       for (; at < end; at += 32) {
         let x0 = v128.load(at)
         let x1 = v128.load(at, 16)
-        let e0 = power(x0, round, p6, p5, p4, p3, p2, p1, one)
-        let e1 = power(x1, round, p6, p5, p4, p3, p2, p1, one)
+        let e0 = power(x0, log2e, round, p6, p5, p4, p3, p2, p1, one)
+        let e1 = power(x1, log2e, round, p6, p5, p4, p3, p2, p1, one)
         if (isFloat<L>()) {
           const seen0 = v128.and(i32x4.gt_s(j0, before), i32x4.gt_s(to, j0))
           const seen1 = v128.and(i32x4.gt_s(j1, before), i32x4.gt_s(to, j1))
@@ -158,9 +165,8 @@ export function powers<L, M>(call: Call, place: Place, lane: usize): void {
           x1 = v128.and(x1, seen1)
         }
         if (isFloat<M>()) {
-          // p1 is ln 2
-          m0 = madd(e0, f32x4.mul(x0, p1), m0)
-          m1 = madd(e1, f32x4.mul(x1, p1), m1)
+          m0 = madd(e0, f32x4.mul(x0, unit), m0)
+          m1 = madd(e1, f32x4.mul(x1, unit), m1)
         }
         v128.store(at, e1, 16)
         v128.store(at, e0)
@@ -175,4 +181,13 @@ export function powers<L, M>(call: Call, place: Place, lane: usize): void {
       v128.store(sum, s0)
     }
   }
+}
+
+/** e = exp(s) of a tile whose scores are small, and their sums. */
+export function fixedExponentials(call: Call, place: Place, lane: usize, seen: i32, raw: bool): void {
+  if (seen == WHOLE) {
+    if (call.entropy) powers<Whole, Moment>(call, place, lane, raw)
+    else powers<Whole, Sum>(call, place, lane, raw)
+  } else if (call.entropy) powers<Partly, Moment>(call, place, lane, raw)
+  else powers<Partly, Sum>(call, place, lane, raw)
 }

@@ -11,15 +11,15 @@
 import { Call } from './call'
 import { attendedRowsProduct } from './careful'
 import { writeConstants } from './exponentials'
-import { Moment, Partly, Sum, Whole, beginTile, canFix, fixedFactor, isFixed, powers } from './fixed-softmax'
+import { beginTile, canFix, fixedExponentials, isFixed, takesRaw } from './fixed-softmax'
 import { FORWARD_BLOCK, TILE } from './lanes'
-import { copyScores, finishMaps, scoreMap, storeTile } from './map-rows'
+import { finishMaps, scoreMap, storeTile } from './map-rows'
 import { isPlain, maskTile } from './mask-tile'
 import { largestKey } from './norms'
 import { PER_TILE, begin, dropTile, finish, softmaxTile } from './online-softmax'
 import { packPanels } from './pack'
 import { Place, addBlockProduct, dotTile, onePack, packBlockRows, scaleOf, setBlockProduct } from './scores'
-import { NOTHING, WHOLE, fullRanges, rangesOf, rowIntervals } from './visibility'
+import { NOTHING, fullRanges, rangesOf, rowIntervals } from './visibility'
 
 export function attentionForward(call: Call, place: Place, from: i32, to: i32): void {
   writeConstants(call)
@@ -111,12 +111,12 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       }
       const at = headRow + <usize>place.row
       const fixed = seen != NOTHING && can && isFixed(call, t, largest, lane, place.rows)
-      const factor = fixed ? fixedFactor(call) : scaleOf(call)
+      const raw = fixed && !map && !call.scores && takesRaw(call)
       const inMap = (at * <usize>call.keys + <usize>place.key) << 2
       const stored = call.scores ? call.scores : map && (fixed || isPlain(call, seen)) ? map : 0
       if (call.scores) fullRanges(call, place.keys)
       dotTile(
-        call, call.q + at * kRow, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, factor,
+        call, call.q + at * kRow, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, raw ? 0 : scaleOf(call),
         stored ? stored + inMap : 0,
       )
       if (call.scores) {
@@ -125,8 +125,8 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       if (seen == NOTHING) continue
       const output = call.output + at * vRow
       if (fixed) {
-        if (map != 0 && map != stored) copyScores(call, place, stored + inMap, map + inMap)
-        fixedExponentials(call, place, lane, seen)
+        if (map != 0 && map != stored) storeTile(call, place, map + inMap)
+        fixedExponentials(call, place, lane, seen, raw)
         if (call.dropout) dropTile(call, place)
       } else {
         maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
@@ -145,15 +145,6 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     const lane = <usize>t * PER_TILE
     finishMaps(call, place, headRow + <usize>place.row, call.rowFrom + lane, call.rowTo + lane)
   }
-}
-
-/** e = exp(s) of a tile whose scores are small, and their sums. */
-function fixedExponentials(call: Call, place: Place, lane: usize, seen: i32): void {
-  if (seen == WHOLE) {
-    if (call.entropy) powers<Whole, Moment>(call, place, lane)
-    else powers<Whole, Sum>(call, place, lane)
-  } else if (call.entropy) powers<Partly, Moment>(call, place, lane)
-  else powers<Partly, Sum>(call, place, lane)
 }
 
 /** O += e·V, or O = e·V in a tile's first block. */

@@ -34,22 +34,13 @@ function weightMap(call: Call): usize {
 
 /** The tile within `ranges` into its place in a map. */
 export function storeTile(call: Call, place: Place, map: usize): void {
-  storeRanges(call, place, call.tile, TILE_ROW, map)
-}
-
-/** The same from the tile's place in another map. */
-export function copyScores(call: Call, place: Place, scores: usize, map: usize): void {
-  storeRanges(call, place, scores, <usize>call.keys << 2, map)
-}
-
-function storeRanges(call: Call, place: Place, tile: usize, tileRow: usize, map: usize): void {
   const row = <usize>call.keys << 2
   for (let r = 0; r < place.rows; r += MR) {
     const range = call.ranges + (<usize>(r / MR) << 3)
     const begin = load<i32>(range)
     const width = min(load<i32>(range, 4), place.keys) - begin
-    const from = tile + <usize>r * tileRow + (<usize>begin << 2)
-    copyRows(from, tileRow, min(place.rows - r, MR), width, map + <usize>r * row + (<usize>begin << 2), row)
+    const from = call.tile + <usize>r * TILE_ROW + (<usize>begin << 2)
+    copyRows(from, TILE_ROW, min(place.rows - r, MR), width, map + <usize>r * row + (<usize>begin << 2), row)
   }
 }
 

@@ -3,20 +3,19 @@
  * everything else. Sums over blocks are formed blockwise.
  */
 import { FORWARD_BLOCK, MR, NR, PANEL, TILE_ROW } from './lanes'
-import { Add, Set, Strided, registerTile } from './register-tile'
+import { Add, Raw, Set, Strided, registerTile } from './register-tile'
 
 export { Add, Columns, Rows, Set } from './register-tile'
 
 /**
- * The score tile T[24×128] = factor · X · Yᵀ, or += where not `fresh` (`factor` an address): `rows` rows of X, xRow bytes
+ * The score tile T[24×128] = factor · X · Yᵀ, or += where not `fresh` (`factor` an address, 0 for none): `rows` rows of X, xRow bytes
  * apart; Y packed in panels [128/NR][depth][NR]. Only the register tiles that meet a row group's range of columns are
  * computed. Where there is a `map`, its rows mapRow bytes apart, the first `keys` columns are written there too: register tile
- * by register tile, so that memory has the time of the next one to take it. With `one` (the address of a 1; only where fresh) the
- * map has the factor `mapFactor` instead, as exactly as the tile has its own.
+ * by register tile, so that memory has the time of the next one to take it.
  */
 export function scoreProduct(
   x: usize, xRow: usize, rows: i32, panels: usize, depth: i32, ranges: usize, tile: usize, factor: usize, fresh: bool,
-  map: usize = 0, mapRow: usize = 0, keys: i32 = 0, one: usize = 0, mapFactor: usize = 0,
+  map: usize = 0, mapRow: usize = 0, keys: i32 = 0,
 ): void {
   for (let column = 0; column < FORWARD_BLOCK; column += NR) {
     for (let row = 0; row < rows; row += MR) {
@@ -24,15 +23,12 @@ export function scoreProduct(
       if (column + NR <= load<i32>(range) || column >= load<i32>(range, 4)) continue
       const c = tile + <usize>row * TILE_ROW + (<usize>column << 2)
       const from = x + <usize>row * xRow
-      const first = one ? one : factor
-      if (fresh) registerTile<Strided, Set>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, first)
+      if (!factor) registerTile<Strided, Raw>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
+      else if (fresh) registerTile<Strided, Set>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
       else registerTile<Strided, Add>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
       if (!map) continue
       const into = map + <usize>row * mapRow + (<usize>column << 2)
-      const height = min(rows - row, MR)
-      const width = min(keys - column, NR)
-      if (one) splitRows(c, height, width, factor, into, mapRow, mapFactor)
-      else copyRows(c, TILE_ROW, height, width, into, mapRow)
+      copyRows(c, TILE_ROW, min(rows - row, MR), min(keys - column, NR), into, mapRow)
     }
     panels += <usize>depth * (NR * 4)
   }
@@ -125,37 +121,6 @@ function cutProduct<L, E>(
         putCorner<E>(spare, height, width, into, cRow)
       }
     }
-  }
-}
-
-/** A corner of a score tile's register tile with one factor into a map, the whole of it with another in place. */
-function splitRows(tile: usize, height: i32, width: i32, factor: usize, map: usize, mapRow: usize, mapFactor: usize): void {
-  const f = v128.load_splat<f32>(factor)
-  const g = v128.load_splat<f32>(mapFactor)
-  for (let r = 0; r < height; ++r) {
-    for (let j = 0; j < NR; j += 8) {
-      const at = tile + (<usize>j << 2)
-      const into = map + (<usize>j << 2)
-      const c0 = v128.load(at)
-      const c1 = v128.load(at, 16)
-      if (j + 8 <= width) {
-        const m0 = f32x4.mul(c0, g)
-        const m1 = f32x4.mul(c1, g)
-        v128.store(into, m1, 16)
-        v128.store(into, m0)
-      } else {
-        for (let x = j; x < width; ++x) {
-          const offset = <usize>x << 2
-          store<f32>(map + offset, load<f32>(tile + offset) * load<f32>(mapFactor))
-        }
-      }
-      const s0 = f32x4.mul(c0, f)
-      const s1 = f32x4.mul(c1, f)
-      v128.store(at, s1, 16)
-      v128.store(at, s0)
-    }
-    tile += TILE_ROW
-    map += mapRow
   }
 }
 

@@ -46,10 +46,9 @@ export function onePack(call: Call, dim: i32): bool {
 }
 
 /**
- * tile[24×128] = factor·X·Yᵀ within `ranges` (`factor` an address): X rows [rows][dim] at x, Y rows [keys][dim] at y. The
+ * tile[24×128] = factor·X·Yᵀ within `ranges` (`factor` an address, 0 for none where there is just one part): X rows [rows][dim] at x, Y rows [keys][dim] at y. The
  * depth is taken in parts of call.depth; when there is just one part, the pack of Y is expected to be there already. `map`,
- * where not 0, is the tile's place in a map [batch, heads, queries, keys], which is written beside the tile, with the scale as its
- * factor whatever the tile's is.
+ * where not 0, is the tile's place in a map [batch, heads, queries, keys], which is written beside the tile.
  */
 export function dotTile(
   call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, yPack: usize, tile: usize, factor: usize,
@@ -58,9 +57,7 @@ export function dotTile(
   const row = <usize>dim << 2
   const mapRow = <usize>call.keys << 2
   if (onePack(call, dim)) {
-    const scale = scaleOf(call)
-    const one = map != 0 && factor != scale ? oneOf(call) : 0
-    scoreProduct(x, row, rows, yPack, dim, call.ranges, tile, factor, true, map, mapRow, keys, one, scale)
+    scoreProduct(x, row, rows, yPack, dim, call.ranges, tile, factor, true, map, mapRow, keys)
     return
   }
   for (let p = 0; p < dim; p += call.depth) {
