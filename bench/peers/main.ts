@@ -11,11 +11,14 @@ import { pytorch } from './pytorch.ts'
 
 const SIZES = [512, 1024, 2048, 4096]
 const TOKENS = 512
-/** Each contender's runs of a case take about this long together, and are at least and at most so many. */
-const BUDGET_MS = 1000
+/** Each contender's runs of a case take at most about this long together, and are at least and at most so many. */
+const BUDGET_MS = 2000
 const [LEAST, MOST] = [3, 21]
 /** For threads of the one before to stop spinning. */
 const PAUSE_MS = 60
+/** Runs back to back in one turn, the first of them after the pause; of what takes long, one says as much. */
+const BACK_TO_BACK = 3
+const LONG_MS = 250
 
 const PARTS: Record<string, Case[]> = {
   forward: SIZES.flatMap(n =>
@@ -38,37 +41,58 @@ export async function benchPeers(): Promise<void> {
     for (const [part, cases] of Object.entries(PARTS)) {
       const rows: string[][] = []
       for (const of of cases) rows.push(...(await compare(contenders, of, threads)))
-      console.log(table([part, 'threads', 'library', 'ms', 'times ours', 'best ms', 'times ours'], rows))
+      const columns = ['after a pause', 'back to back', 'best'].flatMap(name => [`${name} ms`, '× ours'])
+      console.log(table([part, 'threads', 'library', ...columns], rows))
     }
     for (const contender of contenders) await contender.close()
   }
 }
 
-/** Everybody's runs in turn, so that a disturbance hits all alike; the ratios are the median of the rounds', and that of the best runs. */
+interface Entrant {
+  name: string
+  prepared: Prepared
+  /** milliseconds of each turn's runs */
+  turns: number[][]
+}
+
+/**
+ * Everybody's runs in turn, so that a disturbance hits all alike: after a pause, when the cores have slept, and back to
+ * back. The ratios are the medians of the rounds', and that of the best runs.
+ */
 async function compare(contenders: Contender[], of: Case, threads: number): Promise<string[][]> {
-  const entrants: { name: string; prepared: Prepared; times: number[] }[] = []
+  const entrants: Entrant[] = []
   for (const contender of contenders) {
     const prepared = await contender.prepare(of)
-    if (prepared !== undefined) entrants.push({ name: contender.name, prepared, times: [] })
+    if (prepared !== undefined) entrants.push({ name: contender.name, prepared, turns: [] })
   }
   // the first runs, which tell how many there may be
-  let rounds = MOST
-  for (const { prepared } of entrants) rounds = Math.min(rounds, BUDGET_MS / (await prepared.run()))
-  for (let round = 0; round < Math.max(Math.ceil(rounds), LEAST); round++) {
-    for (const { prepared, times } of entrants) {
+  let longest = 0
+  for (const { prepared } of entrants) longest = Math.max(longest, await prepared.run())
+  const runs = longest > LONG_MS ? 1 : BACK_TO_BACK
+  const rounds = Math.max(Math.ceil(Math.min(MOST, BUDGET_MS / longest / runs)), LEAST)
+  for (let round = 0; round < rounds; round++) {
+    for (const { prepared, turns } of entrants) {
       await new Promise(resolve => setTimeout(resolve, PAUSE_MS))
-      times.push(await prepared.run())
+      const times: number[] = []
+      while (times.length < runs) times.push(await prepared.run())
+      turns.push(times)
     }
   }
   for (const { prepared } of entrants) await prepared.close()
-  const [first] = entrants
-  return entrants.map(({ name, times }) => {
-    const ratio = median(times.map((ms, round) => ms / first.times[round]))
-    const best = Math.min(...times)
-    const figures = [median(times), ratio, best, best / Math.min(...first.times)]
+  const [ours] = entrants
+  return entrants.map(({ name, turns }) => {
+    const figures = [firstOf, lastOf].flatMap(pick => {
+      const times = turns.map(pick)
+      return [median(times), median(times.map((ms, round) => ms / pick(ours.turns[round])))]
+    })
+    const best = Math.min(...turns.flat())
+    figures.push(best, best / Math.min(...ours.turns.flat()))
     return [title(of), String(threads), name, ...figures.map(figure => figure.toFixed(2))]
   })
 }
+
+const firstOf = (times: number[]): number => times[0]
+const lastOf = (times: number[]): number => times[times.length - 1]
 
 function title({ kind, n, causal, backward, norm }: Case): string {
   if (kind === 'attention') return `[1,8,${n},64]${causal ? ' causal' : ''}`
