@@ -128,6 +128,6 @@ export class Call {
   tileKeys: usize
   /** i32, f32 [tilesTogether][2]: see fixed-softmax.ts */
   tileState: usize
-  /** f32 [13]: see exponentials.ts */
+  /** f32 [12]: see exponentials.ts */
   constants: usize
 }

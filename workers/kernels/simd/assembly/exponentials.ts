@@ -20,9 +20,6 @@ import { FORWARD_BLOCK, MR, TILE, TILE_ROW, madd } from './lanes'
 /** 1.5·2²³ + 127: adding it rounds to an integer n and leaves n + 127, the biased exponent of 2ⁿ, in the low bits. */
 const ROUND: f32 = 12583039
 
-/** Where the constants hold scale·log₂e (fixed-softmax.ts). */
-export const FIXED: usize = 48
-
 /** The constants of 2ˣ, four bytes each. */
 export function writeConstants(call: Call): void {
   const at = call.constants
@@ -38,7 +35,6 @@ export function writeConstants(call: Call): void {
   store<f32>(at, 1, 36)
   store<f32>(at, -87, 40)
   store<f32>(at, ROUND - 127, 44)
-  store<f32>(at, <f32>(<f64>call.scale * 1.4426950408889634), FIXED)
 }
 
 // @ts-ignore: decorator

@@ -15,10 +15,9 @@
  * What is masked by its position has a score like any other, and its e is replaced by 0.
  */
 import { Call } from './call'
-import { FIXED } from './exponentials'
 import { MR, TILE, TILE_ROW, madd, sumLanes } from './lanes'
 import { largestRow } from './norms'
-import { Place, onePack, scaleOf } from './scores'
+import { Place, onePack } from './scores'
 import { WHOLE } from './visibility'
 
 /** The square of the largest |x|. */
@@ -57,20 +56,12 @@ function hasLoneKey(call: Call, rows: i32, lane: usize, common: usize): bool {
   return false
 }
 
-/**
- * Whether exp may read q·k itself, where nobody else reads the scores: a scale that is a power of 2 may be
- * taken into log₂e, and the product needs no factor.
- */
-export function takesRaw(call: Call): bool {
-  return (reinterpret<i32>(call.scale) & 0x7fffff) == 0
-}
-
 /** Whether the tile takes the block with m = 0, of which the largest ‖k‖² is `key`. */
 export function isFixed(call: Call, tile: usize, key: f32, lane: usize, rows: i32): bool {
   const at = call.tileState + (tile << 3)
   const state = load<i32>(at)
   if (state == MAXIMA) return false
-  const factor = <f64>load<f32>(call.constants + FIXED)
+  const factor = <f64>call.scale * <f64>load<f32>(call.constants, 4)
   if (<f64>load<f32>(at, 4) * <f64>key * (factor * factor) <= LARGEST) {
     if (state == UNSEEN) {
       store<i32>(at, ZERO)
@@ -114,13 +105,12 @@ function power(
 }
 
 /**
- * tile = exp(tile), or exp(scale·tile) where it is `raw`, within `ranges`, 0 where not attended; sums[r][8] += the row's, lane by lane; with `Moment`,
+ * tile = exp(tile) within `ranges`, 0 where not attended; sums[r][8] += the row's, lane by lane; with `Moment`,
  * moments[r][8] += Σ e·s too.
  */
-function powers<L, M>(call: Call, place: Place, lane: usize, raw: bool): void {
+function powers<L, M>(call: Call, place: Place, lane: usize): void {
   const k = call.constants
-  const log2e = v128.load_splat<f32>(raw ? k + FIXED : k + 4)
-  const unit = v128.load_splat<f32>(raw ? scaleOf(call) : k + 36)
+  const log2e = v128.load_splat<f32>(k, 4)
   const round = v128.load_splat<f32>(k, 44)
   const p6 = v128.load_splat<f32>(k, 12)
   const p5 = v128.load_splat<f32>(k, 16)
@@ -165,8 +155,8 @@ function powers<L, M>(call: Call, place: Place, lane: usize, raw: bool): void {
           x1 = v128.and(x1, seen1)
         }
         if (isFloat<M>()) {
-          m0 = madd(e0, f32x4.mul(x0, unit), m0)
-          m1 = madd(e1, f32x4.mul(x1, unit), m1)
+          m0 = madd(e0, x0, m0)
+          m1 = madd(e1, x1, m1)
         }
         v128.store(at, e1, 16)
         v128.store(at, e0)
@@ -184,10 +174,10 @@ function powers<L, M>(call: Call, place: Place, lane: usize, raw: bool): void {
 }
 
 /** e = exp(s) of a tile whose scores are small, and their sums. */
-export function fixedExponentials(call: Call, place: Place, lane: usize, seen: i32, raw: bool): void {
+export function fixedExponentials(call: Call, place: Place, lane: usize, seen: i32): void {
   if (seen == WHOLE) {
-    if (call.entropy) powers<Whole, Moment>(call, place, lane, raw)
-    else powers<Whole, Sum>(call, place, lane, raw)
-  } else if (call.entropy) powers<Partly, Moment>(call, place, lane, raw)
-  else powers<Partly, Sum>(call, place, lane, raw)
+    if (call.entropy) powers<Whole, Moment>(call, place, lane)
+    else powers<Whole, Sum>(call, place, lane)
+  } else if (call.entropy) powers<Partly, Moment>(call, place, lane)
+  else powers<Partly, Sum>(call, place, lane)
 }

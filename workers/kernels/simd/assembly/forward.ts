@@ -11,7 +11,7 @@
 import { Call } from './call'
 import { attendedRowsProduct } from './careful'
 import { writeConstants } from './exponentials'
-import { beginTile, canFix, fixedExponentials, isFixed, takesRaw } from './fixed-softmax'
+import { beginTile, canFix, fixedExponentials, isFixed } from './fixed-softmax'
 import { FORWARD_BLOCK, TILE } from './lanes'
 import { finishMaps, scoreMap, storeTile } from './map-rows'
 import { isPlain, maskTile } from './mask-tile'
@@ -111,12 +111,11 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       }
       const at = headRow + <usize>place.row
       const fixed = seen != NOTHING && can && isFixed(call, t, largest, lane, place.rows)
-      const raw = fixed && !map && !call.scores && takesRaw(call)
       const inMap = (at * <usize>call.keys + <usize>place.key) << 2
       const stored = call.scores ? call.scores : map && (fixed || isPlain(call, seen)) ? map : 0
       if (call.scores) fullRanges(call, place.keys)
       dotTile(
-        call, call.q + at * kRow, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, raw ? 0 : scaleOf(call),
+        call, call.q + at * kRow, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, scaleOf(call),
         stored ? stored + inMap : 0,
       )
       if (call.scores) {
@@ -126,7 +125,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       const output = call.output + at * vRow
       if (fixed) {
         if (map != 0 && map != stored) storeTile(call, place, map + inMap)
-        fixedExponentials(call, place, lane, seen, raw)
+        fixedExponentials(call, place, lane, seen)
         if (call.dropout) dropTile(call, place)
       } else {
         maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)

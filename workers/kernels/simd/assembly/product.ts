@@ -3,12 +3,12 @@
  * everything else. Sums over blocks are formed blockwise.
  */
 import { FORWARD_BLOCK, MR, NR, PANEL, TILE_ROW } from './lanes'
-import { Add, Raw, Set, Strided, registerTile } from './register-tile'
+import { Add, Set, Strided, registerTile } from './register-tile'
 
 export { Add, Columns, Rows, Set } from './register-tile'
 
 /**
- * The score tile T[24×128] = factor · X · Yᵀ, or += where not `fresh` (`factor` an address, 0 for none): `rows` rows of X, xRow bytes
+ * The score tile T[24×128] = factor · X · Yᵀ, or += where not `fresh` (`factor` an address): `rows` rows of X, xRow bytes
  * apart; Y packed in panels [128/NR][depth][NR]. Only the register tiles that meet a row group's range of columns are
  * computed. Where there is a `map`, its rows mapRow bytes apart, the first `keys` columns are written there too: register tile
  * by register tile, so that memory has the time of the next one to take it.
@@ -23,8 +23,7 @@ export function scoreProduct(
       if (column + NR <= load<i32>(range) || column >= load<i32>(range, 4)) continue
       const c = tile + <usize>row * TILE_ROW + (<usize>column << 2)
       const from = x + <usize>row * xRow
-      if (!factor) registerTile<Strided, Raw>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
-      else if (fresh) registerTile<Strided, Set>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
+      if (fresh) registerTile<Strided, Set>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
       else registerTile<Strided, Add>(from, xRow, rows - row, 4, panels, NR * 4, depth, c, TILE_ROW, factor)
       if (!map) continue
       const into = map + <usize>row * mapRow + (<usize>column << 2)

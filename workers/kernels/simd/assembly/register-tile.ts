@@ -6,16 +6,9 @@
  */
 import { NR, TILE_ROW, madd } from './lanes'
 
-/** Markers for what becomes of C: factor·product is added to it, or replaces it; or the product without a factor does. */
+/** Markers for what becomes of C: the product is added to it, or replaces it. */
 export type Add = f32
 export type Set = i32
-export type Raw = i64
-
-// @ts-ignore: decorator
-@inline
-function isRaw<E>(): bool {
-  return isInteger<E>() && sizeof<E>() == 8
-}
 
 /**
  * One row of a finished register tile into C. Both loads of a pair come before either store, because V8 fuses a pair
@@ -25,13 +18,13 @@ function isRaw<E>(): bool {
 // @ts-ignore: decorator
 @inline
 function finishRow<E>(c: usize, factor: v128, c0: v128, c1: v128, c2: v128, c3: v128): void {
-  const s0 = isFloat<E>() ? madd(factor, c0, v128.load(c)) : isRaw<E>() ? c0 : f32x4.mul(factor, c0)
-  const s1 = isFloat<E>() ? madd(factor, c1, v128.load(c, 16)) : isRaw<E>() ? c1 : f32x4.mul(factor, c1)
+  const s0 = isFloat<E>() ? madd(factor, c0, v128.load(c)) : f32x4.mul(factor, c0)
+  const s1 = isFloat<E>() ? madd(factor, c1, v128.load(c, 16)) : f32x4.mul(factor, c1)
   v128.store(c, s1, 16)
   v128.store(c, s0)
   if (NR == 16) {
-    const s2 = isFloat<E>() ? madd(factor, c2, v128.load(c, 32)) : isRaw<E>() ? c2 : f32x4.mul(factor, c2)
-    const s3 = isFloat<E>() ? madd(factor, c3, v128.load(c, 48)) : isRaw<E>() ? c3 : f32x4.mul(factor, c3)
+    const s2 = isFloat<E>() ? madd(factor, c2, v128.load(c, 32)) : f32x4.mul(factor, c2)
+    const s3 = isFloat<E>() ? madd(factor, c3, v128.load(c, 48)) : f32x4.mul(factor, c3)
     v128.store(c, s3, 48)
     v128.store(c, s2, 32)
   }
@@ -140,7 +133,7 @@ export function registerTile<L, E>(
     else a += aStep
     b += isStrided<L>() ? NR * 4 : bRow
   } while (--depth)
-  const f = isRaw<E>() ? c00 : v128.load_splat<f32>(factor)
+  const f = v128.load_splat<f32>(factor)
   finishRow<E>(c, f, c00, c01, c02, c03)
   c += cRow
   finishRow<E>(c, f, c10, c11, c12, c13)

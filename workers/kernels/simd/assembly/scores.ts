@@ -46,7 +46,7 @@ export function onePack(call: Call, dim: i32): bool {
 }
 
 /**
- * tile[24×128] = factor·X·Yᵀ within `ranges` (`factor` an address, 0 for none where there is just one part): X rows [rows][dim] at x, Y rows [keys][dim] at y. The
+ * tile[24×128] = factor·X·Yᵀ within `ranges` (`factor` an address): X rows [rows][dim] at x, Y rows [keys][dim] at y. The
  * depth is taken in parts of call.depth; when there is just one part, the pack of Y is expected to be there already. `map`,
  * where not 0, is the tile's place in a map [batch, heads, queries, keys], which is written beside the tile.
  */
