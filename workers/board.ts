@@ -1,10 +1,10 @@
 /**
  * The board of a leg: 32-bit words in shared memory by which the workers at it agree who does what.
  *
- *   [stopped] [units left, of each stage] [next unit, of each step]
+ *   [stopped] [calls] [units left, of each stage] [next unit, of each step]
  *
  * Units are claimed by moving a step's next unit on, and counted off their stage when they are done; a stage is complete
- * when none is left. Words only ever move one way, so there is no lock: a worker may come late, leave early or be slow,
+ * when none is left. No word needs a lock: a worker may come late, leave early or be slow,
  * and the others take what it does not.
  */
 
@@ -33,10 +33,13 @@ export type Stages<S extends Split = Split> = readonly (readonly S[])[]
 
 /** At most so many steps stand in a stage, and in a leg. */
 export const BOARD_STEPS = 64
-const BOARD_WORDS = 1 + 2 * BOARD_STEPS
+/** Words before those of the stages. */
+const HEAD = 2
+const BOARD_WORDS = HEAD + 2 * BOARD_STEPS
 export const BOARD_BYTES = 4 * BOARD_WORDS
 
 const STOPPED = 0
+const CALLS = 1
 /** So often a worker looks whether the others are ready before it goes to sleep: about 30 µs. */
 const LOOKS = 5_000
 /** It then looks up so often, should anybody want it elsewhere. */
@@ -56,7 +59,7 @@ export class Board {
   open(): void {
     this.#words.fill(0)
     for (const [stage, steps] of this.#stages.entries())
-      this.#words[1 + stage] = steps.reduce((sum, { units }) => sum + units, 0)
+      this.#words[HEAD + stage] = steps.reduce((sum, { units }) => sum + units, 0)
   }
 
   /** Nothing more is to be done. */
@@ -68,9 +71,33 @@ export class Board {
     return Atomics.load(this.#words, STOPPED) !== 0
   }
 
+  /** Calls a worker away: whichever looks up first. */
+  call(): void {
+    Atomics.add(this.#words, CALLS, 1)
+  }
+
+  /** Takes back all calls but so many. */
+  keepCalls(most: number): void {
+    for (let calls = this.#calls; calls > most; calls = this.#calls)
+      Atomics.compareExchange(this.#words, CALLS, calls, most)
+  }
+
+  /** A worker looks up: whether it may stay. It answers a call by leaving. */
+  mayStay(): boolean {
+    if (this.stopped) return false
+    for (let calls = this.#calls; calls > 0; calls = this.#calls) {
+      if (Atomics.compareExchange(this.#words, CALLS, calls, calls - 1) === calls) return false
+    }
+    return true
+  }
+
+  get #calls(): number {
+    return Atomics.load(this.#words, CALLS)
+  }
+
   /** Whether all stages are complete. */
   get complete(): boolean {
-    return this.#stages.every((_, stage) => Atomics.load(this.#words, 1 + stage) === 0)
+    return this.#stages.every((_, stage) => Atomics.load(this.#words, HEAD + stage) === 0)
   }
 
   /** Whether there is something that nobody has claimed. */
@@ -95,23 +122,23 @@ export class Board {
 
   /** So many units of the stage are done. */
   count(stage: number, units: number): void {
-    const word = 1 + stage
+    const word = HEAD + stage
     if (Atomics.sub(this.#words, word, units) === units) Atomics.notify(this.#words, word)
   }
 
-  /** Waits until the stage is complete, or for as long as `stay` says so; whether it is complete. */
-  await(stage: number, stay: () => boolean): boolean {
-    const word = 1 + stage
+  /** Waits until the stage is complete, or until the worker may not stay; whether it is complete. */
+  await(stage: number): boolean {
+    const word = HEAD + stage
     for (let looks = 0; ; looks++) {
       const left = Atomics.load(this.#words, word)
       if (left === 0) return true
-      if (!stay()) return false
+      if (!this.mayStay()) return false
       if (looks > LOOKS) Atomics.wait(this.#words, word, left, NAP_MS)
     }
   }
 
   #next(step: number): number {
-    return 1 + BOARD_STEPS + step
+    return HEAD + BOARD_STEPS + step
   }
 }
 

@@ -1,4 +1,5 @@
 /** The piscina entry: one worker, its kernels, and the loop in which it waits for messages and answers them. */
+import { setPriority } from 'node:os'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { workerData } from 'piscina'
 import { type ScanPlace, scanPiece } from './elements/json-scan.ts'
@@ -7,6 +8,9 @@ import { createSimdKernels, type SimdVariant } from './kernels/simd/index.ts'
 import { opTable } from './ops.ts'
 import type { Seat, Task, TaskResult } from './program.ts'
 import { runTask } from './run-task.ts'
+
+/** Of 19. */
+const NICE = 10
 
 export interface WorkerData {
   memory: WebAssembly.Memory
@@ -25,6 +29,8 @@ export type Message = string | ScanMessage
 export type Reply = TaskResult[] | { scanned: ReturnType<typeof scanPiece> } | { failed: string }
 
 const { memory, variant } = workerData as WorkerData
+// the thread that talks to clients comes first on a core that they share; elsewhere this would be the whole process's
+if (process.platform === 'linux') setPriority(NICE)
 const text = createTextKernels(memory)
 const ops = opTable(createSimdKernels(memory, variant), text)
 

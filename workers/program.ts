@@ -67,8 +67,6 @@ export interface Rest {
  * was done (or refused, for a fault in the client's data) and its message not yet read.
  */
 export const TICKET = { waiting: 0, running: 1, done: 2, refused: 3 } as const
-/** The ticket's words: how far the worker is, and whether it is wanted elsewhere and should leave. */
-export const TICKET_WORDS = 2
 
 /** A place at a leg for one worker: the leg is a run of stages of a program, and a crew of workers goes through it together. */
 export interface Task {
@@ -83,7 +81,7 @@ export interface Task {
   hurry: number
   /** byte offset of the task's own work area */
   scratch: number
-  /** byte offset of the task's ticket */
+  /** byte offset of the task's ticket, an int32 */
   ticket: number
   /** byte offsets of the bells of other workers that this one has to ring, before it begins */
   ring?: number[]

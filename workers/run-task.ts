@@ -1,25 +1,16 @@
 /** A worker's part in a leg: it claims units of its steps until none is left, or until it is wanted elsewhere. */
 import { Board } from './board.ts'
 import type { Operations } from './ops.ts'
-import {
-  type Rest,
-  ring,
-  type StepCall,
-  type Task,
-  type TaskResult,
-  TICKET,
-  TICKET_WORDS,
-  type Work,
-} from './program.ts'
+import { type Rest, ring, type StepCall, type Task, type TaskResult, TICKET, type Work } from './program.ts'
 import type { Fault, Ref } from './task.ts'
 import { type BufferView, bufferView } from './views.ts'
 
 /** What goes wrong comes back as data. */
 export function runTask(memory: WebAssembly.Memory, ops: Operations, task: Task): TaskResult {
   for (const bell of task.ring ?? []) ring(memory, bell)
-  const ticket = new Int32Array(memory.buffer, task.ticket, TICKET_WORDS)
+  const ticket = new Int32Array(memory.buffer, task.ticket, 1)
   Atomics.store(ticket, 0, TICKET.running)
-  const part = new Part(memory, ops, task, ticket)
+  const part = new Part(memory, ops, task)
   const { work } = part
   try {
     const { fault, rest } = part.run()
@@ -54,16 +45,14 @@ class Part {
   readonly #calls: StepCall[]
   readonly #views: BufferView[]
   readonly #hurry: Int32Array
-  readonly #stay: () => boolean
 
-  constructor(memory: WebAssembly.Memory, ops: Operations, task: Task, ticket: Int32Array) {
+  constructor(memory: WebAssembly.Memory, ops: Operations, task: Task) {
     this.board = new Board(memory, task.board, task.stages)
     this.#task = task
     this.#ops = ops[task.precision]
     this.#calls = task.stages.flat()
     this.#views = task.buffers.map(place => bufferView(memory, place))
     this.#hurry = new Int32Array(memory.buffer, task.hurry, 1)
-    this.#stay = () => !this.board.stopped && Atomics.load(ticket, 1) === 0
   }
 
   run(): Ended {
@@ -80,7 +69,7 @@ class Part {
         step++
       }
       if (ended !== undefined) return ended
-      if (stage < stages.length - 1 && !this.board.await(stage, this.#stay)) return {}
+      if (stage < stages.length - 1 && !this.board.await(stage)) return {}
     }
     return {}
   }
@@ -97,7 +86,7 @@ class Part {
       }
       this.board.count(stage, end - at)
       at = end
-      if (!this.#stay()) return at < to ? { rest: { stage, step, from: at, to } } : {}
+      if (!this.board.mayStay()) return at < to ? { rest: { stage, step, from: at, to } } : {}
     }
     return undefined
   }

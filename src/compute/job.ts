@@ -99,6 +99,20 @@ export class Job {
     return this.seconds <= LONE_SECONDS && this.program.marks.length === 0
   }
 
+  /** How many workers are at it that nobody has called away. */
+  get staying(): number {
+    return this.crew - this.called
+  }
+
+  /** How many are on their way from it to someone who waits. */
+  get called(): number {
+    return this.#leg?.called ?? 0
+  }
+
+  callAway(): void {
+    this.#leg?.call()
+  }
+
   /** How many workers are at it. */
   get crew(): number {
     return this.#parts.size
@@ -134,6 +148,7 @@ export class Job {
 
   /** A worker has left; what it had claimed and did not do is for the next. */
   leave(part: Part, rest?: Rest): void {
+    part.leg.back()
     if (rest !== undefined) part.leg.rests.push(rest)
     this.#parts.delete(part)
     this.#had += (performance.now() - part.since) / 1000

@@ -28,6 +28,8 @@ export class Leg {
   readonly crew: number
   /** the units that workers claimed and left undone */
   readonly rests: Rest[] = []
+  /** workers that were called away and are not back yet */
+  called = 0
   readonly #memory: WebAssembly.Memory
   readonly #boards: Stock
   #board: { offset: number; words: Board } | undefined
@@ -72,6 +74,19 @@ export class Leg {
   /** What has been done does not count: the leg is to be gone through from its beginning. */
   again(): void {
     this.#board?.words.open()
+  }
+
+  /** A worker is wanted elsewhere: the first that looks up leaves. */
+  call(): void {
+    this.called++
+    this.#board?.words.call()
+  }
+
+  /** A worker has come back; if nobody has called it, the call was for it all the same. */
+  back(): void {
+    if (this.called === 0) return
+    this.called--
+    this.#board?.words.keepCalls(this.called)
   }
 
   stop(): void {

@@ -92,6 +92,11 @@ export class Queue {
     else this.#now = Math.max(this.#now, runnable.start) + runnable.seconds / (this.#large.size + 1)
   }
 
+  /** Large jobs that workers are at. */
+  served(): Job[] {
+    return [...this.#large].filter(({ crew }) => crew > 0)
+  }
+
   /** What jobs must have had that are to make room for those who wait, in the order in which these come next. */
   waiting(now: number): number[] {
     const large = [...this.#large].filter(job => job.crew === 0 && job.open)

@@ -41,7 +41,6 @@ interface Crossing {
   tasks: Chosen[]
   errand?: Errand
   seconds: number
-  calledAway: boolean
 }
 
 /** The workers, from here. */
@@ -176,12 +175,12 @@ export class Scheduler {
     if (isLarge(first)) {
       if (this.#atSeat[seat].length > 0) return undefined
       const seconds = Number.POSITIVE_INFINITY
-      return { seat, crew: true, tasks: [this.#take(first)], seconds, calledAway: false }
+      return { seat, crew: true, tasks: [this.#take(first)], seconds }
     }
     if (!(first instanceof Job)) {
       this.#queue.serve(first)
       this.#queue.remove(first)
-      return { seat, crew: false, errand: first, tasks: [], seconds: first.seconds, calledAway: false }
+      return { seat, crew: false, errand: first, tasks: [], seconds: first.seconds }
     }
     const tasks = [this.#take(first)]
     let { seconds } = first
@@ -191,7 +190,7 @@ export class Scheduler {
       tasks.push(this.#take(job))
       seconds += job.seconds
     }
-    return { seat, crew: false, tasks, seconds, calledAway: false }
+    return { seat, crew: false, tasks, seconds }
   }
 
   #take(job: Job): Chosen {
@@ -208,21 +207,19 @@ export class Scheduler {
     const now = performance.now()
     const waiting = this.#queue.waiting(now)
     if (waiting.length === 0) return
-    const crews = this.#atSeat.flat().filter(({ crew }) => crew)
-    const coming = crews.filter(({ calledAway }) => calledAway).length
-    const staying = crews
-      .filter(({ calledAway }) => !calledAway)
-      .sort((a, b) => virtual(b.tasks[0].job, now) - virtual(a.tasks[0].job, now))
+    const jobs = this.#queue.served()
+    const coming = jobs.reduce((sum, { called }) => sum + called, 0)
     for (const least of waiting.slice(coming)) {
-      const crossing = staying.shift()
-      if (crossing === undefined) return
-      const [{ job, ticket }] = crossing.tasks
-      if (virtual(job, now) < least) {
+      let most: Job | undefined
+      for (const job of jobs) {
+        if (job.staying > 0 && (most === undefined || virtual(job, now) > virtual(most, now))) most = job
+      }
+      if (most === undefined) return
+      if (virtual(most, now) < least) {
         this.#look = setTimeout(() => this.#callAway(), LOOK_MS)
         return
       }
-      crossing.calledAway = true
-      ticket.callAway()
+      most.callAway()
     }
   }
 

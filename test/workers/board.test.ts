@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import { BOARD_BYTES, Board } from '../../workers/board.ts'
 
 const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })
-const always = () => true
 
 function board(...stages: { units: number; chain: number }[][]): Board {
   new Uint8Array(memory.buffer, 64, BOARD_BYTES).fill(0xff)
@@ -80,11 +79,11 @@ describe('a stage', () => {
       [{ units: 1, chain: 1 }],
     )
     made.count(0, 4)
-    let looks = 0
-    expect(made.await(0, () => ++looks < 10)).toBe(false)
+    made.call()
+    expect(made.await(0)).toBe(false)
     made.count(0, 3)
-    expect(made.await(0, always)).toBe(true)
-    expect(made.await(1, always)).toBe(true)
+    expect(made.await(0)).toBe(true)
+    expect(made.await(1)).toBe(true)
     expect(made.complete).toBe(false)
     made.count(2, 1)
     expect(made.complete).toBe(true)
@@ -94,6 +93,20 @@ describe('a stage', () => {
     const made = board([{ units: 5, chain: 1 }])
     expect(made.stopped).toBe(false)
     made.stop()
-    expect(made.await(0, () => !made.stopped)).toBe(false)
+    expect(made.await(0)).toBe(false)
+  })
+})
+
+describe('a call', () => {
+  it('is answered by one worker, and may be taken back', () => {
+    const made = board([{ units: 5, chain: 1 }])
+    expect(made.mayStay()).toBe(true)
+    made.call()
+    made.call()
+    expect([made.mayStay(), made.mayStay(), made.mayStay()]).toEqual([false, false, true])
+    for (let i = 0; i < 3; i++) made.call()
+    made.keepCalls(1)
+    made.keepCalls(2)
+    expect([made.mayStay(), made.mayStay()]).toEqual([false, true])
   })
 })
