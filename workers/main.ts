@@ -10,7 +10,7 @@ import type { Seat, Task, TaskResult } from './program.ts'
 import { runTask } from './run-task.ts'
 
 /** Of 19. */
-const NICE = 10
+const NICE = 5
 
 export interface WorkerData {
   memory: WebAssembly.Memory

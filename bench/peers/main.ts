@@ -14,8 +14,8 @@ const TOKENS = 512
 /** Each contender's runs of a case take at most about this long together, and are at least and at most so many. */
 const BUDGET_MS = 2000
 const [LEAST, MOST] = [3, 21]
-/** For threads of the one before to stop spinning. */
-const PAUSE_MS = 60
+/** For threads of the one before to stop spinning: OpenBLAS's do so for 2²⁸ ticks, 0.1 s. */
+const PAUSE_MS = 200
 /** Runs back to back in one turn, the first of them after the pause; of what takes long, one says as much. */
 const BACK_TO_BACK = 3
 const LONG_MS = 250
