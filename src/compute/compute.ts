@@ -67,7 +67,7 @@ export class Compute {
   readonly #text: TextKernels
   /** work area of the scans on this thread */
   readonly #work: Region
-  /** pieces of scans in the pool: as many as there are workers, so that tasks never wait for more than one */
+  /** pieces of scans under way: as many as there are workers, so that small jobs never wait for more than one */
   readonly #scans: Turns
 
   constructor(limits: Limits, options: ComputeOptions = {}) {
