@@ -29,8 +29,7 @@ export type Message = string | ScanMessage
 export type Reply = TaskResult[] | { scanned: ReturnType<typeof scanPiece> } | { failed: string }
 
 const { memory, variant } = workerData as WorkerData
-// the thread that talks to clients comes first on a core that they share; elsewhere this would be the whole process's
-if (process.platform === 'linux') setPriority(NICE)
+giveWay()
 const text = createTextKernels(memory)
 const ops = opTable(createSimdKernels(memory, variant), text)
 
@@ -45,6 +44,16 @@ export default function serve({ port, bell }: Seat, run = runTaskHere): void {
     const received = receiveMessageOnPort(port)
     if (received === undefined) Atomics.wait(word, 0, rung)
     else port.postMessage(answer(received.message, run))
+  }
+}
+
+/** The thread that talks to clients comes first on a core that they share. Elsewhere than on Linux this would be the process's. */
+function giveWay(): void {
+  if (process.platform !== 'linux') return
+  try {
+    setPriority(NICE)
+  } catch {
+    // a sandbox may forbid it; the work is done all the same
   }
 }
 
