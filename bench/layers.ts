@@ -2,6 +2,7 @@
 import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/index.ts'
 import { linearScratchBytes } from '../workers/kernels/simd/linear.ts'
 import { COLUMN_BLOCK, ELEMENT_BLOCK, NORM_ROWS, productUnits } from '../workers/layer-args.ts'
+import { KernelMemory } from './kernel-operands.ts'
 import { peakGigaflops } from './peak.ts'
 import { table } from './report.ts'
 import { bestSeconds } from './timing.ts'
@@ -20,16 +21,7 @@ const ROWS = 512
 const DIM = 512
 
 const VARIANTS = Object.keys(SIMD_VARIANTS) as SimdVariant[]
-const pages = 1024
-const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
-let next = 65536
-
-function tensor(length: number): Float32Array {
-  const view = new Float32Array(memory.buffer, next, length)
-  next += Math.ceil((length * 4) / 64) * 64
-  for (let i = 0; i < length; i++) view[i] = Math.random() - 0.5
-  return view
-}
+const operands = new KernelMemory(1024)
 
 export async function benchLayers(): Promise<void> {
   const peak = await peakGigaflops()
@@ -41,15 +33,15 @@ export async function benchLayers(): Promise<void> {
 /** A row per shape and variant: x·W, and its gradients by x and by W. */
 function benchProducts(peak: number): void {
   const rows = PRODUCTS.flatMap(([positions, dimIn, dimOut, headsOut]) => {
-    next = 65536
+    operands.reset()
     const args = { batch: 1, positions, dimIn, dimOut, headsIn: 1, headsOut, careful: false }
-    const [x, gradX] = [tensor(positions * dimIn), tensor(positions * dimIn)]
-    const [weight, gradWeight] = [tensor(dimIn * dimOut), tensor(dimIn * dimOut)]
-    const [y, residual] = [tensor(positions * dimOut), tensor(positions * dimOut)]
-    const bias = tensor(dimOut)
-    const scratch = tensor(linearScratchBytes(args) / 4).byteOffset
+    const [x, gradX] = [operands.tensor(positions * dimIn), operands.tensor(positions * dimIn)]
+    const [weight, gradWeight] = [operands.tensor(dimIn * dimOut), operands.tensor(dimIn * dimOut)]
+    const [y, residual] = [operands.tensor(positions * dimOut), operands.tensor(positions * dimOut)]
+    const bias = operands.tensor(dimOut)
+    const scratch = operands.tensor(linearScratchBytes(args) / 4).byteOffset
     return VARIANTS.map(variant => {
-      const kernels = createSimdKernels(memory, variant)
+      const kernels = createSimdKernels(operands.memory, variant)
       const forward = { x, weight, bias, residual, y }
       const seconds = [
         () => kernels.linearForward(forward, args, 0, productUnits(positions, dimOut), scratch),
@@ -80,17 +72,21 @@ function benchProducts(peak: number): void {
 
 /** A row per kernel: nanoseconds an element, and the bytes of its tensors that go through. */
 function benchElementwise(): void {
-  next = 65536
+  operands.reset()
   const count = ROWS * DIM
-  const [x, gate, y, gradY, gradX, gradGate, residual] = Array.from({ length: 7 }, () => tensor(count))
-  const [gamma, beta, sums] = Array.from({ length: 3 }, () => tensor(DIM))
-  const [partialGamma, partialBeta] = Array.from({ length: 2 }, () => tensor((ROWS / NORM_ROWS) * DIM))
+  const [x, gate, y, gradY, gradX, gradGate, residual] = Array.from({ length: 7 }, () =>
+    operands.tensor(count),
+  )
+  const [gamma, beta, sums] = Array.from({ length: 3 }, () => operands.tensor(DIM))
+  const [partialGamma, partialBeta] = Array.from({ length: 2 }, () =>
+    operands.tensor((ROWS / NORM_ROWS) * DIM),
+  )
   const units = Math.ceil(count / ELEMENT_BLOCK)
   const norm = { rows: ROWS, dim: DIM, kind: 'layer', eps: 1e-5 } as const
   const heads = { rows: count / 64, dim: 64 }
   const rope = { ...heads, positions: ROWS, dims: 64, interleaved: false }
-  const [cos, sin] = [tensor(ROWS * 32), tensor(ROWS * 32)]
-  const kernels = Object.fromEntries(VARIANTS.map(name => [name, createSimdKernels(memory, name)]))
+  const [cos, sin] = [operands.tensor(ROWS * 32), operands.tensor(ROWS * 32)]
+  const kernels = Object.fromEntries(VARIANTS.map(name => [name, createSimdKernels(operands.memory, name)]))
 
   type Run = (variant: string) => void
   const cases: [name: string, tensors: number, run: Run][] = [

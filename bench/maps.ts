@@ -3,6 +3,7 @@ import type { AttentionMaps } from '../workers/kernels/kernel-set.ts'
 import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/index.ts'
 import { scratchBytes } from '../workers/kernels/simd/scratch.ts'
 import { type AttentionArgs, QUERY_TILE } from '../workers/task.ts'
+import { attentionArgs, KernelMemory } from './kernel-operands.ts'
 import { table } from './report.ts'
 import { bestSeconds } from './timing.ts'
 
@@ -12,32 +13,18 @@ const HEADS = 8
 const PAIRS = HEADS * N * N
 const UNITS = HEADS * Math.ceil(N / QUERY_TILE)
 
-const pages = 2048
-const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
-let next = 65536
+const operands = new KernelMemory(2048)
 
-function tensor(length: number): Float32Array {
-  const view = new Float32Array(memory.buffer, next, length)
-  next += Math.ceil((length * 4) / 64) * 64
-  for (let i = 0; i < length; i++) view[i] = Math.random() - 0.5
-  return view
-}
-
-const ARGS: AttentionArgs = {
-  ...{ batch: 1, heads: HEADS, kvHeads: HEADS, queries: N, keys: N, dimK: D, dimV: D, causal: false },
-  ...{ scale: 1 / Math.sqrt(D), softcap: 0, alignment: 'top_left', pastKeys: 0, windowLeft: -1 },
-  ...{ windowRight: -1, maskKind: 'none', maskStrides: [0, 0, 0, 0], dropoutP: 0, seedLow: 0, seedHigh: 0 },
-  careful: false,
-}
+const ARGS = attentionArgs(HEADS, N, D, false)
 
 /** A row per variant and choice of maps. */
 export function benchMaps(): void {
-  next = 65536
-  const scratch = tensor(scratchBytes(D, D) / 4).byteOffset
-  const [q, k, v, output] = [1, 2, 3, 4].map(() => tensor(HEADS * N * D))
-  const logsumexp = new Float64Array(memory.buffer, tensor(2 * HEADS * N).byteOffset, HEADS * N)
-  const qLengths = new Int32Array(memory.buffer, tensor(1).byteOffset, 1).fill(0)
-  const [weights, scores] = [tensor(PAIRS), tensor(PAIRS)]
+  operands.reset()
+  const scratch = operands.tensor(scratchBytes(D, D) / 4).byteOffset
+  const [q, k, v, output] = [1, 2, 3, 4].map(() => operands.tensor(HEADS * N * D))
+  const logsumexp = operands.doubles(HEADS * N)
+  const qLengths = new Int32Array(operands.memory.buffer, operands.tensor(1).byteOffset, 1).fill(0)
+  const [weights, scores] = [operands.tensor(PAIRS), operands.tensor(PAIRS)]
   const choices: [string, AttentionMaps, Partial<AttentionArgs>?][] = [
     ['weights', { weights }],
     ['weights, causal', { weights }, { causal: true }],
@@ -48,7 +35,7 @@ export function benchMaps(): void {
     ((Object.keys(maps).length * PAIRS * 4) / seconds / 1e9).toFixed(1)
   const rows: string[][] = []
   for (const variant of Object.keys(SIMD_VARIANTS) as SimdVariant[]) {
-    const kernels = createSimdKernels(memory, variant)
+    const kernels = createSimdKernels(operands.memory, variant)
     const tensors = { q, k, v, output, logsumexp }
     for (const [name, maps, options] of choices) {
       const args = { ...ARGS, ...options }

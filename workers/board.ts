@@ -4,8 +4,8 @@
  *   [stopped] [calls] [units left, of each stage] [next unit, of each step]
  *
  * Units are claimed by moving a step's next unit on, and counted off their stage when they are done; a stage is complete
- * when none is left. No word needs a lock: a worker may come late, leave early or be slow,
- * and the others take what it does not.
+ * when none is left. No word needs a lock: a worker may come
+ * late, leave early or be slow, and the others take what it does not.
  */
 
 /** How a step's range may be taken up. */
@@ -31,7 +31,7 @@ export interface Portion {
 /** Stages of steps: of a program, or of a leg of it. */
 export type Stages<S extends Split = Split> = readonly (readonly S[])[]
 
-/** At most so many steps stand in a stage, and in a leg. */
+/** At most so many steps stand in a leg, and so many stages. */
 export const BOARD_STEPS = 64
 /** Words before those of the stages. */
 const HEAD = 2

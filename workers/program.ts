@@ -84,7 +84,7 @@ export interface Task {
   /** byte offset of the task's ticket, an int32 */
   ticket: number
   /** byte offsets of the bells of other workers that this one has to ring, before it begins */
-  ring?: number[]
+  ring: number[]
   rest?: Rest
 }
 

@@ -7,7 +7,7 @@ import { type BufferView, bufferView } from './views.ts'
 
 /** What goes wrong comes back as data. */
 export function runTask(memory: WebAssembly.Memory, ops: Operations, task: Task): TaskResult {
-  for (const bell of task.ring ?? []) ring(memory, bell)
+  for (const bell of task.ring) ring(memory, bell)
   const ticket = new Int32Array(memory.buffer, task.ticket, 1)
   Atomics.store(ticket, 0, TICKET.running)
   const part = new Part(memory, ops, task)

@@ -252,7 +252,7 @@ export class Scheduler {
     let error: Error | undefined
     if (result.ok) this.#ground.speed.learn(job.program.precision, result.flops, result.seconds)
     // before it leaves: nothing is complete at a mark when a task on the way there has failed
-    else job.stopped = true
+    else job.stop()
     if (!result.ok && 'crash' in result) {
       this.#events.lost(result.crash)
       error = lost()
@@ -270,7 +270,7 @@ export class Scheduler {
       part.leg.again()
       job.leave(part)
     } else {
-      job.stopped = true
+      job.stop()
       job.leave(part)
       this.#events.lost(error instanceof Error ? error.message : String(error))
       job.settle(lost())

@@ -17,7 +17,7 @@ import { BLOCK, TILE, TILE_ROW } from './lanes'
 import { maskTile } from './mask-tile'
 import { packEdge, packPanels } from './pack'
 import { Add, Columns, product } from './product'
-import { Place, addBlockProduct, dotTile, onePack, oneOf, packBlockRows, scaleOf } from './scores'
+import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, scaleOf } from './scores'
 import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
 
 export function attentionBackward(call: Call, place: Place, from: i32, to: i32): void {
@@ -99,7 +99,7 @@ function keyBlock(call: Call, place: Place): void {
     }
     if (call.gradQ) {
       const k = call.k + key * kRow
-      addBlockProduct(call, call.gradTile, place.rows, k, call.keyRows, call.dimK, place.keys, place.gradQ + at * kRow)
+      blockProduct<Add>(call, call.gradTile, place.rows, k, call.keyRows, call.dimK, place.keys, place.gradQ + at * kRow)
     }
   }
 }

@@ -18,7 +18,8 @@ import { isPlain, maskTile } from './mask-tile'
 import { largestKey } from './norms'
 import { PER_TILE, begin, dropTile, finish, softmaxTile } from './online-softmax'
 import { packPanels } from './pack'
-import { Place, addBlockProduct, dotTile, onePack, packBlockRows, scaleOf, setBlockProduct } from './scores'
+import { Add, Set } from './product'
+import { Place, blockProduct, dotTile, onePack, packBlockRows, scaleOf } from './scores'
 import { NOTHING, fullRanges, rangesOf, rowIntervals } from './visibility'
 
 export function attentionForward(call: Call, place: Place, from: i32, to: i32): void {
@@ -152,8 +153,8 @@ function addValues(call: Call, place: Place, v: usize, output: usize, fresh: boo
     if (fresh) memory.fill(output, 0, <usize>place.rows * (<usize>call.dimV << 2))
     attendedRowsProduct(call, call.tile, place.rows, place.keys, v, call.dimV, output)
   } else if (fresh) {
-    setBlockProduct(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output)
+    blockProduct<Set>(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output)
   } else {
-    addBlockProduct(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output)
+    blockProduct<Add>(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output)
   }
 }

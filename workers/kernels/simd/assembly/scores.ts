@@ -7,7 +7,7 @@
  */
 import { Call } from './call'
 import { packEdge, packPanels, packRows } from './pack'
-import { Add, Rows, Set, panelProduct, product, scoreProduct } from './product'
+import { Rows, panelProduct, product, scoreProduct } from './product'
 
 /** A tile's place: rows [row, row + rows) of head `head` = b·heads + h against keys [key, key + keys) of its kv head. */
 @unmanaged
@@ -68,29 +68,19 @@ export function dotTile(
   }
 }
 
-/** rows[r] = Σ_j tile[r][j]·b[j] within `seen`, b being the block's rows at `b`, which `packBlockRows` has packed. */
-export function setBlockProduct(
+/**
+ * rows[r] = (`Set`) or += (`Add`) Σ_j tile[r][j]·b[j] within `seen`, b being the block's rows at `b`, which `packBlockRows`
+ * has packed.
+ */
+export function blockProduct<E>(
   call: Call, tile: usize, rows: i32, b: usize, packed: usize, dim: i32, keys: i32, result: usize,
 ): void {
   const row = <usize>dim << 2
   const one = oneOf(call)
   if (onePack(call, dim)) {
-    panelProduct<Rows, Set>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, one)
+    panelProduct<Rows, E>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, one)
   } else {
-    product<Rows, Set>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, one)
-  }
-}
-
-/** The same, added to rows[r]. */
-export function addBlockProduct(
-  call: Call, tile: usize, rows: i32, b: usize, packed: usize, dim: i32, keys: i32, result: usize,
-): void {
-  const row = <usize>dim << 2
-  const one = oneOf(call)
-  if (onePack(call, dim)) {
-    panelProduct<Rows, Add>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, one)
-  } else {
-    product<Rows, Add>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, one)
+    product<Rows, E>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, one)
   }
 }
 
