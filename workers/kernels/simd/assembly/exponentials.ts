@@ -37,6 +37,21 @@ export function writeConstants(call: Call): void {
   store<f32>(at, ROUND - 127, 44)
 }
 
+/** 2ʳ of eˣ = 2ⁿ·2ʳ, where t is x·log₂e after the addition that rounded it to n. */
+// @ts-ignore: decorator
+@inline
+export function fraction(
+  x: v128, t: v128, log2e: v128, round: v128, p6: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, one: v128,
+): v128 {
+  const r = madd(x, log2e, f32x4.sub(round, t))
+  let p = madd(p6, r, p5)
+  p = madd(p, r, p4)
+  p = madd(p, r, p3)
+  p = madd(p, r, p2)
+  p = madd(p, r, p1)
+  return madd(p, r, one)
+}
+
 // @ts-ignore: decorator
 @inline
 export function exp<L>(
@@ -45,13 +60,7 @@ export function exp<L>(
 ): v128 {
   const y = f32x4.pmax(x, least)
   const t = madd(y, log2e, round)
-  const r = madd(y, log2e, f32x4.sub(round, t))
-  let p = madd(p6, r, p5)
-  p = madd(p, r, p4)
-  p = madd(p, r, p3)
-  p = madd(p, r, p2)
-  p = madd(p, r, p1)
-  p = madd(p, r, one)
+  const p = fraction(y, t, log2e, round, p6, p5, p4, p3, p2, p1, one)
   const exponent = i32x4.shl(t, 23)
   return addsBits<L>() ? i32x4.add(p, exponent) : f32x4.mul(p, exponent)
 }

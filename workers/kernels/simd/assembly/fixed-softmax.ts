@@ -15,6 +15,7 @@
  * What is masked by its position has a score like any other, and its e is replaced by 0.
  */
 import { Call } from './call'
+import { fraction } from './exponentials'
 import { MR, TILE, TILE_ROW, madd, sumLanes } from './lanes'
 import { largestRow } from './norms'
 import { Place, onePack } from './scores'
@@ -94,14 +95,7 @@ function power(
   x: v128, log2e: v128, round: v128, p6: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, one: v128,
 ): v128 {
   const t = madd(x, log2e, round)
-  const r = madd(x, log2e, f32x4.sub(round, t))
-  let p = madd(p6, r, p5)
-  p = madd(p, r, p4)
-  p = madd(p, r, p3)
-  p = madd(p, r, p2)
-  p = madd(p, r, p1)
-  p = madd(p, r, one)
-  return i32x4.add(p, i32x4.shl(t, 23))
+  return i32x4.add(fraction(x, t, log2e, round, p6, p5, p4, p3, p2, p1, one), i32x4.shl(t, 23))
 }
 
 /**
