@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'src/**/*.test.ts', 'workers/**/*.test.ts'],
     // workers of the service under test are threads of their own: two test files at a time are enough for two cores
     pool: 'forks',
     setupFiles: ['src/revectorize.ts'],

@@ -3,12 +3,13 @@
  * with them, on one thread; one head of dimension 64. The crossover is the first length from which on an approximation
  * with its default parameters is the faster one.
  */
-import { planMemory } from '../src/compute/memory-plan.ts'
-import type { RequestProgram } from '../src/programs/request-program.ts'
-import { ENDPOINTS } from '../src/routes/endpoints.ts'
-import { createTextKernels } from '../workers/elements/text-kernels.ts'
+
+import { ENDPOINTS } from '../src/endpoints/index.ts'
+import { planMemory } from '../src/engine/memory-plan.ts'
+import type { RequestProgram } from '../src/layers/program-builder.ts'
 import { createSimdKernels } from '../workers/kernels/simd/index.ts'
 import { opTable } from '../workers/ops.ts'
+import { createTextKernels } from '../workers/text/text-kernels.ts'
 import { type BufferView, bufferView } from '../workers/views.ts'
 import { table } from './report.ts'
 

@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import asc from 'assemblyscript/asc'
-import { TEXT_MODULE } from '../workers/elements/text-kernels.ts'
 import { moduleFile, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/variants.ts'
+import { TEXT_MODULE } from '../workers/text/text-kernels.ts'
 
 /** A module imports its memory, shared and as large as a 32-bit memory can be. */
 const COMMON = [
@@ -28,8 +28,8 @@ interface Module {
 
 function modules(): Module[] {
   const simd = readSources(new URL('../workers/kernels/simd/assembly/', import.meta.url))
-  const text = readSources(new URL('../workers/elements/assembly/', import.meta.url))
-  // the constants of activations stand in page 0, behind the tables of the text kernels (workers/elements/tables.ts)
+  const text = readSources(new URL('../workers/text/assembly/', import.meta.url))
+  // the constants of activations stand in page 0, behind the tables of the text kernels (workers/text/tables.ts)
   const constants = ['--memoryBase', '32768']
   const variants = (Object.keys(SIMD_VARIANTS) as SimdVariant[]).map(name => {
     const { wide, relaxed } = SIMD_VARIANTS[name]

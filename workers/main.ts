@@ -2,12 +2,12 @@
 import { setPriority } from 'node:os'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { workerData } from 'piscina'
-import { type ScanPlace, scanPiece } from './elements/json-scan.ts'
-import { createTextKernels } from './elements/text-kernels.ts'
 import { createSimdKernels, type SimdVariant } from './kernels/simd/index.ts'
 import { opTable } from './ops.ts'
 import type { Seat, Task, TaskResult } from './program.ts'
-import { runTask } from './run-task.ts'
+import { runTask } from './run-segment.ts'
+import { type ScanPlace, scanPiece } from './text/json-scan.ts'
+import { createTextKernels } from './text/text-kernels.ts'
 
 /** Of 19. */
 const NICE = 5

@@ -1,11 +1,12 @@
 /** The table of operations a worker knows, by precision. */
-import { decodeTensor } from './elements/decode.ts'
-import { encodeTensor } from './elements/encode.ts'
-import type { TextKernels } from './elements/text-kernels.ts'
+
 import type { KernelSet } from './kernels/kernel-set.ts'
 import { referenceKernels } from './kernels/reference/index.ts'
 import type { ElementOps, OpName, Ops } from './program.ts'
 import type { Precision } from './task.ts'
+import { decodeTensor } from './text/decode.ts'
+import { encodeTensor } from './text/encode.ts'
+import type { TextKernels } from './text/text-kernels.ts'
 
 /** What the worker calls: the op's own types are checked where the program is built. */
 export type AnyOp = (tensors: object, args: object, from: number, to: number, scratch: number) => unknown

@@ -3,7 +3,7 @@
  * Both threads know these types and nothing of each other.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { Portion, Split } from './board.ts'
+import type { Portion, Split } from './claim-table.ts'
 import type { KernelSet } from './kernels/kernel-set.ts'
 import type { BufferPlace, DecodeArgs, EncodeArgs, Fault, Precision, Ref } from './task.ts'
 

@@ -1,8 +1,9 @@
 /** Ours as it is served, in its worker pool: a request's program, run again and again, without HTTP around it. */
-import { parseBody } from '../../src/codecs/body.ts'
-import { Compute } from '../../src/compute/compute.ts'
+
 import { readConfig } from '../../src/config.ts'
-import { ENDPOINTS } from '../../src/routes/endpoints.ts'
+import { ENDPOINTS } from '../../src/endpoints/index.ts'
+import { Compute } from '../../src/engine/engine.ts'
+import { parseBody } from '../../src/formats/body.ts'
 import { type FileTensor, float32, writeFile } from '../../test/service/safetensors-file.ts'
 import { type Case, type Contender, D_FF, D_MODEL, DIM, HEADS, LAYERS, noise, timed } from './contender.ts'
 

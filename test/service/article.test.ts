@@ -3,7 +3,7 @@
  * its numbers are wrong, with the right ones. (The example over q, k and v: attention.test.ts.)
  */
 import { describe, expect, it } from 'vitest'
-import { drawer, type Flat } from '../src/programs/layer-cases.ts'
+import { drawer, type Flat } from '../support/layer-cases.ts'
 import { attention, post, startServer } from './server.ts'
 
 const server = await startServer()

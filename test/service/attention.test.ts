@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { AttentionRequest } from '../../src/schemas/attention.ts'
+import { AttentionRequest } from '../../src/layers/attention/fields.ts'
 import { attention, post, settled, startServer } from './server.ts'
 
 const server = await startServer()

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { ENDPOINTS } from '../../src/routes/endpoints.ts'
-import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../src/schemas/answer.ts'
-import { EXAMPLES } from '../../src/schemas/examples.ts'
+import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../src/endpoints/answers.ts'
+import { ENDPOINTS } from '../../src/endpoints/index.ts'
+import { EXAMPLES } from '../../src/http/docs/examples.ts'
 import { post, settled, startServer } from './server.ts'
 
 const server = await startServer()

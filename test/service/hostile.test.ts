@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { PROBLEMS } from '../../src/errors.ts'
+import { PROBLEMS } from '../../src/problem.ts'
 import { float32, writeFile } from './safetensors-file.ts'
 import { attention, post, SAFETENSORS_TYPE, settled, startServer } from './server.ts'
 

@@ -1,6 +1,6 @@
 /** Parameters drawn by `init`: their moments over fans, their bits from a seed, their independence; and why 1/√d_k. */
 import { describe, expect, it } from 'vitest'
-import { drawer } from '../src/programs/layer-cases.ts'
+import { drawer } from '../support/layer-cases.ts'
 import { attention, post, startServer } from './server.ts'
 
 const server = await startServer()

@@ -1,6 +1,6 @@
 /** Layers of nothing, and layers with padding: gradients that are 0, and NaNs that reach nobody. */
 import { describe, expect, it } from 'vitest'
-import { drawer, type Flat } from '../src/programs/layer-cases.ts'
+import { drawer, type Flat } from '../support/layer-cases.ts'
 import { post, startServer } from './server.ts'
 
 const server = await startServer()

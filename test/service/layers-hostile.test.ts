@@ -1,6 +1,6 @@
 /** Hostile and odd requests to the layers: each an error that names the field, or an answer without a trace of what it must not show. */
 import { describe, expect, it } from 'vitest'
-import { drawer, type Flat } from '../src/programs/layer-cases.ts'
+import { drawer, type Flat } from '../support/layer-cases.ts'
 import { float32, readFile, values, writeFile } from './safetensors-file.ts'
 import { post, SAFETENSORS_TYPE, settled, startServer } from './server.ts'
 

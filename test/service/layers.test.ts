@@ -1,6 +1,6 @@
 /** The layers over a real socket: the same bits however they are run, in every form; memory given back. */
 import { describe, expect, it } from 'vitest'
-import { drawer } from '../src/programs/layer-cases.ts'
+import { drawer } from '../support/layer-cases.ts'
 import { post, type Server, settled, startServer } from './server.ts'
 
 const one = await startServer({ THREADS: '1' })

@@ -1,6 +1,6 @@
 /** `POST /v1/plan` of every endpoint: the shapes of the answer, from shapes alone. */
 import { describe, expect, it } from 'vitest'
-import { drawer } from '../src/programs/layer-cases.ts'
+import { drawer } from '../support/layer-cases.ts'
 import { readFile } from './safetensors-file.ts'
 import { post, SAFETENSORS_TYPE, startServer } from './server.ts'
 

@@ -3,8 +3,8 @@ import pino from 'pino'
 import request from 'supertest'
 import { afterAll } from 'vitest'
 import { type App, buildApp } from '../../src/app.ts'
-import type { ComputeOptions } from '../../src/compute/compute.ts'
 import { readConfig } from '../../src/config.ts'
+import type { ComputeOptions } from '../../src/engine/engine.ts'
 
 export interface Server {
   app: App

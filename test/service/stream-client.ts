@@ -1,7 +1,7 @@
 /** A client of `GET /v1/stream` for tests: collects what comes, acknowledges layers, and waits for what it is told to. */
 import { once } from 'node:events'
 import { WebSocket } from 'ws'
-import { SERVER_MESSAGES } from '../../src/schemas/stream-answers.ts'
+import { SERVER_MESSAGES } from '../../src/endpoints/stream-answers.ts'
 import { readFileTensors } from './safetensors-file.ts'
 import type { Server } from './server.ts'
 

@@ -1,6 +1,6 @@
 /** `GET /v1/stream`: thumbnails with the full maps on `fetch`, what backward frames mean, and when frames come. */
 import { describe, expect, it } from 'vitest'
-import { drawer, type Flat } from '../src/programs/layer-cases.ts'
+import { drawer, type Flat } from '../support/layer-cases.ts'
 import { values } from './safetensors-file.ts'
 import { post, settled, startServer } from './server.ts'
 import { type Message, StreamClient } from './stream-client.ts'

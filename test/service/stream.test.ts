@@ -1,6 +1,6 @@
 /** `GET /v1/stream`: what a well-behaved client gets. */
 import { describe, expect, it } from 'vitest'
-import { drawer, type Flat } from '../src/programs/layer-cases.ts'
+import { drawer, type Flat } from '../support/layer-cases.ts'
 import { float32, readFile, values, writeFile } from './safetensors-file.ts'
 import { post, SAFETENSORS_TYPE, settled, startServer } from './server.ts'
 import { type Message, StreamClient } from './stream-client.ts'

@@ -1,0 +1,134 @@
+/** What the server sends over `GET /v1/stream`, for the documentation. */
+import * as z from 'zod'
+import { approximation, exactError, loss, ProblemAnswer, tensor } from './answers.ts'
+import { FetchMessage, MAP_EMITS, RunId } from './stream-messages.ts'
+
+const ms = (what: string) => z.number().describe(`${what}, in milliseconds`)
+const pass = z.enum(['forward', 'backward'])
+
+const AcceptedMessage = z
+  .strictObject({
+    type: z.literal('accepted'),
+    id: RunId,
+    layers: z.int().describe('how many the stack has'),
+    plan: z.strictObject({
+      flops: z.number().describe('floating-point operations of the run'),
+      bytes: z.number().describe('tensor memory that the run holds until it has ended'),
+      seconds: z.number().describe('estimated time at the speed measured so far, on an idle server'),
+    }),
+  })
+  .meta({ id: 'AcceptedMessage' })
+
+const LayerMessage = z
+  .strictObject({
+    type: z.literal('layer'),
+    id: RunId,
+    pass,
+    index: z.int().describe('the layer; the backward pass comes from the last to the first'),
+    timing: z.strictObject({
+      at: ms('from the acceptance of the run to the end of this layer'),
+      compute: ms('wall-clock time of this layer’s tasks'),
+    }),
+    tensors: z
+      .strictObject({
+        output: tensor.optional(),
+        weights: tensor.optional(),
+        scores: tensor.optional(),
+        entropy: tensor.optional(),
+        logsumexp: tensor.optional(),
+        grad_output: tensor.optional(),
+        grad_weights: tensor.optional(),
+        grad_params: z.record(z.string(), tensor).optional().describe('by full parameter name'),
+      })
+      .describe('what `emit` names of this pass; with `detail` the maps are thumbnails of dtype uint8'),
+    scales: z
+      .strictObject({
+        weights: tensor.optional(),
+        scores: tensor.optional(),
+        grad_weights: tensor.optional(),
+      })
+      .optional()
+      .describe(
+        'with `detail`: [B, H], what the bytes of a thumbnail stand for. weights: byte/255·scale; scores and grad_weights: ' +
+          '(byte − 128)/127·scale, 128 being 0',
+      ),
+  })
+  .meta({ id: 'LayerMessage' })
+
+const ProgressMessage = z
+  .strictObject({
+    type: z.literal('progress'),
+    id: RunId,
+    done: z.int().describe('layers computed, those of both passes counted'),
+    total: z.int(),
+  })
+  .meta({ id: 'ProgressMessage' })
+
+const DoneMessage = z
+  .strictObject({
+    type: z.literal('done'),
+    id: RunId,
+    ...approximation,
+    ...loss,
+    layers: z.array(z.strictObject(exactError)).optional().describe('with compare_exact'),
+    timing: z.strictObject({
+      total: ms('from the acceptance of the run to its end, waiting for the client included'),
+      decode: ms('reading inputs'),
+      queue: ms('before the first task'),
+      compute: ms('the sum over the layers'),
+      encode: ms('writing small frames; large ones are written while they are sent'),
+    }),
+    output: tensor.describe('[B, N, d_model] in x’s rank'),
+    grads: z
+      .strictObject({ x: tensor.optional(), mask: tensor.optional() })
+      .optional()
+      .describe('of x and a float mask, as `wrt` says; those of parameters are in the layers’ frames'),
+  })
+  .meta({ id: 'DoneMessage' })
+
+const MapMessage = z
+  .strictObject({
+    type: z.literal('map'),
+    id: RunId,
+    layer: z.int(),
+    head: z.int(),
+    tensor: z.enum(MAP_EMITS),
+    pass,
+    values: tensor.describe('[B, N, N], or [N, N] without a batch'),
+  })
+  .describe('the answer to `fetch`')
+  .meta({ id: 'MapMessage' })
+
+const CancelledMessage = z
+  .strictObject({ type: z.literal('cancelled'), id: RunId })
+  .meta({ id: 'CancelledMessage' })
+
+const ErrorMessage = z
+  .strictObject({
+    type: z.literal('error'),
+    id: RunId.optional(),
+    fetch: FetchMessage.omit({ type: true }).optional().describe('the fetch that failed'),
+    problem: ProblemAnswer,
+  })
+  .describe(
+    'With `id`: the run of that id has ended, or was not accepted. Without: a message was wrong, and all runs go on. The ' +
+      'connection lives on, unless what came is no WebSocket frame or is larger than the server takes; then it is closed.',
+  )
+  .meta({ id: 'ErrorMessage' })
+
+const GoingAwayMessage = z
+  .strictObject({ type: z.literal('going_away') })
+  .describe('The server takes no new runs; it finishes those it has and then closes the connection (1001).')
+  .meta({ id: 'GoingAwayMessage' })
+
+/** What the server may send, by type. */
+export const SERVER_MESSAGES = {
+  accepted: AcceptedMessage,
+  layer: LayerMessage,
+  progress: ProgressMessage,
+  done: DoneMessage,
+  map: MapMessage,
+  cancelled: CancelledMessage,
+  error: ErrorMessage,
+  going_away: GoingAwayMessage,
+}

@@ -1,0 +1,176 @@
+/** The messages of `GET /v1/stream`, both ways. */
+import * as z from 'zod'
+import { NumbersSpan } from '../formats/json-tensor.ts'
+import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
+import { numerics } from '../layers/attention/fields.ts'
+import { MOST_LAYERS, optionsBesideStack, stack, stackBackward } from '../layers/stack-fields.ts'
+
+export const FORWARD_EMITS = ['output', 'weights', 'scores', 'entropy', 'logsumexp'] as const
+export const BACKWARD_EMITS = ['grad_output', 'grad_weights', 'grad_params'] as const
+/** Tensors [B, H, N, N] of a layer. */
+export const MAP_EMITS = ['weights', 'scores', 'grad_weights'] as const
+
+export const MOST_CREDIT = 1_000_000
+const MOST_ID = 128
+const MOST_INDICES = 65536
+
+export const RunId = z
+  .string()
+  .refine(text => text.length > 0 && text.length <= MOST_ID, {
+    error: `expected a text of 1 to ${MOST_ID} characters`,
+  })
+  .meta({ id: 'RunId', description: `the client's name for the run, 1 to ${MOST_ID} characters` })
+
+/** The component of this name is written by hand: a list of numbers is only located when a message is read. */
+const indices = z
+  .unknown()
+  .meta({ id: 'IndexList' })
+  .transform((value, context): number[] => {
+    const list =
+      value instanceof NumbersSpan && value.span.count <= MOST_INDICES && value.span.element === 'number'
+        ? value.toArray()
+        : value
+    if (Array.isArray(list) && list.length > 0 && list.every(isIndex) && new Set(list).size === list.length)
+      return list
+    const message = 'expected an array of one or more different non-negative integers'
+    context.issues.push({ code: 'custom', message, input: undefined })
+    return z.NEVER
+  })
+
+function isIndex(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+const detail = z
+  .strictObject({
+    max_size: z.int().min(1).max(4096).default(128).describe('most rows and columns of a thumbnail'),
+    dtype: z.literal('uint8').default('uint8'),
+    pool: z
+      .enum(['max', 'mean'])
+      .default('max')
+      .describe('`max`: the element of largest magnitude of each square, with its sign; `mean`: their mean'),
+  })
+  .describe(
+    'Send maps (weights, scores, grad_weights) as thumbnails, a byte an element: squares of k × k elements become one, k being ' +
+      'the least that makes no side longer than max_size. `scales` has a number s for each head, the largest magnitude of its ' +
+      'thumbnail. weights: value = byte/255·s. scores and grad_weights: value = (byte − 128)/127·s, so that 128 is 0. The full ' +
+      'maps stay on the server for `fetch`, until `release`, the end of the connection or a bounded time.',
+  )
+
+function startMessage(tensors: TensorKinds) {
+  return z
+    .strictObject({
+      type: z.literal('start'),
+      id: RunId,
+      stack: stack(tensors),
+      x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
+      ...optionsBesideStack(tensors),
+      pass: z.enum(['forward', 'forward_backward']).default('forward'),
+      backward: stackBackward(tensors).optional().describe('with `"pass":"forward_backward"`'),
+      emit: z
+        .array(z.enum([...FORWARD_EMITS, ...BACKWARD_EMITS]))
+        .default(['weights'])
+        .describe(
+          'what the layers’ frames hold. Forward: output [B,N,d_model], weights and scores [B,H,N,N], entropy and logsumexp ' +
+            '[B,H,N]. Backward: grad_output (what reaches that layer’s output), grad_weights [B,H,N,N] (∂L/∂weights, each weight ' +
+            'taken as a variable of its own; 0 where not attended), grad_params (an object by full parameter name; the last ' +
+            'layer’s has final_norm too). A pass with nothing to emit sends no layer frames.',
+        ),
+      layers: indices.optional().describe('the layers whose frames are wanted; default all'),
+      heads: indices
+        .optional()
+        .describe('the heads that weights, scores, entropy, logsumexp and grad_weights hold, in this order'),
+      detail: detail.optional(),
+      ...numerics,
+      encoding: z
+        .enum(['nested', 'flat', 'base64', 'safetensors'])
+        .default('nested')
+        .describe(
+          'how tensors are written. `safetensors`: each layer, done and map is one binary message, a safetensors file whose ' +
+            'tensors carry their JSON places (`tensors.weights`), everything else as one JSON string in `__metadata__` under `frame`',
+        ),
+      credit: z
+        .int()
+        .min(0)
+        .max(MOST_CREDIT)
+        .default(8)
+        .describe('layer frames that may be on the wire; each takes one, `credit` adds some'),
+    })
+    .superRefine((value, context) => {
+      const backward = value.pass === 'forward_backward'
+      const issue = (path: PropertyKey[], message: string) =>
+        context.addIssue({ code: 'custom', path, message })
+      if (backward && value.backward === undefined)
+        issue(['backward'], 'expected backward beside "pass":"forward_backward", got nothing')
+      if (!backward && value.backward !== undefined)
+        issue(['pass'], 'expected "forward_backward" beside backward, got "forward"')
+      for (const [index, name] of value.emit.entries()) {
+        if (!backward && (BACKWARD_EMITS as readonly string[]).includes(name))
+          issue(['emit', index], `expected "pass":"forward_backward" beside "${name}", got "forward"`)
+      }
+      bounded(
+        value.layers,
+        value.stack.layers,
+        `layers of the stack (${value.stack.layers})`,
+        'layers',
+        issue,
+      )
+      bounded(value.heads, value.stack.heads, `heads of the stack (${value.stack.heads})`, 'heads', issue)
+    })
+    .meta({ id: 'StartMessage' })
+}
+
+function bounded(
+  list: number[] | undefined,
+  limit: number,
+  what: string,
+  name: string,
+  issue: (path: PropertyKey[], message: string) => void,
+): void {
+  const at = list?.findIndex(index => index >= limit) ?? -1
+  if (at >= 0) issue([name, at], `expected a number below the ${what}, got ${list?.[at]}`)
+}
+
+export const StartMessage = startMessage(tensorKinds(false))
+export type StartMessage = z.output<typeof StartMessage>
+
+export const CreditMessage = z
+  .strictObject({ type: z.literal('credit'), id: RunId, add: z.int().min(1).max(MOST_CREDIT) })
+  .meta({ id: 'CreditMessage' })
+
+export const CancelMessage = z
+  .strictObject({ type: z.literal('cancel'), id: RunId })
+  .meta({ id: 'CancelMessage' })
+
+export const ReleaseMessage = z
+  .strictObject({ type: z.literal('release'), id: RunId })
+  .meta({ id: 'ReleaseMessage' })
+
+export const FetchMessage = z
+  .strictObject({
+    type: z.literal('fetch'),
+    id: RunId,
+    layer: z
+      .int()
+      .min(0)
+      .max(MOST_LAYERS - 1),
+    head: z
+      .int()
+      .min(0)
+      .max(MOST_INDICES - 1),
+    tensor: z.enum(MAP_EMITS),
+    pass: z.enum(['forward', 'backward']).optional().describe('follows from the tensor; checked where given'),
+  })
+  .meta({ id: 'FetchMessage' })
+export type FetchMessage = z.output<typeof FetchMessage>
+
+/** What a client may send, by type. */
+export const CLIENT_MESSAGES = {
+  start: StartMessage,
+  credit: CreditMessage,
+  cancel: CancelMessage,
+  fetch: FetchMessage,
+  release: ReleaseMessage,
+}
+
+export type ClientMessage = z.output<(typeof CLIENT_MESSAGES)[keyof typeof CLIENT_MESSAGES]>

@@ -1,0 +1,86 @@
+import * as fc from 'fast-check'
+import { expect, it } from 'vitest'
+import type { Step } from '../../workers/program.ts'
+import { type BufferSpec, BYTES, ProgramBuilder } from '../program.ts'
+import { planMemory } from './memory-plan.ts'
+
+/** A step that does nothing but name its buffers. */
+function naming(buffers: number[]): Step {
+  return {
+    op: 'lossTotal',
+    tensors: Object.fromEntries(buffers.map((buffer, index) => [`t${index}`, buffer])),
+    args: {},
+    phase: 'compute',
+    ...{ units: 1, chain: 1, flops: 0, bytes: 0 },
+  } as unknown as Step
+}
+
+const bufferSpec: fc.Arbitrary<BufferSpec> = fc.record({
+  type: fc.constantFrom('float64' as const, 'float32' as const, 'int32' as const, 'uint8' as const),
+  length: fc.integer({ min: 0, max: 300 }),
+  keep: fc.boolean(),
+  early: fc.boolean(),
+})
+
+it('buffers that one stage needs together never share memory', () => {
+  const programs = fc.record({
+    specs: fc.array(bufferSpec, { minLength: 1, maxLength: 12 }),
+    stages: fc.array(fc.array(fc.array(fc.nat(11), { maxLength: 4 }), { minLength: 1, maxLength: 3 }), {
+      maxLength: 8,
+    }),
+    marks: fc.array(fc.record({ stage: fc.nat(7), buffers: fc.array(fc.nat(11), { maxLength: 3 }) }), {
+      maxLength: 4,
+    }),
+  })
+  fc.assert(
+    fc.property(programs, ({ specs, stages, marks }) => {
+      const within = (ref: number) => ref % specs.length
+      const p = new ProgramBuilder('float32')
+      for (const spec of specs) p.buffer({ ...spec })
+      for (const stage of stages) p.stage(...stage.map(refs => naming(refs.map(within))))
+      for (const { stage, buffers } of marks) {
+        if (p.stages.length > 0)
+          p.marks.push({ stage: stage % p.stages.length, buffers: buffers.map(within) })
+      }
+      p.marks.sort((a, b) => a.stage - b.stage)
+      const { offsets, bytes } = planMemory(p)
+      const life = specs.map((spec, buffer) => {
+        const used = p.stages.flatMap((steps, stage) =>
+          steps.some(step => Object.values(step.tensors).includes(buffer)) ? [stage] : [],
+        )
+        // what a mark names is read until the next mark has been passed
+        for (const [index, { stage, buffers }] of p.marks.entries()) {
+          if (buffers.includes(buffer)) used.push(stage, p.marks[index + 1]?.stage ?? p.stages.length)
+        }
+        const first = spec.early ? 0 : Math.min(...used, p.stages.length)
+        const needed = used.length > 0 || spec.keep || spec.early
+        return { needed, first, last: Math.max(...used, first, spec.keep ? p.stages.length : 0) }
+      })
+      for (let a = 0; a < specs.length; a++) {
+        const end = offsets[a] + specs[a].length * BYTES[specs[a].type]
+        expect(end).toBeLessThanOrEqual(bytes)
+        expect(offsets[a] % 64).toBe(0)
+        for (let b = 0; b < a; b++) {
+          if (!life[a].needed || !life[b].needed) continue
+          if (life[a].first > life[b].last || life[b].first > life[a].last) continue
+          const endB = offsets[b] + specs[b].length * BYTES[specs[b].type]
+          const apart = end <= offsets[b] || endB <= offsets[a]
+          expect(apart || specs[a].length === 0 || specs[b].length === 0).toBe(true)
+        }
+      }
+    }),
+    { numRuns: 1000 },
+  )
+})
+
+it('a chain of steps needs two buffers at a time, and a part stands within its whole', () => {
+  const p = new ProgramBuilder('float32')
+  const chain = Array.from({ length: 20 }, () => p.reals(1024))
+  for (let i = 1; i < chain.length; i++) p.stage(naming([chain[i - 1], chain[i]]))
+  expect(planMemory(p).bytes).toBe(2 * 4096)
+  const part = p.part(chain[19], 100, 10)
+  p.keep(part)
+  const { offsets } = planMemory(p)
+  expect(offsets[part]).toBe(offsets[chain[19]] + 400)
+  expect(p.buffers[chain[19]].keep).toBe(true)
+})

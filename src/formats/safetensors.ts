@@ -1,0 +1,182 @@
+/**
+ * The safetensors file format: 8 bytes of header length, a JSON header, then the tensors' bytes.
+ * Checked as strictly as the format's own implementation does: the tensors cover the data without holes or overlaps.
+ */
+
+import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/task.ts'
+import { expandNumbers, type JsonScan, type Span } from '../../workers/text/json-scan.ts'
+import { product } from './tensor.ts'
+
+export interface FileEntry {
+  name: string
+  dtype: ElementType
+  shape: number[]
+  /** bytes in the file */
+  start: number
+  end: number
+}
+
+export type SafetensorsFile =
+  | { ok: true; tensors: FileEntry[]; metadata: Record<string, string> }
+  | { ok: false; pointer: string; message: string }
+
+const MAX_HEADER = 1 << 20
+
+const DTYPES: Record<string, ElementType> = {
+  F64: 'float64',
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  BOOL: 'bool',
+  I32: 'int32',
+  I64: 'int64',
+}
+const DTYPE_NAMES = Object.fromEntries(Object.entries(DTYPES).map(([code, dtype]) => [dtype, code]))
+
+class Malformed extends Error {
+  readonly pointer: string
+
+  constructor(pointer: string, message: string) {
+    super(message)
+    this.pointer = pointer
+  }
+}
+
+/** `scan` finds the structure of the header. */
+export function parseSafetensors(bytes: Uint8Array, scan: (header: Uint8Array) => JsonScan): SafetensorsFile {
+  try {
+    return parse(bytes, scan)
+  } catch (error) {
+    if (error instanceof Malformed) return { ok: false, pointer: error.pointer, message: error.message }
+    throw error
+  }
+}
+
+function parse(bytes: Uint8Array, scanHeader: (header: Uint8Array) => JsonScan): SafetensorsFile {
+  if (bytes.length < 8) throw new Malformed('', `expected at least 8 bytes, got ${bytes.length}`)
+  const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true)
+  if (length > MAX_HEADER)
+    throw new Malformed('', `expected a header of at most ${MAX_HEADER} bytes, got ${length}`)
+  const data = 8 + Number(length)
+  if (data > bytes.length) {
+    throw new Malformed(
+      '',
+      `expected a file of at least ${data} bytes (its header says so), got ${bytes.length}`,
+    )
+  }
+  const header = bytes.subarray(8, data)
+  const scan = scanHeader(header)
+  if (!scan.ok)
+    throw new Malformed(scan.fault.pointer, `header, at byte ${scan.fault.position}: ${scan.fault.message}`)
+  if (!isObject(scan.value)) throw new Malformed('', 'expected a JSON object as the header')
+  const { __metadata__: metadata, ...entries } = scan.value
+  const tensors = Object.entries(entries).map(([name, entry]) =>
+    readEntry(name, entry, header, scan.spans, data),
+  )
+  cover(tensors, data, bytes.length)
+  return { ok: true, tensors, metadata: readMetadata(metadata, header, scan.spans) }
+}
+
+function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span[], data: number): FileEntry {
+  const pointer = `/${name}`
+  if (!isObject(entry)) throw new Malformed(pointer, 'expected an object with dtype, shape and data_offsets')
+  const unknown = Object.keys(entry).find(key => !['dtype', 'shape', 'data_offsets'].includes(key))
+  if (unknown !== undefined)
+    throw new Malformed(`${pointer}/${unknown}`, 'expected only dtype, shape and data_offsets')
+  const dtype = typeof entry.dtype === 'string' ? DTYPES[entry.dtype] : undefined
+  if (dtype === undefined) {
+    const got = typeof entry.dtype === 'string' ? entry.dtype : 'no string'
+    throw new Malformed(`${pointer}/dtype`, `expected one of ${Object.keys(DTYPES).join(', ')}, got ${got}`)
+  }
+  const shape = wholeNumbers(entry.shape, `${pointer}/shape`, header, spans)
+  const offsets = wholeNumbers(entry.data_offsets, `${pointer}/data_offsets`, header, spans)
+  const size = product(shape) * ELEMENT_BYTES[dtype]
+  if (shape.length > 8 || !Number.isSafeInteger(size)) {
+    throw new Malformed(
+      `${pointer}/shape`,
+      `expected at most 8 axes and fewer elements, got [${shape.join(', ')}]`,
+    )
+  }
+  const [start, end] = offsets
+  if (offsets.length !== 2 || end - start !== size) {
+    const wanted = `two offsets ${size} bytes apart for ${dtype} [${shape.join(', ')}]`
+    throw new Malformed(`${pointer}/data_offsets`, `expected ${wanted}, got [${offsets.join(', ')}]`)
+  }
+  return { name, dtype, shape, start: data + start, end: data + end }
+}
+
+function wholeNumbers(value: unknown, pointer: string, header: Uint8Array, spans: Span[]): number[] {
+  const span = typeof value === 'bigint' ? spans[Number(value)] : undefined
+  const numbers =
+    span?.kind === 'numbers' && span.count <= 64 && span.shape.length === 1 ? expandNumbers(header, span) : []
+  const ok =
+    span !== undefined && (numbers as number[]).every(number => Number.isSafeInteger(number) && number >= 0)
+  if (!ok || (span.kind === 'numbers' && (numbers as number[]).length !== span.count)) {
+    throw new Malformed(pointer, 'expected an array of non-negative integers')
+  }
+  return numbers as number[]
+}
+
+/** The tensors follow each other without holes or overlaps up to the file's last byte. */
+function cover(tensors: FileEntry[], data: number, end: number): void {
+  let next = data
+  for (const tensor of tensors.toSorted((a, b) => a.start - b.start || a.end - b.end)) {
+    if (tensor.start !== next) {
+      throw new Malformed(
+        `/${tensor.name}/data_offsets`,
+        `expected to begin at ${next - data}, got ${tensor.start - data}`,
+      )
+    }
+    next = tensor.end
+  }
+  if (next !== end) throw new Malformed('', `expected ${next - data} bytes of data, got ${end - data}`)
+}
+
+/** String → string; a long string is only located by the scan and is read here. */
+function readMetadata(value: unknown, header: Uint8Array, spans: Span[]): Record<string, string> {
+  if (value === undefined) return {}
+  if (!isObject(value)) throw new Malformed('/__metadata__', 'expected an object of strings')
+  const result: Record<string, string> = Object.create(null)
+  for (const [key, member] of Object.entries(value)) {
+    const span = typeof member === 'bigint' ? spans[Number(member)] : undefined
+    if (span?.kind === 'text') result[key] = longText(header, span.start, span.end, `/__metadata__/${key}`)
+    else if (typeof member === 'string') result[key] = member
+    else throw new Malformed(`/__metadata__/${key}`, 'expected a string')
+  }
+  return result
+}
+
+function longText(header: Uint8Array, start: number, end: number, pointer: string): string {
+  const text = Buffer.from(header.buffer, header.byteOffset + start - 1, end - start + 2).toString('utf8')
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Malformed(pointer, 'expected a string with valid escapes')
+  }
+}
+
+/** The bytes before the tensors' data, which then follow in order; padded so that they begin on a multiple of 8. */
+export function safetensorsHeader(
+  entries: { name: string; dtype: WrittenType; shape: number[] }[],
+  metadata: Record<string, string>,
+): Uint8Array {
+  let next = 0
+  const fields = entries.map(({ name, dtype, shape }) => {
+    const start = next
+    next += product(shape) * WRITTEN_BYTES[dtype]
+    return [
+      name,
+      { dtype: dtype === 'uint8' ? 'U8' : DTYPE_NAMES[dtype], shape, data_offsets: [start, next] },
+    ]
+  })
+  const json = Buffer.from(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(fields) }))
+  const padded = Math.ceil(json.length / 8) * 8
+  const header = Buffer.alloc(8 + padded, ' ')
+  header.writeBigUInt64LE(BigInt(padded))
+  json.copy(header, 8)
+  return header
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,100 @@
+/** The AsyncAPI 3 document of `GET /v1/stream`, generated from the zod schemas; `openapi/asyncapi.json` is its committed copy. */
+import type * as z from 'zod'
+import { SERVER_MESSAGES } from '../../endpoints/stream-answers.ts'
+import { CLIENT_MESSAGES } from '../../endpoints/stream-messages.ts'
+import { component, type Json, TENSORS } from './components.ts'
+
+const SUMMARIES: Record<string, string> = {
+  start: 'Runs a stack; its layers come as they are computed',
+  credit: 'Lets more layer frames onto the wire: usually one for each that has been dealt with',
+  cancel: 'Ends a run',
+  fetch: 'Asks for one head of a full map, of a run with `detail`',
+  release: 'Nothing more will be fetched of a run: its maps may go',
+  accepted: 'The run has been admitted',
+  layer: 'A layer is computed',
+  progress: 'How far a run is',
+  done: 'A run has ended well',
+  map: 'One head of a full map',
+  cancelled: 'A run has ended because its client said so',
+  error: 'A message was wrong, or a run has failed',
+  going_away: 'The server is shutting down',
+}
+
+/** Written by hand, like tensors: a list of numbers is only located when a message is read. */
+const INDEX_LIST = {
+  type: 'array',
+  description: 'Different non-negative integers.',
+  items: { type: 'integer', minimum: 0 },
+  minItems: 1,
+  uniqueItems: true,
+}
+
+export function asyncApiDocument(version: string): Json {
+  const schemas: Record<string, Json> = {}
+  const messages = (all: Record<string, z.ZodType>, io: 'input' | 'output') =>
+    Object.entries(all).map(([type, schema]) => [
+      type,
+      {
+        name: type,
+        summary: SUMMARIES[type],
+        contentType: 'application/json',
+        payload: component(schema, io, schemas, 'draft-7'),
+      },
+    ])
+  const fromClient = Object.fromEntries(messages(CLIENT_MESSAGES, 'input'))
+  const fromServer = Object.fromEntries(messages(SERVER_MESSAGES, 'output'))
+  const inChannel = (type: string) => ({ $ref: `#/channels/stream/messages/${type}` })
+  const operation = (action: 'send' | 'receive', summary: string, types: object) => ({
+    ...{ action, summary, channel: { $ref: '#/channels/stream' } },
+    messages: Object.keys(types).map(inChannel),
+  })
+  return {
+    asyncapi: '3.0.0',
+    info: {
+      title: 'attention-server stream',
+      version,
+      description: ABOUT,
+      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+    },
+    defaultContentType: 'application/json',
+    servers: {
+      local: { host: '127.0.0.1:8080', protocol: 'ws', description: 'where `npm start` listens' },
+    },
+    channels: {
+      stream: {
+        address: '/v1/stream',
+        title: 'A transformer stack layer by layer',
+        servers: [{ $ref: '#/servers/local' }],
+        messages: Object.fromEntries(
+          Object.keys({ ...fromClient, ...fromServer }).map(type => [
+            type,
+            { $ref: `#/components/messages/${type}` },
+          ]),
+        ),
+        bindings: { ws: { method: 'GET', bindingVersion: '0.1.0' } },
+      },
+    },
+    operations: {
+      takeMessages: operation('receive', 'What clients send', fromClient),
+      tellLayers: operation('send', 'What the server sends', fromServer),
+    },
+    components: {
+      messages: { ...fromClient, ...fromServer },
+      schemas: { ...schemas, ...TENSORS, IndexList: INDEX_LIST },
+    },
+  }
+}
+
+const ABOUT = `Many runs go over one connection, side by side. Every message is one JSON object with a \`type\`.
+
+**safetensors.** A \`start\` may be a binary message: a safetensors file whose tensors carry the places of the JSON message
+(\`x\`, \`stack.params.layers.0.attention.w_q\`, \`backward.target\`), everything else being one JSON string in its
+\`__metadata__\` under \`request\`. With \`"encoding":"safetensors"\` each \`layer\`, \`done\` and \`map\` is a binary message:
+a safetensors file with \`tensors.weights\`, \`scales.weights\`, \`tensors.grad_params.layers.0.ffn.w_1\`, \`output\`, \`grads.x\`,
+\`values\`; everything else is one JSON string under \`frame\`.
+
+**Credit.** Each layer frame takes one of the run's credits; without any, the run waits and holds no worker. \`credit\` adds some.
+
+**Order.** \`accepted\`, then \`layer\` and \`progress\` messages, then one of \`done\`, \`cancelled\` and \`error\` with the run's id,
+which may then be used again. What comes for a run that has just ended is ignored. With \`detail\` and after \`done\`, the id stays
+taken until \`release\`. Messages are limited like bodies; one that is larger closes the connection (1009).`

@@ -1,0 +1,161 @@
+/** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
+import type * as z from 'zod'
+import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
+import { ENDPOINTS } from '../../endpoints/index.ts'
+import { PROBLEMS } from '../../problem.ts'
+import { PlanRequest } from '../plan-route.ts'
+import { component, type Json, ref, TENSORS } from './components.ts'
+import { EXAMPLES, type Example } from './examples.ts'
+
+const JSON_TYPE = 'application/json'
+const SAFETENSORS_TYPE = 'application/x-safetensors'
+export function openApiDocument(version: string): Json {
+  const components: Record<string, Json> = {}
+  const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, components)
+  const paths: Record<string, Json> = {}
+  for (const endpoint of ENDPOINTS) {
+    const request = add(endpoint.request)
+    const answer = add(endpoint.answer)
+    const examples = EXAMPLES.filter(({ path }) => path === endpoint.path)
+    paths[endpoint.path] = {
+      post: computeOperation(endpoint.name, endpoint.summary, request, answer, examples),
+    }
+  }
+  const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
+  paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
+  Object.assign(paths, operationalPaths(add(HealthAnswer)))
+  add(ProblemAnswer)
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'attention-server',
+      version,
+      summary: 'Attention over HTTP: outputs, attention weights and gradients',
+      description: ABOUT,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/', description: 'this server' }],
+    security: [],
+    tags: [
+      { name: 'compute', description: 'Attention and its gradients' },
+      { name: 'operation', description: 'Health, metrics and documents of the server itself' },
+    ],
+    paths,
+    components: { schemas: { ...components, ...TENSORS } },
+  }
+}
+
+const ABOUT = `Every tensor may come as JSON (nested, flat or base64) or in a safetensors file, and go out as either:
+\`Content-Type\` says what the body is, \`Accept\` what the answer shall be.
+
+**safetensors**: the tensors carry the field names of the JSON body (\`q\`, \`k\`, \`backward.grad_output\`, …); everything that
+is no tensor is one JSON string in \`__metadata__\` under \`request\`. The answer has \`output\`, \`weights\`, \`grads.q\`, … and the
+rest of it as one JSON string under \`response\`.
+
+**Streams**: \`GET /v1/stream\` is a WebSocket that gives a transformer stack layer by layer; \`/asyncapi.json\` describes it.
+
+A JSON member that is \`null\` counts as absent. The same request gives the same bits, whatever the load. A row with nothing
+to attend gives zeros (and logsumexp −∞); a masked position leaks nothing, not even a NaN that stands there.
+
+Every answer has \`x-request-id\` and \`Server-Timing\` (decode, queue, compute, encode in milliseconds). Every error is
+\`application/problem+json\` (RFC 9457) with one of the codes: ${Object.entries(PROBLEMS)
+  .filter(([, { status }]) => status !== 499)
+  .map(([code, { status }]) => `\`${code}\` (${status})`)
+  .join(', ')}.`
+
+function computeOperation(
+  name: string,
+  summary: string,
+  request: Json,
+  answer: Json,
+  examples: Example[],
+): Json {
+  const binary = {
+    schema: { type: 'string', contentMediaType: SAFETENSORS_TYPE, description: 'a safetensors file' },
+  }
+  return {
+    operationId: name,
+    summary,
+    tags: ['compute'],
+    requestBody: {
+      required: true,
+      content: {
+        [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) },
+        [SAFETENSORS_TYPE]: binary,
+      },
+    },
+    responses: {
+      200: {
+        description: 'The answer, in the form that Accept asks for',
+        content: {
+          [JSON_TYPE]: { schema: answer, examples: named(examples, ({ response }) => response) },
+          [SAFETENSORS_TYPE]: binary,
+        },
+      },
+      ...problems('400', '413', '415', '500', '503', '504'),
+    },
+  }
+}
+
+function planOperation(request: Json, answer: Json, examples: Example[]): Json {
+  return {
+    operationId: 'plan',
+    summary:
+      'What a request would take: shapes, FLOPs, bytes, and whether it would be admitted; computes nothing',
+    tags: ['compute'],
+    requestBody: {
+      required: true,
+      content: { [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) } },
+    },
+    responses: {
+      200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
+      ...problems('400', '413', '415', '503'),
+    },
+  }
+}
+
+function operationalPaths(health: Json): Record<string, Json> {
+  const get = (operationId: string, summary: string, type: string, schema: Json, more: Json = {}) => ({
+    get: {
+      operationId,
+      summary,
+      tags: ['operation'],
+      responses: {
+        200: { description: summary, content: { [type]: { schema } } },
+        ...problems('400'),
+        ...more,
+      },
+    },
+  })
+  const notReady = { 503: { description: 'draining', content: { [JSON_TYPE]: { schema: health } } } }
+  return {
+    '/health/live': get('live', 'The process is alive', JSON_TYPE, health),
+    '/health/ready': get(
+      'ready',
+      'The server takes requests; with the kernels chosen',
+      JSON_TYPE,
+      health,
+      notReady,
+    ),
+    '/metrics': get('metrics', 'Metrics in the Prometheus text format', 'text/plain', { type: 'string' }),
+    '/openapi.json': get('openapi', 'This document', JSON_TYPE, { type: 'object' }),
+    '/asyncapi.json': get('asyncapi', 'The messages of /v1/stream, as AsyncAPI 3', JSON_TYPE, {
+      type: 'object',
+    }),
+  }
+}
+
+function problems(...statuses: string[]): Json {
+  const entries = statuses.map(status => {
+    const titles = Object.values(PROBLEMS).flatMap(({ status: of, title }) =>
+      String(of) === status ? [title] : [],
+    )
+    const content = { 'application/problem+json': { schema: ref('Problem') } }
+    return [status, { description: titles.join('; '), content }]
+  })
+  return Object.fromEntries(entries)
+}
+
+function named(examples: Example[], value: (example: Example) => unknown): Json {
+  return Object.fromEntries(examples.map(each => [each.name, { summary: each.summary, value: value(each) }]))
+}

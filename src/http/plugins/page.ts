@@ -1,0 +1,57 @@
+/** The page at `/`, as `npm run build` left it in web/dist: hashed files for ever, the index never from a cache. */
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import fastifyStatic from '@fastify/static'
+import type { FastifyInstance } from 'fastify'
+import { Problem } from '../../problem.ts'
+
+const DIST = new URL('../../../web/dist/', import.meta.url)
+
+/** Everything the page needs is its own: nothing from another origin, nothing inline, no framing. */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "font-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "worker-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+export async function registerPage(app: FastifyInstance): Promise<void> {
+  const index = new URL('index.html', DIST)
+  if (!existsSync(index)) {
+    app.get('/', async () => {
+      throw new Problem('NOT_FOUND', 'the page has not been built; `npm run build` builds it')
+    })
+    return
+  }
+  const html = readFileSync(index)
+  app.get('/', async (_request, reply) =>
+    reply
+      .type('text/html; charset=utf-8')
+      .header('cache-control', 'no-cache')
+      .header('content-security-policy', CONTENT_SECURITY_POLICY)
+      .header('x-content-type-options', 'nosniff')
+      .header('referrer-policy', 'no-referrer')
+      .send(html),
+  )
+  await app.register(async scope => {
+    await scope.register(fastifyStatic, {
+      root: fileURLToPath(new URL('assets/', DIST)),
+      prefix: '/assets/',
+      index: false,
+      // a route a file: there is nothing else to ask for
+      wildcard: false,
+      decorateReply: false,
+      immutable: true,
+      maxAge: '365d',
+      setHeaders: reply => {
+        reply.header('x-content-type-options', 'nosniff')
+      },
+    })
+  })
+}

@@ -1,0 +1,147 @@
+/** Linear attention over buffers that are there: forward, and below it backward, as steps. O((N + M)·d_k·d_v). */
+import { linearScratchBytes } from '../../../../workers/kernels/simd/linear-attention-call.ts'
+import {
+  LINEAR_CHUNK,
+  type LinearAttentionArgs,
+  linearChunks,
+  stateLength,
+  stateSums,
+} from '../../../../workers/linear-attention-args.ts'
+import type { Step } from '../../../../workers/program.ts'
+import type { Ref } from '../../../../workers/task.ts'
+import type { ProgramBuilder } from '../../../program.ts'
+import { rowStep } from '../../row-step.ts'
+import type { AttentionGradients, AttentionState, RowResults, Scores, Wanted } from '../softmax.ts'
+
+/** Rough operations a feature, for costs. */
+const FEATURE_FLOPS = 8
+/** Measured: an addition of states takes as long as so many bytes of text (see row-step.ts). */
+const SUM_BYTES = 0.3
+
+export interface LinearState extends AttentionState {
+  linear: {
+    args: LinearAttentionArgs
+    /** of the keys' states */
+    sums: Ref
+    /** [batch, heads, queries]: what each row is divided by */
+    normaliser: Ref
+  }
+}
+
+/** output = φ(q)ᵀS/(φ(q)ᵀz), S and z summed over the attended keys. Keeps output, normaliser and the sums. */
+export function linearAttentionForward(
+  p: ProgramBuilder,
+  scores: Scores,
+  v: Ref,
+  into?: RowResults,
+): LinearState {
+  const args = linearArgs(scores)
+  const { batch, heads, queries, dimV } = args
+  const rows = batch * heads * queries
+  p.reserveScratch(linearScratchBytes(args))
+  const sums = sumsOfStates(p, scores, args, 'keys', { x: scores.k, y: v })
+  const output = p.reals(rows * dimV)
+  const normaliser = p.reals(rows)
+  const { q, k, qLengths, kvLengths } = scores
+  const tensors = { q, k, v, qLengths, kvLengths, sums, output, normaliser }
+  p.stage(queryStep(scores, args, { op: 'linearAttentionForward', tensors, args }))
+  // there is none, and nothing that reads it is taken beside linear attention
+  const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: 0 })
+  return { ...scores, v, output, logsumexp, maps: {}, linear: { args, sums, normaliser } }
+}
+
+/** Differentiates linearAttentionForward, for q, k and v. */
+export function linearAttentionBackward(
+  p: ProgramBuilder,
+  state: LinearState,
+  gradOutput: Ref,
+  wanted: Wanted,
+): AttentionGradients {
+  const { args, normaliser, sums } = state.linear
+  const { batch, heads, kvHeads, queries, keys, dimK, dimV } = args
+  const rows = batch * heads * queries
+  const kvRows = batch * kvHeads * keys
+  if (!wanted.q && !wanted.k && !wanted.v) return {}
+  const scaled = p.reals(rows * dimV)
+  const gradNormaliser = p.reals(rows)
+  const { q, k, v, output, qLengths, kvLengths } = state
+  const delta = { output, gradOutput, normaliser, scaled, gradNormaliser }
+  p.stage(rowStep({ op: 'linearAttentionDelta', tensors: delta, args }, rows, 3 * dimV))
+  const inputs = { q, k, v, qLengths, kvLengths, scaled, gradNormaliser }
+  const gradients: AttentionGradients = {}
+  if (wanted.q) {
+    const gradQ = p.reals(rows * dimK)
+    gradients.q = gradQ
+    const tensors = { ...inputs, sums, gradQ }
+    p.stage(queryStep(state, args, { op: 'linearAttentionBackwardQuery', tensors, args }))
+  }
+  if (wanted.k || wanted.v) {
+    const querySums = sumsOfStates(p, state, args, 'queries', { x: q, y: scaled, w: gradNormaliser })
+    gradients.k = wanted.k ? p.reals(kvRows * dimK) : undefined
+    gradients.v = wanted.v ? p.reals(kvRows * dimV) : undefined
+    const tensors = { ...inputs, sums: querySums, gradK: gradients.k, gradV: gradients.v }
+    const pairs = args.causal ? (heads / kvHeads) * LINEAR_CHUNK : 0
+    const products = (wanted.k ? 1 : 0) + (wanted.v ? 1 : 0)
+    p.stage({
+      ...{ op: 'linearAttentionBackwardKey', tensors, args, phase: 'compute', careful: state.careful },
+      ...{ units: batch * kvHeads * linearChunks(keys), chain: 1, bytes: 0 },
+      flops: kvRows * (2 * products * (dimK * dimV + pairs * (dimK + dimV)) + FEATURE_FLOPS * dimK),
+    })
+  }
+  return gradients
+}
+
+function linearArgs({ args: a }: Scores): LinearAttentionArgs {
+  const { batch, heads, kvHeads, queries, keys, dimK, dimV, alignment, pastKeys, causal, careful } = a
+  return { batch, heads, kvHeads, queries, keys, dimK, dimV, alignment, pastKeys, causal, careful }
+}
+
+/** Two stages: the states of all chunks of a side, and their running sums. */
+function sumsOfStates(
+  p: ProgramBuilder,
+  { qLengths, kvLengths, careful }: Scores,
+  linear: LinearAttentionArgs,
+  side: 'keys' | 'queries',
+  t: { x: Ref; y: Ref; w?: Ref },
+): Ref {
+  const args = { ...linear, side }
+  const [heads, positions] = side === 'keys' ? [args.kvHeads, args.keys] : [args.heads, args.queries]
+  const units = args.batch * heads * linearChunks(positions)
+  const length = stateLength(args)
+  const states = p.reals(units * length)
+  const sums = p.reals(args.batch * args.kvHeads * stateSums(args, positions) * length)
+  p.stage({
+    ...{
+      op: 'linearStates',
+      tensors: { ...t, qLengths, kvLengths, states },
+      args,
+      phase: 'compute',
+      careful,
+    },
+    ...{ units, chain: 1, bytes: 0 },
+    flops: args.batch * heads * positions * (2 * length + FEATURE_FLOPS * args.dimK),
+  })
+  const kvHeads = args.batch * args.kvHeads
+  const additions = kvHeads === 0 ? 0 : (units / kvHeads) * length
+  const summing = { op: 'linearStateSums', tensors: { states, sums }, args } as const
+  p.stage(rowStep(summing, kvHeads, additions, SUM_BYTES * additions))
+  return sums
+}
+
+type QueryCall = Extract<Step, { op: 'linearAttentionForward' | 'linearAttentionBackwardQuery' }>
+
+/** A step over LINEAR_CHUNK query rows a unit: a product with a state a row, and where causal with a chunk of keys. */
+function queryStep(
+  { careful }: Scores,
+  a: LinearAttentionArgs,
+  call: Pick<QueryCall, 'op' | 'tensors' | 'args'>,
+): Step {
+  const rows = a.batch * a.heads * a.queries
+  const pairs = a.causal ? LINEAR_CHUNK : 0
+  return {
+    ...call,
+    ...{ phase: 'compute', careful, chain: 1, bytes: 0 },
+    units: a.batch * a.heads * linearChunks(a.queries),
+    flops: rows * (2 * (stateLength(a) + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK),
+  } as Step
+}

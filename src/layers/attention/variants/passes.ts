@@ -1,0 +1,255 @@
+/**
+ * Attention in passes (workers/pass-args.ts says what a pass is): keys and queries sorted, attention over intervals of
+ * sorted keys, and the passes' results merged into the softmax over all their pairs. Below it backward, as steps.
+ *
+ * The selection of pairs is constant: no gradient goes through sorting or hashing.
+ */
+import type { Pass, PassesArgs } from '../../../../workers/pass-args.ts'
+import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
+import type { ProgramBuilder } from '../../../program.ts'
+import { rowStep } from '../../row-step.ts'
+import { attendedArea } from '../attended-area.ts'
+import {
+  type Asked,
+  type AttentionGradients,
+  type AttentionState,
+  attentionBackward,
+  attentionForward,
+  attentionMaps,
+  type MapName,
+  type Scores,
+  type Wanted,
+} from '../softmax.ts'
+
+/** Measured: what takes as long as so many bytes of text (see row-step.ts), an index, an element or a merged element. */
+const SORT_BYTES = 9
+const REORDER_BYTES = 0.5
+const GATHER_BYTES = 0.05
+const MERGE_BYTES = 0.25
+
+/** The order of keys and queries in every pass, and what each query attends to. */
+export interface PassPlan {
+  args: PassesArgs
+  keyOrder: Ref
+  keyRanks: Ref
+  queryOrder: Ref
+  queryRanks: Ref
+  intervals: Ref
+  earlierRanks?: Ref
+  earlierIntervals?: Ref
+  /** pairs of all passes over the whole batch for one head, roughly */
+  area: number
+}
+
+export interface PassesState extends AttentionState {
+  passes: {
+    plan: PassPlan
+    /** attention over the sorted keys, passes and batch in one axis */
+    folded: AttentionState
+  }
+}
+
+/** Sorts for every pass. `buckets` [passes, batch, heads, positions]: of passes by hash. */
+export function planPasses(
+  p: ProgramBuilder,
+  a: AttentionArgs,
+  passes: Pass[],
+  lengths: Pick<Scores, 'qLengths' | 'kvLengths'>,
+  buckets: { q?: Ref; k?: Ref } = {},
+): PassPlan {
+  const { batch, heads, kvHeads, queries, keys, alignment, pastKeys, causal, windowLeft, windowRight } = a
+  const args: PassesArgs = {
+    ...{ batch, heads, kvHeads, queries, keys, alignment, pastKeys, causal, windowLeft, windowRight },
+    passes,
+  }
+  const count = passes.length
+  const integers = (length: number) => p.buffer({ type: 'int32', length })
+  const allKeys = count * batch * kvHeads * keys
+  const allQueries = count * batch * heads * queries
+  const order = {
+    ...{ keyOrder: integers(allKeys), keyRanks: integers(allKeys) },
+    ...{ queryOrder: integers(allQueries), queryRanks: integers(allQueries) },
+    intervals: integers(2 * allQueries),
+  }
+  const { qLengths, kvLengths } = lengths
+  const units = count * batch * kvHeads
+  const group = heads / kvHeads
+  const indices = keys + group * queries
+  const tensors = { ...order, qBuckets: buckets.q, kBuckets: buckets.k, qLengths, kvLengths }
+  p.stage(rowStep({ op: 'sortPasses', tensors, args }, units, 0, SORT_BYTES * indices))
+  const plan = { ...order, args, area: passes.reduce((sum, pass) => sum + areaOf(a, pass), 0) }
+  if (count === 1) return plan
+  const earlierRanks = integers((count - 1) * allKeys)
+  const earlierIntervals = integers(2 * (count - 1) * allQueries)
+  const both = { ...order, earlierRanks, earlierIntervals }
+  p.stage(
+    rowStep({ op: 'earlierPasses', tensors: both, args }, units, 0, REORDER_BYTES * (count - 1) * indices),
+  )
+  return { ...plan, earlierRanks, earlierIntervals }
+}
+
+/** Pairs of a pass: those in reach, or a bucket's share of the keys, but no more than its chunks hold. */
+function areaOf(a: AttentionArgs, { buckets, chunk, reach }: Pass): number {
+  const within = (limit: number) => (reach < 0 ? limit : limit < 0 ? reach : Math.min(limit, reach))
+  const rules = { ...a, windowLeft: within(a.windowLeft), windowRight: within(a.windowRight) }
+  const pairs = attendedArea(rules, undefined, undefined) / buckets
+  if (chunk === 0) return pairs
+  return Math.min(pairs, a.batch * a.queries * chunk * (a.causal ? 2 : 3))
+}
+
+/** The exact softmax over the pairs of all passes. */
+export function passesForward(
+  p: ProgramBuilder,
+  scores: Scores,
+  v: Ref,
+  plan: PassPlan,
+  { entropy: wantEntropy, maps: names = [], into }: Asked,
+): PassesState {
+  const { batch, heads, kvHeads, queries, keys, dimK, dimV } = scores.args
+  const passes = plan.args.passes.length
+  const sorted = {
+    q: sortRows(p, scores.q, plan.queryOrder, plan, { heads: batch * heads, rows: queries, dim: dimK }),
+    k: sortRows(p, scores.k, plan.keyOrder, plan, { heads: batch * kvHeads, rows: keys, dim: dimK }),
+    v: sortRows(p, v, plan.keyOrder, plan, { heads: batch * kvHeads, rows: keys, dim: dimV }),
+  }
+  p.stage(sorted.q.step, sorted.k.step, sorted.v.step)
+  // all that positions say is in the intervals
+  const args: AttentionArgs = {
+    ...scores.args,
+    ...{ batch: passes * batch, alignment: 'top_left', pastKeys: 0, causal: false },
+    ...{ windowLeft: -1, windowRight: -1, earlier: passes - 1 },
+  }
+  const { intervals, earlierRanks, earlierIntervals, area } = plan
+  const [q, k] = [sorted.q.y, sorted.k.y]
+  const foldedScores = {
+    args,
+    q,
+    k,
+    intervals,
+    earlierRanks,
+    earlierIntervals,
+    area,
+    careful: scores.careful,
+  }
+  const folded = attentionForward(p, foldedScores, sorted.v.y, { entropy: wantEntropy })
+
+  const rows = batch * heads * queries
+  const output = p.reals(rows * dimV)
+  const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
+  const entropy = wantEntropy ? (into?.entropy ?? p.reals(rows)) : undefined
+  const merged = {
+    ...{ outputs: folded.output, logsumexps: folded.logsumexp, entropies: folded.entropy },
+    ...{ ranks: plan.queryRanks, output, logsumexp, entropy },
+  }
+  const gather = { parts: passes, heads: batch * heads, rows: queries, dim: dimV }
+  p.stage(
+    rowStep(
+      { op: 'mergeParts', tensors: merged, args: gather },
+      rows,
+      2 * passes * dimV,
+      MERGE_BYTES * passes * (dimV + 16),
+    ),
+  )
+  const result = { ...scores, v, output, logsumexp, entropy, passes: { plan, folded } }
+  if (names.length === 0) return { ...result, maps: {} }
+  const { maps, step } = passesMaps(p, scores, logsumexp, plan, names)
+  p.stage(step)
+  return { ...result, maps }
+}
+
+/**
+ * Differentiates passesForward: each pass's share of the gradients comes from the merged output and logsumexp, in the
+ * pass's order; the shares add up.
+ */
+export function passesBackward(
+  p: ProgramBuilder,
+  state: PassesState,
+  gradOutput: Ref,
+  scalars: Ref | undefined,
+  wanted: Wanted,
+): AttentionGradients {
+  if (!wanted.q && !wanted.k && !wanted.v) return {}
+  const { plan, folded } = state.passes
+  const { batch, heads, kvHeads, queries, keys, dimK, dimV } = state.args
+  const q = { heads: batch * heads, rows: queries }
+  const k = { heads: batch * kvHeads, rows: keys }
+  const sorted = (x: Ref, dim: number) => sortRows(p, x, plan.queryOrder, plan, { ...q, dim })
+  const output = sorted(state.output, dimV)
+  const logsumexp = sorted(state.logsumexp, 1)
+  const entropy = state.entropy === undefined ? undefined : sorted(state.entropy, 1)
+  const grad = sorted(gradOutput, dimV)
+  p.stage(output.step, logsumexp.step, grad.step, ...(entropy ? [entropy.step] : []))
+  const merged = { ...folded, output: output.y, logsumexp: logsumexp.y, entropy: entropy?.y }
+  const parts = attentionBackward(p, merged, grad.y, scalars, { ...wanted, mask: false })
+  const forQ = addUp(p, parts.q, plan.queryRanks, plan, { ...q, dim: dimK })
+  const forK = addUp(p, parts.k, plan.keyRanks, plan, { ...k, dim: dimK })
+  const forV = addUp(p, parts.v, plan.keyRanks, plan, { ...k, dim: dimV })
+  p.stage(...forQ.steps, ...forK.steps, ...forV.steps)
+  return { q: forQ.y, k: forK.y, v: forV.y }
+}
+
+/** Maps over all pairs, with the passes' pairs as a mask. */
+export function passesMaps(
+  p: ProgramBuilder,
+  scores: Scores,
+  logsumexp: Ref,
+  { args, keyOrder, queryRanks, intervals }: PassPlan,
+  names: readonly MapName[],
+) {
+  const { batch, heads, queries, keys } = scores.args
+  const mask = p.buffer({ type: 'uint8', length: batch * heads * queries * keys })
+  const tensors = { keyOrder, queryRanks, intervals, mask }
+  p.stage(rowStep({ op: 'passesMask', tensors, args }, batch * heads, 0, REORDER_BYTES * queries * keys))
+  return attentionMaps(
+    p,
+    {
+      ...scores,
+      mask,
+      args: {
+        ...scores.args,
+        maskKind: 'bool',
+        maskStrides: [heads * queries * keys, queries * keys, keys, 1],
+      },
+    },
+    logsumexp,
+    names,
+  )
+}
+
+interface Rows {
+  heads: number
+  rows: number
+  dim: number
+}
+
+/** x [heads, rows, dim] in the order of every pass. */
+function sortRows(p: ProgramBuilder, x: Ref, order: Ref, { args }: PassPlan, rows: Rows) {
+  const parts = args.passes.length
+  const count = parts * rows.heads * rows.rows
+  const y = p.buffer({ type: p.buffers[x].type, length: count * rows.dim })
+  return {
+    y,
+    step: rowStep(
+      { op: 'gatherRows', tensors: { x, order, y }, args: { parts, ...rows } },
+      count,
+      0,
+      GATHER_BYTES * rows.dim,
+    ),
+  }
+}
+
+/** The sum over passes, in the order of the rows themselves. */
+function addUp(p: ProgramBuilder, parts: Ref | undefined, ranks: Ref, { args }: PassPlan, rows: Rows) {
+  if (parts === undefined) return { y: undefined, steps: [] }
+  const count = rows.heads * rows.rows
+  const y = p.reals(count * rows.dim)
+  const passes = args.passes.length
+  const tensors = { parts, ranks, y }
+  const step = rowStep(
+    { op: 'sumParts', tensors, args: { parts: passes, ...rows } },
+    count,
+    passes * rows.dim,
+    GATHER_BYTES * passes * rows.dim,
+  )
+  return { y, steps: [step] }
+}

@@ -1,0 +1,44 @@
+/** ∂L/∂weights of attention, [batch, heads, queries, keys], as steps; `elementwise/weight-gradient.ts` defines it. */
+import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
+import type { Step } from '../../../workers/program.ts'
+import type { Ref } from '../../../workers/task.ts'
+import type { ProgramBuilder } from '../../program.ts'
+import { rowStep } from '../row-step.ts'
+import { type KindState, kindMaps } from './variants/index.ts'
+
+/**
+ * The maps' kernel computes ∂L/∂O·Vᵀ: with ∂L/∂O in the place of q and v in that of k. What tells who attends is
+ * −∞ in its own masked scores, unless a float mask would be added to them, the entropy's term needs the true scores, or
+ * the inputs may be non-finite; then the scores' own map is made too.
+ */
+export function weightGradient(
+  p: ProgramBuilder,
+  state: KindState,
+  gradOutput: Ref,
+  scalars: Ref | undefined,
+): Ref {
+  const { args, logsumexp, v } = state
+  const apart = args.maskKind === 'float' || scalars !== undefined || state.careful !== undefined
+  const products = {
+    ...state,
+    args: { ...args, scale: 1, softcap: 0, dimK: args.dimV },
+    q: gradOutput,
+    k: v,
+    slopes: undefined,
+  }
+  p.reserveScratch(scratchBytes(args.dimV, args.dimV))
+  p.reserveScratch(scratchBytes(args.dimK, args.dimV))
+  const name = apart ? 'scores' : 'maskedScores'
+  const product = kindMaps(p, products, [name])
+  const scores = apart ? kindMaps(p, state, ['maskedScores']) : undefined
+  const steps: Step[] = scores === undefined ? [product.step] : [product.step, scores.step]
+  p.stage(...steps)
+  const gradWeights = product.maps[name] as Ref
+  const tensors = {
+    ...{ products: gradWeights, gradWeights, logsumexp, scalars },
+    maskedScores: scores?.maps.maskedScores,
+  }
+  const rows = args.batch * args.heads * args.queries
+  p.stage(rowStep({ op: 'weightGradient', tensors, args }, rows, 2 * args.keys))
+  return gradWeights
+}

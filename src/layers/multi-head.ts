@@ -1,0 +1,167 @@
+/**
+ * Attention between projections: q, k, v from x (and a context), heads side by side, and the product with w_o. One head
+ * without w_o is plain self-attention. Below it its gradients, as steps.
+ */
+import type { Ref } from '../../workers/task.ts'
+import { type CoreState, type CoreWanted, coreBackward, coreForward } from './attention/core.ts'
+import type { AttentionSetup } from './attention/plan.ts'
+import type { Asked } from './attention/softmax.ts'
+import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
+import type { RequestProgram } from './program-builder.ts'
+
+const WEIGHTS = ['w_q', 'w_k', 'w_v', 'w_o'] as const
+const BIASES = ['b_q', 'b_k', 'b_v', 'b_o'] as const
+
+export type MultiHeadParamName = (typeof WEIGHTS)[number] | (typeof BIASES)[number]
+export type MultiHeadParams = { [name in MultiHeadParamName]?: Ref } & { w_q: Ref; w_k: Ref; w_v: Ref }
+
+export interface MultiHeadShape {
+  dModel: number
+  dContext: number
+  dOut: number
+}
+
+export interface MultiHeadInputs {
+  /** [batch, queries, dModel] */
+  x: Ref
+  /** [batch, new keys, dContext]; x itself for self-attention */
+  context?: Ref
+  pastK?: Ref
+  pastV?: Ref
+  /** added to the output, laid out like it; only with w_o */
+  residual?: Ref
+}
+
+export interface MultiHeadState {
+  q: LinearState
+  k: LinearState
+  v: LinearState
+  core: CoreState
+  o?: LinearState
+  /** whether keys and values come from a context */
+  cross: boolean
+  output: Ref
+}
+
+export function multiHeadForward(
+  p: RequestProgram,
+  setup: AttentionSetup,
+  shape: MultiHeadShape,
+  { x, context, pastK, pastV, residual }: MultiHeadInputs,
+  params: MultiHeadParams,
+  options: Asked & { seedOffset?: number },
+): MultiHeadState {
+  const { batch, heads, kvHeads, queries, keys, dimK, dimV } = setup.geometry
+  const source = context ?? x
+  const fromX = { batch, positions: queries, headsIn: 1, dimIn: shape.dModel }
+  const fromSource = { batch, positions: keys - setup.past, headsIn: 1, dimIn: shape.dContext }
+  const q = linearForward(
+    p,
+    { x, weight: params.w_q, bias: params.b_q },
+    { ...fromX, headsOut: heads, dimOut: heads * dimK },
+  )
+  const k = linearForward(
+    p,
+    { x: source, weight: params.w_k, bias: params.b_k },
+    { ...fromSource, headsOut: kvHeads, dimOut: kvHeads * dimK },
+  )
+  const v = linearForward(
+    p,
+    { x: source, weight: params.w_v, bias: params.b_v },
+    { ...fromSource, headsOut: kvHeads, dimOut: kvHeads * dimV },
+  )
+  p.stage(q.step, k.step, v.step)
+  const core = coreForward(p, setup, { q: q.state.y, k: k.state.y, v: v.state.y, pastK, pastV }, options)
+  const state = { q: q.state, k: k.state, v: v.state, core, cross: context !== undefined }
+  if (params.w_o === undefined) return { ...state, output: core.attention.output }
+  const o = linearForward(
+    p,
+    { x: core.attention.output, weight: params.w_o, bias: params.b_o, residual },
+    { batch, positions: queries, headsIn: heads, dimIn: heads * dimV, headsOut: 1, dimOut: shape.dOut },
+  )
+  p.stage(o.step)
+  return { ...state, o: o.state, output: o.state.y }
+}
+
+export interface MultiHeadWanted extends Pick<CoreWanted, 'mask' | 'pastK' | 'pastV'> {
+  x: boolean
+  context: boolean
+  param(name: MultiHeadParamName): boolean
+}
+
+export interface MultiHeadGradients {
+  x?: Ref
+  context?: Ref
+  mask?: Ref
+  pastK?: Ref
+  pastV?: Ref
+  /** of attention's own output [batch, heads, queries, dimV] */
+  heads: Ref
+  params: { [name in MultiHeadParamName]?: Ref }
+}
+
+/**
+ * Differentiates multiHeadForward:
+ *
+ *   ∂heads = ∂Y·W_oᵀ     ∂X = ∂Q·W_qᵀ (+ ∂K·W_kᵀ + ∂V·W_vᵀ, or ∂context)     ∂W_q = Xᵀ·∂Q, …     ∂b = Σ_rows
+ *
+ * `residual` is added to the gradient of x. What nobody wants is not computed.
+ */
+export function multiHeadBackward(
+  p: RequestProgram,
+  { q, k, v, o, core, cross }: MultiHeadState,
+  gradOutput: Ref,
+  scalars: Ref | undefined,
+  wanted: MultiHeadWanted,
+  residual?: Ref,
+): MultiHeadGradients {
+  const params: MultiHeadGradients['params'] = {}
+  let gradHeads = gradOutput
+  if (o !== undefined) {
+    const back = linearBackwardInput(p, o, gradOutput)
+    const own = linearBackwardParams(p, o, gradOutput, wantedOf(wanted, 'o'), p.careful)
+    p.stage(back.step, ...own.steps)
+    params.w_o = own.weight
+    params.b_o = own.bias
+    gradHeads = back.gradX
+  }
+  const source = cross ? wanted.context : wanted.x
+  const grads = coreBackward(p, core, gradHeads, scalars, {
+    q: wanted.x || wanted.param('w_q') || wanted.param('b_q'),
+    k: source || wanted.param('w_k') || wanted.param('b_k'),
+    v: source || wanted.param('w_v') || wanted.param('b_v'),
+    ...{ mask: wanted.mask, pastK: wanted.pastK, pastV: wanted.pastV },
+  })
+  const steps = (['q', 'k', 'v'] as const).flatMap(name => {
+    const gradient = grads[name]
+    if (gradient === undefined) return []
+    const own = linearBackwardParams(p, { q, k, v }[name], gradient, wantedOf(wanted, name), p.careful)
+    params[`w_${name}`] = own.weight
+    params[`b_${name}`] = own.bias
+    return own.steps
+  })
+  p.stage(...steps)
+
+  let x = residual
+  let context: Ref | undefined
+  if (wanted.x) x = through(p, q, grads.q as Ref, x)
+  if (source) {
+    const before = cross ? undefined : x
+    const both = through(p, v, grads.v as Ref, through(p, k, grads.k as Ref, before))
+    if (cross) context = both
+    else x = both
+  }
+  const { mask, pastK, pastV } = grads
+  return { x: wanted.x ? x : undefined, context, mask, pastK, pastV, heads: gradHeads, params }
+}
+
+/** gradY·Wᵀ on top of what is there. */
+function through(p: RequestProgram, state: LinearState, gradY: Ref, sum: Ref | undefined): Ref {
+  const { gradX, step } = linearBackwardInput(p, state, gradY, sum)
+  p.stage(step)
+  return gradX
+}
+
+function wantedOf(wanted: MultiHeadWanted, name: 'q' | 'k' | 'v' | 'o') {
+  return { weight: wanted.param(`w_${name}`), bias: wanted.param(`b_${name}`) }
+}

@@ -1,0 +1,47 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { buildCase, plainSpec } from '../../test/workers/kernels/attention-case.ts'
+import { queryRow } from '../../workers/kernels/reference/attended.ts'
+import { alibiSlopes } from './attention/alibi-slopes.ts'
+import { attendedArea } from './attention/attended-area.ts'
+
+describe('ALiBi slopes', () => {
+  it('are the paper’s for powers of two', () => {
+    expect(alibiSlopes(8)).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map(n => 2 ** -n))
+    expect(alibiSlopes(1)).toEqual([2 ** -8])
+  })
+
+  it('follow its rule for other counts', () => {
+    const sixteen = Array.from({ length: 16 }, (_, i) => 2 ** (-(i + 1) / 2))
+    expect(alibiSlopes(12)).toEqual([...alibiSlopes(8), ...[0, 2, 4, 6].map(i => sixteen[i])])
+    expect(alibiSlopes(3).length).toBe(3)
+  })
+})
+
+it('the attended area is near what the reference attends to', () => {
+  const specs = fc.record({
+    queries: fc.integer({ min: 1, max: 70 }),
+    keys: fc.integer({ min: 1, max: 70 }),
+    causal: fc.boolean(),
+    alignment: fc.constantFrom('top_left' as const, 'bottom_right' as const),
+    windowLeft: fc.integer({ min: -1, max: 30 }),
+    windowRight: fc.integer({ min: -1, max: 30 }),
+    kvLengths: fc.option(fc.array(fc.nat(70), { minLength: 2, maxLength: 2 }), { nil: undefined }),
+    qLengths: fc.option(fc.array(fc.nat(70), { minLength: 2, maxLength: 2 }), { nil: undefined }),
+  })
+  fc.assert(
+    fc.property(specs, more => {
+      const built = buildCase({ ...plainSpec, ...more, batch: 2 })
+      let exact = 0
+      for (let b = 0; b < 2; b++) {
+        for (let i = 0; i < more.queries; i++) {
+          const { lo, hi } = queryRow(built, built.args, b, 0, i)
+          exact += Math.max(0, hi - lo)
+        }
+      }
+      const estimate = attendedArea(built.args, built.qLengths, built.kvLengths)
+      expect(Math.abs(estimate - exact)).toBeLessThanOrEqual(2 * (more.queries + more.keys))
+    }),
+    { numRuns: 500 },
+  )
+})

@@ -1,0 +1,100 @@
+/** The request of `POST /v1/transformer`, and the stack that `GET /v1/stream` runs too. */
+import * as z from 'zod'
+import { dimension, heads, init, paramName } from '../endpoints/layer-fields.ts'
+import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
+import { ATTENTION_RETURNS, attentionOptions, backward, numerics, returns, rope } from './attention/fields.ts'
+
+export const MOST_LAYERS = 256
+
+export function stack(tensors: TensorKinds) {
+  return z
+    .strictObject({
+      layers: z.int().min(1).max(MOST_LAYERS),
+      d_model: dimension().optional().describe('default: the last extent of x'),
+      heads: heads(),
+      kv_heads: heads().optional().describe('heads of keys and values (GQA); divides heads; default heads'),
+      d_ff: dimension()
+        .optional()
+        .describe('hidden units of the feed-forward network; default 4·d_model, or what params say'),
+      norm: z
+        .enum(['pre', 'post'])
+        .default('post')
+        .describe(
+          '`post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN',
+        ),
+      norm_kind: z.enum(['layer', 'rms']).default('layer').describe('`rms` has gamma only'),
+      norm_eps: z.number().min(0).max(1).default(1e-5),
+      activation: z
+        .enum(['relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'])
+        .default('relu')
+        .describe('`swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1))'),
+      position: z
+        .enum(['none', 'sinusoidal', 'rope', 'alibi'])
+        .default('none')
+        .describe(
+          '`sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores',
+        ),
+      rope: rope.omit({ q_offset: true, k_offset: true }).optional().describe('with `"position":"rope"`'),
+      causal: z.union([z.boolean(), z.enum(['top_left', 'bottom_right'])]).default(false),
+      params: z
+        .record(z.string(), tensors.values)
+        .optional()
+        .describe(
+          'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, ' +
+            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). ' +
+            'Biases, beta and final_norm may be left out. Weights are [d_in, d_out].',
+        ),
+      init: init.optional(),
+    })
+    .refine(value => value.rope === undefined || value.position === 'rope', {
+      error: 'expected "position":"rope" beside rope, got another position',
+      path: ['rope'],
+    })
+    .meta({ id: tensors.shapeAlone ? 'StackShape' : 'Stack' })
+}
+
+/** Options of attention that stand beside the stack; causal, rope and alibi are the stack's own. */
+export function optionsBesideStack(tensors: TensorKinds) {
+  const { causal: _causal, rope: _rope, alibi: _alibi, dropout, ...options } = attentionOptions(tensors)
+  return {
+    ...options,
+    dropout: dropout.describe(
+      'Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds ' +
+        'seed + 2i and seed + 2i + 1.',
+    ),
+    checkpoint: z
+      .boolean()
+      .default(false)
+      .describe(
+        'keep only the input of each layer and compute it again in the backward pass: less memory, more time, the same bits',
+      ),
+  }
+}
+
+export function stackBackward(tensors: TensorKinds) {
+  return backward(
+    tensors,
+    z.union([z.enum(['x', 'mask', 'params']), paramName]),
+    'x, every parameter and a float mask',
+  )
+}
+
+function transformer(tensors: TensorKinds) {
+  return z
+    .strictObject({
+      stack: stack(tensors),
+      x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
+      ...optionsBesideStack(tensors),
+      return: returns(['output', ...ATTENTION_RETURNS, 'params']).describe(
+        'what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer',
+      ),
+      backward: stackBackward(tensors).optional(),
+      ...numerics,
+    })
+    .meta({ id: 'TransformerRequest' })
+}
+
+export const TransformerRequest = transformer(tensorKinds(false))
+export const TransformerShapes = transformer(tensorKinds(true))
+export type TransformerRequest = z.output<typeof TransformerRequest>
+export type StackRequest = TransformerRequest['stack']

@@ -1,0 +1,49 @@
+/** Maps as thumbnails: pooled until no side is longer than `max_size`, then a byte an element with a scale a map. */
+import type { Ref } from '../../workers/task.ts'
+import type { ProgramBuilder } from '../program.ts'
+import { rowStep } from './row-step.ts'
+
+export interface Detail {
+  max_size: number
+  pool: 'max' | 'mean'
+}
+
+export interface Maps {
+  buffer: Ref
+  maps: number
+  rows: number
+  columns: number
+  /** whether elements may be negative */
+  signed: boolean
+}
+
+export interface Thumbnails {
+  /** uint8 [maps, rows, columns] */
+  bytes: Ref
+  /** [maps] */
+  scale: Ref
+  rows: number
+  columns: number
+}
+
+export function thumbnails(
+  p: ProgramBuilder,
+  { buffer, maps, rows, columns, signed }: Maps,
+  { max_size: most, pool }: Detail,
+): Thumbnails {
+  const block = Math.max(1, Math.ceil(Math.max(rows, columns) / most))
+  const small = { rows: Math.ceil(rows / block), columns: Math.ceil(columns / block) }
+  const elements = small.rows * small.columns
+  const pooled = p.reals(maps * elements)
+  const args = { maps, rows, columns, block, pool }
+  p.stage(
+    rowStep({ op: 'poolMaps', tensors: { x: buffer, y: pooled }, args }, maps * small.rows, block * columns),
+  )
+  const bytes = p.buffer({ type: 'uint8', length: maps * elements })
+  const scale = p.reals(maps)
+  const tensors = { x: pooled, y: bytes, scale }
+  p.stage(
+    rowStep({ op: 'quantiseMaps', tensors, args: { maps, elements, signed } }, maps, Math.max(1, elements)),
+  )
+  return { bytes, scale, ...small }
+}

@@ -1,0 +1,27 @@
+/** What a worker found in the client's data, as the 400 that names it. */
+import type { JobReport } from '../engine/job.ts'
+import { elementPointer, indices } from '../formats/tensor.ts'
+import type { RequestProgram } from '../layers/program-builder.ts'
+import { fieldProblem } from '../problem.ts'
+
+export function throwFault({ fault: found }: JobReport, program: RequestProgram): void {
+  if (found === undefined) return
+  const { fault, step } = found
+  const input = program.inputOf(step)
+  if (input === undefined) throw new Error(`a fault of a step that reads no input: ${step.op}`)
+  const { pointer, source } = input
+  const below = fault.index < 0 ? '' : elementPointer(source, fault.index)
+  const at =
+    below === '' && fault.index >= 0 ? ` at index [${indices(source.shape, fault.index).join(', ')}]` : ''
+  const expected = {
+    non_finite: 'expected finite numbers (or "non_finite":"propagate")',
+    overflow: `expected numbers that ${source.dtype === 'float64' ? program.precision : source.dtype} can hold`,
+    bad_element:
+      source.dtype === 'bool'
+        ? 'expected true or false (or bytes 0 and 1)'
+        : 'expected an integer of that type',
+    bad_base64: 'expected base64',
+  }[fault.kind]
+  const code = fault.kind === 'non_finite' || fault.kind === 'overflow' ? 'NON_FINITE' : 'INVALID_TENSOR'
+  throw fieldProblem(code, pointer + below, `${expected}, got ${fault.found}${at}`)
+}

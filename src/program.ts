@@ -1,0 +1,98 @@
+/** What a request compiles to: buffers, and steps over them in stages. Plain data. */
+import type { Step } from '../workers/program.ts'
+import type { BufferType, Precision, Ref } from '../workers/task.ts'
+
+export interface BufferSpec {
+  type: BufferType
+  length: number
+  /** written by the main thread before the program starts (small constants: lengths, slopes) */
+  data?: ArrayLike<number>
+  /** stands elsewhere in the shared memory already (the request's body) */
+  at?: number
+  /** a part of another buffer of the same type, from its element `start` on */
+  within?: { buffer: Ref; start: number }
+  /** read after the program's last stage: its memory is not given to others before */
+  keep?: boolean
+  /** filled by someone else before the program's first stage */
+  early?: boolean
+}
+
+/** A place in a program at which something is ready: its job is asked there whether it may go on. */
+export interface Mark {
+  /** the stage after whose end it stands */
+  stage: number
+  /** what is read from here on: their memory is not given to others before the next mark has been passed */
+  buffers: Ref[]
+}
+
+export interface Program {
+  precision: Precision
+  buffers: BufferSpec[]
+  /** the steps of one stage are independent of each other; a stage begins when the one before it has ended */
+  stages: Step[][]
+  /** in the order of their stages */
+  marks: Mark[]
+  /** work area that each task in flight needs */
+  scratchBytes: number
+}
+
+export const BYTES: Record<BufferType, number> = { float64: 8, float32: 4, int32: 4, uint8: 1 }
+
+export class ProgramBuilder implements Program {
+  readonly precision: Precision
+  readonly buffers: BufferSpec[] = []
+  readonly stages: Step[][] = []
+  readonly marks: Mark[] = []
+  scratchBytes = 0
+
+  constructor(precision: Precision) {
+    this.precision = precision
+  }
+
+  /** A buffer in the program's own precision. */
+  reals(length: number, data?: ArrayLike<number>): Ref {
+    return this.buffer({ type: this.precision, length, ...(data && { data }) })
+  }
+
+  buffer(spec: BufferSpec): Ref {
+    this.buffers.push(spec)
+    return this.buffers.length - 1
+  }
+
+  /** `length` elements of a buffer from `start` on, as a buffer. */
+  part(buffer: Ref, start: number, length: number): Ref {
+    return this.buffer({ type: this.buffers[buffer].type, length, within: { buffer, start } })
+  }
+
+  /** What is read when the program has run: an answer, or what an answer is written from. */
+  keep(buffer: Ref): void {
+    const spec = this.buffers[buffer]
+    this.buffers[spec.within?.buffer ?? buffer].keep = true
+  }
+
+  /** A task needs a work area of so many bytes; the reference kernels need none. */
+  reserveScratch(bytes: number): void {
+    if (this.precision === 'float32')
+      this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
+  }
+
+  /** Adds a stage of independent steps; steps without units vanish. */
+  stage(...steps: Step[]): void {
+    const some = steps.filter(step => step.units > 0)
+    if (some.length > 0) this.stages.push(some)
+  }
+
+  /** Everything emitted so far is complete here. */
+  mark(buffers: Ref[]): void {
+    this.marks.push({ stage: this.stages.length - 1, buffers })
+  }
+}
+
+/** One step over a program's buffers, as a program. */
+export function alone({ precision, buffers, scratchBytes }: Program, step: Step): Program {
+  return { precision, buffers, stages: [[step]], marks: [], scratchBytes }
+}
+
+export function programFlops(program: Program): number {
+  return program.stages.flat().reduce((total, step) => total + step.flops, 0)
+}

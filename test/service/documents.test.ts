@@ -1,0 +1,42 @@
+/** What is written about the service agrees with the service. */
+import { readFileSync } from 'node:fs'
+import { Parser } from '@asyncapi/parser'
+import { describe, expect, it } from 'vitest'
+import { SETTINGS } from '../../src/config.ts'
+import { asyncApiDocument } from '../../src/http/docs/asyncapi.ts'
+import { openApiDocument } from '../../src/http/docs/openapi.ts'
+import { VERSION } from '../../src/http/plugins/docs.ts'
+import { PROBLEMS } from '../../src/problem.ts'
+
+const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
+const document = JSON.stringify(openApiDocument(VERSION))
+
+describe('documents', () => {
+  it.each(['README.md', 'README.ko.md'])('%s names every setting and the two commands', name => {
+    const text = read(name)
+    for (const { name: setting } of SETTINGS) expect(text).toContain(`\`${setting}\``)
+    expect(text).toContain('npm ci && npm start')
+    expect(text).toContain('npm ci && npm test')
+  })
+
+  it('the OpenAPI document names every problem', () => {
+    for (const [code, { status }] of Object.entries(PROBLEMS)) {
+      if (status !== 499) expect(document).toContain(`\`${code}\` (${status})`)
+    }
+  })
+
+  it('the committed OpenAPI document is what the schemas say', () => {
+    expect(JSON.parse(read('openapi/openapi.json'))).toEqual(JSON.parse(document))
+  })
+
+  it('the committed AsyncAPI document is what the schemas say, and valid', async () => {
+    const text = read('openapi/asyncapi.json')
+    expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(asyncApiDocument(VERSION))))
+    const faults = await new Parser().validate(text)
+    expect(faults.filter(({ severity }) => severity <= 1)).toEqual([])
+  })
+
+  it('the changelog has this version', () => {
+    expect(read('CHANGELOG.md')).toContain(`## ${VERSION}`)
+  })
+})
