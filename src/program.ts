@@ -1,5 +1,5 @@
 /** What a request compiles to: buffers, and steps over them in stages. Plain data. */
-import type { Step } from '../workers/program.ts'
+import type { Step, StepDraft } from '../workers/program.ts'
 import type { BufferType, Precision, Ref } from '../workers/task.ts'
 
 export interface BufferSpec {
@@ -26,7 +26,6 @@ export interface Mark {
 }
 
 export interface Program {
-  precision: Precision
   buffers: BufferSpec[]
   /** the steps of one stage are independent of each other; a stage begins when the one before it has ended */
   stages: Step[][]
@@ -39,6 +38,7 @@ export interface Program {
 export const BYTES: Record<BufferType, number> = { float64: 8, float32: 4, int32: 4, uint8: 1 }
 
 export class ProgramBuilder implements Program {
+  /** of its steps and buffers, where they name none */
   readonly precision: Precision
   readonly buffers: BufferSpec[] = []
   readonly stages: Step[][] = []
@@ -77,9 +77,13 @@ export class ProgramBuilder implements Program {
   }
 
   /** Adds a stage of independent steps; steps without units vanish. */
-  stage(...steps: Step[]): void {
-    const some = steps.filter(step => step.units > 0)
+  stage(...steps: StepDraft[]): void {
+    const some = steps.filter(step => step.units > 0).map(step => this.complete(step))
     if (some.length > 0) this.stages.push(some)
+  }
+
+  protected complete(step: StepDraft): Step {
+    return { precision: this.precision, ...step } as Step
   }
 
   /** Everything emitted so far is complete here. */
@@ -89,8 +93,8 @@ export class ProgramBuilder implements Program {
 }
 
 /** One step over a program's buffers, as a program. */
-export function alone({ precision, buffers, scratchBytes }: Program, step: Step): Program {
-  return { precision, buffers, stages: [[step]], marks: [], scratchBytes }
+export function alone({ buffers, scratchBytes }: Program, step: Step): Program {
+  return { buffers, stages: [[step]], marks: [], scratchBytes }
 }
 
 export function programFlops(program: Program): number {

@@ -37,6 +37,8 @@ interface StepOf<O extends OpName> {
   /** index of the program's buffer for each tensor of the op */
   tensors: Refs<Parameters<Ops[O]>[0]>
   args: Parameters<Ops[O]>[1]
+  /** which kernels run it */
+  precision: Precision
   phase: Phase
   /** an int32 buffer whose first element says, when the step starts, whether inputs hold non-finite values */
   careful?: Ref
@@ -50,6 +52,13 @@ interface Cost {
 }
 
 export type Step = { [O in OpName]: StepOf<O> & Split & Cost }[OpName]
+
+/** A step whose precision is the program's own. */
+export type StepDraft = Step extends infer S
+  ? S extends Step
+    ? Omit<S, 'precision'> & { precision?: Precision }
+    : never
+  : never
 
 /** A step as a worker gets it; `flops` of one unit. */
 export type StepCall = { [O in OpName]: StepOf<O> & Split & Portion & { flops: number } }[OpName]
@@ -70,7 +79,6 @@ export const TICKET = { waiting: 0, running: 1, done: 2, refused: 3 } as const
 
 /** A place at a leg for one worker: the leg is a run of stages of a program, and a crew of workers goes through it together. */
 export interface Task {
-  precision: Precision
   buffers: BufferPlace[]
   stages: StepCall[][]
   /** so many workers may be at the leg */
@@ -94,9 +102,8 @@ export type Spans = Partial<Record<Phase, [number, number]>>
 /** What a worker did at a leg. */
 export interface Work {
   spans: Spans
-  /** floating-point operations, and the seconds they took */
-  flops: number
-  seconds: number
+  /** floating-point operations, and the seconds they took, of each precision */
+  speed: Partial<Record<Precision, { flops: number; seconds: number }>>
 }
 
 export type TaskResult =

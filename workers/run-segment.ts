@@ -39,9 +39,9 @@ interface Ended {
 
 class Part {
   readonly board: Board
-  readonly work: Work = { spans: {}, flops: 0, seconds: 0 }
+  readonly work: Work = { spans: {}, speed: {} }
   readonly #task: Task
-  readonly #ops: Operations[Task['precision']]
+  readonly #ops: Operations
   readonly #calls: StepCall[]
   readonly #views: BufferView[]
   readonly #hurry: Int32Array
@@ -49,7 +49,7 @@ class Part {
   constructor(memory: WebAssembly.Memory, ops: Operations, task: Task) {
     this.board = new Board(memory, task.board, task.stages)
     this.#task = task
-    this.#ops = ops[task.precision]
+    this.#ops = ops
     this.#calls = task.stages.flat()
     this.#views = task.buffers.map(place => bufferView(memory, place))
     this.#hurry = new Int32Array(memory.buffer, task.hurry, 1)
@@ -102,13 +102,15 @@ class Part {
     for (const [name, ref] of Object.entries<Ref>(call.tensors)) tensors[name] = views[ref]
     const careful = call.careful !== undefined && views[call.careful][0] !== 0
     const args = careful ? { ...call.args, careful } : call.args
-    const fault = this.#ops[call.op](tensors, args, from, to, this.#task.scratch)
+    const fault = this.#ops[call.precision][call.op](tensors, args, from, to, this.#task.scratch)
     const end = now()
     const { spans } = this.work
     spans[call.phase] = [spans[call.phase]?.[0] ?? begin, end]
     if (call.phase === 'compute') {
-      this.work.flops += call.flops * (to - from)
-      this.work.seconds += (end - begin) / 1000
+      const { speed } = this.work
+      speed[call.precision] ??= { flops: 0, seconds: 0 }
+      speed[call.precision]!.flops += call.flops * (to - from)
+      speed[call.precision]!.seconds += (end - begin) / 1000
     }
     return fault as Fault | undefined
   }

@@ -1,5 +1,5 @@
 /** How fast this machine runs, learned from the tasks themselves; admission and task sizes are reckoned with it. */
-import type { Step } from '../../workers/program.ts'
+import type { Step, Work } from '../../workers/program.ts'
 import type { Precision } from '../../workers/task.ts'
 
 /** Text and memory steps are reckoned by bytes: about the speed at which numbers are printed; they are parsed faster. */
@@ -15,13 +15,16 @@ export class Speed {
   readonly flops: Record<Precision, number> = { float32: 20e9, float64: 0.5e9 }
 
   /** Estimated time of a step on one worker. */
-  seconds(step: Step, precision: Precision): number {
-    return STEP_SECONDS + step.flops / this.flops[precision] + step.bytes / BYTES_PER_SECOND
+  seconds(step: Step): number {
+    return STEP_SECONDS + step.flops / this.flops[step.precision] + step.bytes / BYTES_PER_SECOND
   }
 
-  /** A task did this many operations of a precision in this time. */
-  learn(precision: Precision, flops: number, seconds: number): void {
-    if (flops < TELLING_FLOPS || seconds <= 0) return
-    this.flops[precision] += WEIGHT * (flops / seconds - this.flops[precision])
+  /** A task did so much work of each precision in so much time. */
+  learn(work: Work['speed']): void {
+    for (const precision of ['float32', 'float64'] as const) {
+      const { flops, seconds } = work[precision] ?? { flops: 0, seconds: 0 }
+      if (flops < TELLING_FLOPS || seconds <= 0) continue
+      this.flops[precision] += WEIGHT * (flops / seconds - this.flops[precision])
+    }
   }
 }

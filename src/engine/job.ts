@@ -139,7 +139,7 @@ export class Job {
   /** A place for one more worker, where the job is open. */
   take(): Part {
     const leg = this.#leg as Leg
-    leg.begin(this.program.precision, this.placement.buffers, this.#ground)
+    leg.begin(this.placement.buffers, this.#ground)
     const scratch = this.#freeScratch.pop() as number
     const part = { leg, scratch, rest: leg.rests.pop(), since: performance.now() }
     this.#parts.add(part)
@@ -207,5 +207,5 @@ export class Job {
 }
 
 export function programSeconds(program: Program, speed: Speed): number {
-  return program.stages.flat().reduce((total, step) => total + speed.seconds(step, program.precision), 0)
+  return program.stages.flat().reduce((total, step) => total + speed.seconds(step), 0)
 }

@@ -262,7 +262,7 @@ describe('marks', () => {
       reached++
       return undefined
     })
-    crossings[0].answer([{ ok: false, fault, step: 0, spans: {}, flops: 0, seconds: 0 }])
+    crossings[0].answer([{ ok: false, fault, step: 0, spans: {}, speed: {} }])
     expect((await report).fault?.fault).toEqual(fault)
     expect(reached).toBe(0)
   })

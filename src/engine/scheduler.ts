@@ -250,7 +250,7 @@ export class Scheduler {
     const first = Object.values(result.spans)[0]?.[0]
     if (report.queueMs === 0 && first !== undefined) report.queueMs = Math.max(0, first - job.submitted)
     let error: Error | undefined
-    if (result.ok) this.#ground.speed.learn(job.program.precision, result.flops, result.seconds)
+    if (result.ok) this.#ground.speed.learn(result.speed)
     // before it leaves: nothing is complete at a mark when a task on the way there has failed
     else job.stop()
     if (!result.ok && 'crash' in result) {

@@ -4,7 +4,7 @@
  */
 import { BOARD_STEPS, Board, type Portion } from '../../workers/claim-table.ts'
 import type { Rest, Step, StepCall, Task } from '../../workers/program.ts'
-import type { BufferPlace, Precision, Ref } from '../../workers/task.ts'
+import type { BufferPlace, Ref } from '../../workers/task.ts'
 import type { Program } from '../program.ts'
 import type { Speed } from './cost-model.ts'
 import type { Stock } from './word-pool.ts'
@@ -53,17 +53,13 @@ export class Leg {
   }
 
   /** Once, before the first worker comes. */
-  begin(
-    precision: Precision,
-    buffers: BufferPlace[],
-    { speed, hurry }: { speed: Speed; hurry: number },
-  ): void {
+  begin(buffers: BufferPlace[], { speed, hurry }: { speed: Speed; hurry: number }): void {
     if (this.#board !== undefined) return
     const offset = this.#boards.take()
     this.#board = { offset, words: new Board(this.#memory, offset, this.stages) }
     this.#board.words.open()
-    const calls = callsOf(this.stages, buffers, step => portion(step, speed.seconds(step, precision)))
-    this.#text = JSON.stringify({ precision, ...calls, crew: this.crew, board: offset, hurry }).slice(0, -1)
+    const calls = callsOf(this.stages, buffers, step => portion(step, speed.seconds(step)))
+    this.#text = JSON.stringify({ ...calls, crew: this.crew, board: offset, hurry }).slice(0, -1)
   }
 
   /** A worker's task at the leg, as text: they differ only in what each has of its `own`. */
@@ -109,7 +105,7 @@ export interface Progress {
 
 /** The steps from `at` on, up to the end of the stage before `end`, that make a leg; where it ends; how many workers it is for. */
 export function planLeg(
-  { stages, precision }: Program,
+  { stages }: Program,
   at: Progress,
   end: number,
   speed: Speed,
@@ -123,7 +119,7 @@ export function planLeg(
   let ahead = 0
   for (let stage = at.stage; stage < end && ahead <= most; stage++) {
     const left = stages[stage].slice(stage === at.stage ? at.step : 0)
-    ahead += left.reduce((sum, step) => sum + speed.seconds(step, precision), 0)
+    ahead += left.reduce((sum, step) => sum + speed.seconds(step), 0)
     const room = BOARD_STEPS - steps
     steps += Math.max(1, left.length)
     if (steps > BOARD_STEPS && taken.length > 0) continue
@@ -160,7 +156,7 @@ function callsOf(
     return index
   }
   const call = (step: Step): StepCall => {
-    const { op, args, phase, careful, units, chain, group } = step
+    const { op, args, precision, phase, careful, units, chain, group } = step
     const tensors: Record<string, Ref> = {}
     for (const [name, ref] of Object.entries<Ref | undefined>(step.tensors)) {
       if (ref !== undefined) tensors[name] = local(ref)
@@ -170,6 +166,7 @@ function callsOf(
     return {
       op,
       args,
+      precision,
       phase,
       tensors,
       careful: noted,

@@ -1,6 +1,6 @@
 /** The position-wise network of a transformer block, and below it its gradients, as steps. */
 import { type ActivationKind, ELEMENT_BLOCK } from '../../workers/layer-args.ts'
-import type { Step } from '../../workers/program.ts'
+import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { ProgramBuilder } from '../program.ts'
 import { seedWords } from './attention/plan.ts'
@@ -122,7 +122,7 @@ function dropout(p: ProgramBuilder, shape: FeedForwardShape, x: Ref): Ref {
   return y
 }
 
-function activationStep(shape: FeedForwardShape, tensors: { x: Ref; gate?: Ref; y: Ref }): Step {
+function activationStep(shape: FeedForwardShape, tensors: { x: Ref; gate?: Ref; y: Ref }): StepDraft {
   const args = { kind: shape.activation, count: hiddenCount(shape) }
   return { ...elementwise(shape, ACTIVATION_FLOPS), op: 'activationForward', tensors, args }
 }

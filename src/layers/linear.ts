@@ -2,7 +2,7 @@
 
 import { linearScratchBytes } from '../../workers/kernels/simd/linear.ts'
 import { COLUMN_BLOCK, type LinearArgs, productUnits } from '../../workers/layer-args.ts'
-import type { Step } from '../../workers/program.ts'
+import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { ProgramBuilder } from '../program.ts'
 
@@ -30,11 +30,11 @@ export function linearForward(
   p: ProgramBuilder,
   { x, weight, bias, residual }: Linear,
   shape: LinearShape,
-): { state: LinearState; step: Step } {
+): { state: LinearState; step: StepDraft } {
   const args = { ...shape, careful: false }
   const y = p.reals(shape.batch * shape.positions * shape.dimOut)
   p.reserveScratch(linearScratchBytes(args))
-  const step: Step = {
+  const step: StepDraft = {
     op: 'linearForward',
     tensors: { x, weight, bias, residual, y },
     ...{ args, phase: 'compute', chain: 1, bytes: 0, flops: flops(shape) },
@@ -49,9 +49,9 @@ export function linearBackwardInput(
   { args, weight }: LinearState,
   gradY: Ref,
   residual?: Ref,
-): { gradX: Ref; step: Step } {
+): { gradX: Ref; step: StepDraft } {
   const gradX = p.reals(args.batch * args.positions * args.dimIn)
-  const step: Step = {
+  const step: StepDraft = {
     op: 'linearBackwardInput',
     tensors: { gradY, weight, residual, gradX },
     ...{ args, phase: 'compute', chain: 1, bytes: 0, flops: flops(args) },
@@ -67,8 +67,8 @@ export function linearBackwardParams(
   gradY: Ref,
   wanted: { weight: boolean; bias: boolean },
   careful: Ref | undefined,
-): { weight?: Ref; bias?: Ref; steps: Step[] } {
-  const steps: Step[] = []
+): { weight?: Ref; bias?: Ref; steps: StepDraft[] } {
+  const steps: StepDraft[] = []
   const gradWeight = wanted.weight ? p.reals(args.dimIn * args.dimOut) : undefined
   if (gradWeight !== undefined) {
     steps.push({
@@ -91,7 +91,7 @@ export function columnSumsStep(
   x: Ref,
   y: Ref,
   args: { batch: number; heads: number; positions: number; width: number },
-): Step {
+): StepDraft {
   const columns = args.heads * args.width
   return {
     op: 'columnSums',

@@ -1,6 +1,6 @@
 /** The parameters of a layer or a stack: given by the request, or drawn from a seed. */
 import { ELEMENT_BLOCK, type InitialiseArgs } from '../../workers/layer-args.ts'
-import type { Step } from '../../workers/program.ts'
+import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { product } from '../formats/tensor.ts'
@@ -41,7 +41,7 @@ export class Params {
   readonly #pointer: string
   readonly #taken = new Map<string, Param>()
   /** steps that draw parameters which are in no stage yet */
-  #draws: Step[] = []
+  #draws: StepDraft[] = []
   #streams = 0
 
   /** `pointer`: where params and init stand in the request. */
@@ -90,7 +90,7 @@ export class Params {
   }
 
   /** The steps that draw what was taken since the last call: whoever reads those parameters puts them into a stage. */
-  draws(): Step[] {
+  draws(): StepDraft[] {
     const draws = this.#draws
     this.#draws = []
     return draws

@@ -1,6 +1,6 @@
 /** A program with its ends: which tensors of the request go into which buffers, and which buffers are the answer. */
 
-import type { Step } from '../../workers/program.ts'
+import type { Step, StepDraft } from '../../workers/program.ts'
 import type { BufferType, Precision, Ref } from '../../workers/task.ts'
 import { decodeUnits } from '../../workers/text/decode.ts'
 import { decodeArgs, type TensorSource } from '../formats/tensor.ts'
@@ -44,7 +44,7 @@ export class RequestProgram extends ProgramBuilder {
     this.stages.push(this.#decodes)
   }
 
-  override stage(...steps: Step[]): void {
+  override stage(...steps: StepDraft[]): void {
     if (steps.length === 0) return
     super.stage(...steps, ...this.#checks)
     this.#checks = []
@@ -121,6 +121,7 @@ export class RequestProgram extends ProgramBuilder {
     const args = decodeArgs(source, { rejectNonFinite: this.careful === undefined, allowNegativeInfinity })
     const step: Step = {
       op: 'decodeTensor',
+      precision: this.precision,
       tensors: { body: this.buffer({ type: 'uint8', length, at }), into, seen: this.careful },
       args,
       phase: 'decode',

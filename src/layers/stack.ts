@@ -5,7 +5,7 @@
  * `checkpoint` a block's input is all that is kept, and backward computes the block again, which gives the same bits.
  */
 import type { NormArgs } from '../../workers/layer-args.ts'
-import type { Step } from '../../workers/program.ts'
+import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import { addStep } from './add-step.ts'
 import type { AttentionSetup } from './attention/plan.ts'
@@ -38,7 +38,7 @@ export interface StackShape {
 export interface StackParams {
   blocks: BlockParams[]
   /** for each block the steps that draw its parameters, run just before it: the first layer waits for its own alone */
-  draws: Step[][]
+  draws: StepDraft[][]
   finalNorm?: NormParams
 }
 

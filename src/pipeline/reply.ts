@@ -189,6 +189,8 @@ function plan(output: OutputTensor, style: AnswerStyle, type: BufferType) {
 function encodeStep({ output, args, slotBytes, into, lengths }: Encoding, from: number, to: number): Step {
   return {
     op: 'encodeTensor',
+    // it writes whatever stands in the buffer
+    precision: 'float64',
     tensors: { values: output.buffer, into, lengths },
     args: { ...args, firstUnit: from },
     phase: 'encode',

@@ -69,7 +69,7 @@ export function execute(
     const args = { ...step.args, ...(careful && { careful }) }
     for (let from = 0; from < step.units; from += unitsAtATime) {
       const to = Math.min(from + unitsAtATime, step.units)
-      const fault = ops[program.precision][step.op](tensors, args, from, to, scratch)
+      const fault = ops[step.precision][step.op](tensors, args, from, to, scratch)
       if (fault !== undefined) throw new Error(`${step.op}: ${JSON.stringify(fault)}`)
     }
   }

@@ -43,13 +43,13 @@ export function step(seconds: number, units: number, chain = 1, stage = 0): Step
     tensors: { scalars: 0 },
     // which stage it is, and how long a unit takes
     args: { rows: stage, entropyWeight: seconds / units },
-    ...{ phase: 'compute', units, chain, flops: seconds * FLOPS, bytes: 0 },
+    ...{ precision: 'float64', phase: 'compute', units, chain, flops: seconds * FLOPS, bytes: 0 },
   }
 }
 
 export function programOf(stages: Step[][], marks: number[] = []): Program {
   return {
-    ...{ precision: 'float64', buffers: [], scratchBytes: 0, stages },
+    ...{ buffers: [], scratchBytes: 0, stages },
     marks: marks.map(stage => ({ stage, buffers: [] })),
   }
 }

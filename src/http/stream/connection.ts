@@ -173,7 +173,7 @@ export class Connection {
     const outcome = await run.execute()
     metrics.run(outcome.kind)
     const { flops, bytes } = lease.estimate
-    const { precision } = lease.program
+    const { precision } = run
     const ms = Math.round(performance.now() - started)
     const code = outcome.kind === 'failed' ? problemOf(outcome.error).code : undefined
     log.info({ ...{ layers: run.layers, outcome: outcome.kind, ms, precision, flops, bytes }, code }, 'run')

@@ -82,6 +82,10 @@ export class Run {
     this.lease = port.compute.admit(program)
   }
 
+  get precision(): string {
+    return this.#compiled.program.precision
+  }
+
   get layers(): number {
     return this.#compiled.frames.filter(({ pass }) => pass === 'forward').length
   }

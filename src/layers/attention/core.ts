@@ -2,7 +2,7 @@
  * Attention as every layer uses it: qk-norm and rope on new queries and keys, the past before them, then scaled
  * dot-product attention with the maps that were asked for; and backwards through all of it.
  */
-import type { Step } from '../../../workers/program.ts'
+import type { StepDraft } from '../../../workers/program.ts'
 import type { Ref } from '../../../workers/task.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { rowStep } from '../row-step.ts'
@@ -135,7 +135,7 @@ function parts(
   dim: number,
   wantFresh: boolean,
   wantPast: boolean,
-): { fresh?: Ref; past?: Ref; steps: Step[] } {
+): { fresh?: Ref; past?: Ref; steps: StepDraft[] } {
   if (gradY === undefined || setup.past === 0) return { fresh: gradY, steps: [] }
   const { args, units } = concatArgs(setup, dim)
   const gradPast = wantPast ? p.reals(units * setup.past * dim) : undefined

@@ -1,5 +1,5 @@
 /** What happens to q and k before their product: qk-norm, then rope; and backwards, in the opposite order. */
-import type { Step } from '../../../workers/program.ts'
+import type { StepDraft } from '../../../workers/program.ts'
 import type { QkNormArgs, Ref, RopeArgs } from '../../../workers/task.ts'
 import type { ProgramBuilder } from '../../program.ts'
 import { rowStep } from '../row-step.ts'
@@ -44,7 +44,7 @@ export function ropeTables(
 }
 
 /** A table, and the step that fills it. */
-export function ropeTable(p: ProgramBuilder, options: RopeOptions): [RopeTable, Step] {
+export function ropeTable(p: ProgramBuilder, options: RopeOptions): [RopeTable, StepDraft] {
   const { base, dims, offset, positions, interleaved } = options
   const cos = p.reals((positions * dims) / 2)
   const sin = p.reals((positions * dims) / 2)
@@ -74,11 +74,11 @@ export function prepareForward(
   rows: Rows,
   norm: Pick<QkNormArgs, 'kind' | 'eps'> | undefined,
   table: RopeTable | undefined,
-): { prepared: Prepared; stages: Step[][] } {
+): { prepared: Prepared; stages: StepDraft[][] } {
   const count = rows.heads * rows.positions
   const prepared: Prepared = { ready: x, x }
-  const first: Step[] = []
-  const second: Step[] = []
+  const first: StepDraft[] = []
+  const second: StepDraft[] = []
   if (norm !== undefined) {
     prepared.norm = { rows: count, dim: rows.dim, ...norm }
     const y = p.reals(count * rows.dim)
@@ -94,7 +94,7 @@ export function prepareForward(
 }
 
 /** Rotates what is ready so far. */
-function rotate(p: ProgramBuilder, prepared: Prepared, rows: Rows, table: RopeTable): Step {
+function rotate(p: ProgramBuilder, prepared: Prepared, rows: Rows, table: RopeTable): StepDraft {
   const count = rows.heads * rows.positions
   const { dims, interleaved, cos, sin } = table
   const args = { rows: count, positions: rows.positions, dim: rows.dim, dims, interleaved }
@@ -110,9 +110,9 @@ export function prepareBackward(
   p: ProgramBuilder,
   { x, norm, rope }: Prepared,
   grad: Ref,
-): { grad: Ref; stages: Step[][] } {
-  const first: Step[] = []
-  const second: Step[] = []
+): { grad: Ref; stages: StepDraft[][] } {
+  const first: StepDraft[] = []
+  const second: StepDraft[] = []
   let gradX = grad
   if (rope !== undefined) {
     const { args, table } = rope

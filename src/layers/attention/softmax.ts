@@ -1,7 +1,7 @@
 /** Scaled dot-product attention over buffers that are there: forward with its maps, and below it backward, as steps. */
 
 import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
-import type { Step } from '../../../workers/program.ts'
+import type { StepDraft } from '../../../workers/program.ts'
 import { type AttentionArgs, KEY_BLOCK, QUERY_TILE, type Ref } from '../../../workers/task.ts'
 import type { ProgramBuilder } from '../../program.ts'
 import { addStep } from '../add-step.ts'
@@ -89,11 +89,11 @@ export function attentionMaps(
   scores: Scores,
   logsumexp: Ref,
   names: readonly MapName[],
-): { maps: Maps; step: Step } {
+): { maps: Maps; step: StepDraft } {
   const { args } = scores
   const pairs = args.batch * args.heads * args.queries * args.keys
   const maps = mapBuffers(p, args, names)
-  const step: Step = {
+  const step: StepDraft = {
     op: 'attentionMaps',
     tensors: { ...scoreTensors(scores), logsumexp, ...maps },
     args,
@@ -163,7 +163,7 @@ export function attentionBackward(
   }
   const { v, output, logsumexp, entropy, careful } = state
   const inputs = { ...scoreTensors(state), v, output, logsumexp, entropy, gradOutput, scalars }
-  const steps: Step[] = []
+  const steps: StepDraft[] = []
   const parts = backwardParts(args)
   const gradQParts = wanted.q && parts > 1 ? p.reals((parts - 1) * rows * args.dimK) : undefined
   if (wanted.q || wanted.k || wanted.v) {

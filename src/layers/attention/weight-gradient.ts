@@ -1,6 +1,6 @@
 /** ∂L/∂weights of attention, [batch, heads, queries, keys], as steps; `elementwise/weight-gradient.ts` defines it. */
 import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
-import type { Step } from '../../../workers/program.ts'
+import type { StepDraft } from '../../../workers/program.ts'
 import type { Ref } from '../../../workers/task.ts'
 import type { ProgramBuilder } from '../../program.ts'
 import { rowStep } from '../row-step.ts'
@@ -31,7 +31,7 @@ export function weightGradient(
   const name = apart ? 'scores' : 'maskedScores'
   const product = kindMaps(p, products, [name])
   const scores = apart ? kindMaps(p, state, ['maskedScores']) : undefined
-  const steps: Step[] = scores === undefined ? [product.step] : [product.step, scores.step]
+  const steps: StepDraft[] = scores === undefined ? [product.step] : [product.step, scores.step]
   p.stage(...steps)
   const gradWeights = product.maps[name] as Ref
   const tensors = {

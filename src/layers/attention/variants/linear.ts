@@ -7,7 +7,7 @@ import {
   stateLength,
   stateSums,
 } from '../../../../workers/linear-attention-args.ts'
-import type { Step } from '../../../../workers/program.ts'
+import type { StepDraft } from '../../../../workers/program.ts'
 import type { Ref } from '../../../../workers/task.ts'
 import type { ProgramBuilder } from '../../../program.ts'
 import { rowStep } from '../../row-step.ts'
@@ -128,14 +128,14 @@ function sumsOfStates(
   return sums
 }
 
-type QueryCall = Extract<Step, { op: 'linearAttentionForward' | 'linearAttentionBackwardQuery' }>
+type QueryCall = Extract<StepDraft, { op: 'linearAttentionForward' | 'linearAttentionBackwardQuery' }>
 
 /** A step over LINEAR_CHUNK query rows a unit: a product with a state a row, and where causal with a chunk of keys. */
 function queryStep(
   { careful }: Scores,
   a: LinearAttentionArgs,
   call: Pick<QueryCall, 'op' | 'tensors' | 'args'>,
-): Step {
+): StepDraft {
   const rows = a.batch * a.heads * a.queries
   const pairs = a.causal ? LINEAR_CHUNK : 0
   return {
@@ -143,5 +143,5 @@ function queryStep(
     ...{ phase: 'compute', careful, chain: 1, bytes: 0 },
     units: a.batch * a.heads * linearChunks(a.queries),
     flops: rows * (2 * (stateLength(a) + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK),
-  } as Step
+  } as StepDraft
 }
