@@ -6,7 +6,7 @@
 
 import { ENDPOINTS } from '../src/endpoints/index.ts'
 import { planMemory } from '../src/engine/memory-plan.ts'
-import type { RequestProgram } from '../src/layers/program-builder.ts'
+import { RequestProgram } from '../src/layers/program-builder.ts'
 import { createSimdKernels } from '../workers/kernels/simd/index.ts'
 import { opTable } from '../workers/ops.ts'
 import { createTextKernels } from '../workers/text/text-kernels.ts'
@@ -30,7 +30,9 @@ function compile(length: number, kind: string, causal: boolean, backward: boolea
   const tensor = { shape: [1, 1, length, DIM] }
   const body = { q: tensor, k: tensor, v: tensor, causal, attention_kind: kind, return: ['output'] }
   const request = backward ? { ...body, backward: { grad_output: tensor } } : body
-  return endpoint.compile(endpoint.shapes.parse(request))
+  const p = new RequestProgram('float32', 'reject')
+  endpoint.compile(p, endpoint.shapes.parse(request))
+  return p
 }
 
 /** Every step of the program, whole, one after the other. */

@@ -4,9 +4,9 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { Parser } from '@asyncapi/parser'
+import { VERSION } from '../src/config.ts'
 import { asyncApiDocument } from '../src/http/docs/asyncapi.ts'
 import { openApiDocument } from '../src/http/docs/openapi.ts'
-import { VERSION } from '../src/http/plugins/docs.ts'
 
 const DOCUMENTS = { 'openapi.json': openApiDocument(VERSION), 'asyncapi.json': asyncApiDocument(VERSION) }
 

@@ -1,23 +1,21 @@
-/** The service: Fastify, its plugins and routes around one compute side. Listening is main.ts's business. */
+/** The service: Fastify, its plugins and the engine. Listening is main.ts's business. */
 import accepts from '@fastify/accepts'
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import type { Logger } from 'pino'
-import type { Config } from './config.ts'
-import { ENDPOINTS } from './endpoints/index.ts'
+import { type Config, VERSION } from './config.ts'
 import { Compute, type ComputeOptions } from './engine/engine.ts'
-import { handleCompute } from './http/compute-route.ts'
-import { registerHealth } from './http/health.ts'
-import { handlePlan } from './http/plan-route.ts'
-import { registerDocs } from './http/plugins/docs.ts'
-import { registerErrors, sendProblem } from './http/plugins/errors.ts'
-import { Metrics, registerObservation, requestId } from './http/plugins/observe.ts'
-import { registerPage } from './http/plugins/page.ts'
-import { Arrivals } from './http/stream/inbound-budget.ts'
-import { StreamMetrics } from './http/stream/metrics.ts'
-import { MessageReader } from './http/stream/read-message.ts'
-import { registerStream, registerWebSocket, Streams } from './http/stream/route.ts'
-import { BodyReader } from './pipeline/read-body.ts'
-import { Problem } from './problem.ts'
+import { docs } from './http/docs/index.ts'
+import { health } from './http/health.ts'
+import { Metrics } from './http/metrics.ts'
+import { page } from './http/page.ts'
+import { bodies } from './http/plugins/bodies.ts'
+import { drain } from './http/plugins/drain.ts'
+import { answerClientError, errors, sendProblem } from './http/plugins/errors.ts'
+import { observe, requestId } from './http/plugins/observe.ts'
+import { websocket } from './http/plugins/websocket.ts'
+import { rest } from './http/rest.ts'
+import { stream } from './http/stream/index.ts'
+import { ArrivingBytes, type Intake } from './pipeline/decode.ts'
 
 export interface App {
   fastify: FastifyInstance
@@ -27,14 +25,9 @@ export interface App {
   close(): Promise<void>
 }
 
-const OPERATIONAL = ['/health/', '/metrics']
-
 export async function buildApp(config: Config, logger: Logger, options: ComputeOptions = {}): Promise<App> {
-  let draining = false
-  let open = 0
-  let idle: (() => void) | undefined
-  const metrics = new Metrics(() => compute)
-  const compute = new Compute(config, {
+  const metrics = new Metrics()
+  const engine = new Compute(config, {
     ...options,
     onLost(reason) {
       metrics.workersLost.inc()
@@ -42,11 +35,51 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
       options.onLost?.(reason)
     },
   })
-  const fastify = Fastify({
+  metrics.watch(engine)
+  const { DEADLINE_SECONDS: deadlineSeconds, STREAM_IDLE_SECONDS: idleSeconds } = config
+  const intake: Intake = {
+    engine,
+    arriving: new ArrivingBytes(engine),
+    mostBytes: config.MAX_BODY_BYTES,
+    bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
+  }
+
+  const fastify = createFastify(config, logger)
+  // order matters: see http/plugins/README.md
+  await fastify.register(accepts)
+  await fastify.register(websocket, { mostBytes: config.MAX_BODY_BYTES })
+  await fastify.register(bodies)
+  await fastify.register(observe, { metrics })
+  await fastify.register(errors)
+  await fastify.register(drain)
+  await fastify.register(rest, { intake, deadlineSeconds })
+  await fastify.register(stream, { intake, deadlineSeconds, idleSeconds })
+  await fastify.register(health, { engine })
+  await fastify.register(docs, { version: VERSION })
+  await fastify.register(page)
+  await fastify.ready()
+
+  return {
+    fastify,
+    compute: engine,
+    drain: () => fastify.drain.begin(),
+    async close() {
+      await fastify.close()
+      await engine.close()
+    },
+  }
+}
+
+function createFastify(config: Config, logger: Logger): FastifyInstance {
+  const bodyMs = config.BODY_SECONDS * 1000
+  const checkMs = Math.min(30_000, Math.max(100, bodyMs / 4))
+  return Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
-    requestTimeout: config.BODY_SECONDS * 1000,
+    // for heads, and for bodies that no route reads: those of routes have a clock of their own, which goes first
+    requestTimeout: bodyMs + checkMs,
+    http: { headersTimeout: bodyMs, connectionsCheckingInterval: checkMs },
     bodyLimit: config.MAX_BODY_BYTES,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
@@ -54,93 +87,4 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
     frameworkErrors: (error, request, reply) =>
       void sendProblem(error, request as FastifyRequest, reply as never),
   }) as unknown as FastifyInstance
-  // bodies of every type are read by the routes, straight into shared memory
-  fastify.removeAllContentTypeParsers()
-  fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))
-
-  await fastify.register(accepts)
-  await registerWebSocket(fastify, config.MAX_BODY_BYTES)
-  registerObservation(fastify, metrics)
-  registerErrors(fastify)
-  fastify.addHook('onRequest', async (request, reply) => {
-    open++
-    reply.raw.once('close', () => {
-      open--
-      if (open === 0) idle?.()
-    })
-    if (draining && !OPERATIONAL.some(prefix => request.url.startsWith(prefix))) {
-      reply.header('connection', 'close')
-      throw new Problem('DRAINING', 'this server is shutting down; send the request again to another', {
-        retryAfter: 1,
-      })
-    }
-  })
-
-  const context = {
-    compute,
-    bodies: new BodyReader(compute, config.MAX_BODY_BYTES),
-    deadlineSeconds: config.DEADLINE_SECONDS,
-  }
-  for (const endpoint of ENDPOINTS) {
-    fastify.post(endpoint.path, (request, reply) => handleCompute(endpoint, context, request, reply))
-  }
-  fastify.post('/v1/plan', request => handlePlan(context, request))
-  const streams = new Streams()
-  const streamContext = {
-    ...{ compute, deadlineSeconds: config.DEADLINE_SECONDS, idleSeconds: config.STREAM_IDLE_SECONDS },
-    reader: new MessageReader(compute),
-    arrivals: new Arrivals(compute.arena.limit / 2),
-    metrics: new StreamMetrics(
-      metrics.registry,
-      () => streams.open,
-      code => metrics.problem(code),
-    ),
-  }
-  registerStream(fastify, streamContext, streams)
-  registerHealth(fastify, compute, metrics, () => draining)
-  await registerDocs(fastify)
-  await registerPage(fastify)
-  await fastify.ready()
-
-  return {
-    fastify,
-    compute,
-    async drain() {
-      draining = true
-      streams.goAway()
-      if (open > 0) {
-        await new Promise<void>(resolve => {
-          idle = resolve
-        })
-      }
-    },
-    async close() {
-      await fastify.close()
-      await compute.close()
-    },
-  }
-}
-
-/** What Node's HTTP parser refuses never becomes a request: answered on the socket, in the same form. */
-function answerClientError(
-  this: FastifyInstance,
-  error: Error & { code?: string },
-  socket: import('node:net').Socket,
-): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-  const problem = late
-    ? new Problem('BODY_TIMEOUT', 'the request did not arrive in time')
-    : new Problem('BAD_HTTP', `the HTTP request is malformed (${error.code ?? 'unknown'})`)
-  const body = JSON.stringify(problem.toJSON('-'))
-  const head = [
-    `HTTP/1.1 ${problem.status} ${late ? 'Request Timeout' : 'Bad Request'}`,
-    'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }

@@ -1,5 +1,11 @@
+/** Settings, from the environment; and the version. */
+import { readFileSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
 import * as z from 'zod'
+
+export const VERSION: string = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+).version
 
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
@@ -32,9 +38,9 @@ const environment = z.object({
     'compute time that may wait in the queue, by the measured speed; more is a 503',
   ),
   DEADLINE_SECONDS: seconds(120).describe(
-    'time a request may take, from its head to the end of its answer; past it a 504',
+    'time a request may take, from its head to the end of its answer; past it a 504 (while its body is still arriving, a 408)',
   ),
-  BODY_SECONDS: seconds(120).describe('time a request may take to arrive'),
+  BODY_SECONDS: seconds(120).describe('time a request may take to arrive; past it a 408'),
   STREAM_IDLE_SECONDS: seconds(300).describe(
     'time a streamed run may wait for its client to read or to give credit, and maps are kept for `fetch`',
   ),

@@ -42,7 +42,11 @@ export class Problem extends Error {
   /** seconds after which a retry makes sense, sent as `Retry-After` */
   readonly retryAfter: number | undefined
 
-  constructor(code: ProblemCode, detail: string, more: { errors?: FieldError[]; retryAfter?: number } = {}) {
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    more: { errors?: FieldError[]; retryAfter?: number | undefined } = {},
+  ) {
     super(detail)
     this.code = code
     this.errors = more.errors ?? []
@@ -51,6 +55,14 @@ export class Problem extends Error {
 
   get status(): number {
     return PROBLEMS[this.code].status
+  }
+
+  /** The same about a body that stands below `pointer` in the request's body. */
+  below(pointer: string): Problem {
+    const errors = this.errors.map(({ path, message }) => ({ path: pointer + path, message }))
+    const told = this.errors.length > 0 && this.message === detailOf(this.errors[0])
+    const detail = told ? detailOf(errors[0]) : this.message
+    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter })
   }
 
   toJSON(requestId: string) {
@@ -68,5 +80,20 @@ export class Problem extends Error {
 
 /** A 400 about one field. */
 export function fieldProblem(code: ProblemCode, path: string, message: string): Problem {
-  return new Problem(code, path === '' ? message : `${path}: ${message}`, { errors: [{ path, message }] })
+  return fieldsProblem(code, [{ path, message }])
+}
+
+/** A 400 about one or more fields; its detail is the first. */
+export function fieldsProblem(code: ProblemCode, errors: FieldError[]): Problem {
+  return new Problem(code, detailOf(errors[0]), { errors })
+}
+
+function detailOf({ path, message }: FieldError): string {
+  return path === '' ? message : `${path}: ${message}`
+}
+
+/** What is answered where `error` was thrown: itself, or that this server has a fault. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  return new Problem('INTERNAL', 'something went wrong here; the request id finds it in the log')
 }

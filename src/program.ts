@@ -83,17 +83,13 @@ export class ProgramBuilder implements Program {
   }
 
   protected complete(step: StepDraft): Step {
-    return { precision: this.precision, ...step } as Step
-  }
-
-  /** Everything emitted so far is complete here. */
-  mark(buffers: Ref[]): void {
-    this.marks.push({ stage: this.stages.length - 1, buffers })
+    // one that is complete stays the same object: it may be known by it
+    return (step.precision === undefined ? { ...step, precision: this.precision } : step) as Step
   }
 }
 
 /** One step over a program's buffers, as a program. */
-export function alone({ buffers, scratchBytes }: Program, step: Step): Program {
+export function singleStep({ buffers, scratchBytes }: Program, step: Step): Program {
   return { buffers, stages: [[step]], marks: [], scratchBytes }
 }
 

@@ -3,7 +3,9 @@
 import { readConfig } from '../../src/config.ts'
 import { ENDPOINTS } from '../../src/endpoints/index.ts'
 import { Compute } from '../../src/engine/engine.ts'
-import { parseBody } from '../../src/formats/body.ts'
+import { RequestProgram } from '../../src/layers/program-builder.ts'
+import { ArrivingBytes, decode, type Source } from '../../src/pipeline/decode.ts'
+import { parse } from '../../src/pipeline/parse.ts'
 import { type FileTensor, float32, writeFile } from '../../test/service/safetensors-file.ts'
 import { type Case, type Contender, D_FF, D_MODEL, DIM, HEADS, LAYERS, noise, timed } from './contender.ts'
 
@@ -13,27 +15,22 @@ const never = new AbortController().signal
 
 export function ours(threads: number): Contender {
   const compute = new Compute(readConfig({ THREADS: String(threads), MEMORY_BYTES: String(2 ** 31) }))
+  const arriving = new ArrivingBytes(compute)
+  const intake = { engine: compute, arriving, mostBytes: 2 ** 31, bodySeconds: 60 }
   return {
     name: `attention-server (${compute.kernels.variant})`,
     async prepare(of) {
       const { path, body } = requestOf(of)
-      const region = compute.allocate(body.length)
-      const bytes = new Uint8Array(compute.arena.memory.buffer, region.offset, body.length)
-      bytes.set(body)
-      const scanHere = (text: Uint8Array) => compute.scanHere(text)
-      const share = (text: Uint8Array) => {
-        const copy = new Uint8Array(
-          compute.arena.memory.buffer,
-          compute.allocate(text.length).offset,
-          text.length,
-        )
-        copy.set(text)
-        return copy
+      const source: Source = {
+        format: 'safetensors',
+        declaredBytes: body.length,
+        read: async take => take(body),
       }
-      const tree = await parseBody('safetensors', bytes, { scan: scanHere, scanHere, share })
+      const decoded = await decode(source, intake)
       const endpoint = ENDPOINTS.find(each => each.path === path)
       if (endpoint === undefined) throw new Error(`no endpoint ${path}`)
-      const program = endpoint.compile(endpoint.request.parse(tree))
+      const program = new RequestProgram('float32', 'reject')
+      endpoint.compile(program, parse(endpoint.request, decoded.tree))
       // the tensors stand in the body and are used there: what is left of decoding is checking them, which no peer does
       for (const [index, stage] of program.stages.entries())
         program.stages[index] = stage.filter(step => step.phase !== 'decode')
@@ -42,7 +39,7 @@ export function ours(threads: number): Contender {
         run: () => timed(() => compute.run(lease, never)),
         async close() {
           lease.release()
-          compute.arena.free(region)
+          decoded[Symbol.dispose]()
         },
       }
     },

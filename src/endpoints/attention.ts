@@ -9,10 +9,9 @@ import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { maskGradient, Wanted } from '../layers/gradient-set.ts'
 import { answerGradients } from '../layers/gradients.ts'
 import { lossForward } from '../layers/loss.ts'
-import { RequestProgram } from '../layers/program-builder.ts'
+import type { RequestProgram } from '../layers/program-builder.ts'
 
-export function compileAttention(request: AttentionRequest): RequestProgram {
-  const p = new RequestProgram(request.precision, request.non_finite)
+export function compileAttention(p: RequestProgram, request: AttentionRequest): void {
   const fresh = attentionGeometry(request.q, request.k, request.v)
   const past = pastInputs(p, request, fresh)
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
@@ -33,7 +32,7 @@ export function compileAttention(request: AttentionRequest): RequestProgram {
     p.output('output', state.attention.output, inRank(g, g.queries, g.dimV))
   }
   attentionAnswers(p, state, request.return, past.length > 0)
-  if (request.backward === undefined) return p
+  if (request.backward === undefined) return
 
   const { batch, heads, queries, dimV: dim } = g
   const { output, logsumexp, entropy } = state.attention
@@ -59,5 +58,4 @@ export function compileAttention(request: AttentionRequest): RequestProgram {
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
   })
-  return p
 }

@@ -3,7 +3,6 @@ import type * as z from 'zod'
 import { AttentionRequest, AttentionShapes } from '../layers/attention/fields.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { TransformerRequest, TransformerShapes } from '../layers/stack-fields.ts'
-import type { AnswerStyle } from '../pipeline/reply.ts'
 import {
   AttentionAnswer,
   MultiHeadAttentionAnswer,
@@ -23,23 +22,21 @@ import { compilePositionalEncoding } from './positional-encoding.ts'
 import { PositionalEncodingRequest, PositionalEncodingShapes } from './positional-encoding-fields.ts'
 import { compileTransformer } from './transformer.ts'
 
-/** What every compute request says about the form of its answer. */
-interface Numerics {
-  precision: 'float32' | 'float64'
-  encoding: AnswerStyle['encoding']
-  output_dtype?: AnswerStyle['dtype'] | undefined
+/** How a request becomes a program: all that serving it takes. */
+export interface Compilable<R = unknown> {
+  request: z.ZodType<R>
+  /** Throws the Problem that says what is wrong between the fields. Reads no tensor's elements, takes no memory. */
+  compile(p: RequestProgram, request: R): void
 }
 
-export interface Endpoint {
+export interface Endpoint<R = unknown> extends Compilable<R> {
   path: string
   /** name in OpenAPI's operationId */
   name: string
   summary: string
-  request: z.ZodType
-  /** the same with {"shape": […]} standing for tensors, for `POST /v1/plan` */
-  shapes: z.ZodType
+  /** the request with {"shape": […]} standing for tensors, for `POST /v1/plan` */
+  shapes: z.ZodType<R>
   answer: z.ZodType
-  compile(request: unknown): RequestProgram
 }
 
 export const ENDPOINTS: Endpoint[] = [
@@ -50,7 +47,7 @@ export const ENDPOINTS: Endpoint[] = [
     request: AttentionRequest,
     shapes: AttentionShapes,
     answer: AttentionAnswer,
-    compile: request => compileAttention(request as AttentionRequest),
+    compile: compileAttention,
   },
   {
     path: '/v1/self-attention',
@@ -59,7 +56,7 @@ export const ENDPOINTS: Endpoint[] = [
     request: SelfAttentionRequest,
     shapes: SelfAttentionShapes,
     answer: SelfAttentionAnswer,
-    compile: request => compileSelfAttention(request as SelfAttentionRequest),
+    compile: compileSelfAttention,
   },
   {
     path: '/v1/multi-head-attention',
@@ -68,7 +65,7 @@ export const ENDPOINTS: Endpoint[] = [
     request: MultiHeadAttentionRequest,
     shapes: MultiHeadAttentionShapes,
     answer: MultiHeadAttentionAnswer,
-    compile: request => compileMultiHeadAttention(request as MultiHeadAttentionRequest),
+    compile: compileMultiHeadAttention,
   },
   {
     path: '/v1/positional-encoding',
@@ -77,7 +74,7 @@ export const ENDPOINTS: Endpoint[] = [
     request: PositionalEncodingRequest,
     shapes: PositionalEncodingShapes,
     answer: PositionalEncodingAnswer,
-    compile: request => compilePositionalEncoding(request as PositionalEncodingRequest),
+    compile: compilePositionalEncoding,
   },
   {
     path: '/v1/transformer',
@@ -86,11 +83,6 @@ export const ENDPOINTS: Endpoint[] = [
     request: TransformerRequest,
     shapes: TransformerShapes,
     answer: TransformerAnswer,
-    compile: request => compileTransformer(request as TransformerRequest),
+    compile: compileTransformer,
   },
 ]
-
-export function answerStyle(request: unknown, format: AnswerStyle['format']): AnswerStyle {
-  const { precision, encoding, output_dtype } = request as Numerics
-  return { format, encoding, dtype: output_dtype ?? precision }
-}

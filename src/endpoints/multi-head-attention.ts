@@ -15,7 +15,7 @@ import {
   multiHeadForward,
 } from '../layers/multi-head.ts'
 import { type ParamFields, Params } from '../layers/params.ts'
-import { RequestProgram } from '../layers/program-builder.ts'
+import type { RequestProgram } from '../layers/program-builder.ts'
 import { contextOf, type Sequence, sequenceOf, sequenceShape } from '../layers/sequence.ts'
 import { fieldProblem } from '../problem.ts'
 import type { MultiHeadAttentionRequest, SelfAttentionRequest } from './layer-fields.ts'
@@ -36,18 +36,16 @@ interface Sizes {
   headed: boolean
 }
 
-export function compileSelfAttention(request: SelfAttentionRequest): RequestProgram {
-  const p = new RequestProgram(request.precision, request.non_finite)
+export function compileSelfAttention(p: RequestProgram, request: SelfAttentionRequest): void {
   const params = new Params(p, request, '')
   const x = sequenceOf('/x', request.x)
   const dimK = params.extent('w_q', 1) ?? request.d_k ?? x.dim
   const dimV = params.extent('w_v', 1) ?? request.d_v ?? dimK
   refuseSizes(params, request, ['d_k', 'd_v'])
-  return compileLayer(p, request, params, x, { heads: 1, kvHeads: 1, dimK, dimV, headed: false })
+  compileLayer(p, request, params, x, { heads: 1, kvHeads: 1, dimK, dimV, headed: false })
 }
 
-export function compileMultiHeadAttention(request: MultiHeadAttentionRequest): RequestProgram {
-  const p = new RequestProgram(request.precision, request.non_finite)
+export function compileMultiHeadAttention(p: RequestProgram, request: MultiHeadAttentionRequest): void {
   const params = new Params(p, request, '')
   const x = sequenceOf('/x', request.x)
   const { heads, kv_heads: kvHeads = heads } = request
@@ -62,7 +60,7 @@ export function compileMultiHeadAttention(request: MultiHeadAttentionRequest): R
   const dimK = share(params, request, 'w_q', heads) ?? request.d_k ?? modelShare(x.dim, heads)
   const dimV = share(params, request, 'w_v', kvHeads) ?? request.d_v ?? dimK
   const dimOut = params.extent('w_o', 1) ?? request.d_out ?? x.dim
-  return compileLayer(p, request, params, x, { heads, kvHeads, dimK, dimV, dimOut, headed: true })
+  compileLayer(p, request, params, x, { heads, kvHeads, dimK, dimV, dimOut, headed: true })
 }
 
 function compileLayer(
@@ -71,7 +69,7 @@ function compileLayer(
   params: Params,
   x: Sequence,
   sizes: Sizes,
-): RequestProgram {
+): void {
   const { heads, kvHeads, dimK, dimV, headed } = sizes
   const context = request.context === undefined ? undefined : contextOf(request.context, x)
   const source = context ?? x
@@ -104,7 +102,7 @@ function compileLayer(
   if (request.return.includes('output')) p.output('output', state.output, outputShape)
   attentionAnswers(p, state.core, request.return, past.length > 0)
   if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
-  if (request.backward === undefined) return p
+  if (request.backward === undefined) return
 
   const { logsumexp, entropy } = state.core.attention
   const loss = lossForward(
@@ -140,7 +138,6 @@ function compileLayer(
     past_v: [gradients.pastV, request.past_v],
   })
   answerParams(p, 'grads.', taken, ({ name }) => gradients.params[name as MultiHeadParamName])
-  return p
 }
 
 function takeParams(params: Params, x: Sequence, source: Sequence, sizes: Sizes): MultiHeadParams {

@@ -6,7 +6,7 @@ import { alibiSlopes } from '../layers/attention/alibi-slopes.ts'
 import { prepareBackward, prepareForward, ropeTable } from '../layers/attention/positions.ts'
 import { MOST_HEADS, wrong } from '../layers/geometry.ts'
 import { lossForward } from '../layers/loss.ts'
-import { RequestProgram } from '../layers/program-builder.ts'
+import type { RequestProgram } from '../layers/program-builder.ts'
 import { rowStep } from '../layers/row-step.ts'
 import { fieldProblem } from '../problem.ts'
 import type { PositionalEncodingRequest } from './positional-encoding-fields.ts'
@@ -21,8 +21,7 @@ interface Encoded {
   backward(gradOutput: Ref): Ref
 }
 
-export function compilePositionalEncoding(request: PositionalEncodingRequest): RequestProgram {
-  const p = new RequestProgram(request.precision, request.non_finite)
+export function compilePositionalEncoding(p: RequestProgram, request: PositionalEncodingRequest): void {
   if (request.x === undefined && request.backward !== undefined) {
     throw fieldProblem('INVALID_REQUEST', '/x', 'expected a tensor beside backward, got nothing')
   }
@@ -31,10 +30,10 @@ export function compilePositionalEncoding(request: PositionalEncodingRequest): R
     throw fieldProblem('INVALID_REQUEST', '/backward/entropy_weight', message)
   }
   const encoded = encode(p, request)
-  if (encoded === undefined || request.x === undefined) return p
+  if (encoded === undefined || request.x === undefined) return
   const { shape, count } = request.x
   p.output('output', encoded.output, shape)
-  if (request.backward === undefined) return p
+  if (request.backward === undefined) return
   const subject = {
     output: encoded.output,
     shape,
@@ -47,7 +46,6 @@ export function compilePositionalEncoding(request: PositionalEncodingRequest): R
   const loss = lossForward(p, subject, request.backward)
   const wrt = request.backward.wrt ?? ['x']
   if (wrt.length > 0) p.output('grads.x', encoded.backward(loss.gradOutput), shape)
-  return p
 }
 
 function encode(p: RequestProgram, request: PositionalEncodingRequest): Encoded | undefined {

@@ -1,134 +1,61 @@
-/** A run of `GET /v1/stream` → a program with a mark behind every layer of every pass, and what is to be sent there. */
+/** A run of `GET /v1/stream` → a program with a barrier behind every layer of every pass, and what leaves there. */
 import type { Ref } from '../../workers/task.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
 import type { MapName } from '../layers/attention/softmax.ts'
 import { weightGradient } from '../layers/attention/weight-gradient.ts'
 import type { BlockState } from '../layers/block.ts'
-import { inRank } from '../layers/geometry.ts'
+import { type Geometry, inRank } from '../layers/geometry.ts'
 import { maskGradient, Wanted } from '../layers/gradient-set.ts'
 import { answerGradients } from '../layers/gradients.ts'
-import { type OutputTensor, RequestProgram } from '../layers/program-builder.ts'
+import type { Frame, OutputTensor, RequestProgram } from '../layers/program-builder.ts'
 import { rowStep } from '../layers/row-step.ts'
 import { sequenceShape } from '../layers/sequence.ts'
-import { stackBackward, stackForward } from '../layers/stack.ts'
+import { backwardLayer, beginBackward, beginForward, endForward, forwardLayer } from '../layers/stack.ts'
 import { compileStack, stackLoss } from '../layers/stack-request.ts'
 import { thumbnails } from '../layers/thumbnails.ts'
 import { fieldProblem } from '../problem.ts'
-import type { StartMessage } from './stream-messages.ts'
+import type { Compilable } from './index.ts'
+import { StartMessage } from './stream-messages.ts'
 
-export type Pass = 'forward' | 'backward'
+export const STREAM_RUN: Compilable<StartMessage> = { request: StartMessage, compile: compileRun }
 
-/** What a layer of a pass has to send when its mark is reached; nothing if nobody asked. */
-export interface LayerFrame {
-  pass: Pass
-  index: number
-  outputs: OutputTensor[]
-}
-
-/** A full map that stays for `fetch`: [batch, heads, queries, keys] of the chosen heads. */
-export interface KeptMap {
-  pass: Pass
-  layer: number
-  tensor: string
-  buffer: Ref
-}
-
-export interface StreamProgram {
-  program: RequestProgram
-  /** one for each mark of the program, in order */
-  frames: LayerFrame[]
-  kept: KeptMap[]
-  /** what a fetched map is cut from */
-  maps: { batched: boolean; batch: number; heads: number[]; queries: number; keys: number }
-}
-
-/** `write` emits what writing a frame takes, and says which buffers are then read. */
-export function compileStream(
-  request: StartMessage,
-  write: (program: RequestProgram, frame: LayerFrame) => Ref[],
-): StreamProgram {
-  const p = new RequestProgram(request.precision, request.non_finite)
+function compileRun(p: RequestProgram, request: StartMessage): void {
   const compiled = compileStack(p, request)
   const { x, input, setup, shape, params, taken, differentiable } = compiled
-  const { geometry } = setup
   refuseEmits(setup.kind.kind, request.emit)
   const emits = new Set<string>(request.emit)
   const layers = new Set(request.layers ?? Array.from({ length: shape.layers }, (_, layer) => layer))
-  const heads = request.heads ?? Array.from({ length: geometry.heads }, (_, head) => head)
-  const inHeads = { ...geometry, heads: heads.length }
-  const frames: LayerFrame[] = []
-  const kept: KeptMap[] = []
   const outputShape = sequenceShape(x, x.positions, x.dim)
-
-  const reach = (frame: LayerFrame) => {
-    p.mark(write(p, frame))
-    frames.push(frame)
-  }
-  const choose = (buffer: Ref, width: number) => {
-    if (request.heads === undefined) return buffer
-    const { type } = p.buffers[buffer]
-    const y = p.buffer({ type, length: geometry.batch * heads.length * width })
-    const args = { batch: geometry.batch, heads: geometry.heads, chosen: heads, width }
-    p.stage(
-      rowStep({ op: 'takeHeads', tensors: { x: buffer, y }, args }, geometry.batch * heads.length, width),
-    )
-    return y
-  }
-  const rows = (name: string, buffer: Ref): OutputTensor => ({
-    name: `tensors.${name}`,
-    buffer: choose(buffer, geometry.queries),
-    shape: inRank(inHeads, geometry.queries),
-  })
-  const map = (pass: Pass, layer: number, tensor: string, full: Ref): OutputTensor[] => {
-    const { queries, keys, batch } = geometry
-    const buffer = choose(full, queries * keys)
-    if (request.detail === undefined) {
-      return [{ name: `tensors.${tensor}`, buffer, shape: inRank(inHeads, queries, keys) }]
-    }
-    p.keep(buffer)
-    kept.push({ pass, layer, tensor, buffer })
-    const maps = {
-      buffer,
-      maps: batch * heads.length,
-      rows: queries,
-      columns: keys,
-      signed: tensor !== 'weights',
-    }
-    const small = thumbnails(p, maps, request.detail)
-    return [
-      {
-        name: `tensors.${tensor}`,
-        buffer: small.bytes,
-        shape: inRank(inHeads, small.rows, small.columns),
-        dtype: 'uint8',
-      },
-      { name: `scales.${tensor}`, buffer: small.scale, shape: inRank(inHeads) },
-    ]
-  }
-
   const mapNames = (['weights', 'scores'] satisfies MapName[]).filter(name => emits.has(name))
+
   const forward = (layer: number, { attention, output }: BlockState): OutputTensor[] => {
     if (setup.exact !== undefined) exactError(p, attention.core, setup.exact, `layers.${layer}.`)
     if (!layers.has(layer)) return []
     const state = attention.core.attention
+    const at = { pass: 'forward', layer } as const
     return [
       ...(emits.has('output') ? [{ name: 'tensors.output', buffer: output, shape: outputShape }] : []),
-      ...mapNames.flatMap(name => map('forward', layer, name, state.maps[name] as Ref)),
-      ...(emits.has('entropy') ? [rows('entropy', state.entropy as Ref)] : []),
-      ...(emits.has('logsumexp') ? [rows('logsumexp', state.logsumexp)] : []),
+      ...mapNames.flatMap(name => mapOutputs(p, request, setup.geometry, at, name, state.maps[name] as Ref)),
+      ...(emits.has('entropy')
+        ? [rowOutput(p, request, setup.geometry, 'entropy', state.entropy as Ref)]
+        : []),
+      ...(emits.has('logsumexp')
+        ? [rowOutput(p, request, setup.geometry, 'logsumexp', state.logsumexp)]
+        : []),
     ]
   }
   const entropyWeight = request.backward?.entropy_weight ?? 0
-  const asked = {
+  const state = beginForward(p, setup, shape, input, params, {
     entropy: emits.has('entropy') || entropyWeight !== 0,
-    maps: (layer: number) => (layers.has(layer) ? mapNames : []),
-  }
-  const state = stackForward(p, setup, shape, input, params, asked, {
-    forward: (layer, block) => reach({ pass: 'forward', index: layer, outputs: forward(layer, block) }),
+    maps: layer => (layers.has(layer) ? mapNames : []),
   })
+  for (let layer = 0; layer < shape.layers; layer++) {
+    const block = forwardLayer(p, state, layer)
+    p.barrier({ pass: 'forward', layer }, forward(layer, block))
+  }
+  endForward(p, state)
   p.output('output', state.output, outputShape)
-  const result = { program: p, frames, kept, maps: { ...geometry, heads } }
-  if (request.backward === undefined) return result
+  if (request.backward === undefined) return
 
   const loss = stackLoss(p, compiled, state, request.backward)
   const wanted = new Wanted(request.backward.wrt, {
@@ -138,32 +65,102 @@ export function compileStream(
   })
   const last = shape.layers - 1
   const layerOf = (param: string) => Number(/^layers\.(\d+)\./.exec(param)?.[1] ?? last)
-  const wantsParam = (param: string) =>
-    emits.has('grad_params') && layers.has(layerOf(param)) && wanted.has(`params.${param}`)
-  const gradients = stackBackward(p, state, loss.gradOutput, loss.scalars, wantsParam, wanted.has('mask'), {
-    backward(layer, gradOutput, { heads: gradHeads }, block, gradParams) {
-      const outputs: OutputTensor[] = []
-      if (layers.has(layer) && emits.has('grad_output')) {
-        outputs.push({ name: 'tensors.grad_output', buffer: gradOutput, shape: outputShape })
-      }
-      if (layers.has(layer) && emits.has('grad_weights')) {
-        const scalars = entropyWeight === 0 ? undefined : loss.scalars
-        const gradient = weightGradient(p, block.attention.core.attention, gradHeads, scalars)
-        outputs.push(...map('backward', layer, 'grad_weights', gradient))
-      }
-      for (const param of taken) {
-        const buffer = layerOf(param.name) === layer ? gradParams.get(param.name) : undefined
-        if (buffer !== undefined)
-          outputs.push({ name: `tensors.grad_params.${param.name}`, buffer, shape: param.shape })
-      }
-      reach({ pass: 'backward', index: layer, outputs })
-    },
+  const gradients = beginBackward(p, state, loss.gradOutput, {
+    scalars: loss.scalars,
+    wants: param => emits.has('grad_params') && layers.has(layerOf(param)) && wanted.has(`params.${param}`),
+    wantMask: wanted.has('mask'),
   })
+  for (let layer = last; layer >= 0; layer--) {
+    const { block, gradOutput, gradients: ofLayer } = backwardLayer(p, state, gradients, layer)
+    const outputs: OutputTensor[] = []
+    if (layers.has(layer) && emits.has('grad_output')) {
+      outputs.push({ name: 'tensors.grad_output', buffer: gradOutput, shape: outputShape })
+    }
+    if (layers.has(layer) && emits.has('grad_weights')) {
+      const scalars = entropyWeight === 0 ? undefined : loss.scalars
+      const gradient = weightGradient(p, block.attention.core.attention, ofLayer.heads, scalars)
+      const at = { pass: 'backward', layer } as const
+      outputs.push(...mapOutputs(p, request, setup.geometry, at, 'grad_weights', gradient))
+    }
+    for (const param of taken) {
+      const buffer = layerOf(param.name) === layer ? gradients.params.get(param.name) : undefined
+      if (buffer === undefined) continue
+      outputs.push({ name: `tensors.grad_params.${param.name}`, buffer, shape: param.shape })
+    }
+    p.barrier({ pass: 'backward', layer }, outputs)
+  }
   answerGradients(p, {
-    x: [wanted.has('x') ? gradients.x : undefined, request.x],
+    x: [wanted.has('x') ? gradients.grad : undefined, request.x],
     mask: [gradients.mask, request.mask],
   })
-  return result
+}
+
+function headsOf({ heads }: StartMessage, geometry: Geometry): number[] {
+  return heads ?? Array.from({ length: geometry.heads }, (_, head) => head)
+}
+
+/** The chosen heads of a buffer [batch, heads, width]. */
+function choose(
+  p: RequestProgram,
+  request: StartMessage,
+  geometry: Geometry,
+  buffer: Ref,
+  width: number,
+): Ref {
+  const { heads: chosen } = request
+  if (chosen === undefined) return buffer
+  const { batch, heads } = geometry
+  const y = p.buffer({ type: p.buffers[buffer].type, length: batch * chosen.length * width })
+  const args = { batch, heads, chosen, width }
+  p.stage(rowStep({ op: 'takeHeads', tensors: { x: buffer, y }, args }, batch * chosen.length, width))
+  return y
+}
+
+/** A number a query: entropies, logsumexp. */
+function rowOutput(
+  p: RequestProgram,
+  request: StartMessage,
+  geometry: Geometry,
+  name: string,
+  buffer: Ref,
+): OutputTensor {
+  const { queries } = geometry
+  const inHeads = { ...geometry, heads: headsOf(request, geometry).length }
+  return {
+    name: `tensors.${name}`,
+    buffer: choose(p, request, geometry, buffer, queries),
+    shape: inRank(inHeads, queries),
+  }
+}
+
+/** A map, or with `detail` its thumbnails; the map itself is then kept. */
+function mapOutputs(
+  p: RequestProgram,
+  request: StartMessage,
+  geometry: Geometry,
+  at: Pick<Frame, 'pass' | 'layer'>,
+  tensor: string,
+  full: Ref,
+): OutputTensor[] {
+  const { batched, batch, queries, keys } = geometry
+  const heads = headsOf(request, geometry)
+  const inHeads = { ...geometry, heads: heads.length }
+  const name = `tensors.${tensor}`
+  const buffer = choose(p, request, geometry, full, queries * keys)
+  if (request.detail === undefined) return [{ name, buffer, shape: inRank(inHeads, queries, keys) }]
+  p.keepMap({ ...at, tensor, buffer, batched, batch, heads, queries, keys })
+  const maps = {
+    buffer,
+    maps: batch * heads.length,
+    rows: queries,
+    columns: keys,
+    signed: tensor !== 'weights',
+  }
+  const small = thumbnails(p, maps, request.detail)
+  return [
+    { name, buffer: small.bytes, shape: inRank(inHeads, small.rows, small.columns), dtype: 'uint8' },
+    { name: `scales.${tensor}`, buffer: small.scale, shape: inRank(inHeads) },
+  ]
 }
 
 /** Linear attention has no weights. */

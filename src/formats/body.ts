@@ -1,9 +1,10 @@
 /** Request bytes → a tree of plain values with tensors in it, by media type. Knows nothing of attention. */
+import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import type { JsonScan, Span } from '../../workers/text/json-scan.ts'
 import { fieldProblem, Problem } from '../problem.ts'
-import { FileTensor, NumbersSpan, TextSpan } from './json-tensor.ts'
+import { FileTensor, HugeNumber, NumbersSpan, TextSpan } from './json-tensor.ts'
 import { parseSafetensors } from './safetensors.ts'
-import type { TensorSource } from './tensor.ts'
+import { product } from './tensor.ts'
 
 export type BodyFormat = 'json' | 'safetensors'
 
@@ -18,27 +19,9 @@ export function formatOf(contentType: string | undefined): BodyFormat | undefine
   return type === MEDIA_TYPES.safetensors ? 'safetensors' : undefined
 }
 
-/** What reading a body needs from the compute side. */
-export interface BodyContext {
-  /** finds the structure of JSON text, here or in a worker */
-  scan(bytes: Uint8Array): JsonScan | Promise<JsonScan>
-  /** the same, here and now, for text that is known to be short */
-  scanHere(bytes: Uint8Array): JsonScan
-  /** copies text into shared memory, where workers can read it */
-  share(text: Uint8Array): Uint8Array
-}
-
-/** `bytes` stand in shared memory and must stay there until the request's decode steps have run. */
-export async function parseBody(
-  format: BodyFormat,
-  bytes: Uint8Array,
-  context: BodyContext,
-): Promise<unknown> {
-  return format === 'json' ? jsonTree(bytes, await context.scan(bytes)) : safetensorsTree(bytes, context)
-}
-
-function jsonTree(bytes: Uint8Array, scan: JsonScan): unknown {
-  if (scan.ok) return revive(scan.value, bytes, scan.spans, '')
+/** JSON text and what a scan has located in it → a tree. The bytes must stay in their place while its tensors are read. */
+export function jsonTree(bytes: Uint8Array, scan: JsonScan): unknown {
+  if (scan.ok) return revive(scan.value, bytes, scan.spans, [])
   const { position, pointer, message, tensor } = scan.fault
   if (tensor) throw fieldProblem('INVALID_TENSOR', pointer, message)
   throw new Problem('INVALID_JSON', `at byte ${position}: ${message}`, {
@@ -47,72 +30,88 @@ function jsonTree(bytes: Uint8Array, scan: JsonScan): unknown {
 }
 
 /**
- * Puts the located arrays and strings in place of their placeholders, and drops members that are null: a null member
- * means the same as an absent one, because serialisers of many languages write it so.
+ * Puts what was located in place of its placeholders, and drops members that are null: a null member means the same as an
+ * absent one, because serialisers of many languages write it so. The tree is this request's own: it is changed in place.
  */
-function revive(value: unknown, bytes: Uint8Array, spans: Span[], pointer: string): unknown {
-  if (typeof value === 'bigint') {
-    const span = spans[Number(value)]
-    // nobody can tell an empty list of names from an empty tensor: where a tensor is wanted it is read as one
-    if (span.kind === 'numbers' && span.count === 0 && span.shape.length === 1) return []
-    return span.kind === 'numbers' ? new NumbersSpan(bytes, span) : new TextSpan(bytes, span)
-  }
-  if (Array.isArray(value)) {
-    return value.map((item, index) => revive(item, bytes, spans, `${pointer}/${index}`))
-  }
+function revive(value: unknown, bytes: Uint8Array, spans: Span[], path: PropertyKey[]): unknown {
+  if (typeof value === 'bigint') return located(bytes, spans[Number(value)])
   if (typeof value !== 'object' || value === null) return value
-  const result: Record<string, unknown> = Object.create(null)
-  for (const [key, member] of Object.entries(value)) {
-    const below = `${pointer}/${escaped(key)}`
-    if (key === '__proto__') throw unknownField(below)
-    if (member !== null) result[key] = revive(member, bytes, spans, below)
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) {
+      path.push(index)
+      value[index] = revive(item, bytes, spans, path)
+      path.pop()
+    }
+    return value
   }
-  return result
+  // a scan of another thread comes with the prototype of plain objects
+  if (Object.getPrototypeOf(value) !== null) Object.setPrototypeOf(value, null)
+  const members = value as Record<string, unknown>
+  for (const key of Object.keys(members)) {
+    path.push(key)
+    if (key === '__proto__') throw unknownField(path)
+    if (members[key] === null) delete members[key]
+    else members[key] = revive(members[key], bytes, spans, path)
+    path.pop()
+  }
+  return members
 }
 
-function safetensorsTree(bytes: Uint8Array, context: BodyContext): unknown {
-  const file = parseSafetensors(bytes, context.scanHere)
+function located(bytes: Uint8Array, span: Span): unknown {
+  switch (span.kind) {
+    case 'numbers':
+      // an empty list of names cannot be told from an empty tensor: where a tensor is wanted it is read as one
+      return span.count === 0 && span.shape.length === 1 ? [] : new NumbersSpan(bytes, span)
+    case 'text':
+      return new TextSpan(bytes, span)
+    case 'huge':
+      return new HugeNumber(bytes, span)
+  }
+}
+
+/** `share` copies text to where workers can read it; `scan` finds the structure of JSON text that is known to be short. */
+export function safetensorsTree(
+  bytes: Uint8Array,
+  share: (text: Uint8Array) => Uint8Array,
+  scan: (text: Uint8Array) => JsonScan,
+): unknown {
+  const file = parseSafetensors(bytes, scan)
   if (!file.ok) throw fieldProblem('INVALID_SAFETENSORS', file.pointer, file.message)
-  const root = requestTree(file.metadata.request, context)
-  for (const { name, dtype, shape, start, end } of file.tensors) {
-    const count = shape.reduce((total, extent) => total * extent, 1)
-    const source: TensorSource = {
-      ...{ shape, count, dtype, bytes, start, end },
-      ...{ form: 'safetensors', marks: [], escaped: false },
-    }
-    put(root, name, new FileTensor(source))
+  const { request } = file.metadata
+  const root = request === undefined ? Object.create(null) : requestTree(share(Buffer.from(request)), scan)
+  for (const { name, ...place } of file.tensors) {
+    const count = product(place.shape)
+    put(
+      root,
+      name,
+      new FileTensor({ ...place, count, bytes, form: 'safetensors', marks: [], escaped: false }),
+    )
   }
   return root
 }
 
 /** The JSON string under `__metadata__.request`: everything that is no tensor. */
-function requestTree(text: string | undefined, context: BodyContext): Record<string, unknown> {
-  if (text === undefined) return Object.create(null)
-  const bytes = context.share(Buffer.from(text))
-  const tree = jsonTree(bytes, context.scanHere(bytes))
-  if (
-    typeof tree === 'object' &&
-    tree !== null &&
-    !Array.isArray(tree) &&
-    Object.getPrototypeOf(tree) === null
-  ) {
-    return tree as Record<string, unknown>
-  }
+function requestTree(bytes: Uint8Array, scan: (text: Uint8Array) => JsonScan): Record<string, unknown> {
+  const tree = jsonTree(bytes, scan(bytes))
+  if (isTree(tree)) return tree
   throw fieldProblem('INVALID_SAFETENSORS', '/__metadata__/request', 'expected a JSON object')
+}
+
+/** Is it an object of a tree, and nothing that was only located? */
+export function isTree(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === null
 }
 
 /** `backward.grad_output` goes below `backward`; what follows `params.` is one key, dots and all. */
 function put(root: Record<string, unknown>, name: string, tensor: FileTensor): void {
   const path = tensorPath(name)
-  if (path.includes('__proto__')) throw unknownField(`/${path.map(escaped).join('/')}`)
+  if (path.includes('__proto__')) throw unknownField(path)
   let node = root
   for (const key of path.slice(0, -1)) {
     node[key] ??= Object.create(null)
     const child = node[key]
-    if (typeof child !== 'object' || child === null || Object.getPrototypeOf(child) !== null) {
-      throw clash(name)
-    }
-    node = child as Record<string, unknown>
+    if (!isTree(child)) throw clash(name)
+    node = child
   }
   const key = path[path.length - 1]
   if (Object.hasOwn(node, key)) throw clash(name)
@@ -120,16 +119,12 @@ function put(root: Record<string, unknown>, name: string, tensor: FileTensor): v
 }
 
 /** No field has this name, and dictionaries of any names (a stack's parameters) would drop it without a word. */
-function unknownField(pointer: string): Problem {
-  return fieldProblem('INVALID_REQUEST', pointer, 'expected no such field, got one')
-}
-
-function escaped(key: string): string {
-  return key.replaceAll('~', '~0').replaceAll('/', '~1')
+function unknownField(path: PropertyKey[]): Problem {
+  return fieldProblem('INVALID_REQUEST', jsonPointer(...path), 'expected no such field, got one')
 }
 
 function clash(name: string): Problem {
-  return fieldProblem('INVALID_SAFETENSORS', `/${name}`, `expected one value for ${name}, got two`)
+  return fieldProblem('INVALID_SAFETENSORS', jsonPointer(name), `expected one value for ${name}, got two`)
 }
 
 /** Where a tensor of this name stands in JSON: dots are levels, but what follows `params.` or `grad_params.` is one key. */

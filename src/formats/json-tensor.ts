@@ -1,8 +1,8 @@
 /** The three JSON forms of a tensor: nested arrays, {shape, data}, {shape, dtype, base64}. */
 
 import { ELEMENT_BYTES, type ElementType } from '../../workers/task.ts'
-import type { Span } from '../../workers/text/json-scan.ts'
-import { expandNumbers } from '../../workers/text/json-scan.ts'
+import { latin1 } from '../../workers/text/json-cursor.ts'
+import { expandNumbers, type Span } from '../../workers/text/json-scan.ts'
 import { product, type TensorSource } from './tensor.ts'
 
 /** An array of numbers (or booleans) that was located in the body's text, not read. */
@@ -32,6 +32,15 @@ export class TextSpan {
   }
 }
 
+/** A number that no float64 can hold: `1e400`. */
+export class HugeNumber {
+  readonly text: string
+
+  constructor(bytes: Uint8Array, { start, end }: Extract<Span, { kind: 'huge' }>) {
+    this.text = latin1(bytes, start, Math.min(end, start + MOST_SHOWN))
+  }
+}
+
 /** A tensor of a safetensors file, put in its place in the request. */
 export class FileTensor {
   readonly source: TensorSource
@@ -49,6 +58,8 @@ export interface TensorFault {
 
 const MAX_RANK = 8
 const FIELDS = ['shape', 'dtype', 'data', 'base64']
+/** Characters of a value that a message shows. */
+const MOST_SHOWN = 60
 const NOTHING = new Uint8Array(0)
 
 export const ELEMENT_TYPES = Object.keys(ELEMENT_BYTES) as ElementType[]
@@ -58,13 +69,30 @@ export function readTensor(value: unknown, shapeAlone: boolean): TensorSource | 
   if (value instanceof FileTensor) return value.source
   if (isEmpty(value)) return { ...blank([0], 'float64'), form: 'nested' }
   if (value instanceof NumbersSpan) return numbersTensor(value, value.span.shape, 'nested', undefined)
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof TextSpan) {
+  if (Array.isArray(value)) return wrongElement(value, [])
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    value instanceof TextSpan ||
+    value instanceof HugeNumber
+  ) {
     return fault(
       [],
       `expected a tensor (nested arrays, {shape, data} or {shape, dtype, base64}), got ${name(value)}`,
     )
   }
   return objectTensor(value as Record<string, unknown>, shapeAlone)
+}
+
+/**
+ * Arrays that are no located numbers begin with something else: the first thing in them, however deep, is wrong. (What
+ * comes after a number has been found out by the scan.)
+ */
+function wrongElement(list: unknown[], path: TensorFault['path']): TensorFault {
+  const [first] = list
+  const at = [...path, 0]
+  if (Array.isArray(first) && first.length > 0) return wrongElement(first, at)
+  return fault(at, `expected a number or a boolean, got ${name(first)}`)
 }
 
 function objectTensor(value: Record<string, unknown>, shapeAlone: boolean): TensorSource | TensorFault {
@@ -80,6 +108,10 @@ function objectTensor(value: Record<string, unknown>, shapeAlone: boolean): Tens
     return fault([], 'expected data or base64, got both')
   if (value.data !== undefined) {
     if (isEmpty(value.data)) return emptyTensor(shape, dtype)
+    if (Array.isArray(value.data)) {
+      const [first] = value.data
+      return fault(['data', 0], `expected a number or a boolean, got ${name(first)}`)
+    }
     if (!(value.data instanceof NumbersSpan))
       return fault(['data'], `expected an array of numbers, got ${name(value.data)}`)
     return numbersTensor(value.data, shape, 'flat', dtype)
@@ -177,9 +209,11 @@ export function name(value: unknown): string {
   if (value instanceof NumbersSpan)
     return `an array of ${value.span.element}s of shape [${value.span.shape.join(', ')}]`
   if (value instanceof TextSpan) return `a string of ${value.span.end - value.span.start} bytes`
+  if (value instanceof HugeNumber) return `number ${value.text}`
   if (value instanceof FileTensor) return `a tensor of shape [${value.source.shape.join(', ')}]`
   if (Array.isArray(value)) return 'an array'
   if (typeof value === 'object') return 'an object'
-  const text = JSON.stringify(value)
-  return `${typeof value} ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`
+  // JSON has no words for NaN and the infinities
+  const text = typeof value === 'number' ? String(value) : JSON.stringify(value)
+  return `${typeof value} ${text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : text}`
 }

@@ -4,6 +4,7 @@
  */
 
 import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/task.ts'
+import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import { expandNumbers, type JsonScan, type Span } from '../../workers/text/json-scan.ts'
 import { product } from './tensor.ts'
 
@@ -78,11 +79,11 @@ function parse(bytes: Uint8Array, scanHeader: (header: Uint8Array) => JsonScan):
 }
 
 function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span[], data: number): FileEntry {
-  const pointer = `/${name}`
+  const pointer = jsonPointer(name)
   if (!isObject(entry)) throw new Malformed(pointer, 'expected an object with dtype, shape and data_offsets')
   const unknown = Object.keys(entry).find(key => !['dtype', 'shape', 'data_offsets'].includes(key))
   if (unknown !== undefined)
-    throw new Malformed(`${pointer}/${unknown}`, 'expected only dtype, shape and data_offsets')
+    throw new Malformed(pointer + jsonPointer(unknown), 'expected only dtype, shape and data_offsets')
   const dtype = typeof entry.dtype === 'string' ? DTYPES[entry.dtype] : undefined
   if (dtype === undefined) {
     const got = typeof entry.dtype === 'string' ? entry.dtype : 'no string'
@@ -107,14 +108,11 @@ function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span
 
 function wholeNumbers(value: unknown, pointer: string, header: Uint8Array, spans: Span[]): number[] {
   const span = typeof value === 'bigint' ? spans[Number(value)] : undefined
-  const numbers =
-    span?.kind === 'numbers' && span.count <= 64 && span.shape.length === 1 ? expandNumbers(header, span) : []
-  const ok =
-    span !== undefined && (numbers as number[]).every(number => Number.isSafeInteger(number) && number >= 0)
-  if (!ok || (span.kind === 'numbers' && (numbers as number[]).length !== span.count)) {
-    throw new Malformed(pointer, 'expected an array of non-negative integers')
-  }
-  return numbers as number[]
+  const list = span?.kind === 'numbers' && span.count <= 64 ? expandNumbers(header, span) : value
+  if (!Array.isArray(list)) throw new Malformed(pointer, 'expected an array of non-negative integers')
+  const wrong = list.findIndex(number => !Number.isSafeInteger(number) || number < 0)
+  if (wrong >= 0) throw new Malformed(pointer + jsonPointer(wrong), 'expected only non-negative integers')
+  return list
 }
 
 /** The tensors follow each other without holes or overlaps up to the file's last byte. */
@@ -123,7 +121,7 @@ function cover(tensors: FileEntry[], data: number, end: number): void {
   for (const tensor of tensors.toSorted((a, b) => a.start - b.start || a.end - b.end)) {
     if (tensor.start !== next) {
       throw new Malformed(
-        `/${tensor.name}/data_offsets`,
+        jsonPointer(tensor.name, 'data_offsets'),
         `expected to begin at ${next - data}, got ${tensor.start - data}`,
       )
     }
@@ -138,10 +136,11 @@ function readMetadata(value: unknown, header: Uint8Array, spans: Span[]): Record
   if (!isObject(value)) throw new Malformed('/__metadata__', 'expected an object of strings')
   const result: Record<string, string> = Object.create(null)
   for (const [key, member] of Object.entries(value)) {
+    const pointer = jsonPointer('__metadata__', key)
     const span = typeof member === 'bigint' ? spans[Number(member)] : undefined
-    if (span?.kind === 'text') result[key] = longText(header, span.start, span.end, `/__metadata__/${key}`)
+    if (span?.kind === 'text') result[key] = longText(header, span.start, span.end, pointer)
     else if (typeof member === 'string') result[key] = member
-    else throw new Malformed(`/__metadata__/${key}`, 'expected a string')
+    else throw new Malformed(pointer, 'expected a string')
   }
   return result
 }

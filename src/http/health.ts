@@ -1,30 +1,30 @@
 /** Liveness, readiness and metrics. */
 import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
 import type { Compute } from '../engine/engine.ts'
-import type { Metrics } from './plugins/observe.ts'
 
-export function registerHealth(
-  app: FastifyInstance,
-  compute: Compute,
-  metrics: Metrics,
-  draining: () => boolean,
-): void {
-  app.get('/health/live', async () => ({ status: 'ok' }))
+export const health = fp(
+  async (app: FastifyInstance, { engine }: { engine: Compute }) => {
+    app.get('/health/live', async () => ({ status: 'ok' }))
 
-  app.get('/health/ready', async (_request, reply) => {
-    if (draining()) reply.code(503).header('connection', 'close')
-    const { usedBytes, committedBytes, limit } = compute.arena
-    return {
-      status: draining() ? 'draining' : 'ok',
-      kernels: compute.kernels,
-      threads: compute.threads,
-      jobs: compute.jobs,
-      backlog_seconds: compute.backlogSeconds,
-      memory: { used_bytes: usedBytes, committed_bytes: committedBytes, limit_bytes: limit },
-    }
-  })
+    app.get('/health/ready', async (_request, reply) => {
+      const draining = app.drain.active
+      if (draining) reply.code(503).header('connection', 'close')
+      const { usedBytes, committedBytes, limit } = engine.arena
+      return {
+        status: draining ? 'draining' : 'ok',
+        kernels: engine.kernels,
+        threads: engine.threads,
+        jobs: engine.jobs,
+        backlog_seconds: engine.backlogSeconds,
+        memory: { used_bytes: usedBytes, committed_bytes: committedBytes, limit_bytes: limit },
+      }
+    })
 
-  app.get('/metrics', async (_request, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
-  )
-}
+    const { registry } = app.metrics
+    app.get('/metrics', async (_request, reply) =>
+      reply.type(registry.contentType).send(await registry.metrics()),
+    )
+  },
+  { name: 'health', encapsulate: true, dependencies: ['drain', 'observe'] },
+)

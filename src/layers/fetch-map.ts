@@ -1,29 +1,26 @@
-/** One head of a map that was kept → a program that answers it. */
+/** One head of a map that was kept, as the answer of a program. */
 import type { BufferPlace } from '../../workers/task.ts'
-import type { StreamProgram } from '../endpoints/stream-run.ts'
 import { BYTES } from '../program.ts'
-import { RequestProgram } from './program-builder.ts'
+import type { KeptMap, RequestProgram } from './program-builder.ts'
 import { rowStep } from './row-step.ts'
 
-/** `place`: where the map [batch, heads, queries, keys] stands; `index`: of the head among the chosen ones. */
+/** `place`: where the map stands; `index`: of the head among those it holds. */
 export function fetchMap(
-  precision: RequestProgram['precision'],
+  p: RequestProgram,
   { type, offset, length }: BufferPlace,
-  { batched, batch, heads, queries, keys }: StreamProgram['maps'],
+  { batched, batch, heads, queries, keys }: KeptMap,
   index: number,
-): RequestProgram {
-  const p = new RequestProgram(precision, 'reject')
+): void {
   const width = queries * keys
   const shape = batched ? [batch, queries, keys] : [queries, keys]
   if (batch === 1) {
     const at = offset + index * width * BYTES[type]
     p.output('values', p.buffer({ type, length: width, at }), shape)
-    return p
+    return
   }
   const x = p.buffer({ type, length, at: offset })
   const y = p.reals(batch * width)
   const args = { batch, heads: heads.length, chosen: [index], width }
   p.stage(rowStep({ op: 'takeHeads', tensors: { x, y }, args }, batch, width))
   p.output('values', y, shape)
-  return p
 }

@@ -2,6 +2,7 @@
 import { ELEMENT_BLOCK, type InitialiseArgs } from '../../workers/layer-args.ts'
 import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
+import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { product } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
@@ -117,7 +118,7 @@ export class Params {
   }
 
   #at(name: string): string {
-    return `${this.#pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
+    return this.#pointer + jsonPointer(name)
   }
 
   /** A buffer of whatever size, which admission may refuse: nothing of that size is made here. */

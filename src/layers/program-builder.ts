@@ -4,7 +4,7 @@ import type { Step, StepDraft } from '../../workers/program.ts'
 import type { BufferType, Precision, Ref } from '../../workers/task.ts'
 import { decodeUnits } from '../../workers/text/decode.ts'
 import { decodeArgs, type TensorSource } from '../formats/tensor.ts'
-import { ProgramBuilder } from '../program.ts'
+import { type Mark, ProgramBuilder } from '../program.ts'
 
 export interface OutputTensor {
   /** `output`, `grads.q`, … */
@@ -22,12 +22,34 @@ export interface OutputScalar {
   index: number
 }
 
+/** A mark at which a layer of a pass is complete, and the tensors that leave there; none if nobody asked. */
+export interface Frame extends Mark {
+  pass: 'forward' | 'backward'
+  layer: number
+  outputs: OutputTensor[]
+}
+
+/** A full map [batch, heads, queries, keys] that stays after the program has run, for its heads to be fetched. */
+export interface KeptMap extends Pick<Frame, 'pass' | 'layer'> {
+  tensor: string
+  buffer: Ref
+  /** whether what is fetched has the axis batch */
+  batched: boolean
+  batch: number
+  /** the heads it holds, in this order */
+  heads: number[]
+  queries: number
+  keys: number
+}
+
 /** Raw bytes are copied and checked this much faster than text is read. */
 const RAW_SPEED = 8
 
 export class RequestProgram extends ProgramBuilder {
   readonly outputs: OutputTensor[] = []
   readonly scalars: OutputScalar[] = []
+  override readonly marks: Frame[] = []
+  readonly kept: KeptMap[] = []
   /** what the answer says that is known before anything is computed */
   readonly facts: Record<string, string> = {}
   /** set with `non_finite: "propagate"`: where decode steps note that an input holds a NaN or infinity */
@@ -96,6 +118,16 @@ export class RequestProgram extends ProgramBuilder {
   scalar(name: string, buffer: Ref, index: number): void {
     this.keep(buffer)
     this.scalars.push({ name, buffer, index })
+  }
+
+  /** A layer is complete: `outputs` leave before the program goes on. */
+  barrier(at: Pick<Frame, 'pass' | 'layer'>, outputs: OutputTensor[]): void {
+    this.marks.push({ stage: this.stages.length - 1, buffers: [], ...at, outputs })
+  }
+
+  keepMap(map: KeptMap): void {
+    this.keep(map.buffer)
+    this.kept.push(map)
   }
 
   /** A tensor that is only a shape (a plan, a benchmark) is filled in by nobody, or before the program starts. */

@@ -48,105 +48,112 @@ export interface StackAsked {
   maps(layer: number): readonly MapName[]
 }
 
-/** Told as soon as a layer's steps have been emitted, so that it may add its own behind them. */
-export interface StackObserver {
-  forward?(layer: number, state: BlockState): void
-  /** `params`: the gradients so far, by full name */
-  backward?(
-    layer: number,
-    gradOutput: Ref,
-    gradients: BlockGradients,
-    state: BlockState,
-    params: ReadonlyMap<string, Ref>,
-  ): void
-}
-
+/** A stack on its way: what its layers so far have left, for the next one and for backward. */
 export interface StackState {
   setup: AttentionSetup
   shape: StackShape
   params: StackParams
+  asked: StackAsked
   /** input of each block, and where they are kept the blocks' states */
   inputs: Ref[]
   blocks: (BlockState | undefined)[]
   finalNorm?: NormState
   /** of every layer: [layers, batch, heads, queries] */
   rows: RowResults
+  /** of the last layer so far */
   output: Ref
 }
 
-export function stackForward(
+/** Begins a stack: `forwardLayer` for each layer follows, then `endForward`. */
+export function beginForward(
   p: RequestProgram,
   setup: AttentionSetup,
   shape: StackShape,
   x: Ref,
   params: StackParams,
   asked: StackAsked,
-  observer: StackObserver = {},
 ): StackState {
   const { batch, heads, queries } = setup.geometry
-  const rowsOfLayer = batch * heads * queries
+  const elements = shape.layers * batch * heads * queries
   const rows: RowResults = {
-    logsumexp: p.buffer({ type: 'float64', length: shape.layers * rowsOfLayer }),
-    entropy: asked.entropy ? p.reals(shape.layers * rowsOfLayer) : undefined,
+    logsumexp: p.buffer({ type: 'float64', length: elements }),
+    entropy: asked.entropy ? p.reals(elements) : undefined,
   }
-  const part = (ref: Ref, layer: number) => p.part(ref, layer * rowsOfLayer, rowsOfLayer)
-  const inputs: Ref[] = []
-  const blocks: (BlockState | undefined)[] = []
-  let current = shape.sinusoidal === undefined ? x : addPositions(p, shape, x)
-  for (let layer = 0; layer < shape.layers; layer++) {
-    const into = {
-      logsumexp: part(rows.logsumexp, layer),
-      entropy: rows.entropy === undefined ? undefined : part(rows.entropy, layer),
-    }
-    inputs.push(current)
-    p.stage(...params.draws[layer])
-    const options = { entropy: asked.entropy, maps: asked.maps(layer), into }
-    const state = blockForward(p, setup, shape.block(layer), current, params.blocks[layer], options)
-    observer.forward?.(layer, state)
-    blocks.push(shape.checkpoint ? undefined : state)
-    current = state.output
-  }
-  const finalNorm = params.finalNorm && normForward(p, current, params.finalNorm, shape.normArgs)
-  return { setup, shape, params, inputs, blocks, finalNorm, rows, output: finalNorm?.y ?? current }
+  const output = shape.sinusoidal === undefined ? x : addPositions(p, shape, x)
+  return { setup, shape, params, asked, inputs: [], blocks: [], rows, output }
 }
 
-export interface StackGradients {
-  x: Ref
+/** The next layer. What the caller emits for it, before the next one, stands right behind it. */
+export function forwardLayer(p: RequestProgram, state: StackState, layer: number): BlockState {
+  const { setup, shape, params, asked, rows } = state
+  const { batch, heads, queries } = setup.geometry
+  const rowsOfLayer = batch * heads * queries
+  const part = (ref: Ref) => p.part(ref, layer * rowsOfLayer, rowsOfLayer)
+  const into = {
+    logsumexp: part(rows.logsumexp),
+    entropy: rows.entropy === undefined ? undefined : part(rows.entropy),
+  }
+  state.inputs.push(state.output)
+  p.stage(...params.draws[layer])
+  const options = { entropy: asked.entropy, maps: asked.maps(layer), into }
+  const block = blockForward(p, setup, shape.block(layer), state.output, params.blocks[layer], options)
+  state.blocks.push(shape.checkpoint ? undefined : block)
+  state.output = block.output
+  return block
+}
+
+/** The last norm, where there is one. */
+export function endForward(p: RequestProgram, state: StackState): void {
+  const { params, shape, output } = state
+  if (params.finalNorm === undefined) return
+  state.finalNorm = normForward(p, output, params.finalNorm, shape.normArgs)
+  state.output = state.finalNorm.y
+}
+
+/** A backward pass on its way, from the last layer to the first. */
+export interface StackBackward {
+  /** of the output of the layer that comes next; after layer 0, of x */
+  grad: Ref
   mask?: Ref
   /** by full name: `layers.0.attention.w_q`, `final_norm.gamma` */
   params: Map<string, Ref>
+  scalars: Ref | undefined
+  wants(name: string): boolean
+  wantMask: boolean
 }
 
-/** Differentiates stackForward, from the last layer to the first. */
-export function stackBackward(
+/** Begins the backward pass of a stack that has ended: `backwardLayer` for each layer, from the last on, follows. */
+export function beginBackward(
   p: RequestProgram,
   state: StackState,
   gradOutput: Ref,
-  scalars: Ref | undefined,
-  wants: (name: string) => boolean,
-  wantMask: boolean,
-  observer: StackObserver = {},
-): StackGradients {
-  const params = new Map<string, Ref>()
-  let grad = gradOutput
-  if (state.finalNorm !== undefined) {
-    const wanted = { gamma: wants('final_norm.gamma'), beta: wants('final_norm.beta') }
-    const { x, gamma, beta } = normBackward(p, state.finalNorm, grad, wanted)
-    if (gamma !== undefined) params.set('final_norm.gamma', gamma)
-    if (beta !== undefined) params.set('final_norm.beta', beta)
-    grad = x
-  }
-  let mask: Ref | undefined
-  for (let layer = state.shape.layers - 1; layer >= 0; layer--) {
-    const block = state.blocks[layer] ?? recompute(p, state, layer)
-    const wantsHere = (name: string) => wants(`layers.${layer}.${name}`)
-    const gradients = blockBackward(p, block, grad, scalars, wantsHere, wantMask)
-    for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
-    observer.backward?.(layer, grad, gradients, block, params)
-    if (gradients.mask !== undefined) mask = addMasks(p, mask, gradients.mask)
-    grad = gradients.x
-  }
-  return { x: grad, mask, params }
+  asked: Pick<StackBackward, 'scalars' | 'wants' | 'wantMask'>,
+): StackBackward {
+  const backward: StackBackward = { grad: gradOutput, params: new Map(), ...asked }
+  if (state.finalNorm === undefined) return backward
+  const wanted = { gamma: asked.wants('final_norm.gamma'), beta: asked.wants('final_norm.beta') }
+  const { x, gamma, beta } = normBackward(p, state.finalNorm, gradOutput, wanted)
+  if (gamma !== undefined) backward.params.set('final_norm.gamma', gamma)
+  if (beta !== undefined) backward.params.set('final_norm.beta', beta)
+  backward.grad = x
+  return backward
+}
+
+/** The layer before; `gradOutput` is what reached its output. */
+export function backwardLayer(
+  p: RequestProgram,
+  state: StackState,
+  backward: StackBackward,
+  layer: number,
+): { block: BlockState; gradOutput: Ref; gradients: BlockGradients } {
+  const block = state.blocks[layer] ?? recompute(p, state, layer)
+  const { grad: gradOutput, params, scalars, wantMask } = backward
+  const wants = (name: string) => backward.wants(`layers.${layer}.${name}`)
+  const gradients = blockBackward(p, block, gradOutput, scalars, wants, wantMask)
+  for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
+  if (gradients.mask !== undefined) backward.mask = addMasks(p, backward.mask, gradients.mask)
+  backward.grad = gradients.x
+  return { block, gradOutput, gradients }
 }
 
 /** A checkpointed block once more, from its input. */

@@ -2,10 +2,9 @@
 import { readFileSync } from 'node:fs'
 import { Parser } from '@asyncapi/parser'
 import { describe, expect, it } from 'vitest'
-import { SETTINGS } from '../../src/config.ts'
+import { SETTINGS, VERSION } from '../../src/config.ts'
 import { asyncApiDocument } from '../../src/http/docs/asyncapi.ts'
 import { openApiDocument } from '../../src/http/docs/openapi.ts'
-import { VERSION } from '../../src/http/plugins/docs.ts'
 import { PROBLEMS } from '../../src/problem.ts'
 
 const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')

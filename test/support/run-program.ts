@@ -1,9 +1,12 @@
-/** Runs a request's program in this thread: what the pool would compute, without a server around it. */
+/** Runs a request's program in this thread: parsed and compiled as it is served, and run without a server around it. */
 
 import { ENDPOINTS } from '../../src/endpoints/index.ts'
 import { planMemory } from '../../src/engine/memory-plan.ts'
-import { parseBody } from '../../src/formats/body.ts'
+import { jsonTree } from '../../src/formats/body.ts'
 import type { RequestProgram } from '../../src/layers/program-builder.ts'
+import { parse } from '../../src/pipeline/parse.ts'
+import { type Numerics, replyStyle } from '../../src/pipeline/reply.ts'
+import { compile } from '../../src/pipeline/serve.ts'
 import { createSimdKernels } from '../../workers/kernels/simd/index.ts'
 import { opTable } from '../../workers/ops.ts'
 import { scanJson } from '../../workers/text/json-scan.ts'
@@ -37,9 +40,8 @@ export async function runProgram(path: string, body: unknown, unitsAtATime = Inf
   const json = Buffer.from(JSON.stringify(body))
   const bytes = new Uint8Array(memory.buffer, PAGE, json.length)
   bytes.set(json)
-  const scan = (copy: Uint8Array) => scanJson(text, copy, WORK)
-  const tree = await parseBody('json', bytes, { scan, scanHere: scan, share: copy => copy })
-  const program = endpoint.compile(endpoint.request.parse(tree))
+  const request = parse(endpoint.request, jsonTree(bytes, scanJson(text, bytes, WORK)))
+  const { program } = compile(endpoint, request, replyStyle(request as Numerics, 'json'))
   const start = Math.ceil((PAGE + json.length) / 64) * 64
   return { ...execute(program, start, unitsAtATime), program }
 }

@@ -23,6 +23,7 @@ import {
   type ScanFault,
   Stop,
 } from './json-cursor.ts'
+import { jsonPointer } from './json-pointer.ts'
 import { NumbersPass, type Outcome, PASS_BYTES, type PausedPass } from './numbers-pass.ts'
 import type { TextKernels } from './text-kernels.ts'
 
@@ -47,6 +48,8 @@ export type Span =
       /** has backslashes in it */
       escaped: boolean
     }
+  /** a number that no float64 can hold */
+  | { kind: 'huge'; start: number; end: number }
 
 export type JsonScan = { ok: true; value: unknown; spans: Span[] } | { ok: false; fault: ScanFault }
 
@@ -158,7 +161,9 @@ class Scanner extends JsonCursor {
     if (byte === MINUS || isDigit(byte)) {
       const start = this.at
       this.number()
-      return Number(latin1(this.bytes, start, this.at))
+      const value = Number(latin1(this.bytes, start, this.at))
+      // what was written is shown to its sender
+      return Number.isFinite(value) ? value : this.#locate({ kind: 'huge', start, end: this.at })
     }
     if (this.word('true')) return true
     if (this.word('false')) return false
@@ -383,8 +388,7 @@ class Scanner extends JsonCursor {
   }
 
   #stop(message: string, path: (string | number)[] = this.#path): never {
-    const pointer = path.map(key => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
-    throw new Stop({ position: this.at, pointer, message, tensor: this.#tensor })
+    throw new Stop({ position: this.at, pointer: jsonPointer(...path), message, tensor: this.#tensor })
   }
 }
 

@@ -2,13 +2,14 @@
 import type * as z from 'zod'
 import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
 import { ENDPOINTS } from '../../endpoints/index.ts'
+import { PlanRequest } from '../../endpoints/plan.ts'
 import { PROBLEMS } from '../../problem.ts'
-import { PlanRequest } from '../plan-route.ts'
 import { component, type Json, ref, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
 
 const JSON_TYPE = 'application/json'
 const SAFETENSORS_TYPE = 'application/x-safetensors'
+
 export function openApiDocument(version: string): Json {
   const components: Record<string, Json> = {}
   const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, components)

@@ -1,7 +1,9 @@
-/** Every failure becomes RFC 9457 problem+json, once, here. */
+/** Every failure becomes RFC 9457 problem+json, once, here: what plugins throw, and what never became a request. */
+import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Timings } from '../../pipeline/timings.ts'
-import { Problem, type ProblemCode } from '../../problem.ts'
+import fp from 'fastify-plugin'
+import { Timings } from '../../pipeline/receipt.ts'
+import { Problem, type ProblemCode, problemOf } from '../../problem.ts'
 
 /** Fastify's own failures, by their codes. */
 const FASTIFY: Record<string, ProblemCode> = {
@@ -11,17 +13,32 @@ const FASTIFY: Record<string, ProblemCode> = {
   FST_ERR_BAD_URL: 'BAD_HTTP',
 }
 
-export function problemOf(error: unknown): Problem {
-  if (error instanceof Problem) return error
-  const { code, statusCode } = error as Partial<FastifyError>
-  const known = code === undefined ? undefined : FASTIFY[code]
-  if (known !== undefined) return new Problem(known, (error as Error).message)
-  if (statusCode === 400) return new Problem('BAD_HTTP', 'the request could not be read')
-  return new Problem('INTERNAL', 'something went wrong here; the request id finds it in the log')
-}
+export const errors = fp(
+  async (app: FastifyInstance) => {
+    app.setErrorHandler(sendProblem)
+    app.setNotFoundHandler((request, reply) => {
+      const path = request.url.split('?')[0]
+      const allowed = ['GET', 'POST', 'HEAD'].filter(method =>
+        app.hasRoute({ method: method as 'GET', url: path }),
+      )
+      if (allowed.length === 0) throw new Problem('NOT_FOUND', `no resource ${path}`)
+      reply.header('allow', allowed.join(', '))
+      throw new Problem('METHOD_NOT_ALLOWED', `expected ${allowed.join(' or ')}, got ${request.method}`)
+    })
+  },
+  { name: 'errors', dependencies: ['observe'] },
+)
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const problem = problemOf(error)
+  const { code, statusCode, message } = error as Partial<FastifyError>
+  const known = code === undefined ? undefined : FASTIFY[code]
+  const unreadable = statusCode === 400 && !(error instanceof Problem)
+  const problem =
+    known !== undefined
+      ? new Problem(known, message ?? '')
+      : unreadable
+        ? new Problem('BAD_HTTP', 'the request could not be read')
+        : problemOf(error)
   if (problem.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
   request.problem = problem
   if (problem.retryAfter !== undefined) reply.header('retry-after', problem.retryAfter)
@@ -31,24 +48,32 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     request.raw.resume()
   }
   reply.removeHeader('content-length')
-  reply.header('x-request-id', request.id).header('server-timing', String(request.timings ?? new Timings()))
+  // a failure of the framework itself passes by the hooks
+  reply
+    .header('x-request-id', request.id)
+    .header('server-timing', String(request.receipt?.timings ?? new Timings()))
   return reply
     .code(problem.status)
     .type('application/problem+json')
     .send(Buffer.from(JSON.stringify(problem.toJSON(request.id))))
 }
 
-export function registerErrors(app: FastifyInstance): void {
-  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?')[0]
-    const allowed = ['GET', 'POST', 'HEAD'].filter(method =>
-      app.hasRoute({ method: method as 'GET', url: path }),
-    )
-    if (allowed.length === 0)
-      return sendProblem(new Problem('NOT_FOUND', `no resource ${path}`), request, reply)
-    reply.header('allow', allowed.join(', '))
-    const detail = `expected ${allowed.join(' or ')}, got ${request.method}`
-    return sendProblem(new Problem('METHOD_NOT_ALLOWED', detail), request, reply)
-  })
+/** What Node's HTTP parser refuses never becomes a request: answered on the socket, in the same form. */
+export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  const problem = late
+    ? new Problem('BODY_TIMEOUT', 'the request did not arrive in time')
+    : new Problem('BAD_HTTP', `the HTTP request is malformed (${error.code ?? 'unknown'})`)
+  const body = JSON.stringify(problem.toJSON('-'))
+  const head = [
+    `HTTP/1.1 ${problem.status} ${late ? 'Request Timeout' : 'Bad Request'}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }

@@ -2,17 +2,17 @@
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
-import type { FetchMessage, StartMessage } from '../../endpoints/stream-messages.ts'
-import type { Compute } from '../../engine/engine.ts'
-import type { Body } from '../../pipeline/decode.ts'
-import { fieldProblem, Problem } from '../../problem.ts'
-import { problemOf } from '../plugins/errors.ts'
-import type { Arrival, Arrivals } from './inbound-budget.ts'
+import { type FetchMessage, RunId, type StartMessage } from '../../endpoints/stream-messages.ts'
+import { STREAM_RUN } from '../../endpoints/stream-run.ts'
+import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/decode.ts'
+import { serve } from '../../pipeline/serve.ts'
+import { fieldProblem, Problem, problemOf } from '../../problem.ts'
+import type { Inbound, InboundBudget } from './inbound-budget.ts'
+import { type ControlBuffer, type ControlMessage, controlMessage, MessageSource, typeOf } from './messages.ts'
 import type { StreamMetrics } from './metrics.ts'
-import { BadMessage, type MessageReader, type Received } from './read-message.ts'
-import { Run } from './run.ts'
+import { Cancelled, Run } from './run.ts'
 import type { Limits } from './run-clock.ts'
-import { Outbox } from './send-queue.ts'
+import { SendQueue } from './send-queue.ts'
 
 /** Runs of one connection at once, with those whose maps are kept. */
 const MOST_RUNS = 32
@@ -23,9 +23,9 @@ const MOST_ENDED = 256
 const LAST_WORDS_MS = 200
 
 export interface ConnectionContext extends Limits {
-  compute: Compute
-  reader: MessageReader
-  arrivals: Arrivals
+  intake: Intake
+  control: ControlBuffer
+  inbound: InboundBudget
   metrics: StreamMetrics
   log: FastifyBaseLogger
   requestId: string
@@ -34,8 +34,8 @@ export interface ConnectionContext extends Limits {
 export class Connection {
   readonly #socket: WebSocket
   readonly #context: ConnectionContext
-  readonly #outbox: Outbox
-  readonly #arrival: Arrival
+  readonly #queue: SendQueue
+  readonly #inbound: Inbound
   readonly #closed = new AbortController()
   readonly #runs = new Map<string, Run>()
   readonly #keeping = new Map<Run, NodeJS.Timeout>()
@@ -49,9 +49,9 @@ export class Connection {
   constructor(socket: WebSocket, raw: Socket, context: ConnectionContext) {
     this.#socket = socket
     this.#context = context
-    this.#outbox = new Outbox(socket, context.idleSeconds)
-    explainClosing(socket, this.#outbox, context.requestId)
-    this.#arrival = context.arrivals.watch(raw, () => this.#stop())
+    this.#queue = new SendQueue(socket, context.idleSeconds)
+    explainClosing(socket, this.#queue, context.requestId)
+    this.#inbound = context.inbound.watch(raw, () => this.#stop())
     socket.on('message', (data, binary) => this.#receive(data as Buffer, binary))
     socket.on('pong', () => {
       this.#alive = true
@@ -72,7 +72,7 @@ export class Connection {
 
   /** To be called now and then: a client that answers nothing is gone. */
   checkAlive(): void {
-    if (this.#reading || !this.#outbox.idle) return
+    if (this.#reading || !this.#queue.idle) return
     if (!this.#alive) this.#socket.terminate()
     this.#alive = false
     if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
@@ -80,7 +80,7 @@ export class Connection {
 
   #receive(bytes: Buffer, binary: boolean): void {
     this.#alive = true
-    this.#arrival.whole()
+    this.#inbound.whole()
     this.#inbox.push({ bytes, binary })
     if (!this.#reading) void this.#read()
   }
@@ -90,7 +90,7 @@ export class Connection {
     this.#reading = true
     this.#socket.pause()
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
-      await this.#outbox.room()
+      await this.#queue.room()
       if (this.#closed.signal.aborted) break
       await this.#handle(next.bytes, next.binary)
     }
@@ -99,28 +99,30 @@ export class Connection {
   }
 
   async #handle(bytes: Buffer, binary: boolean): Promise<void> {
+    const { control, intake } = this.#context
     try {
-      this.#take(await this.#context.reader.read(bytes, binary))
+      if (!binary && bytes.length <= SCAN_HERE) {
+        const tree = control.read(bytes)
+        const type = typeOf(tree)
+        if (type !== 'start') return this.#control(controlMessage(type, tree))
+      }
+      using read = new DisposableStack()
+      const body = read.use(await decode(new MessageSource(bytes, binary), intake))
+      const type = typeOf(body.tree)
+      if (type !== 'start') return this.#control(controlMessage(type, body.tree))
+      read.move()
+      await this.#start(body)
     } catch (error) {
-      const start = error instanceof BadMessage ? error.start : undefined
-      const about = start === undefined || this.#runs.has(start) ? {} : { id: start }
-      this.#complain(error instanceof BadMessage ? error.cause : error, about)
+      this.#complain(error)
     }
   }
 
-  #take({ message, body }: Received): void {
-    if (message.type === 'start') {
-      this.#start(message, body as Body)
-      return
-    }
+  #control(message: ControlMessage): void {
     const run = this.#runs.get(message.id)
     if (run === undefined) {
       if (message.type !== 'fetch' && this.#ended.has(message.id)) return
-      throw fieldProblem(
-        'INVALID_REQUEST',
-        '/id',
-        `expected the id of a run, got ${JSON.stringify(message.id)}`,
-      )
+      const got = JSON.stringify(message.id)
+      throw fieldProblem('INVALID_REQUEST', '/id', `expected the id of a run, got ${got}`)
     }
     if (message.type === 'credit') run.credit(message.add)
     else if (message.type === 'cancel') this.#cancel(run)
@@ -128,27 +130,44 @@ export class Connection {
     else void this.#fetch(run, message)
   }
 
-  #start(message: StartMessage, body: Body): void {
-    const { id } = message
+  /** Settles when the run has begun or has been refused: the next message is read after that. */
+  async #start(body: Decoded): Promise<void> {
+    const begun = Promise.withResolvers<void>()
+    const { intake, metrics, deadlineSeconds, idleSeconds } = this.#context
+    const run = new Run({
+      intake,
+      deadlineSeconds,
+      idleSeconds,
+      queue: this.#queue,
+      closed: this.#closed.signal,
+      mayBegin: message => this.#mayBegin(message),
+      begun: admitted => {
+        this.#begun(admitted)
+        begun.resolve()
+      },
+      sent: type => metrics.frame(type),
+    })
+    const { id } = body.tree as Record<string, unknown>
+    const failed = (error: unknown) => {
+      run.ended(false)
+      if (run.admitted) this.#over(run, error)
+      else this.#refused(run, RunId.safeParse(id).data, error)
+      begun.resolve()
+    }
+    const done = () => {
+      run.ended(true)
+      this.#over(run)
+    }
+    serve(STREAM_RUN, body, run, intake, run.signal).then(done, failed)
+    await begun.promise
+  }
+
+  /** Throws why such a run does not begin now. */
+  #mayBegin({ id }: StartMessage): void {
     if (this.#runs.has(id)) {
-      body.release()
-      // without the id: it is not the run of that id that failed
       const got = JSON.stringify(id)
       throw fieldProblem('INVALID_REQUEST', '/id', `expected an id that no run has, got ${got}`)
     }
-    try {
-      const run = this.#admit(message, body)
-      this.#runs.set(id, run)
-      this.#ended.delete(id)
-      void this.#follow(run)
-    } catch (error) {
-      body.release()
-      this.#context.metrics.run('refused')
-      this.#complain(error, { id })
-    }
-  }
-
-  #admit(message: StartMessage, body: Body): Run {
     if (this.#goingAway) {
       throw new Problem('DRAINING', 'this server is shutting down; start the run on another', {
         retryAfter: 1,
@@ -158,33 +177,38 @@ export class Connection {
       const detail = `expected at most ${MOST_RUNS} runs at once on one connection, got one more`
       throw new Problem('TOO_MANY', detail)
     }
-    const { compute, metrics, deadlineSeconds, idleSeconds } = this.#context
-    return new Run(message, body, {
-      ...{ compute, deadlineSeconds, idleSeconds },
-      ...{ outbox: this.#outbox, closed: this.#closed.signal },
-      sent: type => metrics.frame(type),
-    })
   }
 
-  async #follow(run: Run): Promise<void> {
+  #begun(run: Run): void {
+    const { id } = run.message as StartMessage
+    this.#runs.set(id, run)
+    this.#ended.delete(id)
+  }
+
+  /** The error has the id of the run that was to begin, unless another run has it: that one goes on. */
+  #refused(run: Run, id: string | undefined, error: unknown): void {
+    const about = id === undefined || this.#runs.has(id) ? {} : { id }
+    if (run.message !== undefined && about.id !== undefined) this.#context.metrics.run('refused')
+    this.#complain(error, about)
+  }
+
+  /** A run has ended, and its memory is free but for what is kept. */
+  #over(run: Run, error?: unknown): void {
     const { metrics, log, idleSeconds } = this.#context
-    const { id, lease } = run
-    const started = performance.now()
-    const outcome = await run.execute()
-    metrics.run(outcome.kind)
-    const { flops, bytes } = lease.estimate
-    const { precision } = run
-    const ms = Math.round(performance.now() - started)
-    const code = outcome.kind === 'failed' ? problemOf(outcome.error).code : undefined
-    log.info({ ...{ layers: run.layers, outcome: outcome.kind, ms, precision, flops, bytes }, code }, 'run')
-    if (run.kept && !this.#goingAway && !this.#closed.signal.aborted) {
+    const { id, stack } = run.message as StartMessage
+    const outcome = error === undefined ? 'done' : error instanceof Cancelled ? 'cancelled' : 'failed'
+    metrics.run(outcome)
+    const { precision, flops, bytes } = run.receipt.work ?? {}
+    const code = outcome === 'failed' ? problemOf(error).code : undefined
+    log.info({ layers: stack.layers, outcome, ms: run.ms, precision, flops, bytes, code }, 'run')
+    if (run.kept && !this.#goingAway) {
       this.#keeping.set(
         run,
         setTimeout(() => this.#forget(run), idleSeconds * 1000),
       )
     } else this.#forget(run)
-    if (outcome.kind === 'cancelled') this.#send({ type: 'cancelled', id })
-    if (outcome.kind === 'failed') this.#complain(outcome.error, { id })
+    if (outcome === 'cancelled') this.#send({ type: 'cancelled', id })
+    if (outcome === 'failed') this.#complain(error, { id })
     this.#leaveWhenIdle()
   }
 
@@ -202,8 +226,9 @@ export class Connection {
     run.release()
     clearTimeout(this.#keeping.get(run))
     this.#keeping.delete(run)
-    this.#runs.delete(run.id)
-    this.#ended.add(run.id)
+    const { id: own } = run.message as StartMessage
+    this.#runs.delete(own)
+    this.#ended.add(own)
     for (const id of this.#ended) {
       if (this.#ended.size <= MOST_ENDED) break
       this.#ended.delete(id)
@@ -239,7 +264,7 @@ export class Connection {
 
   #leaveWhenIdle(): void {
     if (!this.#goingAway || this.#runs.size > 0 || this.#fetches > 0) return
-    void this.#outbox.flushed.then(() => this.#socket.close(1001, 'going away'))
+    void this.#queue.flushed.then(() => this.#socket.close(1001, 'going away'))
   }
 
   #complain(error: unknown, about: { id?: string; fetch?: object } = {}): void {
@@ -252,7 +277,7 @@ export class Connection {
   }
 
   #send(message: object): void {
-    this.#outbox.text(message).catch(() => {})
+    this.#queue.text(message).catch(() => {})
   }
 }
 
@@ -260,7 +285,7 @@ export class Connection {
  * The protocol library closes a connection at once when a message is malformed or too large: before that, the client is
  * told in the form of every other error.
  */
-function explainClosing(socket: WebSocket, outbox: Outbox, requestId: string): void {
+function explainClosing(socket: WebSocket, queue: SendQueue, requestId: string): void {
   const close = socket.close.bind(socket)
   const faults: Record<number, Problem> = {
     1002: new Problem('BAD_HTTP', 'expected WebSocket frames (RFC 6455), got something else'),
@@ -270,7 +295,7 @@ function explainClosing(socket: WebSocket, outbox: Outbox, requestId: string): v
   }
   socket.close = (code, reason) => {
     const problem = code === undefined ? undefined : faults[code]
-    if (problem !== undefined && outbox.betweenMessages && socket.readyState === socket.OPEN) {
+    if (problem !== undefined && queue.betweenMessages && socket.readyState === socket.OPEN) {
       socket.send(JSON.stringify({ type: 'error', problem: problem.toJSON(requestId) }))
     }
     close(code, reason)

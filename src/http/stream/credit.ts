@@ -1,13 +1,10 @@
 /** How many layer frames a run may still put on the wire. */
 export class Credit {
-  #left: number
+  #left = 0
   #wait: PromiseWithResolvers<void> | undefined
 
-  constructor(start: number) {
-    this.#left = start
-  }
-
   add(more: number): void {
+    if (more === 0) return
     this.#left += more
     this.#wait?.resolve()
     this.#wait = undefined

@@ -4,12 +4,12 @@
  */
 import type { Socket } from 'node:net'
 
-export interface Arrival {
+export interface Inbound {
   /** a message is whole */
   whole(): void
 }
 
-export class Arrivals {
+export class InboundBudget {
   readonly limit: number
   #total = 0
 
@@ -18,7 +18,7 @@ export class Arrivals {
   }
 
   /** Counts what comes over a connection until it ends; `tooMuch` is called when it goes over the limit. */
-  watch(socket: Socket, tooMuch: () => void): Arrival {
+  watch(socket: Socket, tooMuch: () => void): Inbound {
     let bytes = 0
     let over = false
     const whole = () => {

@@ -6,7 +6,7 @@ export interface Limits {
   idleSeconds: number
 }
 
-export class Stopwatch {
+export class RunClock {
   readonly #limits: Limits
   readonly #late: (problem: Problem) => void
   #computedMs = 0

@@ -1,113 +1,139 @@
 /**
- * One run: a stack computed layer by layer, whose frames leave as soon as their layer is there. At a mark of its program
+ * One run: a stack computed layer by layer, whose frames leave as soon as their layer is there. At a barrier of its program
  * the job is held until the frame has a credit and the frame before it has left; a held job occupies no worker.
  */
-import type { Step } from '../../../workers/program.ts'
-import type { FetchMessage, StartMessage } from '../../endpoints/stream-messages.ts'
-import { compileStream, type LayerFrame, type StreamProgram } from '../../endpoints/stream-run.ts'
-import type { Compute, Lease } from '../../engine/engine.ts'
-import type { JobReport } from '../../engine/job.ts'
+import type { Compilable } from '../../endpoints/index.ts'
+import { FetchMessage, type StartMessage } from '../../endpoints/stream-messages.ts'
 import { fetchMap } from '../../layers/fetch-map.ts'
-import type { Body } from '../../pipeline/decode.ts'
-import { throwFault } from '../../pipeline/fault-problem.ts'
-import { Answer, type AnswerStyle } from '../../pipeline/reply.ts'
-import { scalars } from '../../pipeline/scalars.ts'
-import { Timings, width } from '../../pipeline/timings.ts'
+import { Decoded, type Intake } from '../../pipeline/decode.ts'
+import type { Fields, ReadyReply } from '../../pipeline/encode.ts'
+import { Receipt } from '../../pipeline/receipt.ts'
+import { type ReplyStyle, replyStyle } from '../../pipeline/reply.ts'
+import { type Admitted, type ReachedFrame, type Sink, serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
-import { alone, type Program } from '../../program.ts'
 import { Credit } from './credit.ts'
-import { type Limits, Stopwatch } from './run-clock.ts'
-import type { Outbox } from './send-queue.ts'
+import { type Limits, RunClock } from './run-clock.ts'
+import type { SendQueue } from './send-queue.ts'
 
 /** What a run needs of the connection it belongs to. */
-export interface Port extends Limits {
-  compute: Compute
-  outbox: Outbox
+export interface RunContext extends Limits {
+  intake: Intake
+  queue: SendQueue
   /** fires when the connection is gone */
   closed: AbortSignal
+  /** Throws where no such run may begin. */
+  mayBegin(message: StartMessage): void
+  /** it has been admitted */
+  begun(run: Run): void
   /** a message with tensors has left */
   sent(type: FrameType): void
 }
 
 export type FrameType = 'layer' | 'done' | 'map'
 
-/** A message's fields that are no tensors. */
-type Rest = { type: FrameType } & Record<string, unknown>
-
 /** Why a run was aborted: its client said so. */
-class Cancelled extends Error {}
+export class Cancelled extends Error {}
 
-export type Outcome = { kind: 'done' } | { kind: 'cancelled' } | { kind: 'failed'; error: unknown }
-
-export class Run {
-  readonly id: string
-  readonly lease: Lease
-  readonly #port: Port
-  readonly #body: Body
-  readonly #style: AnswerStyle
-  readonly #compiled: StreamProgram
-  /** one for each mark */
-  readonly #answers: (Answer | undefined)[] = []
-  readonly #done: Answer
-  readonly #credit: Credit
-  readonly #stopwatch: Stopwatch
+export class Run implements Sink<StartMessage> {
+  readonly receipt = new Receipt()
+  readonly #context: RunContext
+  readonly #clock: RunClock
   readonly #abort = new AbortController()
-  readonly #timings = new Timings()
-  readonly #accepted = performance.now()
+  readonly #leave = () => this.#abort.abort(new Problem('CLIENT_CLOSED', 'the client left'))
+  #message: StartMessage | undefined
+  #style: ReplyStyle | undefined
+  #admitted: Admitted | undefined
+  #accepted = 0
+  readonly #credit = new Credit()
   /** the frame that is on its way */
   #sending: Promise<void> | undefined
   #reached = 0
-  /** whoever reads the run's memory: the run itself, and fetches */
-  #users = 1
-  #kept = false
+  /** its memory, held for `fetch` */
+  #held: Admitted | undefined
+  #ended = false
   /** its client has said that it will fetch nothing */
   #unwanted = false
 
-  /** Throws what is wrong with the message, or why the run is not admitted; the body is then still the caller's. */
-  constructor(message: StartMessage, body: Body, port: Port) {
-    this.id = message.id
-    this.#port = port
-    this.#body = body
-    this.#style = styleOf(message)
-    this.#compiled = compileStream(message, (program, { outputs }) => {
-      const answer = outputs.length === 0 ? undefined : new Answer(program, outputs, this.#style)
-      this.#answers.push(answer)
-      return answer?.buffers ?? []
-    })
-    const { program } = this.#compiled
-    this.#done = new Answer(program, program.outputs, this.#style)
-    for (const buffer of this.#done.buffers) program.keep(buffer)
-    this.#credit = new Credit(message.credit)
-    this.#stopwatch = new Stopwatch(port, problem => this.#abort.abort(problem))
-    this.lease = port.compute.admit(program)
+  constructor(context: RunContext) {
+    this.#context = context
+    this.#clock = new RunClock(context, problem => this.#abort.abort(problem))
+    context.closed.addEventListener('abort', this.#leave)
+    if (context.closed.aborted) this.#leave()
   }
 
-  get precision(): string {
-    return this.#compiled.program.precision
+  get signal(): AbortSignal {
+    return this.#abort.signal
   }
 
-  get layers(): number {
-    return this.#compiled.frames.filter(({ pass }) => pass === 'forward').length
+  get closed(): AbortSignal {
+    return this.#context.closed
   }
 
-  /** Runs to the end. The memory is free afterwards, unless maps stay for `fetch`. */
-  async execute(): Promise<Outcome> {
-    const leave = () => this.#abort.abort(new Problem('CLIENT_CLOSED', 'the client left'))
-    this.#port.closed.addEventListener('abort', leave)
-    try {
-      if (this.#port.closed.aborted) leave()
-      await this.#compute()
-      this.#kept = this.#compiled.kept.length > 0 && !this.#unwanted && !this.#port.closed.aborted
-      return { kind: 'done' }
-    } catch (error) {
-      return error instanceof Cancelled ? { kind: 'cancelled' } : { kind: 'failed', error }
-    } finally {
-      this.#stopwatch.end()
-      this.#port.closed.removeEventListener('abort', leave)
-      await this.#sending?.catch(() => {})
-      this.#body.release()
-      if (!this.#kept) this.#leave()
-    }
+  /** undefined until it has been read and found right */
+  get message(): StartMessage | undefined {
+    return this.#message
+  }
+
+  get admitted(): boolean {
+    return this.#admitted !== undefined
+  }
+
+  /** Whether its memory is kept for `fetch` after its end. */
+  get kept(): boolean {
+    return this.#ended && this.#held !== undefined
+  }
+
+  style(message: StartMessage): ReplyStyle {
+    this.#message = message
+    this.#context.mayBegin(message)
+    this.#credit.add(message.credit)
+    const { encoding } = message
+    const style =
+      encoding === 'safetensors'
+        ? replyStyle({ ...message, encoding: 'base64' }, 'safetensors')
+        : replyStyle({ ...message, encoding }, 'json')
+    this.#style = { ...style, fields: 'frame' }
+    return this.#style
+  }
+
+  accepted(admitted: Admitted): void {
+    const { id, stack } = this.#message as StartMessage
+    const { flops, bytes, seconds } = admitted.lease.estimate
+    this.#admitted = admitted
+    this.#accepted = performance.now()
+    if (admitted.compiled.program.kept.length > 0) this.#held = admitted.hold()
+    this.#tell({ type: 'accepted', id, layers: stack.layers, plan: { flops, bytes, seconds } })
+    this.#clock.compute()
+    this.#context.begun(this)
+  }
+
+  /** A layer is complete. */
+  frame({ index, frame, computeMs, reply }: ReachedFrame): Promise<void> | undefined {
+    const { id } = this.#message as StartMessage
+    this.#reached = index + 1
+    const timing = rounded({ at: performance.now() - this.#accepted, compute: computeMs })
+    const fields = { type: 'layer', id, pass: frame.pass, index: frame.layer, timing } as const
+    // the memory of the frame before may be given to others from here on: it must have left
+    const waits = reply !== undefined || this.#sending !== undefined
+    const delivered = waits ? this.#deliver(reply, fields) : undefined
+    const total = this.#admitted?.compiled.frames.length
+    this.#tell({ type: 'progress', id, done: this.#reached, total })
+    return delivered
+  }
+
+  async end(reply: ReadyReply): Promise<void> {
+    const { id } = this.#message as StartMessage
+    this.#clock.wait()
+    await this.#sending
+    this.signal.throwIfAborted()
+    const { decode, queue, compute, encode } = this.receipt.timings
+    const total = performance.now() - this.#accepted
+    const timing = rounded({ total, decode, queue, compute, encode })
+    await this.#send(reply, { type: 'done', id, ...reply.scalars(), timing })
+  }
+
+  async idle(): Promise<void> {
+    await this.#sending?.catch(() => {})
   }
 
   credit(add: number): void {
@@ -118,129 +144,89 @@ export class Run {
     this.#abort.abort(new Cancelled())
   }
 
-  /** Whether its memory is kept for `fetch`. */
-  get kept(): boolean {
-    return this.#kept
+  /** whole milliseconds since it was accepted */
+  get ms(): number {
+    return Math.round(performance.now() - this.#accepted)
   }
 
-  /** Nobody will fetch its maps any more. */
+  /** Nothing more comes of it but what is fetched. */
+  ended(well: boolean): void {
+    this.#clock.end()
+    this.#context.closed.removeEventListener('abort', this.#leave)
+    this.#ended = true
+    if (!well || this.#unwanted || this.#context.closed.aborted) this.release()
+  }
+
+  /** Its maps will not be fetched any more. */
   release(): void {
     this.#unwanted = true
-    if (!this.#kept) return
-    this.#kept = false
-    this.#leave()
+    if (!this.#ended) return
+    this.#held?.[Symbol.dispose]()
+    this.#held = undefined
   }
 
   /** Answers one head of a map that has been computed. */
-  async fetch({ layer, head, tensor, pass }: FetchMessage): Promise<void> {
-    const { compute, closed } = this.#port
-    const { kept, frames, maps, program } = this.#compiled
+  async fetch(message: FetchMessage): Promise<void> {
+    const { layer, head, tensor } = message
+    const admitted = this.#admitted as Admitted
+    const { program } = admitted.compiled
+    const { map, index } = this.#mapOf(message)
+    using _held = admitted.hold()
+    const place = admitted.lease.placement.buffers[map.buffer]
+    const { precision } = program
+    const endpoint: Compilable<object> = {
+      request: FetchMessage.transform(fetch => ({ ...fetch, precision, non_finite: 'reject' as const })),
+      compile: p => fetchMap(p, place, map, index),
+    }
+    const { id } = this.#message as StartMessage
+    const { intake, closed } = this.#context
+    const sink: Sink<object> = {
+      receipt: new Receipt(),
+      style: () => this.#style as ReplyStyle,
+      end: reply => this.#send(reply, { type: 'map', id, layer, head, tensor, pass: map.pass }),
+    }
+    await serve(endpoint, new Decoded('json', intake.engine, message), sink, intake, closed)
+  }
+
+  /** The map that is asked for, and which of its heads. */
+  #mapOf({ layer, head, tensor, pass }: FetchMessage) {
+    const { marks, kept } = (this.#admitted as Admitted).compiled.program
     if (kept.length === 0) throw refused('', 'a run with detail', 'one without')
     const map = kept.find(each => each.layer === layer && each.tensor === tensor)
     if (map === undefined) throw refused('/tensor', 'a map that the run emits', `${tensor} of layer ${layer}`)
     if (pass !== undefined && pass !== map.pass) throw refused('/pass', map.pass, pass)
-    const index = maps.heads.indexOf(head)
-    if (index < 0)
-      throw refused('/head', `one of the run's heads ${maps.heads.slice(0, 12).join(', ')}`, head)
-    const mark = frames.findIndex(each => each.pass === map.pass && each.index === layer)
-    if (mark >= this.#reached) throw refused('/layer', 'a layer that has been computed', layer)
-    this.#users++
-    let lease: Lease | undefined
-    try {
-      const place = this.lease.placement.buffers[map.buffer]
-      const cut = fetchMap(program.precision, place, maps, index)
-      const answer = new Answer(cut, cut.outputs, this.#style)
-      for (const buffer of answer.buffers) cut.keep(buffer)
-      lease = compute.admit(cut)
-      await compute.run(lease, closed)
-      await this.#send(answer, cut, lease, {
-        ...{ type: 'map', id: this.id, layer, head, tensor, pass: map.pass },
-      })
-    } finally {
-      lease?.release()
-      this.#leave()
+    const index = map.heads.indexOf(head)
+    if (index < 0) {
+      throw refused('/head', `one of the run's heads ${map.heads.slice(0, 12).join(', ')}`, head)
     }
+    const barrier = marks.findIndex(each => each.pass === map.pass && each.layer === layer)
+    if (barrier >= this.#reached) throw refused('/layer', 'a layer that has been computed', layer)
+    return { map, index }
   }
 
-  async #compute(): Promise<void> {
-    const { compute, outbox } = this.#port
-    const { program } = this.#compiled
-    const { flops, bytes, seconds } = this.lease.estimate
-    void outbox
-      .text({ type: 'accepted', id: this.id, layers: this.layers, plan: { flops, bytes, seconds } })
-      .catch(() => {})
-    this.#stopwatch.compute()
-    const watch = (mark: number, report: JobReport) => this.#arrive(mark, report)
-    const report = await compute.run(this.lease, this.#abort.signal, watch)
-    this.#timings.addReport(report)
-    throwFault(report, program)
-    this.#stopwatch.wait()
+  async #deliver(reply: ReadyReply | undefined, fields: Fields & { type: FrameType }): Promise<void> {
+    this.#clock.wait()
     await this.#sending
-    this.#abort.signal.throwIfAborted()
-    const { decode, queue, compute: computing, encode } = this.#timings
-    const total = performance.now() - this.#accepted
-    await this.#send(this.#done, program, this.lease, {
-      ...{ type: 'done', id: this.id, ...scalars(program, this.lease, compute.arena.memory) },
-      timing: rounded({ total, decode, queue, compute: computing, encode }),
-    })
-  }
-
-  /** A layer is complete. */
-  #arrive(mark: number, { spans }: JobReport): Promise<void> | undefined {
-    this.#reached = mark + 1
-    this.#timings.addReport({ spans, queueMs: 0 })
-    const timing = rounded({ at: performance.now() - this.#accepted, compute: width(spans.compute) })
-    const answer = this.#answers[mark]
-    const { frames } = this.#compiled
-    // the memory of the frame before may be given to others from here on: it must have left
-    const held = answer !== undefined || this.#sending !== undefined
-    const delivered = held ? this.#deliver(answer, frames[mark], timing) : undefined
-    const progress = { type: 'progress', id: this.id, done: this.#reached, total: frames.length }
-    void this.#port.outbox.text(progress).catch(() => {})
-    return delivered
-  }
-
-  async #deliver(answer: Answer | undefined, { pass, index }: LayerFrame, timing: object): Promise<void> {
-    this.#stopwatch.wait()
-    await this.#sending
-    if (answer !== undefined) {
+    if (reply !== undefined) {
       await this.#credit.take()
-      if (this.#abort.signal.aborted) return
-      const rest: Rest = { type: 'layer', id: this.id, pass, index, timing }
-      const sending = this.#send(answer, this.#compiled.program, this.lease, rest).finally(() => {
+      if (this.signal.aborted) return
+      const sending = this.#send(reply, fields).finally(() => {
         if (this.#sending === sending) this.#sending = undefined
       })
       sending.catch(() => {})
       this.#sending = sending
     }
-    this.#stopwatch.compute()
+    this.#clock.compute()
   }
 
-  #send(answer: Answer, program: Program, { placement }: Lease, rest: Rest): Promise<void> {
-    const { compute, outbox, closed, sent } = this.#port
-    const write = (step: Step) => compute.run({ program: alone(program, step), placement }, closed)
-    const run = async (step: Step) => {
-      // a message that has begun must be ended: a worker that dies under it is made up for, once
-      await write(step).catch(error => {
-        if (closed.aborted) throw error
-        return write(step)
-      })
-    }
-    const pieces = answer.stream(compute.arena.memory, placement, rest, run)
-    return outbox.message(this.#style.format === 'safetensors', pieces).then(() => sent(rest.type))
+  async #send(reply: ReadyReply, fields: Fields & { type: FrameType }): Promise<void> {
+    await this.#context.queue.message(reply.binary, reply.stream(fields))
+    this.#context.sent(fields.type)
   }
 
-  #leave(): void {
-    this.#users--
-    if (this.#users === 0) this.lease.release()
+  #tell(message: object): void {
+    this.#context.queue.text(message).catch(() => {})
   }
-}
-
-function styleOf({ encoding, output_dtype, precision }: StartMessage): AnswerStyle {
-  const dtype = output_dtype ?? precision
-  return encoding === 'safetensors'
-    ? { format: 'safetensors', encoding: 'base64', dtype, rest: 'frame' }
-    : { format: 'json', encoding, dtype, rest: 'frame' }
 }
 
 function refused(path: string, expected: string, got: string | number): Problem {

@@ -9,10 +9,10 @@ const SMALL = 64 * 1024
 const TOGETHER = 256 * 1024
 /** Most of one fragment. */
 const FRAGMENT = 1024 * 1024
-/** So many messages may wait before nothing more is read from the client. */
+/** Messages that may wait before nothing more is read from the client. */
 const MOST_WAITING = 64
 
-export class Outbox {
+export class SendQueue {
   readonly #socket: WebSocket
   readonly #stuckMs: number
   #tail: Promise<void> = Promise.resolve()

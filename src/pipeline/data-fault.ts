@@ -2,11 +2,12 @@
 import type { JobReport } from '../engine/job.ts'
 import { elementPointer, indices } from '../formats/tensor.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
-import { fieldProblem } from '../problem.ts'
+import { fieldProblem, type Problem } from '../problem.ts'
 
-export function throwFault({ fault: found }: JobReport, program: RequestProgram): void {
-  if (found === undefined) return
-  const { fault, step } = found
+export function dataProblem(
+  { fault, step }: NonNullable<JobReport['fault']>,
+  program: RequestProgram,
+): Problem {
   const input = program.inputOf(step)
   if (input === undefined) throw new Error(`a fault of a step that reads no input: ${step.op}`)
   const { pointer, source } = input
@@ -23,5 +24,5 @@ export function throwFault({ fault: found }: JobReport, program: RequestProgram)
     bad_base64: 'expected base64',
   }[fault.kind]
   const code = fault.kind === 'non_finite' || fault.kind === 'overflow' ? 'NON_FINITE' : 'INVALID_TENSOR'
-  throw fieldProblem(code, pointer + below, `${expected}, got ${fault.found}${at}`)
+  return fieldProblem(code, pointer + below, `${expected}, got ${fault.found}${at}`)
 }

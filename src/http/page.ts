@@ -3,9 +3,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
-import { Problem } from '../../problem.ts'
+import fp from 'fastify-plugin'
+import { Problem } from '../problem.ts'
 
-const DIST = new URL('../../../web/dist/', import.meta.url)
+const DIST = new URL('../../web/dist/', import.meta.url)
 
 /** Everything the page needs is its own: nothing from another origin, nothing inline, no framing. */
 const CONTENT_SECURITY_POLICY = [
@@ -21,26 +22,26 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-export async function registerPage(app: FastifyInstance): Promise<void> {
-  const index = new URL('index.html', DIST)
-  if (!existsSync(index)) {
-    app.get('/', async () => {
-      throw new Problem('NOT_FOUND', 'the page has not been built; `npm run build` builds it')
-    })
-    return
-  }
-  const html = readFileSync(index)
-  app.get('/', async (_request, reply) =>
-    reply
-      .type('text/html; charset=utf-8')
-      .header('cache-control', 'no-cache')
-      .header('content-security-policy', CONTENT_SECURITY_POLICY)
-      .header('x-content-type-options', 'nosniff')
-      .header('referrer-policy', 'no-referrer')
-      .send(html),
-  )
-  await app.register(async scope => {
-    await scope.register(fastifyStatic, {
+export const page = fp(
+  async (app: FastifyInstance) => {
+    const index = new URL('index.html', DIST)
+    if (!existsSync(index)) {
+      app.get('/', async () => {
+        throw new Problem('NOT_FOUND', 'the page has not been built; `npm run build` builds it')
+      })
+      return
+    }
+    const html = readFileSync(index)
+    app.get('/', async (_request, reply) =>
+      reply
+        .type('text/html; charset=utf-8')
+        .header('cache-control', 'no-cache')
+        .header('content-security-policy', CONTENT_SECURITY_POLICY)
+        .header('x-content-type-options', 'nosniff')
+        .header('referrer-policy', 'no-referrer')
+        .send(html),
+    )
+    await app.register(fastifyStatic, {
       root: fileURLToPath(new URL('assets/', DIST)),
       prefix: '/assets/',
       index: false,
@@ -53,5 +54,6 @@ export async function registerPage(app: FastifyInstance): Promise<void> {
         reply.header('x-content-type-options', 'nosniff')
       },
     })
-  })
-}
+  },
+  { name: 'page', encapsulate: true, dependencies: ['errors'] },
+)

@@ -1,0 +1,23 @@
+/** `/openapi.json`, `/asyncapi.json`, and an interactive page at `/docs` that needs no internet. */
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { asyncApiDocument } from './asyncapi.ts'
+import { openApiDocument } from './openapi.ts'
+
+export const docs = fp(
+  async (app: FastifyInstance, { version }: { version: string }) => {
+    const document = openApiDocument(version)
+    const text = JSON.stringify(document)
+    app.get('/openapi.json', async (_request, reply) => reply.type('application/json').send(text))
+    const stream = JSON.stringify(asyncApiDocument(version))
+    app.get('/asyncapi.json', async (_request, reply) => reply.type('application/json').send(stream))
+    await app.register(swagger, { mode: 'static', specification: { document: document as never } })
+    await app.register(swaggerUi, {
+      routePrefix: '/docs',
+      uiConfig: { validatorUrl: null, tryItOutEnabled: true } as never,
+    })
+  },
+  { name: 'docs', encapsulate: true },
+)

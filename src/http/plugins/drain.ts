@@ -1,0 +1,65 @@
+/** Shutting down: readiness goes first, new requests get a 503, and what was accepted is answered. */
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { Problem } from '../../problem.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    drain: Drain
+  }
+}
+
+const OPERATIONAL = ['/health/', '/metrics']
+
+export class Drain {
+  readonly #begun: (() => void)[] = []
+  #active = false
+  #open = 0
+  #idle: (() => void) | undefined
+
+  /** No new request is taken. */
+  get active(): boolean {
+    return this.#active
+  }
+
+  /** `tell` is called when it begins. */
+  onBegin(tell: () => void): void {
+    this.#begun.push(tell)
+  }
+
+  /** Resolves when everything that was accepted has been answered. */
+  async begin(): Promise<void> {
+    this.#active = true
+    for (const tell of this.#begun) tell()
+    if (this.#open === 0) return
+    await new Promise<void>(resolve => {
+      this.#idle = resolve
+    })
+  }
+
+  opened(): void {
+    this.#open++
+  }
+
+  closed(): void {
+    this.#open--
+    if (this.#open === 0) this.#idle?.()
+  }
+}
+
+export const drain = fp(
+  async (app: FastifyInstance) => {
+    const state = new Drain()
+    app.decorate('drain', state)
+    app.addHook('onRequest', async (request, reply) => {
+      state.opened()
+      reply.raw.once('close', () => state.closed())
+      if (!state.active || OPERATIONAL.some(prefix => request.url.startsWith(prefix))) return
+      reply.header('connection', 'close')
+      throw new Problem('DRAINING', 'this server is shutting down; send the request again to another', {
+        retryAfter: 1,
+      })
+    })
+  },
+  { name: 'drain', dependencies: ['errors'] },
+)

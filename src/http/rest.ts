@@ -1,0 +1,188 @@
+/** `POST` of every endpoint, and `POST /v1/plan`: requests and responses as the two ends of the pipeline. */
+import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { ENDPOINTS, type Endpoint } from '../endpoints/index.ts'
+import { PlanRequest } from '../endpoints/plan.ts'
+import { type BodyFormat, formatOf, MEDIA_TYPES } from '../formats/body.ts'
+import { decode, type Intake, type Source } from '../pipeline/decode.ts'
+import type { ReadyReply } from '../pipeline/encode.ts'
+import { parse } from '../pipeline/parse.ts'
+import { Receipt } from '../pipeline/receipt.ts'
+import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
+import { plan, type Sink, serve } from '../pipeline/serve.ts'
+import { Problem } from '../problem.ts'
+
+export interface RestOptions {
+  intake: Intake
+  deadlineSeconds: number
+}
+
+export const rest = fp(
+  async (app: FastifyInstance, { intake, deadlineSeconds }: RestOptions) => {
+    for (const endpoint of ENDPOINTS) {
+      app.post(endpoint.path, (request, reply) => answer(endpoint, request, reply, intake, deadlineSeconds))
+    }
+    app.post('/v1/plan', request => answerPlan(request, intake))
+  },
+  {
+    name: 'rest',
+    encapsulate: true,
+    dependencies: ['@fastify/accepts', 'bodies', 'errors', 'observe', 'drain'],
+  },
+)
+
+async function answer(
+  endpoint: Endpoint,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  intake: Intake,
+  deadlineSeconds: number,
+): Promise<Buffer | undefined> {
+  const receipt = new Receipt()
+  request.receipt = receipt
+  const stop = new AbortController()
+  const clock = setTimeout(() => {
+    stop.abort(new Problem('DEADLINE_EXCEEDED', `expected an answer within ${deadlineSeconds} s, got none`))
+    // an answer that is on its way to a client who does not read it holds memory that others need
+    if (reply.raw.headersSent) reply.raw.destroy()
+  }, deadlineSeconds * 1000)
+  reply.raw.once('close', () => {
+    if (reply.raw.writableFinished) return
+    stop.abort(new Problem('CLIENT_CLOSED', 'the client left before its answer was there'))
+  })
+  try {
+    const sink = new Response(request, reply, receipt)
+    await serve(endpoint, new RequestBody(request), sink, intake, stop.signal)
+    return sink.whole
+  } catch (error) {
+    // too late for a problem
+    if (reply.raw.headersSent) reply.raw.destroy()
+    else throw error
+  } finally {
+    clearTimeout(clock)
+  }
+}
+
+/** What a request would take, computing nothing. */
+async function answerPlan(request: FastifyRequest, intake: Intake) {
+  using body = await decode(new RequestBody(request), intake)
+  const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
+  const endpoint = ENDPOINTS.find(each => each.path === path)
+  if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${path}`)
+  try {
+    const { shapes, estimate, problem } = plan(
+      endpoint,
+      tree,
+      planned => replyStyle(planned as Numerics, 'json'),
+      intake,
+    )
+    return {
+      shapes,
+      ...estimate,
+      admitted: problem === undefined,
+      ...(problem && { problem: { status: problem.status, code: problem.code, detail: problem.message } }),
+    }
+  } catch (error) {
+    throw error instanceof Problem ? error.below('/body') : error
+  }
+}
+
+class RequestBody implements Source {
+  readonly format: BodyFormat
+  readonly declaredBytes: number
+  readonly #message: IncomingMessage
+  readonly #end = Promise.withResolvers<void>()
+
+  /** Throws a 415. */
+  constructor({ raw }: FastifyRequest) {
+    const type = raw.headers['content-type']
+    const coding = raw.headers['content-encoding'] ?? 'identity'
+    const format = formatOf(type)
+    if (format === undefined || coding !== 'identity') {
+      const got = coding === 'identity' ? (type ?? 'none') : `${coding} content encoding`
+      const detail = `expected ${Object.values(MEDIA_TYPES).join(' or ')}, got ${got}`
+      throw new Problem('UNSUPPORTED_MEDIA_TYPE', detail)
+    }
+    this.format = format
+    this.declaredBytes = Number(raw.headers['content-length'] ?? 0)
+    this.#message = raw
+  }
+
+  read(take: (chunk: Buffer) => void): Promise<void> {
+    const message = this.#message
+    const left = () =>
+      this.#end.reject(new Problem('CLIENT_CLOSED', 'the client left before its body was whole'))
+    message.on('data', (chunk: Buffer) => {
+      try {
+        take(chunk)
+      } catch (problem) {
+        this.cancel(problem)
+      }
+    })
+    message.on('end', this.#end.resolve)
+    message.on('error', left)
+    message.on('close', () => {
+      if (!message.complete) left()
+    })
+    return this.#end.promise
+  }
+
+  cancel(problem: unknown): void {
+    this.#message.removeAllListeners('data')
+    this.#end.reject(problem)
+  }
+}
+
+class Response implements Sink<unknown> {
+  readonly receipt: Receipt
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
+  /** an inline answer: it is sent when the request's memory is free */
+  whole: Buffer | undefined
+
+  constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt) {
+    this.#request = request
+    this.#reply = reply
+    this.receipt = receipt
+  }
+
+  style(request: unknown): ReplyStyle {
+    return replyStyle(request as Numerics, answerFormat(this.#request))
+  }
+
+  end(ready: ReadyReply): Promise<void> | undefined {
+    const fields = ready.scalars()
+    this.#reply.type(ready.mediaType)
+    if (!ready.inline) return this.#stream(ready.stream(fields, true), ready.length(fields))
+    this.whole = ready.copy(fields)
+  }
+
+  /** The head leaves when the first text has been written: `Server-Timing` says what that took. */
+  async #stream(pieces: AsyncGenerator<Uint8Array>, length: number | undefined): Promise<void> {
+    const reply = this.#reply
+    const gone = new Promise<void>(resolve => reply.raw.once('close', resolve))
+    const begun = [await pieces.next(), await pieces.next()]
+    if (length !== undefined) reply.header('content-length', length)
+    async function* body() {
+      for (const { value, done } of begun) if (!done) yield bufferOf(value)
+      for await (const piece of pieces) yield bufferOf(piece)
+    }
+    reply.send(Readable.from(body(), { objectMode: false, highWaterMark: 1 << 20 }))
+    await gone
+    // what is being written now ends before the memory is free
+    await pieces.return(undefined)
+  }
+}
+
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
+}
+
+function answerFormat(request: FastifyRequest): BodyFormat {
+  if (!request.headers.accept?.includes(MEDIA_TYPES.safetensors)) return 'json'
+  return request.accepts().type([MEDIA_TYPES.json, MEDIA_TYPES.safetensors]) === MEDIA_TYPES.safetensors
+    ? 'safetensors'
+    : 'json'
+}

@@ -1,0 +1,62 @@
+/** `GET /v1/stream`: the upgrade to WebSocket, and all open connections. */
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Intake } from '../../pipeline/decode.ts'
+import { Problem } from '../../problem.ts'
+import { Connection } from './connection.ts'
+import { InboundBudget } from './inbound-budget.ts'
+import { ControlBuffer } from './messages.ts'
+import { StreamMetrics } from './metrics.ts'
+import type { Limits } from './run-clock.ts'
+
+/** Clients are asked as often as this whether they are still there. */
+const ALIVE_MS = 30_000
+
+export interface StreamOptions extends Limits {
+  intake: Intake
+}
+
+export const stream = fp(
+  async (app: FastifyInstance, { intake, deadlineSeconds, idleSeconds }: StreamOptions) => {
+    const { engine } = intake
+    const { metrics, drain } = app
+    const connections = new Set<Connection>()
+    const context = {
+      intake,
+      deadlineSeconds,
+      idleSeconds,
+      control: new ControlBuffer(engine),
+      inbound: new InboundBudget(engine.arena.limit / 2),
+      metrics: new StreamMetrics(
+        metrics.registry,
+        () => connections.size,
+        code => metrics.problem(code),
+      ),
+    }
+    const alive = setInterval(() => {
+      for (const connection of connections) connection.checkAlive()
+    }, ALIVE_MS).unref()
+    app.addHook('onClose', async () => clearInterval(alive))
+    drain.onBegin(() => {
+      for (const connection of connections) connection.goAway()
+    })
+    app.route({
+      method: 'GET',
+      url: '/v1/stream',
+      handler: async (_request, reply) => {
+        reply.header('upgrade', 'websocket')
+        throw new Problem(
+          'UPGRADE_REQUIRED',
+          'expected a WebSocket handshake (RFC 6455), got a plain request',
+        )
+      },
+      wsHandler(socket, request) {
+        const { log, id: requestId } = request
+        const connection = new Connection(socket, request.raw.socket, { ...context, log, requestId })
+        connections.add(connection)
+        socket.on('close', () => connections.delete(connection))
+      },
+    })
+  },
+  { name: 'stream', encapsulate: true, dependencies: ['websocket', 'errors', 'observe', 'drain'] },
+)

@@ -1,0 +1,234 @@
+/** A program that has run → the bytes of its answer: what stands around the tensors, and their text in its place. */
+import type { Step } from '../../workers/program.ts'
+import { shortest } from '../../workers/text/print.ts'
+import { bufferView } from '../../workers/views.ts'
+import type { Compute, Lease } from '../engine/engine.ts'
+import { MEDIA_TYPES, tensorPath } from '../formats/body.ts'
+import { safetensorsHeader } from '../formats/safetensors.ts'
+import type { OutputTensor, RequestProgram } from '../layers/program-builder.ts'
+import { singleStep } from '../program.ts'
+import type { Timings } from './receipt.ts'
+import {
+  type Encoding,
+  encodeStep,
+  type Reply,
+  type ReplyStyle,
+  WINDOW_UNITS,
+  writtenBytes,
+} from './reply.ts'
+
+/** What an answer says beside its tensors, by name (`loss`, `exact_error.rms`). */
+export type Fields = Record<string, unknown>
+
+/** Where a program has run, and what writing its answer is part of. */
+export interface Written {
+  engine: Compute
+  program: RequestProgram
+  lease: Lease
+  timings: Timings
+  /** fires when nothing can be written any more */
+  closed: AbortSignal
+}
+
+/** An answer that is ready to be written. Its bytes stand in the program's memory, which must not be free before the last. */
+export class ReadyReply {
+  readonly #reply: Reply
+  readonly #of: Written
+
+  constructor(reply: Reply, of: Written) {
+    this.#reply = reply
+    this.#of = of
+  }
+
+  /** The whole of it has been written by the program. */
+  get inline(): boolean {
+    return this.#reply.inline
+  }
+
+  get mediaType(): string {
+    return MEDIA_TYPES[this.#reply.style.format]
+  }
+
+  get binary(): boolean {
+    return this.#reply.style.format === 'safetensors'
+  }
+
+  /** Facts, the loss and other single numbers, rounded to the answer's precision; what JSON cannot hold is a string. */
+  scalars(): Fields {
+    const { engine, program, lease } = this.#of
+    const fields: Fields = { ...program.facts }
+    for (const { name, buffer, index } of program.scalars) {
+      const value = bufferView(engine.arena.memory, lease.placement.buffers[buffer])[index]
+      const rounded = program.precision === 'float32' ? Math.fround(value) : value
+      if (!Number.isFinite(rounded)) fields[name] = String(rounded)
+      else fields[name] = program.precision === 'float32' ? shortest(rounded) : rounded
+    }
+    return fields
+  }
+
+  /** The answer's length in bytes where it is known before it is written. */
+  length(fields: Fields): number | undefined {
+    const { style, outputs } = this.#reply
+    if (style.format !== 'safetensors') return undefined
+    const header = fileHeader(outputs, fields, style).length
+    return outputs.reduce((sum, output) => sum + writtenBytes(output, style), header)
+  }
+
+  /** An inline answer in one piece, apart from the program's memory. */
+  copy(fields: Fields): Buffer {
+    const started = performance.now()
+    const parts: Uint8Array[] = []
+    for (const piece of this.#pieces(fields)) {
+      if (piece instanceof Uint8Array) parts.push(piece)
+      else parts.push(...this.#slots(piece, piece.units))
+    }
+    const whole = Buffer.concat(parts)
+    this.#of.timings.encode += performance.now() - started
+    return whole
+  }
+
+  /**
+   * All of its bytes in order, written now where they are not yet. Each view is valid until the next one is asked for; with
+   * `copied`, pieces that are written over by later ones are copies.
+   */
+  async *stream(fields: Fields, copied = false): AsyncGenerator<Uint8Array> {
+    for (const piece of this.#pieces(fields)) {
+      if (piece instanceof Uint8Array) {
+        yield piece
+        continue
+      }
+      const window = this.inline ? piece.units : WINDOW_UNITS
+      for (let from = 0; from < piece.units; from += window) {
+        const to = Math.min(from + window, piece.units)
+        if (!this.inline) await this.#write(encodeStep(piece, from, to))
+        for (const slot of this.#slots(piece, to - from)) yield copied ? Buffer.from(slot) : slot
+      }
+    }
+  }
+
+  /** An answer that has begun must be ended: a worker that dies under it is made up for, once. */
+  async #write(step: Step): Promise<void> {
+    const { engine, program, lease, timings, closed } = this.#of
+    const single = { program: singleStep(program, step), placement: lease.placement }
+    const report = await engine.run(single, closed).catch(error => {
+      if (closed.aborted) throw error
+      return engine.run(single, closed)
+    })
+    timings.add({ ...report, queueMs: 0 })
+  }
+
+  /** The pieces in order: bytes, and tensors whose text is to be written. */
+  *#pieces(fields: Fields): Generator<Uint8Array | Encoding> {
+    const { style, outputs, encodings } = this.#reply
+    if (style.format === 'json') {
+      yield* jsonPieces(this.#reply, fields)
+      return
+    }
+    const { engine, lease } = this.#of
+    yield fileHeader(outputs, fields, style)
+    for (const [index, output] of outputs.entries()) {
+      const { offset } = lease.placement.buffers[encodings[index]?.into ?? output.buffer]
+      yield new Uint8Array(engine.arena.memory.buffer, offset, writtenBytes(output, style))
+    }
+  }
+
+  /** The text that stands in the first `slots` slots. */
+  *#slots(encoding: Encoding, slots: number): Generator<Uint8Array> {
+    const { buffer } = this.#of.engine.arena.memory
+    const { buffers } = this.#of.lease.placement
+    const text = buffers[encoding.into].offset
+    const lengths = new Int32Array(buffer, buffers[encoding.lengths].offset, slots)
+    for (let slot = 0; slot < slots; slot++) {
+      yield new Uint8Array(buffer, text + slot * encoding.slotBytes, lengths[slot])
+    }
+  }
+}
+
+function fileHeader(outputs: OutputTensor[], fields: Fields, style: ReplyStyle): Uint8Array {
+  const entries = outputs.map(({ name, shape, dtype }) => ({ name, dtype: dtype ?? style.dtype, shape }))
+  const tree = treeOf({ style, outputs: [], encodings: [] }, fields)
+  return safetensorsHeader(entries, { [style.fields]: JSON.stringify(tree) })
+}
+
+type Tree = { [key: string]: unknown }
+
+/** A tensor in its place in the tree. */
+class Place {
+  readonly output: OutputTensor
+  readonly encoding: Encoding | undefined
+
+  constructor(output: OutputTensor, encoding: Encoding | undefined) {
+    this.output = output
+    this.encoding = encoding
+  }
+}
+
+/**
+ * `grads.q` stands below `grads`; `layers.0.weights` in the first of an array. Messages of a stream begin with what is no
+ * tensor: their type.
+ */
+function treeOf(
+  { outputs, encodings, style }: Pick<Reply, 'outputs' | 'encodings' | 'style'>,
+  fields: Fields,
+): Tree {
+  const tree: Tree = {}
+  const addFields = () => {
+    for (const name in fields) put(tree, tensorPath(name), fields[name])
+  }
+  const addOutputs = (deep: boolean) => {
+    for (const [index, output] of outputs.entries()) {
+      if (output.name.includes('.') !== deep) continue
+      put(tree, deep ? tensorPath(output.name) : [output.name], new Place(output, encodings[index]))
+    }
+  }
+  if (style.fields === 'frame') addFields()
+  addOutputs(false)
+  if (style.fields !== 'frame') addFields()
+  addOutputs(true)
+  return tree
+}
+
+function put(tree: Tree, [head, ...below]: string[], value: unknown): void {
+  if (below.length === 0) {
+    tree[head] = value
+    return
+  }
+  tree[head] ??= /^\d+$/.test(below[0]) ? [] : {}
+  put(tree[head] as Tree, below, value)
+}
+
+/** JSON text around the tensors, and the tensors in their places. */
+function jsonPieces(reply: Reply, fields: Fields): (Uint8Array | Encoding)[] {
+  const pieces: (Uint8Array | Encoding)[] = []
+  let text = ''
+  const write = (value: unknown): void => {
+    if (value instanceof Place) {
+      const [open, close] = brackets(value.output, reply.style)
+      pieces.push(Buffer.from(text + open), value.encoding as Encoding)
+      text = close
+      return
+    }
+    if (typeof value !== 'object' || value === null) {
+      text += JSON.stringify(value)
+      return
+    }
+    const list = Array.isArray(value)
+    let separator = ''
+    text += list ? '[' : '{'
+    for (const [key, member] of Object.entries(value)) {
+      text += list ? separator : `${separator}${JSON.stringify(key)}:`
+      write(member)
+      separator = ','
+    }
+    text += list ? ']' : '}'
+  }
+  write(treeOf(reply, fields))
+  pieces.push(Buffer.from(text))
+  return pieces
+}
+
+function brackets({ shape, dtype }: OutputTensor, { encoding, dtype: usual }: ReplyStyle): [string, string] {
+  if (encoding === 'nested') return ['', '']
+  const head = `{"shape":${JSON.stringify(shape)},"dtype":"${dtype ?? usual}",`
+  return encoding === 'flat' ? [`${head}"data":`, '}'] : [`${head}"base64":"`, '"}']
+}

@@ -1,0 +1,115 @@
+/** A tree → the request that its schema describes, or the Problem that names the fields: what was expected, what came. */
+import type * as z from 'zod'
+import { jsonPointer } from '../../workers/text/json-pointer.ts'
+import { isTree } from '../formats/body.ts'
+import { NumbersSpan, name } from '../formats/json-tensor.ts'
+import { type FieldError, fieldsProblem, type Problem } from '../problem.ts'
+
+type Issue = z.core.$ZodIssue
+
+/** Most errors one answer lists. */
+const MOST = 20
+/** Most numbers that are read where a list of something else was wanted. */
+const MOST_READ = 1000
+
+export function parse<R>(schema: z.ZodType<R>, tree: unknown): R {
+  let parsed = schema.safeParse(tree)
+  if (!parsed.success && readLists(parsed.error.issues, tree)) parsed = schema.safeParse(tree)
+  if (!parsed.success) throw schemaProblem(parsed.error, tree)
+  return parsed.data
+}
+
+function schemaProblem(error: z.ZodError, tree: unknown): Problem {
+  const errors = error.issues.flatMap(issue => fieldErrors(issue, tree)).slice(0, MOST)
+  return fieldsProblem('INVALID_REQUEST', errors)
+}
+
+/** Puts numbers that were only located in their places where a plain list was wanted, so that each can be judged. */
+function readLists(issues: Issue[], tree: unknown): boolean {
+  let some = false
+  for (const { code, path } of issues) {
+    const span = code === 'invalid_type' && path.length > 0 ? at(tree, path) : undefined
+    if (!(span instanceof NumbersSpan) || span.span.count > MOST_READ) continue
+    const around = at(tree, path.slice(0, -1)) as Record<PropertyKey, unknown>
+    around[path[path.length - 1]] = span.toArray()
+    some = true
+  }
+  return some
+}
+
+function fieldErrors(issue: Issue, body: unknown): FieldError[] {
+  if (issue.code === 'unrecognized_keys') {
+    const got = at(body, issue.path)
+    // what was only located has no fields of its own
+    if (!isTree(got) && issue.path.length > 0) {
+      return [{ path: jsonPointer(...issue.path), message: `expected an object, got ${name(got)}` }]
+    }
+    return issue.keys.map(key => ({
+      path: jsonPointer(...issue.path, key),
+      message: 'expected no such field, got one',
+    }))
+  }
+  if (issue.code === 'invalid_union') {
+    const nested = closest(issue.errors)
+    if (nested !== undefined) {
+      return nested.flatMap(inner =>
+        fieldErrors({ ...inner, path: [...issue.path, ...inner.path] } as Issue, body),
+      )
+    }
+  }
+  if (issue.code === 'custom') return [{ path: jsonPointer(...issue.path), message: issue.message }]
+  return [
+    {
+      path: jsonPointer(...issue.path),
+      message: `expected ${expected(issue)}, got ${name(at(body, issue.path))}`,
+    },
+  ]
+}
+
+/** The branch of a union that the value came furthest into, if it is clear which was meant. */
+function closest(branches: Issue[][]): Issue[] | undefined {
+  const deep = branches.filter(branch =>
+    branch.every(issue => issue.path.length > 0 || issue.code === 'unrecognized_keys'),
+  )
+  const meant = deep.filter(branch => !branch.some(isKind))
+  if (meant.length > 0) return meant[0]
+  // of no branch's kind: every kind there is was possible
+  const kinds = deep.flatMap(branch => branch.filter(isKind))
+  if (kinds.length > 0) return [{ ...kinds[0], values: kinds.flatMap(({ values }) => values) }]
+  return branches.find(branch => branch.every(issue => issue.code === 'custom'))
+}
+
+/** Is it the `kind` of an object that tells one branch of a union from the others? */
+function isKind(issue: Issue): issue is z.core.$ZodIssueInvalidValue {
+  return issue.code === 'invalid_value' && issue.path.length === 1 && issue.path[0] === 'kind'
+}
+
+function expected(issue: Issue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return issue.expected === 'int'
+        ? 'an integer'
+        : `${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`
+    case 'invalid_value':
+      return names(issue.values)
+    case 'too_small':
+      return `a number ${issue.inclusive ? 'of at least' : 'greater than'} ${issue.minimum}`
+    case 'too_big':
+      return `a number ${issue.inclusive ? 'of at most' : 'less than'} ${issue.maximum}`
+    case 'invalid_union':
+      // a discriminated union that found no branch has their names instead of their issues
+      if (issue.errors.length === 0) return names((issue as unknown as { options: unknown[] }).options)
+      return [...new Set(issue.errors.map(branch => expected(branch[0])))].join(' or ')
+    default:
+      return issue.message
+  }
+}
+
+function names(values: readonly unknown[]): string {
+  const list = values.map(value => (typeof value === 'bigint' ? String(value) : JSON.stringify(value)))
+  return `${values.length > 1 ? 'one of ' : ''}${list.join(', ')}`
+}
+
+function at(body: unknown, path: PropertyKey[]): unknown {
+  return path.reduce<unknown>((node, key) => (node as Record<PropertyKey, unknown> | undefined)?.[key], body)
+}

@@ -1,0 +1,43 @@
+/** What a request took, filled in as it goes: a request that fails half-way has one too. Log and metrics read this alone. */
+import type { JobReport } from '../engine/job.ts'
+
+export interface Work {
+  flops: number
+  bytes: number
+  precision: string
+  /** shapes of what came in, by name */
+  inputs: Record<string, number[] | number>
+}
+
+/** Where a request's time went, for `Server-Timing` and the log: wall-clock milliseconds. */
+export class Timings {
+  decode = 0
+  queue = 0
+  compute = 0
+  encode = 0
+
+  add({ spans, queueMs }: JobReport): void {
+    this.decode += width(spans.decode)
+    this.queue += queueMs
+    this.compute += width(spans.compute)
+    this.encode += width(spans.encode)
+  }
+
+  toString(): string {
+    const { decode, queue, compute, encode } = this
+    return (
+      `decode;dur=${decode.toFixed(3)}, queue;dur=${queue.toFixed(3)}, ` +
+      `compute;dur=${compute.toFixed(3)}, encode;dur=${encode.toFixed(3)}`
+    )
+  }
+}
+
+export class Receipt {
+  readonly timings = new Timings()
+  /** once it has been admitted */
+  work: Work | undefined
+}
+
+export function width(span: [number, number] | undefined): number {
+  return span === undefined ? 0 : span[1] - span[0]
+}

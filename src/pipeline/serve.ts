@@ -1,0 +1,138 @@
+/**
+ * The only place where the stages of a request stand in order: decode, parse, compile, admit, run, encode. REST, plans,
+ * streams, their fetches and the tests go through here.
+ */
+import type { Compilable, Endpoint } from '../endpoints/index.ts'
+import type { Estimate, Lease } from '../engine/engine.ts'
+import type { JobReport } from '../engine/job.ts'
+import { type Frame, RequestProgram } from '../layers/program-builder.ts'
+import type { Problem } from '../problem.ts'
+import { dataProblem } from './data-fault.ts'
+import { Decoded, decode, type Intake, type Source } from './decode.ts'
+import { ReadyReply } from './encode.ts'
+import { parse } from './parse.ts'
+import { type Receipt, width } from './receipt.ts'
+import { emitReply, type Replies, type ReplyStyle } from './reply.ts'
+
+/** A program with everything that writing its answer takes. */
+export interface Compiled extends Replies {
+  program: RequestProgram
+}
+
+/** A program that has been admitted. Its memory is free when the last who holds it has disposed of it. */
+export class Admitted implements Disposable {
+  readonly compiled: Compiled
+  readonly lease: Lease
+  #holders = 1
+
+  constructor(compiled: Compiled, lease: Lease) {
+    this.compiled = compiled
+    this.lease = lease
+  }
+
+  hold(): this {
+    this.#holders++
+    return this
+  }
+
+  [Symbol.dispose](): void {
+    this.#holders--
+    if (this.#holders === 0) this.lease.release()
+  }
+}
+
+/** A barrier that has been reached. Nothing behind it runs before the sink's promise has settled. */
+export interface ReachedFrame {
+  /** which of the program's barriers */
+  index: number
+  frame: Frame
+  /** milliseconds of computing since the one before */
+  computeMs: number
+  /** undefined where nothing leaves; but what left before must then be gone */
+  reply: ReadyReply | undefined
+}
+
+/** Where an answer goes. */
+export interface Sink<R> {
+  readonly receipt: Receipt
+  /** fires when nothing can be written any more; by default the request's own signal */
+  readonly closed?: AbortSignal
+  style(request: R): ReplyStyle
+  accepted?(admitted: Admitted): void
+  /** The promise is the back-pressure: a client that does not read holds its own program, and no worker. */
+  frame?(reached: ReachedFrame): Promise<void> | undefined
+  /** Settles when nothing of the reply will be read any more. */
+  end(reply: ReadyReply): Promise<void> | void
+  /** Settles when no frame is being read any more: the memory is free behind it. */
+  idle?(): Promise<void>
+}
+
+export async function serve<R>(
+  endpoint: Compilable<R>,
+  source: Source | Decoded,
+  sink: Sink<R>,
+  intake: Intake,
+  signal: AbortSignal,
+): Promise<Receipt> {
+  const { engine } = intake
+  const { receipt } = sink
+  const { timings } = receipt
+  await using own = new AsyncDisposableStack()
+  const started = performance.now()
+  const body = own.use(source instanceof Decoded ? source : await decode(source, intake))
+  const request = parse(endpoint.request, body.tree)
+  timings.decode = performance.now() - started
+  const compiled = compile(endpoint, request, sink.style(request))
+  const { program, reply, frames } = compiled
+  const lease = engine.admit(program)
+  const admitted = own.use(new Admitted(compiled, lease))
+  const { flops, bytes } = lease.estimate
+  receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
+  sink.accepted?.(admitted)
+  if (sink.idle !== undefined) own.defer(() => sink.idle?.())
+  const written = { engine, program, lease, timings, closed: sink.closed ?? signal }
+  const reach = (index: number, { spans }: JobReport) => {
+    timings.add({ spans, queueMs: 0 })
+    const of = frames[index]
+    const ready = of && new ReadyReply(of, written)
+    const frame = program.marks[index]
+    return sink.frame?.({ index, frame, computeMs: width(spans.compute), reply: ready })
+  }
+  const report = await engine.run(lease, signal, sink.frame && reach)
+  timings.add(report)
+  if (report.fault !== undefined) throw dataProblem(report.fault, program)
+  await sink.end(new ReadyReply(reply, written))
+  return receipt
+}
+
+/** The answer's steps belong to the program: a plan and an answer cannot differ. */
+export function compile<R>(endpoint: Compilable<R>, request: R, style: ReplyStyle): Compiled {
+  const { precision, non_finite } = request as Pick<RequestProgram, 'precision'> & { non_finite: 'reject' }
+  const program = new RequestProgram(precision, non_finite)
+  endpoint.compile(program, request)
+  return { program, ...emitReply(program, style) }
+}
+
+/** What a request would take; the stages up to the admission, and no further. */
+export interface Plan {
+  shapes: Record<string, number[]>
+  estimate: Estimate
+  /** why it would not be admitted now */
+  problem: Problem | undefined
+}
+
+export function plan<R>(
+  endpoint: Endpoint<R>,
+  tree: unknown,
+  style: (request: R) => ReplyStyle,
+  { engine }: Intake,
+): Plan {
+  const request = parse(endpoint.shapes, tree)
+  const { program } = compile(endpoint, request, style(request))
+  const estimate = engine.estimate(program)
+  return {
+    shapes: Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape])),
+    estimate,
+    problem: engine.refusal(estimate) ?? engine.congestion(estimate),
+  }
+}
