@@ -48,7 +48,7 @@ const ATTENTION_FAULTS: [string, Body | string][] = [
   ],
   ['null comes first', { ...ok, v: [[null, 1]] }],
   ['true comes first', { ...ok, k: [[true, 1]] }],
-  ['NaN comes first', { ...ok, k: [['NaN', 1]] }],
+  ['NaN comes first', { ...ok, k: [['NaN', 1], I[1]] }],
   ['no tensor', { ...ok, k: 'x' }],
   ['missing', { q: I, v: I }],
   ['rank', { ...ok, q: [1, 2] }],
