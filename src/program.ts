@@ -83,7 +83,7 @@ export class ProgramBuilder implements Program {
   }
 
   protected complete(step: StepDraft): Step {
-    return { precision: this.precision, ...step } as Step
+    return step.precision === undefined ? ({ ...step, precision: this.precision } as Step) : (step as Step)
   }
 
   /** Everything emitted so far is complete here. */
