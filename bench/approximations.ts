@@ -4,9 +4,10 @@
  * with its default parameters is the faster one.
  */
 
+import { compileRequest } from '../src/endpoints/endpoint.ts'
 import { ENDPOINTS } from '../src/endpoints/index.ts'
 import { planMemory } from '../src/engine/memory-plan.ts'
-import { RequestProgram } from '../src/layers/program-builder.ts'
+import type { RequestProgram } from '../src/layers/program-builder.ts'
 import { createSimdKernels } from '../workers/kernels/simd/index.ts'
 import { opTable } from '../workers/ops.ts'
 import { createTextKernels } from '../workers/text/text-kernels.ts'
@@ -30,9 +31,7 @@ function compile(length: number, kind: string, causal: boolean, backward: boolea
   const tensor = { shape: [1, 1, length, DIM] }
   const body = { q: tensor, k: tensor, v: tensor, causal, attention_kind: kind, return: ['output'] }
   const request = backward ? { ...body, backward: { grad_output: tensor } } : body
-  const p = new RequestProgram('float32', 'reject')
-  endpoint.compile(p, endpoint.shapes.parse(request))
-  return p
+  return compileRequest(endpoint, endpoint.shapes.parse(request))
 }
 
 /** Every step of the program, whole, one after the other. */

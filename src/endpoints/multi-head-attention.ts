@@ -1,26 +1,158 @@
-/** `POST /v1/self-attention` and `POST /v1/multi-head-attention` → programs. */
-
+/** `POST /v1/self-attention` and `POST /v1/multi-head-attention`: attention between projections, with one head or many. */
+import * as z from 'zod'
 import type { TensorSource } from '../formats/tensor.ts'
-import { pastInputs } from '../layers/attention/past.ts'
-import { attentionSetup } from '../layers/attention/plan.ts'
-import { askedOf, attentionAnswers } from '../layers/attention/results.ts'
+import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { ATTENTION_RETURNS, attentionOptions, PRESENT_RETURNS } from '../layers/attention/fields.ts'
+import { planAttention } from '../layers/attention/plan.ts'
+import { attentionAnswers, requestedResults } from '../layers/attention/results.ts'
+import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { type Geometry, wrong } from '../layers/geometry.ts'
-import { maskGradient, Wanted } from '../layers/gradient-set.ts'
+import { GradientSet, maskGradient } from '../layers/gradient-set.ts'
 import { answerGradients, answerParams } from '../layers/gradients.ts'
-import { lossForward } from '../layers/loss.ts'
+import { backwardField, lossForward } from '../layers/loss.ts'
 import {
   type MultiHeadParamName,
   type MultiHeadParams,
   multiHeadBackward,
   multiHeadForward,
 } from '../layers/multi-head.ts'
-import { type ParamFields, Params } from '../layers/params.ts'
+import { dimension, heads, numerics, returns } from '../layers/numerics.ts'
+import { initField, type ParamFields, Params, paramName, paramsField } from '../layers/params.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { contextOf, type Sequence, sequenceOf, sequenceShape } from '../layers/sequence.ts'
 import { fieldProblem } from '../problem.ts'
-import type { MultiHeadAttentionRequest, SelfAttentionRequest } from './layer-fields.ts'
+import {
+  approximation,
+  attentionResults,
+  exactError,
+  gradsResult,
+  lossResult,
+  maskGradientResult,
+  paramsResult,
+  pastGradientResults,
+  presentResults,
+  tensor,
+} from './answers.ts'
+import { defineEndpoint } from './endpoint.ts'
 
-type AnyRequest = Omit<MultiHeadAttentionRequest, 'heads' | 'kv_heads' | 'd_out'> & {
+const x = (tensors: TensorKinds) =>
+  tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch')
+
+const LAYER_RETURNS = ['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'params'] as const
+
+const wrt = (...inputs: string[]) =>
+  z.union([z.enum([...inputs, 'mask', 'past_k', 'past_v', 'params']), paramName])
+
+function selfRequest(tensors: TensorKinds) {
+  return z
+    .strictObject({
+      x: x(tensors),
+      params: paramsField(
+        tensors,
+        { w_q: '[d_model, d_k]', w_k: '[d_model, d_k]', w_v: '[d_model, d_v]' },
+        { b_q: '[d_k]', b_k: '[d_k]', b_v: '[d_v]' },
+      ),
+      init: initField.optional(),
+      d_k: dimension().optional().describe('beside init; default d_model'),
+      d_v: dimension().optional().describe('beside init; default d_k'),
+      ...pastFields(tensors),
+      ...attentionOptions(tensors),
+      return: returns(LAYER_RETURNS),
+      backward: backwardField(tensors, wrt('x'), 'x, every parameter and a float mask').optional(),
+      ...numerics,
+    })
+    .meta({ id: 'SelfAttentionRequest' })
+}
+
+type SelfRequest = z.output<ReturnType<typeof selfRequest>>
+
+function multiHeadRequest(tensors: TensorKinds) {
+  return z
+    .strictObject({
+      x: x(tensors),
+      context: tensors.values
+        .optional()
+        .describe('[B, M, d_context]: where keys and values come from (cross-attention); default x'),
+      heads: heads(),
+      kv_heads: heads().optional().describe('heads of keys and values (GQA); divides heads; default heads'),
+      params: paramsField(
+        tensors,
+        {
+          w_q: '[d_model, heads·d_k]',
+          w_k: '[d_context, kv_heads·d_k]',
+          w_v: '[d_context, kv_heads·d_v]',
+          w_o: '[heads·d_v, d_out]',
+        },
+        { b_q: '[heads·d_k]', b_k: '[kv_heads·d_k]', b_v: '[kv_heads·d_v]', b_o: '[d_out]' },
+      ),
+      init: initField.optional(),
+      d_k: dimension().optional().describe('a head’s, beside init; default d_model/heads'),
+      d_v: dimension().optional().describe('a head’s, beside init; default d_k'),
+      d_out: dimension().optional().describe('beside init; default d_model'),
+      ...pastFields(tensors),
+      ...attentionOptions(tensors),
+      return: returns(LAYER_RETURNS),
+      backward: backwardField(
+        tensors,
+        wrt('x', 'context'),
+        'x, context, every parameter and a float mask',
+      ).optional(),
+      ...numerics,
+    })
+    .meta({ id: 'MultiHeadAttentionRequest' })
+}
+
+type MultiHeadRequest = z.output<ReturnType<typeof multiHeadRequest>>
+
+const SelfAttentionAnswer = z
+  .strictObject({
+    output: tensor.optional().describe('[B, N, d_v] in x’s rank'),
+    ...attentionResults,
+    ...presentResults,
+    ...approximation,
+    ...exactError,
+    params: paramsResult,
+    ...lossResult,
+    grads: gradsResult({ x: 'x’s', ...maskGradientResult, ...pastGradientResults }, true),
+  })
+  .describe('Maps are [B, N, M], rows [B, N]: there is one head.')
+  .meta({ id: 'SelfAttentionAnswer' })
+
+const MultiHeadAttentionAnswer = z
+  .strictObject({
+    output: tensor.optional().describe('[B, N, d_out] in x’s rank'),
+    ...attentionResults,
+    ...presentResults,
+    ...approximation,
+    ...exactError,
+    params: paramsResult,
+    ...lossResult,
+    grads: gradsResult(
+      { x: 'x’s', context: 'the context’s', ...maskGradientResult, ...pastGradientResults },
+      true,
+    ),
+  })
+  .meta({ id: 'MultiHeadAttentionAnswer' })
+
+export const selfAttention = defineEndpoint({
+  path: '/v1/self-attention',
+  name: 'selfAttention',
+  summary: 'Self-attention of x with one head: projections, output, maps and gradients',
+  request: selfRequest,
+  answer: SelfAttentionAnswer,
+  compile: compileSelf,
+})
+
+export const multiHeadAttention = defineEndpoint({
+  path: '/v1/multi-head-attention',
+  name: 'multiHeadAttention',
+  summary: 'Multi-head self- or cross-attention: projections, output, maps of every head and gradients',
+  request: multiHeadRequest,
+  answer: MultiHeadAttentionAnswer,
+  compile: compileMultiHead,
+})
+
+type AnyRequest = Omit<MultiHeadRequest, 'heads' | 'kv_heads' | 'd_out'> & {
   context?: TensorSource | undefined
 }
 
@@ -36,7 +168,7 @@ interface Sizes {
   headed: boolean
 }
 
-export function compileSelfAttention(p: RequestProgram, request: SelfAttentionRequest): void {
+function compileSelf(p: RequestProgram, request: SelfRequest): void {
   const params = new Params(p, request, '')
   const x = sequenceOf('/x', request.x)
   const dimK = params.extent('w_q', 1) ?? request.d_k ?? x.dim
@@ -45,7 +177,7 @@ export function compileSelfAttention(p: RequestProgram, request: SelfAttentionRe
   compileLayer(p, request, params, x, { heads: 1, kvHeads: 1, dimK, dimV, headed: false })
 }
 
-export function compileMultiHeadAttention(p: RequestProgram, request: MultiHeadAttentionRequest): void {
+function compileMultiHead(p: RequestProgram, request: MultiHeadRequest): void {
   const params = new Params(p, request, '')
   const x = sequenceOf('/x', request.x)
   const { heads, kv_heads: kvHeads = heads } = request
@@ -74,20 +206,27 @@ function compileLayer(
   const context = request.context === undefined ? undefined : contextOf(request.context, x)
   const source = context ?? x
   const fresh: Geometry = {
-    ...{ batched: x.batched, headed, batch: x.batch, heads, kvHeads },
-    ...{ queries: x.positions, keys: source.positions, dimK, dimV },
+    batched: x.batched,
+    headed,
+    batch: x.batch,
+    heads,
+    kvHeads,
+    queries: x.positions,
+    keys: source.positions,
+    dimK,
+    dimV,
   }
   const past = pastInputs(p, request, fresh)
   const g = { ...fresh, keys: fresh.keys + past.length }
   const refs = takeParams(params, x, source, sizes)
-  const wanted = new Wanted(request.backward?.wrt, {
+  const gradientSet = new GradientSet(request.backward?.wrt, {
     x: true,
     context: context && true,
     mask: maskGradient(request.mask),
-    ...past.wanted,
+    ...past.differentiable,
     ...params.differentiable,
   })
-  const setup = attentionSetup(p, request, g, past.length)
+  const plan = planAttention(p, request, g, past.length)
   const inputs = {
     x: p.input('/x', request.x),
     context: request.context && p.input('/context', request.context),
@@ -97,38 +236,37 @@ function compileLayer(
   const shape = { dModel: x.dim, dContext: source.dim, dOut: dimOut }
   const taken = params.finish()
   p.stage(...params.draws())
-  const state = multiHeadForward(p, setup, shape, inputs, refs, askedOf(request))
+  const state = multiHeadForward(p, plan, shape, inputs, refs, requestedResults(request))
   const outputShape = sequenceShape(x, x.positions, dimOut)
   if (request.return.includes('output')) p.output('output', state.output, outputShape)
-  attentionAnswers(p, state.core, request.return, past.length > 0)
+  attentionAnswers(p, state.attention, request.return, past.given)
   if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
   if (request.backward === undefined) return
 
-  const { logsumexp, entropy } = state.core.attention
+  const { logsumexp, entropy } = state.attention.attended
   const loss = lossForward(
     p,
     {
-      ...{
-        output: state.output,
-        shape: outputShape,
-        batch: x.batch,
-        heads: 1,
-        queries: x.positions,
-        dim: dimOut,
-      },
-      ...{ qLengths: setup.qLengths, elements: setup.liveRows * dimOut },
+      output: state.output,
+      shape: outputShape,
+      batch: x.batch,
+      heads: 1,
+      queries: x.positions,
+      dim: dimOut,
+      qLengths: plan.places.refs.qLengths,
+      elements: plan.liveRows * dimOut,
       maskPadding: true,
       attention: { rows: x.batch * heads * x.positions, logsumexp, entropy },
     },
     request.backward,
   )
   const gradients = multiHeadBackward(p, state, loss.gradOutput, loss.scalars, {
-    x: wanted.has('x'),
-    context: wanted.has('context'),
-    mask: wanted.has('mask'),
-    pastK: wanted.has('past_k'),
-    pastV: wanted.has('past_v'),
-    param: name => wanted.has(`params.${name}`),
+    x: gradientSet.has('x'),
+    context: gradientSet.has('context'),
+    mask: gradientSet.has('mask'),
+    pastK: gradientSet.has('past_k'),
+    pastV: gradientSet.has('past_v'),
+    param: name => gradientSet.has(`params.${name}`),
   })
   answerGradients(p, {
     x: [gradients.x, request.x],

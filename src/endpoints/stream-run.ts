@@ -5,7 +5,7 @@ import type { MapName } from '../layers/attention/softmax.ts'
 import { weightGradient } from '../layers/attention/weight-gradient.ts'
 import type { BlockState } from '../layers/block.ts'
 import { type Geometry, inRank } from '../layers/geometry.ts'
-import { maskGradient, Wanted } from '../layers/gradient-set.ts'
+import { GradientSet, maskGradient } from '../layers/gradient-set.ts'
 import { answerGradients } from '../layers/gradients.ts'
 import type { Frame, OutputTensor, RequestProgram } from '../layers/program-builder.ts'
 import { rowStep } from '../layers/row-step.ts'
@@ -14,38 +14,38 @@ import { backwardLayer, beginBackward, beginForward, endForward, forwardLayer } 
 import { compileStack, stackLoss } from '../layers/stack-request.ts'
 import { thumbnails } from '../layers/thumbnails.ts'
 import { fieldProblem } from '../problem.ts'
-import type { Compilable } from './index.ts'
+import type { Compilable } from './endpoint.ts'
 import { StartMessage } from './stream-messages.ts'
 
 export const STREAM_RUN: Compilable<StartMessage> = { request: StartMessage, compile: compileRun }
 
 function compileRun(p: RequestProgram, request: StartMessage): void {
   const compiled = compileStack(p, request)
-  const { x, input, setup, shape, params, taken, differentiable } = compiled
-  refuseEmits(setup.kind.kind, request.emit)
+  const { x, input, plan, shape, params, taken, differentiable } = compiled
+  refuseEmits(plan.kind, request.emit)
   const emits = new Set<string>(request.emit)
   const layers = new Set(request.layers ?? Array.from({ length: shape.layers }, (_, layer) => layer))
   const outputShape = sequenceShape(x, x.positions, x.dim)
   const mapNames = (['weights', 'scores'] satisfies MapName[]).filter(name => emits.has(name))
 
   const forward = (layer: number, { attention, output }: BlockState): OutputTensor[] => {
-    if (setup.exact !== undefined) exactError(p, attention.core, setup.exact, `layers.${layer}.`)
+    if (plan.exact !== undefined) exactError(p, attention.attention, plan.exact, `layers.${layer}.`)
     if (!layers.has(layer)) return []
-    const state = attention.core.attention
+    const state = attention.attention.attended
     const at = { pass: 'forward', layer } as const
     return [
       ...(emits.has('output') ? [{ name: 'tensors.output', buffer: output, shape: outputShape }] : []),
-      ...mapNames.flatMap(name => mapOutputs(p, request, setup.geometry, at, name, state.maps[name] as Ref)),
+      ...mapNames.flatMap(name =>
+        mapOutputs(p, request, plan.geometry, at, name, state.written[name] as Ref),
+      ),
       ...(emits.has('entropy')
-        ? [rowOutput(p, request, setup.geometry, 'entropy', state.entropy as Ref)]
+        ? [rowOutput(p, request, plan.geometry, 'entropy', state.entropy as Ref)]
         : []),
-      ...(emits.has('logsumexp')
-        ? [rowOutput(p, request, setup.geometry, 'logsumexp', state.logsumexp)]
-        : []),
+      ...(emits.has('logsumexp') ? [rowOutput(p, request, plan.geometry, 'logsumexp', state.logsumexp)] : []),
     ]
   }
   const entropyWeight = request.backward?.entropy_weight ?? 0
-  const state = beginForward(p, setup, shape, input, params, {
+  const state = beginForward(p, plan, shape, input, params, {
     entropy: emits.has('entropy') || entropyWeight !== 0,
     maps: layer => (layers.has(layer) ? mapNames : []),
   })
@@ -58,7 +58,7 @@ function compileRun(p: RequestProgram, request: StartMessage): void {
   if (request.backward === undefined) return
 
   const loss = stackLoss(p, compiled, state, request.backward)
-  const wanted = new Wanted(request.backward.wrt, {
+  const gradientSet = new GradientSet(request.backward.wrt, {
     x: true,
     mask: maskGradient(request.mask),
     ...differentiable,
@@ -67,8 +67,9 @@ function compileRun(p: RequestProgram, request: StartMessage): void {
   const layerOf = (param: string) => Number(/^layers\.(\d+)\./.exec(param)?.[1] ?? last)
   const gradients = beginBackward(p, state, loss.gradOutput, {
     scalars: loss.scalars,
-    wants: param => emits.has('grad_params') && layers.has(layerOf(param)) && wanted.has(`params.${param}`),
-    wantMask: wanted.has('mask'),
+    needs: param =>
+      emits.has('grad_params') && layers.has(layerOf(param)) && gradientSet.has(`params.${param}`),
+    needsMask: gradientSet.has('mask'),
   })
   for (let layer = last; layer >= 0; layer--) {
     const { block, gradOutput, gradients: ofLayer } = backwardLayer(p, state, gradients, layer)
@@ -78,9 +79,9 @@ function compileRun(p: RequestProgram, request: StartMessage): void {
     }
     if (layers.has(layer) && emits.has('grad_weights')) {
       const scalars = entropyWeight === 0 ? undefined : loss.scalars
-      const gradient = weightGradient(p, block.attention.core.attention, ofLayer.heads, scalars)
+      const gradient = weightGradient(p, block.attention.attention.attended, ofLayer.heads, scalars)
       const at = { pass: 'backward', layer } as const
-      outputs.push(...mapOutputs(p, request, setup.geometry, at, 'grad_weights', gradient))
+      outputs.push(...mapOutputs(p, request, plan.geometry, at, 'grad_weights', gradient))
     }
     for (const param of taken) {
       const buffer = layerOf(param.name) === layer ? gradients.params.get(param.name) : undefined
@@ -90,7 +91,7 @@ function compileRun(p: RequestProgram, request: StartMessage): void {
     p.barrier({ pass: 'backward', layer }, outputs)
   }
   answerGradients(p, {
-    x: [wanted.has('x') ? gradients.grad : undefined, request.x],
+    x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
     mask: [gradients.mask, request.mask],
   })
 }

@@ -16,7 +16,7 @@ export function maskGradient(mask: TensorSource | undefined): Differentiable[str
   return mask.dtype === 'bool' ? 'a bool mask, which has no gradient' : true
 }
 
-export class Wanted {
+export class GradientSet {
   readonly #names: ReadonlySet<string>
 
   constructor(wrt: readonly string[] | undefined, known: Differentiable) {

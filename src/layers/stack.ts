@@ -8,7 +8,7 @@ import type { NormArgs } from '../../workers/layer-args.ts'
 import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import { addStep } from './add-step.ts'
-import type { AttentionSetup } from './attention/plan.ts'
+import type { AttentionPlan } from './attention/plan.ts'
 import type { MapName, RowResults } from './attention/softmax.ts'
 import {
   type BlockGradients,
@@ -43,17 +43,17 @@ export interface StackParams {
 }
 
 /** What the attention of each layer is to give beside its output. */
-export interface StackAsked {
+export interface StackRequested {
   entropy: boolean
   maps(layer: number): readonly MapName[]
 }
 
 /** A stack on its way: what its layers so far have left, for the next one and for backward. */
 export interface StackState {
-  setup: AttentionSetup
+  plan: AttentionPlan
   shape: StackShape
   params: StackParams
-  asked: StackAsked
+  requested: StackRequested
   /** input of each block, and where they are kept the blocks' states */
   inputs: Ref[]
   blocks: (BlockState | undefined)[]
@@ -67,26 +67,26 @@ export interface StackState {
 /** Begins a stack: `forwardLayer` for each layer follows, then `endForward`. */
 export function beginForward(
   p: RequestProgram,
-  setup: AttentionSetup,
+  plan: AttentionPlan,
   shape: StackShape,
   x: Ref,
   params: StackParams,
-  asked: StackAsked,
+  requested: StackRequested,
 ): StackState {
-  const { batch, heads, queries } = setup.geometry
+  const { batch, heads, queries } = plan.geometry
   const elements = shape.layers * batch * heads * queries
   const rows: RowResults = {
     logsumexp: p.buffer({ type: 'float64', length: elements }),
-    entropy: asked.entropy ? p.reals(elements) : undefined,
+    entropy: requested.entropy ? p.reals(elements) : undefined,
   }
   const output = shape.sinusoidal === undefined ? x : addPositions(p, shape, x)
-  return { setup, shape, params, asked, inputs: [], blocks: [], rows, output }
+  return { plan, shape, params, requested, inputs: [], blocks: [], rows, output }
 }
 
 /** The next layer. What the caller emits for it, before the next one, stands right behind it. */
 export function forwardLayer(p: RequestProgram, state: StackState, layer: number): BlockState {
-  const { setup, shape, params, asked, rows } = state
-  const { batch, heads, queries } = setup.geometry
+  const { plan, shape, params, requested, rows } = state
+  const { batch, heads, queries } = plan.geometry
   const rowsOfLayer = batch * heads * queries
   const part = (ref: Ref) => p.part(ref, layer * rowsOfLayer, rowsOfLayer)
   const into = {
@@ -95,8 +95,8 @@ export function forwardLayer(p: RequestProgram, state: StackState, layer: number
   }
   state.inputs.push(state.output)
   p.stage(...params.draws[layer])
-  const options = { entropy: asked.entropy, maps: asked.maps(layer), into }
-  const block = blockForward(p, setup, shape.block(layer), state.output, params.blocks[layer], options)
+  const options = { entropy: requested.entropy, maps: requested.maps(layer), into }
+  const block = blockForward(p, plan, shape.block(layer), state.output, params.blocks[layer], options)
   state.blocks.push(shape.checkpoint ? undefined : block)
   state.output = block.output
   return block
@@ -118,8 +118,8 @@ export interface StackBackward {
   /** by full name: `layers.0.attention.w_q`, `final_norm.gamma` */
   params: Map<string, Ref>
   scalars: Ref | undefined
-  wants(name: string): boolean
-  wantMask: boolean
+  needs(name: string): boolean
+  needsMask: boolean
 }
 
 /** Begins the backward pass of a stack that has ended: `backwardLayer` for each layer, from the last on, follows. */
@@ -127,12 +127,12 @@ export function beginBackward(
   p: RequestProgram,
   state: StackState,
   gradOutput: Ref,
-  asked: Pick<StackBackward, 'scalars' | 'wants' | 'wantMask'>,
+  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask'>,
 ): StackBackward {
   const backward: StackBackward = { grad: gradOutput, params: new Map(), ...asked }
   if (state.finalNorm === undefined) return backward
-  const wanted = { gamma: asked.wants('final_norm.gamma'), beta: asked.wants('final_norm.beta') }
-  const { x, gamma, beta } = normBackward(p, state.finalNorm, gradOutput, wanted)
+  const ofNorm = { gamma: asked.needs('final_norm.gamma'), beta: asked.needs('final_norm.beta') }
+  const { x, gamma, beta } = normBackward(p, state.finalNorm, gradOutput, ofNorm)
   if (gamma !== undefined) backward.params.set('final_norm.gamma', gamma)
   if (beta !== undefined) backward.params.set('final_norm.beta', beta)
   backward.grad = x
@@ -147,9 +147,9 @@ export function backwardLayer(
   layer: number,
 ): { block: BlockState; gradOutput: Ref; gradients: BlockGradients } {
   const block = state.blocks[layer] ?? recompute(p, state, layer)
-  const { grad: gradOutput, params, scalars, wantMask } = backward
-  const wants = (name: string) => backward.wants(`layers.${layer}.${name}`)
-  const gradients = blockBackward(p, block, gradOutput, scalars, wants, wantMask)
+  const { grad: gradOutput, params, scalars, needsMask } = backward
+  const needs = (name: string) => backward.needs(`layers.${layer}.${name}`)
+  const gradients = blockBackward(p, block, gradOutput, scalars, needs, needsMask)
   for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
   if (gradients.mask !== undefined) backward.mask = addMasks(p, backward.mask, gradients.mask)
   backward.grad = gradients.x
@@ -157,9 +157,9 @@ export function backwardLayer(
 }
 
 /** A checkpointed block once more, from its input. */
-function recompute(p: RequestProgram, { setup, shape, params, inputs, rows }: StackState, layer: number) {
+function recompute(p: RequestProgram, { plan, shape, params, inputs, rows }: StackState, layer: number) {
   const options = { entropy: rows.entropy !== undefined }
-  return blockForward(p, setup, shape.block(layer), inputs[layer], params.blocks[layer], options)
+  return blockForward(p, plan, shape.block(layer), inputs[layer], params.blocks[layer], options)
 }
 
 /** x plus its sinusoidal encoding, the same for every batch element; a constant, so its backward is nothing. */

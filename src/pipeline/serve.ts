@@ -2,10 +2,10 @@
  * The only place where the stages of a request stand in order: decode, parse, compile, admit, run, encode. REST, plans,
  * streams, their fetches and the tests go through here.
  */
-import type { Compilable, Endpoint } from '../endpoints/index.ts'
+import { type Compilable, compileRequest, type Endpoint } from '../endpoints/endpoint.ts'
 import type { Estimate, Lease } from '../engine/engine.ts'
 import type { JobReport } from '../engine/job.ts'
-import { type Frame, RequestProgram } from '../layers/program-builder.ts'
+import type { Frame, RequestProgram } from '../layers/program-builder.ts'
 import type { Problem } from '../problem.ts'
 import { dataProblem } from './data-fault.ts'
 import { Decoded, decode, type Intake, type Source } from './decode.ts'
@@ -107,9 +107,7 @@ export async function serve<R>(
 
 /** The answer's steps belong to the program: a plan and an answer cannot differ. */
 export function compile<R>(endpoint: Compilable<R>, request: R, style: ReplyStyle): Compiled {
-  const { precision, non_finite } = request as Pick<RequestProgram, 'precision'> & { non_finite: 'reject' }
-  const program = new RequestProgram(precision, non_finite)
-  endpoint.compile(program, request)
+  const program = compileRequest(endpoint as Compilable, request)
   return { program, ...emitReply(program, style) }
 }
 

@@ -2,7 +2,7 @@
  * One run: a stack computed layer by layer, whose frames leave as soon as their layer is there. At a barrier of its program
  * the job is held until the frame has a credit and the frame before it has left; a held job occupies no worker.
  */
-import type { Compilable } from '../../endpoints/index.ts'
+import type { Compilable } from '../../endpoints/endpoint.ts'
 import { FetchMessage, type StartMessage } from '../../endpoints/stream-messages.ts'
 import { fetchMap } from '../../layers/fetch-map.ts'
 import { Decoded, type Intake } from '../../pipeline/decode.ts'

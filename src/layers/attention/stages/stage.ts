@@ -1,0 +1,58 @@
+/**
+ * A stage of attention: its forward steps, and beneath them, in the same file, its backward steps. The stages run in the
+ * order of the list in `index.ts`; backward goes through them from the last to the first.
+ */
+import type { Ref } from '../../../../workers/task.ts'
+import type { RequestProgram } from '../../program-builder.ts'
+import type { AttentionPlan } from '../plan.ts'
+import type { RequestedResults } from '../softmax.ts'
+import type { Attended } from '../variants/variant.ts'
+
+/** What goes through the stages forward: each replaces what it changes. */
+export interface AttentionFlow {
+  plan: AttentionPlan
+  /** [batch, heads, queries, dimK], [batch, kvHeads, new keys, dimK], [batch, kvHeads, new keys, dimV] */
+  q: Ref
+  k: Ref
+  v: Ref
+  /** keys and values of the past; k and v hold them too behind the stage `past` */
+  pastK?: Ref
+  pastV?: Ref
+  requested: RequestedResults
+  /** added to the dropout's seed */
+  seedOffset: number
+  /** what attention itself gave, once the stage `scores` has run */
+  attended?: Attended
+}
+
+/** Which gradients are needed. */
+export interface GradientNeeds {
+  q: boolean
+  k: boolean
+  v: boolean
+  mask: boolean
+  pastK: boolean
+  pastV: boolean
+}
+
+/** What goes through the stages backward: the gradient of what the flow held, undefined where it is not needed. */
+export interface GradientFlow {
+  needs: GradientNeeds
+  /** ∂L/∂output */
+  output: Ref
+  /** float64 [2]: the loss and the coefficient of the rows' entropies */
+  scalars: Ref | undefined
+  q?: Ref
+  k?: Ref
+  v?: Ref
+  mask?: Ref
+  pastK?: Ref
+  pastV?: Ref
+}
+
+/** The backward steps of what a stage did; undefined where it did nothing. */
+export type StageBackward = ((p: RequestProgram, gradients: GradientFlow) => void) | undefined
+
+export interface Stage {
+  forward(p: RequestProgram, flow: AttentionFlow): StageBackward
+}
