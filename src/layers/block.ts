@@ -8,8 +8,8 @@
  */
 import type { NormArgs } from '../../workers/layer-args.ts'
 import type { Ref } from '../../workers/task.ts'
-import type { AttentionPlan } from './attention/plan.ts'
 import type { RequestedResults } from './attention/softmax.ts'
+import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
   type FeedForwardParams,
   type FeedForwardShape,

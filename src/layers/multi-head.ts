@@ -4,9 +4,8 @@
  */
 import type { Ref } from '../../workers/task.ts'
 import { type AttentionState, attentionBackward, attentionForward } from './attention/index.ts'
-import type { AttentionPlan } from './attention/plan.ts'
 import type { RequestedResults } from './attention/softmax.ts'
-import type { GradientNeeds } from './attention/stages/stage.ts'
+import type { AttentionPlan, GradientNeeds } from './attention/stages/stage.ts'
 import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
 import type { RequestProgram } from './program-builder.ts'
 

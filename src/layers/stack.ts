@@ -8,8 +8,8 @@ import type { NormArgs } from '../../workers/layer-args.ts'
 import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import { addStep } from './add-step.ts'
-import type { AttentionPlan } from './attention/plan.ts'
 import type { MapName, RowResults } from './attention/softmax.ts'
+import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
   type BlockGradients,
   type BlockParams,

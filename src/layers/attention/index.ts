@@ -4,13 +4,19 @@
  */
 import type { Ref } from '../../../workers/task.ts'
 import type { RequestProgram } from '../program-builder.ts'
-import type { AttentionPlan } from './plan.ts'
 import type { RequestedResults } from './softmax.ts'
 import { past } from './stages/past.ts'
 import { qkNorm } from './stages/qk-norm.ts'
 import { rope } from './stages/rope.ts'
 import { scores } from './stages/scores.ts'
-import type { AttentionFlow, GradientFlow, GradientNeeds, Stage, StageBackward } from './stages/stage.ts'
+import type {
+  AttentionFlow,
+  AttentionPlan,
+  GradientFlow,
+  GradientNeeds,
+  Stage,
+  StageBackward,
+} from './stages/stage.ts'
 import type { Attended } from './variants/variant.ts'
 
 export const STAGES: readonly Stage[] = [qkNorm, rope, past, scores]

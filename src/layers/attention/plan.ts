@@ -3,47 +3,20 @@
  * shares the masks, tables and lengths made here.
  */
 import type * as z from 'zod'
-import type { AttentionArgs, QkNormArgs, Ref } from '../../../workers/task.ts'
-import { expectShape, type Geometry, type MaskLayout, maskLayout } from '../geometry.ts'
+import type { AttentionArgs, Ref } from '../../../workers/task.ts'
+import { expectShape, type Geometry, maskLayout } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { alibiSlopes } from './biases.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf } from './intervals.ts'
 import { rowMasks } from './masks/index.ts'
-import { planRope, type RopeTable } from './stages/rope.ts'
-import {
-  attentionKind,
-  refuseOptions,
-  VARIANTS,
-  type VariantName,
-  type VariantOptions,
-} from './variants/index.ts'
-import type { Variant, VariantForward } from './variants/variant.ts'
+import { planRope } from './stages/rope.ts'
+import type { AttentionPlan } from './stages/stage.ts'
+import { attentionKind, refuseOptions, VARIANTS, type VariantOptions } from './variants/index.ts'
+import type { Variant } from './variants/variant.ts'
 
 /** The fields of a request that say what attention computes. */
 export type AttentionOptions = Partial<z.output<z.ZodObject<AttentionOptionFields>>> & VariantOptions
-
-export interface AttentionPlan {
-  geometry: Geometry
-  /** keys of `geometry` that come from the past; they were normalised and rotated when they were new */
-  past: number
-  args: AttentionArgs
-  kind: VariantName
-  variant: VariantForward
-  /** of exact attention, for the comparison; undefined where none is asked for */
-  exact?: Intervals
-  /** seed of the dropout in `args`, to which a layer adds its own number */
-  seed: number
-  norm?: Pick<QkNormArgs, 'kind' | 'eps'>
-  rope?: { q: RopeTable; k: RopeTable }
-  mask?: Ref
-  maskLayout?: MaskLayout
-  slopes?: Ref
-  places: Places
-  intervals: Intervals
-  /** query rows of the whole batch that are no padding */
-  liveRows: number
-}
 
 /** `g.keys` counts the keys of the past too. `pointers`: where options stand, if elsewhere. */
 export function planAttention(

@@ -7,7 +7,7 @@ import type { ProgramBuilder } from '../../../program.ts'
 import type { Geometry } from '../../geometry.ts'
 import { offset, positive } from '../../numerics.ts'
 import { rowStep } from '../../row-step.ts'
-import type { Stage } from './stage.ts'
+import type { RopeTable, Stage } from './stage.ts'
 
 /** Rough operations per element, for costs: these steps are bound by memory. */
 const ROPE_FLOPS = 12
@@ -36,14 +36,6 @@ export interface RopeOptions {
   /** position of the first row */
   offset: number
   positions: number
-}
-
-/** cos and sin of the angles, [positions, dims/2] each. */
-export interface RopeTable {
-  dims: number
-  interleaved: boolean
-  cos: Ref
-  sin: Ref
 }
 
 /** The tables that every layer of a request shares. New queries and keys stand behind the past, unless the request says otherwise. */

@@ -2,11 +2,44 @@
  * A stage of attention: its forward steps, and beneath them, in the same file, its backward steps. The stages run in the
  * order of the list in `index.ts`; backward goes through them from the last to the first.
  */
-import type { Ref } from '../../../../workers/task.ts'
+import type { AttentionArgs, QkNormArgs, Ref } from '../../../../workers/task.ts'
+import type { Geometry, MaskLayout } from '../../geometry.ts'
 import type { RequestProgram } from '../../program-builder.ts'
-import type { AttentionPlan } from '../plan.ts'
+import type { Intervals, Places } from '../intervals.ts'
 import type { RequestedResults } from '../softmax.ts'
-import type { Attended } from '../variants/variant.ts'
+import type { Attended, VariantForward } from '../variants/variant.ts'
+
+/** cos and sin of the angles, [positions, dims/2] each. */
+export interface RopeTable {
+  dims: number
+  interleaved: boolean
+  cos: Ref
+  sin: Ref
+}
+
+/** The options of a request, compiled once for all layers that attend in the same way. */
+export interface AttentionPlan {
+  geometry: Geometry
+  /** keys of `geometry` that come from the past; they were normalised and rotated when they were new */
+  past: number
+  args: AttentionArgs
+  /** the name of the variant */
+  kind: string
+  variant: VariantForward
+  /** of exact attention, for the comparison; undefined where none is asked for */
+  exact?: Intervals
+  /** seed of the dropout in `args`, to which a layer adds its own number */
+  seed: number
+  norm?: Pick<QkNormArgs, 'kind' | 'eps'>
+  rope?: { q: RopeTable; k: RopeTable }
+  mask?: Ref
+  maskLayout?: MaskLayout
+  slopes?: Ref
+  places: Places
+  intervals: Intervals
+  /** query rows of the whole batch that are no padding */
+  liveRows: number
+}
 
 /** What goes through the stages forward: each replaces what it changes. */
 export interface AttentionFlow {
