@@ -1,10 +1,10 @@
-/** The service: Fastify, its plugins and routes around one compute side. Listening is main.ts's business. */
+/** The service: Fastify, its plugins and routes around one engine. Listening is main.ts's business. */
 import accepts from '@fastify/accepts'
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { ENDPOINTS } from './endpoints/index.ts'
-import { Compute, type ComputeOptions } from './engine/engine.ts'
+import { Engine, type EngineOptions } from './engine/engine.ts'
 import { handleCompute } from './http/compute-route.ts'
 import { registerHealth } from './http/health.ts'
 import { handlePlan } from './http/plan-route.ts'
@@ -21,7 +21,7 @@ import { Problem } from './problem.ts'
 
 export interface App {
   fastify: FastifyInstance
-  compute: Compute
+  engine: Engine
   /** From now on: readiness false, new requests 503; resolves when what was accepted has been answered. */
   drain(): Promise<void>
   close(): Promise<void>
@@ -29,12 +29,12 @@ export interface App {
 
 const OPERATIONAL = ['/health/', '/metrics']
 
-export async function buildApp(config: Config, logger: Logger, options: ComputeOptions = {}): Promise<App> {
+export async function buildApp(config: Config, logger: Logger, options: EngineOptions = {}): Promise<App> {
   let draining = false
   let open = 0
   let idle: (() => void) | undefined
-  const metrics = new Metrics(() => compute)
-  const compute = new Compute(config, {
+  const metrics = new Metrics(() => engine)
+  const engine = new Engine(config, {
     ...options,
     onLost(reason) {
       metrics.workersLost.inc()
@@ -77,8 +77,8 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
   })
 
   const context = {
-    compute,
-    bodies: new BodyReader(compute, config.MAX_BODY_BYTES),
+    compute: engine,
+    bodies: new BodyReader(engine, config.MAX_BODY_BYTES),
     deadlineSeconds: config.DEADLINE_SECONDS,
   }
   for (const endpoint of ENDPOINTS) {
@@ -87,9 +87,11 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
   fastify.post('/v1/plan', request => handlePlan(context, request))
   const streams = new Streams()
   const streamContext = {
-    ...{ compute, deadlineSeconds: config.DEADLINE_SECONDS, idleSeconds: config.STREAM_IDLE_SECONDS },
-    reader: new MessageReader(compute),
-    arrivals: new Arrivals(compute.arena.limit / 2),
+    compute: engine,
+    deadlineSeconds: config.DEADLINE_SECONDS,
+    idleSeconds: config.STREAM_IDLE_SECONDS,
+    reader: new MessageReader(engine),
+    arrivals: new Arrivals(engine.arena.limit / 2),
     metrics: new StreamMetrics(
       metrics.registry,
       () => streams.open,
@@ -97,14 +99,14 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
     ),
   }
   registerStream(fastify, streamContext, streams)
-  registerHealth(fastify, compute, metrics, () => draining)
+  registerHealth(fastify, engine, metrics, () => draining)
   await registerDocs(fastify)
   await registerPage(fastify)
   await fastify.ready()
 
   return {
     fastify,
-    compute,
+    engine,
     async drain() {
       draining = true
       streams.goAway()
@@ -116,7 +118,7 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
     },
     async close() {
       await fastify.close()
-      await compute.close()
+      await engine.close()
     },
   }
 }

@@ -2,7 +2,7 @@
 
 import { readConfig } from '../../src/config.ts'
 import { ENDPOINTS } from '../../src/endpoints/index.ts'
-import { Compute } from '../../src/engine/engine.ts'
+import { Engine } from '../../src/engine/engine.ts'
 import { parseBody } from '../../src/formats/body.ts'
 import { type FileTensor, float32, writeFile } from '../../test/service/safetensors-file.ts'
 import { type Case, type Contender, D_FF, D_MODEL, DIM, HEADS, LAYERS, noise, timed } from './contender.ts'
@@ -12,19 +12,19 @@ type Tensors = Record<string, FileTensor>
 const never = new AbortController().signal
 
 export function ours(threads: number): Contender {
-  const compute = new Compute(readConfig({ THREADS: String(threads), MEMORY_BYTES: String(2 ** 31) }))
+  const engine = new Engine(readConfig({ THREADS: String(threads), MEMORY_BYTES: String(2 ** 31) }))
   return {
-    name: `attention-server (${compute.kernels.variant})`,
+    name: `attention-server (${engine.kernels.variant})`,
     async prepare(of) {
       const { path, body } = requestOf(of)
-      const region = compute.allocate(body.length)
-      const bytes = new Uint8Array(compute.arena.memory.buffer, region.offset, body.length)
+      const region = engine.allocate(body.length)
+      const bytes = new Uint8Array(engine.arena.memory.buffer, region.offset, body.length)
       bytes.set(body)
-      const scanHere = (text: Uint8Array) => compute.scanHere(text)
+      const scanHere = (text: Uint8Array) => engine.scanHere(text)
       const share = (text: Uint8Array) => {
         const copy = new Uint8Array(
-          compute.arena.memory.buffer,
-          compute.allocate(text.length).offset,
+          engine.arena.memory.buffer,
+          engine.allocate(text.length).offset,
           text.length,
         )
         copy.set(text)
@@ -37,16 +37,16 @@ export function ours(threads: number): Contender {
       // the tensors stand in the body and are used there: what is left of decoding is checking them, which no peer does
       for (const [index, stage] of program.stages.entries())
         program.stages[index] = stage.filter(step => step.phase !== 'decode')
-      const lease = compute.admit(program)
+      const lease = engine.admit(program)
       return {
-        run: () => timed(() => compute.run(lease, never)),
+        run: () => timed(() => engine.run(lease, never)),
         async close() {
           lease.release()
-          compute.arena.free(region)
+          engine.arena.free(region)
         },
       }
     },
-    close: () => compute.close(),
+    close: () => engine.close(),
   }
 }
 

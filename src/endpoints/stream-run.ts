@@ -61,7 +61,7 @@ export function compileStream(
   const outputShape = sequenceShape(x, x.positions, x.dim)
 
   const reach = (frame: LayerFrame) => {
-    p.mark(write(p, frame))
+    p.barrier(write(p, frame))
     frames.push(frame)
   }
   const choose = (buffer: Ref, width: number) => {

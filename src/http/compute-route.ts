@@ -1,9 +1,9 @@
 /** One compute request from bytes to bytes: read, parse, compile, admit, run, answer; and nothing left behind. */
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Step } from '../../workers/program.ts'
+import type { Step } from '../../workers/contract.ts'
 import { answerStyle, type Endpoint } from '../endpoints/index.ts'
-import type { Compute, Lease } from '../engine/engine.ts'
+import type { Engine, Lease } from '../engine/engine.ts'
 import { type BodyFormat, MEDIA_TYPES } from '../formats/body.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { Body, type RouteContext } from '../pipeline/decode.ts'
@@ -13,7 +13,7 @@ import { Answer, isEncoding } from '../pipeline/reply.ts'
 import { scalars } from '../pipeline/scalars.ts'
 import { Timings } from '../pipeline/timings.ts'
 import { Problem } from '../problem.ts'
-import { alone } from '../program.ts'
+import { singleStep } from '../program.ts'
 
 export async function handleCompute(
   endpoint: Endpoint,
@@ -121,7 +121,7 @@ function noteWork(request: FastifyRequest, program: RequestProgram, lease: Lease
 function send(
   answer: Answer,
   lease: Lease,
-  compute: Compute,
+  compute: Engine,
   reply: FastifyReply,
   life: Lifetime,
   timings: Timings,
@@ -146,7 +146,9 @@ function send(
   const length = answer.length(rest)
   if (length !== undefined) reply.header('content-length', length)
   const run = async (step: Step) => {
-    await life.use(compute.run({ program: alone(program, step), placement: lease.placement }, life.signal))
+    await life.use(
+      compute.run({ program: singleStep(program, step), placement: lease.placement }, life.signal),
+    )
   }
   async function* body() {
     for (const piece of pieces) {

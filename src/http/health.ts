@@ -1,11 +1,11 @@
 /** Liveness, readiness and metrics. */
 import type { FastifyInstance } from 'fastify'
-import type { Compute } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 import type { Metrics } from './plugins/observe.ts'
 
 export function registerHealth(
   app: FastifyInstance,
-  compute: Compute,
+  compute: Engine,
   metrics: Metrics,
   draining: () => boolean,
 ): void {

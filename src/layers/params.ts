@@ -1,6 +1,7 @@
 /** The parameters of a layer or a stack: given by the request, or drawn from a seed. */
+
+import type { StepDraft } from '../../workers/contract.ts'
 import { ELEMENT_BLOCK, type InitialiseArgs } from '../../workers/layer-args.ts'
-import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { product } from '../formats/tensor.ts'

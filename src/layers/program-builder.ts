@@ -1,6 +1,6 @@
 /** A program with its ends: which tensors of the request go into which buffers, and which buffers are the answer. */
 
-import type { Step, StepDraft } from '../../workers/program.ts'
+import type { Step, StepDraft } from '../../workers/contract.ts'
 import type { BufferType, Precision, Ref } from '../../workers/task.ts'
 import { decodeUnits } from '../../workers/text/decode.ts'
 import { decodeArgs, type TensorSource } from '../formats/tensor.ts'
@@ -100,7 +100,7 @@ export class RequestProgram extends ProgramBuilder {
 
   /** A tensor that is only a shape (a plan, a benchmark) is filled in by nobody, or before the program starts. */
   #room(type: BufferType, { count, form }: TensorSource): Ref {
-    return this.buffer({ type, length: count, early: form === 'shape' })
+    return this.buffer({ type, length: count, preloaded: form === 'shape' })
   }
 
   /** Bytes of the right type in the body itself need only be checked, not copied. */

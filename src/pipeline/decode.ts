@@ -2,7 +2,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { JsonScan } from '../../workers/text/json-scan.ts'
 import type { Region } from '../engine/arena.ts'
-import type { Compute } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 import { type BodyFormat, formatOf, MEDIA_TYPES, parseBody } from '../formats/body.ts'
 import { Problem } from '../problem.ts'
 import type { BodyReader, SharedBody } from './read-body.ts'
@@ -11,7 +11,7 @@ import type { BodyReader, SharedBody } from './read-body.ts'
 export const SCAN_HERE = 64 * 1024
 
 export interface RouteContext {
-  compute: Compute
+  compute: Engine
   bodies: BodyReader
   deadlineSeconds: number
 }
@@ -21,9 +21,9 @@ export class Body {
   readonly tree: unknown
   readonly format: BodyFormat
   readonly #regions: Region[]
-  readonly #compute: Compute
+  readonly #compute: Engine
 
-  private constructor(tree: unknown, format: BodyFormat, regions: Region[], compute: Compute) {
+  private constructor(tree: unknown, format: BodyFormat, regions: Region[], compute: Engine) {
     this.tree = tree
     this.format = format
     this.#regions = regions
@@ -45,7 +45,7 @@ export class Body {
   }
 
   /** Takes the region over: it is freed when the bytes turn out to be wrong, or by `release`. */
-  static async parse(format: BodyFormat, { region, bytes }: SharedBody, compute: Compute): Promise<Body> {
+  static async parse(format: BodyFormat, { region, bytes }: SharedBody, compute: Engine): Promise<Body> {
     const regions = [region]
     const share = (text: Uint8Array) => {
       const extra = compute.allocate(text.length)
@@ -72,6 +72,6 @@ export class Body {
   }
 }
 
-function scan(text: Uint8Array, compute: Compute): JsonScan | Promise<JsonScan> {
+function scan(text: Uint8Array, compute: Engine): JsonScan | Promise<JsonScan> {
   return text.length <= SCAN_HERE ? compute.scanHere(text) : compute.scan(text)
 }

@@ -6,7 +6,7 @@
 import type { IncomingMessage } from 'node:http'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Region } from '../engine/arena.ts'
-import type { Compute } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 import { Problem } from '../problem.ts'
 
 /** Bodies up to this size come in a piece or two: not worth memory before they are here. */
@@ -20,12 +20,12 @@ export interface SharedBody {
 }
 
 export class BodyReader {
-  readonly #compute: Compute
+  readonly #compute: Engine
   readonly #limit: number
   /** bytes of all bodies that are on their way, as announced or as they have come */
   #arriving = 0
 
-  constructor(compute: Compute, limit: number) {
+  constructor(compute: Engine, limit: number) {
     this.#compute = compute
     this.#limit = limit
   }

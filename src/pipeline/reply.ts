@@ -5,7 +5,7 @@
  * written: JSON text window by window, safetensors straight from the memory the kernels wrote.
  */
 
-import type { Step } from '../../workers/program.ts'
+import type { Step } from '../../workers/contract.ts'
 import { type BufferType, type EncodeArgs, type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { Placement } from '../engine/job.ts'

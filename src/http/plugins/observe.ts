@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Compute } from '../../engine/engine.ts'
+import type { Engine } from '../../engine/engine.ts'
 import { Timings } from '../../pipeline/timings.ts'
 import type { Problem } from '../../problem.ts'
 
@@ -67,7 +67,7 @@ export class Metrics {
     registers: [this.registry],
   })
 
-  constructor(compute: () => Compute) {
+  constructor(compute: () => Engine) {
     collectDefaultMetrics({ register: this.registry })
     this.#gauge('attention_jobs', 'Programs in the queue or running', () => compute().jobs)
     this.#gauge(

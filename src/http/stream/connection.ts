@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { FetchMessage, StartMessage } from '../../endpoints/stream-messages.ts'
-import type { Compute } from '../../engine/engine.ts'
+import type { Engine } from '../../engine/engine.ts'
 import type { Body } from '../../pipeline/decode.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
 import { problemOf } from '../plugins/errors.ts'
@@ -23,7 +23,7 @@ const MOST_ENDED = 256
 const LAST_WORDS_MS = 200
 
 export interface ConnectionContext extends Limits {
-  compute: Compute
+  compute: Engine
   reader: MessageReader
   arrivals: Arrivals
   metrics: StreamMetrics

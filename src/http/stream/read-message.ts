@@ -7,7 +7,7 @@ import {
   type StartMessage,
 } from '../../endpoints/stream-messages.ts'
 import type { Region } from '../../engine/arena.ts'
-import type { Compute } from '../../engine/engine.ts'
+import type { Engine } from '../../engine/engine.ts'
 import { parseBody } from '../../formats/body.ts'
 import { name } from '../../formats/json-tensor.ts'
 import { Body, SCAN_HERE } from '../../pipeline/decode.ts'
@@ -33,11 +33,11 @@ export class BadMessage extends Error {
 }
 
 export class MessageReader {
-  readonly #compute: Compute
+  readonly #compute: Engine
   /** short messages are looked at here: they must get through when there is no memory left for a start */
   readonly #desk: Region
 
-  constructor(compute: Compute) {
+  constructor(compute: Engine) {
     this.#compute = compute
     this.#desk = compute.allocate(SCAN_HERE)
   }

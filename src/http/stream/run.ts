@@ -2,10 +2,10 @@
  * One run: a stack computed layer by layer, whose frames leave as soon as their layer is there. At a mark of its program
  * the job is held until the frame has a credit and the frame before it has left; a held job occupies no worker.
  */
-import type { Step } from '../../../workers/program.ts'
+import type { Step } from '../../../workers/contract.ts'
 import type { FetchMessage, StartMessage } from '../../endpoints/stream-messages.ts'
 import { compileStream, type LayerFrame, type StreamProgram } from '../../endpoints/stream-run.ts'
-import type { Compute, Lease } from '../../engine/engine.ts'
+import type { Engine, Lease } from '../../engine/engine.ts'
 import type { JobReport } from '../../engine/job.ts'
 import { fetchMap } from '../../layers/fetch-map.ts'
 import type { Body } from '../../pipeline/decode.ts'
@@ -14,14 +14,14 @@ import { Answer, type AnswerStyle } from '../../pipeline/reply.ts'
 import { scalars } from '../../pipeline/scalars.ts'
 import { Timings, width } from '../../pipeline/timings.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
-import { alone, type Program } from '../../program.ts'
+import { type Program, singleStep } from '../../program.ts'
 import { Credit } from './credit.ts'
 import { type Limits, Stopwatch } from './run-clock.ts'
 import type { Outbox } from './send-queue.ts'
 
 /** What a run needs of the connection it belongs to. */
 export interface Port extends Limits {
-  compute: Compute
+  compute: Engine
   outbox: Outbox
   /** fires when the connection is gone */
   closed: AbortSignal
@@ -218,7 +218,7 @@ export class Run {
 
   #send(answer: Answer, program: Program, { placement }: Lease, rest: Rest): Promise<void> {
     const { compute, outbox, closed, sent } = this.#port
-    const write = (step: Step) => compute.run({ program: alone(program, step), placement }, closed)
+    const write = (step: Step) => compute.run({ program: singleStep(program, step), placement }, closed)
     const run = async (step: Step) => {
       // a message that has begun must be ended: a worker that dies under it is made up for, once
       await write(step).catch(error => {

@@ -2,7 +2,7 @@
  * Attention as every layer uses it: qk-norm and rope on new queries and keys, the past before them, then scaled
  * dot-product attention with the maps that were asked for; and backwards through all of it.
  */
-import type { StepDraft } from '../../../workers/program.ts'
+import type { StepDraft } from '../../../workers/contract.ts'
 import type { Ref } from '../../../workers/task.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { rowStep } from '../row-step.ts'

@@ -1,5 +1,5 @@
 /** What happens to q and k before their product: qk-norm, then rope; and backwards, in the opposite order. */
-import type { StepDraft } from '../../../workers/program.ts'
+import type { StepDraft } from '../../../workers/contract.ts'
 import type { QkNormArgs, Ref, RopeArgs } from '../../../workers/task.ts'
 import type { ProgramBuilder } from '../../program.ts'
 import { rowStep } from '../row-step.ts'

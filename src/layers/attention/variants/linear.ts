@@ -1,4 +1,6 @@
 /** Linear attention over buffers that are there: forward, and below it backward, as steps. O((N + M)·d_k·d_v). */
+
+import type { StepDraft } from '../../../../workers/contract.ts'
 import { linearScratchBytes } from '../../../../workers/kernels/simd/linear-attention-call.ts'
 import {
   LINEAR_CHUNK,
@@ -7,7 +9,6 @@ import {
   stateLength,
   stateSums,
 } from '../../../../workers/linear-attention-args.ts'
-import type { StepDraft } from '../../../../workers/program.ts'
 import type { Ref } from '../../../../workers/task.ts'
 import type { ProgramBuilder } from '../../../program.ts'
 import { rowStep } from '../../row-step.ts'
