@@ -15,8 +15,8 @@ export interface Placement {
 export interface JobReport {
   /** since the last barrier */
   spans: Spans
-  /** time between submission and the first task's start */
-  queueMs: number
+  /** time between submission and the first task's start; absent while no task has started */
+  queueMs?: number
   /** set when a step found something in the client's data that cannot be */
   fault?: { fault: Fault; step: Step }
 }
@@ -53,7 +53,7 @@ export class Job {
   stopped = false
   /** waits at a barrier */
   blocked = false
-  readonly report: JobReport = { spans: {}, queueMs: 0 }
+  readonly report: JobReport = { spans: {} }
   readonly #submitted = performance.timeOrigin + performance.now()
   readonly #outcome = Promise.withResolvers<JobReport>()
   readonly #onBarrier: OnBarrier | undefined
@@ -144,7 +144,7 @@ export class Job {
       if (span !== undefined) report.spans[phase] = union(report.spans[phase], span)
     }
     const first = Object.values(result.spans)[0]?.[0]
-    if (report.queueMs === 0 && first !== undefined) report.queueMs = Math.max(0, first - this.#submitted)
+    if (first !== undefined) report.queueMs ??= Math.max(0, first - this.#submitted)
     if (result.ok) return
     this.stop()
     if ('fault' in result)
@@ -172,7 +172,8 @@ export class Job {
     while (this.#segment === undefined) {
       const { stage, step } = this.#next
       while (step === 0 && barriers[this.#nextBarrier]?.stage === stage - 1) {
-        const wait = this.#onBarrier?.(this.#nextBarrier++, this.report)
+        const barrier = this.#nextBarrier++
+        const wait = this.#onBarrier?.(barrier, this.report)
         this.report.spans = {}
         this.blocked = wait !== undefined
         if (this.blocked) return wait

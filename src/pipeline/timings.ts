@@ -7,7 +7,7 @@ export class Timings {
   compute = 0
   encode = 0
 
-  addReport({ spans, queueMs }: JobReport): void {
+  addReport({ spans, queueMs = 0 }: JobReport): void {
     this.decode += width(spans.decode)
     this.queue += queueMs
     this.compute += width(spans.compute)
