@@ -38,10 +38,10 @@ function compile(length: number, kind: string, causal: boolean, backward: boolea
 function runner(program: RequestProgram): () => void {
   const plan = planMemory(program)
   const scratch = PAGE + plan.bytes
-  const views: BufferView[] = program.buffers.map(({ type, length, data, early }, index) => {
+  const views: BufferView[] = program.buffers.map(({ type, length, data, preloaded }, index) => {
     const view = bufferView(memory, { type, offset: PAGE + plan.offsets[index], length })
     if (data !== undefined) view.set(data)
-    else if (early) for (let i = 0; i < length; i++) view[i] = Math.random() - 0.5
+    else if (preloaded) for (let i = 0; i < length; i++) view[i] = Math.random() - 0.5
     return view
   })
   const calls = program.stages.flat().map(({ op, args, units, tensors }) => {

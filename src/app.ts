@@ -3,7 +3,7 @@ import accepts from '@fastify/accepts'
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { type Config, VERSION } from './config.ts'
-import { Compute, type ComputeOptions } from './engine/engine.ts'
+import { Engine, type EngineOptions } from './engine/engine.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
 import { Metrics } from './http/metrics.ts'
@@ -19,15 +19,15 @@ import { ArrivingBytes, type Intake } from './pipeline/decode.ts'
 
 export interface App {
   fastify: FastifyInstance
-  compute: Compute
+  engine: Engine
   /** From now on: readiness false, new requests 503; resolves when what was accepted has been answered. */
   drain(): Promise<void>
   close(): Promise<void>
 }
 
-export async function buildApp(config: Config, logger: Logger, options: ComputeOptions = {}): Promise<App> {
+export async function buildApp(config: Config, logger: Logger, options: EngineOptions = {}): Promise<App> {
   const metrics = new Metrics()
-  const engine = new Compute(config, {
+  const engine = new Engine(config, {
     ...options,
     onLost(reason) {
       metrics.workersLost.inc()
@@ -61,7 +61,7 @@ export async function buildApp(config: Config, logger: Logger, options: ComputeO
 
   return {
     fastify,
-    compute: engine,
+    engine,
     drain: () => fastify.drain.begin(),
     async close() {
       await fastify.close()

@@ -10,7 +10,7 @@ const destination = pino.destination({ sync: false })
 const logger = pino({ level: config.LOG_LEVEL }, destination)
 const app = await buildApp(config, logger)
 
-logger.info({ kernels: app.compute.kernels, threads: app.compute.threads }, 'kernels chosen')
+logger.info({ kernels: app.engine.kernels, threads: app.engine.threads }, 'kernels chosen')
 await app.fastify.listen({ host: config.HOST, port: config.PORT })
 
 let stopping = false

@@ -1,5 +1,5 @@
 /** What a request compiles to: buffers, and steps over them in stages. Plain data. */
-import type { Step, StepDraft } from '../workers/program.ts'
+import type { Step, StepDraft } from '../workers/contract.ts'
 import type { BufferType, Precision, Ref } from '../workers/task.ts'
 
 export interface BufferSpec {
@@ -14,14 +14,14 @@ export interface BufferSpec {
   /** read after the program's last stage: its memory is not given to others before */
   keep?: boolean
   /** filled by someone else before the program's first stage */
-  early?: boolean
+  preloaded?: boolean
 }
 
-/** A place in a program at which something is ready: its job is asked there whether it may go on. */
-export interface Mark {
+/** A place in a program at which something is ready; its job may be blocked there before it goes on. */
+export interface Barrier {
   /** the stage after whose end it stands */
   stage: number
-  /** what is read from here on: their memory is not given to others before the next mark has been passed */
+  /** what is read from here on: their memory is not given to others before the next barrier has been passed */
   buffers: Ref[]
 }
 
@@ -30,7 +30,7 @@ export interface Program {
   /** the steps of one stage are independent of each other; a stage begins when the one before it has ended */
   stages: Step[][]
   /** in the order of their stages */
-  marks: Mark[]
+  barriers: Barrier[]
   /** work area that each task in flight needs */
   scratchBytes: number
 }
@@ -42,7 +42,7 @@ export class ProgramBuilder implements Program {
   readonly precision: Precision
   readonly buffers: BufferSpec[] = []
   readonly stages: Step[][] = []
-  readonly marks: Mark[] = []
+  readonly barriers: Barrier[] = []
   scratchBytes = 0
 
   constructor(precision: Precision) {
@@ -70,7 +70,7 @@ export class ProgramBuilder implements Program {
     this.buffers[spec.within?.buffer ?? buffer].keep = true
   }
 
-  /** A task needs a work area of so many bytes; the reference kernels need none. */
+  /** A task needs a work area of at least `bytes` bytes; the reference kernels need none. */
   reserveScratch(bytes: number): void {
     if (this.precision === 'float32')
       this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
@@ -90,7 +90,7 @@ export class ProgramBuilder implements Program {
 
 /** One step over a program's buffers, as a program. */
 export function singleStep({ buffers, scratchBytes }: Program, step: Step): Program {
-  return { buffers, stages: [[step]], marks: [], scratchBytes }
+  return { buffers, stages: [[step]], barriers: [], scratchBytes }
 }
 
 export function programFlops(program: Program): number {

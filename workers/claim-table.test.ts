@@ -1,24 +1,24 @@
 import { describe, expect, it } from 'vitest'
-import { BOARD_BYTES, Board } from './claim-table.ts'
+import { CLAIM_TABLE_BYTES, ClaimTable } from './claim-table.ts'
 
 const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })
 
-function board(...stages: { units: number; chain: number }[][]): Board {
-  new Uint8Array(memory.buffer, 64, BOARD_BYTES).fill(0xff)
-  const made = new Board(memory, 64, stages)
-  made.open()
-  return made
+function claimTable(...stages: { units: number; chain: number }[][]): ClaimTable {
+  new Uint8Array(memory.buffer, 64, CLAIM_TABLE_BYTES).fill(0xff)
+  const table = new ClaimTable(memory, 64, stages)
+  table.reset()
+  return table
 }
 
 describe('claims', () => {
   it('cut the range into whole chains, in order, smaller towards the end', () => {
     const step = { units: 4200, chain: 7 }
     const claims: [number, number][] = []
-    const made = board([step])
+    const table = claimTable([step])
     for (
-      let claim = made.claim(0, step, 30, 500, 3);
+      let claim = table.claim(0, step, 30, 500, 3);
       claim !== undefined;
-      claim = made.claim(0, step, 30, 500, 3)
+      claim = table.claim(0, step, 30, 500, 3)
     )
       claims.push(claim)
     let next = 0
@@ -36,12 +36,12 @@ describe('claims', () => {
     expect(sizes.at(-2)).toBe(28)
   })
 
-  it('take a chain that is longer than a portion whole, and give one worker all portions alike', () => {
+  it('take a chain that is longer than a grain whole, and give one worker grains of one size', () => {
     const long = { units: 300, chain: 100 }
-    expect(board([long]).claim(0, long, 1, 10, 2)).toEqual([0, 100])
-    const alone = { units: 100, chain: 1 }
-    const made = board([alone])
-    expect([1, 2, 3, 4].map(() => made.claim(0, alone, 1, 40, 1))).toEqual([
+    expect(claimTable([long]).claim(0, long, 1, 10, 2)).toEqual([0, 100])
+    const single = { units: 100, chain: 1 }
+    const table = claimTable([single])
+    expect([1, 2, 3, 4].map(() => table.claim(0, single, 1, 40, 1))).toEqual([
       [0, 40],
       [40, 80],
       [80, 100],
@@ -51,26 +51,26 @@ describe('claims', () => {
 
   it('end between groups where they can', () => {
     const step = { units: 70, chain: 1, group: 20 }
-    const made = board([step])
-    const sizes = [50, 25, 7, 7, 30, 30].map(most => made.claim(0, step, 1, most, 1))
+    const table = claimTable([step])
+    const sizes = [50, 25, 7, 7, 30, 30].map(most => table.claim(0, step, 1, most, 1))
     expect(sizes).toEqual([[0, 40], [40, 60], [60, 67], [67, 70], undefined, undefined])
   })
 
   it('of one step leave the others alone', () => {
     const step = { units: 3, chain: 1 }
-    const made = board([step, step], [step])
-    expect(made.claim(1, step, 3, 3, 1)).toEqual([0, 3])
-    expect(made.claim(1, step, 3, 3, 1)).toBeUndefined()
-    expect(made.claim(0, step, 3, 3, 1)).toEqual([0, 3])
-    expect(made.claimable).toBe(true)
-    expect(made.claim(2, step, 3, 3, 1)).toEqual([0, 3])
-    expect(made.claimable).toBe(false)
+    const table = claimTable([step, step], [step])
+    expect(table.claim(1, step, 3, 3, 1)).toEqual([0, 3])
+    expect(table.claim(1, step, 3, 3, 1)).toBeUndefined()
+    expect(table.claim(0, step, 3, 3, 1)).toEqual([0, 3])
+    expect(table.claimable).toBe(true)
+    expect(table.claim(2, step, 3, 3, 1)).toEqual([0, 3])
+    expect(table.claimable).toBe(false)
   })
 })
 
 describe('a stage', () => {
-  it('is complete when all of its units are done, and the board when all stages are', () => {
-    const made = board(
+  it('is complete when all of its units are done, and the table when all stages are', () => {
+    const table = claimTable(
       [
         { units: 5, chain: 1 },
         { units: 2, chain: 1 },
@@ -78,35 +78,35 @@ describe('a stage', () => {
       [],
       [{ units: 1, chain: 1 }],
     )
-    made.count(0, 4)
-    made.call()
-    expect(made.await(0)).toBe(false)
-    made.count(0, 3)
-    expect(made.await(0)).toBe(true)
-    expect(made.await(1)).toBe(true)
-    expect(made.complete).toBe(false)
-    made.count(2, 1)
-    expect(made.complete).toBe(true)
+    table.count(0, 4)
+    table.requestPreemption()
+    expect(table.await(0)).toBe(false)
+    table.count(0, 3)
+    expect(table.await(0)).toBe(true)
+    expect(table.await(1)).toBe(true)
+    expect(table.complete).toBe(false)
+    table.count(2, 1)
+    expect(table.complete).toBe(true)
   })
 
   it('is waited for, but not when all is stopped', () => {
-    const made = board([{ units: 5, chain: 1 }])
-    expect(made.stopped).toBe(false)
-    made.stop()
-    expect(made.await(0)).toBe(false)
+    const table = claimTable([{ units: 5, chain: 1 }])
+    expect(table.stopped).toBe(false)
+    table.stop()
+    expect(table.await(0)).toBe(false)
   })
 })
 
-describe('a call', () => {
+describe('a preemption', () => {
   it('is answered by one worker, and may be taken back', () => {
-    const made = board([{ units: 5, chain: 1 }])
-    expect(made.mayStay()).toBe(true)
-    made.call()
-    made.call()
-    expect([made.mayStay(), made.mayStay(), made.mayStay()]).toEqual([false, false, true])
-    for (let i = 0; i < 3; i++) made.call()
-    made.keepCalls(1)
-    made.keepCalls(2)
-    expect([made.mayStay(), made.mayStay()]).toEqual([false, true])
+    const table = claimTable([{ units: 5, chain: 1 }])
+    expect(table.shouldYield()).toBe(false)
+    table.requestPreemption()
+    table.requestPreemption()
+    expect([table.shouldYield(), table.shouldYield(), table.shouldYield()]).toEqual([true, true, false])
+    for (let i = 0; i < 3; i++) table.requestPreemption()
+    table.capPreemptions(1)
+    table.capPreemptions(2)
+    expect([table.shouldYield(), table.shouldYield()]).toEqual([true, false])
   })
 })

@@ -1,14 +1,14 @@
 /**
- * The board of a leg: 32-bit words in shared memory by which the workers at it agree who does what.
+ * The claim table of a segment: 32-bit words in shared memory by which the workers of its team agree who does what.
  *
- *   [stopped] [calls] [units left, of each stage] [next unit, of each step]
+ *   [stopped] [pending preemptions] [units left, of each stage] [next unit, of each step]
  *
  * Units are claimed by moving a step's next unit on, and counted off their stage when they are done; a stage is complete
- * when none is left. No word needs a lock: a worker may come
- * late, leave early or be slow, and the others take what it does not.
+ * when none is left. No word needs a lock: a worker may come late, leave early or be slow, and the others take what it
+ * does not.
  */
 
-/** How a step's range may be taken up. */
+/** How a step's range may be cut. */
 export interface Split {
   /** the step's range is [0, units) */
   units: number
@@ -18,45 +18,43 @@ export interface Split {
   group?: number
 }
 
-/**
- * How many units are worth a claim, and how many are claimed at most, and run before the worker looks up again: many, or
- * fewer when others come often who want it elsewhere.
- */
-export interface Portion {
-  least: number
-  most: number
-  hurried: number
+/** How many units a claim has at least and at most; what is claimed is run `max` at a time, with a poll in between. */
+export interface Grain {
+  min: number
+  max: number
+  /** stands for `max` in low-latency mode: while small jobs come, workers poll more often */
+  lowLatency: number
 }
 
-/** Stages of steps: of a program, or of a leg of it. */
+/** Stages of steps: of a program, or of a segment of it. */
 export type Stages<S extends Split = Split> = readonly (readonly S[])[]
 
-/** At most so many steps stand in a leg, and so many stages. */
-export const BOARD_STEPS = 64
+/** The most steps that a segment may have, and the most stages. */
+export const MAX_STEPS = 64
 /** Words before those of the stages. */
 const HEAD = 2
-const BOARD_WORDS = HEAD + 2 * BOARD_STEPS
-export const BOARD_BYTES = 4 * BOARD_WORDS
+const TABLE_WORDS = HEAD + 2 * MAX_STEPS
+export const CLAIM_TABLE_BYTES = 4 * TABLE_WORDS
 
 const STOPPED = 0
-const CALLS = 1
-/** So often a worker looks whether the others are ready before it goes to sleep: about 30 µs. */
-const LOOKS = 5_000
-/** It then looks up so often, should anybody want it elsewhere. */
-const NAP_MS = 1
+const PREEMPTIONS = 1
+/** Loads of a stage's word before the worker parks: about 30 µs. */
+const SPIN_LIMIT = 5_000
+/** A parked worker polls at this interval, for preemption wakes nobody. */
+const PARK_MS = 1
 
-export class Board {
+export class ClaimTable {
   readonly #words: Int32Array
   readonly #stages: Stages
 
-  /** At most BOARD_STEPS stages, and as many steps. */
+  /** At most MAX_STEPS stages, and as many steps. */
   constructor(memory: WebAssembly.Memory, offset: number, stages: Stages) {
-    this.#words = new Int32Array(memory.buffer, offset, BOARD_WORDS)
+    this.#words = new Int32Array(memory.buffer, offset, TABLE_WORDS)
     this.#stages = stages
   }
 
-  /** To be called once, before any worker knows the board. */
-  open(): void {
+  /** Nothing is claimed and nothing is done. Only while no worker is at the segment. */
+  reset(): void {
     this.#words.fill(0)
     for (const [stage, steps] of this.#stages.entries())
       this.#words[HEAD + stage] = steps.reduce((sum, { units }) => sum + units, 0)
@@ -71,28 +69,28 @@ export class Board {
     return Atomics.load(this.#words, STOPPED) !== 0
   }
 
-  /** Calls a worker away: whichever looks up first. */
-  call(): void {
-    Atomics.add(this.#words, CALLS, 1)
+  /** One worker is to leave: the first that polls. */
+  requestPreemption(): void {
+    Atomics.add(this.#words, PREEMPTIONS, 1)
   }
 
-  /** Takes back all calls but so many. */
-  keepCalls(most: number): void {
-    for (let calls = this.#calls; calls > most; calls = this.#calls)
-      Atomics.compareExchange(this.#words, CALLS, calls, most)
+  /** Takes back all requests but `most`. */
+  capPreemptions(most: number): void {
+    for (let pending = this.#pendingPreemptions; pending > most; pending = this.#pendingPreemptions)
+      Atomics.compareExchange(this.#words, PREEMPTIONS, pending, most)
   }
 
-  /** A worker looks up: whether it may stay. It answers a call by leaving. */
-  mayStay(): boolean {
-    if (this.stopped) return false
-    for (let calls = this.#calls; calls > 0; calls = this.#calls) {
-      if (Atomics.compareExchange(this.#words, CALLS, calls, calls - 1) === calls) return false
+  /** A worker's poll: whether it is to leave. To leave answers one request for preemption. */
+  shouldYield(): boolean {
+    if (this.stopped) return true
+    for (let pending = this.#pendingPreemptions; pending > 0; pending = this.#pendingPreemptions) {
+      if (Atomics.compareExchange(this.#words, PREEMPTIONS, pending, pending - 1) === pending) return true
     }
-    return true
+    return false
   }
 
-  get #calls(): number {
-    return Atomics.load(this.#words, CALLS)
+  get #pendingPreemptions(): number {
+    return Atomics.load(this.#words, PREEMPTIONS)
   }
 
   /** Whether all stages are complete. */
@@ -100,49 +98,49 @@ export class Board {
     return this.#stages.every((_, stage) => Atomics.load(this.#words, HEAD + stage) === 0)
   }
 
-  /** Whether there is something that nobody has claimed. */
+  /** Whether a step has units that are not claimed. */
   get claimable(): boolean {
     return this.#stages.flat().some(({ units }, step) => Atomics.load(this.#words, this.#next(step)) < units)
   }
 
   /**
-   * Claims at most about `most` units of the leg's step number `step`: [from, to), whole chains; undefined when there are
-   * none. While there is much left a worker takes much, towards the end less, so that all end together.
+   * Claims about `max` units or fewer of the segment's step number `step`: [from, to), whole chains; undefined when there
+   * are none. A worker claims much while there is much left and less towards the end, so that all end together.
    */
-  claim(step: number, split: Split, least: number, most: number, crew: number): [number, number] | undefined {
+  claim(step: number, split: Split, min: number, max: number, team: number): [number, number] | undefined {
     const word = this.#next(step)
     for (;;) {
       const from = Atomics.load(this.#words, word)
       if (from >= split.units) return undefined
-      const share = Math.floor((split.units - from) / (2 * crew))
-      const to = endOfClaim(split, from, crew === 1 ? most : Math.max(least, Math.min(most, share)))
+      const share = Math.floor((split.units - from) / (2 * team))
+      const to = endOfClaim(split, from, team === 1 ? max : Math.max(min, Math.min(max, share)))
       if (Atomics.compareExchange(this.#words, word, from, to) === from) return [from, to]
     }
   }
 
-  /** So many units of the stage are done. */
+  /** That many units of the stage are done. */
   count(stage: number, units: number): void {
     const word = HEAD + stage
     if (Atomics.sub(this.#words, word, units) === units) Atomics.notify(this.#words, word)
   }
 
-  /** Waits until the stage is complete, or until the worker may not stay; whether it is complete. */
+  /** Waits until the stage is complete, or until the worker should yield; whether the stage is complete. */
   await(stage: number): boolean {
     const word = HEAD + stage
-    for (let looks = 0; ; looks++) {
+    for (let spins = 0; ; spins++) {
       const left = Atomics.load(this.#words, word)
       if (left === 0) return true
-      if (!this.mayStay()) return false
-      if (looks > LOOKS) Atomics.wait(this.#words, word, left, NAP_MS)
+      if (this.shouldYield()) return false
+      if (spins > SPIN_LIMIT) Atomics.wait(this.#words, word, left, PARK_MS)
     }
   }
 
   #next(step: number): number {
-    return HEAD + BOARD_STEPS + step
+    return HEAD + MAX_STEPS + step
   }
 }
 
-/** Where a claim of about so many units ends. */
+/** Where a claim of about `wanted` units ends. */
 function endOfClaim({ units, chain, group = 1 }: Split, from: number, wanted: number): number {
   if (chain > 1) return Math.min(units, from + Math.max(chain, Math.floor(wanted / chain) * chain))
   const to = Math.min(units, from + wanted)

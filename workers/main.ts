@@ -2,9 +2,9 @@
 import { setPriority } from 'node:os'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { workerData } from 'piscina'
+import type { Slot, Task, TaskResult } from './contract.ts'
 import { createSimdKernels, type SimdVariant } from './kernels/simd/index.ts'
 import { opTable } from './ops.ts'
-import type { Seat, Task, TaskResult } from './program.ts'
 import { runTask } from './run-segment.ts'
 import { type ScanPlace, scanPiece } from './text/json-scan.ts'
 import { createTextKernels } from './text/text-kernels.ts'
@@ -34,15 +34,15 @@ const text = createTextKernels(memory)
 const ops = opTable(createSimdKernels(memory, variant), text)
 
 /**
- * Never returns. The worker needs no event loop, so between messages it waits for its bell in `Atomics.wait`: the shortest
- * crossing there is, and one worker can wake another.
+ * Never returns. The worker needs no event loop, so between messages it waits for its wake word in `Atomics.wait`: the
+ * fastest way to it that there is, and one worker can wake another.
  */
-export default function serve({ port, bell }: Seat, run = runTaskHere): void {
-  const word = new Int32Array(memory.buffer, bell, 1)
+export default function serve({ port, wakeWord }: Slot, run = runTaskHere): void {
+  const word = new Int32Array(memory.buffer, wakeWord, 1)
   for (;;) {
-    const rung = Atomics.load(word, 0)
+    const before = Atomics.load(word, 0)
     const received = receiveMessageOnPort(port)
-    if (received === undefined) Atomics.wait(word, 0, rung)
+    if (received === undefined) Atomics.wait(word, 0, before)
     else port.postMessage(answer(received.message, run))
   }
 }

@@ -1,8 +1,8 @@
 /** The table of operations a worker knows, by precision. */
 
+import type { ElementOps, OpName, Ops } from './contract.ts'
 import type { KernelSet } from './kernels/kernel-set.ts'
 import { referenceKernels } from './kernels/reference/index.ts'
-import type { ElementOps, OpName, Ops } from './program.ts'
 import type { Precision } from './task.ts'
 import { decodeTensor } from './text/decode.ts'
 import { encodeTensor } from './text/encode.ts'

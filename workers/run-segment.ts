@@ -1,28 +1,36 @@
-/** A worker's part in a leg: it claims units of its steps until none is left, or until it is wanted elsewhere. */
-import { Board } from './claim-table.ts'
+/** A worker's part in a segment: it claims units of its steps until none is left, or until it is preempted. */
+import { ClaimTable } from './claim-table.ts'
+import {
+  type Remainder,
+  type StepCall,
+  TASK_STATE,
+  type Task,
+  type TaskResult,
+  type Work,
+  wake,
+} from './contract.ts'
 import type { Operations } from './ops.ts'
-import { type Rest, ring, type StepCall, type Task, type TaskResult, TICKET, type Work } from './program.ts'
 import type { Fault, Ref } from './task.ts'
 import { type BufferView, bufferView } from './views.ts'
 
 /** What goes wrong comes back as data. */
 export function runTask(memory: WebAssembly.Memory, ops: Operations, task: Task): TaskResult {
-  for (const bell of task.ring) ring(memory, bell)
-  const ticket = new Int32Array(memory.buffer, task.ticket, 1)
-  Atomics.store(ticket, 0, TICKET.running)
-  const part = new Part(memory, ops, task)
-  const { work } = part
+  for (const wakeWord of task.wakes) wake(memory, wakeWord)
+  const state = new Int32Array(memory.buffer, task.state, 1)
+  Atomics.store(state, 0, TASK_STATE.running)
+  const assignment = new Assignment(memory, ops, task)
+  const { work } = assignment
   try {
-    const { fault, rest } = part.run()
+    const { fault, remainder } = assignment.run()
     if (fault !== undefined) {
-      Atomics.store(ticket, 0, TICKET.refused)
+      Atomics.store(state, 0, TASK_STATE.faulted)
       return { ok: false, ...fault, ...work }
     }
-    if (rest !== undefined) return { ok: true, rest, ...work }
-    Atomics.store(ticket, 0, TICKET.done)
+    if (remainder !== undefined) return { ok: true, remainder, ...work }
+    Atomics.store(state, 0, TASK_STATE.done)
     return { ok: true, ...work }
   } catch (error) {
-    part.board.stop()
+    assignment.claims.stop()
     return {
       ok: false,
       crash: error instanceof Error ? (error.stack ?? error.message) : String(error),
@@ -31,71 +39,71 @@ export function runTask(memory: WebAssembly.Memory, ops: Operations, task: Task)
   }
 }
 
-/** How a part ended, where there was not simply nothing left to be claimed. */
+/** How an assignment ended, where there was not simply nothing left to be claimed. */
 interface Ended {
   fault?: { fault: Fault; step: number }
-  rest?: Rest
+  remainder?: Remainder
 }
 
-class Part {
-  readonly board: Board
+class Assignment {
+  readonly claims: ClaimTable
   readonly work: Work = { spans: {}, speed: {} }
   readonly #task: Task
   readonly #ops: Operations
   readonly #calls: StepCall[]
   readonly #views: BufferView[]
-  readonly #hurry: Int32Array
+  readonly #lowLatency: Int32Array
 
   constructor(memory: WebAssembly.Memory, ops: Operations, task: Task) {
-    this.board = new Board(memory, task.board, task.stages)
+    this.claims = new ClaimTable(memory, task.claimTable, task.stages)
     this.#task = task
     this.#ops = ops
     this.#calls = task.stages.flat()
     this.#views = task.buffers.map(place => bufferView(memory, place))
-    this.#hurry = new Int32Array(memory.buffer, task.hurry, 1)
+    this.#lowLatency = new Int32Array(memory.buffer, task.lowLatency, 1)
   }
 
   run(): Ended {
-    const { stages, crew, rest } = this.#task
-    let ended = rest && this.#do(rest)
+    const { stages, team, remainder } = this.#task
+    let ended = remainder && this.#do(remainder)
     let step = 0
     for (const [stage, calls] of stages.entries()) {
       for (const call of calls) {
         while (ended === undefined) {
-          const claim = this.board.claim(step, call, call.least, this.#most(call), crew)
+          const claim = this.claims.claim(step, call, call.min, this.#grain(call), team)
           if (claim === undefined) break
           ended = this.#do({ stage, step, from: claim[0], to: claim[1] })
         }
         step++
       }
       if (ended !== undefined) return ended
-      if (stage < stages.length - 1 && !this.board.await(stage)) return {}
+      if (stage < stages.length - 1 && !this.claims.await(stage)) return {}
     }
     return {}
   }
 
-  /** Does claimed units, a portion at a time, and looks up in between; undefined where it may go on. */
-  #do({ stage, step, from, to }: Rest): Ended | undefined {
+  /** Runs claimed units a grain at a time, and polls in between; undefined where it may go on. */
+  #do({ stage, step, from, to }: Remainder): Ended | undefined {
     const call = this.#calls[step]
     for (let at = from; at < to; ) {
-      const end = Math.min(to, at + this.#most(call))
-      const fault = this.#portion(call, at, end)
+      const end = Math.min(to, at + this.#grain(call))
+      const fault = this.#call(call, at, end)
       if (fault !== undefined) {
-        this.board.stop()
+        this.claims.stop()
         return { fault: { fault, step } }
       }
-      this.board.count(stage, end - at)
+      this.claims.count(stage, end - at)
       at = end
-      if (!this.board.mayStay()) return at < to ? { rest: { stage, step, from: at, to } } : {}
+      if (this.claims.shouldYield()) return at < to ? { remainder: { stage, step, from: at, to } } : {}
     }
     return undefined
   }
 
-  #most({ most, hurried }: StepCall): number {
-    return Atomics.load(this.#hurry, 0) === 0 ? most : hurried
+  #grain({ max, lowLatency }: StepCall): number {
+    return Atomics.load(this.#lowLatency, 0) === 0 ? max : lowLatency
   }
 
-  #portion(call: StepCall, from: number, to: number): Fault | undefined {
+  #call(call: StepCall, from: number, to: number): Fault | undefined {
     const begin = now()
     const views = this.#views
     const tensors: Record<string, BufferView> = {}

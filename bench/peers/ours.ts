@@ -3,7 +3,7 @@
 import { readConfig } from '../../src/config.ts'
 import { compileRequest } from '../../src/endpoints/endpoint.ts'
 import { ENDPOINTS } from '../../src/endpoints/index.ts'
-import { Compute } from '../../src/engine/engine.ts'
+import { Engine } from '../../src/engine/engine.ts'
 import { ArrivingBytes, decode, type Source } from '../../src/pipeline/decode.ts'
 import { parse } from '../../src/pipeline/parse.ts'
 import { type FileTensor, float32, writeFile } from '../../test/service/safetensors-file.ts'
@@ -14,11 +14,11 @@ type Tensors = Record<string, FileTensor>
 const never = new AbortController().signal
 
 export function ours(threads: number): Contender {
-  const compute = new Compute(readConfig({ THREADS: String(threads), MEMORY_BYTES: String(2 ** 31) }))
-  const arriving = new ArrivingBytes(compute)
-  const intake = { engine: compute, arriving, mostBytes: 2 ** 31, bodySeconds: 60 }
+  const engine = new Engine(readConfig({ THREADS: String(threads), MEMORY_BYTES: String(2 ** 31) }))
+  const arriving = new ArrivingBytes(engine)
+  const intake = { engine, arriving, mostBytes: 2 ** 31, bodySeconds: 60 }
   return {
-    name: `attention-server (${compute.kernels.variant})`,
+    name: `attention-server (${engine.kernels.variant})`,
     async prepare(of) {
       const { path, body } = requestOf(of)
       const source: Source = {
@@ -33,16 +33,16 @@ export function ours(threads: number): Contender {
       // the tensors stand in the body and are used there: what is left of decoding is checking them, which no peer does
       for (const [index, stage] of program.stages.entries())
         program.stages[index] = stage.filter(step => step.phase !== 'decode')
-      const lease = compute.admit(program)
+      const lease = engine.admit(program)
       return {
-        run: () => timed(() => compute.run(lease, never)),
+        run: () => timed(() => engine.run(lease, never)),
         async close() {
           lease.release()
           decoded[Symbol.dispose]()
         },
       }
     },
-    close: () => compute.close(),
+    close: () => engine.close(),
   }
 }
 

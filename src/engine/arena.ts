@@ -38,7 +38,7 @@ export class Arena {
     return this.memory.buffer.byteLength
   }
 
-  /** Whether an allocation of so many bytes would find room now. */
+  /** Whether an allocation of `wanted` bytes would find room now. */
   fits(wanted: number): boolean {
     return this.#free.top + wanted <= START + this.limit || this.#free.fits(wanted)
   }

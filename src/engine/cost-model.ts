@@ -1,8 +1,8 @@
-/** How fast this machine runs, learned from the tasks themselves; admission and task sizes are reckoned with it. */
-import type { Step, Work } from '../../workers/program.ts'
+/** How fast this machine runs, learned from the tasks themselves; admission and grains are computed with it. */
+import type { Step, Work } from '../../workers/contract.ts'
 import type { Precision } from '../../workers/task.ts'
 
-/** Text and memory steps are reckoned by bytes: about the speed at which numbers are printed; they are parsed faster. */
+/** Text and memory steps are estimated by bytes: about the speed at which numbers are printed; they are parsed faster. */
 const BYTES_PER_SECOND = 500e6
 /** What every step costs, however small. */
 const STEP_SECONDS = 2e-6
@@ -10,7 +10,7 @@ const STEP_SECONDS = 2e-6
 const TELLING_FLOPS = 2e6
 const WEIGHT = 0.1
 
-export class Speed {
+export class CostModel {
   /** floating-point operations a second of one worker */
   readonly flops: Record<Precision, number> = { float32: 20e9, float64: 0.5e9 }
 
@@ -19,7 +19,7 @@ export class Speed {
     return STEP_SECONDS + step.flops / this.flops[step.precision] + step.bytes / BYTES_PER_SECOND
   }
 
-  /** A task did so much work of each precision in so much time. */
+  /** What a task did, and the time it took, of each precision. */
   learn(work: Work['speed']): void {
     for (const precision of ['float32', 'float64'] as const) {
       const { flops, seconds } = work[precision] ?? { flops: 0, seconds: 0 }

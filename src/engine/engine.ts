@@ -1,5 +1,5 @@
-/** The compute side of the service: admission, memory, scheduling. The only place that knows the worker pool. */
-import { BOARD_BYTES } from '../../workers/claim-table.ts'
+/** The engine runs programs: admission, memory, scheduling. The only place that knows the worker pool. */
+import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
 import { chooseVariant, type VariantChoice } from '../../workers/kernels/simd/choose.ts'
 import type { ScanMessage } from '../../workers/main.ts'
 import { type JsonScan, type PausedScan, scanJson, type scanPiece } from '../../workers/text/json-scan.ts'
@@ -10,24 +10,25 @@ import type { Config } from '../config.ts'
 import { Problem } from '../problem.ts'
 import { type Program, programFlops } from '../program.ts'
 import { Arena, type Region } from './arena.ts'
-import { Speed } from './cost-model.ts'
-import { type JobReport, type Placement, programSeconds, type Watch } from './job.ts'
+import { CostModel } from './cost-model.ts'
+import { MAX_PER_SLOT } from './in-flight.ts'
+import { type JobReport, type OnBarrier, type Placement, programSeconds } from './job.ts'
 import { type MemoryPlan, planMemory } from './memory-plan.ts'
-import { Workers } from './pool.ts'
-import { BATCH, MOST_AT_SEAT, Scheduler } from './scheduler.ts'
-import { Turns } from './semaphore.ts'
-import { TICKET_BYTES } from './task-state.ts'
-import { Stock } from './word-pool.ts'
+import { Pool } from './pool.ts'
+import { BATCH, Scheduler } from './scheduler.ts'
+import { Semaphore } from './semaphore.ts'
+import { TASK_STATE_BYTES } from './task-state.ts'
+import { WordPool } from './word-pool.ts'
 
 /** Bytes of text that one piece of a scan goes over: about 1 ms. */
 const SCAN_PIECE = 4 << 20
 const SCAN_SECONDS = 0.001
-/** So many legs may have been begun at a time. */
-const LEGS = 256
-/** A cache line each: who waits at one is not to be disturbed by another's. */
-const BELL_BYTES = 64
+/** The most segments that may have been begun at a time. */
+const SEGMENTS = 256
+/** A cache line each: a worker that waits at one is not disturbed by changes of another's. */
+const WAKE_WORD_BYTES = 64
 
-export interface ComputeOptions {
+export interface EngineOptions {
   /** called when a worker threw, trapped or died */
   onLost?(reason: string): void
   /** another worker module, for tests that inject faults */
@@ -56,21 +57,21 @@ type Limits = Pick<
   'THREADS' | 'MEMORY_BYTES' | 'MAX_REQUEST_BYTES' | 'MAX_FLOPS' | 'QUEUE_SECONDS' | 'KERNELS'
 >
 
-export class Compute {
+export class Engine {
   readonly arena: Arena
-  readonly speed = new Speed()
+  readonly costModel = new CostModel()
   readonly kernels: VariantChoice
   readonly threads: number
   readonly #limits: Limits
-  readonly #workers: Workers
+  readonly #pool: Pool
   readonly #scheduler: Scheduler
   readonly #text: TextKernels
   /** work area of the scans on this thread */
   readonly #work: Region
   /** pieces of scans under way: as many as there are workers, so that small jobs never wait for more than one */
-  readonly #scans: Turns
+  readonly #scans: Semaphore
 
-  constructor(limits: Limits, options: ComputeOptions = {}) {
+  constructor(limits: Limits, options: EngineOptions = {}) {
     this.#limits = limits
     this.threads = limits.THREADS
     this.arena = new Arena(limits.MEMORY_BYTES)
@@ -78,20 +79,23 @@ export class Compute {
     this.kernels = chooseKernels(this.arena, limits.KERNELS)
     this.#text = createTextKernels(this.arena.memory)
     this.#work = this.allocate(PASS_BYTES)
-    this.#scans = new Turns(limits.THREADS)
+    this.#scans = new Semaphore(limits.THREADS)
     const { memory } = this.arena
     const onLost = options.onLost ?? (() => {})
     const threads = this.threads
-    const bells = new Stock(this.arena, threads, BELL_BYTES)
-    const seats = Array.from({ length: threads }, () => bells.take())
+    const wakeWords = new WordPool(this.arena, threads, WAKE_WORD_BYTES)
+    const slots = Array.from({ length: threads }, () => wakeWords.take())
     const file = options.workerFile ?? new URL('../../workers/main.ts', import.meta.url)
-    this.#workers = new Workers(file, { memory, variant: this.kernels.variant }, seats, onLost)
-    const ground = {
-      ...{ memory, speed: this.speed, threads, hurry: new Stock(this.arena, 1, 4).take() },
-      boards: new Stock(this.arena, LEGS, BOARD_BYTES),
+    this.#pool = new Pool(file, { memory, variant: this.kernels.variant }, slots, onLost)
+    const context = {
+      memory,
+      threads,
+      costModel: this.costModel,
+      lowLatency: new WordPool(this.arena, 1, 4).take(),
+      claimTables: new WordPool(this.arena, SEGMENTS, CLAIM_TABLE_BYTES),
     }
-    const tickets = new Stock(this.arena, threads * MOST_AT_SEAT * BATCH, TICKET_BYTES)
-    this.#scheduler = new Scheduler(this.#workers, ground, tickets, { lost: onLost })
+    const taskStates = new WordPool(this.arena, threads * MAX_PER_SLOT * BATCH, TASK_STATE_BYTES)
+    this.#scheduler = new Scheduler(this.#pool, context, taskStates, { lost: onLost })
   }
 
   get backlogSeconds(): number {
@@ -110,7 +114,7 @@ export class Compute {
     return {
       flops: programFlops(program),
       bytes: plan.bytes + this.threads * program.scratchBytes,
-      seconds: programSeconds(program, this.speed) / this.threads,
+      seconds: programSeconds(program, this.costModel) / this.threads,
     }
   }
 
@@ -164,8 +168,12 @@ export class Compute {
   }
 
   /** Settles only when no task of the program is in flight any more. */
-  run(lease: Pick<Lease, 'program' | 'placement'>, signal: AbortSignal, watch?: Watch): Promise<JobReport> {
-    return this.#scheduler.submit(lease.program, lease.placement, signal, watch)
+  run(
+    lease: Pick<Lease, 'program' | 'placement'>,
+    signal: AbortSignal,
+    onBarrier?: OnBarrier,
+  ): Promise<JobReport> {
+    return this.#scheduler.submit(lease.program, lease.placement, signal, onBarrier)
   }
 
   /** Finds the structure of a JSON text in the shared memory, here and now. */
@@ -192,7 +200,7 @@ export class Compute {
   /** Once more if the worker died under another's task. */
   #scanPiece(scan: ScanMessage['scan']): Promise<ReturnType<typeof scanPiece>> {
     const attempt = async () => {
-      const reply = await this.#scheduler.errand({ scan }, SCAN_SECONDS)
+      const reply = await this.#scheduler.scanTask({ scan }, SCAN_SECONDS)
       if ('scanned' in reply) return reply.scanned
       throw new Error('failed' in reply ? reply.failed : 'not an answer to a scan')
     }
@@ -204,7 +212,7 @@ export class Compute {
   }
 
   async close(): Promise<void> {
-    await this.#workers.close()
+    await this.#pool.close()
   }
 }
 

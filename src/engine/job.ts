@@ -1,10 +1,9 @@
-/** One program on its way through the workers: the leg that it is at, who is at it, how it ended. */
-import type { Rest, Spans, Step } from '../../workers/program.ts'
+/** One program on its way through the workers: the segment that it is at, who is at it, how it ended. */
+import type { Remainder, Spans, Step, TaskResult } from '../../workers/contract.ts'
 import type { BufferPlace, Fault } from '../../workers/task.ts'
 import type { Program } from '../program.ts'
-import type { Speed } from './cost-model.ts'
-import { Leg, LONE_SECONDS, type Progress, planLeg } from './segment.ts'
-import type { Stock } from './word-pool.ts'
+import type { CostModel } from './cost-model.ts'
+import { type Progress, planSegment, Segment, type SegmentContext, SOLO_SECONDS } from './segment.ts'
 
 /** Where a program's buffers and work areas stand. */
 export interface Placement {
@@ -14,43 +13,31 @@ export interface Placement {
 }
 
 export interface JobReport {
-  /** since the last mark */
+  /** since the last barrier */
   spans: Spans
-  /** time between submission and the first task's start */
-  queueMs: number
+  /** time between submission and the first task's start; absent while no task has started */
+  queueMs?: number
   /** set when a step found something in the client's data that cannot be */
   fault?: { fault: Fault; step: Step }
 }
 
 /**
- * Told that a mark has been reached, with the report so far. Nothing behind the mark starts before the promise has
- * settled: the job is held, occupying no worker. A rejection ends the job.
+ * Told that a barrier has been reached, with the report so far. Nothing behind the barrier starts before the promise has
+ * settled: the job is blocked, and no worker is at it. A rejection ends the job.
  */
-export type Watch = (mark: number, report: JobReport) => Promise<void> | undefined
-
-export interface JobEvents {
-  /** something ended, perhaps the job */
-  settle(error?: Error): void
-  resumed(): void
-  watch?: Watch | undefined
-}
+export type OnBarrier = (barrier: number, report: JobReport) => Promise<void> | undefined
 
 /** What all jobs share. */
-export interface Ground {
-  memory: WebAssembly.Memory
-  boards: Stock
-  /** byte offset of the word that tells workers to look up more often */
-  hurry: number
-  speed: Speed
+export interface EngineContext extends SegmentContext {
   threads: number
 }
 
-/** One worker's place at a job's leg. */
-export interface Part {
-  leg: Leg
+/** One worker's place at a job's segment. */
+export interface Assignment {
+  segment: Segment
   scratch: number
-  /** what another left undone */
-  rest: Rest | undefined
+  /** what another worker left undone */
+  remainder: Remainder | undefined
   /** milliseconds of `performance.now` */
   since: number
 }
@@ -61,151 +48,187 @@ export class Job {
   /** estimated time on one worker */
   readonly seconds: number
   /** virtual time at which it was submitted */
-  start = 0
+  vstart = 0
   /** no further task is to start */
   stopped = false
-  /** waits at a mark for whoever watches */
-  held = false
-  readonly report: JobReport = { spans: {}, queueMs: 0 }
-  readonly submitted = performance.timeOrigin + performance.now()
-  readonly settle: (error?: Error) => void
-  readonly #events: JobEvents
-  readonly #ground: Ground
+  /** waits at a barrier */
+  blocked = false
+  readonly report: JobReport = { spans: {} }
+  readonly #submitted = performance.timeOrigin + performance.now()
+  readonly #outcome = Promise.withResolvers<JobReport>()
+  readonly #onBarrier: OnBarrier | undefined
+  readonly #context: EngineContext
   readonly #freeScratch: number[]
-  readonly #parts: Set<Part> = new Set()
-  /** seconds of workers' time that it has had, before those that are at it now */
-  #had = 0
-  #leg: Leg | undefined
+  readonly #team: Set<Assignment> = new Set()
+  /** seconds of worker time that it has had, without those of its present team */
+  #serviceTime = 0
+  #segment: Segment | undefined
   #next: Progress = { stage: 0, step: 0 }
-  #nextMark = 0
+  #nextBarrier = 0
+  #failure: Error | undefined
 
-  constructor(program: Program, placement: Placement, ground: Ground, events: JobEvents) {
+  constructor(program: Program, placement: Placement, context: EngineContext, onBarrier?: OnBarrier) {
     this.program = program
     this.placement = placement
-    this.settle = events.settle
-    this.#events = events
-    this.#ground = ground
+    this.#context = context
+    this.#onBarrier = onBarrier
     this.#freeScratch = [...placement.scratch]
-    this.seconds = programSeconds(program, ground.speed)
+    this.seconds = programSeconds(program, context.costModel)
   }
 
-  /** To be called once, before anything else. */
-  begin(): void {
-    this.#advance()
+  /** Settled by `settle`. */
+  get outcome(): Promise<JobReport> {
+    return this.#outcome.promise
   }
 
-  /** For one worker, and without marks. */
+  /** For one worker, and without barriers. */
   get small(): boolean {
-    return this.seconds <= LONE_SECONDS && this.program.marks.length === 0
-  }
-
-  /** How many workers are at it that nobody has called away. */
-  get staying(): number {
-    return this.crew - this.called
-  }
-
-  /** How many are on their way from it to someone who waits. */
-  get called(): number {
-    return this.#leg?.called ?? 0
-  }
-
-  callAway(): void {
-    this.#leg?.call()
+    return this.seconds <= SOLO_SECONDS && this.program.barriers.length === 0
   }
 
   /** How many workers are at it. */
-  get crew(): number {
-    return this.#parts.size
+  get team(): number {
+    return this.#team.size
+  }
+
+  /** How many of them are asked to leave. */
+  get preempted(): number {
+    return this.#segment?.preempted ?? 0
+  }
+
+  get unpreempted(): number {
+    return this.team - this.preempted
   }
 
   /** Nothing left to run or to wait for. */
   get finished(): boolean {
-    return this.crew === 0 && (this.stopped || (!this.held && this.#leg === undefined))
+    return this.team === 0 && (this.stopped || (!this.blocked && this.#segment === undefined))
   }
 
   /** Whether one more worker would find something to do. */
   get open(): boolean {
-    const leg = this.#leg
-    return !this.stopped && leg !== undefined && this.crew < leg.crew && leg.open
+    const segment = this.#segment
+    return !this.stopped && segment !== undefined && this.team < segment.team && segment.open
   }
 
-  /** Seconds of workers' time that it has had until now. */
-  had(now: number): number {
-    let had = this.#had
-    for (const { since } of this.#parts) had += (now - since) / 1000
-    return had
+  /** Seconds of worker time that it has had until now. */
+  serviceTime(now: number): number {
+    let seconds = this.#serviceTime
+    for (const { since } of this.#team) seconds += (now - since) / 1000
+    return seconds
   }
 
   /** A place for one more worker, where the job is open. */
-  take(): Part {
-    const leg = this.#leg as Leg
-    leg.begin(this.placement.buffers, this.#ground)
-    const scratch = this.#freeScratch.pop() as number
-    const part = { leg, scratch, rest: leg.rests.pop(), since: performance.now() }
-    this.#parts.add(part)
-    return part
+  assign(): Assignment {
+    const segment = this.#segment as Segment
+    segment.begin()
+    const assignment = {
+      segment,
+      scratch: this.#freeScratch.pop() as number,
+      remainder: segment.remainders.pop(),
+      since: performance.now(),
+    }
+    this.#team.add(assignment)
+    return assignment
+  }
+
+  requestPreemption(): void {
+    this.#segment?.requestPreemption()
+  }
+
+  /** Takes over what a worker found and how long it took; nothing further starts where it failed. */
+  note(assignment: Assignment, result: TaskResult): void {
+    const { report } = this
+    for (const phase of ['decode', 'compute', 'encode'] as const) {
+      const span = result.spans[phase]
+      if (span !== undefined) report.spans[phase] = union(report.spans[phase], span)
+    }
+    const first = Object.values(result.spans)[0]?.[0]
+    if (first !== undefined) report.queueMs ??= Math.max(0, first - this.#submitted)
+    if (result.ok) return
+    this.stop()
+    if ('fault' in result)
+      report.fault ??= { fault: result.fault, step: assignment.segment.stages.flat()[result.step] }
   }
 
   /** A worker has left; what it had claimed and did not do is for the next. */
-  leave(part: Part, rest?: Rest): void {
-    part.leg.back()
-    if (rest !== undefined) part.leg.rests.push(rest)
-    this.#parts.delete(part)
-    this.#had += (performance.now() - part.since) / 1000
-    this.#freeScratch.push(part.scratch)
-    if (this.crew > 0) return
-    if (this.stopped) this.stop()
-    else if (part.leg.complete) {
-      part.leg.end()
-      this.#leg = undefined
-      this.#advance()
+  release(assignment: Assignment, remainder?: Remainder): void {
+    const { segment, since, scratch } = assignment
+    segment.preemptionAnswered()
+    if (remainder !== undefined) segment.remainders.push(remainder)
+    this.#team.delete(assignment)
+    this.#serviceTime += (performance.now() - since) / 1000
+    this.#freeScratch.push(scratch)
+    if (this.team === 0 && (this.stopped || segment.complete)) this.#endSegment()
+  }
+
+  /**
+   * On to the next segment that has steps, unless the job is at one already. A promise where a barrier on the way there
+   * blocks the job: when it has settled, `unblock` is to be called.
+   */
+  advance(): Promise<void> | undefined {
+    if (this.stopped || this.blocked) return undefined
+    const { stages, barriers } = this.program
+    while (this.#segment === undefined) {
+      const { stage, step } = this.#next
+      while (step === 0 && barriers[this.#nextBarrier]?.stage === stage - 1) {
+        const barrier = this.#nextBarrier++
+        const wait = this.#onBarrier?.(barrier, this.report)
+        this.report.spans = {}
+        this.blocked = wait !== undefined
+        if (this.blocked) return wait
+      }
+      if (stage >= stages.length) return undefined
+      const end = (barriers[this.#nextBarrier]?.stage ?? stages.length - 1) + 1
+      this.#planSegment(end)
     }
+    return undefined
+  }
+
+  unblock(): void {
+    this.blocked = false
+  }
+
+  /** It is to end with this error, once no task of it is in flight. */
+  fail(error: Error): void {
+    this.#failure ??= error
+    this.stop()
   }
 
   /** No further task is to start, and those that are in flight are to end. */
   stop(): void {
     this.stopped = true
-    this.#leg?.stop()
-    if (this.crew > 0) return
-    this.#leg?.end()
-    this.#leg = undefined
+    this.#segment?.stop()
+    if (this.team === 0) this.#endSegment()
   }
 
-  /** On to the next leg that has steps, unless a mark on the way there holds the job. */
-  #advance(): void {
-    const { stages, marks } = this.program
-    while (this.#leg === undefined) {
-      const { stage, step } = this.#next
-      while (step === 0 && marks[this.#nextMark]?.stage === stage - 1) {
-        if (this.#heldAt(this.#nextMark++)) return
-      }
-      if (stage >= stages.length) return
-      const end = (marks[this.#nextMark]?.stage ?? stages.length - 1) + 1
-      const { speed, threads, memory, boards } = this.#ground
-      const leg = planLeg(this.program, this.#next, end, speed, threads)
-      this.#next = leg.next
-      if (leg.stages.some(steps => steps.length > 0))
-        this.#leg = new Leg(leg.stages, Math.min(leg.crew, this.placement.scratch.length), memory, boards)
-    }
+  /** To be called once, when it is finished. */
+  settle(): void {
+    if (this.#failure === undefined) this.#outcome.resolve(this.report)
+    else this.#outcome.reject(this.#failure)
   }
 
-  #heldAt(mark: number): boolean {
-    const wait = this.#events.watch?.(mark, this.report)
-    this.report.spans = {}
-    if (wait === undefined) return false
-    this.held = true
-    const goOn = (error?: Error) => {
-      if (this.stopped) return
-      this.held = false
-      this.#events.resumed()
-      if (error === undefined) this.#advance()
-      this.settle(error)
-    }
-    wait.then(() => goOn(), goOn)
-    return true
+  #planSegment(end: number): void {
+    const { costModel, threads } = this.#context
+    const { buffers, scratch } = this.placement
+    const { stages, next, team } = planSegment(this.program, this.#next, end, costModel, threads)
+    this.#next = next
+    if (stages.every(steps => steps.length === 0)) return
+    this.#segment = new Segment(stages, Math.min(team, scratch.length), buffers, this.#context)
+  }
+
+  #endSegment(): void {
+    this.#segment?.end()
+    this.#segment = undefined
   }
 }
 
-export function programSeconds(program: Program, speed: Speed): number {
-  return program.stages.flat().reduce((total, step) => total + speed.seconds(step), 0)
+export function programSeconds(program: Program, costModel: CostModel): number {
+  return program.stages.flat().reduce((total, step) => total + costModel.seconds(step), 0)
+}
+
+type Span = [number, number]
+
+function union(a: Span | undefined, b: Span): Span {
+  return a === undefined ? b : [Math.min(a[0], b[0]), Math.max(a[1], b[1])]
 }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
-import type { Step } from '../../workers/program.ts'
+import type { Step } from '../../workers/contract.ts'
 import { type BufferSpec, BYTES, ProgramBuilder } from '../program.ts'
 import { planMemory } from './memory-plan.ts'
 
@@ -11,7 +11,10 @@ function naming(buffers: number[]): Step {
     tensors: Object.fromEntries(buffers.map((buffer, index) => [`t${index}`, buffer])),
     args: {},
     phase: 'compute',
-    ...{ units: 1, chain: 1, flops: 0, bytes: 0 },
+    units: 1,
+    chain: 1,
+    flops: 0,
+    bytes: 0,
   } as unknown as Step
 }
 
@@ -19,7 +22,7 @@ const bufferSpec: fc.Arbitrary<BufferSpec> = fc.record({
   type: fc.constantFrom('float64' as const, 'float32' as const, 'int32' as const, 'uint8' as const),
   length: fc.integer({ min: 0, max: 300 }),
   keep: fc.boolean(),
-  early: fc.boolean(),
+  preloaded: fc.boolean(),
 })
 
 it('buffers that one stage needs together never share memory', () => {
@@ -28,32 +31,32 @@ it('buffers that one stage needs together never share memory', () => {
     stages: fc.array(fc.array(fc.array(fc.nat(11), { maxLength: 4 }), { minLength: 1, maxLength: 3 }), {
       maxLength: 8,
     }),
-    marks: fc.array(fc.record({ stage: fc.nat(7), buffers: fc.array(fc.nat(11), { maxLength: 3 }) }), {
+    barriers: fc.array(fc.record({ stage: fc.nat(7), buffers: fc.array(fc.nat(11), { maxLength: 3 }) }), {
       maxLength: 4,
     }),
   })
   fc.assert(
-    fc.property(programs, ({ specs, stages, marks }) => {
+    fc.property(programs, ({ specs, stages, barriers }) => {
       const within = (ref: number) => ref % specs.length
       const p = new ProgramBuilder('float32')
       for (const spec of specs) p.buffer({ ...spec })
       for (const stage of stages) p.stage(...stage.map(refs => naming(refs.map(within))))
-      for (const { stage, buffers } of marks) {
+      for (const { stage, buffers } of barriers) {
         if (p.stages.length > 0)
-          p.marks.push({ stage: stage % p.stages.length, buffers: buffers.map(within) })
+          p.barriers.push({ stage: stage % p.stages.length, buffers: buffers.map(within) })
       }
-      p.marks.sort((a, b) => a.stage - b.stage)
+      p.barriers.sort((a, b) => a.stage - b.stage)
       const { offsets, bytes } = planMemory(p)
       const life = specs.map((spec, buffer) => {
         const used = p.stages.flatMap((steps, stage) =>
           steps.some(step => Object.values(step.tensors).includes(buffer)) ? [stage] : [],
         )
-        // what a mark names is read until the next mark has been passed
-        for (const [index, { stage, buffers }] of p.marks.entries()) {
-          if (buffers.includes(buffer)) used.push(stage, p.marks[index + 1]?.stage ?? p.stages.length)
+        // what a barrier names is read until the next barrier has been passed
+        for (const [index, { stage, buffers }] of p.barriers.entries()) {
+          if (buffers.includes(buffer)) used.push(stage, p.barriers[index + 1]?.stage ?? p.stages.length)
         }
-        const first = spec.early ? 0 : Math.min(...used, p.stages.length)
-        const needed = used.length > 0 || spec.keep || spec.early
+        const first = spec.preloaded ? 0 : Math.min(...used, p.stages.length)
+        const needed = used.length > 0 || spec.keep || spec.preloaded
         return { needed, first, last: Math.max(...used, first, spec.keep ? p.stages.length : 0) }
       })
       for (let a = 0; a < specs.length; a++) {

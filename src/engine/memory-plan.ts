@@ -1,6 +1,6 @@
 /**
  * Where a program's buffers stand within its region. Two buffers share memory when no stage needs both: a forward pass
- * keeps nothing that a backward pass does not read, without anyone having to say so.
+ * keeps nothing that a backward pass does not read.
  */
 import type { BufferSpec, Program } from '../program.ts'
 import { BYTES } from '../program.ts'
@@ -51,9 +51,9 @@ export function planMemory(program: Program): MemoryPlan {
 }
 
 /** A buffer that no step names needs no life, but a place: it lives in stage 0. */
-function lifetimes({ buffers, stages, marks }: Program): Lifetime[] {
+function lifetimes({ buffers, stages, barriers }: Program): Lifetime[] {
   const lives: Lifetime[] = buffers.map(spec => ({
-    first: spec.data !== undefined || spec.early ? 0 : stages.length,
+    first: spec.data !== undefined || spec.preloaded ? 0 : stages.length,
     last: 0,
   }))
   const need = (buffer: number, stage: number) => {
@@ -67,10 +67,10 @@ function lifetimes({ buffers, stages, marks }: Program): Lifetime[] {
       if (careful !== undefined) need(careful, stage)
     }
   }
-  for (const [index, mark] of marks.entries()) {
-    for (const buffer of mark.buffers) {
-      need(buffer, mark.stage)
-      need(buffer, marks[index + 1]?.stage ?? stages.length)
+  for (const [index, barrier] of barriers.entries()) {
+    for (const buffer of barrier.buffers) {
+      need(buffer, barrier.stage)
+      need(buffer, barriers[index + 1]?.stage ?? stages.length)
     }
   }
   for (const [buffer, spec] of buffers.entries()) {

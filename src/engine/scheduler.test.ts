@@ -1,17 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   type Call,
-  marked,
   never,
   program,
   programOf,
   settle,
   step,
   stopTheClock,
+  withBarriers,
   workersBench,
 } from '../../test/support/workers-bench.ts'
-import { TICKET } from '../../workers/program.ts'
-import { MOST_AT_SEAT } from './scheduler.ts'
+import { MAX_PER_SLOT } from './in-flight.ts'
 
 beforeEach(stopTheClock)
 afterEach(() => {
@@ -22,7 +21,7 @@ afterEach(() => {
 const take = ({ ms }: Call) => vi.advanceTimersByTime(ms)
 
 describe('the scheduler', () => {
-  it('calls a worker away from a large job for a small one', async () => {
+  it('preempts a large job for a small one', async () => {
     const { submit, turn, hooks, calls } = workersBench(1)
     let small: Promise<unknown> | undefined
     void submit(program(1, 1000))
@@ -36,9 +35,9 @@ describe('the scheduler', () => {
     await small
     // and goes on where it left
     hooks.onCall = () => calls.length > 1 && expect(calls.at(-2)?.to).toBe(calls.at(-1)?.from)
-    const rest = await turn()
-    expect(rest[0].from).toBe(ranges[4].to)
-    expect(rest.at(-1)?.to).toBe(1000)
+    const remainder = await turn()
+    expect(remainder[0].from).toBe(ranges[4].to)
+    expect(remainder.at(-1)?.to).toBe(1000)
   })
 
   it('does not let small ones overtake it for ever', async () => {
@@ -84,55 +83,53 @@ describe('the scheduler', () => {
     expect(Math.max(...sizes)).toBe(8)
   })
 
-  it('lets a crew go through many stages in one crossing each, and is there no more when all are complete', async () => {
-    const { submit, turn, crossings } = workersBench(2)
+  it('lets a team go through many stages in one dispatch each, and is there no more when all are complete', async () => {
+    const { submit, turn, sent } = workersBench(2)
     const slight = Array.from({ length: 20 }, (_, stage) => [step(0.00001, 4, 1, stage)])
     const stages = [...slight, [step(0.02, 100, 1, 20)], ...slight]
     const done = submit(programOf(stages))
-    expect(crossings).toHaveLength(2)
+    expect(sent).toHaveLength(2)
     const stagesRun = (await turn()).map(({ stage }) => stage)
     expect(stagesRun.filter(stage => stage === 20).length).toBeGreaterThan(10)
     expect(new Set(stagesRun).size).toBe(21)
     expect(await turn()).toEqual([])
     await done
-    expect(crossings).toHaveLength(0)
+    expect(sent).toHaveLength(0)
   })
 
   it('runs a cheap program as one task, however many steps it has', async () => {
-    const { submit, turn, crossings } = workersBench(4)
+    const { submit, turn, sent } = workersBench(4)
     const cheap = submit(programOf([Array.from({ length: 200 }, (_, i) => step(1e-6, 3, 1, i))]))
     const ran: number[] = []
     for (let turns = 0; turns < 4; turns++) {
-      expect(crossings).toHaveLength(1)
+      expect(sent).toHaveLength(1)
       ran.push(...(await turn()).map(({ stage }) => stage))
     }
     await cheap
     expect(ran).toEqual(Array.from({ length: 200 }, (_, i) => i))
   })
 
-  it('has the first of a crew woken, and the others by one another, when their tasks are there', async () => {
-    const { submit, crossings } = workersBench(6)
+  it('has the first of a team woken, and the others by one another, when their tasks are there', async () => {
+    const { submit, sent } = workersBench(6)
     void submit(program(1, 10_000))
-    expect(crossings).toHaveLength(6)
-    expect(crossings.map(({ quiet }) => quiet)).toEqual([true, true, true, true, true, false])
-    const rings = crossings
-      .map(({ seat, tasks }) => [seat, tasks[0].ring] as const)
-      .toSorted(([a], [b]) => a - b)
-    expect(rings.map(([, bells]) => bells)).toEqual([[1001, 1002], [1003, 1004], [1005], [], [], []])
+    expect(sent).toHaveLength(6)
+    expect(sent.map(({ quiet }) => quiet)).toEqual([true, true, true, true, true, false])
+    const wakes = sent.map(({ slot, tasks }) => [slot, tasks[0].wakes] as const).toSorted(([a], [b]) => a - b)
+    expect(wakes.map(([, words]) => words)).toEqual([[1001, 1002], [1003, 1004], [1005], [], [], []])
   })
 
-  it('keeps the order of units that accumulate when their worker is called away', async () => {
-    const { submit, turn, hooks, crossings } = workersBench(2)
+  it('keeps the order of units that accumulate when their worker is preempted', async () => {
+    const { submit, turn, hooks, sent } = workersBench(2)
     const done = submit(program(0.4, 40, 20))
     const seen: number[] = []
     hooks.onCall = call => {
       take(call)
       const { from, to } = call
       for (let unit = from; unit < to; unit++) seen.push(unit)
-      // the first to run is called away in the middle of its chain
+      // the first to run is preempted in the middle of its chain
       if (seen.length === 3) for (let i = 0; i < 2; i++) void submit(program(0.0001, 1))
     }
-    while (crossings.length > 0) await turn()
+    while (sent.length > 0) await turn()
     await done
     const units = seen.filter((_, index) => index !== seen.indexOf(0, 1))
     expect(new Set(units)).toEqual(new Set(Array.from({ length: 40 }, (_, unit) => unit)))
@@ -142,33 +139,46 @@ describe('the scheduler', () => {
     }
   })
 
-  it('never has more at a seat than it should', async () => {
-    const { submit, turn, crossings } = workersBench(2)
+  it('never has more at a slot than it should', async () => {
+    const { submit, turn, sent } = workersBench(2)
     const jobs = Array.from({ length: 10 }, () => submit(program(0.1, 500, 5)))
     jobs.push(...Array.from({ length: 100 }, () => submit(program(0.0001, 1))))
-    while (crossings.length > 0) {
-      for (const seat of [0, 1]) {
-        const here = crossings.filter(crossing => crossing.seat === seat)
-        expect(here.length).toBeLessThanOrEqual(MOST_AT_SEAT)
+    while (sent.length > 0) {
+      for (const slot of [0, 1]) {
+        const here = sent.filter(each => each.slot === slot)
+        expect(here.length).toBeLessThanOrEqual(MAX_PER_SLOT)
         if (here.length > 1)
-          expect(here.flatMap(({ tasks }) => tasks).every(({ crew }) => crew === 1)).toBe(true)
+          expect(here.flatMap(({ tasks }) => tasks).every(({ team }) => team === 1)).toBe(true)
       }
       await turn()
     }
     await Promise.all(jobs)
   })
 
-  it('has so many legs begun at a time as there are boards', async () => {
-    const { submit, turn, crossings, scheduler } = workersBench(4, { boards: 2 })
+  it('has as many segments begun at a time as there are claim tables', async () => {
+    const { submit, turn, sent, scheduler } = workersBench(4, { claimTables: 2 })
     const jobs = Promise.all(Array.from({ length: 5 }, () => submit(program(0.001, 1))))
-    expect(crossings.flatMap(({ tasks }) => tasks)).toHaveLength(2)
-    while (crossings.length > 0) await turn()
+    expect(sent.flatMap(({ tasks }) => tasks)).toHaveLength(2)
+    while (sent.length > 0) await turn()
     await jobs
     expect(scheduler.jobs).toBe(0)
   })
 
+  it('says how long a job waited for its first task, also where that was no time at all', async () => {
+    const { submit, turn } = workersBench(1)
+    const job = submit(withBarriers([1e-5, 1e-5], [0]))
+    await turn()
+    vi.advanceTimersByTime(5)
+    await turn()
+    expect((await job).queueMs).toBe(0)
+    const late = submit(program(1e-5, 1))
+    vi.advanceTimersByTime(3)
+    await turn()
+    expect((await late).queueMs).toBe(3)
+  })
+
   it('starts nothing more of a job that was stopped, and settles it when what runs has ended', async () => {
-    const { submit, turn, scheduler, hooks, calls, crossings } = workersBench(1)
+    const { submit, turn, scheduler, hooks, calls, sent } = workersBench(1)
     const stop = new AbortController()
     const job = submit(program(1, 1000), stop.signal)
     let settled = false
@@ -185,25 +195,25 @@ describe('the scheduler', () => {
     expect(await failed).toBe('gone')
     expect(scheduler.jobs).toBe(0)
     expect(scheduler.backlogSeconds).toBeCloseTo(0, 9)
-    expect(crossings).toHaveLength(0)
+    expect(sent).toHaveLength(0)
   })
 })
 
-describe('marks', () => {
-  it('are reached when all before them is complete, and hold the job for as long as is said', async () => {
-    const { scheduler, submit, turn, crossings } = workersBench(2)
+describe('barriers', () => {
+  it('are reached when all before them is complete, and block the job for as long as is said', async () => {
+    const { scheduler, submit, turn, sent } = workersBench(2)
     const reached: number[] = []
     const hold = Promise.withResolvers<void>()
-    const job = submit(marked([0.02, 0.02, 0.02], [0, 1], 4), never, mark => {
-      reached.push(mark)
-      return mark === 1 ? hold.promise : undefined
+    const job = submit(withBarriers([0.02, 0.02, 0.02], [0, 1], 4), never, barrier => {
+      reached.push(barrier)
+      return barrier === 1 ? hold.promise : undefined
     })
     const ran: number[] = []
     for (let i = 0; i < 60 && reached.length < 2; i++) ran.push(...(await turn()).map(({ stage }) => stage))
     expect(reached).toEqual([0, 1])
     expect(new Set(ran)).toEqual(new Set([0, 1]))
-    // it occupies nothing and nobody waits for it
-    expect(crossings).toHaveLength(0)
+    // no worker is at it, and it waits for none
+    expect(sent).toHaveLength(0)
     expect(scheduler.backlogSeconds).toBeCloseTo(0, 9)
     const other = submit(program(0.0001, 1))
     expect(await turn()).toHaveLength(1)
@@ -218,15 +228,15 @@ describe('marks', () => {
     expect(scheduler.backlogSeconds).toBeCloseTo(0, 9)
   })
 
-  it('cut a cheap program into one task for each, and a mark at the end holds it too', async () => {
+  it('cut a cheap program into one task for each, and a barrier at the end blocks it too', async () => {
     const { submit, turn } = workersBench(1)
     const stages = async () => (await turn()).map(({ stage }) => stage)
     const reached: number[] = []
     const hold = Promise.withResolvers<void>()
     let ended = false
-    const job = submit(marked([1e-5, 1e-5, 1e-5, 1e-5, 1e-5], [1, 1, 2, 4]), never, mark => {
-      reached.push(mark)
-      return mark === 3 ? hold.promise : undefined
+    const job = submit(withBarriers([1e-5, 1e-5, 1e-5, 1e-5, 1e-5], [1, 1, 2, 4]), never, barrier => {
+      reached.push(barrier)
+      return barrier === 3 ? hold.promise : undefined
     }).then(() => {
       ended = true
     })
@@ -240,11 +250,11 @@ describe('marks', () => {
     await job
   })
 
-  it('a held job can be stopped, and ends with what its holder throws', async () => {
+  it('let a blocked job be stopped, and end it with what the promise rejects with', async () => {
     const { scheduler, submit, turn } = workersBench(1)
     const stop = new AbortController()
-    const stopped = submit(marked([1e-5, 1e-5], [0]), stop.signal, () => new Promise(() => {}))
-    const thrown = submit(marked([1e-5, 1e-5], [0]), never, () => Promise.reject(new Error('no more')))
+    const stopped = submit(withBarriers([1e-5, 1e-5], [0]), stop.signal, () => new Promise(() => {}))
+    const thrown = submit(withBarriers([1e-5, 1e-5], [0]), never, () => Promise.reject(new Error('no more')))
     thrown.catch(() => {})
     for (let i = 0; i < 3; i++) await turn()
     stop.abort(new Error('gone'))
@@ -255,74 +265,15 @@ describe('marks', () => {
   })
 
   it('are not reached when a task on the way there has failed', async () => {
-    const { submit, crossings } = workersBench(1)
+    const { submit, sent } = workersBench(1)
     let reached = 0
     const fault = { kind: 'non_finite', index: 0, found: 'NaN' } as const
-    const report = submit(marked([1e-5, 1e-5], [0, 1]), never, () => {
+    const report = submit(withBarriers([1e-5, 1e-5], [0, 1]), never, () => {
       reached++
       return undefined
     })
-    crossings[0].answer([{ ok: false, fault, step: 0, spans: {}, speed: {} }])
+    sent[0].answer([{ ok: false, fault, step: 0, spans: {}, speed: {} }])
     expect((await report).fault?.fault).toEqual(fault)
     expect(reached).toBe(0)
-  })
-})
-
-describe('a worker that is lost', () => {
-  /** Three small jobs on their way, as one message; the worker dies with their tickets in these states. */
-  async function dies(states: number[]) {
-    const bench = workersBench(1)
-    void bench.submit(program(0.00001, 1))
-    void bench.submit(program(0.00001, 1))
-    const jobs = states.map(() =>
-      bench.submit(program(0.00001, 1)).then(
-        () => 'done',
-        ({ code }) => code,
-      ),
-    )
-    await bench.turn()
-    const [, crossing] = bench.crossings
-    for (const [index, state] of states.entries()) {
-      if (state === TICKET.done) bench.run(crossing.tasks[index])
-      bench.punch(crossing.tasks[index], state)
-    }
-    crossing.fail(new Error('died'))
-    bench.crossings.splice(1)
-    await settle()
-    while (bench.crossings.length > 0) await bench.turn()
-    return { ended: await Promise.all(jobs), lost: bench.lost, jobs: bench.scheduler.jobs }
-  }
-
-  it('loses what was running, but not what waited, was done or was refused', async () => {
-    const { ended, lost, jobs } = await dies([TICKET.done, TICKET.running, TICKET.waiting, TICKET.refused])
-    expect(ended).toEqual(['done', 'WORKER_LOST', 'done', 'done'])
-    expect(lost).toEqual(['died'])
-    expect(jobs).toBe(0)
-  })
-
-  it('takes the job with it at which others are, and these leave', async () => {
-    const { submit, crossings, run, punch, scheduler } = workersBench(2)
-    const ended = submit(program(1, 1000)).catch(({ code }) => code)
-    const [second, first] = crossings.splice(0)
-    punch(first.tasks[0], TICKET.running)
-    first.fail(new Error('died'))
-    await settle()
-    expect(scheduler.jobs).toBe(1)
-    const result = run(second.tasks[0])
-    expect(result).toMatchObject({ ok: true })
-    second.answer([result])
-    expect(await ended).toBe('WORKER_LOST')
-    expect(scheduler.jobs).toBe(0)
-  })
-
-  it('before it had begun, leaves its part to others', async () => {
-    const { submit, crossings, turn, scheduler } = workersBench(2)
-    const ended = submit(program(1, 1000))
-    const [, first] = crossings
-    first.fail(new Error('died'))
-    crossings.splice(1)
-    while (crossings.length > 0) await turn()
-    expect((await ended).fault).toBeUndefined()
-    expect(scheduler.jobs).toBe(0)
   })
 })

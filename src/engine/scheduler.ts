@@ -1,54 +1,37 @@
 /**
  * Fair scheduling of programs over the workers.
  *
- * A worker that is free goes to the job, among those that have something to do, that has had the least of the workers'
- * time. It stays at that job's leg, claiming work beside the others who are at it, until nothing is left, or until it is
- * called away, because someone waits who has had less: it then leaves within about a millisecond. Small jobs are one task
- * each. A job starts at the current virtual time, so a small one waits for no large one to end.
+ * A worker that is free goes to the job, among those that have something to do, that has had the least worker time. It
+ * stays at that job's segment, claiming work beside the others of the team, until nothing is left, or until it is
+ * preempted, because another job waits that has had less: it then leaves within about a millisecond. Small jobs are one
+ * task each. A job starts at the current virtual time, so a small one waits for no large one to end.
+ *
+ * The way of a job: submit → run queue → dispatch → send → answered → proceed, and again from the run queue until it ends.
  */
+import { TASK_STATE, type TaskResult } from '../../workers/contract.ts'
 import type { Message, Reply, ScanMessage } from '../../workers/main.ts'
-import { type Spans, type TaskResult, TICKET } from '../../workers/program.ts'
 import { Problem } from '../problem.ts'
 import type { Program } from '../program.ts'
-import { type Ground, Job, type JobReport, type Part, type Placement, type Watch } from './job.ts'
-import { type Errand, isLarge, Queue, type Runnable, virtual } from './run-queue.ts'
-import { Ticket } from './task-state.ts'
-import type { Stock } from './word-pool.ts'
+import { type Assigned, type Dispatch, InFlight } from './in-flight.ts'
+import { type EngineContext, Job, type JobReport, type OnBarrier, type Placement } from './job.ts'
+import { isLarge, type Runnable, RunQueue, type ScanTask, vruntime } from './run-queue.ts'
+import { TaskState } from './task-state.ts'
+import type { WordPool } from './word-pool.ts'
 
-/** Small jobs that are waiting cross together: a crossing costs more than their arithmetic. */
+/** Small jobs that are waiting cross together: to cross costs more than their arithmetic. */
 export const BATCH = 8
 const BATCH_SECONDS = 0.001
-/** Behind a batch of small jobs another may wait at the worker itself (which hides the crossing), so many seconds a worker. */
-const AHEAD_SECONDS = 0.001
-/** Batches at one worker: the one that runs, and one behind it. */
-export const MOST_AT_SEAT = 2
-/** Workers hurry when a small job has come within so many milliseconds. */
-const HURRY_MS = 200
-/** While someone waits, it is looked so often whether a worker has now been elsewhere for long enough. */
-const LOOK_MS = 2
-
-interface Chosen {
-  job: Job
-  part: Part
-  ticket: Ticket
-}
-
-/** What is on its way to a worker, or at it. */
-interface Crossing {
-  seat: number
-  /** a place at a large job's leg; else small jobs, or an errand */
-  crew: boolean
-  tasks: Chosen[]
-  errand?: Errand
-  seconds: number
-}
+/** Workers are in low-latency mode for this time after a small job has come. */
+const LOW_LATENCY_MS = 200
+/** While a job waits that has had less, the time after which the running ones are compared with it again. */
+const REBALANCE_MS = 2
 
 /** The workers, from here. */
-export interface Seats {
+export interface Slots {
   readonly count: number
-  bell(seat: number): number
-  /** Rejects when the worker is lost. A quiet message is noticed when somebody rings the seat's bell. */
-  post(seat: number, message: Message, quiet: boolean): Promise<Reply>
+  wakeWord(slot: number): number
+  /** Rejects when the worker is lost. A quiet message is noticed when another worker changes the slot's wake word. */
+  post(slot: number, message: Message, quiet: boolean): Promise<Reply>
 }
 
 export interface SchedulerEvents {
@@ -57,30 +40,28 @@ export interface SchedulerEvents {
 }
 
 export class Scheduler {
-  readonly #seats: Seats
-  readonly #ground: Ground
-  readonly #tickets: Stock
+  readonly #slots: Slots
+  readonly #context: EngineContext
+  readonly #taskStates: WordPool
   readonly #events: SchedulerEvents
-  readonly #queue = new Queue()
-  /** what is at each seat, the oldest first */
-  readonly #atSeat: Crossing[][]
-  /** until when workers are to look up often */
-  #hurryUntil = Number.NEGATIVE_INFINITY
-  readonly #hurry: Int32Array
-  #look: NodeJS.Timeout | undefined
+  readonly #queue = new RunQueue()
+  readonly #inFlight: InFlight
+  readonly #lowLatency: Int32Array
+  #lowLatencyUntil = Number.NEGATIVE_INFINITY
+  #rebalanceTimer: NodeJS.Timeout | undefined
 
-  constructor(seats: Seats, ground: Ground, tickets: Stock, events: SchedulerEvents) {
-    this.#seats = seats
-    this.#ground = ground
-    this.#tickets = tickets
+  constructor(slots: Slots, context: EngineContext, taskStates: WordPool, events: SchedulerEvents) {
+    this.#slots = slots
+    this.#context = context
+    this.#taskStates = taskStates
     this.#events = events
-    this.#atSeat = Array.from({ length: seats.count }, () => [])
-    this.#hurry = new Int32Array(ground.memory.buffer, ground.hurry, 1)
+    this.#inFlight = new InFlight(slots.count)
+    this.#lowLatency = new Int32Array(context.memory.buffer, context.lowLatency, 1)
   }
 
   /** Estimated time until everything accepted so far has run, with all workers at it. */
   get backlogSeconds(): number {
-    return this.#queue.seconds / this.#seats.count
+    return this.#queue.seconds / this.#slots.count
   }
 
   get jobs(): number {
@@ -90,206 +71,191 @@ export class Scheduler {
   /**
    * Runs a program to its end. Resolves with a report (that may hold a fault of the client's data); rejects with the
    * signal's reason, or with WORKER_LOST. It settles only when no task of the program is in flight any more, so that its
-   * memory may be freed then. `watch` is told when a mark has been reached, and may hold the job there.
+   * memory may be freed then. `onBarrier` is told when a barrier has been reached, and may block the job there.
    */
-  submit(program: Program, placement: Placement, signal: AbortSignal, watch?: Watch): Promise<JobReport> {
-    const { promise, resolve, reject } = Promise.withResolvers<JobReport>()
-    if (signal.aborted) {
-      reject(signal.reason)
-      return promise
+  async submit(
+    program: Program,
+    placement: Placement,
+    signal: AbortSignal,
+    onBarrier?: OnBarrier,
+  ): Promise<JobReport> {
+    signal.throwIfAborted()
+    const job = new Job(program, placement, this.#context, onBarrier)
+    const abort = () => {
+      job.fail(signal.reason)
+      this.#proceed(job)
     }
-    let failure: Error | undefined
-    const settle = (error?: Error) => {
-      failure ??= error
-      if (failure !== undefined || job.report.fault !== undefined) job.stop()
-      if (!job.finished || !this.#queue.remove(job)) return
-      signal.removeEventListener('abort', stop)
-      if (failure === undefined) resolve(job.report)
-      else reject(failure)
+    signal.addEventListener('abort', abort)
+    try {
+      this.#add(job)
+      this.#proceed(job)
+      this.#dispatch()
+      return await job.outcome
+    } finally {
+      signal.removeEventListener('abort', abort)
     }
-    const resumed = () => {
-      this.#queue.resume(job)
-      queueMicrotask(() => this.#dispatch())
-    }
-    const job = new Job(program, placement, this.#ground, { settle, resumed, watch })
-    const stop = () => job.settle(signal.reason)
-    signal.addEventListener('abort', stop)
-    this.#add(job)
-    job.begin()
-    if (job.finished) job.settle()
-    this.#dispatch()
-    return promise
   }
 
   /** Has any worker answer a message; rejects when the worker is lost. */
-  errand(message: ScanMessage, seconds: number): Promise<Reply> {
-    const errand: Errand = { start: 0, seconds, message, reply: Promise.withResolvers<Reply>() }
-    this.#add(errand)
+  scanTask(message: ScanMessage, seconds: number): Promise<Reply> {
+    const task: ScanTask = { vstart: 0, seconds, message, reply: Promise.withResolvers<Reply>() }
+    this.#add(task)
     this.#dispatch()
-    return errand.reply.promise
+    return task.reply.promise
   }
 
   #add(runnable: Runnable): void {
     this.#queue.add(runnable)
-    if (!isLarge(runnable)) this.#hurryUntil = performance.now() + HURRY_MS
+    if (!isLarge(runnable)) this.#lowLatencyUntil = performance.now() + LOW_LATENCY_MS
   }
 
+  /** Sends workers that are free to what waits, and has others leave where that is not enough. */
   #dispatch(): void {
-    Atomics.store(this.#hurry, 0, performance.now() < this.#hurryUntil ? 1 : 0)
-    const crossings: Crossing[] = []
-    for (let seat = this.#freeSeat(); seat !== undefined; seat = this.#freeSeat()) {
-      const crossing = this.#choose(seat)
-      if (crossing === undefined) break
-      this.#atSeat[seat].push(crossing)
-      crossings.push(crossing)
+    Atomics.store(this.#lowLatency, 0, performance.now() < this.#lowLatencyUntil ? 1 : 0)
+    const chosen: Dispatch[] = []
+    for (let slot = this.#inFlight.freeSlot(); slot !== undefined; slot = this.#inFlight.freeSlot()) {
+      const dispatch = this.#choose(slot)
+      if (dispatch === undefined) break
+      this.#inFlight.add(dispatch)
+      chosen.push(dispatch)
     }
-    // Of a crew, the first worker is woken here, and wakes others, who wake others: this thread, while it runs, occupies a
-    // core, and those that it wakes may find themselves on one core together. What others ring for must be there before.
-    for (const crossing of crossings) if (!crossing.crew) void this.#cross(crossing)
-    const crews = crossings.filter(({ crew }) => crew)
-    for (let at = crews.length - 1; at >= 0; at--) {
-      const children = crews.slice(2 * at + 1, 2 * at + 3)
-      void this.#cross(
-        crews[at],
-        children.map(({ seat }) => this.#seats.bell(seat)),
-        at > 0,
-      )
+    // Of a team, the first worker is woken here, and wakes others, who wake others: this thread, while it runs, occupies a
+    // core, and those that it wakes may find themselves on one core together. A message must be there before its worker is
+    // woken by another, so the last of the tree are sent first.
+    for (const dispatch of chosen) if (!dispatch.team) void this.#send(dispatch)
+    const team = chosen.filter(dispatch => dispatch.team)
+    for (let at = team.length - 1; at >= 0; at--) {
+      const children = team.slice(2 * at + 1, 2 * at + 3)
+      const wakes = children.map(({ slot }) => this.#slots.wakeWord(slot))
+      void this.#send(team[at], wakes, at > 0)
     }
-    this.#callAway()
+    this.#rebalance()
   }
 
-  /** A seat with nothing at it, or else one with so few small jobs that others may wait behind them. */
-  #freeSeat(): number | undefined {
-    const free = this.#atSeat.findIndex(crossings => crossings.length === 0)
-    if (free >= 0) return free
-    const short = this.#atSeat.findIndex(
-      crossings => crossings.length < MOST_AT_SEAT && secondsOf(crossings) < AHEAD_SECONDS,
-    )
-    return short >= 0 ? short : undefined
-  }
-
-  /** Whoever has had the least, and what crosses for them. */
-  #choose(seat: number): Crossing | undefined {
+  /** The runnable that has had the least, and what crosses to the slot for it. */
+  #choose(slot: number): Dispatch | undefined {
     const first = this.#queue.first()
     if (first === undefined) return undefined
     if (isLarge(first)) {
-      if (this.#atSeat[seat].length > 0) return undefined
-      const seconds = Number.POSITIVE_INFINITY
-      return { seat, crew: true, tasks: [this.#take(first)], seconds }
+      if (!this.#inFlight.idle(slot)) return undefined
+      return { slot, team: true, tasks: [this.#assign(first)], seconds: Number.POSITIVE_INFINITY }
     }
     if (!(first instanceof Job)) {
-      this.#queue.serve(first)
+      this.#queue.charge(first)
       this.#queue.remove(first)
-      return { seat, crew: false, errand: first, tasks: [], seconds: first.seconds }
+      return { slot, team: false, scanTask: first, tasks: [], seconds: first.seconds }
     }
-    const tasks = [this.#take(first)]
+    const tasks = [this.#assign(first)]
     let { seconds } = first
     while (tasks.length < BATCH && seconds < BATCH_SECONDS) {
       const job = this.#queue.firstSmall()
       if (!(job instanceof Job)) break
-      tasks.push(this.#take(job))
+      tasks.push(this.#assign(job))
       seconds += job.seconds
     }
-    return { seat, crew: false, tasks, seconds }
+    return { slot, team: false, tasks, seconds }
   }
 
-  #take(job: Job): Chosen {
-    this.#queue.serve(job)
-    return { job, part: job.take(), ticket: new Ticket(this.#ground.memory, this.#tickets.take()) }
+  #assign(job: Job): Assigned {
+    this.#queue.charge(job)
+    const state = new TaskState(this.#context.memory, this.#taskStates.take())
+    return { job, assignment: job.assign(), state }
   }
 
-  /**
-   * Where someone waits who has had less than those who are served, has a worker leave those who have had the most; where
-   * they have not had enough more yet, looks again soon.
-   */
-  #callAway(): void {
-    clearTimeout(this.#look)
-    const now = performance.now()
-    const waiting = this.#queue.waiting(now)
-    if (waiting.length === 0) return
-    const jobs = this.#queue.served()
-    const coming = jobs.reduce((sum, { called }) => sum + called, 0)
-    for (const least of waiting.slice(coming)) {
-      let most: Job | undefined
-      for (const job of jobs) {
-        if (job.staying > 0 && (most === undefined || virtual(job, now) > virtual(most, now))) most = job
-      }
-      if (most === undefined) return
-      if (virtual(most, now) < least) {
-        this.#look = setTimeout(() => this.#callAway(), LOOK_MS)
-        return
-      }
-      most.callAway()
-    }
-  }
-
-  async #cross(crossing: Crossing, bells: number[] = [], quiet = false): Promise<void> {
-    const { seat, errand, tasks } = crossing
+  async #send(dispatch: Dispatch, wakes: number[] = [], quiet = false): Promise<void> {
+    const { slot, scanTask, tasks } = dispatch
     try {
-      const texts = tasks.map(({ part, ticket }) =>
-        part.leg.text({ scratch: part.scratch, rest: part.rest, ticket: ticket.offset, ring: bells }),
+      const texts = tasks.map(({ assignment: { segment, scratch, remainder }, state }) =>
+        segment.text({ scratch, remainder, state: state.offset, wakes }),
       )
-      const reply = await this.#seats.post(seat, errand?.message ?? `[${texts}]`, quiet)
-      errand?.reply.resolve(reply)
-      for (const [index, { job, part }] of tasks.entries())
-        this.#answered(job, part, (reply as TaskResult[])[index])
+      const reply = await this.#slots.post(slot, scanTask?.message ?? `[${texts}]`, quiet)
+      scanTask?.reply.resolve(reply)
+      for (const [index, task] of tasks.entries()) this.#answered(task, (reply as TaskResult[])[index])
     } catch (error) {
-      errand?.reply.reject(error)
+      scanTask?.reply.reject(error)
       for (const task of tasks) this.#lost(task, error)
     } finally {
-      for (const { ticket } of tasks) this.#tickets.giveBack(ticket.offset)
-      this.#atSeat[seat] = this.#atSeat[seat].filter(other => other !== crossing)
+      for (const { state } of tasks) this.#taskStates.giveBack(state.offset)
+      this.#inFlight.remove(dispatch)
       this.#dispatch()
     }
   }
 
-  #answered(job: Job, part: Part, result: TaskResult): void {
-    const report = job.report
-    for (const phase of ['decode', 'compute', 'encode'] as const)
-      extend(report.spans, phase, result.spans[phase])
-    const first = Object.values(result.spans)[0]?.[0]
-    if (report.queueMs === 0 && first !== undefined) report.queueMs = Math.max(0, first - job.submitted)
-    let error: Error | undefined
-    if (result.ok) this.#ground.speed.learn(result.speed)
-    // before it leaves: nothing is complete at a mark when a task on the way there has failed
-    else job.stop()
-    if (!result.ok && 'crash' in result) {
+  #answered({ job, assignment }: Assigned, result: TaskResult): void {
+    // before the worker is released: nothing is complete at a barrier when a task on the way there has failed
+    job.note(assignment, result)
+    if (result.ok) this.#context.costModel.learn(result.speed)
+    else if ('crash' in result) {
       this.#events.lost(result.crash)
-      error = lost()
-    } else if (!result.ok) report.fault ??= { fault: result.fault, step: part.leg.stages.flat()[result.step] }
-    job.leave(part, result.ok ? result.rest : undefined)
-    job.settle(error)
+      job.fail(workerLost())
+    }
+    job.release(assignment, result.ok ? result.remainder : undefined)
+    this.#proceed(job)
   }
 
   /** The task's worker is gone. Only what was running then is lost with it. */
-  #lost({ job, part, ticket }: Chosen, error: unknown): void {
-    const { state } = ticket
-    if (state === TICKET.done) job.leave(part)
-    else if (state === TICKET.waiting) job.leave(part, part.rest)
-    else if (state === TICKET.refused && job.small && !job.stopped) {
-      part.leg.again()
-      job.leave(part)
+  #lost({ job, assignment, state }: Assigned, error: unknown): void {
+    const at = state.now
+    if (at === TASK_STATE.queued) job.release(assignment, assignment.remainder)
+    else if (at === TASK_STATE.done) job.release(assignment)
+    else if (at === TASK_STATE.faulted && job.small && !job.stopped) {
+      // what was wrong with the client's data is lost with the message: it is found again
+      assignment.segment.restart()
+      job.release(assignment)
     } else {
-      job.stop()
-      job.leave(part)
       this.#events.lost(error instanceof Error ? error.message : String(error))
-      job.settle(lost())
-      return
+      job.fail(workerLost())
+      job.release(assignment)
     }
-    job.settle()
+    this.#proceed(job)
+  }
+
+  /** On with the job from where it is: to its next segment, to a barrier that blocks it, or to its end. */
+  #proceed(job: Job): void {
+    const barrier = job.advance()
+    if (barrier !== undefined) {
+      const unblock = (error?: Error) => this.#unblock(job, error)
+      barrier.then(() => unblock(), unblock)
+    }
+    if (job.finished && this.#queue.remove(job)) job.settle()
+  }
+
+  #unblock(job: Job, error: Error | undefined): void {
+    if (job.stopped) return
+    job.unblock()
+    this.#queue.resume(job)
+    if (error !== undefined) job.fail(error)
+    this.#proceed(job)
+    this.#dispatch()
+  }
+
+  /**
+   * Where a job waits that has had less than running ones, has a worker leave those that have had the most; where they
+   * have not had enough more yet, compares them again soon.
+   */
+  #rebalance(): void {
+    clearTimeout(this.#rebalanceTimer)
+    const now = performance.now()
+    const waiting = this.#queue.waiting(now)
+    if (waiting.length === 0) return
+    const jobs = this.#queue.running()
+    const coming = jobs.reduce((sum, { preempted }) => sum + preempted, 0)
+    for (const least of waiting.slice(coming)) {
+      let most: Job | undefined
+      for (const job of jobs) {
+        if (job.unpreempted > 0 && (most === undefined || vruntime(job, now) > vruntime(most, now)))
+          most = job
+      }
+      if (most === undefined) return
+      if (vruntime(most, now) < least) {
+        this.#rebalanceTimer = setTimeout(() => this.#rebalance(), REBALANCE_MS)
+        return
+      }
+      most.requestPreemption()
+    }
   }
 }
 
-function lost(): Problem {
+function workerLost(): Problem {
   return new Problem('WORKER_LOST', 'the computation was lost; it may be sent again')
-}
-
-function secondsOf(crossings: Crossing[]): number {
-  return crossings.reduce((sum, { seconds }) => sum + seconds, 0)
-}
-
-function extend(spans: Spans, phase: keyof Spans, span: [number, number] | undefined): void {
-  if (span === undefined) return
-  const known = spans[phase]
-  spans[phase] = known === undefined ? span : [Math.min(known[0], span[0]), Math.max(known[1], span[1])]
 }

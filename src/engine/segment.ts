@@ -1,98 +1,109 @@
 /**
- * A leg: a run of a program's stages that a crew of workers goes through together, without this thread in between. It ends
- * at a mark at the latest, and is short enough to cross as text.
+ * A segment: a run of a program's stages that a team of workers goes through together, without this thread in between. It
+ * ends at a barrier at the latest, and is short enough to cross as text.
  */
-import { BOARD_STEPS, Board, type Portion } from '../../workers/claim-table.ts'
-import type { Rest, Step, StepCall, Task } from '../../workers/program.ts'
+import { ClaimTable, type Grain, MAX_STEPS } from '../../workers/claim-table.ts'
+import type { Remainder, Step, StepCall, Task } from '../../workers/contract.ts'
 import type { BufferPlace, Ref } from '../../workers/task.ts'
 import type { Program } from '../program.ts'
-import type { Speed } from './cost-model.ts'
-import type { Stock } from './word-pool.ts'
+import type { CostModel } from './cost-model.ts'
+import type { WordPool } from './word-pool.ts'
 
-/** What is cheaper than this between two marks (without marks: the program) is one worker's, as one leg. */
-export const LONE_SECONDS = 0.002
-/** Legs of a longer way end when they have taken a crew about so long, to be chosen anew among what waits. */
-const LEG_SECONDS = 0.1
-/** A worker looks up so often whether it is wanted elsewhere: what is cut finer shares less of what is prepared. */
-const PORTION_SECONDS = 0.006
-/** … and so often while small jobs come, who would have to wait for it. */
-const HURRIED_SECONDS = 0.001
+/** What is cheaper than this between two barriers (without barriers: the program) is one worker's, as one segment. */
+export const SOLO_SECONDS = 0.002
+/** Segments of a longer way end when a team has been at them for about this time, and the next is chosen among what waits. */
+const SEGMENT_SECONDS = 0.1
+/** Workers poll at this interval: what is cut finer shares less of what is prepared. */
+const GRAIN_SECONDS = 0.006
+/** The same in low-latency mode: small jobs would have to wait for it. */
+const LOW_LATENCY_SECONDS = 0.001
 /** A worker that would have less to do than this is not worth waking. */
 const SHARE_SECONDS = 0.0005
 /** Claiming less than this costs more than it gains. */
-const LEAST_SECONDS = 0.00015
+const MIN_GRAIN_SECONDS = 0.00015
 
-export class Leg {
+/** What segments need of the engine. */
+export interface SegmentContext {
+  memory: WebAssembly.Memory
+  claimTables: WordPool
+  costModel: CostModel
+  /** byte offset of the word that is not 0 in low-latency mode */
+  lowLatency: number
+}
+
+export class Segment {
   readonly stages: Step[][]
-  /** so many workers may be at it */
-  readonly crew: number
+  /** the most workers that may be at it */
+  readonly team: number
   /** the units that workers claimed and left undone */
-  readonly rests: Rest[] = []
-  /** workers that were called away and are not back yet */
-  called = 0
-  readonly #memory: WebAssembly.Memory
-  readonly #boards: Stock
-  #board: { offset: number; words: Board } | undefined
+  readonly remainders: Remainder[] = []
+  /** workers that are asked to leave and have not left yet */
+  preempted = 0
+  readonly #context: SegmentContext
+  readonly #buffers: BufferPlace[]
+  /** while workers are at it */
+  #claims: { offset: number; table: ClaimTable } | undefined
   #text = ''
 
-  constructor(stages: Step[][], crew: number, memory: WebAssembly.Memory, boards: Stock) {
+  constructor(stages: Step[][], team: number, buffers: BufferPlace[], context: SegmentContext) {
     this.stages = stages
-    this.crew = crew
-    this.#memory = memory
-    this.#boards = boards
+    this.team = team
+    this.#buffers = buffers
+    this.#context = context
   }
 
   /** Whether another worker would find something to do. */
   get open(): boolean {
-    if (this.#board === undefined) return !this.#boards.empty
-    return this.rests.length > 0 || this.#board.words.claimable
+    if (this.#claims === undefined) return !this.#context.claimTables.empty
+    return this.remainders.length > 0 || this.#claims.table.claimable
   }
 
   get complete(): boolean {
-    return this.#board?.words.complete ?? false
+    return this.#claims?.table.complete ?? false
   }
 
-  /** Once, before the first worker comes. */
-  begin(buffers: BufferPlace[], { speed, hurry }: { speed: Speed; hurry: number }): void {
-    if (this.#board !== undefined) return
-    const offset = this.#boards.take()
-    this.#board = { offset, words: new Board(this.#memory, offset, this.stages) }
-    this.#board.words.open()
-    const calls = callsOf(this.stages, buffers, step => portion(step, speed.seconds(step)))
-    this.#text = JSON.stringify({ ...calls, crew: this.crew, board: offset, hurry }).slice(0, -1)
+  /** Takes a claim table, when the first worker comes. */
+  begin(): void {
+    if (this.#claims !== undefined) return
+    const { memory, claimTables, costModel, lowLatency } = this.#context
+    const offset = claimTables.take()
+    this.#claims = { offset, table: new ClaimTable(memory, offset, this.stages) }
+    this.#claims.table.reset()
+    const calls = callsOf(this.stages, this.#buffers, step => grainOf(step, costModel.seconds(step)))
+    this.#text = JSON.stringify({ ...calls, team: this.team, claimTable: offset, lowLatency }).slice(0, -1)
   }
 
-  /** A worker's task at the leg, as text: they differ only in what each has of its `own`. */
-  text(own: Pick<Task, 'scratch' | 'ticket' | 'ring' | 'rest'>): string {
+  /** A worker's task at the segment, as text: tasks differ only in what each has of its `own`. */
+  text(own: Pick<Task, 'scratch' | 'state' | 'wakes' | 'remainder'>): string {
     return `${this.#text},${JSON.stringify(own).slice(1)}`
   }
 
-  /** What has been done does not count: the leg is to be gone through from its beginning. */
-  again(): void {
-    this.#board?.words.open()
+  /** What has been done does not count: the segment is to be gone through from its beginning. */
+  restart(): void {
+    this.#claims?.table.reset()
   }
 
-  /** A worker is wanted elsewhere: the first that looks up leaves. */
-  call(): void {
-    this.called++
-    this.#board?.words.call()
+  /** A worker is wanted elsewhere: the first that polls leaves. */
+  requestPreemption(): void {
+    this.preempted++
+    this.#claims?.table.requestPreemption()
   }
 
-  /** A worker has come back; if nobody has called it, the call was for it all the same. */
-  back(): void {
-    if (this.called === 0) return
-    this.called--
-    this.#board?.words.keepCalls(this.called)
+  /** A worker has left; if it was not asked to, the request was answered all the same. */
+  preemptionAnswered(): void {
+    if (this.preempted === 0) return
+    this.preempted--
+    this.#claims?.table.capPreemptions(this.preempted)
   }
 
   stop(): void {
-    this.#board?.words.stop()
+    this.#claims?.table.stop()
   }
 
   /** No worker is at it any more, and none will be. */
   end(): void {
-    if (this.#board !== undefined) this.#boards.giveBack(this.#board.offset)
-    this.#board = undefined
+    if (this.#claims !== undefined) this.#context.claimTables.giveBack(this.#claims.offset)
+    this.#claims = undefined
   }
 }
 
@@ -103,15 +114,15 @@ export interface Progress {
   step: number
 }
 
-/** The steps from `at` on, up to the end of the stage before `end`, that make a leg; where it ends; how many workers it is for. */
-export function planLeg(
+/** The steps from `at` on, up to the end of the stage before `end`, that make a segment; where it ends; the size of its team. */
+export function planSegment(
   { stages }: Program,
   at: Progress,
   end: number,
-  speed: Speed,
+  costModel: CostModel,
   threads: number,
-): { stages: Step[][]; next: Progress; crew: number } {
-  const most = Math.max(LONE_SECONDS, LEG_SECONDS * threads)
+): { stages: Step[][]; next: Progress; team: number } {
+  const most = Math.max(SOLO_SECONDS, SEGMENT_SECONDS * threads)
   const taken: Step[][] = []
   let next = at
   let steps = 0
@@ -119,23 +130,24 @@ export function planLeg(
   let ahead = 0
   for (let stage = at.stage; stage < end && ahead <= most; stage++) {
     const left = stages[stage].slice(stage === at.stage ? at.step : 0)
-    ahead += left.reduce((sum, step) => sum + speed.seconds(step), 0)
-    const room = BOARD_STEPS - steps
+    ahead += left.reduce((sum, step) => sum + costModel.seconds(step), 0)
+    const room = MAX_STEPS - steps
     steps += Math.max(1, left.length)
-    if (steps > BOARD_STEPS && taken.length > 0) continue
+    if (steps > MAX_STEPS && taken.length > 0) continue
     taken.push(left.slice(0, room))
     seconds = ahead
     next = left.length <= room ? { stage: stage + 1, step: 0 } : { stage, step: next.step + room }
   }
-  const crew = ahead <= LONE_SECONDS ? 1 : Math.min(threads, Math.ceil(seconds / SHARE_SECONDS))
-  return { stages: taken, next, crew }
+  const team = ahead <= SOLO_SECONDS ? 1 : Math.min(threads, Math.ceil(seconds / SHARE_SECONDS))
+  return { stages: taken, next, team }
 }
 
-function portion({ units }: Step, seconds: number): Portion {
-  const portions = (each: number) => Math.max(1, Math.floor(units / Math.max(1, seconds / each)))
+function grainOf({ units }: Step, seconds: number): Grain {
+  const unitsIn = (interval: number) => Math.max(1, Math.floor(units / Math.max(1, seconds / interval)))
   return {
-    ...{ least: portions(LEAST_SECONDS), most: portions(PORTION_SECONDS) },
-    hurried: portions(HURRIED_SECONDS),
+    min: unitsIn(MIN_GRAIN_SECONDS),
+    max: unitsIn(GRAIN_SECONDS),
+    lowLatency: unitsIn(LOW_LATENCY_SECONDS),
   }
 }
 
@@ -143,7 +155,7 @@ function portion({ units }: Step, seconds: number): Portion {
 function callsOf(
   stages: Step[][],
   buffers: BufferPlace[],
-  portionOf: (step: Step) => Portion,
+  grainOf: (step: Step) => Grain,
 ): Pick<Task, 'buffers' | 'stages'> {
   const places: BufferPlace[] = []
   const known = new Map<Ref, Ref>()
@@ -174,7 +186,7 @@ function callsOf(
       chain,
       group,
       flops,
-      ...portionOf(step),
+      ...grainOf(step),
     } as StepCall
   }
   return { stages: stages.map(stage => stage.map(call)), buffers: places }

@@ -1,20 +1,20 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { Turns } from './semaphore.ts'
+import { Semaphore } from './semaphore.ts'
 
-it('lets so many through at once, in the order of their coming, whatever becomes of them', async () => {
+it('lets as many through at once as it has permits, in the order in which they came, whether they fail or not', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.scheduler(),
       fc.integer({ min: 1, max: 3 }),
       fc.array(fc.boolean(), { maxLength: 12 }),
-      async (scheduler, atOnce, fails) => {
-        const turns = new Turns(atOnce)
+      async (scheduler, permits, fails) => {
+        const semaphore = new Semaphore(permits)
         const begun: number[] = []
         let running = 0
         let most = 0
         const ends = fails.map((fails, index) =>
-          turns
+          semaphore
             .take(async () => {
               begun.push(index)
               most = Math.max(most, ++running)
@@ -29,7 +29,7 @@ it('lets so many through at once, in the order of their coming, whatever becomes
         await scheduler.waitIdle?.()
         expect(await Promise.all(ends)).toEqual(fails.map((fails, index) => (fails ? -index : index)))
         expect(begun).toEqual(fails.map((_, index) => index))
-        expect(most).toBe(Math.min(atOnce, fails.length))
+        expect(most).toBe(Math.min(permits, fails.length))
       },
     ),
   )

@@ -1,10 +1,10 @@
-/** Lets a few at a time through, the others in the order of their coming. */
-export class Turns {
+/** Lets a number of callers through at once, the others in the order in which they came. */
+export class Semaphore {
   #free: number
   readonly #waiting: (() => void)[] = []
 
-  constructor(atOnce: number) {
-    this.#free = atOnce
+  constructor(permits: number) {
+    this.#free = permits
   }
 
   async take<T>(run: () => Promise<T>): Promise<T> {

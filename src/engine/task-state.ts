@@ -1,20 +1,20 @@
-/** A ticket: how far a task's worker says that it is, while no message of it has come. */
-import { TICKET } from '../../workers/program.ts'
+/** How far a task is, as its worker says in shared memory, while no message of it has come. */
+import { TASK_STATE } from '../../workers/contract.ts'
 
-export const TICKET_BYTES = 4
+export const TASK_STATE_BYTES = 4
 
-export class Ticket {
+export class TaskState {
   readonly offset: number
   readonly #word: Int32Array
 
   constructor(memory: WebAssembly.Memory, offset: number) {
     this.offset = offset
     this.#word = new Int32Array(memory.buffer, offset, 1)
-    Atomics.store(this.#word, 0, TICKET.waiting)
+    Atomics.store(this.#word, 0, TASK_STATE.queued)
   }
 
-  /** How far the worker is (TICKET). */
-  get state(): number {
+  /** One of TASK_STATE. */
+  get now(): number {
     return Atomics.load(this.#word, 0)
   }
 }

@@ -1,7 +1,7 @@
-/** So many places of one size in shared memory, for what passes between threads beside messages: tickets, boards, bells. */
+/** Places of one size in shared memory, for the words that threads agree by: wake words, task states, claim tables. */
 import type { Arena } from './arena.ts'
 
-export class Stock {
+export class WordPool {
   readonly #free: number[]
 
   constructor(arena: Arena, count: number, bytes: number) {

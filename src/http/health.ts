@@ -1,10 +1,10 @@
 /** Liveness, readiness and metrics. */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Compute } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 
 export const health = fp(
-  async (app: FastifyInstance, { engine }: { engine: Compute }) => {
+  async (app: FastifyInstance, { engine }: { engine: Engine }) => {
     app.get('/health/live', async () => ({ status: 'ok' }))
 
     app.get('/health/ready', async (_request, reply) => {

@@ -1,6 +1,6 @@
 /** What is counted, for `GET /metrics`. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Compute } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 import type { Receipt } from '../pipeline/receipt.ts'
 
 const PHASES = ['decode', 'queue', 'compute', 'encode'] as const
@@ -44,7 +44,7 @@ export class Metrics {
   }
 
   /** The state of the engine, whenever it is asked for. */
-  watch(engine: Compute): void {
+  watch(engine: Engine): void {
     const { arena } = engine
     this.#gauge('attention_jobs', 'Programs in the queue or running', () => engine.jobs)
     this.#gauge(

@@ -1,6 +1,7 @@
 /** The position-wise network of a transformer block, and below it its gradients, as steps. */
+
+import type { StepDraft } from '../../workers/contract.ts'
 import { type ActivationKind, ELEMENT_BLOCK } from '../../workers/layer-args.ts'
-import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { ProgramBuilder } from '../program.ts'
 import { seedWords } from './attention/plan.ts'

@@ -1,8 +1,8 @@
 /** y = x·W + b, and below it its gradients, as steps. */
 
+import type { StepDraft } from '../../workers/contract.ts'
 import { linearScratchBytes } from '../../workers/kernels/simd/linear.ts'
 import { COLUMN_BLOCK, type LinearArgs, productUnits } from '../../workers/layer-args.ts'
-import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { ProgramBuilder } from '../program.ts'
 

@@ -1,7 +1,7 @@
 /** The parameters of a layer or a stack: given by the request, or drawn from a seed. */
 import * as z from 'zod'
+import type { StepDraft } from '../../workers/contract.ts'
 import { ELEMENT_BLOCK, type InitialiseArgs } from '../../workers/layer-args.ts'
-import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import type { TensorSource } from '../formats/tensor.ts'

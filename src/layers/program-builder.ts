@@ -1,10 +1,10 @@
 /** A program with its ends: which tensors of the request go into which buffers, and which buffers are the answer. */
 
-import type { Step, StepDraft } from '../../workers/program.ts'
+import type { Step, StepDraft } from '../../workers/contract.ts'
 import type { BufferType, Precision, Ref } from '../../workers/task.ts'
 import { decodeUnits } from '../../workers/text/decode.ts'
 import { decodeArgs, type TensorSource } from '../formats/tensor.ts'
-import { type Mark, ProgramBuilder } from '../program.ts'
+import { type Barrier, ProgramBuilder } from '../program.ts'
 
 export interface OutputTensor {
   /** `output`, `grads.q`, … */
@@ -22,8 +22,8 @@ export interface OutputScalar {
   index: number
 }
 
-/** A mark at which a layer of a pass is complete, and the tensors that leave there; none if nobody asked. */
-export interface Frame extends Mark {
+/** A barrier at which a layer of a pass is complete, and the tensors that leave there; none if nobody asked. */
+export interface Frame extends Barrier {
   pass: 'forward' | 'backward'
   layer: number
   outputs: OutputTensor[]
@@ -48,7 +48,7 @@ const RAW_SPEED = 8
 export class RequestProgram extends ProgramBuilder {
   readonly outputs: OutputTensor[] = []
   readonly scalars: OutputScalar[] = []
-  override readonly marks: Frame[] = []
+  override readonly barriers: Frame[] = []
   readonly kept: KeptMap[] = []
   /** what the answer says that is known before anything is computed */
   readonly facts: Record<string, string> = {}
@@ -127,7 +127,7 @@ export class RequestProgram extends ProgramBuilder {
 
   /** A layer is complete: `outputs` leave before the program goes on. */
   barrier(at: Pick<Frame, 'pass' | 'layer'>, outputs: OutputTensor[]): void {
-    this.marks.push({ stage: this.stages.length - 1, buffers: [], ...at, outputs })
+    this.barriers.push({ stage: this.stages.length - 1, buffers: [], ...at, outputs })
   }
 
   keepMap(map: KeptMap): void {
@@ -137,7 +137,7 @@ export class RequestProgram extends ProgramBuilder {
 
   /** A tensor that is only a shape (a plan, a benchmark) is filled in by nobody, or before the program starts. */
   #room(type: BufferType, { count, form }: TensorSource): Ref {
-    return this.buffer({ type, length: count, early: form === 'shape' })
+    return this.buffer({ type, length: count, preloaded: form === 'shape' })
   }
 
   /** Bytes of the right type in the body itself need only be checked, not copied. */

@@ -1,4 +1,4 @@
-import type { StepDraft } from '../../workers/program.ts'
+import type { StepDraft } from '../../workers/contract.ts'
 
 type Call<S> = S extends StepDraft ? Pick<S, 'op' | 'tensors' | 'args'> : never
 

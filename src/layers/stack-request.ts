@@ -1,5 +1,5 @@
 /** A request's `stack`, its input and options → what `stack.ts` runs. Shared by the resource and the stream. */
-import type { StepDraft } from '../../workers/program.ts'
+import type { StepDraft } from '../../workers/contract.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'

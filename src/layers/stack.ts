@@ -4,8 +4,9 @@
  * Forward keeps what backward reads, and nothing else: buffers that no later step names are given to others. With
  * `checkpoint` a block's input is all that is kept, and backward computes the block again, which gives the same bits.
  */
+
+import type { StepDraft } from '../../workers/contract.ts'
 import type { NormArgs } from '../../workers/layer-args.ts'
-import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import { addStep } from './add-step.ts'
 import type { MapName, RowResults } from './attention/softmax.ts'

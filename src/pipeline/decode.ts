@@ -4,7 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Region } from '../engine/arena.ts'
-import type { Compute } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 import { type BodyFormat, jsonTree, safetensorsTree } from '../formats/body.ts'
 import { Problem } from '../problem.ts'
 
@@ -28,7 +28,7 @@ export interface Source {
 
 /** What reading bodies needs. */
 export interface Intake {
-  engine: Compute
+  engine: Engine
   arriving: ArrivingBytes
   mostBytes: number
   /** time a body may take to arrive */
@@ -39,10 +39,10 @@ export interface Intake {
 export class Decoded implements Disposable {
   readonly format: BodyFormat
   tree: unknown
-  readonly #engine: Compute
+  readonly #engine: Engine
   readonly #regions: Region[] = []
 
-  constructor(format: BodyFormat, engine: Compute, tree?: unknown) {
+  constructor(format: BodyFormat, engine: Engine, tree?: unknown) {
     this.format = format
     this.tree = tree
     this.#engine = engine
@@ -153,10 +153,10 @@ function freeNow(chunk: Buffer): void {
  * never finish cannot take the memory from those who do.
  */
 export class ArrivingBytes {
-  readonly #engine: Compute
+  readonly #engine: Engine
   #total = 0
 
-  constructor(engine: Compute) {
+  constructor(engine: Engine) {
     this.#engine = engine
   }
 

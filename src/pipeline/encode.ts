@@ -1,8 +1,8 @@
 /** A program that has run → the bytes of its answer: what stands around the tensors, and their text in its place. */
-import type { Step } from '../../workers/program.ts'
+import type { Step } from '../../workers/contract.ts'
 import { shortest } from '../../workers/text/print.ts'
 import { bufferView } from '../../workers/views.ts'
-import type { Compute, Lease } from '../engine/engine.ts'
+import type { Engine, Lease } from '../engine/engine.ts'
 import { MEDIA_TYPES, tensorPath } from '../formats/body.ts'
 import { safetensorsHeader } from '../formats/safetensors.ts'
 import type { OutputTensor, RequestProgram } from '../layers/program-builder.ts'
@@ -22,7 +22,7 @@ export type Fields = Record<string, unknown>
 
 /** Where a program has run, and what writing its answer is part of. */
 export interface Written {
-  engine: Compute
+  engine: Engine
   program: RequestProgram
   lease: Lease
   timings: Timings
@@ -114,7 +114,7 @@ export class ReadyReply {
       if (closed.aborted) throw error
       return engine.run(single, closed)
     })
-    timings.add({ ...report, queueMs: 0 })
+    timings.add({ spans: report.spans })
   }
 
   /** The pieces in order: bytes, and tensors whose text is to be written. */

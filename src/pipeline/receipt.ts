@@ -16,7 +16,7 @@ export class Timings {
   compute = 0
   encode = 0
 
-  add({ spans, queueMs }: JobReport): void {
+  add({ spans, queueMs = 0 }: JobReport): void {
     this.decode += width(spans.decode)
     this.queue += queueMs
     this.compute += width(spans.compute)

@@ -3,7 +3,7 @@
  * written by the program's own last steps (`inline`). Large ones are written window by window while they leave, or leave
  * as the kernels wrote them.
  */
-import type { Step } from '../../workers/program.ts'
+import type { Step } from '../../workers/contract.ts'
 import { type BufferType, type EncodeArgs, type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { BodyFormat } from '../formats/body.ts'
@@ -66,7 +66,7 @@ export interface Replies {
 
 /** Adds to a program what writing its answer takes, and what its frames take behind the steps that they stand behind. */
 export function emitReply(p: RequestProgram, style: ReplyStyle): Replies {
-  const frames = p.marks.length === 0 ? [] : emitFrames(p, style)
+  const frames = p.barriers.length === 0 ? [] : emitFrames(p, style)
   const { reply, buffers } = emit(p, p.outputs, style)
   for (const buffer of buffers) p.keep(buffer)
   return { reply, frames }
@@ -75,7 +75,7 @@ export function emitReply(p: RequestProgram, style: ReplyStyle): Replies {
 function emitFrames(p: RequestProgram, style: ReplyStyle): Replies['frames'] {
   const stages = p.stages.splice(0)
   let next = 0
-  const frames = p.marks.map(frame => {
+  const frames = p.barriers.map(frame => {
     while (next <= frame.stage) p.stages.push(stages[next++])
     const { reply, buffers } = frame.outputs.length === 0 ? {} : emit(p, frame.outputs, style)
     if (buffers !== undefined) frame.buffers = buffers

@@ -92,10 +92,10 @@ export async function serve<R>(
   if (sink.idle !== undefined) own.defer(() => sink.idle?.())
   const written = { engine, program, lease, timings, closed: sink.closed ?? signal }
   const reach = (index: number, { spans }: JobReport) => {
-    timings.add({ spans, queueMs: 0 })
+    timings.add({ spans })
     const of = frames[index]
     const ready = of && new ReadyReply(of, written)
-    const frame = program.marks[index]
+    const frame = program.barriers[index]
     return sink.frame?.({ index, frame, computeMs: width(spans.compute), reply: ready })
   }
   const report = await engine.run(lease, signal, sink.frame && reach)

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { attention, post, settled, startServer } from './server.ts'
 
 const server = await startServer()
-const before = server.app.compute.arena.usedBytes
+const before = server.app.engine.arena.usedBytes
 const I = [
   [1, 0, 0, 0],
   [0, 1, 0, 0],
@@ -378,7 +378,7 @@ describe('a request', () => {
 
   it('gives the same answer from addresses above 2 GiB', async () => {
     const high = await startServer({ MEMORY_BYTES: String(3.5 * 2 ** 30) }, { poison: false })
-    high.app.compute.arena.allocate(2.5 * 2 ** 30)
+    high.app.engine.arena.allocate(2.5 * 2 ** 30)
     const mask = [[0, -1, '-Infinity']]
     const request = {
       q: I,

@@ -101,7 +101,7 @@ describe('the examples in other languages', () => {
   }, 60_000)
 
   it('a stream in Python: the maps of every layer, and a whole one', async () => {
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const { stdout } = await run('python3', [file('stream.py'), server.url])
     const layers = stdout.split(/^layer \d, .* ms$/m).slice(1)
     expect(layers).toHaveLength(4)

@@ -1,15 +1,15 @@
 /** The worker, with accidents: a request whose `scale` is one of these numbers meets one. */
 
 import { workerData } from 'piscina'
+import { type Slot, TASK_STATE, type Task } from '../../workers/contract.ts'
 import type { WorkerData } from '../../workers/main.ts'
 import serve, { runTaskHere } from '../../workers/main.ts'
-import { type Seat, type Task, TICKET } from '../../workers/program.ts'
 import { DIES, SLEEP_MS, SLEEPS, THROWS } from './accidents.ts'
 
 const { memory } = workerData as WorkerData
 
-export default function serveWithAccidents(seat: Seat): void {
-  serve(seat, runWithAccidents)
+export default function serveWithAccidents(slot: Slot): void {
+  serve(slot, runWithAccidents)
 }
 
 function runWithAccidents(task: Task) {
@@ -19,7 +19,7 @@ function runWithAccidents(task: Task) {
     if (scale === THROWS) return runTaskHere({ ...task, stages: [[{ ...step, op: 'nonsense' } as never]] })
     if (scale === DIES) {
       // the task has begun, and will not end
-      Atomics.store(new Int32Array(memory.buffer, task.ticket, 1), 0, TICKET.running)
+      Atomics.store(new Int32Array(memory.buffer, task.state, 1), 0, TASK_STATE.running)
       process.exit(7)
     }
   }

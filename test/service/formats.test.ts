@@ -3,7 +3,7 @@ import { float32, readFile, values, writeFile } from './safetensors-file.ts'
 import { attention, JSON_TYPE, SAFETENSORS_TYPE, settled, startServer } from './server.ts'
 
 const server = await startServer()
-const before = server.app.compute.arena.usedBytes
+const before = server.app.engine.arena.usedBytes
 const random = (count: number, seed: number) =>
   Float32Array.from({ length: count }, (_, i) => Math.sin(seed + 1.7 * i * i))
 

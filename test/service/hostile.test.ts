@@ -9,7 +9,7 @@ const server = await startServer({
   MAX_FLOPS: '1e9',
   MAX_REQUEST_BYTES: String(64 << 20),
 })
-const before = server.app.compute.arena.usedBytes
+const before = server.app.engine.arena.usedBytes
 const I = [
   [1, 0],
   [0, 1],

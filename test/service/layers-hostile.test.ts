@@ -5,7 +5,7 @@ import { float32, readFile, values, writeFile } from './safetensors-file.ts'
 import { post, SAFETENSORS_TYPE, settled, startServer } from './server.ts'
 
 const server = await startServer({ MAX_REQUEST_BYTES: String(64 << 20), MAX_FLOPS: '1e10' })
-const used = server.app.compute.arena.usedBytes
+const used = server.app.engine.arena.usedBytes
 
 const SELF = '/v1/self-attention'
 const MULTI = '/v1/multi-head-attention'

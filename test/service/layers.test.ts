@@ -56,7 +56,7 @@ async function withBackward(server: Server, path: string, body: Record<string, u
 
 describe.each(LARGE)('%s', (path, small) => {
   it('gives the same bits on one thread and on two, and gives its memory back', async () => {
-    const used = two.app.compute.arena.usedBytes
+    const used = two.app.engine.arena.usedBytes
     const body = await withBackward(one, path, small)
     const answers = [await post(one, path, body), await post(two, path, body), await post(two, path, body)]
     for (const { status } of answers) expect(status).toBe(200)

@@ -15,7 +15,7 @@ const wait = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 describe('a worker that fails', () => {
   it('by throwing, fails its request alone', async () => {
     const server = await startServer({}, { workerFile })
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const answer = await attention(server, { ...ok, scale: THROWS })
     expect(answer.body).toMatchObject({ status: 500, code: 'WORKER_LOST' })
     expect(JSON.stringify(answer.body)).not.toMatch(/\.ts|stack|TypeError/)
@@ -25,7 +25,7 @@ describe('a worker that fails', () => {
 
   it('by dying, fails its request alone, and is replaced', async () => {
     const server = await startServer({}, { workerFile })
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     for (let round = 0; round < 3; round++) {
       const all = await Promise.all(
         Array.from({ length: 24 }, (_, i) =>
@@ -51,7 +51,7 @@ describe('a worker that fails', () => {
 describe('time', () => {
   it('past the deadline is a 504, and the memory is free again', async () => {
     const server = await startServer({ DEADLINE_SECONDS: '0.1' }, { workerFile })
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const answer = await attention(server, { ...ok, scale: SLEEPS })
     expect(answer.body).toMatchObject({ status: 504, code: 'DEADLINE_EXCEEDED' })
     expect(await settled(server, before)).toBe(before)
@@ -60,7 +60,7 @@ describe('time', () => {
 
   it('a client that leaves stops its work between tasks', async () => {
     const server = await startServer({ MEMORY_BYTES: String(1 << 30) })
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const rows = {
       shape: [1, 8, 6000, 32],
       dtype: 'float32',
@@ -75,11 +75,11 @@ describe('time', () => {
       signal: left.signal,
     })
     request.catch(() => {})
-    while (server.app.compute.jobs === 0) await wait(5)
+    while (server.app.engine.jobs === 0) await wait(5)
     await wait(50)
     left.abort()
     const started = performance.now()
-    while (server.app.compute.jobs > 0) await wait(5)
+    while (server.app.engine.jobs > 0) await wait(5)
     // the whole job takes many seconds; what was in flight is a few milliseconds
     expect(performance.now() - started).toBeLessThan(2000)
     expect(await settled(server, before)).toBe(before)
@@ -103,7 +103,7 @@ describe('time', () => {
       ended = true
       return answer
     })
-    while (server.app.compute.jobs === 0) await wait(5)
+    while (server.app.engine.jobs === 0) await wait(5)
     for (let turn = 0; turn < 5; turn++) expect((await attention(server, ok)).status).toBe(200)
     expect(ended).toBe(false)
     expect((await large).status).toBe(200)
@@ -122,7 +122,7 @@ describe('time', () => {
 describe('too much at once', () => {
   it('is a 503 with Retry-After, by work and by memory', async () => {
     const server = await startServer({ THREADS: '1', QUEUE_SECONDS: '0.001', MEMORY_BYTES: String(40 << 20) })
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const rows = {
       shape: [1, 1, 2000, 16],
       dtype: 'float32',
@@ -140,7 +140,7 @@ describe('too much at once', () => {
 
   it('slow clients that stop reading do not lose others their memory for good', async () => {
     const server = await startServer()
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const rows = { shape: [1, 1, 1500, 2], data: Array(3000).fill(0.5) }
     const body = JSON.stringify({ q: rows, k: rows, v: rows, return: ['weights', 'scores'] })
     const sockets = Array.from({ length: 3 }, () => {
@@ -159,7 +159,7 @@ describe('too much at once', () => {
 
   it('an answer that is not read is given up at the deadline', async () => {
     const server = await startServer({ DEADLINE_SECONDS: '1' })
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const rows = { shape: [1, 1, 1500, 2], dtype: 'float32', base64: Buffer.alloc(12_000).toString('base64') }
     const body = JSON.stringify({ q: rows, k: rows, v: rows, return: ['weights', 'scores', 'masked_scores'] })
     const head = `POST /v1/attention HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\naccept: application/x-safetensors`
@@ -168,7 +168,7 @@ describe('too much at once', () => {
     socket.write(`${head}\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
     socket.pause()
     await wait(600)
-    expect(server.app.compute.arena.usedBytes).toBeGreaterThan(before)
+    expect(server.app.engine.arena.usedBytes).toBeGreaterThan(before)
     await wait(900)
     expect(await settled(server, before)).toBe(before)
     socket.destroy()
@@ -176,7 +176,7 @@ describe('too much at once', () => {
 
   it('bodies that never end are given up with their connection', async () => {
     const server = await startServer()
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
     socket.write(
       'POST /v1/attention HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"q":',

@@ -4,7 +4,7 @@ import request from 'supertest'
 import { afterAll } from 'vitest'
 import { type App, buildApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
-import type { ComputeOptions } from '../../src/engine/engine.ts'
+import type { EngineOptions } from '../../src/engine/engine.ts'
 
 export interface Server {
   app: App
@@ -15,7 +15,7 @@ export interface Server {
 
 export async function startServer(
   env: Record<string, string> = {},
-  options: ComputeOptions = {},
+  options: EngineOptions = {},
 ): Promise<Server> {
   const log: string[] = []
   const logger = pino({ level: 'info' }, { write: line => void log.push(line) })
@@ -56,8 +56,8 @@ export const attention = (server: Server, body: unknown) => post(server, '/v1/at
 
 /** Waits until every request's memory has been given back; `usedBytes` is then what it was before the first one. */
 export async function settled(server: Server, usedBytes: number): Promise<number> {
-  for (let turn = 0; turn < 200 && server.app.compute.arena.usedBytes !== usedBytes; turn++) {
+  for (let turn = 0; turn < 200 && server.app.engine.arena.usedBytes !== usedBytes; turn++) {
     await new Promise(resolve => setTimeout(resolve, 10))
   }
-  return server.app.compute.arena.usedBytes
+  return server.app.engine.arena.usedBytes
 }

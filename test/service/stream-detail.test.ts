@@ -18,7 +18,7 @@ const find = (client: StreamClient, pass: string, index: number): Message =>
 
 describe('detail', () => {
   it('sends thumbnails, and one head of a full map on fetch', async () => {
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const whole = await StreamClient.open(server)
     whole.send(start)
     await whole.ended('a')
@@ -71,14 +71,14 @@ describe('detail', () => {
       expect(fetch).toMatchObject(wrong)
       expect(problem.errors[0].path).toBe(path)
     }
-    expect(server.app.compute.arena.usedBytes).toBeGreaterThan(before)
+    expect(server.app.engine.arena.usedBytes).toBeGreaterThan(before)
     client.send({ type: 'release', id: 'a' })
     expect(await settled(server, before)).toBe(before)
     await client.close()
   })
 
   it('in any form, and what has been computed already while the run goes on', async () => {
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     for (const encoding of ['base64', 'safetensors']) {
       const client = await StreamClient.open(server)
       client.acknowledge = false

@@ -83,7 +83,7 @@ describe('messages that are wrong', () => {
 
   it('get an error that names the field, and the connection lives on', async () => {
     const server = await startServer()
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const client = await StreamClient.open(server)
     for (const [what, message, code, path] of wrong) {
       const known = client.of('error').length
@@ -196,7 +196,7 @@ describe('runs that are too much', () => {
 
   it('on one connection: so many at once, and no more', async () => {
     const server = await startServer()
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const client = await StreamClient.open(server)
     for (let i = 0; i < 33; i++) client.send({ ...start, id: `run ${i}`, credit: 0 })
     expect(await client.ended('run 32')).toMatchObject({ problem: { status: 429, code: 'TOO_MANY' } })
@@ -208,33 +208,33 @@ describe('runs that are too much', () => {
 describe('clients that do not read', () => {
   it('or never give credit hold no worker, and their memory until they leave', async () => {
     const server = await startServer()
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const clients = await Promise.all(Array.from({ length: 8 }, () => StreamClient.open(server)))
     for (const client of clients) {
       client.acknowledge = false
       for (const id of ['a', 'b', 'c']) client.send({ ...start, id, credit: 1 })
     }
     await Promise.all(clients.map(client => client.until(() => client.of('progress').length === 6)))
-    while (server.app.compute.backlogSeconds > 1e-9) await wait(20)
+    while (server.app.engine.backlogSeconds > 1e-9) await wait(20)
     for (let turn = 0; turn < 5; turn++) expect((await attention(server, tiny)).status).toBe(200)
     for (const client of clients) client.socket.terminate()
     expect(await settled(server, before)).toBe(before)
-    expect(server.app.compute.jobs).toBe(0)
+    expect(server.app.engine.jobs).toBe(0)
   })
 
   it('are sent no more than the socket takes', async () => {
     const server = await startServer()
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const client = await StreamClient.open(server)
     client.send({ ...large(700, 12), type: 'start', id: 'a', credit: 12 })
     await client.until(({ type }) => type === 'accepted')
     client.socket.pause()
     // the first frames go into the socket's own memory, then the run is held
-    for (let still = 0; still < 5; still = server.app.compute.backlogSeconds < 1e-9 ? still + 1 : 0)
+    for (let still = 0; still < 5; still = server.app.engine.backlogSeconds < 1e-9 ? still + 1 : 0)
       await wait(100)
     // of 12 frames of 16 MB each two are there at most: one on its way, one complete
-    expect(server.app.compute.jobs).toBe(1)
-    expect(server.app.compute.arena.usedBytes - before).toBeLessThan(80 << 20)
+    expect(server.app.engine.jobs).toBe(1)
+    expect(server.app.engine.arena.usedBytes - before).toBeLessThan(80 << 20)
     for (const socket of server.app.fastify.websocketServer.clients) {
       expect(socket.bufferedAmount).toBeLessThan(2 << 20)
     }
@@ -248,20 +248,20 @@ describe('clients that do not read', () => {
 
   it('are given up after a while', async () => {
     const server = await startServer({ STREAM_IDLE_SECONDS: '1' })
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const client = await StreamClient.open(server)
     client.send({ ...start, credit: 0 })
     expect(await client.ended('a')).toMatchObject({ problem: { status: 408, code: 'CLIENT_IDLE' } })
     client.send({ ...start, id: 'b', detail: {} })
     expect(await client.ended('b')).toMatchObject({ type: 'done' })
-    expect(server.app.compute.arena.usedBytes).toBeGreaterThan(before)
+    expect(server.app.engine.arena.usedBytes).toBeGreaterThan(before)
     expect(await settled(server, before)).toBe(before)
     const stuck = await StreamClient.open(server)
     stuck.send({ ...large(700), type: 'start', id: 'a' })
     await stuck.until(({ type }) => type === 'accepted')
     stuck.socket.pause()
     await wait(100)
-    while (server.app.compute.jobs > 0) await wait(20)
+    while (server.app.engine.jobs > 0) await wait(20)
     expect(await settled(server, before)).toBe(before)
     stuck.socket.terminate()
     await expectAlive(client)
@@ -287,23 +287,23 @@ describe('clients that do not read', () => {
 describe('connections', () => {
   it('that end in the middle of a run leave nothing', async () => {
     const server = await startServer()
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const client = await StreamClient.open(server)
     const run = { ...large(600, 40), precision: 'float64', pass: 'forward_backward' }
     client.send({ ...run, type: 'start', id: 'a', backward: { target: run.x } })
     await client.until(({ type }) => type === 'layer')
-    expect(server.app.compute.jobs).toBeGreaterThan(0)
+    expect(server.app.engine.jobs).toBeGreaterThan(0)
     const left = performance.now()
     client.socket.terminate()
     expect(await settled(server, before)).toBe(before)
-    expect(server.app.compute.jobs).toBe(0)
+    expect(server.app.engine.jobs).toBe(0)
     // the whole takes many seconds
     expect(performance.now() - left).toBeLessThan(2000)
   })
 
   it('may be two hundred, each with runs', async () => {
     const server = await startServer()
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const clients = await Promise.all(Array.from({ length: 200 }, () => StreamClient.open(server)))
     expect(await metric(server, 'attention_stream_connections')).toBe(200)
     for (const client of clients) for (const id of ['a', 'b']) client.send({ ...start, id })
@@ -354,7 +354,7 @@ describe('connections', () => {
 describe('accidents', () => {
   it('a worker that dies fails its runs, not their connection', async () => {
     const server = await startServer({}, { workerFile })
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const client = await StreamClient.open(server)
     client.send({ ...start, scale: DIES })
     expect(await client.ended('a')).toMatchObject({ problem: { status: 500, code: 'WORKER_LOST' } })

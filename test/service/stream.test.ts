@@ -148,7 +148,7 @@ describe('a run', () => {
   })
 
   it('gives its memory back', async () => {
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const { client } = await run({ ...request, pass: 'forward_backward', emit: backward })
     expect(await settled(server, before)).toBe(before)
     await client.close()
@@ -176,7 +176,7 @@ describe('credit', () => {
   })
 
   it('a run that is cancelled says so, and its memory is free', async () => {
-    const before = server.app.compute.arena.usedBytes
+    const before = server.app.engine.arena.usedBytes
     const client = await StreamClient.open(server)
     client.acknowledge = false
     client.send({ type: 'start', id: 'a', stack, x, credit: 0 })

@@ -1,25 +1,25 @@
 /**
- * Workers without threads, for tests of the scheduler: what crosses to them waits until it is their turn, and they then run
- * it like a real worker, but with a clock of their own and one operation that does nothing.
+ * Workers without threads, for tests of the scheduler: what is dispatched to them waits until it is their turn, and they
+ * then run it like a real worker, but with a clock of their own and one operation that does nothing.
  */
 import { vi } from 'vitest'
 import { Arena } from '../../src/engine/arena.ts'
-import { Speed } from '../../src/engine/cost-model.ts'
-import type { Watch } from '../../src/engine/job.ts'
+import { CostModel } from '../../src/engine/cost-model.ts'
+import type { OnBarrier } from '../../src/engine/job.ts'
 import { Scheduler } from '../../src/engine/scheduler.ts'
-import { TICKET_BYTES } from '../../src/engine/task-state.ts'
-import { Stock } from '../../src/engine/word-pool.ts'
+import { TASK_STATE_BYTES } from '../../src/engine/task-state.ts'
+import { WordPool } from '../../src/engine/word-pool.ts'
 import type { Program } from '../../src/program.ts'
-import { BOARD_BYTES } from '../../workers/claim-table.ts'
+import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
+import type { Step, Task, TaskResult } from '../../workers/contract.ts'
 import type { Message, Reply } from '../../workers/main.ts'
 import type { Operations } from '../../workers/ops.ts'
-import type { Step, Task, TaskResult } from '../../workers/program.ts'
 import { runTask } from '../../workers/run-segment.ts'
 
 export const never = new AbortController().signal
-const FLOPS = new Speed().flops.float64
+const FLOPS = new CostModel().flops.float64
 
-/** What an operation was called with: its stage (or whatever its step was given as a number), and its range. */
+/** What an operation was called with: its stage (or the number that its step was given), and its range. */
 export interface Call {
   stage: number
   from: number
@@ -28,48 +28,56 @@ export interface Call {
   ms: number
 }
 
-export interface Crossing {
-  seat: number
+/** A message to a worker that is not answered yet. */
+export interface Sent {
+  slot: number
   quiet: boolean
   tasks: Task[]
   answer(reply: Reply): void
   fail(error: Error): void
 }
 
-/** A step of so many seconds on one worker. */
+/** A step that takes `seconds` on one worker. */
 export function step(seconds: number, units: number, chain = 1, stage = 0): Step {
   return {
     op: 'lossTotal',
     tensors: { scalars: 0 },
     // which stage it is, and how long a unit takes
     args: { rows: stage, entropyWeight: seconds / units },
-    ...{ precision: 'float64', phase: 'compute', units, chain, flops: seconds * FLOPS, bytes: 0 },
+    precision: 'float64',
+    phase: 'compute',
+    units,
+    chain,
+    flops: seconds * FLOPS,
+    bytes: 0,
   }
 }
 
-export function programOf(stages: Step[][], marks: number[] = []): Program {
+export function programOf(stages: Step[][], barriers: number[] = []): Program {
   return {
-    ...{ buffers: [], scratchBytes: 0, stages },
-    marks: marks.map(stage => ({ stage, buffers: [] })),
+    buffers: [],
+    scratchBytes: 0,
+    stages,
+    barriers: barriers.map(stage => ({ stage, buffers: [] })),
   }
 }
 
-/** A program of one step of so many seconds on one worker. */
+/** A program of one step that takes `seconds` on one worker. */
 export function program(seconds: number, units: number, chain = 1): Program {
   return programOf([[step(seconds, units, chain)]])
 }
 
-/** Stages of so many seconds each; marks after some of them. */
-export function marked(seconds: number[], marks: number[], units = 1): Program {
+/** A stage for each of the times, with barriers after some of them. */
+export function withBarriers(seconds: number[], barriers: number[], units = 1): Program {
   return programOf(
     seconds.map((each, stage) => [step(each, units, 1, stage)]),
-    marks,
+    barriers,
   )
 }
 
-export function workersBench(count: number, { boards = 64 } = {}) {
+export function workersBench(count: number, { claimTables = 64 } = {}) {
   const arena = new Arena(1 << 22)
-  const crossings: Crossing[] = []
+  const sent: Sent[] = []
   const calls: Call[] = []
   const hooks: { onCall?: (call: Call) => void } = {}
   const lost: string[] = []
@@ -81,22 +89,25 @@ export function workersBench(count: number, { boards = 64 } = {}) {
     return undefined
   }
   const ops = { float64: { lossTotal: operation } } as unknown as Operations
-  const seats = {
+  const slots = {
     count,
-    bell: (seat: number) => 1000 + seat,
-    post(seat: number, message: Message, quiet: boolean): Promise<Reply> {
+    wakeWord: (slot: number) => 1000 + slot,
+    post(slot: number, message: Message, quiet: boolean): Promise<Reply> {
       const { promise, resolve, reject } = Promise.withResolvers<Reply>()
       const tasks = typeof message === 'string' ? (JSON.parse(message) as Task[]) : []
-      crossings.push({ seat, quiet, tasks, answer: resolve, fail: reject })
+      sent.push({ slot, quiet, tasks, answer: resolve, fail: reject })
       return promise
     },
   }
-  const stock = (places: number, bytes: number) => new Stock(arena, places, bytes)
-  const ground = {
-    ...{ memory: arena.memory, threads: count },
-    ...{ speed: new Speed(), boards: stock(boards, BOARD_BYTES), hurry: stock(1, 4).take() },
+  const words = (places: number, bytes: number) => new WordPool(arena, places, bytes)
+  const context = {
+    memory: arena.memory,
+    threads: count,
+    costModel: new CostModel(),
+    claimTables: words(claimTables, CLAIM_TABLE_BYTES),
+    lowLatency: words(1, 4).take(),
   }
-  const scheduler = new Scheduler(seats, ground, stock(64, TICKET_BYTES), {
+  const scheduler = new Scheduler(slots, context, words(64, TASK_STATE_BYTES), {
     lost: reason => lost.push(reason),
   })
   const placement = {
@@ -104,18 +115,24 @@ export function workersBench(count: number, { boards = 64 } = {}) {
     scratch: Array(count).fill(0),
   }
   /** The task, as a worker would run it. */
-  const run = (task: Task): TaskResult => runTask(arena.memory, ops, { ...task, ring: [] })
+  const run = (task: Task): TaskResult => runTask(arena.memory, ops, { ...task, wakes: [] })
   return {
-    ...{ scheduler, crossings, calls, hooks, lost, run },
-    submit: (p: Program, signal = never, watch?: Watch) => scheduler.submit(p, placement, signal, watch),
-    /** Writes on a task's ticket how far its worker is. */
-    punch(task: Task, state: number): void {
-      new Int32Array(arena.memory.buffer, task.ticket, 1)[0] = state
+    scheduler,
+    sent,
+    calls,
+    hooks,
+    lost,
+    run,
+    submit: (p: Program, signal = never, onBarrier?: OnBarrier) =>
+      scheduler.submit(p, placement, signal, onBarrier),
+    /** Says in a task's state how far its worker is. */
+    setState(task: Task, state: number): void {
+      new Int32Array(arena.memory.buffer, task.state, 1)[0] = state
     },
-    /** Lets the oldest crossing be run and answered; the operation's calls since the last turn. */
+    /** Lets the oldest message be run and answered; the operation's calls since the last turn. */
     async turn(): Promise<Call[]> {
-      const crossing = crossings.shift()
-      crossing?.answer(crossing.tasks.map(run))
+      const next = sent.shift()
+      next?.answer(next.tasks.map(run))
       await settle()
       return calls.splice(0)
     },

@@ -1,7 +1,7 @@
 /** What a client sends → the message, checked. A `start` is decoded like a body; all else is short and read here. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { CLIENT_MESSAGES, type ClientMessage, type StartMessage } from '../../endpoints/stream-messages.ts'
-import type { Compute } from '../../engine/engine.ts'
+import type { Engine } from '../../engine/engine.ts'
 import { isTree, jsonTree } from '../../formats/body.ts'
 import { name } from '../../formats/json-tensor.ts'
 import { SCAN_HERE, SLICE, type Source } from '../../pipeline/decode.ts'
@@ -12,10 +12,10 @@ export type ControlMessage = Exclude<ClientMessage, StartMessage>
 
 /** Where short messages are read: they must get through when there is no memory left for a start. */
 export class ControlBuffer {
-  readonly #engine: Compute
+  readonly #engine: Engine
   readonly #bytes: Uint8Array
 
-  constructor(engine: Compute) {
+  constructor(engine: Engine) {
     this.#engine = engine
     const { offset } = engine.allocate(SCAN_HERE)
     this.#bytes = new Uint8Array(engine.arena.memory.buffer, offset, SCAN_HERE)

@@ -190,7 +190,7 @@ export class Run implements Sink<StartMessage> {
 
   /** The map that is asked for, and which of its heads. */
   #mapOf({ layer, head, tensor, pass }: FetchMessage) {
-    const { marks, kept } = (this.#admitted as Admitted).compiled.program
+    const { barriers, kept } = (this.#admitted as Admitted).compiled.program
     if (kept.length === 0) throw refused('', 'a run with detail', 'one without')
     const map = kept.find(each => each.layer === layer && each.tensor === tensor)
     if (map === undefined) throw refused('/tensor', 'a map that the run emits', `${tensor} of layer ${layer}`)
@@ -199,7 +199,7 @@ export class Run implements Sink<StartMessage> {
     if (index < 0) {
       throw refused('/head', `one of the run's heads ${map.heads.slice(0, 12).join(', ')}`, head)
     }
-    const barrier = marks.findIndex(each => each.pass === map.pass && each.layer === layer)
+    const barrier = barriers.findIndex(each => each.pass === map.pass && each.layer === layer)
     if (barrier >= this.#reached) throw refused('/layer', 'a layer that has been computed', layer)
     return { map, index }
   }

@@ -41,7 +41,7 @@ export function placesOf(p: RequestProgram, options: PlaceOptions, geometry: Geo
   const refOf = (given: unknown, data: Int32Array | undefined) =>
     given === undefined
       ? undefined
-      : p.buffer({ type: 'int32', length: batch, data, early: data === undefined })
+      : p.buffer({ type: 'int32', length: batch, data, preloaded: data === undefined })
   const places: Places = {
     geometry,
     shift: bottomRight ? keys - queries : past,

@@ -1,7 +1,7 @@
 /** Scaled dot-product attention over buffers that are there: forward with its maps, and below it backward, as steps. */
 
+import type { StepDraft } from '../../../workers/contract.ts'
 import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
-import type { StepDraft } from '../../../workers/program.ts'
 import { type AttentionArgs, KEY_BLOCK, QUERY_TILE, type Ref } from '../../../workers/task.ts'
 import type { ProgramBuilder } from '../../program.ts'
 import { addStep } from '../add-step.ts'

@@ -1,6 +1,7 @@
 /** ∂L/∂weights of attention, [batch, heads, queries, keys], as steps; `elementwise/weight-gradient.ts` defines it. */
+
+import type { StepDraft } from '../../../workers/contract.ts'
 import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
-import type { StepDraft } from '../../../workers/program.ts'
 import type { Ref } from '../../../workers/task.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { rowStep } from '../row-step.ts'

@@ -1,6 +1,6 @@
 /** `rope`: rotary position embedding of q and the new keys. Su et al. 2021 (RoFormer). */
 import * as z from 'zod'
-import type { StepDraft } from '../../../../workers/program.ts'
+import type { StepDraft } from '../../../../workers/contract.ts'
 import type { Ref, RopeArgs } from '../../../../workers/task.ts'
 import { fieldProblem } from '../../../problem.ts'
 import type { ProgramBuilder } from '../../../program.ts'

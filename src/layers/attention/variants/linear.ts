@@ -1,4 +1,5 @@
 /** Linear attention: φ(x) = elu(x) + 1 in the place of the exponential, in O((N + M)·d_k·d_v). Katharopoulos et al. 2020. */
+import type { StepDraft } from '../../../../workers/contract.ts'
 import { linearScratchBytes } from '../../../../workers/kernels/simd/linear-attention-call.ts'
 import {
   LINEAR_CHUNK,
@@ -7,7 +8,6 @@ import {
   stateLength,
   stateSums,
 } from '../../../../workers/linear-attention-args.ts'
-import type { StepDraft } from '../../../../workers/program.ts'
 import type { Ref } from '../../../../workers/task.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import { rowStep } from '../../row-step.ts'

@@ -3,8 +3,8 @@
  * beside, and its steps, forward and backward.
  */
 import type * as z from 'zod'
+import type { StepDraft } from '../../../../workers/contract.ts'
 import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
-import type { StepDraft } from '../../../../workers/program.ts'
 import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { Intervals, Places } from '../intervals.ts'

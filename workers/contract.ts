@@ -3,7 +3,7 @@
  * Both threads know these types and nothing of each other.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { Portion, Split } from './claim-table.ts'
+import type { Grain, Split } from './claim-table.ts'
 import type { KernelSet } from './kernels/kernel-set.ts'
 import type { BufferPlace, DecodeArgs, EncodeArgs, Fault, Precision, Ref } from './task.ts'
 
@@ -61,10 +61,10 @@ export type StepDraft = Step extends infer S
   : never
 
 /** A step as a worker gets it; `flops` of one unit. */
-export type StepCall = { [O in OpName]: StepOf<O> & Split & Portion & { flops: number } }[OpName]
+export type StepCall = { [O in OpName]: StepOf<O> & Split & Grain & { flops: number } }[OpName]
 
-/** Units of a leg's step that were claimed and not done: whoever is at the leg next has to do them first. */
-export interface Rest {
+/** Units of a segment's step that were claimed and not done: the next worker at the segment does them first. */
+export interface Remainder {
   stage: number
   step: number
   from: number
@@ -72,34 +72,34 @@ export interface Rest {
 }
 
 /**
- * What a task's ticket says, so that after a worker's death lost work can be told from work that only waited behind it, or
- * was done (or refused, for a fault in the client's data) and its message not yet read.
+ * How far a task is. After a worker's death, lost work can be told by it from work that only waited behind it, or that was
+ * done (or faulted, for what stands in the client's data) and its message not yet read.
  */
-export const TICKET = { waiting: 0, running: 1, done: 2, refused: 3 } as const
+export const TASK_STATE = { queued: 0, running: 1, done: 2, faulted: 3 } as const
 
-/** A place at a leg for one worker: the leg is a run of stages of a program, and a crew of workers goes through it together. */
+/** One worker's place at a segment, which is a run of stages of a program that a team of workers goes through together. */
 export interface Task {
   buffers: BufferPlace[]
   stages: StepCall[][]
-  /** so many workers may be at the leg */
-  crew: number
-  /** byte offset of the leg's board */
-  board: number
-  /** byte offset of an int32 that says whether to hurry: whether claims and portions are to be small */
-  hurry: number
+  /** the most workers at the segment */
+  team: number
+  /** byte offset of the segment's claim table */
+  claimTable: number
+  /** byte offset of an int32 that is not 0 in low-latency mode */
+  lowLatency: number
   /** byte offset of the task's own work area */
   scratch: number
-  /** byte offset of the task's ticket, an int32 */
-  ticket: number
-  /** byte offsets of the bells of other workers that this one has to ring, before it begins */
-  ring: number[]
-  rest?: Rest
+  /** byte offset of the task's state, an int32 */
+  state: number
+  /** byte offsets of the wake words of other workers that this one has to wake before it begins */
+  wakes: number[]
+  remainder?: Remainder
 }
 
 /** [start, end] in milliseconds since the epoch, where the task had steps of that phase. */
 export type Spans = Partial<Record<Phase, [number, number]>>
 
-/** What a worker did at a leg. */
+/** What a worker did at a segment. */
 export interface Work {
   spans: Spans
   /** floating-point operations, and the seconds they took, of each precision */
@@ -107,22 +107,22 @@ export interface Work {
 }
 
 export type TaskResult =
-  /** nothing was left to be claimed, or the worker was wanted elsewhere and may have left a rest */
-  | ({ ok: true; rest?: Rest } & Work)
-  /** a step of the leg (counted over its stages) read something in the client's data that cannot be */
+  /** nothing was left to be claimed, or the worker was preempted and may have left a remainder */
+  | ({ ok: true; remainder?: Remainder } & Work)
+  /** a step of the segment (counted over its stages) read something in the client's data that cannot be */
   | ({ ok: false; fault: Fault; step: number } & Work)
   /** a kernel threw or trapped */
   | ({ ok: false; crash: string } & Work)
 
-/** How a worker is reached: messages come by the port, and to wake it the bell (an int32 at this byte offset) is rung. */
-export interface Seat {
+/** How a worker is reached: messages come by the port, and its wake word (an int32 at this byte offset) is changed to wake it. */
+export interface Slot {
   port: MessagePort
-  bell: number
+  wakeWord: number
 }
 
-/** Wakes whoever waits at this bell. */
-export function ring(memory: WebAssembly.Memory, bell: number): void {
-  const word = new Int32Array(memory.buffer, bell, 1)
+/** Wakes the worker that waits at this word. */
+export function wake(memory: WebAssembly.Memory, wakeWord: number): void {
+  const word = new Int32Array(memory.buffer, wakeWord, 1)
   Atomics.add(word, 0, 1)
   Atomics.notify(word, 0)
 }
