@@ -16,7 +16,7 @@ test('a small attention, forward and backward, keeps to its budget of files and 
   const trace: Trace = JSON.parse(stdout)
   expect(trace).toMatchObject({ request: 'POST /v1/attention', status: 200 })
   // both sides were seen
-  expect(trace.main.files.map(({ name }) => name)).toContain('src/app.ts')
+  expect(trace.main.files.map(({ name }) => name)).toContain('src/http/rest.ts')
   expect(trace.workers.files.map(({ name }) => name)).toContain('workers/main.ts')
   expect(trace.files).toBeLessThanOrEqual(BUDGET.files)
   expect(trace.folderChanges).toBeLessThanOrEqual(BUDGET.folderChanges)

@@ -1,6 +1,6 @@
 /** The messages of `GET /v1/stream`, both ways. */
 import * as z from 'zod'
-import { NumbersSpan } from '../formats/json-tensor.ts'
+import { NumbersSpan, name } from '../formats/json-tensor.ts'
 import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
 import { numerics } from '../layers/numerics.ts'
 import { MOST_LAYERS, optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
@@ -30,10 +30,13 @@ const indices = z
       value instanceof NumbersSpan && value.span.count <= MOST_INDICES && value.span.element === 'number'
         ? value.toArray()
         : value
-    if (Array.isArray(list) && list.length > 0 && list.every(isIndex) && new Set(list).size === list.length)
-      return list
-    const message = 'expected an array of one or more different non-negative integers'
-    context.issues.push({ code: 'custom', message, input: undefined })
+    const items: unknown[] = Array.isArray(list) ? list : []
+    const wrong = items.findIndex(item => !isIndex(item))
+    if (items.length > 0 && wrong < 0 && new Set(items).size === items.length) return items as number[]
+    const expected = 'expected an array of one or more different non-negative integers'
+    const message = wrong < 0 ? expected : `${expected}, got ${name(items[wrong])}`
+    const path = wrong < 0 ? [] : [wrong]
+    context.issues.push({ code: 'custom', message, path, input: undefined })
     return z.NEVER
   })
 

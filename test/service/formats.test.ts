@@ -158,6 +158,17 @@ describe('large bodies and answers', () => {
     expect(Buffer.from(base64.body.weights.base64, 'base64').equals(answer.tensors.weights.data)).toBe(true)
   })
 
+  it('that are written while they leave: Server-Timing has the first text, the log all of it', async () => {
+    const [a, b, c] = tensors.map(data => ({ shape: big, data: [...data] }))
+    server.log.length = 0
+    const { headers } = await attention(server, { q: a, k: b, v: c, return: ['weights'] })
+    const encode = (text: string | null) => Number(/encode;dur=([\d.]+)/.exec(text ?? '')?.[1])
+    const first = encode(headers.get('server-timing'))
+    expect(first).toBeGreaterThan(0)
+    await expect.poll(() => server.log.length).toBeGreaterThan(0)
+    expect(encode(JSON.parse(server.log[0]).timings)).toBeGreaterThan(first)
+  })
+
   it('come in chunks without a length too', async () => {
     const file = writeFile(
       { q: float32(tensors[0], big), k: float32(tensors[1], big), v: float32(tensors[2], big) },

@@ -34,6 +34,49 @@ describe('what is wrong is named', () => {
     ],
     ['mixed', { ...ok, k: [[1, true]] }, 'INVALID_TENSOR', '/k/0/1', /expected a number, got a boolean/],
     ['null element', { ...ok, k: [[1, null]] }, 'INVALID_TENSOR', '/k/0/1', /got null/],
+    ['null first', { ...ok, v: [[null, 1]] }, 'INVALID_REQUEST', '/v/0/0', /expected a number .*got null/],
+    ['text first', { ...ok, v: [['x', 1]] }, 'INVALID_REQUEST', '/v/0/0', /got string "x"/],
+    ['object first', { ...ok, v: [{ a: 1 }, [1]] }, 'INVALID_REQUEST', '/v/0', /got an object/],
+    ['deep and first', { ...ok, v: [[[['x']]]] }, 'INVALID_REQUEST', '/v/0/0/0/0', /got string "x"/],
+    ['null before booleans', { ...ok, mask: [[null, true]] }, 'INVALID_REQUEST', '/mask/0/0', /got null/],
+    ['null in slopes', { ...ok, alibi: [null, 1] }, 'INVALID_REQUEST', '/alibi/0', /got null/],
+    ['null in lengths', { ...ok, q_lengths: [null] }, 'INVALID_REQUEST', '/q_lengths/0', /got null/],
+    [
+      'null in flat data',
+      { ...ok, v: shaped([2, 1], { data: [null, 1] }) },
+      'INVALID_REQUEST',
+      '/v/data/0',
+      /expected a number .*got null/,
+    ],
+    [
+      'arrays of null in flat data',
+      { ...ok, v: shaped([1, 1], { data: [[null]] }) },
+      'INVALID_REQUEST',
+      '/v/data/0',
+      /got an array/,
+    ],
+    [
+      'null in a shape',
+      { ...ok, v: { shape: [null, 2], data: [1, 2] } },
+      'INVALID_REQUEST',
+      '/v/shape/0',
+      /got null/,
+    ],
+    ['numbers as names', { ...ok, return: [1] }, 'INVALID_REQUEST', '/return/0', /"output".*got number 1/],
+    [
+      'booleans as names',
+      { ...ok, backward: { target: I, wrt: [true] } },
+      'INVALID_REQUEST',
+      '/backward/wrt/0',
+      /"q".*got boolean true/,
+    ],
+    [
+      'numbers as an object',
+      { ...ok, backward: [1] },
+      'INVALID_REQUEST',
+      '/backward',
+      /got an array of numbers/,
+    ],
     ['no tensor', { ...ok, k: 'x' }, 'INVALID_REQUEST', '/k', /expected a tensor.*got string "x"/],
     ['missing', { q: I, v: I }, 'INVALID_REQUEST', '/k', /got nothing/],
     ['rank', { ...ok, q: [1, 2] }, 'SHAPE_MISMATCH', '/q', /expected rank 2, 3 or 4, got \[2\]/],
@@ -220,6 +263,34 @@ describe('what is wrong is named', () => {
       '/backward/wrt/1',
       /bool mask/,
     ],
+    [
+      'a kind that there is not',
+      { ...ok, attention_kind: 'sparse' },
+      'INVALID_REQUEST',
+      '/attention_kind',
+      /expected one of "softmax", "linear", "lsh", "local", "strided", "block" or an object, got string "sparse"/,
+    ],
+    [
+      'an object of a kind that there is not',
+      { ...ok, attention_kind: { kind: 'sparse', size: 3 } },
+      'INVALID_REQUEST',
+      '/attention_kind/kind',
+      /expected one of "lsh", "local", "strided", "block", got string "sparse"/,
+    ],
+    [
+      'a number that is too large',
+      JSON.stringify({ ...ok, scale: 1 }).replace('"scale":1', '"scale":-1e400'),
+      'INVALID_REQUEST',
+      '/scale',
+      /expected a number, got number -1e400/,
+    ],
+    [
+      'a shape that is too large',
+      '{"q":{"shape":[1e400],"data":[1]},"k":[[1]],"v":[[1]]}',
+      'INVALID_REQUEST',
+      '/q/shape/0',
+      /got number Infinity/,
+    ],
     ['array', '[1]', 'INVALID_REQUEST', '/q', /got nothing/],
     ['number', '5', 'INVALID_REQUEST', '', /expected an object, got number 5/],
     ['nothing', '', 'INVALID_JSON', '', /got the end/],
@@ -289,6 +360,35 @@ describe('what is wrong is named', () => {
     expect(response.status).toBe(400)
     expect(['INVALID_SAFETENSORS', 'INVALID_JSON']).toContain(body.code)
     expect(JSON.stringify(body.errors)).toMatch(message)
+  })
+
+  it('pointers to names with slashes and tildes are escaped', async () => {
+    const named = (name: string) => ({ [name]: { dtype: 'F9', shape: [1], data: new Uint8Array(1) } })
+    const twice = Buffer.from(
+      ' '.repeat(8) + '{"a/b":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}}',
+      'latin1',
+    )
+    twice.writeBigUInt64LE(BigInt(twice.length - 8))
+    const extra = Buffer.from(`${' '.repeat(8)}{"q":{"~":1}}`, 'latin1')
+    extra.writeBigUInt64LE(BigInt(extra.length - 8))
+    const text = Buffer.from(`${' '.repeat(8)}{"__metadata__":{"a/b":1}}`, 'latin1')
+    text.writeBigUInt64LE(BigInt(text.length - 8))
+    const files: [Buffer<ArrayBuffer>, string][] = [
+      [writeFile(named('a/b~c'), {}), '/a~1b~0c/dtype'],
+      [twice, '/a~1b/data_offsets'],
+      [extra, '/q/~0'],
+      [text, '/__metadata__/a~1b'],
+      [writeFile({ 'x/y': float32([1], [1]) }, { request: '{"x/y":[1]}' }), '/x~1y'],
+      [writeFile({ 'a~b.__proto__': float32([1], [1]) }, {}), '/a~0b/__proto__'],
+    ]
+    for (const [file, path] of files) {
+      const response = await fetch(`${server.url}/v1/attention`, {
+        method: 'POST',
+        headers: { 'content-type': SAFETENSORS_TYPE },
+        body: file,
+      })
+      expect(await response.json()).toMatchObject({ status: 400, errors: [{ path }] })
+    }
   })
 
   it('an element of a binary tensor, by its index', async () => {

@@ -80,4 +80,52 @@ describe('a plan', () => {
       expect(plan.headers.get('server-timing') ?? '').not.toMatch(/compute;dur=[^0]/)
     }
   })
+
+  it.each(['nested', 'base64'])(
+    'says the memory that the request takes, its %s answer included',
+    async encoding => {
+      // a large answer is written window by window, a small one by the program
+      for (const n of [5, 600]) {
+        const rows = draw(1, 1, n, 4)
+        const body = {
+          q: rows,
+          k: rows,
+          v: rows,
+          encoding,
+          return: ['weights', 'output'],
+          backward: { target: rows },
+        }
+        const plan = await post(server, '/v1/plan', { endpoint: '/v1/attention', body })
+        server.log.length = 0
+        const answer = await post(server, '/v1/attention', body)
+        expect(answer.status).toBe(200)
+        await expect.poll(() => server.log.length).toBeGreaterThan(0)
+        const [line] = server.log.map(text => JSON.parse(text))
+        expect({ bytes: plan.body.bytes, flops: plan.body.flops }).toEqual({
+          bytes: line.bytes,
+          flops: line.flops,
+        })
+      }
+    },
+  )
+
+  it('names fields where they stand in its own body, in the detail too', async () => {
+    const q = [[1, 2]]
+    const wrong: [object, string, RegExp][] = [
+      [{ q, k: [[1]], v: q }, '/body/k', /^\/body\/k: expected \[M, 2\]/],
+      [{ q, k: q }, '/body/v', /^\/body\/v: expected/],
+      [{ q, k: q, v: [[null]] }, '/body/v/0/0', /^\/body\/v\/0\/0: expected/],
+      [{ q, k: q, v: [[1, null]] }, '/body/v/0/1', /^\/body\/v\/0\/1: expected/],
+    ]
+    for (const [body, path, detail] of wrong) {
+      const answer = await post(server, '/v1/plan', { endpoint: '/v1/attention', body })
+      expect(answer.body).toMatchObject({
+        status: 400,
+        detail: expect.stringMatching(detail),
+        errors: [{ path }],
+      })
+    }
+    const unknown = await post(server, '/v1/plan', { endpoint: '/v1/nothing', body: {} })
+    expect(unknown.body).toMatchObject({ status: 400, errors: [{ path: '/endpoint' }] })
+  })
 })

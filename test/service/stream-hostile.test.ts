@@ -61,7 +61,9 @@ describe('messages that are wrong', () => {
     ['a backward pass of nothing', { ...start, pass: 'forward_backward' }, 'INVALID_REQUEST', '/backward'],
     ['a layer that is not there', { ...start, layers: [3] }, 'INVALID_REQUEST', '/layers/0'],
     ['a head twice', { ...start, heads: [1, 1] }, 'INVALID_REQUEST', '/heads'],
-    ['heads that are text', { ...start, heads: ['0'] }, 'INVALID_REQUEST', '/heads'],
+    ['heads that are text', { ...start, heads: ['0'] }, 'INVALID_REQUEST', '/heads/0'],
+    ['a head that is null', { ...start, heads: [null, 1] }, 'INVALID_REQUEST', '/heads/0'],
+    ['a head between two', { ...start, heads: [0, 0.5] }, 'INVALID_REQUEST', '/heads/1'],
     [
       'a shape that does not fit',
       { ...start, stack: { ...stack, heads: 5 } },
