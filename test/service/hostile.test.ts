@@ -365,7 +365,7 @@ describe('what is wrong is named', () => {
   it('pointers to names with slashes and tildes are escaped', async () => {
     const named = (name: string) => ({ [name]: { dtype: 'F9', shape: [1], data: new Uint8Array(1) } })
     const twice = Buffer.from(
-      ' '.repeat(8) + '{"a/b":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}}',
+      `${' '.repeat(8)}{"a/b":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}}`,
       'latin1',
     )
     twice.writeBigUInt64LE(BigInt(twice.length - 8))
