@@ -11,9 +11,9 @@
 import { TASK_STATE, type TaskResult } from '../../workers/contract.ts'
 import type { Message, Reply, ScanMessage } from '../../workers/main.ts'
 import { Problem } from '../problem.ts'
-import type { Program } from '../program.ts'
 import { type Assigned, type Dispatch, InFlight } from './in-flight.ts'
-import { type EngineContext, Job, type JobReport, type OnBarrier, type Placement } from './job.ts'
+import { type EngineContext, Job, type JobReport, type OnBarrier } from './job.ts'
+import type { PlacedProgram } from './placement.ts'
 import { isLarge, type Runnable, RunQueue, type ScanTask, vruntime } from './run-queue.ts'
 import { TaskState } from './task-state.ts'
 import type { WordPool } from './word-pool.ts'
@@ -73,14 +73,9 @@ export class Scheduler {
    * signal's reason, or with WORKER_LOST. It settles only when no task of the program is in flight any more, so that its
    * memory may be freed then. `onBarrier` is told when a barrier has been reached, and may block the job there.
    */
-  async submit(
-    program: Program,
-    placement: Placement,
-    signal: AbortSignal,
-    onBarrier?: OnBarrier,
-  ): Promise<JobReport> {
+  async submit(placed: PlacedProgram, signal: AbortSignal, onBarrier?: OnBarrier): Promise<JobReport> {
     signal.throwIfAborted()
-    const job = new Job(program, placement, this.#context, onBarrier)
+    const job = new Job(placed, this.#context, onBarrier)
     const abort = () => {
       job.fail(signal.reason)
       this.#proceed(job)

@@ -8,7 +8,7 @@
 import type { Step } from '../../workers/contract.ts'
 import { type BufferType, type EncodeArgs, type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
-import type { Placement } from '../engine/job.ts'
+import type { Placement } from '../engine/placement.ts'
 import { type BodyFormat, MEDIA_TYPES } from '../formats/body.ts'
 import { safetensorsHeader } from '../formats/safetensors.ts'
 import { product } from '../formats/tensor.ts'

@@ -1,6 +1,6 @@
 import { shortest } from '../../workers/text/print.ts'
 import { bufferView } from '../../workers/views.ts'
-import type { Placement } from '../engine/job.ts'
+import type { Placement } from '../engine/placement.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 
 /** Facts, the loss and other single numbers, rounded to the answer's precision; what JSON cannot hold is a string. */

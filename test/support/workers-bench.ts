@@ -100,10 +100,11 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
     },
   }
   const words = (places: number, bytes: number) => new WordPool(arena, places, bytes)
+  const costModel = new CostModel()
   const context = {
     memory: arena.memory,
     threads: count,
-    costModel: new CostModel(),
+    costModel,
     claimTables: words(claimTables, CLAIM_TABLE_BYTES),
     lowLatency: words(1, 4).take(),
   }
@@ -124,7 +125,7 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
     lost,
     run,
     submit: (p: Program, signal = never, onBarrier?: OnBarrier) =>
-      scheduler.submit(p, placement, signal, onBarrier),
+      scheduler.submit({ program: p, placement, cost: costModel.cost(p) }, signal, onBarrier),
     /** Says in a task's state how far its worker is. */
     setState(task: Task, state: number): void {
       new Int32Array(arena.memory.buffer, task.state, 1)[0] = state
