@@ -34,7 +34,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   let open = 0
   let idle: (() => void) | undefined
   const metrics = new Metrics(() => engine)
-  const engine = new Engine(config, {
+  const engine = await Engine.start(config, {
     ...options,
     onLost(reason) {
       metrics.workersLost.inc()

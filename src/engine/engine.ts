@@ -1,6 +1,6 @@
 /** The engine runs programs: admission, memory, scheduling. The only place that knows the worker pool. */
 import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
-import { chooseVariant, type VariantChoice } from '../../workers/kernels/simd/choose.ts'
+import type { VariantChoice } from '../../workers/kernels/simd/choose.ts'
 import type { JsonScan } from '../../workers/text/json-scan.ts'
 import type { Config } from '../config.ts'
 import type { Problem } from '../problem.ts'
@@ -8,6 +8,7 @@ import type { Program } from '../program.ts'
 import { Admission, type Estimate, type Lease, type Limits } from './admission.ts'
 import { Arena, type Region } from './arena.ts'
 import { BodyScan } from './body-scan.ts'
+import { chooseKernels } from './choose-kernels.ts'
 import { CostModel } from './cost-model.ts'
 import { MAX_PER_SLOT } from './in-flight.ts'
 import type { JobReport, OnBarrier } from './job.ts'
@@ -43,29 +44,35 @@ export class Engine {
   readonly #admission: Admission
   readonly #bodyScan: BodyScan
 
-  constructor(limits: Limits & Pick<Config, 'KERNELS'>, options: EngineOptions = {}) {
+  /** Chooses the kernels, then starts the workers. Rejects when no kernels run here. */
+  static async start(limits: Limits & Pick<Config, 'KERNELS'>, options: EngineOptions = {}): Promise<Engine> {
+    const arena = new Arena(limits.MEMORY_BYTES)
+    arena.poison = options.poison ?? false
+    return new Engine(limits, options, arena, await chooseKernels(arena.memory, limits.KERNELS))
+  }
+
+  private constructor(limits: Limits, options: EngineOptions, arena: Arena, kernels: VariantChoice) {
     const threads = limits.THREADS
     this.threads = threads
-    this.arena = new Arena(limits.MEMORY_BYTES)
-    this.arena.poison = options.poison ?? false
-    const { memory } = this.arena
-    this.kernels = chooseVariant(memory, limits.KERNELS === 'auto' ? {} : { forced: limits.KERNELS })
+    this.arena = arena
+    this.kernels = kernels
+    const { memory } = arena
     const onLost = options.onLost ?? (() => {})
-    const wakeWords = new WordPool(this.arena, threads, WAKE_WORD_BYTES)
+    const wakeWords = new WordPool(arena, threads, WAKE_WORD_BYTES)
     const slots = Array.from({ length: threads }, () => wakeWords.take())
     const file = options.workerFile ?? new URL('../../workers/main.ts', import.meta.url)
-    this.#pool = new Pool(file, { memory, variant: this.kernels.variant }, slots, onLost)
+    this.#pool = new Pool(file, { memory, variant: kernels.variant }, slots, onLost)
     const context = {
       memory,
       threads,
       costModel: this.costModel,
-      lowLatency: new WordPool(this.arena, 1, 4).take(),
-      claimTables: new WordPool(this.arena, SEGMENTS, CLAIM_TABLE_BYTES),
+      lowLatency: new WordPool(arena, 1, 4).take(),
+      claimTables: new WordPool(arena, SEGMENTS, CLAIM_TABLE_BYTES),
     }
-    const taskStates = new WordPool(this.arena, threads * MAX_PER_SLOT * BATCH, TASK_STATE_BYTES)
+    const taskStates = new WordPool(arena, threads * MAX_PER_SLOT * BATCH, TASK_STATE_BYTES)
     this.#scheduler = new Scheduler(this.#pool, context, taskStates, { lost: onLost })
-    this.#admission = new Admission(limits, this.arena, this.costModel, this.#scheduler)
-    this.#bodyScan = new BodyScan(this.arena, this.#admission, this.#scheduler, threads)
+    this.#admission = new Admission(limits, arena, this.costModel, this.#scheduler)
+    this.#bodyScan = new BodyScan(arena, this.#admission, this.#scheduler, threads)
   }
 
   get backlogSeconds(): number {
