@@ -39,6 +39,7 @@ export class BodyScan {
 
   /** The same of a large one, by workers. */
   async byWorkers(text: Uint8Array): Promise<JsonScan> {
+    if (!this.#scheduler.ready) throw this.#admission.busy('no worker is up')
     const work = this.#admission.allocate(PASS_BYTES)
     const place = { offset: text.byteOffset, length: text.length, work: work.offset, piece: SCAN_PIECE }
     try {

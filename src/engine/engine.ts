@@ -61,7 +61,10 @@ export class Engine {
     const wakeWords = new WordPool(arena, threads, WAKE_WORD_BYTES)
     const slots = Array.from({ length: threads }, () => wakeWords.take())
     const file = options.workerFile ?? new URL('../../workers/main.ts', import.meta.url)
-    this.#pool = new Pool(file, { memory, variant: kernels.variant }, slots, onLost)
+    this.#pool = new Pool(file, { memory, variant: kernels.variant }, slots, {
+      lost: onLost,
+      available: () => this.#scheduler.dispatch(),
+    })
     const context = {
       memory,
       threads,
@@ -73,6 +76,11 @@ export class Engine {
     this.#scheduler = new Scheduler(this.#pool, context, taskStates, { lost: onLost })
     this.#admission = new Admission(limits, arena, this.costModel, this.#scheduler)
     this.#bodyScan = new BodyScan(arena, this.#admission, this.#scheduler, threads)
+  }
+
+  /** Whether programs find workers. */
+  get ready(): boolean {
+    return this.#scheduler.ready
   }
 
   get backlogSeconds(): number {

@@ -12,10 +12,12 @@ export function registerHealth(
   app.get('/health/live', async () => ({ status: 'ok' }))
 
   app.get('/health/ready', async (_request, reply) => {
-    if (draining()) reply.code(503).header('connection', 'close')
+    const status = draining() ? 'draining' : compute.ready ? 'ok' : 'unavailable'
+    if (status !== 'ok') reply.code(503)
+    if (status === 'draining') reply.header('connection', 'close')
     const { usedBytes, committedBytes, limit } = compute.arena
     return {
-      status: draining() ? 'draining' : 'ok',
+      status,
       kernels: compute.kernels,
       threads: compute.threads,
       jobs: compute.jobs,

@@ -91,6 +91,8 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
   const ops = { float64: { lossTotal: operation } } as unknown as Operations
   const slots = {
     count,
+    ready: true,
+    available: () => true,
     wakeWord: (slot: number) => 1000 + slot,
     post(slot: number, message: Message, quiet: boolean): Promise<Reply> {
       const { promise, resolve, reject } = Promise.withResolvers<Reply>()
