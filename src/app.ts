@@ -27,7 +27,7 @@ export interface App {
 
 export async function buildApp(config: Config, logger: Logger, options: EngineOptions = {}): Promise<App> {
   const metrics = new Metrics()
-  const engine = new Engine(config, {
+  const engine = await Engine.start(config, {
     ...options,
     onLost(reason) {
       metrics.workersLost.inc()

@@ -94,5 +94,7 @@ export function singleStep({ buffers, scratchBytes }: Program, step: Step): Prog
 }
 
 export function programFlops(program: Program): number {
-  return program.stages.flat().reduce((total, step) => total + step.flops, 0)
+  let flops = 0
+  for (const steps of program.stages) for (const step of steps) flops += step.flops
+  return flops
 }

@@ -28,6 +28,9 @@ export type Message = string | ScanMessage
 /** Answers come in the order of the messages. */
 export type Reply = TaskResult[] | { scanned: ReturnType<typeof scanPiece> } | { failed: string }
 
+/** A worker's first message says that it has loaded. */
+export type FromWorker = 'loaded' | Reply
+
 const { memory, variant } = workerData as WorkerData
 giveWay()
 const text = createTextKernels(memory)
@@ -39,6 +42,7 @@ const ops = opTable(createSimdKernels(memory, variant), text)
  */
 export default function serve({ port, wakeWord }: Slot, run = runTaskHere): void {
   const word = new Int32Array(memory.buffer, wakeWord, 1)
+  port.postMessage('loaded' satisfies FromWorker)
   for (;;) {
     const before = Atomics.load(word, 0)
     const received = receiveMessageOnPort(port)

@@ -36,7 +36,7 @@ const PARTS: Record<string, Case[]> = {
 
 export async function benchPeers(): Promise<void> {
   for (const threads of [1, 2]) {
-    const all = [ours(threads), await onnx(threads), await pytorch(threads), await jaxJs(threads)]
+    const all = [await ours(threads), await onnx(threads), await pytorch(threads), await jaxJs(threads)]
     const contenders = all.filter(contender => contender !== undefined)
     for (const [part, cases] of Object.entries(PARTS)) {
       const rows: string[][] = []

@@ -13,8 +13,8 @@ type Tensors = Record<string, FileTensor>
 
 const never = new AbortController().signal
 
-export function ours(threads: number): Contender {
-  const engine = new Engine(readConfig({ THREADS: String(threads), MEMORY_BYTES: String(2 ** 31) }))
+export async function ours(threads: number): Promise<Contender> {
+  const engine = await Engine.start(readConfig({ THREADS: String(threads), MEMORY_BYTES: String(2 ** 31) }))
   const arriving = new ArrivingBytes(engine)
   const intake = { engine, arriving, mostBytes: 2 ** 31, bodySeconds: 60 }
   return {

@@ -1288,7 +1288,7 @@ export interface components {
         };
         HealthAnswer: {
             /** @enum {string} */
-            status: "ok" | "draining";
+            status: "ok" | "draining" | "unavailable";
             kernels?: {
                 /** @description the float32 kernels in use */
                 variant: string;
@@ -1871,7 +1871,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description draining */
+            /** @description draining, or no compute worker is up */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -84,7 +84,7 @@ export const PlanAnswer = z
 
 export const HealthAnswer = z
   .strictObject({
-    status: z.enum(['ok', 'draining']),
+    status: z.enum(['ok', 'draining', 'unavailable']),
     kernels: z
       .strictObject({
         variant: z.string().describe('the float32 kernels in use'),

@@ -1,6 +1,7 @@
 /** How fast this machine runs, learned from the tasks themselves; admission and grains are computed with it. */
 import type { Step, Work } from '../../workers/contract.ts'
 import type { Precision } from '../../workers/task.ts'
+import type { Program } from '../program.ts'
 
 /** Text and memory steps are estimated by bytes: about the speed at which numbers are printed; they are parsed faster. */
 const BYTES_PER_SECOND = 500e6
@@ -10,9 +11,32 @@ const STEP_SECONDS = 2e-6
 const TELLING_FLOPS = 2e6
 const WEIGHT = 0.1
 
+/** Estimated time of a program on one worker. */
+export interface Cost {
+  /** of each step, in the order of the stages */
+  steps: Float64Array
+  seconds: number
+}
+
 export class CostModel {
   /** floating-point operations a second of one worker */
   readonly flops: Record<Precision, number> = { float32: 20e9, float64: 0.5e9 }
+
+  /** Computed once, when a program is admitted, and kept with it. */
+  cost({ stages }: Program): Cost {
+    let count = 0
+    for (const steps of stages) count += steps.length
+    const steps = new Float64Array(count)
+    let seconds = 0
+    let at = 0
+    for (const stage of stages) {
+      for (const step of stage) {
+        steps[at] = this.seconds(step)
+        seconds += steps[at++]
+      }
+    }
+    return { steps, seconds }
+  }
 
   /** Estimated time of a step on one worker. */
   seconds(step: Step): number {

@@ -1,28 +1,25 @@
 /** The engine runs programs: admission, memory, scheduling. The only place that knows the worker pool. */
 import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
-import { chooseVariant, type VariantChoice } from '../../workers/kernels/simd/choose.ts'
-import type { ScanMessage } from '../../workers/main.ts'
-import { type JsonScan, type PausedScan, scanJson, type scanPiece } from '../../workers/text/json-scan.ts'
-import { PASS_BYTES } from '../../workers/text/numbers-pass.ts'
-import { createTextKernels, type TextKernels } from '../../workers/text/text-kernels.ts'
-import { bufferView } from '../../workers/views.ts'
+import type { VariantChoice } from '../../workers/kernels/simd/choose.ts'
+import type { JsonScan } from '../../workers/text/json-scan.ts'
 import type { Config } from '../config.ts'
-import { Problem } from '../problem.ts'
-import { type Program, programFlops } from '../program.ts'
+import type { Problem } from '../problem.ts'
+import type { Program } from '../program.ts'
+import { Admission, type Estimate, type Lease, type Limits } from './admission.ts'
 import { Arena, type Region } from './arena.ts'
+import { BodyScan } from './body-scan.ts'
+import { chooseKernels } from './choose-kernels.ts'
 import { CostModel } from './cost-model.ts'
 import { MAX_PER_SLOT } from './in-flight.ts'
-import { type JobReport, type OnBarrier, type Placement, programSeconds } from './job.ts'
-import { type MemoryPlan, planMemory } from './memory-plan.ts'
+import type { JobReport, OnBarrier } from './job.ts'
+import type { PlacedProgram } from './placement.ts'
 import { Pool } from './pool.ts'
 import { BATCH, Scheduler } from './scheduler.ts'
-import { Semaphore } from './semaphore.ts'
 import { TASK_STATE_BYTES } from './task-state.ts'
 import { WordPool } from './word-pool.ts'
 
-/** Bytes of text that one piece of a scan goes over: about 1 ms. */
-const SCAN_PIECE = 4 << 20
-const SCAN_SECONDS = 0.001
+export type { Lease } from './admission.ts'
+
 /** The most segments that may have been begun at a time. */
 const SEGMENTS = 256
 /** A cache line each: a worker that waits at one is not disturbed by changes of another's. */
@@ -37,65 +34,53 @@ export interface EngineOptions {
   poison?: boolean
 }
 
-/** What a program needs, known before anything runs. */
-export interface Estimate {
-  flops: number
-  bytes: number
-  seconds: number
-}
-
-/** A program with its memory; `release` gives the memory back and must be called exactly once. */
-export interface Lease {
-  program: Program
-  placement: Placement
-  estimate: Estimate
-  release(): void
-}
-
-type Limits = Pick<
-  Config,
-  'THREADS' | 'MEMORY_BYTES' | 'MAX_REQUEST_BYTES' | 'MAX_FLOPS' | 'QUEUE_SECONDS' | 'KERNELS'
->
-
 export class Engine {
   readonly arena: Arena
   readonly costModel = new CostModel()
   readonly kernels: VariantChoice
   readonly threads: number
-  readonly #limits: Limits
   readonly #pool: Pool
   readonly #scheduler: Scheduler
-  readonly #text: TextKernels
-  /** work area of the scans on this thread */
-  readonly #work: Region
-  /** pieces of scans under way: as many as there are workers, so that small jobs never wait for more than one */
-  readonly #scans: Semaphore
+  readonly #admission: Admission
+  readonly #bodyScan: BodyScan
 
-  constructor(limits: Limits, options: EngineOptions = {}) {
-    this.#limits = limits
-    this.threads = limits.THREADS
-    this.arena = new Arena(limits.MEMORY_BYTES)
-    this.arena.poison = options.poison ?? false
-    this.kernels = chooseKernels(this.arena, limits.KERNELS)
-    this.#text = createTextKernels(this.arena.memory)
-    this.#work = this.allocate(PASS_BYTES)
-    this.#scans = new Semaphore(limits.THREADS)
-    const { memory } = this.arena
+  /** Chooses the kernels, then starts the workers. Rejects when no kernels run here. */
+  static async start(limits: Limits & Pick<Config, 'KERNELS'>, options: EngineOptions = {}): Promise<Engine> {
+    const arena = new Arena(limits.MEMORY_BYTES)
+    arena.poison = options.poison ?? false
+    return new Engine(limits, options, arena, await chooseKernels(arena.memory, limits.KERNELS))
+  }
+
+  private constructor(limits: Limits, options: EngineOptions, arena: Arena, kernels: VariantChoice) {
+    const threads = limits.THREADS
+    this.threads = threads
+    this.arena = arena
+    this.kernels = kernels
+    const { memory } = arena
     const onLost = options.onLost ?? (() => {})
-    const threads = this.threads
-    const wakeWords = new WordPool(this.arena, threads, WAKE_WORD_BYTES)
+    const wakeWords = new WordPool(arena, threads, WAKE_WORD_BYTES)
     const slots = Array.from({ length: threads }, () => wakeWords.take())
     const file = options.workerFile ?? new URL('../../workers/main.ts', import.meta.url)
-    this.#pool = new Pool(file, { memory, variant: this.kernels.variant }, slots, onLost)
+    this.#pool = new Pool(file, { memory, variant: kernels.variant }, slots, {
+      lost: onLost,
+      available: () => this.#scheduler.dispatch(),
+    })
     const context = {
       memory,
       threads,
       costModel: this.costModel,
-      lowLatency: new WordPool(this.arena, 1, 4).take(),
-      claimTables: new WordPool(this.arena, SEGMENTS, CLAIM_TABLE_BYTES),
+      lowLatency: new WordPool(arena, 1, 4).take(),
+      claimTables: new WordPool(arena, SEGMENTS, CLAIM_TABLE_BYTES),
     }
-    const taskStates = new WordPool(this.arena, threads * MAX_PER_SLOT * BATCH, TASK_STATE_BYTES)
+    const taskStates = new WordPool(arena, threads * MAX_PER_SLOT * BATCH, TASK_STATE_BYTES)
     this.#scheduler = new Scheduler(this.#pool, context, taskStates, { lost: onLost })
+    this.#admission = new Admission(limits, arena, this.costModel, this.#scheduler)
+    this.#bodyScan = new BodyScan(arena, this.#admission, this.#scheduler, threads)
+  }
+
+  /** Whether programs find workers. */
+  get ready(): boolean {
+    return this.#scheduler.ready
   }
 
   get backlogSeconds(): number {
@@ -106,109 +91,52 @@ export class Engine {
     return this.#scheduler.jobs
   }
 
+  /** What a program would take. */
   estimate(program: Program): Estimate {
-    return this.#estimate(program, planMemory(program))
-  }
-
-  #estimate(program: Program, plan: MemoryPlan): Estimate {
-    return {
-      flops: programFlops(program),
-      bytes: plan.bytes + this.threads * program.scratchBytes,
-      seconds: programSeconds(program, this.costModel) / this.threads,
-    }
+    return this.#admission.estimate(program)
   }
 
   /** Why such a program would not be run even on an idle server; undefined if it would. */
-  refusal({ flops, bytes }: Estimate): Problem | undefined {
-    const most = Math.min(this.#limits.MAX_REQUEST_BYTES, this.arena.limit)
-    if (flops > this.#limits.MAX_FLOPS) {
-      return new Problem(
-        'COMPUTE_TOO_LARGE',
-        `expected at most ${this.#limits.MAX_FLOPS} floating-point operations, got ${flops}`,
-      )
-    }
-    if (bytes > most) {
-      return new Problem('MEMORY_TOO_LARGE', `expected at most ${most} bytes of tensor memory, got ${bytes}`)
-    }
-    return undefined
+  refusal(estimate: Estimate): Problem | undefined {
+    return this.#admission.refusal(estimate)
+  }
+
+  /** Why such a program would not be run just now; undefined if it would. */
+  congestion(estimate: Estimate): Problem | undefined {
+    return this.#admission.congestion(estimate)
   }
 
   /** Admits a program and gives it memory. Throws the Problem that says why not: 413 for ever, 503 for now. */
   admit(program: Program): Lease {
-    const plan = planMemory(program)
-    const estimate = this.#estimate(program, plan)
-    const problem = this.refusal(estimate) ?? this.congestion(estimate)
-    if (problem !== undefined) throw problem
-    const region = this.allocate(estimate.bytes)
-    return {
-      program,
-      placement: place(this.arena, region, program, plan, this.threads),
-      estimate,
-      release: () => this.arena.free(region),
-    }
-  }
-
-  /** Why such a program would not be run just now; undefined if it would. */
-  congestion({ bytes }: Estimate): Problem | undefined {
-    if (this.#scheduler.jobs > 0 && this.backlogSeconds > this.#limits.QUEUE_SECONDS) {
-      return this.busy(`${this.backlogSeconds.toFixed(1)} s of work are waiting`)
-    }
-    return this.arena.fits(bytes) ? undefined : this.busy('the tensor memory is taken by other requests')
+    return this.#admission.admit(program)
   }
 
   /** Memory for a body or an answer; throws a 503 when there is none now. */
   allocate(bytes: number): Region {
-    const region = this.arena.allocate(bytes)
-    if (region === undefined) throw this.busy('the tensor memory is taken by other requests')
-    return region
+    return this.#admission.allocate(bytes)
   }
 
   busy(detail: string): Problem {
-    return new Problem('BUSY', detail, { retryAfter: Math.max(1, Math.ceil(this.backlogSeconds)) })
+    return this.#admission.busy(detail)
   }
 
   /** Settles only when no task of the program is in flight any more. */
   run(
-    lease: Pick<Lease, 'program' | 'placement'>,
+    { program, placement, cost = this.costModel.cost(program) }: RunnableProgram,
     signal: AbortSignal,
     onBarrier?: OnBarrier,
   ): Promise<JobReport> {
-    return this.#scheduler.submit(lease.program, lease.placement, signal, onBarrier)
+    return this.#scheduler.submit({ program, placement, cost }, signal, onBarrier)
   }
 
   /** Finds the structure of a JSON text in the shared memory, here and now. */
   scanHere(text: Uint8Array): JsonScan {
-    return scanJson(this.#text, text, this.#work.offset)
+    return this.#bodyScan.here(text)
   }
 
   /** The same for a large one, by workers, piece by piece. */
-  async scan(text: Uint8Array): Promise<JsonScan> {
-    const work = this.allocate(PASS_BYTES)
-    const place = { offset: text.byteOffset, length: text.length, work: work.offset, piece: SCAN_PIECE }
-    try {
-      let resume: PausedScan | undefined
-      for (;;) {
-        const scan = await this.#scans.take(() => this.#scanPiece({ ...place, resume }))
-        if (!('paused' in scan)) return scan
-        resume = scan.paused
-      }
-    } finally {
-      this.arena.free(work)
-    }
-  }
-
-  /** Once more if the worker died under another's task. */
-  #scanPiece(scan: ScanMessage['scan']): Promise<ReturnType<typeof scanPiece>> {
-    const attempt = async () => {
-      const reply = await this.#scheduler.scanTask({ scan }, SCAN_SECONDS)
-      if ('scanned' in reply) return reply.scanned
-      throw new Error('failed' in reply ? reply.failed : 'not an answer to a scan')
-    }
-    return attempt()
-      .catch(attempt)
-      .catch(() => {
-        throw new Problem('WORKER_LOST', 'the worker that read this body was lost; it may be sent again')
-      })
+  scan(text: Uint8Array): Promise<JsonScan> {
+    return this.#bodyScan.byWorkers(text)
   }
 
   async close(): Promise<void> {
@@ -216,30 +144,5 @@ export class Engine {
   }
 }
 
-function chooseKernels(arena: Arena, wanted: Limits['KERNELS']): VariantChoice {
-  return chooseVariant(arena.memory, wanted === 'auto' ? {} : { forced: wanted })
-}
-
-function place(
-  arena: Arena,
-  region: Region,
-  program: Program,
-  { offsets, bytes }: MemoryPlan,
-  threads: number,
-): Placement {
-  const buffers = program.buffers.map((spec, index) => {
-    const offset = spec.at ?? region.offset + offsets[index]
-    if (spec.data !== undefined) constants(arena.memory, spec, offset)
-    return { type: spec.type, offset, length: spec.length }
-  })
-  const scratch = Array.from(
-    { length: threads },
-    (_, worker) => region.offset + bytes + worker * program.scratchBytes,
-  )
-  return { buffers, scratch }
-}
-
-function constants(memory: WebAssembly.Memory, spec: Program['buffers'][number], offset: number): void {
-  const data = spec.data ?? []
-  bufferView(memory, { type: spec.type, offset, length: data.length }).set(data)
-}
+/** A lease, or another program over the buffers of one. */
+type RunnableProgram = Pick<PlacedProgram, 'program' | 'placement'> & Partial<PlacedProgram>

@@ -10,7 +10,7 @@ interface Hole {
 export class FreeList {
   /** everything from here on is unused */
   top: number
-  #holes: Hole[] = []
+  readonly #holes: Hole[] = []
 
   constructor(start: number) {
     this.top = start
@@ -23,12 +23,15 @@ export class FreeList {
 
   /** The place of `bytes` bytes in a hole; undefined where none is large enough. */
   reuse(bytes: number): number | undefined {
-    const at = this.#holes.findIndex(hole => hole.bytes >= bytes)
-    if (at < 0) return undefined
-    const { offset, bytes: size } = this.#holes[at]
-    if (size === bytes) this.#holes.splice(at, 1)
-    else this.#holes[at] = { offset: offset + bytes, bytes: size - bytes }
-    return offset
+    for (const [at, hole] of this.#holes.entries()) {
+      if (hole.bytes < bytes) continue
+      const { offset } = hole
+      hole.offset += bytes
+      hole.bytes -= bytes
+      if (hole.bytes === 0) this.#holes.splice(at, 1)
+      return offset
+    }
+    return undefined
   }
 
   /** The place of `bytes` bytes beyond everything handed out so far. */
@@ -38,25 +41,29 @@ export class FreeList {
     return offset
   }
 
+  /** Joined with the holes that it touches; what reaches `top` is no hole but unused again. */
   giveBack(offset: number, bytes: number): void {
-    let at = this.#holes.findIndex(hole => hole.offset > offset)
-    if (at < 0) at = this.#holes.length
-    this.#holes.splice(at, 0, { offset, bytes })
-    this.#merge(at)
-    if (at > 0) this.#merge(at - 1)
-    const last = this.#holes.at(-1)
-    if (last !== undefined && last.offset + last.bytes === this.top) {
-      this.top = last.offset
-      this.#holes.pop()
+    const holes = this.#holes
+    let at = 0
+    while (at < holes.length && holes[at].offset < offset) at++
+    const before = holes[at - 1]
+    const behind = holes[at]
+    let hole: Hole
+    if (before !== undefined && before.offset + before.bytes === offset) {
+      hole = before
+      hole.bytes += bytes
+      at--
+    } else {
+      hole = { offset, bytes }
+      holes.splice(at, 0, hole)
     }
-  }
-
-  /** Joins hole `at` with the one behind it where they touch. */
-  #merge(at: number): void {
-    const hole = this.#holes[at]
-    const next = this.#holes[at + 1]
-    if (hole === undefined || next === undefined || hole.offset + hole.bytes !== next.offset) return
-    hole.bytes += next.bytes
-    this.#holes.splice(at + 1, 1)
+    if (behind !== undefined && hole.offset + hole.bytes === behind.offset) {
+      hole.bytes += behind.bytes
+      holes.splice(at + 1, 1)
+    }
+    if (hole.offset + hole.bytes === this.top) {
+      this.top = hole.offset
+      holes.splice(at, 1)
+    }
   }
 }

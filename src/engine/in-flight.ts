@@ -47,11 +47,12 @@ export class InFlight {
   }
 
   /** An idle slot, or else one whose small jobs are short enough that others may wait behind them. */
-  freeSlot(): number | undefined {
-    const idle = this.#atSlot.findIndex(dispatches => dispatches.length === 0)
+  freeSlot(available: (slot: number) => boolean): number | undefined {
+    const idle = this.#atSlot.findIndex((dispatches, slot) => dispatches.length === 0 && available(slot))
     if (idle >= 0) return idle
     const short = this.#atSlot.findIndex(
-      dispatches => dispatches.length < MAX_PER_SLOT && secondsOf(dispatches) < AHEAD_SECONDS,
+      (dispatches, slot) =>
+        dispatches.length < MAX_PER_SLOT && secondsOf(dispatches) < AHEAD_SECONDS && available(slot),
     )
     return short >= 0 ? short : undefined
   }

@@ -1,16 +1,9 @@
 /** One program on its way through the workers: the segment that it is at, who is at it, how it ended. */
 import type { Remainder, Spans, Step, TaskResult } from '../../workers/contract.ts'
-import type { BufferPlace, Fault } from '../../workers/task.ts'
-import type { Program } from '../program.ts'
+import type { Fault } from '../../workers/task.ts'
 import type { CostModel } from './cost-model.ts'
+import type { PlacedProgram } from './placement.ts'
 import { type Progress, planSegment, Segment, type SegmentContext, SOLO_SECONDS } from './segment.ts'
-
-/** Where a program's buffers and work areas stand. */
-export interface Placement {
-  buffers: BufferPlace[]
-  /** one for each worker */
-  scratch: number[]
-}
 
 export interface JobReport {
   /** since the last barrier */
@@ -29,6 +22,7 @@ export type OnBarrier = (barrier: number, report: JobReport) => Promise<void> | 
 
 /** What all jobs share. */
 export interface EngineContext extends SegmentContext {
+  costModel: CostModel
   threads: number
 }
 
@@ -43,8 +37,6 @@ export interface Assignment {
 }
 
 export class Job {
-  readonly program: Program
-  readonly placement: Placement
   /** estimated time on one worker */
   readonly seconds: number
   /** virtual time at which it was submitted */
@@ -56,6 +48,7 @@ export class Job {
   readonly report: JobReport = { spans: {} }
   readonly #submitted = performance.timeOrigin + performance.now()
   readonly #outcome = Promise.withResolvers<JobReport>()
+  readonly #placed: PlacedProgram
   readonly #onBarrier: OnBarrier | undefined
   readonly #context: EngineContext
   readonly #freeScratch: number[]
@@ -63,17 +56,16 @@ export class Job {
   /** seconds of worker time that it has had, without those of its present team */
   #serviceTime = 0
   #segment: Segment | undefined
-  #next: Progress = { stage: 0, step: 0 }
+  #next: Progress = { stage: 0, step: 0, passed: 0 }
   #nextBarrier = 0
   #failure: Error | undefined
 
-  constructor(program: Program, placement: Placement, context: EngineContext, onBarrier?: OnBarrier) {
-    this.program = program
-    this.placement = placement
+  constructor(placed: PlacedProgram, context: EngineContext, onBarrier?: OnBarrier) {
+    this.#placed = placed
     this.#context = context
     this.#onBarrier = onBarrier
-    this.#freeScratch = [...placement.scratch]
-    this.seconds = programSeconds(program, context.costModel)
+    this.#freeScratch = [...placed.placement.scratch]
+    this.seconds = placed.cost.seconds
   }
 
   /** Settled by `settle`. */
@@ -83,7 +75,7 @@ export class Job {
 
   /** For one worker, and without barriers. */
   get small(): boolean {
-    return this.seconds <= SOLO_SECONDS && this.program.barriers.length === 0
+    return this.seconds <= SOLO_SECONDS && this.#placed.program.barriers.length === 0
   }
 
   /** How many workers are at it. */
@@ -168,7 +160,7 @@ export class Job {
    */
   advance(): Promise<void> | undefined {
     if (this.stopped || this.blocked) return undefined
-    const { stages, barriers } = this.program
+    const { stages, barriers } = this.#placed.program
     while (this.#segment === undefined) {
       const { stage, step } = this.#next
       while (step === 0 && barriers[this.#nextBarrier]?.stage === stage - 1) {
@@ -209,22 +201,16 @@ export class Job {
   }
 
   #planSegment(end: number): void {
-    const { costModel, threads } = this.#context
-    const { buffers, scratch } = this.placement
-    const { stages, next, team } = planSegment(this.program, this.#next, end, costModel, threads)
-    this.#next = next
-    if (stages.every(steps => steps.length === 0)) return
-    this.#segment = new Segment(stages, Math.min(team, scratch.length), buffers, this.#context)
+    const { buffers, scratch } = this.#placed.placement
+    const plan = planSegment(this.#placed, this.#next, end, Math.min(this.#context.threads, scratch.length))
+    this.#next = plan.next
+    if (plan.costs.length > 0) this.#segment = new Segment(plan, buffers, this.#context)
   }
 
   #endSegment(): void {
     this.#segment?.end()
     this.#segment = undefined
   }
-}
-
-export function programSeconds(program: Program, costModel: CostModel): number {
-  return program.stages.flat().reduce((total, step) => total + costModel.seconds(step), 0)
 }
 
 type Span = [number, number]

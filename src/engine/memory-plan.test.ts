@@ -87,3 +87,17 @@ it('a chain of steps needs two buffers at a time, and a part stands within its w
   expect(offsets[part]).toBe(offsets[chain[19]] + 400)
   expect(p.buffers[chain[19]].keep).toBe(true)
 })
+
+it('gives the lowest place that is free, to the largest first', () => {
+  const p = new ProgramBuilder('float32')
+  const [small, large, next, constant, behind] = [10, 1000, 500, 3, 990].map(length => p.reals(length))
+  p.buffers[constant].data = [1, 2, 3]
+  p.stage(naming([small, large]))
+  p.stage(naming([large, next, constant]))
+  p.stage(naming([next, behind]))
+  p.barriers.push({ stage: p.stages.length - 1, buffers: [next] })
+  // bytes, in multiples of 64: 64, 4032, 2048, 64, 3968
+  const { offsets, bytes } = planMemory(p)
+  expect(offsets).toEqual([4032, 0, 4160, 4096, 0])
+  expect(bytes).toBe(6208)
+})

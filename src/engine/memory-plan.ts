@@ -1,10 +1,11 @@
 /**
  * Where a program's buffers stand within its region. Two buffers share memory when no stage needs both: a forward pass
  * keeps nothing that a backward pass does not read.
+ *
+ * Every request waits for this on the main thread, so it is plain loops: calls and callbacks were most of its time.
  */
-import type { BufferSpec, Program } from '../program.ts'
-import { BYTES } from '../program.ts'
-import { aligned } from './arena.ts'
+import { BYTES, type Program } from '../program.ts'
+import { ALIGN } from './arena.ts'
 import { FreeList } from './free-list.ts'
 
 export interface MemoryPlan {
@@ -13,74 +14,89 @@ export interface MemoryPlan {
   bytes: number
 }
 
-/** First and last stage that needs a buffer. */
-interface Lifetime {
-  first: number
-  last: number
+/** First and last stage that needs a buffer, of each buffer. */
+interface Lifetimes {
+  first: Int32Array
+  last: Int32Array
 }
 
 export function planMemory(program: Program): MemoryPlan {
   const { buffers } = program
-  const lives = lifetimes(program)
-  const births: number[][] = Array.from({ length: program.stages.length + 1 }, () => [])
-  const deaths: number[][] = Array.from({ length: program.stages.length + 1 }, () => [])
-  for (const [buffer, spec] of buffers.entries()) {
-    if (spec.at !== undefined || spec.within !== undefined) continue
-    births[lives[buffer].first].push(buffer)
-    deaths[lives[buffer].last].push(buffer)
+  const end = program.stages.length
+  const { first, last } = lifetimes(program)
+  const sizes = new Float64Array(buffers.length)
+  const births: number[][] = []
+  const deaths: number[][] = []
+  for (let stage = 0; stage <= end; stage++) {
+    births.push([])
+    deaths.push([])
+  }
+  for (let buffer = 0; buffer < buffers.length; buffer++) {
+    const { type, length, at, within } = buffers[buffer]
+    if (at !== undefined || within !== undefined) continue
+    sizes[buffer] = Math.ceil((length * BYTES[type]) / ALIGN) * ALIGN
+    births[first[buffer]].push(buffer)
+    deaths[last[buffer]].push(buffer)
   }
   const free = new FreeList(0)
-  const offsets = buffers.map(() => -1)
+  const offsets = new Array<number>(buffers.length).fill(-1)
   let bytes = 0
-  for (const [stage, born] of births.entries()) {
+  for (let stage = 0; stage <= end; stage++) {
     // large ones first: they find the large holes
-    for (const buffer of born.sort((a, b) => bytesOf(buffers[b]) - bytesOf(buffers[a]))) {
-      const size = bytesOf(buffers[buffer])
+    const born = births[stage]
+    if (born.length > 1) born.sort((a, b) => sizes[b] - sizes[a])
+    for (const buffer of born) {
+      const size = sizes[buffer]
       offsets[buffer] = size === 0 ? 0 : (free.reuse(size) ?? free.extend(size))
       bytes = Math.max(bytes, free.top)
     }
-    for (const buffer of deaths[stage]) {
-      const size = bytesOf(buffers[buffer])
-      if (size > 0) free.giveBack(offsets[buffer], size)
-    }
+    if (stage === end) break
+    for (const buffer of deaths[stage]) if (sizes[buffer] > 0) free.giveBack(offsets[buffer], sizes[buffer])
   }
-  for (const [buffer, { within, type }] of buffers.entries()) {
+  for (let buffer = 0; buffer < buffers.length; buffer++) {
+    const { within, type } = buffers[buffer]
     if (within !== undefined) offsets[buffer] = offsets[within.buffer] + within.start * BYTES[type]
   }
   return { offsets, bytes }
 }
 
 /** A buffer that no step names needs no life, but a place: it lives in stage 0. */
-function lifetimes({ buffers, stages, barriers }: Program): Lifetime[] {
-  const lives: Lifetime[] = buffers.map(spec => ({
-    first: spec.data !== undefined || spec.preloaded ? 0 : stages.length,
-    last: 0,
-  }))
-  const need = (buffer: number, stage: number) => {
-    const life = lives[buffers[buffer].within?.buffer ?? buffer]
-    life.first = Math.min(life.first, stage)
-    life.last = Math.max(life.last, stage)
+function lifetimes({ buffers, stages, barriers }: Program): Lifetimes {
+  const end = stages.length
+  const lives = { first: new Int32Array(buffers.length).fill(end), last: new Int32Array(buffers.length) }
+  const kept: number[] = []
+  for (let buffer = 0; buffer < buffers.length; buffer++) {
+    const { data, preloaded, keep } = buffers[buffer]
+    if (data !== undefined || preloaded) lives.first[buffer] = 0
+    if (keep) kept.push(buffer)
   }
-  for (const [stage, steps] of stages.entries()) {
-    for (const { tensors, careful } of steps) {
-      for (const buffer of Object.values(tensors)) if (buffer !== undefined) need(buffer, stage)
-      if (careful !== undefined) need(careful, stage)
+  for (let stage = 0; stage < end; stage++) {
+    for (const { tensors, careful } of stages[stage]) {
+      const named: (number | undefined)[] = Object.values(tensors)
+      named.push(careful)
+      need(named, stage, buffers, lives)
     }
   }
-  for (const [index, barrier] of barriers.entries()) {
-    for (const buffer of barrier.buffers) {
-      need(buffer, barrier.stage)
-      need(buffer, barriers[index + 1]?.stage ?? stages.length)
-    }
+  for (let index = 0; index < barriers.length; index++) {
+    need(barriers[index].buffers, barriers[index].stage, buffers, lives)
+    need(barriers[index].buffers, barriers[index + 1]?.stage ?? end, buffers, lives)
   }
-  for (const [buffer, spec] of buffers.entries()) {
-    if (spec.keep) need(buffer, stages.length)
-    const life = lives[buffer]
-    if (life.first > life.last) life.first = life.last
-  }
+  need(kept, end, buffers, lives)
+  for (let buffer = 0; buffer < buffers.length; buffer++)
+    lives.first[buffer] = Math.min(lives.first[buffer], lives.last[buffer])
   return lives
 }
 
-function bytesOf({ length, type }: BufferSpec): number {
-  return aligned(length * BYTES[type])
+function need(
+  named: (number | undefined)[],
+  stage: number,
+  buffers: Program['buffers'],
+  { first, last }: Lifetimes,
+): void {
+  for (const each of named) {
+    if (each === undefined) continue
+    const buffer = buffers[each].within?.buffer ?? each
+    first[buffer] = Math.min(first[buffer], stage)
+    last[buffer] = Math.max(last[buffer], stage)
+  }
 }

@@ -1,43 +1,72 @@
 /**
- * The workers, each at its slot, with the messages to them and back. Piscina starts them, starts others in the place of
- * those that die, and ends them; in between each runs one long piscina task, the loop in `workers/main.ts`.
+ * The workers, each at its slot, with the messages to them and back. When a worker has died, another takes its slot: at
+ * once, unless it died while it was loading, for then the next one probably will too.
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { type Slot, wake } from '../../workers/contract.ts'
-import type { Message, Reply, WorkerData } from '../../workers/main.ts'
+import type { FromWorker, Message, Reply, WorkerData } from '../../workers/main.ts'
+
+/** The delay before the next worker of a slot; it doubles with every one that dies while loading. */
+const FIRST_DELAY_MS = 50
+const MAX_DELAY_MS = 5_000
+
+export interface PoolEvents {
+  /** a worker died while it was loading, or of an error that nothing caught; `reason` is for the log only */
+  lost(reason: string): void
+  /** a slot takes messages again */
+  available(): void
+}
 
 interface Place {
-  port: MessagePort
   readonly wakeWord: number
+  /** how the slot's worker is reached, while there is one */
+  port: MessagePort | undefined
+  piscina: Piscina | undefined
+  loaded: boolean
+  /** workers in a row that died while they were loading */
+  failures: number
+  retry: NodeJS.Timeout | undefined
   /** who waits for the replies, in the order of the messages */
   readonly waiting: PromiseWithResolvers<Reply>[]
 }
 
 export class Pool {
-  readonly #piscina: Piscina
-  readonly #memory: WebAssembly.Memory
+  readonly #file: URL
+  readonly #workerData: WorkerData
   readonly #places: Place[]
+  readonly #events: PoolEvents
   #closed = false
 
-  /** A worker for each wake word. `lost` is told of errors that nothing caught. */
-  constructor(file: URL, workerData: WorkerData, wakeWords: number[], lost: (reason: string) => void) {
-    this.#memory = workerData.memory
-    this.#piscina = new Piscina({
-      filename: file.href,
-      minThreads: wakeWords.length,
-      maxThreads: wakeWords.length,
-      concurrentTasksPerWorker: 1,
-      recordTiming: false,
-      workerData,
-    })
-    this.#piscina.on('error', error => lost(String(error)))
-    this.#places = wakeWords.map(wakeWord => ({ wakeWord, waiting: [], port: new MessageChannel().port1 }))
+  /** A worker for each wake word. */
+  constructor(file: URL, workerData: WorkerData, wakeWords: number[], events: PoolEvents) {
+    this.#file = file
+    this.#workerData = workerData
+    this.#events = events
+    this.#places = wakeWords.map(wakeWord => ({
+      wakeWord,
+      port: undefined,
+      piscina: undefined,
+      loaded: false,
+      failures: 0,
+      retry: undefined,
+      waiting: [],
+    }))
     for (const place of this.#places) this.#spawn(place)
   }
 
   get count(): number {
     return this.#places.length
+  }
+
+  /** Whether a worker is up, or is loading where none has failed to. */
+  get ready(): boolean {
+    return this.#places.some(({ loaded, failures }) => loaded || failures === 0)
+  }
+
+  /** Whether the slot takes messages: its worker is there, or is loading. */
+  available(slot: number): boolean {
+    return this.#places[slot].port !== undefined
   }
 
   /** The word in shared memory at which a slot's worker waits. */
@@ -49,35 +78,74 @@ export class Pool {
   post(slot: number, message: Message, quiet = false): Promise<Reply> {
     const { port, wakeWord, waiting } = this.#places[slot]
     const reply = Promise.withResolvers<Reply>()
+    if (port === undefined) {
+      reply.reject(new Error('no worker is at this slot'))
+      return reply.promise
+    }
     waiting.push(reply)
     port.postMessage(message)
-    if (!quiet) wake(this.#memory, wakeWord)
+    if (!quiet) wake(this.#workerData.memory, wakeWord)
     return reply.promise
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    await this.#piscina.destroy()
-    for (const { port } of this.#places) port.close()
+    for (const { retry } of this.#places) clearTimeout(retry)
+    await Promise.all(this.#places.map(({ piscina }) => piscina?.destroy()))
   }
 
+  /** A piscina of one thread, which runs one long piscina task: the loop in `workers/main.ts`. */
   #spawn(place: Place): void {
+    const piscina = new Piscina({
+      filename: this.#file.href,
+      minThreads: 1,
+      maxThreads: 1,
+      concurrentTasksPerWorker: 1,
+      recordTiming: false,
+      workerData: this.#workerData,
+    })
+    piscina.on('error', error => this.#events.lost(String(error)))
+    // by itself piscina would start another worker at once, again and again where none can load
+    piscina.on('workerDestroy', () => void piscina.destroy())
     const { port1, port2 } = new MessageChannel()
+    port1.on('message', (message: FromWorker) => {
+      if (message === 'loaded') this.#onLoaded(place)
+      else place.waiting.shift()?.resolve(message)
+    })
     place.port = port1
-    port1.on('message', (reply: Reply) => place.waiting.shift()?.resolve(reply))
+    place.piscina = piscina
+    place.loaded = false
     // piscina's types take the browser's MessagePort for what is transferred
     const slot: Slot = { port: port2, wakeWord: place.wakeWord }
-    this.#piscina.run(slot, { transferList: [port2] as never }).then(
-      () => this.#onExit(place, port1, new Error('the worker has left its slot')),
-      (error: unknown) => this.#onExit(place, port1, error),
+    piscina.run(slot, { transferList: [port2] as never }).then(
+      () => this.#onExit(place, new Error('the worker has left its slot')),
+      (error: unknown) => this.#onExit(place, error),
     )
   }
 
+  #onLoaded(place: Place): void {
+    place.loaded = true
+    place.failures = 0
+  }
+
   /** The worker is gone. Others may have been waiting for it to wake them. */
-  #onExit(place: Place, port: MessagePort, error: unknown): void {
-    port.close()
-    if (!this.#closed) this.#spawn(place)
+  #onExit(place: Place, error: unknown): void {
+    place.port?.close()
+    place.port = undefined
+    place.piscina = undefined
+    if (place.loaded && !this.#closed) this.#spawn(place)
+    else if (!this.#closed) this.#retryLater(place, error)
     for (const { reject } of place.waiting.splice(0)) reject(error)
-    for (const { wakeWord } of this.#places) wake(this.#memory, wakeWord)
+    for (const { wakeWord } of this.#places) wake(this.#workerData.memory, wakeWord)
+  }
+
+  #retryLater(place: Place, error: unknown): void {
+    const delay = Math.min(FIRST_DELAY_MS * 2 ** place.failures, MAX_DELAY_MS)
+    place.failures++
+    this.#events.lost(`a worker died while it was loading, the next one starts in ${delay} ms: ${error}`)
+    place.retry = setTimeout(() => {
+      this.#spawn(place)
+      this.#events.available()
+    }, delay)
   }
 }

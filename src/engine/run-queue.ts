@@ -87,6 +87,10 @@ export class RunQueue {
     return undefined
   }
 
+  scanTasks(): ScanTask[] {
+    return [...this.#small].filter((each): each is ScanTask => !(each instanceof Job))
+  }
+
   /** A worker goes to it: virtual time goes on. */
   charge(runnable: Runnable): void {
     if (isLarge(runnable)) this.#now = Math.max(this.#now, vruntime(runnable, performance.now()))

@@ -11,9 +11,9 @@
 import { TASK_STATE, type TaskResult } from '../../workers/contract.ts'
 import type { Message, Reply, ScanMessage } from '../../workers/main.ts'
 import { Problem } from '../problem.ts'
-import type { Program } from '../program.ts'
 import { type Assigned, type Dispatch, InFlight } from './in-flight.ts'
-import { type EngineContext, Job, type JobReport, type OnBarrier, type Placement } from './job.ts'
+import { type EngineContext, Job, type JobReport, type OnBarrier } from './job.ts'
+import type { PlacedProgram } from './placement.ts'
 import { isLarge, type Runnable, RunQueue, type ScanTask, vruntime } from './run-queue.ts'
 import { TaskState } from './task-state.ts'
 import type { WordPool } from './word-pool.ts'
@@ -29,6 +29,10 @@ const REBALANCE_MS = 2
 /** The workers, from here. */
 export interface Slots {
   readonly count: number
+  /** whether a worker is up, or is loading where none has failed to */
+  readonly ready: boolean
+  /** Whether the slot takes messages. */
+  available(slot: number): boolean
   wakeWord(slot: number): number
   /** Rejects when the worker is lost. A quiet message is noticed when another worker changes the slot's wake word. */
   post(slot: number, message: Message, quiet: boolean): Promise<Reply>
@@ -59,6 +63,11 @@ export class Scheduler {
     this.#lowLatency = new Int32Array(context.memory.buffer, context.lowLatency, 1)
   }
 
+  /** Whether a worker is up, or loading where none has failed to. */
+  get ready(): boolean {
+    return this.#slots.ready
+  }
+
   /** Estimated time until everything accepted so far has run, with all workers at it. */
   get backlogSeconds(): number {
     return this.#queue.seconds / this.#slots.count
@@ -73,14 +82,9 @@ export class Scheduler {
    * signal's reason, or with WORKER_LOST. It settles only when no task of the program is in flight any more, so that its
    * memory may be freed then. `onBarrier` is told when a barrier has been reached, and may block the job there.
    */
-  async submit(
-    program: Program,
-    placement: Placement,
-    signal: AbortSignal,
-    onBarrier?: OnBarrier,
-  ): Promise<JobReport> {
+  async submit(placed: PlacedProgram, signal: AbortSignal, onBarrier?: OnBarrier): Promise<JobReport> {
     signal.throwIfAborted()
-    const job = new Job(program, placement, this.#context, onBarrier)
+    const job = new Job(placed, this.#context, onBarrier)
     const abort = () => {
       job.fail(signal.reason)
       this.#proceed(job)
@@ -89,7 +93,7 @@ export class Scheduler {
     try {
       this.#add(job)
       this.#proceed(job)
-      this.#dispatch()
+      this.dispatch()
       return await job.outcome
     } finally {
       signal.removeEventListener('abort', abort)
@@ -100,7 +104,7 @@ export class Scheduler {
   scanTask(message: ScanMessage, seconds: number): Promise<Reply> {
     const task: ScanTask = { vstart: 0, seconds, message, reply: Promise.withResolvers<Reply>() }
     this.#add(task)
-    this.#dispatch()
+    this.dispatch()
     return task.reply.promise
   }
 
@@ -110,11 +114,13 @@ export class Scheduler {
   }
 
   /** Sends workers that are free to what waits, and has others leave where that is not enough. */
-  #dispatch(): void {
+  dispatch(): void {
+    if (!this.#slots.ready) this.#failScanTasks()
     Atomics.store(this.#lowLatency, 0, performance.now() < this.#lowLatencyUntil ? 1 : 0)
     const chosen: Dispatch[] = []
-    for (let slot = this.#inFlight.freeSlot(); slot !== undefined; slot = this.#inFlight.freeSlot()) {
-      const dispatch = this.#choose(slot)
+    for (;;) {
+      const slot = this.#inFlight.freeSlot(each => this.#slots.available(each))
+      const dispatch = slot === undefined ? undefined : this.#choose(slot)
       if (dispatch === undefined) break
       this.#inFlight.add(dispatch)
       chosen.push(dispatch)
@@ -162,6 +168,14 @@ export class Scheduler {
     return { job, assignment: job.assign(), state }
   }
 
+  /** Jobs wait for a worker to come up, until their signal fires; scan tasks have none. */
+  #failScanTasks(): void {
+    for (const task of this.#queue.scanTasks()) {
+      this.#queue.remove(task)
+      task.reply.reject(new Error('no worker is up'))
+    }
+  }
+
   async #send(dispatch: Dispatch, wakes: number[] = [], quiet = false): Promise<void> {
     const { slot, scanTask, tasks } = dispatch
     try {
@@ -177,7 +191,7 @@ export class Scheduler {
     } finally {
       for (const { state } of tasks) this.#taskStates.giveBack(state.offset)
       this.#inFlight.remove(dispatch)
-      this.#dispatch()
+      this.dispatch()
     }
   }
 
@@ -226,7 +240,7 @@ export class Scheduler {
     this.#queue.resume(job)
     if (error !== undefined) job.fail(error)
     this.#proceed(job)
-    this.#dispatch()
+    this.dispatch()
   }
 
   /**

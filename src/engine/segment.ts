@@ -3,10 +3,10 @@
  * ends at a barrier at the latest, and is short enough to cross as text.
  */
 import { ClaimTable, type Grain, MAX_STEPS } from '../../workers/claim-table.ts'
-import type { Remainder, Step, StepCall, Task } from '../../workers/contract.ts'
-import type { BufferPlace, Ref } from '../../workers/task.ts'
-import type { Program } from '../program.ts'
-import type { CostModel } from './cost-model.ts'
+import type { Remainder, Step, Task } from '../../workers/contract.ts'
+import type { BufferPlace } from '../../workers/task.ts'
+import type { PlacedProgram } from './placement.ts'
+import { stepCalls } from './step-calls.ts'
 import type { WordPool } from './word-pool.ts'
 
 /** What is cheaper than this between two barriers (without barriers: the program) is one worker's, as one segment. */
@@ -26,7 +26,6 @@ const MIN_GRAIN_SECONDS = 0.00015
 export interface SegmentContext {
   memory: WebAssembly.Memory
   claimTables: WordPool
-  costModel: CostModel
   /** byte offset of the word that is not 0 in low-latency mode */
   lowLatency: number
 }
@@ -40,14 +39,16 @@ export class Segment {
   /** workers that are asked to leave and have not left yet */
   preempted = 0
   readonly #context: SegmentContext
+  readonly #costs: Float64Array
   readonly #buffers: BufferPlace[]
   /** while workers are at it */
   #claims: { offset: number; table: ClaimTable } | undefined
   #text = ''
 
-  constructor(stages: Step[][], team: number, buffers: BufferPlace[], context: SegmentContext) {
+  constructor({ stages, team, costs }: SegmentPlan, buffers: BufferPlace[], context: SegmentContext) {
     this.stages = stages
     this.team = team
+    this.#costs = costs
     this.#buffers = buffers
     this.#context = context
   }
@@ -65,11 +66,11 @@ export class Segment {
   /** Takes a claim table, when the first worker comes. */
   begin(): void {
     if (this.#claims !== undefined) return
-    const { memory, claimTables, costModel, lowLatency } = this.#context
+    const { memory, claimTables, lowLatency } = this.#context
     const offset = claimTables.take()
     this.#claims = { offset, table: new ClaimTable(memory, offset, this.stages) }
     this.#claims.table.reset()
-    const calls = callsOf(this.stages, this.#buffers, step => grainOf(step, costModel.seconds(step)))
+    const calls = stepCalls(this.stages, this.#buffers, (step, at) => grainOf(step, this.#costs[at]))
     this.#text = JSON.stringify({ ...calls, team: this.team, claimTable: offset, lowLatency }).slice(0, -1)
   }
 
@@ -112,82 +113,69 @@ export interface Progress {
   stage: number
   /** of the stage's steps, which are independent of each other */
   step: number
+  /** steps before it, over all stages */
+  passed: number
 }
 
-/** The steps from `at` on, up to the end of the stage before `end`, that make a segment; where it ends; the size of its team. */
+/** Steps that make a segment. */
+export interface SegmentPlan {
+  stages: Step[][]
+  /** estimated seconds of each step */
+  costs: Float64Array
+  /** the most workers that are worth their waking */
+  team: number
+  /** where it ends */
+  next: Progress
+}
+
+/** The segment from `at` on, up to the end of the stage before `end` at most. */
 export function planSegment(
-  { stages }: Program,
+  { program: { stages }, cost }: PlacedProgram,
   at: Progress,
   end: number,
-  costModel: CostModel,
   threads: number,
-): { stages: Step[][]; next: Progress; team: number } {
+): SegmentPlan {
   const most = Math.max(SOLO_SECONDS, SEGMENT_SECONDS * threads)
   const taken: Step[][] = []
   let next = at
   let steps = 0
   let seconds = 0
   let ahead = 0
+  let passed = at.passed
   for (let stage = at.stage; stage < end && ahead <= most; stage++) {
-    const left = stages[stage].slice(stage === at.stage ? at.step : 0)
-    ahead += left.reduce((sum, step) => sum + costModel.seconds(step), 0)
+    const left = stage === at.stage ? stages[stage].slice(at.step) : stages[stage]
+    let stageSeconds = 0
+    for (let step = 0; step < left.length; step++) stageSeconds += cost.steps[passed++]
+    ahead += stageSeconds
     const room = MAX_STEPS - steps
     steps += Math.max(1, left.length)
     if (steps > MAX_STEPS && taken.length > 0) continue
-    taken.push(left.slice(0, room))
     seconds = ahead
-    next = left.length <= room ? { stage: stage + 1, step: 0 } : { stage, step: next.step + room }
+    if (left.length <= room) {
+      taken.push(left)
+      next = { stage: stage + 1, step: 0, passed }
+    } else {
+      taken.push(left.slice(0, room))
+      next = { stage, step: next.step + room, passed: next.passed + room }
+    }
   }
-  const team = ahead <= SOLO_SECONDS ? 1 : Math.min(threads, Math.ceil(seconds / SHARE_SECONDS))
-  return { stages: taken, next, team }
+  return {
+    stages: taken,
+    costs: cost.steps.subarray(at.passed, next.passed),
+    team: ahead <= SOLO_SECONDS ? 1 : Math.min(threads, Math.ceil(seconds / SHARE_SECONDS)),
+    next,
+  }
 }
 
 function grainOf({ units }: Step, seconds: number): Grain {
-  const unitsIn = (interval: number) => Math.max(1, Math.floor(units / Math.max(1, seconds / interval)))
   return {
-    min: unitsIn(MIN_GRAIN_SECONDS),
-    max: unitsIn(GRAIN_SECONDS),
-    lowLatency: unitsIn(LOW_LATENCY_SECONDS),
+    min: unitsIn(MIN_GRAIN_SECONDS, units, seconds),
+    max: unitsIn(GRAIN_SECONDS, units, seconds),
+    lowLatency: unitsIn(LOW_LATENCY_SECONDS, units, seconds),
   }
 }
 
-/** The steps as workers get them, and of the program's buffers only those they name: a stack has hundreds. */
-function callsOf(
-  stages: Step[][],
-  buffers: BufferPlace[],
-  grainOf: (step: Step) => Grain,
-): Pick<Task, 'buffers' | 'stages'> {
-  const places: BufferPlace[] = []
-  const known = new Map<Ref, Ref>()
-  const local = (ref: Ref): Ref => {
-    let index = known.get(ref)
-    if (index === undefined) {
-      index = places.push(buffers[ref]) - 1
-      known.set(ref, index)
-    }
-    return index
-  }
-  const call = (step: Step): StepCall => {
-    const { op, args, precision, phase, careful, units, chain, group } = step
-    const tensors: Record<string, Ref> = {}
-    for (const [name, ref] of Object.entries<Ref | undefined>(step.tensors)) {
-      if (ref !== undefined) tensors[name] = local(ref)
-    }
-    const noted = careful === undefined ? undefined : local(careful)
-    const flops = step.flops / units
-    return {
-      op,
-      args,
-      precision,
-      phase,
-      tensors,
-      careful: noted,
-      units,
-      chain,
-      group,
-      flops,
-      ...grainOf(step),
-    } as StepCall
-  }
-  return { stages: stages.map(stage => stage.map(call)), buffers: places }
+/** How many of a step's units take about `interval`. */
+function unitsIn(interval: number, units: number, seconds: number): number {
+  return Math.max(1, Math.floor(units / Math.max(1, seconds / interval)))
 }

@@ -8,11 +8,12 @@ export const health = fp(
     app.get('/health/live', async () => ({ status: 'ok' }))
 
     app.get('/health/ready', async (_request, reply) => {
-      const draining = app.drain.active
-      if (draining) reply.code(503).header('connection', 'close')
+      const status = app.drain.active ? 'draining' : engine.ready ? 'ok' : 'unavailable'
+      if (status !== 'ok') reply.code(503)
+      if (status === 'draining') reply.header('connection', 'close')
       const { usedBytes, committedBytes, limit } = engine.arena
       return {
-        status: draining ? 'draining' : 'ok',
+        status,
         kernels: engine.kernels,
         threads: engine.threads,
         jobs: engine.jobs,

@@ -3,7 +3,7 @@
  * streams, their fetches and the tests go through here.
  */
 import { type Compilable, compileRequest, type Endpoint } from '../endpoints/endpoint.ts'
-import type { Estimate, Lease } from '../engine/engine.ts'
+import type { Estimate, Lease } from '../engine/admission.ts'
 import type { JobReport } from '../engine/job.ts'
 import type { Frame, RequestProgram } from '../layers/program-builder.ts'
 import type { Problem } from '../problem.ts'

@@ -91,6 +91,8 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
   const ops = { float64: { lossTotal: operation } } as unknown as Operations
   const slots = {
     count,
+    ready: true,
+    available: () => true,
     wakeWord: (slot: number) => 1000 + slot,
     post(slot: number, message: Message, quiet: boolean): Promise<Reply> {
       const { promise, resolve, reject } = Promise.withResolvers<Reply>()
@@ -100,10 +102,11 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
     },
   }
   const words = (places: number, bytes: number) => new WordPool(arena, places, bytes)
+  const costModel = new CostModel()
   const context = {
     memory: arena.memory,
     threads: count,
-    costModel: new CostModel(),
+    costModel,
     claimTables: words(claimTables, CLAIM_TABLE_BYTES),
     lowLatency: words(1, 4).take(),
   }
@@ -124,7 +127,7 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
     lost,
     run,
     submit: (p: Program, signal = never, onBarrier?: OnBarrier) =>
-      scheduler.submit(p, placement, signal, onBarrier),
+      scheduler.submit({ program: p, placement, cost: costModel.cost(p) }, signal, onBarrier),
     /** Says in a task's state how far its worker is. */
     setState(task: Task, state: number): void {
       new Int32Array(arena.memory.buffer, task.state, 1)[0] = state

@@ -128,7 +128,12 @@ function operationalPaths(health: Json): Record<string, Json> {
       },
     },
   })
-  const notReady = { 503: { description: 'draining', content: { [JSON_TYPE]: { schema: health } } } }
+  const notReady = {
+    503: {
+      description: 'draining, or no compute worker is up',
+      content: { [JSON_TYPE]: { schema: health } },
+    },
+  }
   return {
     '/health/live': get('live', 'The process is alive', JSON_TYPE, health),
     '/health/ready': get(

@@ -1,0 +1,127 @@
+/** Whether a program may run, by its cost and memory, and the memory it gets. */
+import { bufferView } from '../../workers/views.ts'
+import type { Config } from '../config.ts'
+import { Problem } from '../problem.ts'
+import { type Program, programFlops } from '../program.ts'
+import type { Arena, Region } from './arena.ts'
+import type { Cost, CostModel } from './cost-model.ts'
+import { type MemoryPlan, planMemory } from './memory-plan.ts'
+import type { PlacedProgram, Placement } from './placement.ts'
+
+export type Limits = Pick<
+  Config,
+  'THREADS' | 'MEMORY_BYTES' | 'MAX_REQUEST_BYTES' | 'MAX_FLOPS' | 'QUEUE_SECONDS'
+>
+
+/** What a program needs, known before anything runs. */
+export interface Estimate {
+  flops: number
+  bytes: number
+  seconds: number
+}
+
+/** A program with its memory; `release` gives the memory back and must be called exactly once. */
+export interface Lease extends PlacedProgram {
+  estimate: Estimate
+  release(): void
+}
+
+/** What waits for the workers now. */
+export interface Load {
+  /** false while no worker is up */
+  readonly ready: boolean
+  readonly jobs: number
+  readonly backlogSeconds: number
+}
+
+export class Admission {
+  readonly #limits: Limits
+  readonly #arena: Arena
+  readonly #costModel: CostModel
+  readonly #load: Load
+
+  constructor(limits: Limits, arena: Arena, costModel: CostModel, load: Load) {
+    this.#limits = limits
+    this.#arena = arena
+    this.#costModel = costModel
+    this.#load = load
+  }
+
+  estimate(program: Program): Estimate {
+    return this.#estimate(program, planMemory(program), this.#costModel.cost(program))
+  }
+
+  #estimate(program: Program, plan: MemoryPlan, cost: Cost): Estimate {
+    const { THREADS } = this.#limits
+    return {
+      flops: programFlops(program),
+      bytes: plan.bytes + THREADS * program.scratchBytes,
+      seconds: cost.seconds / THREADS,
+    }
+  }
+
+  /** Why such a program would not be run even on an idle server; undefined if it would. */
+  refusal({ flops, bytes }: Estimate): Problem | undefined {
+    const most = Math.min(this.#limits.MAX_REQUEST_BYTES, this.#arena.limit)
+    if (flops > this.#limits.MAX_FLOPS) {
+      return new Problem(
+        'COMPUTE_TOO_LARGE',
+        `expected at most ${this.#limits.MAX_FLOPS} floating-point operations, got ${flops}`,
+      )
+    }
+    if (bytes > most) {
+      return new Problem('MEMORY_TOO_LARGE', `expected at most ${most} bytes of tensor memory, got ${bytes}`)
+    }
+    return undefined
+  }
+
+  /** Why such a program would not be run just now; undefined if it would. */
+  congestion({ bytes }: Estimate): Problem | undefined {
+    const { ready, jobs, backlogSeconds } = this.#load
+    if (!ready) return this.busy('no worker is up')
+    if (jobs > 0 && backlogSeconds > this.#limits.QUEUE_SECONDS)
+      return this.busy(`${backlogSeconds.toFixed(1)} s of work are waiting`)
+    return this.#arena.fits(bytes) ? undefined : this.busy('the tensor memory is taken by other requests')
+  }
+
+  /** Admits a program and gives it memory. Throws the Problem that says why not: 413 for ever, 503 for now. */
+  admit(program: Program): Lease {
+    const plan = planMemory(program)
+    const cost = this.#costModel.cost(program)
+    const estimate = this.#estimate(program, plan, cost)
+    const problem = this.refusal(estimate) ?? this.congestion(estimate)
+    if (problem !== undefined) throw problem
+    const region = this.allocate(estimate.bytes)
+    return {
+      program,
+      placement: this.#place(region, program, plan),
+      cost,
+      estimate,
+      release: () => this.#arena.free(region),
+    }
+  }
+
+  /** Memory for a body or an answer; throws a 503 when there is none now. */
+  allocate(bytes: number): Region {
+    const region = this.#arena.allocate(bytes)
+    if (region === undefined) throw this.busy('the tensor memory is taken by other requests')
+    return region
+  }
+
+  busy(detail: string): Problem {
+    return new Problem('BUSY', detail, { retryAfter: Math.max(1, Math.ceil(this.#load.backlogSeconds)) })
+  }
+
+  #place(region: Region, program: Program, { offsets, bytes }: MemoryPlan): Placement {
+    const buffers: Placement['buffers'] = []
+    for (const { type, at, length, data } of program.buffers) {
+      const offset = at ?? region.offset + offsets[buffers.length]
+      buffers.push({ type, offset, length })
+      if (data !== undefined) bufferView(this.#arena.memory, { type, offset, length: data.length }).set(data)
+    }
+    const scratch: number[] = []
+    for (let worker = 0; worker < this.#limits.THREADS; worker++)
+      scratch.push(region.offset + bytes + worker * program.scratchBytes)
+    return { buffers, scratch }
+  }
+}

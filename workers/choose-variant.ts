@@ -1,0 +1,13 @@
+/** A thread that ends when it has chosen the kernels' variant, so that the main thread loads and compiles no kernel. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { chooseVariant } from './kernels/simd/choose.ts'
+import type { SimdVariant } from './kernels/simd/index.ts'
+
+export interface ChooseData {
+  /** of which nothing is in use yet */
+  memory: WebAssembly.Memory
+  forced?: SimdVariant
+}
+
+const { memory, forced } = workerData as ChooseData
+parentPort?.postMessage(chooseVariant(memory, { forced }))
