@@ -59,6 +59,12 @@ export class ProgramBuilder implements Program {
     return this.buffers.length - 1
   }
 
+  addBuffers(specs: BufferSpec[]): Ref[] {
+    const first = this.buffers.length
+    this.buffers.push(...specs)
+    return specs.map((_, index) => first + index)
+  }
+
   /** `length` elements of a buffer from `start` on, as a buffer. */
   part(buffer: Ref, start: number, length: number): Ref {
     return this.buffer({ type: this.buffers[buffer].type, length, within: { buffer, start } })

@@ -7,8 +7,7 @@ import { type AttentionOptions, planAttention } from '../layers/attention/plan.t
 import { attentionAnswers, requestedResults } from '../layers/attention/results.ts'
 import { pastInputs } from '../layers/attention/stages/past.ts'
 import type { Geometry } from '../layers/geometry.ts'
-import { GradientSet, maskGradient } from '../layers/gradient-set.ts'
-import { answerGradients, answerParams } from '../layers/gradients.ts'
+import { answerGradients, answerParams, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { type LossOptions, lossForward } from '../layers/loss.ts'
 import {
   type MultiHeadParamName,
@@ -83,7 +82,7 @@ export function compileLayer(
     ...past.differentiable,
     ...params.differentiable,
   })
-  const plan = planAttention(p, request, g, past.length)
+  const plan = planAttention(p, request, g, past)
   const inputs = {
     x: p.input('/x', request.x),
     context: request.context && p.input('/context', request.context),

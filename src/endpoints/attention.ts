@@ -7,8 +7,7 @@ import { planAttention } from '../layers/attention/plan.ts'
 import { attentionAnswers, requestedResults } from '../layers/attention/results.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
-import { GradientSet, maskGradient } from '../layers/gradient-set.ts'
-import { answerGradients } from '../layers/gradients.ts'
+import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { backwardField, lossForward } from '../layers/loss.ts'
 import { numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
@@ -81,7 +80,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     mask: maskGradient(request.mask),
     ...past.differentiable,
   })
-  const plan = planAttention(p, request, g, past.length)
+  const plan = planAttention(p, request, g, past)
   const inputs = {
     q: p.input('/q', request.q),
     k: p.input('/k', request.k),

@@ -1,5 +1,5 @@
 /** A tensor of a request before its elements are read: its shape, and where and how its elements are written. */
-import type { DecodeArgs, ElementType } from '../../workers/task.ts'
+import type { ElementType } from '../../workers/task.ts'
 
 export interface TensorSource {
   shape: number[]
@@ -40,14 +40,4 @@ export function indices(shape: number[], index: number): number[] {
     rest = Math.floor(rest / shape[axis])
   }
   return result
-}
-
-/** What the decode op needs to know of it. */
-export function decodeArgs(
-  source: TensorSource,
-  policy: Pick<DecodeArgs, 'rejectNonFinite' | 'allowNegativeInfinity'>,
-): DecodeArgs {
-  const form = { nested: 'json', flat: 'json', base64: 'base64', safetensors: 'raw', shape: 'raw' } as const
-  const { start, end, dtype, count, marks, escaped } = source
-  return { form: form[source.form], start, end, dtype, count, marks, escaped, ...policy }
 }

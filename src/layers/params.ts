@@ -10,7 +10,7 @@ import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { fieldProblem } from '../problem.ts'
 import { seedWords } from './attention/plan.ts'
 import { expectShape, wrong } from './geometry.ts'
-import type { Differentiable } from './gradient-set.ts'
+import type { Differentiable, Param } from './gradients.ts'
 import type { RequestProgram } from './program-builder.ts'
 import { rowStep } from './row-step.ts'
 
@@ -60,12 +60,6 @@ export interface ParamFields {
 
 /** `weight` is drawn, `bias` is 0 (where `init` has biases), `gamma` is 1 and `beta` 0. */
 export type ParamRole = 'weight' | 'bias' | 'gamma' | 'beta'
-
-export interface Param {
-  name: string
-  shape: number[]
-  ref: Ref
-}
 
 export class Params {
   readonly #p: RequestProgram

@@ -1,9 +1,9 @@
 /** A program with its ends: which tensors of the request go into which buffers, and which buffers are the answer. */
 
 import type { Step, StepDraft } from '../../workers/contract.ts'
-import type { BufferType, Precision, Ref } from '../../workers/task.ts'
+import type { BufferType, DecodeArgs, Precision, Ref } from '../../workers/task.ts'
 import { decodeUnits } from '../../workers/text/decode.ts'
-import { decodeArgs, type TensorSource } from '../formats/tensor.ts'
+import type { TensorSource } from '../formats/tensor.ts'
 import { type Barrier, ProgramBuilder } from '../program.ts'
 
 export interface OutputTensor {
@@ -171,4 +171,21 @@ export class RequestProgram extends ProgramBuilder {
     this.#sources.set(step, { pointer, source })
     return step
   }
+}
+
+const WIRE_FORMS = {
+  nested: 'json',
+  flat: 'json',
+  base64: 'base64',
+  safetensors: 'raw',
+  shape: 'raw',
+} as const
+
+/** What the decode op needs to know of it. */
+export function decodeArgs(
+  source: TensorSource,
+  policy: Pick<DecodeArgs, 'rejectNonFinite' | 'allowNegativeInfinity'>,
+): DecodeArgs {
+  const { start, end, dtype, count, marks, escaped } = source
+  return { form: WIRE_FORMS[source.form], start, end, dtype, count, marks, escaped, ...policy }
 }

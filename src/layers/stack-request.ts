@@ -4,12 +4,14 @@ import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
 import { type AttentionOptions, planAttention } from './attention/plan.ts'
+import { NO_PAST } from './attention/stages/past.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import { attentionKind } from './attention/variants/index.ts'
 import type { BlockParams, NormParams } from './block.ts'
 import type { Geometry } from './geometry.ts'
+import type { Param } from './gradients.ts'
 import { type Loss, type LossOptions, lossForward } from './loss.ts'
-import { type Param, Params } from './params.ts'
+import { Params } from './params.ts'
 import type { RequestProgram } from './program-builder.ts'
 import { type Sequence, sequenceOf, sequenceShape } from './sequence.ts'
 import type { StackParams, StackShape, StackState } from './stack.ts'
@@ -73,7 +75,7 @@ export function compileStack(p: RequestProgram, request: StackFields): CompiledS
     ...sizes,
   }
   const pointers = { alibi: '/stack/position', rope: '/stack/rope', causal: '/stack/causal' }
-  const plan = planAttention(p, attentionOptions(request), geometry, 0, pointers)
+  const plan = planAttention(p, attentionOptions(request), geometry, NO_PAST, pointers)
   const shape = stackShape(request, x, dHidden)
   const input = p.input('/x', request.x)
   return {

@@ -172,13 +172,15 @@ function treeOf(
   fields: Fields,
 ): Tree {
   const tree: Tree = {}
+  const names = Object.keys(fields)
+  const fieldPaths = names.map(tensorPath)
+  const paths = outputs.map(({ name }) => name).map(tensorPath)
   const addFields = () => {
-    for (const name in fields) put(tree, tensorPath(name), fields[name])
+    for (const [index, path] of fieldPaths.entries()) put(tree, path, fields[names[index]])
   }
   const addOutputs = (deep: boolean) => {
-    for (const [index, output] of outputs.entries()) {
-      if (output.name.includes('.') !== deep) continue
-      put(tree, deep ? tensorPath(output.name) : [output.name], new Place(output, encodings[index]))
+    for (const [index, path] of paths.entries()) {
+      if (path.length > 1 === deep) put(tree, path, new Place(outputs[index], encodings[index]))
     }
   }
   if (style.fields === 'frame') addFields()

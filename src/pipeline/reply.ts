@@ -4,12 +4,13 @@
  * as the kernels wrote them.
  */
 import type { Step } from '../../workers/contract.ts'
-import { type BufferType, type EncodeArgs, type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
+import { type EncodeArgs, type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { BodyFormat } from '../formats/body.ts'
 import { product } from '../formats/tensor.ts'
 import type { OutputTensor, RequestProgram } from '../layers/program-builder.ts'
 import { Problem } from '../problem.ts'
+import type { BufferSpec } from '../program.ts'
 
 /** An answer of at most this many bytes is inline. */
 const INLINE_BYTES = 512 * 1024
@@ -92,47 +93,51 @@ function emit(
   outputs: OutputTensor[],
   style: ReplyStyle,
 ): { reply: Reply; buffers: Ref[] } {
-  const planned = outputs.map(output => planOutput(output, style, p.buffers[output.buffer].type))
+  const args = outputs.map(output => argsOf(output, style))
+  const units = args.map(encodeUnits)
+  const slotBytes = args.map(encodeSlotBytes)
+  const asItStands = ({ buffer }: OutputTensor, { dtype }: EncodeArgs) =>
+    style.format === 'safetensors' && dtype === p.buffers[buffer].type
   let bytes = 0
-  for (const { output, args, units, slotBytes } of planned) {
-    if (product(output.shape) === 0 && slotBytes > MOST_BRACKETS) {
+  for (const [index, output] of outputs.entries()) {
+    const { count, dtype } = args[index]
+    if (count === 0 && slotBytes[index] > MOST_BRACKETS) {
       throw new Problem(
         'MEMORY_TOO_LARGE',
         `expected fewer empty arrays, got ${output.name} of shape [${output.shape.join(', ')}]`,
       )
     }
-    bytes += args === undefined ? writtenBytes(output, style) : units * slotBytes
+    const direct = asItStands(output, args[index])
+    bytes += direct ? count * WRITTEN_BYTES[dtype] : units[index] * slotBytes[index]
   }
   const inline = bytes <= INLINE_BYTES
-  const buffers: Ref[] = []
-  const steps: Step[] = []
-  const encodings = planned.map(({ output, args, units, slotBytes }) => {
-    buffers.push(output.buffer)
-    if (args === undefined) return undefined
-    // raw bytes of another type are written by the program in any case: they are no larger than the tensors
-    const whole = inline || args.form === 'raw'
-    const slots = whole ? units : Math.min(units, WINDOW_UNITS)
-    const into = p.buffer({ type: 'uint8', length: slots * slotBytes })
-    const lengths = p.buffer({ type: 'int32', length: slots })
-    buffers.push(into, lengths)
-    const encoding = { output, args, units, slotBytes, into, lengths }
-    if (whole) steps.push(encodeStep(encoding, 0, units))
-    return encoding
-  })
-  p.stage(...steps)
+  // raw bytes of another type are written by the program in any case: they are no larger than the tensors
+  const whole = inline || style.format === 'safetensors'
+  const encoded = outputs.flatMap((output, index) => (asItStands(output, args[index]) ? [] : [index]))
+  const slots = encoded.map(index => (whole ? units[index] : Math.min(units[index], WINDOW_UNITS)))
+  const specs = encoded.flatMap((index, at): BufferSpec[] => [
+    { type: 'uint8', length: slots[at] * slotBytes[index] },
+    { type: 'int32', length: slots[at] },
+  ])
+  const refs = p.addBuffers(specs)
+  const encodings: Reply['encodings'] = outputs.map(() => undefined)
+  for (const [at, index] of encoded.entries()) {
+    const [into, lengths] = refs.slice(2 * at)
+    const parts = { output: outputs[index], args: args[index], units: units[index], into, lengths }
+    encodings[index] = { ...parts, slotBytes: slotBytes[index] }
+  }
+  const written = encodings.filter(encoding => encoding !== undefined)
+  if (whole) p.stage(...written.map(encoding => encodeStep(encoding, 0, encoding.units)))
+  const buffers = [...outputs.map(({ buffer }) => buffer), ...refs]
   return { reply: { style, outputs, encodings, inline }, buffers }
 }
 
-function planOutput(output: OutputTensor, style: ReplyStyle, type: BufferType) {
-  const count = product(output.shape)
-  const dtype = output.dtype ?? style.dtype
-  if (style.format === 'safetensors' && dtype === type) {
-    return { output, args: undefined, units: 0, slotBytes: 0 }
-  }
+function argsOf({ shape, dtype }: OutputTensor, style: ReplyStyle): EncodeArgs {
+  let count = 1
+  for (const extent of shape) count *= extent
   const form = style.format === 'safetensors' ? 'raw' : style.encoding === 'base64' ? 'base64' : 'json'
-  const shape = style.encoding === 'flat' && form === 'json' ? [count] : output.shape
-  const args: EncodeArgs = { form, dtype, shape, count, firstUnit: 0 }
-  return { output, args, units: encodeUnits(args), slotBytes: encodeSlotBytes(args) }
+  const written = style.encoding === 'flat' && form === 'json' ? [count] : shape
+  return { form, dtype: dtype ?? style.dtype, shape: written, count, firstUnit: 0 }
 }
 
 /** Bytes of an output's elements on the wire. */

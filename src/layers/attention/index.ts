@@ -30,7 +30,7 @@ export interface AttentionState {
   /** keys, normalised and rotated, and values: the past and the new ones, as the next request takes them for its past */
   presentK: Ref
   presentV: Ref
-  /** one for each stage */
+  /** one for each stage that has run */
   backward: StageBackward[]
 }
 
@@ -43,7 +43,8 @@ export function attentionForward(
   seedOffset = 0,
 ): AttentionState {
   const flow: AttentionFlow = { plan, ...inputs, requested, seedOffset }
-  const backward = STAGES.map(stage => stage.forward(p, flow))
+  const stages = STAGES.filter(({ needs }) => needs === undefined || plan[needs])
+  const backward = stages.map(stage => stage.forward(p, flow))
   return { plan, attended: flow.attended as Attended, presentK: flow.k, presentV: flow.v, backward }
 }
 
@@ -56,6 +57,6 @@ export function attentionBackward(
   needs: GradientNeeds,
 ): GradientFlow {
   const gradients: GradientFlow = { needs, output: gradOutput, scalars }
-  for (const backward of state.backward.toReversed()) backward?.(p, gradients)
+  for (const backward of state.backward.toReversed()) backward(p, gradients)
   return gradients
 }

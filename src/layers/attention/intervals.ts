@@ -36,8 +36,8 @@ interface PlaceOptions {
 export function placesOf(p: RequestProgram, options: PlaceOptions, geometry: Geometry, past: number): Places {
   const { batch, queries, keys } = geometry
   const bottomRight = options.causal === 'bottom_right'
-  const q = readLengths(options.q_lengths, '/q_lengths', batch, queries)
-  const kv = readLengths(options.kv_lengths, '/kv_lengths', batch, keys)
+  const q = options.q_lengths && readLengths(options.q_lengths, '/q_lengths', batch, queries)
+  const kv = options.kv_lengths && readLengths(options.kv_lengths, '/kv_lengths', batch, keys)
   const refOf = (given: unknown, data: Int32Array | undefined) =>
     given === undefined
       ? undefined

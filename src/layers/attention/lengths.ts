@@ -1,13 +1,13 @@
 /** `q_lengths` and `kv_lengths`: small control data, read here because shapes and costs depend on them. */
 
 import { decodeBytes, decodeUnits } from '../../../workers/text/decode.ts'
-import { decodeArgs, elementPointer, type TensorSource } from '../../formats/tensor.ts'
+import { elementPointer, type TensorSource } from '../../formats/tensor.ts'
 import { fieldProblem } from '../../problem.ts'
 import { expectShape } from '../geometry.ts'
+import { decodeArgs } from '../program-builder.ts'
 
 /** [B] whole numbers in [0, most]; a tensor that is only a shape (`POST /v1/plan`) counts as all full. */
-export function readLengths(source: TensorSource | undefined, pointer: string, batch: number, most: number) {
-  if (source === undefined) return undefined
+export function readLengths(source: TensorSource, pointer: string, batch: number, most: number) {
   expectShape(pointer, source, [batch])
   if (source.form === 'shape') return undefined
   const lengths = new Int32Array(batch)

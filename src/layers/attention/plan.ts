@@ -10,6 +10,7 @@ import { alibiSlopes } from './biases.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf } from './intervals.ts'
 import { rowMasks } from './masks/index.ts'
+import type { Past } from './stages/past.ts'
 import { planRope } from './stages/rope.ts'
 import type { AttentionPlan } from './stages/stage.ts'
 import { attentionKind, refuseOptions, VARIANTS, type VariantOptions } from './variants/index.ts'
@@ -23,14 +24,14 @@ export function planAttention(
   p: RequestProgram,
   options: AttentionOptions,
   g: Geometry,
-  past: number,
+  { given: pastGiven, length: past }: Pick<Past, 'given' | 'length'>,
   pointers?: Record<string, string>,
 ): AttentionPlan {
   const kind = attentionKind(options.attention_kind)
   refuseOptions(kind, options, pointers)
   const variant = VARIANTS[kind.kind] as Variant
   const places = placesOf(p, options, g, past)
-  const rope = planRope(p, options.rope, g, past, pointers?.rope ?? '/rope')
+  const rope = options.rope && planRope(p, options.rope, g, past, pointers?.rope ?? '/rope')
   const masks = rowMasks(options)
   const own = variant.masks?.(kind) ?? []
   const intervals = intervalsOf(p, places, [...masks, ...own])
@@ -40,6 +41,7 @@ export function planAttention(
   const plan: AttentionPlan = {
     geometry: g,
     past,
+    pastGiven,
     args,
     kind: kind.kind,
     variant: variant.plan(p, context, kind),

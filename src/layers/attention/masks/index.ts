@@ -1,15 +1,11 @@
-/** The masks by position. A new one is a file beside these and a line in this list. */
+/** What the listed masks add to a request, and what they let its rows attend to. */
 import type * as z from 'zod'
 import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
-import type { TensorKinds } from '../../../formats/tensor-fields.ts'
-import { causal } from './causal.ts'
-import { lengths } from './lengths.ts'
+import { type TensorKinds, tensorKinds } from '../../../formats/tensor-fields.ts'
+import * as list from './list.ts'
 import type { Mask } from './mask.ts'
-import { window } from './window.ts'
 
-export const MASKS = [causal, lengths, window] as const
-
-type Listed = (typeof MASKS)[number]
+type Listed = (typeof list)[keyof typeof list]
 type Intersection<U> = (U extends unknown ? (member: U) => void : never) extends (all: infer I) => void
   ? I
   : never
@@ -17,11 +13,21 @@ type Intersection<U> = (U extends unknown ? (member: U) => void : never) extends
 export type MaskFields = Intersection<ReturnType<Listed['fields']>>
 export type MaskOptions = Partial<{ [N in keyof MaskFields]: z.output<MaskFields[N]> }>
 
+/** Each mask, and the names of its fields. */
+const MASKS = Object.values<Mask>(list).map(mask => ({
+  mask,
+  names: Object.keys(mask.fields(tensorKinds(false))),
+}))
+
 export function maskFields(tensors: TensorKinds): MaskFields {
-  return Object.assign({}, ...MASKS.map(mask => mask.fields(tensors)))
+  return Object.assign({}, ...MASKS.map(({ mask }) => mask.fields(tensors)))
 }
 
-/** What the masks that a request sets let its rows attend to. */
+/** Of the masks that a request sets. */
 export function rowMasks(options: MaskOptions): RowMask[] {
-  return MASKS.flatMap((mask: Mask) => mask.rows(options) ?? [])
+  const isSet = (name: string) => {
+    const value = options[name as keyof MaskOptions]
+    return value !== undefined && value !== false
+  }
+  return MASKS.flatMap(({ mask, names }) => (names.some(isSet) ? (mask.rows(options) ?? []) : []))
 }

@@ -4,7 +4,7 @@ import type { TensorSource } from '../../../formats/tensor.ts'
 import type { TensorKinds } from '../../../formats/tensor-fields.ts'
 import { fieldProblem } from '../../../problem.ts'
 import { expectShape, type Geometry, inRank, wrong } from '../../geometry.ts'
-import type { Differentiable } from '../../gradient-set.ts'
+import type { Differentiable } from '../../gradients.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import { rowStep } from '../../row-step.ts'
 import type { Stage } from './stage.ts'
@@ -33,14 +33,15 @@ export interface Past {
   differentiable: Differentiable
 }
 
+export const NO_PAST: Past = { given: false, length: 0, refs: {}, differentiable: {} }
+
 /** past_k [B, H_kv, P, d_k] and past_v [B, H_kv, P, d_v], with the axes that `g` has. */
 export function pastInputs(
   p: RequestProgram,
   { past_k, past_v }: { past_k?: TensorSource | undefined; past_v?: TensorSource | undefined },
   g: Geometry,
 ): Past {
-  if (past_k === undefined && past_v === undefined)
-    return { given: false, length: 0, refs: {}, differentiable: {} }
+  if (past_k === undefined && past_v === undefined) return NO_PAST
   if (past_k === undefined || past_v === undefined) {
     const missing = past_k === undefined ? '/past_k' : '/past_v'
     throw fieldProblem('INVALID_REQUEST', missing, 'expected past_k and past_v together, got one of them')
@@ -62,9 +63,9 @@ export function pastInputs(
 }
 
 export const past: Stage = {
+  needs: 'pastGiven',
   forward(p, flow) {
     const { geometry, past: length } = flow.plan
-    if (flow.pastK === undefined || flow.pastV === undefined) return undefined
     const { dimK, dimV, keys } = geometry
     const units = geometry.batch * geometry.kvHeads
     const argsOf = (dim: number) => ({ heads: units, past: length, positions: keys - length, dim })
@@ -77,8 +78,8 @@ export const past: Stage = {
       )
       return { y, step }
     }
-    const k = present(flow.pastK, flow.k, dimK)
-    const v = present(flow.pastV, flow.v, dimV)
+    const k = present(flow.pastK as Ref, flow.k, dimK)
+    const v = present(flow.pastV as Ref, flow.v, dimV)
     p.stage(k.step, v.step)
     flow.k = k.y
     flow.v = v.y

@@ -3,7 +3,7 @@ import * as z from 'zod'
 import type { Ref } from '../../../../workers/task.ts'
 import { positive } from '../../numerics.ts'
 import { rowStep } from '../../row-step.ts'
-import type { Stage } from './stage.ts'
+import type { AttentionPlan, Stage } from './stage.ts'
 
 /** Rough operations per element, for costs: these steps are bound by memory. */
 const NORM_FLOPS = 8
@@ -22,9 +22,10 @@ export const qkNormFields = {
 }
 
 export const qkNorm: Stage = {
+  needs: 'norm',
   forward(p, flow) {
-    const { norm, geometry, past } = flow.plan
-    if (norm === undefined) return undefined
+    const { geometry, past } = flow.plan
+    const norm = flow.plan.norm as NonNullable<AttentionPlan['norm']>
     const { batch, heads, kvHeads, queries, keys, dimK: dim } = geometry
     const side = (x: Ref, rows: number) => {
       const args = { rows, dim, ...norm }

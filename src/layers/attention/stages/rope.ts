@@ -7,7 +7,7 @@ import type { ProgramBuilder } from '../../../program.ts'
 import type { Geometry } from '../../geometry.ts'
 import { offset, positive } from '../../numerics.ts'
 import { rowStep } from '../../row-step.ts'
-import type { RopeTable, Stage } from './stage.ts'
+import type { AttentionPlan, RopeTable, Stage } from './stage.ts'
 
 /** Rough operations per element, for costs: these steps are bound by memory. */
 const ROPE_FLOPS = 12
@@ -41,12 +41,11 @@ export interface RopeOptions {
 /** The tables that every layer of a request shares. New queries and keys stand behind the past, unless the request says otherwise. */
 export function planRope(
   p: ProgramBuilder,
-  rope: z.output<typeof ropeField> | undefined,
+  rope: z.output<typeof ropeField>,
   g: Geometry,
   past: number,
   pointer: string,
-): { q: RopeTable; k: RopeTable } | undefined {
-  if (rope === undefined) return undefined
+): { q: RopeTable; k: RopeTable } {
   const { base, interleaved, dims = g.dimK, q_offset = past, k_offset = past } = rope
   if (dims % 2 !== 0 || dims > g.dimK) {
     const message = `expected an even number of at most d_k = ${g.dimK}, got ${dims}`
@@ -103,9 +102,10 @@ export function rotateBackward(p: ProgramBuilder, { args, table }: Rotated, grad
 }
 
 export const rope: Stage = {
+  needs: 'rope',
   forward(p, flow) {
-    const { rope: tables, geometry, past } = flow.plan
-    if (tables === undefined) return undefined
+    const { geometry, past } = flow.plan
+    const tables = flow.plan.rope as NonNullable<AttentionPlan['rope']>
     const { batch, heads, kvHeads, queries, keys, dimK: dim } = geometry
     const q = rotateForward(p, flow.q, { heads: batch * heads, positions: queries, dim }, tables.q)
     const k = rotateForward(p, flow.k, { heads: batch * kvHeads, positions: keys - past, dim }, tables.k)

@@ -22,6 +22,8 @@ export interface AttentionPlan {
   geometry: Geometry
   /** keys of `geometry` that come from the past; they were normalised and rotated when they were new */
   past: number
+  /** whether the request has a past, perhaps of length 0 */
+  pastGiven: boolean
   args: AttentionArgs
   /** the name of the variant */
   kind: string
@@ -83,9 +85,11 @@ export interface GradientFlow {
   pastV?: Ref
 }
 
-/** The backward steps of what a stage did; undefined where it did nothing. */
-export type StageBackward = ((p: RequestProgram, gradients: GradientFlow) => void) | undefined
+/** The backward steps of what a stage did. */
+export type StageBackward = (p: RequestProgram, gradients: GradientFlow) => void
 
 export interface Stage {
+  /** runs only where the plan has this; without it, always */
+  needs?: 'norm' | 'rope' | 'pastGiven'
   forward(p: RequestProgram, flow: AttentionFlow): StageBackward
 }
