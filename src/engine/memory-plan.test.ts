@@ -1,7 +1,8 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import type { Step } from '../../workers/contract.ts'
-import { type BufferSpec, BYTES, ProgramBuilder } from '../program.ts'
+import { ProgramBuilder } from '../layers/program-builder.ts'
+import { type BufferSpec, BYTES } from '../program.ts'
 import { planMemory } from './memory-plan.ts'
 
 /** A step that does nothing but name its buffers. */

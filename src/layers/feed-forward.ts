@@ -3,9 +3,9 @@
 import type { StepDraft } from '../../workers/contract.ts'
 import { type ActivationKind, ELEMENT_BLOCK } from '../../workers/layer-args.ts'
 import type { Ref } from '../../workers/task.ts'
-import type { ProgramBuilder } from '../program.ts'
 import { seedWords } from './attention/plan.ts'
 import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
+import type { ProgramBuilder } from './program-builder.ts'
 import { rowStep } from './row-step.ts'
 
 /** Rough operations per element, for costs. */

@@ -4,7 +4,7 @@ import type { StepDraft } from '../../workers/contract.ts'
 import { linearScratchBytes } from '../../workers/kernels/simd/linear.ts'
 import { COLUMN_BLOCK, type LinearArgs, productUnits } from '../../workers/layer-args.ts'
 import type { Ref } from '../../workers/task.ts'
-import type { ProgramBuilder } from '../program.ts'
+import type { ProgramBuilder } from './program-builder.ts'
 
 export type LinearShape = Omit<LinearArgs, 'careful'>
 

@@ -1,8 +1,8 @@
 /** LayerNorm and RMSNorm, and below them their gradients, as steps. */
 import { NORM_ROWS, type NormArgs } from '../../workers/layer-args.ts'
 import type { Ref } from '../../workers/task.ts'
-import type { ProgramBuilder } from '../program.ts'
 import { columnSumsStep } from './linear.ts'
+import type { ProgramBuilder } from './program-builder.ts'
 import { rowStep } from './row-step.ts'
 
 /** Rough operations per element, for costs: these steps are bound by memory. */

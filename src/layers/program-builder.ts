@@ -4,7 +4,7 @@ import type { Step, StepDraft } from '../../workers/contract.ts'
 import type { BufferType, DecodeArgs, Precision, Ref } from '../../workers/task.ts'
 import { decodeUnits } from '../../workers/text/decode.ts'
 import type { TensorSource } from '../formats/tensor.ts'
-import { type Barrier, ProgramBuilder } from '../program.ts'
+import type { Barrier, BufferSpec, Program } from '../program.ts'
 
 export interface OutputTensor {
   /** `output`, `grads.q`, … */
@@ -40,6 +40,63 @@ export interface KeptMap extends Pick<Frame, 'pass' | 'layer'> {
   heads: number[]
   queries: number
   keys: number
+}
+
+export class ProgramBuilder implements Program {
+  /** of its steps and buffers, where they name none */
+  readonly precision: Precision
+  readonly buffers: BufferSpec[] = []
+  readonly stages: Step[][] = []
+  readonly barriers: Barrier[] = []
+  scratchBytes = 0
+
+  constructor(precision: Precision) {
+    this.precision = precision
+  }
+
+  /** A buffer in the program's own precision. */
+  reals(length: number, data?: ArrayLike<number>): Ref {
+    return this.buffer({ type: this.precision, length, ...(data && { data }) })
+  }
+
+  buffer(spec: BufferSpec): Ref {
+    this.buffers.push(spec)
+    return this.buffers.length - 1
+  }
+
+  addBuffers(specs: BufferSpec[]): Ref[] {
+    const first = this.buffers.length
+    this.buffers.push(...specs)
+    return specs.map((_, index) => first + index)
+  }
+
+  /** `length` elements of a buffer from `start` on, as a buffer. */
+  part(buffer: Ref, start: number, length: number): Ref {
+    return this.buffer({ type: this.buffers[buffer].type, length, within: { buffer, start } })
+  }
+
+  /** What is read when the program has run: an answer, or what an answer is written from. */
+  keep(buffer: Ref): void {
+    const spec = this.buffers[buffer]
+    this.buffers[spec.within?.buffer ?? buffer].keep = true
+  }
+
+  /** A task needs a work area of at least `bytes` bytes; the reference kernels need none. */
+  reserveScratch(bytes: number): void {
+    if (this.precision === 'float32')
+      this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
+  }
+
+  /** Adds a stage of independent steps; steps without units vanish. */
+  stage(...steps: StepDraft[]): void {
+    const some = steps.filter(step => step.units > 0).map(step => this.complete(step))
+    if (some.length > 0) this.stages.push(some)
+  }
+
+  protected complete(step: StepDraft): Step {
+    // one that is complete stays the same object: it may be known by it
+    return (step.precision === undefined ? { ...step, precision: this.precision } : step) as Step
+  }
 }
 
 /** Raw bytes are copied and checked this much faster than text is read. */

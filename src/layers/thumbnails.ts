@@ -1,6 +1,6 @@
 /** Maps as thumbnails: pooled until no side is longer than `max_size`, then a byte an element with a scale a map. */
 import type { Ref } from '../../workers/task.ts'
-import type { ProgramBuilder } from '../program.ts'
+import type { ProgramBuilder } from './program-builder.ts'
 import { rowStep } from './row-step.ts'
 
 export interface Detail {

@@ -1,7 +1,6 @@
 /** A program that has run → the bytes of its answer: what stands around the tensors, and their text in its place. */
 import type { Step } from '../../workers/contract.ts'
 import { shortest } from '../../workers/text/print.ts'
-import { bufferView } from '../../workers/views.ts'
 import type { Engine, Lease } from '../engine/engine.ts'
 import { MEDIA_TYPES, tensorPath } from '../formats/body.ts'
 import { safetensorsHeader } from '../formats/safetensors.ts'
@@ -58,7 +57,8 @@ export class ReadyReply {
     const { engine, program, lease } = this.#of
     const fields: Fields = { ...program.facts }
     for (const { name, buffer, index } of program.scalars) {
-      const value = bufferView(engine.arena.memory, lease.placement.buffers[buffer])[index]
+      const { offset, length } = lease.placement.buffers[buffer]
+      const value = new Float64Array(engine.arena.memory.buffer, offset, length)[index]
       const rounded = program.precision === 'float32' ? Math.fround(value) : value
       if (!Number.isFinite(rounded)) fields[name] = String(rounded)
       else fields[name] = program.precision === 'float32' ? shortest(rounded) : rounded
@@ -172,15 +172,15 @@ function treeOf(
   fields: Fields,
 ): Tree {
   const tree: Tree = {}
-  const names = Object.keys(fields)
-  const fieldPaths = names.map(tensorPath)
-  const paths = outputs.map(({ name }) => name).map(tensorPath)
+  const names = outputs.map(({ name }) => name)
+  const fieldNames = Object.keys(fields)
+  const paths = names.concat(fieldNames).map(tensorPath)
   const addFields = () => {
-    for (const [index, path] of fieldPaths.entries()) put(tree, path, fields[names[index]])
+    for (const [index, name] of fieldNames.entries()) put(tree, paths[names.length + index], fields[name])
   }
   const addOutputs = (deep: boolean) => {
-    for (const [index, path] of paths.entries()) {
-      if (path.length > 1 === deep) put(tree, path, new Place(outputs[index], encodings[index]))
+    for (const [index, output] of outputs.entries()) {
+      if (paths[index].length > 1 === deep) put(tree, paths[index], new Place(output, encodings[index]))
     }
   }
   if (style.fields === 'frame') addFields()

@@ -9,7 +9,7 @@ export interface Work {
   inputs: Record<string, number[] | number>
 }
 
-/** Where a request's time went, for `Server-Timing` and the log: wall-clock milliseconds. */
+/** Where a request's time went: wall-clock milliseconds. */
 export class Timings {
   decode = 0
   queue = 0
@@ -21,14 +21,6 @@ export class Timings {
     this.queue += queueMs
     this.compute += width(spans.compute)
     this.encode += width(spans.encode)
-  }
-
-  toString(): string {
-    const { decode, queue, compute, encode } = this
-    return (
-      `decode;dur=${decode.toFixed(3)}, queue;dur=${queue.toFixed(3)}, ` +
-      `compute;dur=${compute.toFixed(3)}, encode;dur=${encode.toFixed(3)}`
-    )
   }
 }
 

@@ -126,9 +126,9 @@ function emit(
     const parts = { output: outputs[index], args: args[index], units: units[index], into, lengths }
     encodings[index] = { ...parts, slotBytes: slotBytes[index] }
   }
+  const buffers = outputs.map(({ buffer }) => buffer).concat(refs)
   const written = encodings.filter(encoding => encoding !== undefined)
   if (whole) p.stage(...written.map(encoding => encodeStep(encoding, 0, encoding.units)))
-  const buffers = [...outputs.map(({ buffer }) => buffer), ...refs]
   return { reply: { style, outputs, encodings, inline }, buffers }
 }
 

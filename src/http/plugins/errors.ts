@@ -2,8 +2,8 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { Timings } from '../../pipeline/receipt.ts'
 import { Problem, type ProblemCode, problemOf } from '../../problem.ts'
+import { serverTiming } from './observe.ts'
 
 /** Fastify's own failures, by their codes. */
 const FASTIFY: Record<string, ProblemCode> = {
@@ -49,9 +49,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   }
   reply.removeHeader('content-length')
   // a failure of the framework itself passes by the hooks
-  reply
-    .header('x-request-id', request.id)
-    .header('server-timing', String(request.receipt?.timings ?? new Timings()))
+  reply.header('x-request-id', request.id).header('server-timing', serverTiming(request.receipt))
   return reply
     .code(problem.status)
     .type('application/problem+json')

@@ -27,7 +27,16 @@ export function requestId(message: IncomingMessage): string {
   return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
 }
 
-const NOTHING = String(new Timings())
+/** In the form of the header `Server-Timing`; all 0 for a request that computes nothing. */
+export function serverTiming(receipt: Receipt | undefined): string {
+  const { decode, queue, compute, encode } = receipt?.timings ?? NOTHING
+  return (
+    `decode;dur=${decode.toFixed(3)}, queue;dur=${queue.toFixed(3)}, ` +
+    `compute;dur=${compute.toFixed(3)}, encode;dur=${encode.toFixed(3)}`
+  )
+}
+
+const NOTHING = new Timings()
 
 export const observe = fp(
   async (app: FastifyInstance, { metrics }: { metrics: Metrics }) => {
@@ -36,7 +45,7 @@ export const observe = fp(
     app.decorateRequest('problem', undefined)
     app.addHook('onSend', async (request, reply) => {
       reply.header('x-request-id', request.id)
-      reply.header('server-timing', request.receipt ? String(request.receipt.timings) : NOTHING)
+      reply.header('server-timing', serverTiming(request.receipt))
     })
     app.addHook('onResponse', async (request, reply) => {
       const route = request.routeOptions.url ?? 'none'
@@ -51,7 +60,7 @@ export const observe = fp(
           status: reply.statusCode,
           ms: Math.round(reply.elapsedTime * 1000) / 1000,
           ...(receipt?.work && { inputs, precision, flops, bytes }),
-          ...(receipt && { timings: String(receipt.timings) }),
+          ...(receipt && { timings: serverTiming(receipt) }),
           ...(problem && { code: problem.code, detail: problem.message.slice(0, 300) }),
         },
         'request',

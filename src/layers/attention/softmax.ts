@@ -3,9 +3,9 @@
 import type { StepDraft } from '../../../workers/contract.ts'
 import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
 import { type AttentionArgs, KEY_BLOCK, QUERY_TILE, type Ref } from '../../../workers/task.ts'
-import type { ProgramBuilder } from '../../program.ts'
 import { addStep } from '../add-step.ts'
 import type { MaskLayout } from '../geometry.ts'
+import type { ProgramBuilder } from '../program-builder.ts'
 
 /** Everything that shapes the scores, as buffers. */
 export interface Scores {
