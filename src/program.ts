@@ -13,7 +13,7 @@ export interface BufferSpec {
   within?: { buffer: Ref; start: number }
   /** read after the program's last stage: its memory is not given to others before */
   keep?: boolean
-  /** filled by someone else before the program's first stage */
+  /** filled from outside before the program's first stage */
   preloaded?: boolean
 }
 

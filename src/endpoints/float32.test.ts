@@ -45,8 +45,14 @@ describe('float32 beside float64', () => {
       fc.asyncProperty(cases, async ({ n, m, dModel, dContext, d_k, d_out, seed }) => {
         const draw = drawer(seed + 1)
         await expectClose('/v1/multi-head-attention', {
-          ...{ x: draw(2, n, dModel), context: draw(2, m, dContext), heads: 4, kv_heads: 2, d_k, d_out },
-          ...{ init: { seed, bias: true }, backward: { target: draw(2, n, d_out) } },
+          x: draw(2, n, dModel),
+          context: draw(2, m, dContext),
+          heads: 4,
+          kv_heads: 2,
+          d_k,
+          d_out,
+          init: { seed, bias: true },
+          backward: { target: draw(2, n, d_out) },
         })
       }),
       { numRuns: 25 },
@@ -55,7 +61,10 @@ describe('float32 beside float64', () => {
 
   it('a transformer stack', async () => {
     const cases = fc.record({
-      ...{ n: size, d_ff: size, heads: fc.constantFrom(1, 2, 3), share: fc.constantFrom(1, 5, 16, 33) },
+      n: size,
+      d_ff: size,
+      heads: fc.constantFrom(1, 2, 3),
+      share: fc.constantFrom(1, 5, 16, 33),
       norm: fc.constantFrom('pre', 'post'),
       norm_kind: fc.constantFrom('layer', 'rms'),
       activation: fc.constantFrom('gelu', 'gelu_tanh', 'silu', 'swiglu'),
@@ -67,7 +76,8 @@ describe('float32 beside float64', () => {
         const dModel = heads * share
         await expectClose('/v1/transformer', {
           stack: { ...more, heads, layers: 2, norm_eps: 0.1, init: { seed, bias: true } },
-          ...{ x: draw(2, n, dModel), backward: { target: draw(2, n, dModel) } },
+          x: draw(2, n, dModel),
+          backward: { target: draw(2, n, dModel) },
         })
       }),
       { numRuns: 25 },

@@ -80,7 +80,9 @@ describe('gradients by central differences', () => {
           ...fields(o, draw, batch, n, n, output),
           x: draw(batch, n, dModel),
           params: {
-            ...{ w_q: draw(dModel, dK), w_k: draw(dModel, dK), w_v: draw(dModel, dV) },
+            w_q: draw(dModel, dK),
+            w_k: draw(dModel, dK),
+            w_v: draw(dModel, dV),
             ...(bias && { b_q: draw(dK), b_k: draw(dK), b_v: draw(dV) }),
           },
         }
@@ -112,7 +114,9 @@ describe('gradients by central differences', () => {
         const output = [batch, n, dOut]
         const body: Body = {
           ...fields(o, draw, batch, n, m, output),
-          ...{ x: draw(batch, n, dModel), heads, kv_heads: kvHeads },
+          x: draw(batch, n, dModel),
+          heads,
+          kv_heads: kvHeads,
           ...(s.m !== undefined && { context: draw(batch, s.m, dContext) }),
           ...(past > 0 && { past_k: draw(batch, kvHeads, past, dK), past_v: draw(batch, kvHeads, past, dV) }),
           params: {

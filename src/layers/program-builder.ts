@@ -22,7 +22,7 @@ export interface OutputScalar {
   index: number
 }
 
-/** A barrier at which a layer of a pass is complete, and the tensors that leave there; none if nobody asked. */
+/** A barrier at which a layer of a pass is complete, and the tensors that leave there; none where none was asked for. */
 export interface Frame extends Barrier {
   pass: 'forward' | 'backward'
   layer: number
@@ -192,7 +192,7 @@ export class RequestProgram extends ProgramBuilder {
     this.kept.push(map)
   }
 
-  /** A tensor that is only a shape (a plan, a benchmark) is filled in by nobody, or before the program starts. */
+  /** A tensor that is only a shape (a plan, a benchmark) is never filled in, or before the program starts. */
   #room(type: BufferType, { count, form }: TensorSource): Ref {
     return this.buffer({ type, length: count, preloaded: form === 'shape' })
   }

@@ -30,8 +30,11 @@ async function answerOf(path: string, body: object) {
 describe.each(['float32', 'float64'])('the worked example in %s', precision => {
   it('as self-attention of X: ∂X is the sum of what reaches queries, keys and values', async () => {
     const answer = await answerOf('/v1/self-attention', {
-      ...{ precision, x: X, params: { w_q: I, w_k: I, w_v: I } },
-      ...{ return: ['output', 'weights', 'scores', 'entropy'], backward: { target: X } },
+      precision,
+      x: X,
+      params: { w_q: I, w_k: I, w_v: I },
+      return: ['output', 'weights', 'scores', 'entropy'],
+      backward: { target: X },
     })
     const map = (on: number, off: number) => [0, 1, 2].map(i => [0, 1, 2].map(j => (i === j ? on : off)))
     expectClose(answer.scores, map(0.5, 0))
@@ -55,7 +58,10 @@ describe.each(['float32', 'float64'])('the worked example in %s', precision => {
 
   it('with two heads of d_k = 2', async () => {
     const answer = await answerOf('/v1/multi-head-attention', {
-      ...{ precision, x: X, heads: 2, params: { w_q: I, w_k: I, w_v: I, w_o: I } },
+      precision,
+      x: X,
+      heads: 2,
+      params: { w_q: I, w_k: I, w_v: I, w_o: I },
       return: ['output', 'weights'],
     })
     const third = 1 / 3
@@ -120,7 +126,10 @@ describe('where the article is wrong', () => {
     const [x, w_q, w_k, w_v] = [draw(5, 4), draw(4, 4), draw(4, 4), draw(4, 4)]
     const exact = { precision: 'float64', encoding: 'flat' }
     const both = await answerOf('/v1/multi-head-attention', {
-      ...{ ...exact, x, heads: 2, params: { w_q, w_k, w_v, w_o: I } },
+      ...exact,
+      x,
+      heads: 2,
+      params: { w_q, w_k, w_v, w_o: I },
     })
     const columns = ({ data }: Flat, head: number) => ({
       shape: [4, 2],
@@ -129,7 +138,8 @@ describe('where the article is wrong', () => {
     const heads = await Promise.all(
       [0, 1].map(head =>
         answerOf('/v1/self-attention', {
-          ...{ ...exact, x },
+          ...exact,
+          x,
           params: { w_q: columns(w_q, head), w_k: columns(w_k, head), w_v: columns(w_v, head) },
         }),
       ),
@@ -157,7 +167,8 @@ describe('where the article is wrong', () => {
       },
     })
     const second = await answerOf('/v1/self-attention', {
-      ...{ ...exact, x: { shape: [5, 2], data: x.data.filter((_, at) => at % 4 >= 2) } },
+      ...exact,
+      x: { shape: [5, 2], data: x.data.filter((_, at) => at % 4 >= 2) },
       params: { w_q: half(w_q, 1), w_k: half(w_k, 1), w_v: half(w_v, 1) },
     })
     for (const [at, value] of (second.output.data as number[]).entries()) {
@@ -178,7 +189,8 @@ describe('where the article is wrong', () => {
         precision: 'float64',
         encoding: 'flat',
       },
-      ...{ return: ['weights'], backward: { grad_output: grad, wrt: ['mask'] } },
+      return: ['weights'],
+      backward: { grad_output: grad, wrt: ['mask'] },
     })
     const P = answer.weights.data as number[]
     for (let i = 0; i < 3; i++) {

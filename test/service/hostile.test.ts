@@ -507,9 +507,16 @@ describe('HTTP', () => {
 })
 
 it('after all of it: no 5xx, no contents in the log, no memory kept', async () => {
-  expect((await attention(server, ok)).status).toBe(200)
-  const statuses = server.log.map(line => JSON.parse(line).status).filter(Boolean)
-  expect(statuses.filter(status => status >= 500)).toEqual([])
+  const telling = 0.123456789
+  const rows = [[telling, 1]]
+  const last = { 'x-request-id': 'the-last' }
+  expect((await post(server, '/v1/attention', { q: rows, k: rows, v: rows }, last)).status).toBe(200)
+  await expect.poll(() => server.log.some(line => line.includes('the-last'))).toBe(true)
+  const lines = server.log.filter(line => JSON.parse(line).msg === 'request').map(line => JSON.parse(line))
+  expect(lines.length).toBeGreaterThan(80)
+  expect(lines.filter(({ status }) => status >= 500)).toEqual([])
+  expect(lines.at(-1)).toMatchObject({ status: 200, inputs: { q: [1, 2], k: [1, 2], v: [1, 2] } })
+  expect(server.log.join('')).not.toContain(String(telling))
   expect(await settled(server, before)).toBe(before)
 })
 

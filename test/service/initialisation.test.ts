@@ -48,12 +48,20 @@ describe.each(Object.entries(SCHEMES))('%s', (scheme, { variance, kurtosis }) =>
   it('has mean 0, the variance of its fans and the shape of its distribution, in every matrix', async () => {
     const body = {
       x: { shape: [0, 240], data: [] },
-      ...{ context: { shape: [0, 61], data: [] }, heads: 6, kv_heads: 2, d_k: 50, d_v: 110, d_out: 77 },
+      context: { shape: [0, 61], data: [] },
+      heads: 6,
+      kv_heads: 2,
+      d_k: 50,
+      d_v: 110,
+      d_out: 77,
       init: { scheme, seed: 42 },
     }
     const params = await drawn('/v1/multi-head-attention', body)
     expect(Object.fromEntries(Object.entries(params).map(([name, { shape }]) => [name, shape]))).toEqual({
-      ...{ w_q: [240, 300], w_k: [61, 100], w_v: [61, 220], w_o: [660, 77] },
+      w_q: [240, 300],
+      w_k: [61, 100],
+      w_v: [61, 220],
+      w_o: [660, 77],
     })
     for (const [name, { shape, data }] of Object.entries(params)) {
       const expected = variance(shape[0], shape[1])
@@ -72,7 +80,11 @@ describe.each(Object.entries(SCHEMES))('%s', (scheme, { variance, kurtosis }) =>
 
 describe('a seed', () => {
   const stack = (seed: number, more = {}) => ({
-    ...{ layers: 3, heads: 4, d_ff: 48, activation: 'swiglu', ...more },
+    layers: 3,
+    heads: 4,
+    d_ff: 48,
+    activation: 'swiglu',
+    ...more,
     init: { scheme: 'xavier_normal', seed, bias: true },
   })
   const x = { shape: [0, 48], data: [] }
@@ -154,8 +166,11 @@ describe('why scores are divided by √d_k', () => {
   it.each([4, 16, 64, 256])('q·k has variance d_k, scaled 1 (d_k = %d)', async d => {
     const [batch, n] = [500, 4]
     const body = {
-      ...{ q: unitVariance(d, batch, n, d), k: unitVariance(d + 1, batch, n, d) },
-      ...{ v: unitVariance(d + 2, batch, n, 1), return: ['scores', 'entropy'], encoding: 'flat' },
+      q: unitVariance(d, batch, n, d),
+      k: unitVariance(d + 1, batch, n, d),
+      v: unitVariance(d + 2, batch, n, 1),
+      return: ['scores', 'entropy'],
+      encoding: 'flat',
     }
     const { body: raw } = await attention(server, { ...body, scale: 1 })
     const { body: scaled } = await attention(server, body)
@@ -178,8 +193,10 @@ describe('why scores are divided by √d_k', () => {
   it('a projection by Xavier keeps a variance of 1, so that it holds for q and k made from x too', async () => {
     const d = 256
     const body = {
-      ...{ x: unitVariance(9, 500, 4, d), init: { scheme: 'xavier_normal', seed: 1 } },
-      ...{ return: ['scores'], encoding: 'flat' },
+      x: unitVariance(9, 500, 4, d),
+      init: { scheme: 'xavier_normal', seed: 1 },
+      return: ['scores'],
+      encoding: 'flat',
     }
     const { body: answer } = await post(server, '/v1/self-attention', body)
     const { data } = answer.scores as { data: number[] }

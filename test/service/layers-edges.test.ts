@@ -1,4 +1,4 @@
-/** Layers of nothing, and layers with padding: gradients that are 0, and NaNs that reach nobody. */
+/** Layers of nothing, and layers with padding: gradients that are 0, and NaNs that reach no one. */
 import { describe, expect, it } from 'vitest'
 import { drawer, type Flat } from '../support/layer-cases.ts'
 import { post, startServer } from './server.ts'
@@ -93,8 +93,13 @@ describe('sums over nothing are 0', () => {
       [3, 0],
     ]) {
       const body = {
-        ...{ x: drawer(1)(1, positions, 4), context: drawer(2)(1, keys, 6), heads: 2, init: {} },
-        ...{ attention_kind: kind, encoding: 'flat', backward: { grad_output: drawer(3)(1, positions, 4) } },
+        x: drawer(1)(1, positions, 4),
+        context: drawer(2)(1, keys, 6),
+        heads: 2,
+        init: {},
+        attention_kind: kind,
+        encoding: 'flat',
+        backward: { grad_output: drawer(3)(1, positions, 4) },
       }
       const answer = await post(server, MULTI, body)
       expect(answer.status, JSON.stringify(answer.body)).toBe(200)
@@ -108,7 +113,10 @@ describe('sums over nothing are 0', () => {
   it('a context of 0 positions: nothing is attended, w_o and b_o alone are answerable', async () => {
     const target = drawer(2)(1, 3, 4)
     const body = {
-      ...{ x: drawer(1)(1, 3, 4), context: nothing(1, 0, 6), heads: 2, init: { bias: true } },
+      x: drawer(1)(1, 3, 4),
+      context: nothing(1, 0, 6),
+      heads: 2,
+      init: { bias: true },
       ...flat,
     }
     const answer = await post(server, MULTI, { ...body, backward: { target } })
@@ -224,7 +232,10 @@ describe('what stands in padding leaks nothing, not even a NaN', () => {
         STACK,
         precision,
         value => ({
-          ...{ q_lengths: qLengths, kv_lengths: kvLengths, x: spoiled(X, both, value), ...more },
+          q_lengths: qLengths,
+          kv_lengths: kvLengths,
+          x: spoiled(X, both, value),
+          ...more,
           stack: { ...stack, layers: 2, heads: 2, init: { seed: 4, bias: true } },
           return: ['output', 'entropy'],
           backward: { [target ? 'target' : 'grad_output']: spoiled(grad, qLengths, value), ...loss },
@@ -242,9 +253,15 @@ describe('what stands in padding leaks nothing, not even a NaN', () => {
         MULTI,
         precision,
         value => ({
-          ...{ heads: 4, kv_heads: 2, q_lengths: qLengths, kv_lengths: kvLengths, attention_kind: kind },
-          ...{ x: spoiled(X, qLengths, value), context: spoiled(context, kvLengths, value) },
-          ...{ init: { seed: 5, bias: true }, return: ['output'] },
+          heads: 4,
+          kv_heads: 2,
+          q_lengths: qLengths,
+          kv_lengths: kvLengths,
+          attention_kind: kind,
+          x: spoiled(X, qLengths, value),
+          context: spoiled(context, kvLengths, value),
+          init: { seed: 5, bias: true },
+          return: ['output'],
           backward: {
             grad_output: spoiled(grad, qLengths, value),
             ...(kind === 'softmax' && { entropy_weight: 0.2 }),
@@ -262,7 +279,10 @@ describe('what stands in padding leaks nothing, not even a NaN', () => {
       STACK,
       precision,
       value => ({
-        ...{ q_lengths: qLengths, kv_lengths: kvLengths, x: spoiled(X, both, value), attention_kind: kind },
+        q_lengths: qLengths,
+        kv_lengths: kvLengths,
+        x: spoiled(X, both, value),
+        attention_kind: kind,
         stack: { layers: 2, heads: 2, norm: 'pre', position: 'rope', causal: true, init: { seed: 6 } },
         backward: { grad_output: spoiled(grad, qLengths, value) },
       }),

@@ -432,7 +432,9 @@ function weightsOfOne(more: object): object {
   const names = ['attention.w_q', 'attention.w_k', 'attention.w_v', 'attention.w_o', 'ffn.w_1', 'ffn.w_2']
   return {
     ...Object.fromEntries(names.map(name => [`layers.0.${name}`, [[1]]])),
-    ...{ 'layers.0.norm1.gamma': [1], 'layers.0.norm2.gamma': [1], ...more },
+    'layers.0.norm1.gamma': [1],
+    'layers.0.norm2.gamma': [1],
+    ...more,
   }
 }
 
@@ -477,8 +479,14 @@ describe('a small request for something huge', () => {
 describe('safetensors', () => {
   const tensor = (shape: number[]) => float32(drawer(shape[0])(...shape).data, shape)
   const names = {
-    ...{ 'attention.w_q': [4, 4], 'attention.w_k': [4, 4], 'attention.w_v': [4, 4], 'attention.w_o': [4, 4] },
-    ...{ 'norm1.gamma': [4], 'norm2.gamma': [4], 'ffn.w_1': [4, 6], 'ffn.w_2': [6, 4] },
+    'attention.w_q': [4, 4],
+    'attention.w_k': [4, 4],
+    'attention.w_v': [4, 4],
+    'attention.w_o': [4, 4],
+    'norm1.gamma': [4],
+    'norm2.gamma': [4],
+    'ffn.w_1': [4, 6],
+    'ffn.w_2': [6, 4],
   }
   const stackTensors = Object.fromEntries(
     Object.entries(names).map(([name, shape]) => [`stack.params.layers.0.${name}`, tensor(shape)]),
@@ -498,7 +506,8 @@ describe('safetensors', () => {
     const json = JSON.parse(await (await send(file, 'application/json')).text())
     const flat = ({ shape, ...each }: (typeof tensors)['x']) => ({ shape, data: values({ shape, ...each }) })
     const plain = await post(server, STACK, {
-      ...{ x: flat(tensors.x), backward: { grad_output: flat(tensors['backward.grad_output']) } },
+      x: flat(tensors.x),
+      backward: { grad_output: flat(tensors['backward.grad_output']) },
       stack: {
         ...request.stack,
         params: Object.fromEntries(
@@ -548,7 +557,7 @@ describe('safetensors', () => {
 describe('seeds', () => {
   it('up to 2⁵³ − 1 give every layer dropout of its own', async () => {
     const stack = { layers: 4, heads: 1, init: { seed: 2 ** 53 - 1 } }
-    const body = { ...{ x: drawer(1)(12, 4), stack, return: ['dropped_weights'] }, encoding: 'flat' }
+    const body = { x: drawer(1)(12, 4), stack, return: ['dropped_weights'], encoding: 'flat' }
     for (const seed of [2 ** 53 - 1, 2 ** 32 - 1, 0]) {
       const answer = await post(server, STACK, { ...body, dropout: { p: 0.5, seed } })
       const kept = (answer.body.layers as { dropped_weights: Flat }[]).map(({ dropped_weights }) =>

@@ -22,7 +22,10 @@ const LARGE: [string, Record<string, unknown>][] = [
   [
     '/v1/multi-head-attention',
     {
-      ...{ x: draw(1, 150, 96), context: draw(1, 210, 50), heads: 6, kv_heads: 2 },
+      x: draw(1, 150, 96),
+      context: draw(1, 210, 50),
+      heads: 6,
+      kv_heads: 2,
       ...{
         init: { seed: 2, bias: true, scheme: 'he_normal' },
         rope: {},
@@ -35,10 +38,17 @@ const LARGE: [string, Record<string, unknown>][] = [
     '/v1/transformer',
     {
       stack: {
-        ...{ layers: 2, heads: 4, norm: 'pre', activation: 'swiglu', position: 'rope', causal: true },
+        layers: 2,
+        heads: 4,
+        norm: 'pre',
+        activation: 'swiglu',
+        position: 'rope',
+        causal: true,
         init: { seed: 3, scheme: 'xavier_normal' },
       },
-      ...{ x: draw(1, 150, 96), dropout: { p: 0.2, seed: 9 }, return: ['output', 'params', 'logsumexp'] },
+      x: draw(1, 150, 96),
+      dropout: { p: 0.2, seed: 9 },
+      return: ['output', 'params', 'logsumexp'],
     },
   ],
 ]

@@ -21,7 +21,10 @@ export async function startServer(
   const logger = pino({ level: 'info' }, { write: line => void log.push(line) })
   // one variant for all: they round differently, and two servers on a busy machine may choose differently
   const config = readConfig({
-    ...{ PORT: '0', THREADS: '2', MEMORY_BYTES: String(512 << 20), KERNELS: 'wide' },
+    PORT: '0',
+    THREADS: '2',
+    MEMORY_BYTES: String(512 << 20),
+    KERNELS: 'wide',
     ...env,
   })
   const app = await buildApp(config, logger, { poison: true, ...options })

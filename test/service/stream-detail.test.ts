@@ -117,8 +117,10 @@ describe('backward frames', () => {
     )
     const { init: _, ...shape } = stack
     const above = await post(server, '/v1/transformer', {
-      ...{ stack: { ...shape, layers: 1, params: upper }, x: find(client, 'forward', 0).tensors.output },
-      ...{ ...exact, backward },
+      stack: { ...shape, layers: 1, params: upper },
+      x: find(client, 'forward', 0).tensors.output,
+      ...exact,
+      backward,
     })
     expect(above.status).toBe(200)
     expect(find(client, 'backward', 0).tensors.grad_output).toEqual(above.body.grads.x)
@@ -153,8 +155,13 @@ describe('time', () => {
       const client = await StreamClient.open(server)
       const seen: number[] = []
       client.send({
-        ...{ type: 'start', id: 'a', stack: { layers, heads: 4, init: {} }, x: large, precision: 'float64' },
-        ...{ encoding: 'safetensors', credit: layers },
+        type: 'start',
+        id: 'a',
+        stack: { layers, heads: 4, init: {} },
+        x: large,
+        precision: 'float64',
+        encoding: 'safetensors',
+        credit: layers,
       })
       await client.until(({ type }) => type === 'accepted')
       const accepted = performance.now()

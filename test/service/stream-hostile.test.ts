@@ -72,11 +72,11 @@ describe('messages that are wrong', () => {
     ],
     ['a number that is none', { ...start, x: [[1, 'NaN']] }, 'NON_FINITE', '/x/0/1'],
     ['weights of linear attention', { ...start, attention_kind: 'linear' }, 'INVALID_REQUEST', '/emit/0'],
-    ['credit for nobody', { type: 'credit', id: 'x', add: 1 }, 'INVALID_REQUEST', '/id'],
+    ['credit for no run', { type: 'credit', id: 'x', add: 1 }, 'INVALID_REQUEST', '/id'],
     ['no credit at all', { type: 'credit', id: 'x', add: 0 }, 'INVALID_REQUEST', '/add'],
-    ['the end of nobody', { type: 'cancel', id: 'x' }, 'INVALID_REQUEST', '/id'],
+    ['the end of no run', { type: 'cancel', id: 'x' }, 'INVALID_REQUEST', '/id'],
     [
-      'a map of nobody',
+      'a map of no run',
       { type: 'fetch', id: 'x', layer: 0, head: 0, tensor: 'weights' },
       'INVALID_REQUEST',
       '/id',
@@ -196,7 +196,7 @@ describe('runs that are too much', () => {
     await client.close()
   })
 
-  it('on one connection: so many at once, and no more', async () => {
+  it('on one connection: a number at once, and no more', async () => {
     const server = await startServer()
     const before = server.app.engine.arena.usedBytes
     const client = await StreamClient.open(server)

@@ -74,11 +74,19 @@ describe('a run', () => {
 
   it('comes and goes as safetensors', async () => {
     const answer = await post(server, '/v1/transformer', {
-      ...{ stack, x, return: ['output', 'weights'], backward: { target } },
+      stack,
+      x,
+      return: ['output', 'weights'],
+      backward: { target },
     })
     const client = await StreamClient.open(server)
     const start = {
-      ...{ type: 'start', id: 'a', stack, encoding: 'safetensors', pass: 'forward_backward', backward: {} },
+      type: 'start',
+      id: 'a',
+      stack,
+      encoding: 'safetensors',
+      pass: 'forward_backward',
+      backward: {},
       emit: ['weights', 'grad_params'],
     }
     const tensors = { x: float32(x.data, x.shape), 'backward.target': float32(target.data, target.shape) }

@@ -33,7 +33,7 @@ export interface Result {
   program: RequestProgram
 }
 
-/** `body` is any JSON value with numbers in it; memory is NaN wherever nothing was written. Steps run in so many units at a time. */
+/** `body` is any JSON value with numbers in it; memory is NaN wherever nothing was written. Steps run in at most `unitsAtATime` units at once. */
 export async function runProgram(path: string, body: unknown, unitsAtATime = Infinity): Promise<Result> {
   const endpoint = ENDPOINTS.find(each => each.path === path)
   if (endpoint === undefined) throw new Error(`no endpoint ${path}`)

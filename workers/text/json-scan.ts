@@ -73,9 +73,9 @@ interface PausedText {
 
 /** Where and how much to scan. */
 export interface ScanPlace {
-  /** PASS_BYTES of shared memory, aligned to 4, that nobody else uses meanwhile */
+  /** PASS_BYTES of shared memory, aligned to 4, of this scan alone */
   work: number
-  /** pause after about so many bytes */
+  /** pause after about this many bytes */
   piece?: number
   resume?: PausedScan
 }

@@ -13,9 +13,19 @@ const NONE = 0xffffffff
 
 /** What `scanNumbers` answers, in its order. */
 const OUTCOMES = [
-  ...(['done', 'paused', 'no digit', 'no value', 'no separator', 'no leaf'] as const),
-  ...(['too deep', 'array', 'empty', 'leaf', 'mixed', 'ragged'] as const),
-]
+  'done',
+  'paused',
+  'no digit',
+  'no value',
+  'no separator',
+  'no leaf',
+  'too deep',
+  'array',
+  'empty',
+  'leaf',
+  'mixed',
+  'ragged',
+] as const
 export type Outcome = (typeof OUTCOMES)[number]
 
 /** A pass that has paused: its work area, word by word, and the marks so far. */

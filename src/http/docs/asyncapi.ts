@@ -45,7 +45,9 @@ export function asyncApiDocument(version: string): Json {
   const fromServer = Object.fromEntries(messages(SERVER_MESSAGES, 'output'))
   const inChannel = (type: string) => ({ $ref: `#/channels/stream/messages/${type}` })
   const operation = (action: 'send' | 'receive', summary: string, types: object) => ({
-    ...{ action, summary, channel: { $ref: '#/channels/stream' } },
+    action,
+    summary,
+    channel: { $ref: '#/channels/stream' },
     messages: Object.keys(types).map(inChannel),
   })
   return {

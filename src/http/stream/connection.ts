@@ -7,6 +7,7 @@ import { STREAM_RUN } from '../../endpoints/stream-run.ts'
 import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/decode.ts'
 import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
+import { explainClosing } from './closing.ts'
 import type { Inbound, InboundBudget } from './inbound-budget.ts'
 import { type ControlBuffer, type ControlMessage, controlMessage, MessageSource, typeOf } from './messages.ts'
 import type { StreamMetrics } from './metrics.ts'
@@ -278,26 +279,5 @@ export class Connection {
 
   #send(message: object): void {
     this.#queue.text(message).catch(() => {})
-  }
-}
-
-/**
- * The protocol library closes a connection at once when a message is malformed or too large: before that, the client is
- * told in the form of every other error.
- */
-function explainClosing(socket: WebSocket, queue: SendQueue, requestId: string): void {
-  const close = socket.close.bind(socket)
-  const faults: Record<number, Problem> = {
-    1002: new Problem('BAD_HTTP', 'expected WebSocket frames (RFC 6455), got something else'),
-    1007: new Problem('INVALID_JSON', 'expected UTF-8, got something else'),
-    1009: new Problem('BODY_TOO_LARGE', 'expected a smaller message'),
-    1013: new Problem('BUSY', 'too many messages are arriving', { retryAfter: 1 }),
-  }
-  socket.close = (code, reason) => {
-    const problem = code === undefined ? undefined : faults[code]
-    if (problem !== undefined && queue.betweenMessages && socket.readyState === socket.OPEN) {
-      socket.send(JSON.stringify({ type: 'error', problem: problem.toJSON(requestId) }))
-    }
-    close(code, reason)
   }
 }

@@ -1,0 +1,25 @@
+/** Why a connection is closed, in the form of every other error. */
+import type { WebSocket } from 'ws'
+import { Problem } from '../../problem.ts'
+import type { SendQueue } from './send-queue.ts'
+
+/**
+ * The protocol library closes a connection at once when a message is malformed or too large: before that, the client is
+ * told in the form of every other error.
+ */
+export function explainClosing(socket: WebSocket, queue: SendQueue, requestId: string): void {
+  const close = socket.close.bind(socket)
+  const faults: Record<number, Problem> = {
+    1002: new Problem('BAD_HTTP', 'expected WebSocket frames (RFC 6455), got something else'),
+    1007: new Problem('INVALID_JSON', 'expected UTF-8, got something else'),
+    1009: new Problem('BODY_TOO_LARGE', 'expected a smaller message'),
+    1013: new Problem('BUSY', 'too many messages are arriving', { retryAfter: 1 }),
+  }
+  socket.close = (code, reason) => {
+    const problem = code === undefined ? undefined : faults[code]
+    if (problem !== undefined && queue.betweenMessages && socket.readyState === socket.OPEN) {
+      socket.send(JSON.stringify({ type: 'error', problem: problem.toJSON(requestId) }))
+    }
+    close(code, reason)
+  }
+}
