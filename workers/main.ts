@@ -6,7 +6,8 @@ import type { Slot, Task, TaskResult } from './contract.ts'
 import { createSimdKernels, type SimdVariant } from './kernels/simd/index.ts'
 import { opTable } from './ops.ts'
 import { runTask } from './run-segment.ts'
-import { type ScanPlace, scanPiece } from './text/json-scan.ts'
+import { scanPiece } from './text/json-scan.ts'
+import type { ScanPlace } from './text/json-spans.ts'
 import { createTextKernels } from './text/text-kernels.ts'
 
 /** Of 19. */

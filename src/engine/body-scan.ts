@@ -1,6 +1,7 @@
 /** Finds the structure of JSON bodies: small ones on this thread, large ones on the workers, piece by piece. */
 import type { ScanMessage } from '../../workers/main.ts'
-import { type JsonScan, type PausedScan, scanJson, type scanPiece } from '../../workers/text/json-scan.ts'
+import { scanJson, type scanPiece } from '../../workers/text/json-scan.ts'
+import type { JsonScan, PausedScan } from '../../workers/text/json-spans.ts'
 import { PASS_BYTES } from '../../workers/text/numbers-pass.ts'
 import { createTextKernels, type TextKernels } from '../../workers/text/text-kernels.ts'
 import { Problem } from '../problem.ts'

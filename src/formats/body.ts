@@ -1,6 +1,6 @@
 /** Request bytes → a tree of plain values with tensors in it, by media type. Knows nothing of attention. */
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
-import type { JsonScan, Span } from '../../workers/text/json-scan.ts'
+import type { JsonScan, Span } from '../../workers/text/json-spans.ts'
 import { fieldProblem, Problem } from '../problem.ts'
 import { FileTensor, HugeNumber, NumbersSpan, TextSpan } from './json-tensor.ts'
 import { parseSafetensors } from './safetensors.ts'

@@ -2,7 +2,7 @@
 
 import { ELEMENT_BYTES, type ElementType } from '../../workers/task.ts'
 import { latin1 } from '../../workers/text/json-cursor.ts'
-import { expandNumbers, type Span } from '../../workers/text/json-scan.ts'
+import { expandNumbers, type Span } from '../../workers/text/json-spans.ts'
 import { product, type TensorSource } from './tensor.ts'
 
 /** An array of numbers (or booleans) that was located in the body's text, not read. */

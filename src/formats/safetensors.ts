@@ -5,7 +5,7 @@
 
 import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/task.ts'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
-import { expandNumbers, type JsonScan, type Span } from '../../workers/text/json-scan.ts'
+import { expandNumbers, type JsonScan, type Span } from '../../workers/text/json-spans.ts'
 import { product } from './tensor.ts'
 
 export interface FileEntry {

@@ -1,5 +1,6 @@
 /** The text kernels in a memory of their own, and texts in it. */
-import { type JsonScan, scanJson } from '../../workers/text/json-scan.ts'
+import { scanJson } from '../../workers/text/json-scan.ts'
+import type { JsonScan } from '../../workers/text/json-spans.ts'
 import { createTextKernels } from '../../workers/text/text-kernels.ts'
 
 const PAGE = 65536

@@ -1,7 +1,8 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { kernels, scan as scanJson, shared, WORK } from '../../test/support/text-memory.ts'
-import { expandNumbers, type JsonScan, type PausedScan, scanPiece } from './json-scan.ts'
+import { scanPiece } from './json-scan.ts'
+import { expandNumbers, type JsonScan, type PausedScan } from './json-spans.ts'
 
 /** The scan with everything it located read back in its place; throws where the scan has a fault. */
 function read(text: string | Buffer, run: (bytes: Uint8Array) => JsonScan = scanJson): unknown {

@@ -5,7 +5,6 @@
  * In the tree a *bigint* n stands for `spans[n]`: JSON has no bigints, so no client can forge one. What is left of the
  * body beside those spans is bounded, so a body of 85 million empty arrays is a fault, not the end of the heap.
  */
-
 import {
   CLOSE,
   CLOSE_OBJECT,
@@ -20,65 +19,20 @@ import {
   OPEN,
   OPEN_OBJECT,
   QUOTE,
-  type ScanFault,
   Stop,
 } from './json-cursor.ts'
 import { jsonPointer } from './json-pointer.ts'
-import { NumbersPass, type Outcome, PASS_BYTES, type PausedPass } from './numbers-pass.ts'
+import {
+  type JsonScan,
+  Pause,
+  type PausedScan,
+  type PausedText,
+  type ScanPlace,
+  type Span,
+} from './json-spans.ts'
+import { NUMBER_WORDS, numbersFault } from './numbers-fault.ts'
+import { NumbersPass, type Outcome, PASS_BYTES } from './numbers-pass.ts'
 import type { TextKernels } from './text-kernels.ts'
-
-/** Where an array of numbers or booleans, or a string, stands in the text. */
-export type Span =
-  | {
-      kind: 'numbers'
-      element: 'number' | 'boolean'
-      shape: number[]
-      count: number
-      /** byte of the opening bracket, and the byte after the closing one */
-      start: number
-      end: number
-      /** [byte, element] pairs, flattened: places at which reading may begin, the first being [start, 0] */
-      marks: number[]
-    }
-  | {
-      kind: 'text'
-      /** the bytes between the quotes */
-      start: number
-      end: number
-      /** has backslashes in it */
-      escaped: boolean
-    }
-  /** a number that no float64 can hold */
-  | { kind: 'huge'; start: number; end: number }
-
-export type JsonScan = { ok: true; value: unknown; spans: Span[] } | { ok: false; fault: ScanFault }
-
-/**
- * A scan that has paused. It goes on from the text's beginning, with what has been located so far left out: what is left
- * beside that is bounded, so that this costs less than carrying the half-built tree from one thread to the next.
- */
-export interface PausedScan {
-  spans: Span[]
-  /** the array or string in which it has paused */
-  open: { numbers?: PausedPass; text?: PausedText } | undefined
-  /** the byte it has reached */
-  at: number
-}
-
-interface PausedText {
-  start: number
-  at: number
-  escaped: boolean
-}
-
-/** Where and how much to scan. */
-export interface ScanPlace {
-  /** PASS_BYTES of shared memory, aligned to 4, of this scan alone */
-  work: number
-  /** pause after about this many bytes */
-  piece?: number
-  resume?: PausedScan
-}
 
 const MAX_DEPTH = 64
 /** Values beside the spans. */
@@ -87,8 +41,6 @@ const MAX_NODES = 100_000
 const MAX_TEXT = 1 << 20
 /** Strings longer than this are located, not read; those under the key `base64` always are. */
 const LONG_TEXT = 1024
-
-const NUMBER_WORDS = ['NaN', 'Infinity', '-Infinity']
 
 /** The whole text at once. */
 export function scanJson(kernels: TextKernels, bytes: Uint8Array, work: number): JsonScan {
@@ -110,15 +62,6 @@ export function scanPiece(
     if (error instanceof Stop) return { ok: false, fault: error.fault }
     if (error instanceof Pause) return { paused: error.scan }
     throw error
-  }
-}
-
-class Pause extends Error {
-  readonly scan: PausedScan
-
-  constructor(scan: PausedScan) {
-    super('paused')
-    this.scan = scan
   }
 }
 
@@ -156,6 +99,9 @@ class Scanner extends JsonCursor {
     if (++this.#nodes > MAX_NODES) this.#stop(`expected at most ${MAX_NODES} values beside tensors, got more`)
     const byte = this.bytes[this.at]
     if (byte === QUOTE) return this.#string(base64)
+    if (depth === MAX_DEPTH && (byte === OPEN || byte === OPEN_OBJECT)) {
+      this.#stop(`expected at most ${MAX_DEPTH} levels, got more`)
+    }
     if (byte === OPEN) return this.#array(depth + 1)
     if (byte === OPEN_OBJECT) return this.#object(depth + 1)
     if (byte === MINUS || isDigit(byte)) {
@@ -172,7 +118,6 @@ class Scanner extends JsonCursor {
   }
 
   #object(depth: number): Record<string, unknown> {
-    this.#deeper(depth)
     const result: Record<string, unknown> = Object.create(null)
     this.at++
     this.space()
@@ -202,7 +147,6 @@ class Scanner extends JsonCursor {
   }
 
   #array(depth: number): unknown {
-    this.#deeper(depth)
     if (this.#numeric()) return this.#numbers()
     const result: unknown[] = []
     this.at++
@@ -262,45 +206,9 @@ class Scanner extends JsonCursor {
   }
 
   #refuse(outcome: Outcome, pass: NumbersPass): never {
-    const wanted = pass.element ?? 'number'
-    const place = [...this.#path, ...pass.place]
-    switch (outcome) {
-      case 'no digit':
-        return this.syntax('a digit')
-      case 'no value':
-        return this.syntax('a value')
-      case 'no separator':
-        return this.syntax('"," or "]"')
-      case 'too deep':
-        return this.#stop('expected at most 8 axes, got more', place)
-      case 'array':
-        return this.#stop(`expected a ${wanted}, got an array`, place)
-      case 'empty':
-        return this.#stop('expected an array, got an empty one', place.slice(0, -1))
-      case 'leaf':
-        return this.#stop(`expected an array, got a ${wanted}`, place)
-      case 'mixed':
-        return this.#stop(`expected a ${wanted}, got a ${wanted === 'number' ? 'boolean' : 'number'}`, place)
-      case 'ragged':
-        return this.#stop(
-          `expected ${pass.ragged.wanted} elements as in the first, got ${pass.ragged.found}`,
-          place,
-        )
-      default:
-        return this.#noLeaf(wanted, place)
-    }
-  }
-
-  /** What stands where a number or boolean should. */
-  #noLeaf(wanted: string, place: (string | number)[]): never {
-    const byte = this.bytes[this.at]
-    if (byte === QUOTE) {
-      const words = NUMBER_WORDS.join(', ')
-      this.#stop(`expected a ${wanted} or one of ${words}, got another string`, place)
-    }
-    if (byte === OPEN_OBJECT) this.#stop(`expected a ${wanted}, got an object`, place)
-    if (this.word('null')) this.#stop(`expected a ${wanted}, got null`, place)
-    return this.syntax('a number')
+    const fault = numbersFault(outcome, pass, this.bytes)
+    if ('syntax' in fault) return this.syntax(fault.syntax)
+    return this.#stop(fault.message, [...this.#path, ...fault.place])
   }
 
   /** A string value: read when short, located when long. */
@@ -330,10 +238,12 @@ class Scanner extends JsonCursor {
       return escaped
     }
     if (byte >= 0x20) this.#pause({ text: { start, at, escaped } })
-    return this.fail(
-      at,
-      byte === undefined ? 'a closing quote' : 'a character, escaped where it is a control',
-    )
+    return this.#unclosed(at)
+  }
+
+  #unclosed(at: number): never {
+    const ended = this.bytes[at] === undefined
+    return this.fail(at, ended ? 'a closing quote' : 'a character, escaped where it is a control')
   }
 
   #key(): string {
@@ -345,7 +255,7 @@ class Scanner extends JsonCursor {
     const byte = this.bytes[found]
     if (byte !== QUOTE) {
       if (byte >= 0x20) this.#stop(`expected a key of at most ${LONG_TEXT} bytes, got a longer one`)
-      this.fail(found, byte === undefined ? 'a closing quote' : 'a character, escaped where it is a control')
+      this.#unclosed(found)
     }
     this.at = found + 1
     return this.#read(start, found)
@@ -383,16 +293,7 @@ class Scanner extends JsonCursor {
     throw new Pause({ spans: this.spans, open, at: open?.text?.at ?? this.at })
   }
 
-  #deeper(depth: number): void {
-    if (depth > MAX_DEPTH) this.#stop(`expected at most ${MAX_DEPTH} levels, got more`)
-  }
-
   #stop(message: string, path: (string | number)[] = this.#path): never {
     throw new Stop({ position: this.at, pointer: jsonPointer(...path), message, tensor: this.#tensor })
   }
-}
-
-/** The numbers of a span as nested arrays; for short lists only. */
-export function expandNumbers(bytes: Uint8Array, span: Extract<Span, { kind: 'numbers' }>): unknown {
-  return JSON.parse(latin1(bytes, span.start, span.end))
 }
