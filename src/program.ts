@@ -1,6 +1,7 @@
 /** What a request compiles to: buffers, and steps over them in stages. Plain data. */
 import type { Step, StepDraft } from '../workers/contract.ts'
 import type { BufferType, Precision, Ref } from '../workers/task.ts'
+import { Problem } from './problem.ts'
 
 export interface BufferSpec {
   type: BufferType
@@ -37,6 +38,9 @@ export interface Program {
 
 export const BYTES: Record<BufferType, number> = { float64: 8, float32: 4, int32: 4, uint8: 1 }
 
+/** Workers count a stage's units in 32-bit words. */
+const UNITS_LIMIT = 2 ** 31
+
 export class ProgramBuilder implements Program {
   /** of its steps and buffers, where they name none */
   readonly precision: Precision
@@ -44,6 +48,8 @@ export class ProgramBuilder implements Program {
   readonly stages: Step[][] = []
   readonly barriers: Barrier[] = []
   scratchBytes = 0
+  /** buffers that steps have named so far */
+  readonly #named = new Set<Ref>()
 
   constructor(precision: Precision) {
     this.precision = precision
@@ -76,10 +82,36 @@ export class ProgramBuilder implements Program {
       this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
   }
 
-  /** Adds a stage of independent steps; steps without units vanish. */
+  /**
+   * Adds a stage of independent steps; steps without units vanish, and so do those that have nothing to write. Where an
+   * extent is 0 the others cost their sender nothing, and what is left may still have too many units: a 413.
+   */
   stage(...steps: StepDraft[]): void {
-    const some = steps.filter(step => step.units > 0).map(step => this.complete(step))
-    if (some.length > 0) this.stages.push(some)
+    const some = steps.filter(step => step.units > 0 && !this.#writesNothing(step))
+    if (some.length === 0) return
+    let units = 0
+    for (const step of some) units += step.units
+    if (!(units < UNITS_LIMIT)) {
+      const expected = `expected fewer than ${UNITS_LIMIT} units of work in one stage`
+      throw new Problem('COMPUTE_TOO_LARGE', `${expected}, got ${units} (${some[0].op})`)
+    }
+    for (const { tensors } of some) {
+      for (const ref of Object.values<Ref | undefined>(tensors)) if (ref !== undefined) this.#named.add(ref)
+    }
+    this.stages.push(some.map(step => this.complete(step)))
+  }
+
+  /** Steps write buffers that hold nothing yet: whether there are such, and all of them are without elements. */
+  #writesNothing({ tensors }: StepDraft): boolean {
+    let written = 0
+    for (const ref of Object.values<Ref | undefined>(tensors)) {
+      if (ref === undefined || this.#named.has(ref)) continue
+      const { length, data, at, preloaded } = this.buffers[ref]
+      if (data !== undefined || at !== undefined || preloaded) continue
+      if (length > 0) return false
+      written++
+    }
+    return written > 0
   }
 
   protected complete(step: StepDraft): Step {
