@@ -48,8 +48,6 @@ export class ProgramBuilder implements Program {
   readonly stages: Step[][] = []
   readonly barriers: Barrier[] = []
   scratchBytes = 0
-  /** buffers that steps have named so far */
-  readonly #named = new Set<Ref>()
 
   constructor(precision: Precision) {
     this.precision = precision
@@ -83,11 +81,11 @@ export class ProgramBuilder implements Program {
   }
 
   /**
-   * Adds a stage of independent steps; steps without units vanish, and so do those that have nothing to write. Where an
+   * Adds a stage of independent steps; steps without units vanish, and so do those whose tensors have no elements. Where an
    * extent is 0 the others cost their sender nothing, and what is left may still have too many units: a 413.
    */
   stage(...steps: StepDraft[]): void {
-    const some = steps.filter(step => step.units > 0 && !this.#writesNothing(step))
+    const some = steps.filter(step => step.units > 0 && !this.#isEmpty(step))
     if (some.length === 0) return
     let units = 0
     for (const step of some) units += step.units
@@ -95,27 +93,22 @@ export class ProgramBuilder implements Program {
       const expected = `expected fewer than ${UNITS_LIMIT} units of work in one stage`
       throw new Problem('COMPUTE_TOO_LARGE', `${expected}, got ${units} (${some[0].op})`)
     }
-    for (const { tensors } of some) {
-      for (const ref of Object.values<Ref | undefined>(tensors)) if (ref !== undefined) this.#named.add(ref)
-    }
     this.stages.push(some.map(step => this.complete(step)))
   }
 
-  /** Steps write buffers that hold nothing yet: whether there are such, and all of them are without elements. */
-  #writesNothing({ tensors }: StepDraft): boolean {
-    let written = 0
+  /** Whether all its tensors are without elements, but for constants. */
+  #isEmpty({ tensors }: StepDraft): boolean {
+    let empty = 0
     for (const ref of Object.values<Ref | undefined>(tensors)) {
-      if (ref === undefined || this.#named.has(ref)) continue
-      const { length, data, at, preloaded } = this.buffers[ref]
-      if (data !== undefined || at !== undefined || preloaded) continue
-      if (length > 0) return false
-      written++
+      if (ref === undefined || this.buffers[ref].data !== undefined) continue
+      if (this.buffers[ref].length > 0) return false
+      empty++
     }
-    return written > 0
+    return empty > 0
   }
 
   protected complete(step: StepDraft): Step {
-    return { precision: this.precision, ...step } as Step
+    return step.precision === undefined ? ({ ...step, precision: this.precision } as Step) : (step as Step)
   }
 
   /** Everything emitted so far is complete here. */

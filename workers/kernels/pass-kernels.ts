@@ -2,14 +2,8 @@
  * The kernels around attention in passes (see pass-args.ts), and the error of an approximation. Same rules as in
  * kernel-set.ts. P passes, B batch, H heads, G kv heads, N queries, M keys.
  */
-import type {
-  BlockArgs,
-  GatherArgs,
-  HashArgs,
-  OutputErrorArgs,
-  PassesArgs,
-  RotationArgs,
-} from '../pass-args.ts'
+import type { IntervalsArgs } from '../ops/intervals/op.ts'
+import type { GatherArgs, HashArgs, OutputErrorArgs, PassesArgs, RotationArgs } from '../pass-args.ts'
 import type { Reals } from './kernel-set.ts'
 
 export interface PassTensors {
@@ -25,10 +19,10 @@ export interface PassTensors {
 }
 
 export interface PassKernels {
-  /** intervals [B, H, N, 2] of block-sparse attention. Unit = one (batch, head). */
-  blockIntervals(
-    t: { qLengths?: Int32Array; kvLengths?: Int32Array; intervals: Int32Array },
-    a: BlockArgs,
+  /** The interval of keys that each row may attend to. Unit = one batch element. */
+  intervals(
+    t: { shifts?: Int32Array; qLengths?: Int32Array; kvLengths?: Int32Array; intervals: Int32Array },
+    a: IntervalsArgs,
     from: number,
     to: number,
   ): void
@@ -48,6 +42,9 @@ export interface PassKernels {
       /** [P, B, H, N] and [P, B, G, M], for passes by hash */
       qBuckets?: Int32Array
       kBuckets?: Int32Array
+      /** [batch or 1, N, 2]: the keys that each row may attend to by its position */
+      positions?: Int32Array
+      shifts?: Int32Array
       qLengths?: Int32Array
       kvLengths?: Int32Array
     },

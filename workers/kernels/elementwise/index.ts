@@ -2,8 +2,8 @@
  * What both kernel sets do in the same way: work of O(N·d), bound by memory, on either type of buffer with float64
  * arithmetic in between. Plain TypeScript loses nothing here.
  */
+import { intervals } from '../../ops/intervals/kernel.ts'
 import type { KernelSet } from '../kernel-set.ts'
-import { blockIntervals } from './block-intervals.ts'
 import { concatBackward, concatForward } from './concat.ts'
 import { initialise } from './initialise.ts'
 import { linearAttentionDelta, linearStateSums } from './linear-attention-sums.ts'
@@ -28,7 +28,7 @@ export const elementwiseKernels = {
   concatForward,
   concatBackward,
   maskRows,
-  blockIntervals,
+  intervals,
   linearStateSums,
   linearAttentionDelta,
   lshRotations,

@@ -1,0 +1,63 @@
+/** `qk_norm`: every row of q and of the new keys is normalised before anything else. Henry et al. 2020; Dehghani et al. 2023. */
+import * as z from 'zod'
+import type { Ref } from '../../../../workers/task.ts'
+import { positive } from '../../numerics.ts'
+import { rowStep } from '../../row-step.ts'
+import type { AttentionPlan, Stage } from './stage.ts'
+
+/** Rough operations per element, for costs: these steps are bound by memory. */
+const NORM_FLOPS = 8
+
+export const qkNormFields = {
+  qk_norm: z
+    .union([
+      z.literal('l2'),
+      z.strictObject({ kind: z.literal('rms'), eps: positive().default(1e-6) }),
+      z.strictObject({ kind: z.literal('l2'), eps: positive().default(1e-12) }),
+    ])
+    .describe(
+      'Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps).',
+    )
+    .optional(),
+}
+
+export const qkNorm: Stage = {
+  needs: 'norm',
+  forward(p, flow) {
+    const { geometry, past } = flow.plan
+    const norm = flow.plan.norm as NonNullable<AttentionPlan['norm']>
+    const { batch, heads, kvHeads, queries, keys, dimK: dim } = geometry
+    const side = (x: Ref, rows: number) => {
+      const args = { rows, dim, ...norm }
+      const y = p.reals(rows * dim)
+      return {
+        x,
+        y,
+        args,
+        step: rowStep({ op: 'qkNormForward', tensors: { x, y }, args }, rows, dim * NORM_FLOPS),
+      }
+    }
+    const q = side(flow.q, batch * heads * queries)
+    const k = side(flow.k, batch * kvHeads * (keys - past))
+    p.stage(q.step, k.step)
+    flow.q = q.y
+    flow.k = k.y
+
+    return (p, gradients) => {
+      const through = ({ x, args }: typeof q, gradY: Ref | undefined) => {
+        if (gradY === undefined) return { gradX: undefined, steps: [] }
+        const gradX = p.reals(args.rows * dim)
+        const tensors = { x, gradY, gradX }
+        return {
+          gradX,
+          steps: [rowStep({ op: 'qkNormBackward', tensors, args }, args.rows, dim * NORM_FLOPS * 2)],
+        }
+      }
+      const gradQ = through(q, gradients.q)
+      const gradK = through(k, gradients.k)
+      p.stage(...gradQ.steps, ...gradK.steps)
+      gradients.q = gradQ.gradX
+      gradients.k = gradK.gradX
+    }
+  },
+}
