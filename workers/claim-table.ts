@@ -40,7 +40,7 @@ const STOPPED = 0
 const PREEMPTIONS = 1
 /** Loads of a stage's word before the worker parks: about 30 µs. */
 const SPIN_LIMIT = 5_000
-/** A parked worker polls at this interval, for preemption wakes nobody. */
+/** A parked worker polls at this interval, for no request for preemption wakes it. */
 const PARK_MS = 1
 
 export class ClaimTable {

@@ -7,6 +7,8 @@ import type { Program } from '../program.ts'
 const BYTES_PER_SECOND = 500e6
 /** What every step costs, however small. */
 const STEP_SECONDS = 2e-6
+/** What a unit costs even where it computes nothing: a step is never believed free, and polls are never far apart. */
+const UNIT_SECONDS = 10e-9
 /** Tasks with less work than this say more about overhead than about speed. */
 const TELLING_FLOPS = 2e6
 const WEIGHT = 0.1
@@ -40,7 +42,8 @@ export class CostModel {
 
   /** Estimated time of a step on one worker. */
   seconds(step: Step): number {
-    return STEP_SECONDS + step.flops / this.flops[step.precision] + step.bytes / BYTES_PER_SECOND
+    const { units, flops, bytes, precision } = step
+    return STEP_SECONDS + units * UNIT_SECONDS + flops / this.flops[precision] + bytes / BYTES_PER_SECOND
   }
 
   /** What a task did, and the time it took, of each precision. */

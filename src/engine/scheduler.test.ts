@@ -118,6 +118,18 @@ describe('the scheduler', () => {
     expect(wakes.map(([, words]) => words)).toEqual([[1001, 1002], [1003, 1004], [1005], [], [], []])
   })
 
+  it('cuts a step of many units also where its arithmetic is nothing', async () => {
+    const { submit, turn, sent, calls, hooks } = workersBench(1)
+    const stop = new AbortController()
+    const job = submit(program(0, 2e9), stop.signal).catch(error => error.message)
+    hooks.onCall = () => {
+      if (calls.length === 3) stop.abort(new Error('gone'))
+    }
+    for (const { to, from } of await turn()) expect(to - from).toBeLessThan(1e6)
+    expect(await job).toBe('gone')
+    expect(sent).toHaveLength(0)
+  })
+
   it('keeps the order of units that accumulate when their worker is preempted', async () => {
     const { submit, turn, hooks, sent } = workersBench(2)
     const done = submit(program(0.4, 40, 20))

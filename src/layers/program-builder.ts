@@ -4,6 +4,7 @@ import type { Step, StepDraft } from '../../workers/contract.ts'
 import type { BufferType, DecodeArgs, Precision, Ref } from '../../workers/task.ts'
 import { decodeUnits } from '../../workers/text/decode.ts'
 import type { TensorSource } from '../formats/tensor.ts'
+import { Problem } from '../problem.ts'
 import type { Barrier, BufferSpec, Program } from '../program.ts'
 
 export interface OutputTensor {
@@ -41,6 +42,9 @@ export interface KeptMap extends Pick<Frame, 'pass' | 'layer'> {
   queries: number
   keys: number
 }
+
+/** Workers count a stage's units in 32-bit words. */
+const UNITS_LIMIT = 2 ** 31
 
 export class ProgramBuilder implements Program {
   /** of its steps and buffers, where they name none */
@@ -87,10 +91,31 @@ export class ProgramBuilder implements Program {
       this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
   }
 
-  /** Adds a stage of independent steps; steps without units vanish. */
+  /**
+   * Adds a stage of independent steps; steps without units vanish, and so do those whose tensors have no elements. Where an
+   * extent is 0 the others cost their sender nothing, and what is left may still have too many units: a 413.
+   */
   stage(...steps: StepDraft[]): void {
-    const some = steps.filter(step => step.units > 0).map(step => this.complete(step))
-    if (some.length > 0) this.stages.push(some)
+    const some = steps.filter(step => step.units > 0 && !this.#isEmpty(step))
+    if (some.length === 0) return
+    let units = 0
+    for (const step of some) units += step.units
+    if (!(units < UNITS_LIMIT)) {
+      const expected = `expected fewer than ${UNITS_LIMIT} units of work in one stage`
+      throw new Problem('COMPUTE_TOO_LARGE', `${expected}, got ${units} (${some[0].op})`)
+    }
+    this.stages.push(some.map(step => this.complete(step)))
+  }
+
+  /** Whether all its tensors are without elements, but for constants. */
+  #isEmpty({ tensors }: StepDraft): boolean {
+    let empty = 0
+    for (const ref of Object.values<Ref | undefined>(tensors)) {
+      if (ref === undefined || this.buffers[ref].data !== undefined) continue
+      if (this.buffers[ref].length > 0) return false
+      empty++
+    }
+    return empty > 0
   }
 
   protected complete(step: StepDraft): Step {
