@@ -1,4 +1,14 @@
 /** What a request compiles to: buffers, and steps over them in stages. Plain data. */
+import {
+  type ArgSpecs,
+  type ArgsOf,
+  CALL_BYTES,
+  type Op,
+  type RefsOf,
+  type StepOf,
+  scratchBytes,
+  type TensorSpecs,
+} from '../workers/ops/define-op.ts'
 import type { Step, StepDraft } from '../workers/program.ts'
 import type { BufferType, Precision, Ref } from '../workers/task.ts'
 
@@ -37,6 +47,17 @@ export interface Program {
 
 export const BYTES: Record<BufferType, number> = { float64: 8, float32: 4, int32: 4, uint8: 1 }
 
+/** What a step may be told beside its tensors and arguments. */
+export interface StepOptions {
+  /** where inputs say whether they hold non-finite values */
+  nonFinite?: Ref | undefined
+  /** pairs that are attended, over the whole batch, for one head: attention's cost */
+  area?: number
+  /** of a step that does only a part of the op's work */
+  units?: number
+  precision?: Precision
+}
+
 export class ProgramBuilder implements Program {
   /** of its steps and buffers, where they name none */
   readonly precision: Precision
@@ -72,8 +93,35 @@ export class ProgramBuilder implements Program {
 
   /** A task needs a work area of so many bytes; the reference kernels need none. */
   reserveScratch(bytes: number): void {
-    if (this.precision === 'float32')
-      this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
+    if (this.precision === 'float32') this.#reserve(bytes)
+  }
+
+  #reserve(bytes: number): void {
+    this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
+  }
+
+  /** A step of `op`, which says everything else about it. It is the caller's to put into a stage. */
+  step<N extends string, T extends TensorSpecs, A extends ArgSpecs>(
+    op: Op<N, T, A>,
+    tensors: RefsOf<T>,
+    args: ArgsOf<A>,
+    { nonFinite, area = 0, units = op.units(args), precision = this.precision }: StepOptions = {},
+  ): StepOf<Op<N, T, A>> {
+    const { flops = 0, bytes = 0 } = op.cost(args, { units, tensors, area })
+    if (precision === 'float32' && !op.shared) this.#reserve(scratchBytes(op, args))
+    return {
+      op: op.name,
+      tensors,
+      args,
+      precision,
+      phase: op.phase ?? 'compute',
+      nonFinite,
+      units,
+      chain: op.chain?.(args) ?? 1,
+      group: op.group?.(args),
+      flops,
+      bytes,
+    }
   }
 
   /** Adds a stage of independent steps; steps without units vanish. */
@@ -83,6 +131,8 @@ export class ProgramBuilder implements Program {
   }
 
   protected complete(step: StepDraft): Step {
+    // a step that was not made by `step`, whose op may need room for the words of a call
+    if (step.precision === undefined) this.reserveScratch(CALL_BYTES)
     return { precision: this.precision, ...step } as Step
   }
 

@@ -2,12 +2,13 @@
 import { setPriority } from 'node:os'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { workerData } from 'piscina'
-import { createSimdKernels, type SimdVariant } from './kernels/simd/index.ts'
-import { opTable } from './ops.ts'
+import { opTable } from './ops/table.ts'
 import type { Seat, Task, TaskResult } from './program.ts'
 import { runTask } from './run-segment.ts'
 import { type ScanPlace, scanPiece } from './text/json-scan.ts'
 import { createTextKernels } from './text/text-kernels.ts'
+import { SimdModule } from './wasm/simd-module.ts'
+import type { SimdVariant } from './wasm/variants.ts'
 
 /** Of 19. */
 const NICE = 5
@@ -31,7 +32,7 @@ export type Reply = TaskResult[] | { scanned: ReturnType<typeof scanPiece> } | {
 const { memory, variant } = workerData as WorkerData
 giveWay()
 const text = createTextKernels(memory)
-const ops = opTable(createSimdKernels(memory, variant), text)
+const ops = opTable(new SimdModule(memory, variant), text)
 
 /**
  * Never returns. The worker needs no event loop, so between messages it waits for its bell in `Atomics.wait`: the shortest

@@ -64,14 +64,6 @@ export interface HashArgs extends RotationArgs {
   rows: number
 }
 
-/** How far an approximation is from the exact output. */
-export interface OutputErrorArgs {
-  batch: number
-  heads: number
-  queries: number
-  dimV: number
-}
-
 /** Each query attends to its own block of `size` keys, and with `previous` to the one before. */
 export interface BlockArgs
   extends Pick<AttentionArgs, 'batch' | 'heads' | 'queries' | 'keys' | 'alignment' | 'pastKeys'> {

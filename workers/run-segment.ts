@@ -1,6 +1,6 @@
 /** A worker's part in a leg: it claims units of its steps until none is left, or until it is wanted elsewhere. */
 import { Board } from './claim-table.ts'
-import type { Operations } from './ops.ts'
+import type { Operations } from './ops/table.ts'
 import { type Rest, ring, type StepCall, type Task, type TaskResult, TICKET, type Work } from './program.ts'
 import type { Fault, Ref } from './task.ts'
 import { type BufferView, bufferView } from './views.ts'
@@ -100,8 +100,9 @@ class Part {
     const views = this.#views
     const tensors: Record<string, BufferView> = {}
     for (const [name, ref] of Object.entries<Ref>(call.tensors)) tensors[name] = views[ref]
-    const careful = call.careful !== undefined && views[call.careful][0] !== 0
-    const args = careful ? { ...call.args, careful } : call.args
+    const nonFinite = call.nonFinite !== undefined && views[call.nonFinite][0] !== 0
+    // ops that are not in the list yet call it `careful`
+    const args = nonFinite ? { ...call.args, nonFinite, careful: nonFinite } : call.args
     const fault = this.#ops[call.precision][call.op](tensors, args, from, to, this.#task.scratch)
     const end = now()
     const { spans } = this.work

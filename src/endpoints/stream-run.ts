@@ -1,4 +1,5 @@
 /** A run of `GET /v1/stream` → a program with a mark behind every layer of every pass, and what is to be sent there. */
+import { takeHeads } from '../../workers/ops/maps/op.ts'
 import type { Ref } from '../../workers/task.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
 import type { MapName } from '../layers/attention/softmax.ts'
@@ -8,7 +9,6 @@ import { inRank } from '../layers/geometry.ts'
 import { maskGradient, Wanted } from '../layers/gradient-set.ts'
 import { answerGradients } from '../layers/gradients.ts'
 import { type OutputTensor, RequestProgram } from '../layers/program-builder.ts'
-import { rowStep } from '../layers/row-step.ts'
 import { sequenceShape } from '../layers/sequence.ts'
 import { stackBackward, stackForward } from '../layers/stack.ts'
 import { compileStack, stackLoss } from '../layers/stack-request.ts'
@@ -69,9 +69,7 @@ export function compileStream(
     const { type } = p.buffers[buffer]
     const y = p.buffer({ type, length: geometry.batch * heads.length * width })
     const args = { batch: geometry.batch, heads: geometry.heads, chosen: heads, width }
-    p.stage(
-      rowStep({ op: 'takeHeads', tensors: { x: buffer, y }, args }, geometry.batch * heads.length, width),
-    )
+    p.stage(p.step(takeHeads, { x: buffer, y }, args))
     return y
   }
   const rows = (name: string, buffer: Ref): OutputTensor => ({

@@ -62,9 +62,9 @@ function lifetimes({ buffers, stages, marks }: Program): Lifetime[] {
     life.last = Math.max(life.last, stage)
   }
   for (const [stage, steps] of stages.entries()) {
-    for (const { tensors, careful } of steps) {
+    for (const { tensors, nonFinite } of steps) {
       for (const buffer of Object.values(tensors)) if (buffer !== undefined) need(buffer, stage)
-      if (careful !== undefined) need(careful, stage)
+      if (nonFinite !== undefined) need(nonFinite, stage)
     }
   }
   for (const [index, mark] of marks.entries()) {

@@ -156,12 +156,12 @@ function callsOf(
     return index
   }
   const call = (step: Step): StepCall => {
-    const { op, args, precision, phase, careful, units, chain, group } = step
+    const { op, args, precision, phase, nonFinite, units, chain, group } = step
     const tensors: Record<string, Ref> = {}
     for (const [name, ref] of Object.entries<Ref | undefined>(step.tensors)) {
       if (ref !== undefined) tensors[name] = local(ref)
     }
-    const noted = careful === undefined ? undefined : local(careful)
+    const noted = nonFinite === undefined ? undefined : local(nonFinite)
     const flops = step.flops / units
     return {
       op,
@@ -169,7 +169,7 @@ function callsOf(
       precision,
       phase,
       tensors,
-      careful: noted,
+      nonFinite: noted,
       units,
       chain,
       group,

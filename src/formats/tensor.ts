@@ -1,5 +1,6 @@
 /** A tensor of a request before its elements are read: its shape, and where and how its elements are written. */
-import type { DecodeArgs, ElementType } from '../../workers/task.ts'
+import type { DecodeArgs } from '../../workers/ops/text/op.ts'
+import type { ElementType } from '../../workers/task.ts'
 
 export interface TensorSource {
   shape: number[]

@@ -1,4 +1,4 @@
-import { ELEMENT_BLOCK } from '../../workers/layer-args.ts'
+import { ELEMENT_BLOCK } from '../../workers/ops/elementwise/op.ts'
 import type { Ref } from '../../workers/task.ts'
 import { rowStep } from './row-step.ts'
 

@@ -1,9 +1,9 @@
 /** One head of a map that was kept → a program that answers it. */
+import { takeHeads } from '../../workers/ops/maps/op.ts'
 import type { BufferPlace } from '../../workers/task.ts'
 import type { StreamProgram } from '../endpoints/stream-run.ts'
 import { BYTES } from '../program.ts'
 import { RequestProgram } from './program-builder.ts'
-import { rowStep } from './row-step.ts'
 
 /** `place`: where the map [batch, heads, queries, keys] stands; `index`: of the head among the chosen ones. */
 export function fetchMap(
@@ -23,7 +23,7 @@ export function fetchMap(
   const x = p.buffer({ type, length, at: offset })
   const y = p.reals(batch * width)
   const args = { batch, heads: heads.length, chosen: [index], width }
-  p.stage(rowStep({ op: 'takeHeads', tensors: { x, y }, args }, batch, width))
+  p.stage(p.step(takeHeads, { x, y }, args))
   p.output('values', y, shape)
   return p
 }

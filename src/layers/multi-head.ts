@@ -119,7 +119,7 @@ export function multiHeadBackward(
   let gradHeads = gradOutput
   if (o !== undefined) {
     const back = linearBackwardInput(p, o, gradOutput)
-    const own = linearBackwardParams(p, o, gradOutput, wantedOf(wanted, 'o'), p.careful)
+    const own = linearBackwardParams(p, o, gradOutput, wantedOf(wanted, 'o'), p.nonFinite)
     p.stage(back.step, ...own.steps)
     params.w_o = own.weight
     params.b_o = own.bias
@@ -135,7 +135,7 @@ export function multiHeadBackward(
   const steps = (['q', 'k', 'v'] as const).flatMap(name => {
     const gradient = grads[name]
     if (gradient === undefined) return []
-    const own = linearBackwardParams(p, { q, k, v }[name], gradient, wantedOf(wanted, name), p.careful)
+    const own = linearBackwardParams(p, { q, k, v }[name], gradient, wantedOf(wanted, name), p.nonFinite)
     params[`w_${name}`] = own.weight
     params[`b_${name}`] = own.bias
     return own.steps

@@ -1,5 +1,5 @@
 /** The parameters of a layer or a stack: given by the request, or drawn from a seed. */
-import { ELEMENT_BLOCK, type InitialiseArgs } from '../../workers/layer-args.ts'
+import { type InitialiseArgs, initialise } from '../../workers/ops/initialise/op.ts'
 import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
@@ -9,10 +9,6 @@ import { seedWords } from './attention/plan.ts'
 import { expectShape, wrong } from './geometry.ts'
 import type { Differentiable } from './gradient-set.ts'
 import type { RequestProgram } from './program-builder.ts'
-import { rowStep } from './row-step.ts'
-
-/** Rough operations a random element takes. */
-const DRAW_FLOPS = 60
 
 export interface InitOptions {
   scheme: 'xavier_uniform' | 'xavier_normal' | 'he_uniform' | 'he_normal'
@@ -128,9 +124,7 @@ export class Params {
     const stream = this.#streams
     const args = { count, ...distributionOf(scheme, shape, role), ...seedWords(seed), stream }
     if (role === 'weight') this.#streams++
-    const units = Math.ceil(count / ELEMENT_BLOCK)
-    const flops = ELEMENT_BLOCK * (role === 'weight' ? DRAW_FLOPS : 1)
-    this.#draws.push(rowStep({ op: 'initialise', tensors: { into }, args }, units, flops))
+    this.#draws.push(this.#p.step(initialise, { into }, args))
     return into
   }
 }

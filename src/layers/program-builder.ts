@@ -1,8 +1,8 @@
 /** A program with its ends: which tensors of the request go into which buffers, and which buffers are the answer. */
 
+import { decodeTensor } from '../../workers/ops/text/op.ts'
 import type { Step, StepDraft } from '../../workers/program.ts'
 import type { BufferType, Precision, Ref } from '../../workers/task.ts'
-import { decodeUnits } from '../../workers/text/decode.ts'
 import { decodeArgs, type TensorSource } from '../formats/tensor.ts'
 import { ProgramBuilder } from '../program.ts'
 
@@ -22,16 +22,13 @@ export interface OutputScalar {
   index: number
 }
 
-/** Raw bytes are copied and checked this much faster than text is read. */
-const RAW_SPEED = 8
-
 export class RequestProgram extends ProgramBuilder {
   readonly outputs: OutputTensor[] = []
   readonly scalars: OutputScalar[] = []
   /** what the answer says that is known before anything is computed */
   readonly facts: Record<string, string> = {}
   /** set with `non_finite: "propagate"`: where decode steps note that an input holds a NaN or infinity */
-  readonly careful: Ref | undefined
+  readonly nonFinite: Ref | undefined
   readonly #sources = new Map<Step, { pointer: string; source: TensorSource }>()
   readonly #decodes: Step[] = []
   /** of tensors used in place: they may run beside the first step that computes */
@@ -39,7 +36,7 @@ export class RequestProgram extends ProgramBuilder {
 
   constructor(precision: Precision, nonFinite: 'reject' | 'propagate') {
     super(precision)
-    this.careful =
+    this.nonFinite =
       nonFinite === 'propagate' ? this.buffer({ type: 'int32', length: 1, data: [0] }) : undefined
     this.stages.push(this.#decodes)
   }
@@ -57,7 +54,7 @@ export class RequestProgram extends ProgramBuilder {
     const step = this.#decode(pointer, source, into, false)
     if (step === undefined) return into
     // kernels that must know of non-finite values wait for the check; others need not
-    if (inPlace !== undefined && this.careful === undefined) this.#checks.push(step)
+    if (inPlace !== undefined && this.nonFinite === undefined) this.#checks.push(step)
     else this.#decodes.push(step)
     return into
   }
@@ -118,19 +115,9 @@ export class RequestProgram extends ProgramBuilder {
   ): Step | undefined {
     if (source.form === 'shape' || source.count === 0) return undefined
     const { byteOffset: at, byteLength: length } = source.bytes
-    const args = decodeArgs(source, { rejectNonFinite: this.careful === undefined, allowNegativeInfinity })
-    const step: Step = {
-      op: 'decodeTensor',
-      precision: this.precision,
-      tensors: { body: this.buffer({ type: 'uint8', length, at }), into, seen: this.careful },
-      args,
-      phase: 'decode',
-      units: decodeUnits(args),
-      chain: 1,
-      flops: 0,
-      bytes:
-        source.form === 'safetensors' ? (source.end - source.start) / RAW_SPEED : source.end - source.start,
-    }
+    const args = decodeArgs(source, { rejectNonFinite: this.nonFinite === undefined, allowNegativeInfinity })
+    const body = this.buffer({ type: 'uint8', length, at })
+    const step = this.step(decodeTensor, { body, into, seen: this.nonFinite }, args)
     this.#sources.set(step, { pointer, source })
     return step
   }

@@ -5,8 +5,9 @@
  * written: JSON text window by window, safetensors straight from the memory the kernels wrote.
  */
 
+import type { EncodeArgs } from '../../workers/ops/text/op.ts'
 import type { Step } from '../../workers/program.ts'
-import { type BufferType, type EncodeArgs, type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
+import { type BufferType, type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { Placement } from '../engine/job.ts'
 import { type BodyFormat, MEDIA_TYPES } from '../formats/body.ts'

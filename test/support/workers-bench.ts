@@ -12,7 +12,7 @@ import { Stock } from '../../src/engine/word-pool.ts'
 import type { Program } from '../../src/program.ts'
 import { BOARD_BYTES } from '../../workers/claim-table.ts'
 import type { Message, Reply } from '../../workers/main.ts'
-import type { Operations } from '../../workers/ops.ts'
+import type { Operations } from '../../workers/ops/table.ts'
 import type { Step, Task, TaskResult } from '../../workers/program.ts'
 import { runTask } from '../../workers/run-segment.ts'
 
@@ -42,7 +42,7 @@ export function step(seconds: number, units: number, chain = 1, stage = 0): Step
     op: 'lossTotal',
     tensors: { scalars: 0 },
     // which stage it is, and how long a unit takes
-    args: { rows: stage, entropyWeight: seconds / units },
+    args: { partials: 0, rows: stage, entropyWeight: seconds / units },
     ...{ precision: 'float64', phase: 'compute', units, chain, flops: seconds * FLOPS, bytes: 0 },
   }
 }

@@ -1,15 +1,8 @@
 /**
- * The kernels around attention in passes (see pass-args.ts), and the error of an approximation. Same rules as in
+ * The kernels around attention in passes (see pass-args.ts). Same rules as in
  * kernel-set.ts. P passes, B batch, H heads, G kv heads, N queries, M keys.
  */
-import type {
-  BlockArgs,
-  GatherArgs,
-  HashArgs,
-  OutputErrorArgs,
-  PassesArgs,
-  RotationArgs,
-} from '../pass-args.ts'
+import type { BlockArgs, GatherArgs, HashArgs, PassesArgs, RotationArgs } from '../pass-args.ts'
 import type { Reals } from './kernel-set.ts'
 
 export interface PassTensors {
@@ -88,20 +81,6 @@ export interface PassKernels {
       entropy?: Reals
     },
     a: GatherArgs,
-    from: number,
-    to: number,
-  ): void
-  /** partials [B·H, 4] = (largest difference, Σ difference², Σ exact², elements), padding rows left out. Unit = one (batch, head). */
-  outputError(
-    t: { output: Reals; exact: Reals; qLengths?: Int32Array; partials: Float64Array },
-    a: OutputErrorArgs,
-    from: number,
-    to: number,
-  ): void
-  /** errors [3] = (largest, root mean square, relative to the exact output's norm). One unit. */
-  outputErrorTotal(
-    t: { partials: Float64Array; errors: Float64Array },
-    a: OutputErrorArgs,
     from: number,
     to: number,
   ): void

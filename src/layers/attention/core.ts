@@ -64,7 +64,7 @@ export function coreForward(
     args: argsForLayer(setup, seedOffset),
     q: qSide.prepared.ready,
     k: presentK.ready,
-    careful: p.careful,
+    careful: p.nonFinite,
     mask: setup.mask,
     maskLayout: setup.maskLayout,
     slopes: setup.slopes,

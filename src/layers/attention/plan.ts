@@ -2,7 +2,8 @@
  * The options of scaled dot-product attention, compiled once for a request: every layer that attends in the same way
  * shares the masks, tables and lengths made here.
  */
-import type { AttentionArgs, QkNormArgs, Ref } from '../../../workers/task.ts'
+import type { QkNormArgs } from '../../../workers/ops/qk-norm/op.ts'
+import type { AttentionArgs, Ref } from '../../../workers/task.ts'
 import { fieldProblem } from '../../problem.ts'
 import { expectShape, type Geometry, type MaskLayout, maskLayout } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'

@@ -1,6 +1,9 @@
 /** What happens to q and k before their product: qk-norm, then rope; and backwards, in the opposite order. */
+
+import type { QkNormArgs } from '../../../workers/ops/qk-norm/op.ts'
+import type { RopeArgs } from '../../../workers/ops/rope/op.ts'
 import type { StepDraft } from '../../../workers/program.ts'
-import type { QkNormArgs, Ref, RopeArgs } from '../../../workers/task.ts'
+import type { Ref } from '../../../workers/task.ts'
 import type { ProgramBuilder } from '../../program.ts'
 import { rowStep } from '../row-step.ts'
 

@@ -78,7 +78,7 @@ export function attentionForward(p: ProgramBuilder, scores: Scores, v: Ref, aske
     group: tiles(args.queries),
     flops: 2 * args.heads * area * (args.dimK + args.dimV) + 2 * unseen * args.dimK,
     bytes: MAP_BYTES * Object.keys(maps).length * rows * args.keys,
-    careful: scores.careful,
+    nonFinite: scores.careful,
   })
   return { ...scores, v, output, logsumexp, entropy, maps }
 }
@@ -103,7 +103,7 @@ export function attentionMaps(
     group: tiles(args.queries),
     flops: 2 * pairs * args.dimK,
     bytes: MAP_BYTES * names.length * pairs,
-    careful: scores.careful,
+    nonFinite: scores.careful,
   }
   return { maps, step }
 }
@@ -186,7 +186,7 @@ export function attentionBackward(
       chain,
       flops: 2 * args.heads * area * (args.dimK + args.dimV + products),
       bytes: 0,
-      careful,
+      nonFinite: careful,
     })
   }
   if (gradients.mask !== undefined && maskLayout !== undefined) {
@@ -199,7 +199,7 @@ export function attentionBackward(
       chain: 1,
       flops: 2 * args.heads * area * (args.dimK + args.dimV),
       bytes: 0,
-      careful,
+      nonFinite: careful,
     })
   }
   p.stage(...steps)

@@ -9,8 +9,8 @@ import {
   runForward,
   runMaps,
 } from '../../../test/workers/kernels/attention-case.ts'
-import { dropoutKeys, keepFactor } from '../../../workers/kernels/elementwise/dropout.ts'
 import { referenceKernels } from '../../../workers/kernels/reference/index.ts'
+import { dropoutKeys, keepFactor } from '../../../workers/ops/dropout.ts'
 import type { Precision } from '../../../workers/task.ts'
 import { RequestProgram } from '../program-builder.ts'
 import { weightGradient } from './weight-gradient.ts'
@@ -18,15 +18,15 @@ import { weightGradient } from './weight-gradient.ts'
 const PAGE = 65536
 
 /** The gradient by the program's own steps. */
-function byProgram(c: AttentionCase, precision: Precision, careful: boolean): number[] {
-  const p = new RequestProgram(precision, careful ? 'propagate' : 'reject')
-  if (p.careful !== undefined) p.buffers[p.careful].data = [1]
+function byProgram(c: AttentionCase, precision: Precision, nonFinite: boolean): number[] {
+  const p = new RequestProgram(precision, nonFinite ? 'propagate' : 'reject')
+  if (p.nonFinite !== undefined) p.buffers[p.nonFinite].data = [1]
   const reals = (x: ArrayLike<number>) => p.reals(x.length, x)
   const { args, mask, slopes, qLengths, kvLengths, logsumexp } = c
   const integers = (x: Int32Array | undefined) => x && p.buffer({ type: 'int32', length: x.length, data: x })
   const entropyTerm = c.scalars?.[1] ? p.buffer({ type: 'float64', length: 2, data: c.scalars }) : undefined
   const state = {
-    ...{ args, area: 1, careful: p.careful, q: reals(c.q), k: reals(c.k), v: reals(c.v) },
+    ...{ args, area: 1, careful: p.nonFinite, q: reals(c.q), k: reals(c.k), v: reals(c.v) },
     mask:
       mask &&
       (args.maskKind === 'bool' ? p.buffer({ type: 'uint8', length: mask.length, data: mask }) : reals(mask)),

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { lshBuckets, lshRotations } from '../../../workers/kernels/elementwise/lsh.ts'
 import { gatherRows, sumParts } from '../../../workers/kernels/elementwise/parts.ts'
 import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../../../workers/kernels/simd/index.ts'
+import { wasmMemory } from '../../support/wasm-memory.ts'
 import { normalNumbers, uniformNumbers } from './attention-case.ts'
-import { wasmMemory } from './simd/wasm-memory.ts'
 
 const wasm = wasmMemory(32)
 const VARIANTS = (Object.keys(SIMD_VARIANTS) as SimdVariant[]).map(name => {

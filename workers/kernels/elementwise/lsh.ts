@@ -2,9 +2,10 @@
  * Locality-sensitive hashing by random rotations: vectors that point the same way fall into the same bucket.
  * Sources: Andoni et al. 2015 (cross-polytope LSH); Kitaev, Kaiser and Levskaya 2020 (Reformer), whose hash this is.
  */
+
+import { mix } from '../../ops/dropout.ts'
 import type { HashArgs, RotationArgs } from '../../pass-args.ts'
 import type { Reals } from '../kernel-set.ts'
-import { mix } from './dropout.ts'
 
 /**
  *   rotations[round, d, column] = Σ_{n<4} u_n − 2,   u_n = bits(round, column, d, n)/2³²

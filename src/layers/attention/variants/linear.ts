@@ -83,7 +83,7 @@ export function linearAttentionBackward(
     const pairs = args.causal ? (heads / kvHeads) * LINEAR_CHUNK : 0
     const products = (wanted.k ? 1 : 0) + (wanted.v ? 1 : 0)
     p.stage({
-      ...{ op: 'linearAttentionBackwardKey', tensors, args, phase: 'compute', careful: state.careful },
+      ...{ op: 'linearAttentionBackwardKey', tensors, args, phase: 'compute', nonFinite: state.careful },
       ...{ units: batch * kvHeads * linearChunks(keys), chain: 1, bytes: 0 },
       flops: kvRows * (2 * products * (dimK * dimV + pairs * (dimK + dimV)) + FEATURE_FLOPS * dimK),
     })
@@ -116,7 +116,7 @@ function sumsOfStates(
       tensors: { ...t, qLengths, kvLengths, states },
       args,
       phase: 'compute',
-      careful,
+      nonFinite: careful,
     },
     ...{ units, chain: 1, bytes: 0 },
     flops: args.batch * heads * positions * (2 * length + FEATURE_FLOPS * args.dimK),
@@ -140,7 +140,7 @@ function queryStep(
   const pairs = a.causal ? LINEAR_CHUNK : 0
   return {
     ...call,
-    ...{ phase: 'compute', careful, chain: 1, bytes: 0 },
+    ...{ phase: 'compute', nonFinite: careful, chain: 1, bytes: 0 },
     units: a.batch * a.heads * linearChunks(a.queries),
     flops: rows * (2 * (stateLength(a) + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK),
   } as StepDraft
