@@ -40,30 +40,6 @@ export interface PassesArgs
   passes: Pass[]
 }
 
-/** Rows of x [heads, rows, dim] in the order of `order` [parts, heads, rows] → y [parts, heads, rows, dim]. */
-export interface GatherArgs {
-  parts: number
-  /** batch·heads */
-  heads: number
-  rows: number
-  dim: number
-}
-
-/** Random directions for hashing: [rounds, dim, columns], columns = Σ factor/2. */
-export interface RotationArgs {
-  rounds: number
-  dim: number
-  /** one or two, each even: a bucket is a mixed-radix number with a digit for each */
-  factors: number[]
-  seedLow: number
-  seedHigh: number
-}
-
-export interface HashArgs extends RotationArgs {
-  /** rows of x [rows, dim]; buckets [rounds, rows] */
-  rows: number
-}
-
 /** Each query attends to its own block of `size` keys, and with `previous` to the one before. */
 export interface BlockArgs
   extends Pick<AttentionArgs, 'batch' | 'heads' | 'queries' | 'keys' | 'alignment' | 'pastKeys'> {

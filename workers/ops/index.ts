@@ -7,9 +7,11 @@ import type { KernelOf } from './implement.ts'
 import { initialise } from './initialise/index.ts'
 import { linear } from './linear/index.ts'
 import { loss } from './loss/index.ts'
+import { lsh } from './lsh/index.ts'
 import { maps } from './maps/index.ts'
 import { norm } from './norm/index.ts'
 import { outputError } from './output-error/index.ts'
+import { passes } from './passes/index.ts'
 import { qkNorm } from './qk-norm/index.ts'
 import { rope } from './rope/index.ts'
 import { tables } from './tables/index.ts'
@@ -21,9 +23,11 @@ export const FAMILIES = [
   initialise,
   linear,
   loss,
+  lsh,
   maps,
   norm,
   outputError,
+  passes,
   qkNorm,
   rope,
   tables,

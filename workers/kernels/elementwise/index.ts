@@ -2,8 +2,6 @@
 import type { KernelSet } from '../kernel-set.ts'
 import { blockIntervals } from './block-intervals.ts'
 import { linearAttentionDelta, linearStateSums } from './linear-attention-sums.ts'
-import { lshBuckets, lshRotations } from './lsh.ts'
-import { gatherRows, mergeParts, sumParts } from './parts.ts'
 import { earlierPasses, passesMask, sortPasses } from './sort-passes.ts'
 import { weightGradient } from './weight-gradient.ts'
 
@@ -11,13 +9,8 @@ export const elementwiseKernels = {
   blockIntervals,
   linearStateSums,
   linearAttentionDelta,
-  lshRotations,
-  lshBuckets,
   sortPasses,
   earlierPasses,
   passesMask,
-  gatherRows,
-  sumParts,
-  mergeParts,
   weightGradient,
 } satisfies Partial<KernelSet>

@@ -6,7 +6,6 @@ import { elementwiseKernels } from '../elementwise/index.ts'
 import type { KernelSet } from '../kernel-set.ts'
 import { type AttentionTensors, writeCall } from './call.ts'
 import { type LinearTensors, writeLinearCall } from './linear-attention-call.ts'
-import { passKernels } from './passes.ts'
 
 export { SIMD_VARIANTS, type SimdVariant } from '../../wasm/variants.ts'
 
@@ -40,7 +39,6 @@ export function simdKernels(simd: SimdModule): KernelSet {
   }
   return {
     ...elementwiseKernels,
-    ...passKernels(simd),
     attentionForward: attention('attentionForward') as KernelSet['attentionForward'],
     attentionMaps: attention('attentionMaps') as unknown as KernelSet['attentionMaps'],
     attentionBackward: attention('attentionBackward') as unknown as KernelSet['attentionBackward'],

@@ -1,17 +1,14 @@
 /** The hashes of LSH attention: random rotations, and the buckets of queries and of keys in every round. */
-import type { HashArgs, Pass } from '../../../../workers/pass-args.ts'
+import { lshBuckets, lshRotations } from '../../../../workers/ops/lsh/op.ts'
+import type { Pass } from '../../../../workers/pass-args.ts'
 import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
 import type { ProgramBuilder } from '../../../program.ts'
-import { rowStep } from '../../row-step.ts'
 import type { Scores } from '../softmax.ts'
 import type { AttentionKind } from './fields.ts'
 import { type PassPlan, planPasses } from './passes.ts'
 
 /** More buckets than this are split into two factors: the columns of a rotation are then a sum, not a product. */
 const ONE_FACTOR = 64
-const ROTATION_FLOPS = 60
-/** Measured: a multiplication and an addition of a hash take as long as so many bytes of text. */
-const HASH_BYTES = 0.02
 
 type Lsh = Extract<AttentionKind, { kind: 'lsh' }>
 
@@ -28,22 +25,11 @@ export function planLsh(p: ProgramBuilder, scores: Scores, { rounds, chunk, seed
     ...{ rounds, dim: a.dimK, factors },
     ...{ seedLow: seed % 2 ** 32, seedHigh: Math.floor(seed / 2 ** 32) },
   }
-  const directions = rounds * columns
-  const products = directions * a.dimK
-  const rotations = p.buffer({ type: 'float64', length: products })
-  p.stage(
-    rowStep(
-      { op: 'lshRotations', tensors: { rotations }, args: rotation },
-      directions,
-      ROTATION_FLOPS * a.dimK,
-    ),
-  )
-  p.reserveScratch(8 * columns)
+  const rotations = p.buffer({ type: 'float64', length: rounds * columns * a.dimK })
+  p.stage(p.step(lshRotations, { rotations }, rotation))
   const hash = (x: Ref, rows: number) => {
     const into = p.buffer({ type: 'int32', length: rounds * rows })
-    const args: HashArgs = { ...rotation, rows }
-    const tensors = { x, rotations, buckets: into }
-    const step = rowStep({ op: 'lshBuckets', tensors, args }, rows, 2 * products, HASH_BYTES * products)
+    const step = p.step(lshBuckets, { x, rotations, buckets: into }, { ...rotation, rows })
     return { step, into }
   }
   const forQ = hash(q, a.batch * a.heads * a.queries)

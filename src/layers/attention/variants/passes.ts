@@ -4,6 +4,7 @@
  *
  * The selection of pairs is constant: no gradient goes through sorting or hashing.
  */
+import { gatherRows, mergeParts, sumParts } from '../../../../workers/ops/passes/op.ts'
 import type { Pass, PassesArgs } from '../../../../workers/pass-args.ts'
 import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
 import type { ProgramBuilder } from '../../../program.ts'
@@ -21,11 +22,9 @@ import {
   type Wanted,
 } from '../softmax.ts'
 
-/** Measured: what takes as long as so many bytes of text (see row-step.ts), an index, an element or a merged element. */
+/** Measured: what takes as long as so many bytes of text (see row-step.ts): an index that is sorted, and one that is put into another order. */
 const SORT_BYTES = 9
 const REORDER_BYTES = 0.5
-const GATHER_BYTES = 0.05
-const MERGE_BYTES = 0.25
 
 /** The order of keys and queries in every pass, and what each query attends to. */
 export interface PassPlan {
@@ -142,14 +141,7 @@ export function passesForward(
     ...{ ranks: plan.queryRanks, output, logsumexp, entropy },
   }
   const gather = { parts: passes, heads: batch * heads, rows: queries, dim: dimV }
-  p.stage(
-    rowStep(
-      { op: 'mergeParts', tensors: merged, args: gather },
-      rows,
-      2 * passes * dimV,
-      MERGE_BYTES * passes * (dimV + 16),
-    ),
-  )
+  p.stage(p.step(mergeParts, merged, gather))
   const result = { ...scores, v, output, logsumexp, entropy, passes: { plan, folded } }
   if (names.length === 0) return { ...result, maps: {} }
   const { maps, step } = passesMaps(p, scores, logsumexp, plan, names)
@@ -227,15 +219,7 @@ function sortRows(p: ProgramBuilder, x: Ref, order: Ref, { args }: PassPlan, row
   const parts = args.passes.length
   const count = parts * rows.heads * rows.rows
   const y = p.buffer({ type: p.buffers[x].type, length: count * rows.dim })
-  return {
-    y,
-    step: rowStep(
-      { op: 'gatherRows', tensors: { x, order, y }, args: { parts, ...rows } },
-      count,
-      0,
-      GATHER_BYTES * rows.dim,
-    ),
-  }
+  return { y, step: p.step(gatherRows, { x, order, y }, { parts, ...rows }) }
 }
 
 /** The sum over passes, in the order of the rows themselves. */
@@ -244,12 +228,6 @@ function addUp(p: ProgramBuilder, parts: Ref | undefined, ranks: Ref, { args }: 
   const count = rows.heads * rows.rows
   const y = p.reals(count * rows.dim)
   const passes = args.passes.length
-  const tensors = { parts, ranks, y }
-  const step = rowStep(
-    { op: 'sumParts', tensors, args: { parts: passes, ...rows } },
-    count,
-    passes * rows.dim,
-    GATHER_BYTES * passes * rows.dim,
-  )
+  const step = p.step(sumParts, { x: parts, ranks, y }, { parts: passes, ...rows })
   return { y, steps: [step] }
 }

@@ -1,49 +1,8 @@
-/** Rows into the order of a pass and back, and the merging of what the passes found. */
-import type { GatherArgs } from '../../pass-args.ts'
-import type { Reals } from '../kernel-set.ts'
-
-/** y[p, h, t, :] = x[h, order[p, h, t], :] for x [heads, rows, dim]. A unit is a row of y; writes it. */
-export function gatherRows(
-  t: { x: Reals; order: Int32Array; y: Reals },
-  a: GatherArgs,
-  from: number,
-  to: number,
-): void {
-  const { x, y } = t
-  for (let row = from; row < to; row++) {
-    const head = Math.floor(row / a.rows) % a.heads
-    const at = (head * a.rows + t.order[row]) * a.dim
-    const into = row * a.dim
-    for (let d = 0; d < a.dim; d++) y[into + d] = x[at + d]
-  }
-}
-
-/**
- * y[h, i, :] = Σ_p parts[p, h, ranks[p, h, i], :]: the gradients of all passes' rows, back in their own order. It
- * differentiates gatherRows, an order being a permutation. A unit is a row of y; writes it.
- */
-export function sumParts(
-  t: { parts: Reals; ranks: Int32Array; y: Reals },
-  a: GatherArgs,
-  from: number,
-  to: number,
-): void {
-  const { parts, y } = t
-  const rows = a.heads * a.rows
-  for (let row = from; row < to; row++) {
-    const into = row * a.dim
-    y.fill(0, into, into + a.dim)
-    for (let p = 0; p < a.parts; p++) {
-      const at = partRow(t.ranks, a, p * rows + row) * a.dim
-      for (let d = 0; d < a.dim; d++) y[into + d] += parts[at + d]
-    }
-  }
-}
-
-/** Where row `row` of [parts, heads, rows] stands in its part's order. */
-function partRow(ranks: Int32Array, { rows }: GatherArgs, row: number): number {
-  return row - (row % rows) + ranks[row]
-}
+/** What the passes found, merged. */
+import type { Tensors } from '../define-op.ts'
+import type * as op from './op.ts'
+import type { GatherArgs } from './op.ts'
+import { partRow } from './part-row.ts'
 
 /**
  * Softmax over the union of disjoint sets of keys, from the softmax over each set p (output_p, logsumexp_p, entropy_p):
@@ -58,20 +17,7 @@ function partRow(ranks: Int32Array, { rows }: GatherArgs, row: number): number {
  * is that part's share of the whole gradient.
  * A unit is a row of output; writes output, logsumexp and, when given, entropy.
  */
-export function mergeParts(
-  t: {
-    outputs: Reals
-    logsumexps: Float64Array
-    entropies?: Reals
-    ranks: Int32Array
-    output: Reals
-    logsumexp: Float64Array
-    entropy?: Reals
-  },
-  a: GatherArgs,
-  from: number,
-  to: number,
-): void {
+export function mergeParts(t: Tensors<typeof op.mergeParts>, a: GatherArgs, from: number, to: number): void {
   const rows = a.heads * a.rows
   const sums = new Float64Array(a.dim)
   for (let row = from; row < to; row++) {
