@@ -4,6 +4,7 @@
  * with its default parameters is the faster one.
  */
 
+import { compileRequest } from '../src/endpoints/endpoint.ts'
 import { ENDPOINTS } from '../src/endpoints/index.ts'
 import { planMemory } from '../src/engine/memory-plan.ts'
 import type { RequestProgram } from '../src/layers/program-builder.ts'
@@ -30,7 +31,7 @@ function compile(length: number, kind: string, causal: boolean, backward: boolea
   const tensor = { shape: [1, 1, length, DIM] }
   const body = { q: tensor, k: tensor, v: tensor, causal, attention_kind: kind, return: ['output'] }
   const request = backward ? { ...body, backward: { grad_output: tensor } } : body
-  return endpoint.compile(endpoint.shapes.parse(request))
+  return compileRequest(endpoint, endpoint.shapes.parse(request))
 }
 
 /** Every step of the program, whole, one after the other. */

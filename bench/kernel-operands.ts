@@ -25,18 +25,25 @@ export class KernelMemory {
     return new Float64Array(this.memory.buffer, this.tensor(2 * length).byteOffset, length)
   }
 
+  /** The keys that each of n rows attends to under a causal mask. */
+  causal(n: number): Int32Array {
+    const intervals = new Int32Array(this.memory.buffer, this.tensor(2 * n).byteOffset, 2 * n)
+    for (let i = 0; i < n; i++) intervals.set([0, i + 1], 2 * i)
+    return intervals
+  }
+
   /** The tensors made so far are not needed any more. */
   reset(): void {
     this.#next = PAGE
   }
 }
 
-/** Softmax attention of [1, heads, n, d] with no option but `causal`. */
-export function attentionArgs(heads: number, n: number, d: number, causal: boolean): AttentionArgs {
+/** Softmax attention of [1, heads, n, d] without options. */
+export function attentionArgs(heads: number, n: number, d: number): AttentionArgs {
   return {
-    ...{ batch: 1, heads, kvHeads: heads, queries: n, keys: n, dimK: d, dimV: d, causal },
-    ...{ scale: 1 / Math.sqrt(d), softcap: 0, alignment: 'top_left', pastKeys: 0, windowLeft: -1 },
-    ...{ windowRight: -1, maskKind: 'none', maskStrides: [0, 0, 0, 0], dropoutP: 0, seedLow: 0, seedHigh: 0 },
+    ...{ batch: 1, heads, kvHeads: heads, queries: n, keys: n, dimK: d, dimV: d },
+    ...{ scale: 1 / Math.sqrt(d), softcap: 0, intervalStrides: [0, 0], shift: 0 },
+    ...{ maskKind: 'none', maskStrides: [0, 0, 0, 0], dropoutP: 0, seedLow: 0, seedHigh: 0 },
     careful: false,
   }
 }

@@ -34,14 +34,15 @@ export function benchKernels(): void {
     const [gradQ, gradK, gradV] = [1, 2, 3].map(() => operands.tensor(size))
     const logsumexp = operands.doubles(HEADS * n)
     const delta = operands.tensor(HEADS * n)
+    const intervals = operands.causal(n)
     for (const name of Object.keys(SIMD_VARIANTS) as SimdVariant[]) {
       const kernels = createSimdKernels(operands.memory, name)
       const speeds = [false, true].flatMap(causal => {
-        const args = attentionArgs(HEADS, n, d, causal)
+        const args = attentionArgs(HEADS, n, d)
         const pairs = HEADS * (causal ? (n * (n + 1)) / 2 : n * n)
         const queryUnits = HEADS * Math.ceil(n / QUERY_TILE)
         const keyUnits = HEADS * Math.ceil(n / KEY_BLOCK)
-        const forward = { q, k, v, output, logsumexp }
+        const forward = { q, k, v, output, logsumexp, intervals: causal ? intervals : undefined }
         const backward = { ...forward, gradOutput, delta, gradQ, gradK, gradV }
         const seconds = [
           bestSeconds(() => kernels.attentionForward(forward, args, 0, queryUnits, scratch)),

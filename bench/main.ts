@@ -1,4 +1,7 @@
-/** `npm run bench`, or `npm run bench -- kernels layers approximations requests small json fairness long peers` for some of it. */
+/**
+ * `npm run bench`, or `npm run bench -- kernels layers approximations requests small json fairness long peers` for some of
+ * it; `npm run bench -- paired ../other` for two checkouts against each other.
+ */
 import '../src/revectorize.ts'
 import { benchApproximations } from './approximations.ts'
 import { benchFairness } from './fairness.ts'
@@ -6,6 +9,7 @@ import { benchJson } from './json.ts'
 import { benchKernels } from './kernels.ts'
 import { benchLayers } from './layers.ts'
 import { benchLong } from './long.ts'
+import { benchPaired } from './paired.ts'
 import { benchPeers } from './peers/main.ts'
 import { machine } from './report.ts'
 import { benchRequests, benchSmall } from './requests.ts'
@@ -24,6 +28,7 @@ const SECTIONS = {
 
 const asked = process.argv.slice(2)
 console.log(`# ${machine()}\n`)
+if (asked[0] === 'paired') await benchPaired(asked[1])
 for (const [name, [title, run]] of Object.entries(SECTIONS)) {
   if (asked.length > 0 && !asked.includes(name)) continue
   console.log(`## ${title}\n`)

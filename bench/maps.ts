@@ -2,7 +2,7 @@
 import type { AttentionMaps } from '../workers/kernels/kernel-set.ts'
 import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/index.ts'
 import { scratchBytes } from '../workers/kernels/simd/scratch.ts'
-import { type AttentionArgs, QUERY_TILE } from '../workers/task.ts'
+import { QUERY_TILE } from '../workers/task.ts'
 import { attentionArgs, KernelMemory } from './kernel-operands.ts'
 import { table } from './report.ts'
 import { bestSeconds } from './timing.ts'
@@ -15,7 +15,7 @@ const UNITS = HEADS * Math.ceil(N / QUERY_TILE)
 
 const operands = new KernelMemory(2048)
 
-const ARGS = attentionArgs(HEADS, N, D, false)
+const ARGS = attentionArgs(HEADS, N, D)
 
 /** A row per variant and choice of maps. */
 export function benchMaps(): void {
@@ -23,11 +23,12 @@ export function benchMaps(): void {
   const scratch = operands.tensor(scratchBytes(D, D) / 4).byteOffset
   const [q, k, v, output] = [1, 2, 3, 4].map(() => operands.tensor(HEADS * N * D))
   const logsumexp = operands.doubles(HEADS * N)
-  const qLengths = new Int32Array(operands.memory.buffer, operands.tensor(1).byteOffset, 1).fill(0)
+  const nothing = operands.causal(N).fill(N)
   const [weights, scores] = [operands.tensor(PAIRS), operands.tensor(PAIRS)]
-  const choices: [string, AttentionMaps, Partial<AttentionArgs>?][] = [
+  const causal = { intervals: operands.causal(N) }
+  const choices: [string, AttentionMaps, { intervals?: Int32Array }?][] = [
     ['weights', { weights }],
-    ['weights, causal', { weights }, { causal: true }],
+    ['weights, causal', { weights }, causal],
     ['scores', { scores }],
     ['scores and weights', { scores, weights }],
   ]
@@ -36,16 +37,15 @@ export function benchMaps(): void {
   const rows: string[][] = []
   for (const variant of Object.keys(SIMD_VARIANTS) as SimdVariant[]) {
     const kernels = createSimdKernels(operands.memory, variant)
-    const tensors = { q, k, v, output, logsumexp }
-    for (const [name, maps, options] of choices) {
-      const args = { ...ARGS, ...options }
-      const alone = bestSeconds(() => kernels.attentionForward(tensors, args, 0, UNITS, scratch))
+    for (const [name, maps, masks] of choices) {
+      const tensors = { q, k, v, output, logsumexp, ...masks }
+      const alone = bestSeconds(() => kernels.attentionForward(tensors, ARGS, 0, UNITS, scratch))
       const both = { ...tensors, ...maps }
-      const together = bestSeconds(() => kernels.attentionForward(both, args, 0, UNITS, scratch))
+      const together = bestSeconds(() => kernels.attentionForward(both, ARGS, 0, UNITS, scratch))
       const milliseconds = [alone, together].map(seconds => (seconds * 1000).toFixed(2))
       rows.push([name, variant, ...milliseconds, speed(maps, together - alone)])
     }
-    const padding = { ...tensors, weights, qLengths }
+    const padding = { q, k, v, output, logsumexp, weights, intervals: nothing }
     const zeros = bestSeconds(() => kernels.attentionForward(padding, ARGS, 0, UNITS, scratch))
     rows.push([
       'zeros where all is padding',

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import asc from 'assemblyscript/asc'
-import { FAMILIES } from '../workers/ops/index.ts'
+import { OPS } from '../workers/ops/index.ts'
 import { TEXT_MODULE } from '../workers/text/text-kernels.ts'
 import { wasmOps } from '../workers/wasm/call-layout.ts'
 import { moduleFile, SIMD_VARIANTS, type SimdVariant } from '../workers/wasm/variants.ts'
@@ -63,10 +63,10 @@ function isSimdSource(name: string): boolean {
 /** A call class a family, and the module's exports; written beside the other sources so that they can be read there. */
 function generate(sources: Sources): Sources {
   const files: Sources = new Map()
-  for (const { family, constants } of FAMILIES) {
+  for (const { family, constants } of OPS) {
     if (wasmOps(family).length > 0) files.set(`${GENERATED}/${family.name}.ts`, callSource(family, constants))
   }
-  const families = FAMILIES.map(({ family }) => family)
+  const families = OPS.map(({ family }) => family)
   files.set(`${GENERATED}/index.ts`, entrySource(families, sources))
   for (const [name, text] of files) writeChanged(new URL(name, WORKERS), text)
   return files

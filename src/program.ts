@@ -131,9 +131,10 @@ export class ProgramBuilder implements Program {
   }
 
   protected complete(step: StepDraft): Step {
+    if (step.precision !== undefined) return step as Step
     // a step that was not made by `step`, whose op may need room for the words of a call
-    if (step.precision === undefined) this.reserveScratch(CALL_BYTES)
-    return { precision: this.precision, ...step } as Step
+    this.reserveScratch(CALL_BYTES)
+    return { ...step, precision: this.precision } as Step
   }
 
   /** Everything emitted so far is complete here. */

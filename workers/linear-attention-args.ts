@@ -4,21 +4,14 @@ import type { AttentionArgs } from './task.ts'
 /** Positions of one unit: keys of one state, query rows of one part of the output. */
 export const LINEAR_CHUNK = 96
 
-/** Shapes and rules as in attention; of the masks only causal and the lengths. */
+/** Shapes as in attention. Of the masks only those whose intervals begin at key 0; they are the same for all heads. */
 export type LinearAttentionArgs = Pick<
   AttentionArgs,
-  | 'batch'
-  | 'heads'
-  | 'kvHeads'
-  | 'queries'
-  | 'keys'
-  | 'dimK'
-  | 'dimV'
-  | 'alignment'
-  | 'pastKeys'
-  | 'causal'
-  | 'careful'
->
+  'batch' | 'heads' | 'kvHeads' | 'queries' | 'keys' | 'dimK' | 'dimV' | 'intervalStrides' | 'careful'
+> & {
+  /** rows attend to different numbers of keys: states are summed up to every chunk, not over all of them */
+  causal: boolean
+}
 
 /** States are sums over chunks of keys (forward) or of queries (backward). */
 export interface LinearStateArgs extends LinearAttentionArgs {

@@ -22,27 +22,11 @@ export interface Pass {
   reach: number
 }
 
-/** The shapes and positional rules of the attention that the passes approximate, before they are folded into its batch. */
+/** The shapes of the attention that the passes approximate, before they are folded into its batch. */
 export interface PassesArgs
   extends Pick<
     AttentionArgs,
-    | 'batch'
-    | 'heads'
-    | 'kvHeads'
-    | 'queries'
-    | 'keys'
-    | 'alignment'
-    | 'pastKeys'
-    | 'causal'
-    | 'windowLeft'
-    | 'windowRight'
+    'batch' | 'heads' | 'kvHeads' | 'queries' | 'keys' | 'intervalStrides' | 'shift'
   > {
   passes: Pass[]
-}
-
-/** Each query attends to its own block of `size` keys, and with `previous` to the one before. */
-export interface BlockArgs
-  extends Pick<AttentionArgs, 'batch' | 'heads' | 'queries' | 'keys' | 'alignment' | 'pastKeys'> {
-  size: number
-  previous: boolean
 }

@@ -65,19 +65,10 @@ export interface AttentionArgs {
   scale: number
   /** s → softcap·tanh(s/softcap); 0 = none */
   softcap: number
-  /**
-   * Where row i stands among the keys: aligned i = i (`top_left`) or i + m − n (`bottom_right`), m and n being that
-   * batch's kvLengths and qLengths where given, else keys and queries. Used by causal, window and ALiBi alike.
-   */
-  alignment: 'top_left' | 'bottom_right'
-  /** keys of the past, before those of row 0: under `top_left`, row i stands at i + pastKeys */
-  pastKeys: number
-  /** attend only to keys j ≤ aligned i */
-  causal: boolean
-  /** attend only to keys j ≥ aligned i − windowLeft; −1 = unbounded */
-  windowLeft: number
-  /** attend only to keys j ≤ aligned i + windowRight; −1 = unbounded */
-  windowRight: number
+  /** rows between the intervals of neighbours along [batch, heads]; 0 where they share them */
+  intervalStrides: [number, number]
+  /** what is added to a row's index to place it among the keys, where no tensor `shifts` says it; for ALiBi */
+  shift: number
   /** bool: a byte an element, 0 = masked; float: added to the scores, −∞ masks (element type = the precision's) */
   maskKind: 'none' | 'bool' | 'float'
   /**

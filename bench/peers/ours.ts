@@ -1,6 +1,7 @@
 /** Ours as it is served, in its worker pool: a request's program, run again and again, without HTTP around it. */
 
 import { readConfig } from '../../src/config.ts'
+import { compileRequest } from '../../src/endpoints/endpoint.ts'
 import { ENDPOINTS } from '../../src/endpoints/index.ts'
 import { Compute } from '../../src/engine/engine.ts'
 import { parseBody } from '../../src/formats/body.ts'
@@ -33,7 +34,7 @@ export function ours(threads: number): Contender {
       const tree = await parseBody('safetensors', bytes, { scan: scanHere, scanHere, share })
       const endpoint = ENDPOINTS.find(each => each.path === path)
       if (endpoint === undefined) throw new Error(`no endpoint ${path}`)
-      const program = endpoint.compile(endpoint.request.parse(tree))
+      const program = compileRequest(endpoint, endpoint.request.parse(tree))
       // the tensors stand in the body and are used there: what is left of decoding is checking them, which no peer does
       for (const [index, stage] of program.stages.entries())
         program.stages[index] = stage.filter(step => step.phase !== 'decode')

@@ -24,7 +24,7 @@ export const exactError = {
 }
 
 /** What every attention layer may answer. */
-const attentionFields = {
+export const attentionResults = {
   weights: tensor.optional().describe('[B, H, N, M]: softmax, before dropout'),
   scores: tensor.optional().describe('[B, H, N, M]: q·kᵀ·scale for every pair'),
   masked_scores: tensor.optional().describe('[B, H, N, M]: what the softmax sees; "-Infinity" where masked'),
@@ -33,26 +33,26 @@ const attentionFields = {
   dropped_weights: tensor.optional().describe('[B, H, N, M]: weights after dropout'),
 }
 
-const present = {
+export const presentResults = {
   present_k: tensor
     .optional()
     .describe('[B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated'),
   present_v: tensor.optional().describe('[B, H_kv, P + M, d_v]: past_v and the new values'),
 }
 
-export const loss = {
+export const lossResult = {
   loss: z
     .union([z.number(), z.enum(['NaN', 'Infinity', '-Infinity'])])
     .optional()
     .describe('with a target: the squared error; with entropy_weight: plus (or only) that term'),
 }
 
-const paramsAnswer = z
+export const paramsResult = z
   .record(z.string(), tensor)
   .optional()
   .describe('every parameter by its name, with "return":["params"]')
 
-function grads(inputs: Record<string, string>, withParams: boolean) {
+export function gradsResult(inputs: Record<string, string>, withParams: boolean) {
   const members = Object.entries(inputs).map(([name, what]) => [name, tensor.optional().describe(what)])
   const params = z.record(z.string(), tensor).optional().describe('by the parameters’ names')
   return z
@@ -61,74 +61,8 @@ function grads(inputs: Record<string, string>, withParams: boolean) {
     .describe('the gradient of input X at grads.X')
 }
 
-const maskGradient = { mask: 'in the mask’s own shape' }
-const pastGradients = { past_k: 'when `wrt` names it', past_v: 'when `wrt` names it' }
-
-export const AttentionAnswer = z
-  .strictObject({
-    output: tensor.optional().describe('[B, H, N, d_v] in q’s rank; zeros where a row attends to nothing'),
-    ...attentionFields,
-    ...present,
-    ...approximation,
-    ...exactError,
-    ...loss,
-    grads: grads({ q: 'q’s', k: 'k’s', v: 'v’s', ...maskGradient, ...pastGradients }, false),
-  })
-  .meta({ id: 'AttentionAnswer' })
-
-export const SelfAttentionAnswer = z
-  .strictObject({
-    output: tensor.optional().describe('[B, N, d_v] in x’s rank'),
-    ...attentionFields,
-    ...present,
-    ...approximation,
-    ...exactError,
-    params: paramsAnswer,
-    ...loss,
-    grads: grads({ x: 'x’s', ...maskGradient, ...pastGradients }, true),
-  })
-  .describe('Maps are [B, N, M], rows [B, N]: there is one head.')
-  .meta({ id: 'SelfAttentionAnswer' })
-
-export const MultiHeadAttentionAnswer = z
-  .strictObject({
-    output: tensor.optional().describe('[B, N, d_out] in x’s rank'),
-    ...attentionFields,
-    ...present,
-    ...approximation,
-    ...exactError,
-    params: paramsAnswer,
-    ...loss,
-    grads: grads({ x: 'x’s', context: 'the context’s', ...maskGradient, ...pastGradients }, true),
-  })
-  .meta({ id: 'MultiHeadAttentionAnswer' })
-
-export const PositionalEncodingAnswer = z
-  .strictObject({
-    encoding: tensor.optional().describe('sinusoidal: [length, d_model]'),
-    cos: tensor.optional().describe('rope: [length, dims/2]'),
-    sin: tensor.optional().describe('rope: [length, dims/2]'),
-    slopes: tensor.optional().describe('alibi: [heads]'),
-    bias: tensor.optional().describe('alibi: [heads, length, length] = −slope·|i − j|'),
-    output: tensor.optional().describe('with x: in its shape'),
-    ...loss,
-    grads: grads({ x: 'x’s' }, false),
-  })
-  .meta({ id: 'PositionalEncodingAnswer' })
-
-export const TransformerAnswer = z
-  .strictObject({
-    output: tensor.optional().describe('[B, N, d_model] in x’s rank'),
-    layers: z
-      .array(z.strictObject({ ...attentionFields, ...exactError }))
-      .optional()
-      .describe('what `return` names of each layer’s attention'),
-    ...approximation,
-    params: paramsAnswer,
-    ...loss,
-    grads: grads({ x: 'x’s', mask: 'the sum over the layers, in the mask’s own shape' }, true),
-  })
-  .meta({ id: 'TransformerAnswer' })
+export const maskGradientResult = { mask: 'in the mask’s own shape' }
+export const pastGradientResults = { past_k: 'when `wrt` names it', past_v: 'when `wrt` names it' }
 
 export const PlanAnswer = z
   .strictObject({

@@ -1,55 +1,119 @@
-/** `POST /v1/attention` → a program. Everything that can be wrong between fields is found here. */
-
-import { coreBackward, coreForward } from '../layers/attention/core.ts'
-import type { AttentionRequest } from '../layers/attention/fields.ts'
-import { pastInputs } from '../layers/attention/past.ts'
-import { attentionSetup } from '../layers/attention/plan.ts'
-import { askedOf, attentionAnswers } from '../layers/attention/results.ts'
+/** `POST /v1/attention`: scaled dot-product attention over Q, K and V. Everything that can be wrong between fields is found here. */
+import * as z from 'zod'
+import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { ATTENTION_RETURNS, attentionOptions, PRESENT_RETURNS } from '../layers/attention/fields.ts'
+import { attentionBackward, attentionForward } from '../layers/attention/index.ts'
+import { planAttention } from '../layers/attention/plan.ts'
+import { attentionAnswers, requestedResults } from '../layers/attention/results.ts'
+import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
-import { maskGradient, Wanted } from '../layers/gradient-set.ts'
-import { answerGradients } from '../layers/gradients.ts'
-import { lossForward } from '../layers/loss.ts'
-import { RequestProgram } from '../layers/program-builder.ts'
+import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
+import { backwardField, lossForward } from '../layers/loss.ts'
+import { numerics, returns } from '../layers/numerics.ts'
+import type { RequestProgram } from '../layers/program-builder.ts'
+import {
+  approximation,
+  attentionResults,
+  exactError,
+  gradsResult,
+  lossResult,
+  maskGradientResult,
+  pastGradientResults,
+  presentResults,
+  tensor,
+} from './answers.ts'
+import { defineEndpoint } from './endpoint.ts'
 
-export function compileAttention(request: AttentionRequest): RequestProgram {
-  const p = new RequestProgram(request.precision, request.non_finite)
+function request(tensors: TensorKinds) {
+  return z
+    .strictObject({
+      q: tensors.values.describe('[B, H, N, d_k], or [B, N, d_k] or [N, d_k] with one head (and one batch)'),
+      k: tensors.values.describe('[B, H_kv, M, d_k] in q’s rank; H is a multiple of H_kv'),
+      v: tensors.values.describe('[B, H_kv, M, d_v] in q’s rank'),
+      ...pastFields(tensors),
+      ...attentionOptions(tensors),
+      return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS]),
+      backward: backwardField(
+        tensors,
+        z.enum(['q', 'k', 'v', 'mask', 'past_k', 'past_v']),
+        'q, k, v and a float mask',
+      ).optional(),
+      ...numerics,
+    })
+    .meta({ id: 'AttentionRequest' })
+}
+
+type AttentionRequest = z.output<ReturnType<typeof request>>
+
+const AttentionAnswer = z
+  .strictObject({
+    output: tensor.optional().describe('[B, H, N, d_v] in q’s rank; zeros where a row attends to nothing'),
+    ...attentionResults,
+    ...presentResults,
+    ...approximation,
+    ...exactError,
+    ...lossResult,
+    grads: gradsResult(
+      { q: 'q’s', k: 'k’s', v: 'v’s', ...maskGradientResult, ...pastGradientResults },
+      false,
+    ),
+  })
+  .meta({ id: 'AttentionAnswer' })
+
+export const attention = defineEndpoint({
+  path: '/v1/attention',
+  name: 'attention',
+  summary: 'Scaled dot-product attention over Q, K, V: output, maps and gradients',
+  request,
+  answer: AttentionAnswer,
+  compile,
+})
+
+function compile(p: RequestProgram, request: AttentionRequest): void {
   const fresh = attentionGeometry(request.q, request.k, request.v)
   const past = pastInputs(p, request, fresh)
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
-  const wanted = new Wanted(request.backward?.wrt, {
-    ...{ q: true, k: true, v: true },
+  const gradientSet = new GradientSet(request.backward?.wrt, {
+    q: true,
+    k: true,
+    v: true,
     mask: maskGradient(request.mask),
-    ...past.wanted,
+    ...past.differentiable,
   })
-  const setup = attentionSetup(p, request, g, past.length)
+  const plan = planAttention(p, request, g, past)
   const inputs = {
     q: p.input('/q', request.q),
     k: p.input('/k', request.k),
     v: p.input('/v', request.v),
     ...past.refs,
   }
-  const state = coreForward(p, setup, inputs, askedOf(request))
-  if (request.return.includes('output')) {
-    p.output('output', state.attention.output, inRank(g, g.queries, g.dimV))
-  }
-  attentionAnswers(p, state, request.return, past.length > 0)
-  if (request.backward === undefined) return p
+  const state = attentionForward(p, plan, inputs, requestedResults(request))
+  const { output, logsumexp, entropy } = state.attended
+  const shape = inRank(g, g.queries, g.dimV)
+  if (request.return.includes('output')) p.output('output', output, shape)
+  attentionAnswers(p, state, request.return, past.given)
+  if (request.backward === undefined) return
 
   const { batch, heads, queries, dimV: dim } = g
-  const { output, logsumexp, entropy } = state.attention
   const subject = {
-    ...{ output, shape: inRank(g, g.queries, g.dimV), batch, heads, queries, dim, qLengths: setup.qLengths },
-    elements: setup.liveRows * heads * dim,
+    output,
+    shape,
+    batch,
+    heads,
+    queries,
+    dim,
+    qLengths: plan.places.refs.qLengths,
+    elements: plan.liveRows * heads * dim,
     attention: { rows: batch * heads * queries, logsumexp, entropy },
   }
   const loss = lossForward(p, subject, request.backward)
-  const gradients = coreBackward(p, state, loss.gradOutput, loss.scalars, {
-    q: wanted.has('q'),
-    k: wanted.has('k'),
-    v: wanted.has('v'),
-    mask: wanted.has('mask'),
-    pastK: wanted.has('past_k'),
-    pastV: wanted.has('past_v'),
+  const gradients = attentionBackward(p, state, loss.gradOutput, loss.scalars, {
+    q: gradientSet.has('q'),
+    k: gradientSet.has('k'),
+    v: gradientSet.has('v'),
+    mask: gradientSet.has('mask'),
+    pastK: gradientSet.has('past_k'),
+    pastV: gradientSet.has('past_v'),
   })
   answerGradients(p, {
     q: [gradients.q, request.q],
@@ -59,5 +123,4 @@ export function compileAttention(request: AttentionRequest): RequestProgram {
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
   })
-  return p
 }

@@ -1,15 +1,96 @@
-/** `POST /v1/positional-encoding` → a program: the tables themselves, or what they make of x. */
+/** `POST /v1/positional-encoding`: the tables themselves, or what they make of x. */
+import * as z from 'zod'
 import { add } from '../../workers/ops/elementwise/op.ts'
 import { alibiBias, sinusoidalTable } from '../../workers/ops/tables/op.ts'
 import type { Ref } from '../../workers/task.ts'
 import { product, type TensorSource } from '../formats/tensor.ts'
-import { alibiSlopes } from '../layers/attention/alibi-slopes.ts'
-import { prepareBackward, prepareForward, ropeTable } from '../layers/attention/positions.ts'
+import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { alibiSlopes } from '../layers/attention/biases.ts'
+import { ropeTable, rotateBackward, rotateForward } from '../layers/attention/stages/rope.ts'
 import { MOST_HEADS, wrong } from '../layers/geometry.ts'
-import { lossForward } from '../layers/loss.ts'
-import { RequestProgram } from '../layers/program-builder.ts'
+import { backwardField, lossForward } from '../layers/loss.ts'
+import { dimension, heads, numerics, offset, positive } from '../layers/numerics.ts'
+import type { RequestProgram } from '../layers/program-builder.ts'
 import { fieldProblem } from '../problem.ts'
-import type { PositionalEncodingRequest } from './positional-encoding-fields.ts'
+import { gradsResult, lossResult, tensor } from './answers.ts'
+import { defineEndpoint } from './endpoint.ts'
+
+const MOST_POSITIONS = 2 ** 24
+
+const length = () => z.int().min(0).max(MOST_POSITIONS).optional().describe('positions; default: those of x')
+
+function request(tensors: TensorKinds) {
+  const common = {
+    backward: backwardField(tensors, z.enum(['x']), 'x')
+      .optional()
+      .describe('with x: the gradient that reaches it'),
+    ...numerics,
+  }
+  const base = positive().default(10000)
+  const start = offset().default(0).describe('the first position')
+  return z
+    .discriminatedUnion('kind', [
+      z.strictObject({
+        kind: z.literal('sinusoidal'),
+        length: length(),
+        d_model: dimension().optional().describe('default: the last extent of x'),
+        base,
+        offset: start,
+        x: tensors.values.optional().describe('[…, N, d_model]: `output` = x + encoding'),
+        ...common,
+      }),
+      z.strictObject({
+        kind: z.literal('rope'),
+        length: length(),
+        d_model: dimension().optional().describe('a head’s; default: the last extent of x'),
+        dims: z
+          .int()
+          .min(2)
+          .optional()
+          .describe('how many leading elements are rotated; even; default d_model'),
+        interleaved: z
+          .boolean()
+          .default(false)
+          .describe('pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)'),
+        base,
+        offset: start,
+        x: tensors.values.optional().describe('[…, N, d_model]: `output` = x, every row rotated'),
+        ...common,
+      }),
+      z.strictObject({
+        kind: z.literal('alibi'),
+        length: length(),
+        heads: heads().optional().describe('default: those of x'),
+        x: tensors.values.optional().describe('scores […, heads, N, M]: `output` = x + bias'),
+        ...common,
+      }),
+    ])
+    .meta({ id: 'PositionalEncodingRequest' })
+}
+
+type PositionalEncodingRequest = z.output<ReturnType<typeof request>>
+
+const PositionalEncodingAnswer = z
+  .strictObject({
+    encoding: tensor.optional().describe('sinusoidal: [length, d_model]'),
+    cos: tensor.optional().describe('rope: [length, dims/2]'),
+    sin: tensor.optional().describe('rope: [length, dims/2]'),
+    slopes: tensor.optional().describe('alibi: [heads]'),
+    bias: tensor.optional().describe('alibi: [heads, length, length] = −slope·|i − j|'),
+    output: tensor.optional().describe('with x: in its shape'),
+    ...lossResult,
+    grads: gradsResult({ x: 'x’s' }, false),
+  })
+  .meta({ id: 'PositionalEncodingAnswer' })
+
+export const positionalEncoding = defineEndpoint({
+  path: '/v1/positional-encoding',
+  name: 'positionalEncoding',
+  summary: 'Sinusoidal, rotary and ALiBi encodings: the tables, or what they make of x',
+  request,
+  answer: PositionalEncodingAnswer,
+  compile,
+})
 
 type Kind<K> = Extract<PositionalEncodingRequest, { kind: K }>
 
@@ -19,8 +100,7 @@ interface Encoded {
   backward(gradOutput: Ref): Ref
 }
 
-export function compilePositionalEncoding(request: PositionalEncodingRequest): RequestProgram {
-  const p = new RequestProgram(request.precision, request.non_finite)
+function compile(p: RequestProgram, request: PositionalEncodingRequest): void {
   if (request.x === undefined && request.backward !== undefined) {
     throw fieldProblem('INVALID_REQUEST', '/x', 'expected a tensor beside backward, got nothing')
   }
@@ -29,10 +109,10 @@ export function compilePositionalEncoding(request: PositionalEncodingRequest): R
     throw fieldProblem('INVALID_REQUEST', '/backward/entropy_weight', message)
   }
   const encoded = encode(p, request)
-  if (encoded === undefined || request.x === undefined) return p
+  if (encoded === undefined || request.x === undefined) return
   const { shape, count } = request.x
   p.output('output', encoded.output, shape)
-  if (request.backward === undefined) return p
+  if (request.backward === undefined) return
   const subject = {
     output: encoded.output,
     shape,
@@ -45,7 +125,6 @@ export function compilePositionalEncoding(request: PositionalEncodingRequest): R
   const loss = lossForward(p, subject, request.backward)
   const wrt = request.backward.wrt ?? ['x']
   if (wrt.length > 0) p.output('grads.x', encoded.backward(loss.gradOutput), shape)
-  return p
 }
 
 function encode(p: RequestProgram, request: PositionalEncodingRequest): Encoded | undefined {
@@ -86,14 +165,14 @@ function rope(p: RequestProgram, request: Kind<'rope'>): Encoded | undefined {
     return undefined
   }
   const rows = { heads: product(request.x.shape.slice(0, -2)), positions, dim }
-  const { prepared, stages } = prepareForward(p, p.input('/x', request.x), rows, undefined, table)
-  for (const stage of stages) p.stage(...stage)
+  const rotated = rotateForward(p, p.input('/x', request.x), rows, table)
+  p.stage(rotated.step)
   return {
-    output: prepared.ready,
+    output: rotated.y,
     backward(gradOutput) {
-      const { grad, stages } = prepareBackward(p, prepared, gradOutput)
-      for (const stage of stages) p.stage(...stage)
-      return grad
+      const { gradX, step } = rotateBackward(p, rotated, gradOutput)
+      p.stage(step)
+      return gradX
     },
   }
 }

@@ -1,6 +1,6 @@
 /** What the server sends over `GET /v1/stream`, for the documentation. */
 import * as z from 'zod'
-import { approximation, exactError, loss, ProblemAnswer, tensor } from './answers.ts'
+import { approximation, exactError, lossResult, ProblemAnswer, tensor } from './answers.ts'
 import { FetchMessage, MAP_EMITS, RunId } from './stream-messages.ts'
 
 const ms = (what: string) => z.number().describe(`${what}, in milliseconds`)
@@ -69,7 +69,7 @@ const DoneMessage = z
     type: z.literal('done'),
     id: RunId,
     ...approximation,
-    ...loss,
+    ...lossResult,
     layers: z.array(z.strictObject(exactError)).optional().describe('with compare_exact'),
     timing: z.strictObject({
       total: ms('from the acceptance of the run to its end, waiting for the client included'),

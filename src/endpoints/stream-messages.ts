@@ -2,8 +2,8 @@
 import * as z from 'zod'
 import { NumbersSpan } from '../formats/json-tensor.ts'
 import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
-import { numerics } from '../layers/attention/fields.ts'
-import { MOST_LAYERS, optionsBesideStack, stack, stackBackward } from '../layers/stack-fields.ts'
+import { numerics } from '../layers/numerics.ts'
+import { MOST_LAYERS, optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
 
 export const FORWARD_EMITS = ['output', 'weights', 'scores', 'entropy', 'logsumexp'] as const
 export const BACKWARD_EMITS = ['grad_output', 'grad_weights', 'grad_params'] as const
@@ -66,7 +66,7 @@ function startMessage(tensors: TensorKinds) {
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
       ...optionsBesideStack(tensors),
       pass: z.enum(['forward', 'forward_backward']).default('forward'),
-      backward: stackBackward(tensors).optional().describe('with `"pass":"forward_backward"`'),
+      backward: stackBackwardField(tensors).optional().describe('with `"pass":"forward_backward"`'),
       emit: z
         .array(z.enum([...FORWARD_EMITS, ...BACKWARD_EMITS]))
         .default(['weights'])

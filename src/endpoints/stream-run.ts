@@ -6,8 +6,7 @@ import type { MapName } from '../layers/attention/softmax.ts'
 import { weightGradient } from '../layers/attention/weight-gradient.ts'
 import type { BlockState } from '../layers/block.ts'
 import { inRank } from '../layers/geometry.ts'
-import { maskGradient, Wanted } from '../layers/gradient-set.ts'
-import { answerGradients } from '../layers/gradients.ts'
+import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { type OutputTensor, RequestProgram } from '../layers/program-builder.ts'
 import { sequenceShape } from '../layers/sequence.ts'
 import { stackBackward, stackForward } from '../layers/stack.ts'
@@ -49,9 +48,9 @@ export function compileStream(
 ): StreamProgram {
   const p = new RequestProgram(request.precision, request.non_finite)
   const compiled = compileStack(p, request)
-  const { x, input, setup, shape, params, taken, differentiable } = compiled
-  const { geometry } = setup
-  refuseEmits(setup.kind.kind, request.emit)
+  const { x, input, plan, shape, params, taken, differentiable } = compiled
+  const { geometry } = plan
+  refuseEmits(plan.kind, request.emit)
   const emits = new Set<string>(request.emit)
   const layers = new Set(request.layers ?? Array.from({ length: shape.layers }, (_, layer) => layer))
   const heads = request.heads ?? Array.from({ length: geometry.heads }, (_, head) => head)
@@ -106,22 +105,22 @@ export function compileStream(
 
   const mapNames = (['weights', 'scores'] satisfies MapName[]).filter(name => emits.has(name))
   const forward = (layer: number, { attention, output }: BlockState): OutputTensor[] => {
-    if (setup.exact !== undefined) exactError(p, attention.core, setup.exact, `layers.${layer}.`)
+    if (plan.exact !== undefined) exactError(p, attention.attention, plan.exact, `layers.${layer}.`)
     if (!layers.has(layer)) return []
-    const state = attention.core.attention
+    const state = attention.attention.attended
     return [
       ...(emits.has('output') ? [{ name: 'tensors.output', buffer: output, shape: outputShape }] : []),
-      ...mapNames.flatMap(name => map('forward', layer, name, state.maps[name] as Ref)),
+      ...mapNames.flatMap(name => map('forward', layer, name, state.written[name] as Ref)),
       ...(emits.has('entropy') ? [rows('entropy', state.entropy as Ref)] : []),
       ...(emits.has('logsumexp') ? [rows('logsumexp', state.logsumexp)] : []),
     ]
   }
   const entropyWeight = request.backward?.entropy_weight ?? 0
-  const asked = {
+  const requested = {
     entropy: emits.has('entropy') || entropyWeight !== 0,
     maps: (layer: number) => (layers.has(layer) ? mapNames : []),
   }
-  const state = stackForward(p, setup, shape, input, params, asked, {
+  const state = stackForward(p, plan, shape, input, params, requested, {
     forward: (layer, block) => reach({ pass: 'forward', index: layer, outputs: forward(layer, block) }),
   })
   p.output('output', state.output, outputShape)
@@ -129,7 +128,7 @@ export function compileStream(
   if (request.backward === undefined) return result
 
   const loss = stackLoss(p, compiled, state, request.backward)
-  const wanted = new Wanted(request.backward.wrt, {
+  const gradientSet = new GradientSet(request.backward.wrt, {
     x: true,
     mask: maskGradient(request.mask),
     ...differentiable,
@@ -137,28 +136,36 @@ export function compileStream(
   const last = shape.layers - 1
   const layerOf = (param: string) => Number(/^layers\.(\d+)\./.exec(param)?.[1] ?? last)
   const wantsParam = (param: string) =>
-    emits.has('grad_params') && layers.has(layerOf(param)) && wanted.has(`params.${param}`)
-  const gradients = stackBackward(p, state, loss.gradOutput, loss.scalars, wantsParam, wanted.has('mask'), {
-    backward(layer, gradOutput, { heads: gradHeads }, block, gradParams) {
-      const outputs: OutputTensor[] = []
-      if (layers.has(layer) && emits.has('grad_output')) {
-        outputs.push({ name: 'tensors.grad_output', buffer: gradOutput, shape: outputShape })
-      }
-      if (layers.has(layer) && emits.has('grad_weights')) {
-        const scalars = entropyWeight === 0 ? undefined : loss.scalars
-        const gradient = weightGradient(p, block.attention.core.attention, gradHeads, scalars)
-        outputs.push(...map('backward', layer, 'grad_weights', gradient))
-      }
-      for (const param of taken) {
-        const buffer = layerOf(param.name) === layer ? gradParams.get(param.name) : undefined
-        if (buffer !== undefined)
-          outputs.push({ name: `tensors.grad_params.${param.name}`, buffer, shape: param.shape })
-      }
-      reach({ pass: 'backward', index: layer, outputs })
+    emits.has('grad_params') && layers.has(layerOf(param)) && gradientSet.has(`params.${param}`)
+  const gradients = stackBackward(
+    p,
+    state,
+    loss.gradOutput,
+    loss.scalars,
+    wantsParam,
+    gradientSet.has('mask'),
+    {
+      backward(layer, gradOutput, { heads: gradHeads }, block, gradParams) {
+        const outputs: OutputTensor[] = []
+        if (layers.has(layer) && emits.has('grad_output')) {
+          outputs.push({ name: 'tensors.grad_output', buffer: gradOutput, shape: outputShape })
+        }
+        if (layers.has(layer) && emits.has('grad_weights')) {
+          const scalars = entropyWeight === 0 ? undefined : loss.scalars
+          const gradient = weightGradient(p, block.attention.attention.attended, gradHeads, scalars)
+          outputs.push(...map('backward', layer, 'grad_weights', gradient))
+        }
+        for (const param of taken) {
+          const buffer = layerOf(param.name) === layer ? gradParams.get(param.name) : undefined
+          if (buffer !== undefined)
+            outputs.push({ name: `tensors.grad_params.${param.name}`, buffer, shape: param.shape })
+        }
+        reach({ pass: 'backward', index: layer, outputs })
+      },
     },
-  })
+  )
   answerGradients(p, {
-    x: [wanted.has('x') ? gradients.x : undefined, request.x],
+    x: [gradientSet.has('x') ? gradients.x : undefined, request.x],
     mask: [gradients.mask, request.mask],
   })
   return result

@@ -1,41 +1,92 @@
-/** `POST /v1/transformer` → a program that answers everything at once. */
-
-import { askedOf, attentionAnswers } from '../layers/attention/results.ts'
-import { maskGradient, Wanted } from '../layers/gradient-set.ts'
-import { answerGradients, answerParams } from '../layers/gradients.ts'
-import { RequestProgram } from '../layers/program-builder.ts'
+/** `POST /v1/transformer`: a whole stack, everything answered at once. */
+import * as z from 'zod'
+import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { ATTENTION_RETURNS } from '../layers/attention/fields.ts'
+import { attentionAnswers, requestedResults } from '../layers/attention/results.ts'
+import { answerGradients, answerParams, GradientSet, maskGradient } from '../layers/gradients.ts'
+import { numerics, returns } from '../layers/numerics.ts'
+import type { RequestProgram } from '../layers/program-builder.ts'
 import { sequenceShape } from '../layers/sequence.ts'
 import { stackBackward, stackForward } from '../layers/stack.ts'
-import type { TransformerRequest } from '../layers/stack-fields.ts'
+import { optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
 import { compileStack, stackLoss } from '../layers/stack-request.ts'
+import {
+  approximation,
+  attentionResults,
+  exactError,
+  gradsResult,
+  lossResult,
+  paramsResult,
+  tensor,
+} from './answers.ts'
+import { defineEndpoint } from './endpoint.ts'
 
-export function compileTransformer(request: TransformerRequest): RequestProgram {
-  const p = new RequestProgram(request.precision, request.non_finite)
+function request(tensors: TensorKinds) {
+  return z
+    .strictObject({
+      stack: stack(tensors),
+      x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
+      ...optionsBesideStack(tensors),
+      return: returns(['output', ...ATTENTION_RETURNS, 'params']).describe(
+        'what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer',
+      ),
+      backward: stackBackwardField(tensors).optional(),
+      ...numerics,
+    })
+    .meta({ id: 'TransformerRequest' })
+}
+
+type TransformerRequest = z.output<ReturnType<typeof request>>
+
+const TransformerAnswer = z
+  .strictObject({
+    output: tensor.optional().describe('[B, N, d_model] in x’s rank'),
+    layers: z
+      .array(z.strictObject({ ...attentionResults, ...exactError }))
+      .optional()
+      .describe('what `return` names of each layer’s attention'),
+    ...approximation,
+    params: paramsResult,
+    ...lossResult,
+    grads: gradsResult({ x: 'x’s', mask: 'the sum over the layers, in the mask’s own shape' }, true),
+  })
+  .meta({ id: 'TransformerAnswer' })
+
+export const transformer = defineEndpoint({
+  path: '/v1/transformer',
+  name: 'transformer',
+  summary: 'A whole transformer stack at once: output, maps of every layer and head, and all gradients',
+  request,
+  answer: TransformerAnswer,
+  compile,
+})
+
+function compile(p: RequestProgram, request: TransformerRequest): void {
   const compiled = compileStack(p, request)
-  const { x, input, setup, shape, params, taken, differentiable } = compiled
-  const wanted = new Wanted(request.backward?.wrt, {
+  const { x, input, plan, shape, params, taken, differentiable } = compiled
+  const gradientSet = new GradientSet(request.backward?.wrt, {
     x: true,
     mask: maskGradient(request.mask),
     ...differentiable,
   })
-  const { entropy, maps = [] } = askedOf(request)
+  const { entropy, maps = [] } = requestedResults(request)
   const state = stackForward(
     p,
-    setup,
+    plan,
     shape,
     input,
     params,
     { entropy, maps: () => maps },
     {
       forward: (layer, { attention }) => {
-        attentionAnswers(p, attention.core, request.return, false, `layers.${layer}.`)
+        attentionAnswers(p, attention.attention, request.return, false, `layers.${layer}.`)
       },
     },
   )
   const outputShape = sequenceShape(x, x.positions, x.dim)
   if (request.return.includes('output')) p.output('output', state.output, outputShape)
   if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
-  if (request.backward === undefined) return p
+  if (request.backward === undefined) return
 
   const loss = stackLoss(p, compiled, state, request.backward)
   const gradients = stackBackward(
@@ -43,13 +94,12 @@ export function compileTransformer(request: TransformerRequest): RequestProgram 
     state,
     loss.gradOutput,
     loss.scalars,
-    name => wanted.has(`params.${name}`),
-    wanted.has('mask'),
+    name => gradientSet.has(`params.${name}`),
+    gradientSet.has('mask'),
   )
   answerGradients(p, {
-    x: [wanted.has('x') ? gradients.x : undefined, request.x],
+    x: [gradientSet.has('x') ? gradients.x : undefined, request.x],
     mask: [gradients.mask, request.mask],
   })
   answerParams(p, 'grads.', taken, ({ name }) => gradients.params.get(name))
-  return p
 }

@@ -1,7 +1,9 @@
 /** One compute request from bytes to bytes: read, parse, compile, admit, run, answer; and nothing left behind. */
+
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Step } from '../../workers/program.ts'
+import { compileRequest } from '../endpoints/endpoint.ts'
 import { answerStyle, type Endpoint } from '../endpoints/index.ts'
 import type { Compute, Lease } from '../engine/engine.ts'
 import { type BodyFormat, MEDIA_TYPES } from '../formats/body.ts'
@@ -32,7 +34,7 @@ export async function handleCompute(
   if (!parsed.success) throw life.fail(schemaProblem(parsed.error, body.tree))
   timings.decode = performance.now() - started
   try {
-    const program = endpoint.compile(parsed.data)
+    const program = compileRequest(endpoint, parsed.data)
     const answer = new Answer(program, program.outputs, answerStyle(parsed.data, answerFormat(request)))
     for (const buffer of answer.buffers) program.keep(buffer)
     const lease = compute.admit(program)

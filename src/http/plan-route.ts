@@ -1,6 +1,8 @@
 /** `POST /v1/plan`: what a request would take, computing nothing. */
+
 import type { FastifyRequest } from 'fastify'
 import * as z from 'zod'
+import { compileRequest } from '../endpoints/endpoint.ts'
 import { answerStyle, ENDPOINTS } from '../endpoints/index.ts'
 import { Body, type RouteContext } from '../pipeline/decode.ts'
 import { schemaProblem } from '../pipeline/field-errors.ts'
@@ -26,7 +28,7 @@ export async function handlePlan(context: RouteContext, request: FastifyRequest)
     if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${plan.data.endpoint}`)
     const parsed = endpoint.shapes.safeParse(plan.data.body)
     if (!parsed.success) throw below(schemaProblem(parsed.error, plan.data.body))
-    const program = compiled(() => endpoint.compile(parsed.data))
+    const program = compiled(() => compileRequest(endpoint, parsed.data))
     const shapes = Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape]))
     // the answer's own buffers and steps are part of what the request takes
     new Answer(program, program.outputs, answerStyle(parsed.data, 'json'))

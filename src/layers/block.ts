@@ -8,8 +8,8 @@
  */
 import type { NormArgs } from '../../workers/ops/norm/op.ts'
 import type { Ref } from '../../workers/task.ts'
-import type { AttentionSetup } from './attention/plan.ts'
-import type { Asked } from './attention/softmax.ts'
+import type { RequestedResults } from './attention/softmax.ts'
+import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
   type FeedForwardParams,
   type FeedForwardShape,
@@ -58,19 +58,16 @@ export interface BlockState {
 
 export function blockForward(
   p: RequestProgram,
-  setup: AttentionSetup,
+  plan: AttentionPlan,
   shape: BlockShape,
   x: Ref,
   params: BlockParams,
-  asked: Asked,
+  requested: RequestedResults,
 ): BlockState {
   const { normArgs, dModel } = shape
   const sizes = { dModel, dContext: dModel, dOut: dModel }
   const attend = (input: Ref) =>
-    multiHeadForward(p, setup, sizes, { x: input, residual: x }, params.attention, {
-      ...asked,
-      seedOffset: shape.seedOffset,
-    })
+    multiHeadForward(p, plan, sizes, { x: input, residual: x }, params.attention, requested, shape.seedOffset)
   if (shape.norm === 'pre') {
     const norm1 = normForward(p, x, params.norm1, normArgs)
     const attention = attend(norm1.y)
@@ -94,7 +91,7 @@ export interface BlockGradients {
   params: Map<string, Ref>
 }
 
-/** Differentiates blockForward. `wants` is asked for the parameters' names. */
+/** Differentiates blockForward. `wants` is requested for the parameters' names. */
 export function blockBackward(
   p: RequestProgram,
   { shape, attention, norm1, ffn, norm2 }: BlockState,
@@ -110,8 +107,8 @@ export function blockBackward(
     }
   }
   const throughNorm = (name: 'norm1' | 'norm2', state: NormState, gradY: Ref, residual?: Ref): Ref => {
-    const wanted = { gamma: wants(`${name}.gamma`), beta: wants(`${name}.beta`) }
-    const gradients = normBackward(p, state, gradY, wanted, residual)
+    const needs = { gamma: wants(`${name}.gamma`), beta: wants(`${name}.beta`) }
+    const gradients = normBackward(p, state, gradY, needs, residual)
     note(name, gradients)
     return gradients.x
   }
@@ -123,11 +120,15 @@ export function blockBackward(
   let mask: Ref | undefined
   let heads = gradOutput
   const throughAttention = (gradY: Ref, residual?: Ref): Ref => {
-    const wanted = {
-      ...{ x: true, context: false, mask: wantMask, pastK: false, pastV: false },
+    const needs = {
+      x: true,
+      context: false,
+      mask: wantMask,
+      pastK: false,
+      pastV: false,
       param: (name: string) => wants(`attention.${name}`),
     }
-    const gradients = multiHeadBackward(p, attention, gradY, scalars, wanted, residual)
+    const gradients = multiHeadBackward(p, attention, gradY, scalars, needs, residual)
     note('attention', gradients.params)
     mask = gradients.mask
     heads = gradients.heads

@@ -1,10 +1,41 @@
 /** The end of the forward pass: ∂L/∂output and the loss, from grad_output or a target, with the entropy term. */
+import * as z from 'zod'
 import { maskRows } from '../../workers/ops/elementwise/op.ts'
 import { lossTotal, squaredErrorLoss } from '../../workers/ops/loss/op.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
+import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { expectShape } from './geometry.ts'
+import { real } from './numerics.ts'
 import type { RequestProgram } from './program-builder.ts'
+
+/** The field `backward`; `wrt`: what it may name. */
+export function backwardField(tensors: TensorKinds, wrt: z.ZodType<string>, byDefault: string) {
+  return z
+    .strictObject({
+      grad_output: tensors.values.optional().describe('∂L/∂output, shaped like the output'),
+      target: tensors.values.optional().describe('target of a squared-error loss, shaped like the output'),
+      loss: z
+        .enum(['sum_squared_error', 'mean_squared_error'])
+        .optional()
+        .describe(
+          'with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding',
+        ),
+      entropy_weight: real()
+        .optional()
+        .describe('λ: adds λ × the mean entropy of the rows that attend to something'),
+      wrt: z.array(wrt).optional().describe(`inputs whose gradients are wanted; default ${byDefault}`),
+    })
+    .superRefine((value, context) => {
+      if ((value.grad_output === undefined) !== (value.target === undefined)) return
+      const got = value.target === undefined ? 'neither' : 'both'
+      context.addIssue({ code: 'custom', message: `expected one of grad_output and target, got ${got}` })
+    })
+    .refine(value => value.loss === undefined || value.target !== undefined, {
+      error: 'expected target beside loss, got none',
+      path: ['loss'],
+    })
+}
 
 export interface LossOptions {
   grad_output?: TensorSource | undefined

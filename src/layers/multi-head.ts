@@ -3,9 +3,9 @@
  * without w_o is plain self-attention. Below it its gradients, as steps.
  */
 import type { Ref } from '../../workers/task.ts'
-import { type CoreState, type CoreWanted, coreBackward, coreForward } from './attention/core.ts'
-import type { AttentionSetup } from './attention/plan.ts'
-import type { Asked } from './attention/softmax.ts'
+import { type AttentionState, attentionBackward, attentionForward } from './attention/index.ts'
+import type { RequestedResults } from './attention/softmax.ts'
+import type { AttentionPlan, GradientNeeds } from './attention/stages/stage.ts'
 import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
 import type { RequestProgram } from './program-builder.ts'
 
@@ -36,7 +36,7 @@ export interface MultiHeadState {
   q: LinearState
   k: LinearState
   v: LinearState
-  core: CoreState
+  attention: AttentionState
   o?: LinearState
   /** whether keys and values come from a context */
   cross: boolean
@@ -45,16 +45,17 @@ export interface MultiHeadState {
 
 export function multiHeadForward(
   p: RequestProgram,
-  setup: AttentionSetup,
+  plan: AttentionPlan,
   shape: MultiHeadShape,
   { x, context, pastK, pastV, residual }: MultiHeadInputs,
   params: MultiHeadParams,
-  options: Asked & { seedOffset?: number },
+  requested: RequestedResults,
+  seedOffset = 0,
 ): MultiHeadState {
-  const { batch, heads, kvHeads, queries, keys, dimK, dimV } = setup.geometry
+  const { batch, heads, kvHeads, queries, keys, dimK, dimV } = plan.geometry
   const source = context ?? x
   const fromX = { batch, positions: queries, headsIn: 1, dimIn: shape.dModel }
-  const fromSource = { batch, positions: keys - setup.past, headsIn: 1, dimIn: shape.dContext }
+  const fromSource = { batch, positions: keys - plan.past, headsIn: 1, dimIn: shape.dContext }
   const q = linearForward(
     p,
     { x, weight: params.w_q, bias: params.b_q },
@@ -71,19 +72,21 @@ export function multiHeadForward(
     { ...fromSource, headsOut: kvHeads, dimOut: kvHeads * dimV },
   )
   p.stage(q.step, k.step, v.step)
-  const core = coreForward(p, setup, { q: q.state.y, k: k.state.y, v: v.state.y, pastK, pastV }, options)
-  const state = { q: q.state, k: k.state, v: v.state, core, cross: context !== undefined }
-  if (params.w_o === undefined) return { ...state, output: core.attention.output }
+  const inputs = { q: q.state.y, k: k.state.y, v: v.state.y, pastK, pastV }
+  const attention = attentionForward(p, plan, inputs, requested, seedOffset)
+  const { output } = attention.attended
+  const state = { q: q.state, k: k.state, v: v.state, attention, cross: context !== undefined }
+  if (params.w_o === undefined) return { ...state, output }
   const o = linearForward(
     p,
-    { x: core.attention.output, weight: params.w_o, bias: params.b_o, residual },
+    { x: output, weight: params.w_o, bias: params.b_o, residual },
     { batch, positions: queries, headsIn: heads, dimIn: heads * dimV, headsOut: 1, dimOut: shape.dOut },
   )
   p.stage(o.step)
   return { ...state, o: o.state, output: o.state.y }
 }
 
-export interface MultiHeadWanted extends Pick<CoreWanted, 'mask' | 'pastK' | 'pastV'> {
+export interface MultiHeadNeeds extends Pick<GradientNeeds, 'mask' | 'pastK' | 'pastV'> {
   x: boolean
   context: boolean
   param(name: MultiHeadParamName): boolean
@@ -105,37 +108,37 @@ export interface MultiHeadGradients {
  *
  *   ∂heads = ∂Y·W_oᵀ     ∂X = ∂Q·W_qᵀ (+ ∂K·W_kᵀ + ∂V·W_vᵀ, or ∂context)     ∂W_q = Xᵀ·∂Q, …     ∂b = Σ_rows
  *
- * `residual` is added to the gradient of x. What nobody wants is not computed.
+ * `residual` is added to the gradient of x. What is not needed is not computed.
  */
 export function multiHeadBackward(
   p: RequestProgram,
-  { q, k, v, o, core, cross }: MultiHeadState,
+  { q, k, v, o, attention, cross }: MultiHeadState,
   gradOutput: Ref,
   scalars: Ref | undefined,
-  wanted: MultiHeadWanted,
+  needs: MultiHeadNeeds,
   residual?: Ref,
 ): MultiHeadGradients {
   const params: MultiHeadGradients['params'] = {}
   let gradHeads = gradOutput
   if (o !== undefined) {
     const back = linearBackwardInput(p, o, gradOutput)
-    const own = linearBackwardParams(p, o, gradOutput, wantedOf(wanted, 'o'), p.nonFinite)
+    const own = linearBackwardParams(p, o, gradOutput, needsOf(needs, 'o'), p.nonFinite)
     p.stage(back.step, ...own.steps)
     params.w_o = own.weight
     params.b_o = own.bias
     gradHeads = back.gradX
   }
-  const source = cross ? wanted.context : wanted.x
-  const grads = coreBackward(p, core, gradHeads, scalars, {
-    q: wanted.x || wanted.param('w_q') || wanted.param('b_q'),
-    k: source || wanted.param('w_k') || wanted.param('b_k'),
-    v: source || wanted.param('w_v') || wanted.param('b_v'),
-    ...{ mask: wanted.mask, pastK: wanted.pastK, pastV: wanted.pastV },
+  const source = cross ? needs.context : needs.x
+  const grads = attentionBackward(p, attention, gradHeads, scalars, {
+    q: needs.x || needs.param('w_q') || needs.param('b_q'),
+    k: source || needs.param('w_k') || needs.param('b_k'),
+    v: source || needs.param('w_v') || needs.param('b_v'),
+    ...{ mask: needs.mask, pastK: needs.pastK, pastV: needs.pastV },
   })
   const steps = (['q', 'k', 'v'] as const).flatMap(name => {
     const gradient = grads[name]
     if (gradient === undefined) return []
-    const own = linearBackwardParams(p, { q, k, v }[name], gradient, wantedOf(wanted, name), p.nonFinite)
+    const own = linearBackwardParams(p, { q, k, v }[name], gradient, needsOf(needs, name), p.nonFinite)
     params[`w_${name}`] = own.weight
     params[`b_${name}`] = own.bias
     return own.steps
@@ -144,7 +147,7 @@ export function multiHeadBackward(
 
   let x = residual
   let context: Ref | undefined
-  if (wanted.x) x = through(p, q, grads.q as Ref, x)
+  if (needs.x) x = through(p, q, grads.q as Ref, x)
   if (source) {
     const before = cross ? undefined : x
     const both = through(p, v, grads.v as Ref, through(p, k, grads.k as Ref, before))
@@ -152,7 +155,7 @@ export function multiHeadBackward(
     else x = both
   }
   const { mask, pastK, pastV } = grads
-  return { x: wanted.x ? x : undefined, context, mask, pastK, pastV, heads: gradHeads, params }
+  return { x: needs.x ? x : undefined, context, mask, pastK, pastV, heads: gradHeads, params }
 }
 
 /** gradY·Wᵀ on top of what is there. */
@@ -162,6 +165,6 @@ function through(p: RequestProgram, state: LinearState, gradY: Ref, sum: Ref | u
   return gradX
 }
 
-function wantedOf(wanted: MultiHeadWanted, name: 'q' | 'k' | 'v' | 'o') {
-  return { weight: wanted.param(`w_${name}`), bias: wanted.param(`b_${name}`) }
+function needsOf(needs: MultiHeadNeeds, name: 'q' | 'k' | 'v' | 'o') {
+  return { weight: needs.param(`w_${name}`), bias: needs.param(`b_${name}`) }
 }

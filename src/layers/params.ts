@@ -1,20 +1,52 @@
 /** The parameters of a layer or a stack: given by the request, or drawn from a seed. */
+import * as z from 'zod'
 import { type InitialiseArgs, initialise } from '../../workers/ops/initialise/op.ts'
 import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { product } from '../formats/tensor.ts'
+import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { fieldProblem } from '../problem.ts'
 import { seedWords } from './attention/plan.ts'
 import { expectShape, wrong } from './geometry.ts'
-import type { Differentiable } from './gradient-set.ts'
+import type { Differentiable, Param } from './gradients.ts'
 import type { RequestProgram } from './program-builder.ts'
 
-export interface InitOptions {
-  scheme: 'xavier_uniform' | 'xavier_normal' | 'he_uniform' | 'he_normal'
-  seed: number
-  bias: boolean
+export const initField = z
+  .strictObject({
+    scheme: z
+      .enum(['xavier_uniform', 'xavier_normal', 'he_uniform', 'he_normal'])
+      .default('xavier_uniform')
+      .describe('Glorot & Bengio 2010, or He et al. 2015; fans are those of the whole matrix'),
+    seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+    bias: z.boolean().default(false).describe('whether there are biases (of 0)'),
+  })
+  .describe(
+    'Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. ' +
+      '`"return":["params"]` hands them back.',
+  )
+
+export type InitOptions = z.output<typeof initField>
+
+export function paramsField(
+  tensors: TensorKinds,
+  shapes: Record<string, string>,
+  optional: Record<string, string>,
+) {
+  const member = (shape: string) => tensors.values.describe(shape)
+  return z
+    .strictObject({
+      ...Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, member(shape)])),
+      ...Object.fromEntries(
+        Object.entries(optional).map(([name, shape]) => [name, member(shape).optional()]),
+      ),
+    })
+    .optional()
+    .describe('the parameters, or `init` instead')
 }
+
+/** In `wrt`, beside the names of inputs. */
+export const paramName = z.string().regex(/^params\../, 'the name of an input or "params.<name>"')
 
 export interface ParamFields {
   params?: Record<string, TensorSource | undefined> | undefined
@@ -23,12 +55,6 @@ export interface ParamFields {
 
 /** `weight` is drawn, `bias` is 0 (where `init` has biases), `gamma` is 1 and `beta` 0. */
 export type ParamRole = 'weight' | 'bias' | 'gamma' | 'beta'
-
-export interface Param {
-  name: string
-  shape: number[]
-  ref: Ref
-}
 
 export class Params {
   readonly #p: RequestProgram

@@ -67,6 +67,11 @@ export class RequestProgram extends ProgramBuilder {
     return into
   }
 
+  /** Adds a step that reads no tensor of the request: it stands beside those that read them. */
+  prepare(step: StepDraft): void {
+    if (step.units > 0) this.#decodes.push(this.complete({ ...step, phase: 'decode' } as StepDraft))
+  }
+
   /** Shapes of what came in, by pointer, for the log; a stack has thousands of parameters, which are only counted. */
   get inputShapes(): Record<string, number[] | number> {
     const inputs = [...this.#sources.values()]

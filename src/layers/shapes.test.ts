@@ -2,8 +2,10 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { buildCase, plainSpec } from '../../test/workers/kernels/attention-case.ts'
 import { queryRow } from '../../workers/kernels/reference/attended.ts'
-import { alibiSlopes } from './attention/alibi-slopes.ts'
-import { attendedArea } from './attention/attended-area.ts'
+import type { TensorSource } from '../formats/tensor.ts'
+import { alibiSlopes } from './attention/biases.ts'
+import { areaOf, type Places } from './attention/intervals.ts'
+import { rowMasks } from './attention/masks/index.ts'
 
 describe('ALiBi slopes', () => {
   it('are the paper’s for powers of two', () => {
@@ -39,7 +41,28 @@ it('the attended area is near what the reference attends to', () => {
           exact += Math.max(0, hi - lo)
         }
       }
-      const estimate = attendedArea(built.args, built.qLengths, built.kvLengths)
+      const { queries, keys, causal, alignment, windowLeft, windowRight } = more
+      const window = {
+        left: windowLeft < 0 ? null : windowLeft,
+        right: windowRight < 0 ? null : windowRight,
+      }
+      // lengths are a mask by their presence alone: what they are stands in the places
+      const given = {} as TensorSource
+      const masks = rowMasks({
+        causal: causal && alignment,
+        window,
+        q_lengths: built.qLengths && given,
+        kv_lengths: built.kvLengths && given,
+      })
+      const places: Places = {
+        geometry: { batch: 2, queries, keys },
+        shift: built.args.shift,
+        shifts: built.shifts,
+        qLengths: built.qLengths,
+        kvLengths: built.kvLengths,
+        refs: {},
+      }
+      const estimate = areaOf(places, masks, 2)
       expect(Math.abs(estimate - exact)).toBeLessThanOrEqual(2 * (more.queries + more.keys))
     }),
     { numRuns: 500 },

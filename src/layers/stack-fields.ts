@@ -1,8 +1,11 @@
 /** The request of `POST /v1/transformer`, and the stack that `GET /v1/stream` runs too. */
 import * as z from 'zod'
-import { dimension, heads, init, paramName } from '../endpoints/layer-fields.ts'
-import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
-import { ATTENTION_RETURNS, attentionOptions, backward, numerics, returns, rope } from './attention/fields.ts'
+import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { attentionOptions } from './attention/fields.ts'
+import { ropeField } from './attention/stages/rope.ts'
+import { backwardField } from './loss.ts'
+import { dimension, heads } from './numerics.ts'
+import { initField, paramName } from './params.ts'
 
 export const MOST_LAYERS = 256
 
@@ -34,7 +37,10 @@ export function stack(tensors: TensorKinds) {
         .describe(
           '`sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores',
         ),
-      rope: rope.omit({ q_offset: true, k_offset: true }).optional().describe('with `"position":"rope"`'),
+      rope: ropeField
+        .omit({ q_offset: true, k_offset: true })
+        .optional()
+        .describe('with `"position":"rope"`'),
       causal: z.union([z.boolean(), z.enum(['top_left', 'bottom_right'])]).default(false),
       params: z
         .record(z.string(), tensors.values)
@@ -44,7 +50,7 @@ export function stack(tensors: TensorKinds) {
             'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). ' +
             'Biases, beta and final_norm may be left out. Weights are [d_in, d_out].',
         ),
-      init: init.optional(),
+      init: initField.optional(),
     })
     .refine(value => value.rope === undefined || value.position === 'rope', {
       error: 'expected "position":"rope" beside rope, got another position',
@@ -71,30 +77,12 @@ export function optionsBesideStack(tensors: TensorKinds) {
   }
 }
 
-export function stackBackward(tensors: TensorKinds) {
-  return backward(
+export function stackBackwardField(tensors: TensorKinds) {
+  return backwardField(
     tensors,
     z.union([z.enum(['x', 'mask', 'params']), paramName]),
     'x, every parameter and a float mask',
   )
 }
 
-function transformer(tensors: TensorKinds) {
-  return z
-    .strictObject({
-      stack: stack(tensors),
-      x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
-      ...optionsBesideStack(tensors),
-      return: returns(['output', ...ATTENTION_RETURNS, 'params']).describe(
-        'what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer',
-      ),
-      backward: stackBackward(tensors).optional(),
-      ...numerics,
-    })
-    .meta({ id: 'TransformerRequest' })
-}
-
-export const TransformerRequest = transformer(tensorKinds(false))
-export const TransformerShapes = transformer(tensorKinds(true))
-export type TransformerRequest = z.output<typeof TransformerRequest>
-export type StackRequest = TransformerRequest['stack']
+export type StackRequest = z.output<ReturnType<typeof stack>>

@@ -3,39 +3,31 @@ import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
-import { type AttentionOptions, type AttentionSetup, attentionSetup } from './attention/plan.ts'
-import { attentionKind } from './attention/variants/fields.ts'
-import type { KindOptions } from './attention/variants/index.ts'
+import { type AttentionOptions, planAttention } from './attention/plan.ts'
+import { NO_PAST } from './attention/stages/past.ts'
+import type { AttentionPlan } from './attention/stages/stage.ts'
+import { attentionKind } from './attention/variants/index.ts'
 import type { BlockParams, NormParams } from './block.ts'
 import type { Geometry } from './geometry.ts'
+import type { Param } from './gradients.ts'
 import { type Loss, type LossOptions, lossForward } from './loss.ts'
-import { type Param, Params } from './params.ts'
+import { Params } from './params.ts'
 import type { RequestProgram } from './program-builder.ts'
 import { type Sequence, sequenceOf, sequenceShape } from './sequence.ts'
 import type { StackParams, StackShape, StackState } from './stack.ts'
-import type { StackRequest, TransformerRequest } from './stack-fields.ts'
+import type { StackRequest } from './stack-fields.ts'
 
 /** The fields of a request that say what a stack computes. */
-export type StackFields = Pick<
-  TransformerRequest,
-  | 'stack'
-  | 'x'
-  | 'scale'
-  | 'softcap'
-  | 'mask'
-  | 'q_lengths'
-  | 'kv_lengths'
-  | 'window'
-  | 'qk_norm'
-  | 'dropout'
-  | 'checkpoint'
-> &
-  KindOptions
+export interface StackFields extends Omit<AttentionOptions, 'causal' | 'rope' | 'alibi'> {
+  stack: StackRequest
+  x: TensorSource
+  checkpoint: boolean
+}
 
 export interface CompiledStack {
   x: Sequence
   input: Ref
-  setup: AttentionSetup
+  plan: AttentionPlan
   shape: StackShape
   params: StackParams
   /** every parameter by its full name */
@@ -75,17 +67,21 @@ export function compileStack(p: RequestProgram, request: StackFields): CompiledS
       : undefined
   const taken = params.finish()
   const geometry: Geometry = {
-    ...{ batched: x.batched, headed: true, batch: x.batch, queries: x.positions, keys: x.positions },
+    batched: x.batched,
+    headed: true,
+    batch: x.batch,
+    queries: x.positions,
+    keys: x.positions,
     ...sizes,
   }
   const pointers = { alibi: '/stack/position', rope: '/stack/rope', causal: '/stack/causal' }
-  const setup = attentionSetup(p, attentionOptions(request), geometry, 0, pointers)
+  const plan = planAttention(p, attentionOptions(request), geometry, NO_PAST, pointers)
   const shape = stackShape(request, x, dHidden)
   const input = p.input('/x', request.x)
   return {
     x,
     input,
-    setup,
+    plan,
     shape,
     params: { blocks, draws, finalNorm },
     taken,
@@ -96,15 +92,22 @@ export function compileStack(p: RequestProgram, request: StackFields): CompiledS
 /** The loss of a stack's output, with the entropies of every layer, and what it leaves for the backward pass. */
 export function stackLoss(
   p: RequestProgram,
-  { x, setup }: CompiledStack,
+  { x, plan }: CompiledStack,
   { output, shape, rows }: StackState,
   backward: LossOptions,
 ): Loss {
   const { batch, positions: queries, dim } = x
   const subject = {
-    ...{ output, shape: sequenceShape(x, queries, dim), batch, heads: 1, queries, dim },
-    ...{ qLengths: setup.qLengths, elements: setup.liveRows * dim, maskPadding: true },
-    attention: { rows: shape.layers * batch * setup.geometry.heads * queries, ...rows },
+    output,
+    shape: sequenceShape(x, queries, dim),
+    batch,
+    heads: 1,
+    queries,
+    dim,
+    qLengths: plan.places.refs.qLengths,
+    elements: plan.liveRows * dim,
+    maskPadding: true,
+    attention: { rows: shape.layers * batch * plan.geometry.heads * queries, ...rows },
   }
   return lossForward(p, subject, backward)
 }
@@ -200,9 +203,16 @@ function stackShape({ stack, dropout, checkpoint }: StackFields, x: Sequence, dH
     normArgs,
     checkpoint,
     block: layer => ({
-      ...{ seedOffset: 2 * layer, norm: stack.norm, normArgs, dModel },
+      seedOffset: 2 * layer,
+      norm: stack.norm,
+      normArgs,
+      dModel,
       ffn: {
-        ...{ batch, positions, dModel, dHidden, activation: stack.activation },
+        batch,
+        positions,
+        dModel,
+        dHidden,
+        activation: stack.activation,
         dropout: { p: dropout?.p ?? 0, seed, seedOffset: 2 * layer + 1 },
       },
     }),

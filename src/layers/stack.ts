@@ -9,8 +9,8 @@ import type { NormArgs } from '../../workers/ops/norm/op.ts'
 import { sinusoidalTable } from '../../workers/ops/tables/op.ts'
 import type { StepDraft } from '../../workers/program.ts'
 import type { Ref } from '../../workers/task.ts'
-import type { AttentionSetup } from './attention/plan.ts'
 import type { MapName, RowResults } from './attention/softmax.ts'
+import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
   type BlockGradients,
   type BlockParams,
@@ -41,7 +41,7 @@ export interface StackParams {
 }
 
 /** What the attention of each layer is to give beside its output. */
-export interface StackAsked {
+export interface StackRequested {
   entropy: boolean
   maps(layer: number): readonly MapName[]
 }
@@ -60,7 +60,7 @@ export interface StackObserver {
 }
 
 export interface StackState {
-  setup: AttentionSetup
+  plan: AttentionPlan
   shape: StackShape
   params: StackParams
   /** input of each block, and where they are kept the blocks' states */
@@ -74,18 +74,18 @@ export interface StackState {
 
 export function stackForward(
   p: RequestProgram,
-  setup: AttentionSetup,
+  plan: AttentionPlan,
   shape: StackShape,
   x: Ref,
   params: StackParams,
-  asked: StackAsked,
+  requested: StackRequested,
   observer: StackObserver = {},
 ): StackState {
-  const { batch, heads, queries } = setup.geometry
+  const { batch, heads, queries } = plan.geometry
   const rowsOfLayer = batch * heads * queries
   const rows: RowResults = {
     logsumexp: p.buffer({ type: 'float64', length: shape.layers * rowsOfLayer }),
-    entropy: asked.entropy ? p.reals(shape.layers * rowsOfLayer) : undefined,
+    entropy: requested.entropy ? p.reals(shape.layers * rowsOfLayer) : undefined,
   }
   const part = (ref: Ref, layer: number) => p.part(ref, layer * rowsOfLayer, rowsOfLayer)
   const inputs: Ref[] = []
@@ -98,14 +98,14 @@ export function stackForward(
     }
     inputs.push(current)
     p.stage(...params.draws[layer])
-    const options = { entropy: asked.entropy, maps: asked.maps(layer), into }
-    const state = blockForward(p, setup, shape.block(layer), current, params.blocks[layer], options)
+    const options = { entropy: requested.entropy, maps: requested.maps(layer), into }
+    const state = blockForward(p, plan, shape.block(layer), current, params.blocks[layer], options)
     observer.forward?.(layer, state)
     blocks.push(shape.checkpoint ? undefined : state)
     current = state.output
   }
   const finalNorm = params.finalNorm && normForward(p, current, params.finalNorm, shape.normArgs)
-  return { setup, shape, params, inputs, blocks, finalNorm, rows, output: finalNorm?.y ?? current }
+  return { plan, shape, params, inputs, blocks, finalNorm, rows, output: finalNorm?.y ?? current }
 }
 
 export interface StackGradients {
@@ -128,8 +128,8 @@ export function stackBackward(
   const params = new Map<string, Ref>()
   let grad = gradOutput
   if (state.finalNorm !== undefined) {
-    const wanted = { gamma: wants('final_norm.gamma'), beta: wants('final_norm.beta') }
-    const { x, gamma, beta } = normBackward(p, state.finalNorm, grad, wanted)
+    const needs = { gamma: wants('final_norm.gamma'), beta: wants('final_norm.beta') }
+    const { x, gamma, beta } = normBackward(p, state.finalNorm, grad, needs)
     if (gamma !== undefined) params.set('final_norm.gamma', gamma)
     if (beta !== undefined) params.set('final_norm.beta', beta)
     grad = x
@@ -148,9 +148,9 @@ export function stackBackward(
 }
 
 /** A checkpointed block once more, from its input. */
-function recompute(p: RequestProgram, { setup, shape, params, inputs, rows }: StackState, layer: number) {
+function recompute(p: RequestProgram, { plan, shape, params, inputs, rows }: StackState, layer: number) {
   const options = { entropy: rows.entropy !== undefined }
-  return blockForward(p, setup, shape.block(layer), inputs[layer], params.blocks[layer], options)
+  return blockForward(p, plan, shape.block(layer), inputs[layer], params.blocks[layer], options)
 }
 
 /** x plus its sinusoidal encoding, the same for every batch element; a constant, so its backward is nothing. */

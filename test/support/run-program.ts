@@ -1,5 +1,6 @@
 /** Runs a request's program in this thread: what the pool would compute, without a server around it. */
 
+import { compileRequest } from '../../src/endpoints/endpoint.ts'
 import { ENDPOINTS } from '../../src/endpoints/index.ts'
 import { planMemory } from '../../src/engine/memory-plan.ts'
 import { parseBody } from '../../src/formats/body.ts'
@@ -39,7 +40,7 @@ export async function runProgram(path: string, body: unknown, unitsAtATime = Inf
   bytes.set(json)
   const scan = (copy: Uint8Array) => scanJson(text, copy, WORK)
   const tree = await parseBody('json', bytes, { scan, scanHere: scan, share: copy => copy })
-  const program = endpoint.compile(endpoint.request.parse(tree))
+  const program = compileRequest(endpoint, endpoint.request.parse(tree))
   const start = Math.ceil((PAGE + json.length) / 64) * 64
   return { ...execute(program, start, unitsAtATime), program }
 }

@@ -24,15 +24,13 @@ export interface ScoreTensors {
   mask?: Uint8Array | Reals
   /** ALiBi slopes [heads] */
   slopes?: Reals
-  /** [batch]: query rows from there on are padding: they attend to nothing and take no part in any gradient */
-  qLengths?: Int32Array
-  /** [batch]: keys from there on are padding: nobody attends to them */
-  kvLengths?: Int32Array
   /**
-   * [batch, heads, queries, 2]: beside what the other masks say, a row attends only to its own keys [from, to). Within a
-   * head neither `from` nor `to` ever decreases from one row to the next: kernels skip rows by bisection.
+   * [batch or 1, heads or 1, queries, 2] (see `intervalStrides`): a row attends only to its own keys [from, to). Within a head neither
+   * `from` nor `to` ever decreases from one row to the next: kernels skip rows by bisection. Without it a row attends to all keys.
    */
   intervals?: Int32Array
+  /** [batch]: what is added to a row's index to place it among the keys, where that differs */
+  shifts?: Int32Array
   /**
    * Where the keys of one row are attended in several passes (`args.earlier` > 0), a pair counts in the first pass that
    * has it: it is masked where earlierIntervals[b, h, e, i] = [from, to) holds earlierRanks[b, kvHead, e, j] for an

@@ -10,12 +10,12 @@
 import type { LinearAttentionArgs, LinearStateArgs } from '../linear-attention-args.ts'
 import type { Reals } from './kernel-set.ts'
 
-interface Lengths {
-  qLengths?: Int32Array
-  kvLengths?: Int32Array
+export interface Masked {
+  /** [batch or 1, queries, 2]: the keys [0, to) that a row attends to; [keys, keys) of padding rows. Without it all keys */
+  intervals?: Int32Array
 }
 
-export interface LinearForwardTensors extends Lengths {
+export interface LinearForwardTensors extends Masked {
   /** [batch, heads, queries, dimK], [batch, kvHeads, keys, dimK], [batch, kvHeads, keys, dimV] */
   q: Reals
   k: Reals
@@ -28,7 +28,7 @@ export interface LinearForwardTensors extends Lengths {
   normaliser: Reals
 }
 
-export interface LinearBackwardTensors extends Lengths {
+export interface LinearBackwardTensors extends Masked {
   q: Reals
   k: Reals
   v: Reals
@@ -45,7 +45,7 @@ export interface LinearAttentionKernels {
    * gradNormaliser, over the rows that attend to something. Unit = one chunk.
    */
   linearStates(
-    t: { x: Reals; y: Reals; w?: Reals; states: Reals } & Lengths,
+    t: { x: Reals; y: Reals; w?: Reals; states: Reals } & Masked,
     a: LinearStateArgs,
     from: number,
     to: number,

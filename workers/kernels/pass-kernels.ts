@@ -2,7 +2,7 @@
  * The kernels around attention in passes (see pass-args.ts). Same rules as in
  * kernel-set.ts. P passes, B batch, H heads, G kv heads, N queries, M keys.
  */
-import type { BlockArgs, PassesArgs } from '../pass-args.ts'
+import type { PassesArgs } from '../pass-args.ts'
 
 export interface PassTensors {
   /** [P, B, G, M]: the key that stands at a rank; padding keys come last */
@@ -17,19 +17,15 @@ export interface PassTensors {
 }
 
 export interface PassKernels {
-  /** intervals [B, H, N, 2] of block-sparse attention. Unit = one (batch, head). */
-  blockIntervals(
-    t: { qLengths?: Int32Array; kvLengths?: Int32Array; intervals: Int32Array },
-    a: BlockArgs,
-    from: number,
-    to: number,
-  ): void
   /** Writes all of PassTensors. Unit = one (pass, batch, kv head), with the query heads that read it. */
   sortPasses(
     t: PassTensors & {
       /** [P, B, H, N] and [P, B, G, M], for passes by hash */
       qBuckets?: Int32Array
       kBuckets?: Int32Array
+      /** [batch or 1, N, 2]: the keys that each row may attend to by its position */
+      positions?: Int32Array
+      shifts?: Int32Array
       qLengths?: Int32Array
       kvLengths?: Int32Array
     },

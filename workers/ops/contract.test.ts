@@ -8,7 +8,7 @@ import { expectWithinBudget } from '../../test/support/float32-budget.ts'
 import { describeCase, type OpCase } from '../../test/support/op-case.ts'
 import { RUNNERS, type Runner } from '../../test/support/op-runner.ts'
 import { callLayout, wasmOps, wordsOf } from '../wasm/call-layout.ts'
-import { FAMILIES, KERNELS } from './index.ts'
+import { KERNELS, OPS } from './index.ts'
 
 interface FamilyCases {
   cases: fc.Arbitrary<OpCase>
@@ -22,7 +22,7 @@ describe('the list of ops', () => {
   it('has each name once, and each op under its own', () => {
     const names = KERNELS.map(({ op }) => op.name)
     expect(names).toEqual([...new Set(names)])
-    for (const { ops, family } of FAMILIES) {
+    for (const { ops, family } of OPS) {
       expect(Object.values(ops).map(op => op.family)).toEqual(Object.values(ops).map(() => family))
       expect(Object.keys(ops).sort()).toEqual(family.ops.map(({ name }) => name).sort())
       for (const [key, op] of Object.entries(ops)) expect(op.name).toBe(key)
@@ -33,7 +33,7 @@ describe('the list of ops', () => {
     for (const { op, kernel } of KERNELS) expect(kernel, op.name).toBeTypeOf('function')
   })
 
-  it.each(FAMILIES.map(({ family }) => family))('$name: the words of a call stand apart', family => {
+  it.each(OPS.map(({ family }) => family))('$name: the words of a call stand apart', family => {
     let end = 0
     for (const { at, type, name } of wordsOf(callLayout(family))) {
       const size = type === 'f64' ? 8 : 4
@@ -45,7 +45,7 @@ describe('the list of ops', () => {
   })
 })
 
-for (const { family } of FAMILIES) {
+for (const { family } of OPS) {
   const { cases, empty }: FamilyCases = await import(`./${family.name}/cases.ts`)
   const inWasm = wasmOps(family).length > 0
 

@@ -5,6 +5,7 @@ import type { Op, StepOf } from './define-op.ts'
 import { elementwise } from './elementwise/index.ts'
 import type { KernelOf } from './implement.ts'
 import { initialise } from './initialise/index.ts'
+import { intervals } from './intervals/index.ts'
 import { linear } from './linear/index.ts'
 import { loss } from './loss/index.ts'
 import { lsh } from './lsh/index.ts'
@@ -17,10 +18,11 @@ import { rope } from './rope/index.ts'
 import { tables } from './tables/index.ts'
 import { text } from './text/index.ts'
 
-export const FAMILIES = [
+export const OPS = [
   activation,
   elementwise,
   initialise,
+  intervals,
   linear,
   loss,
   lsh,
@@ -37,11 +39,11 @@ export const FAMILIES = [
 type OpOf<F> = F extends { ops: infer O } ? O[keyof O] : never
 
 /** Any op of the list, by its own type. */
-export type KnownOp = OpOf<(typeof FAMILIES)[number]>
+export type KnownOp = OpOf<(typeof OPS)[number]>
 
 type Steps<O> = O extends Op ? StepOf<O> : never
 
 /** A step of any op of the list. */
 export type ListedStep = Steps<KnownOp>
 
-export const KERNELS: readonly KernelOf[] = FAMILIES.flatMap(({ kernels }) => kernels)
+export const KERNELS: readonly KernelOf[] = OPS.flatMap(({ kernels }) => kernels)

@@ -6,8 +6,7 @@ import { fieldProblem } from '../../problem.ts'
 import { expectShape } from '../geometry.ts'
 
 /** [B] whole numbers in [0, most]; a tensor that is only a shape (`POST /v1/plan`) counts as all full. */
-export function readLengths(source: TensorSource | undefined, pointer: string, batch: number, most: number) {
-  if (source === undefined) return undefined
+export function readLengths(source: TensorSource, pointer: string, batch: number, most: number) {
   expectShape(pointer, source, [batch])
   if (source.form === 'shape') return undefined
   const lengths = new Int32Array(batch)

@@ -2,107 +2,70 @@
  * The options of scaled dot-product attention, compiled once for a request: every layer that attends in the same way
  * shares the masks, tables and lengths made here.
  */
-import type { QkNormArgs } from '../../../workers/ops/qk-norm/op.ts'
+import type * as z from 'zod'
 import type { AttentionArgs, Ref } from '../../../workers/task.ts'
-import { fieldProblem } from '../../problem.ts'
-import { expectShape, type Geometry, type MaskLayout, maskLayout } from '../geometry.ts'
+import { expectShape, type Geometry, maskLayout } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
-import { alibiSlopes } from './alibi-slopes.ts'
-import { attendedArea } from './attended-area.ts'
-import type { AttentionRequest } from './fields.ts'
-import { readLengths } from './lengths.ts'
-import { type RopeTable, ropeTables } from './positions.ts'
-import { attentionKind } from './variants/fields.ts'
-import { type KindOptions, localWindow, refuseOptions, type SharedKind, shareKind } from './variants/index.ts'
+import { alibiSlopes } from './biases.ts'
+import type { AttentionOptionFields } from './fields.ts'
+import { type Intervals, intervalsOf, liveRows, type Places, placesOf } from './intervals.ts'
+import { rowMasks } from './masks/index.ts'
+import type { Past } from './stages/past.ts'
+import { planRope } from './stages/rope.ts'
+import type { AttentionPlan } from './stages/stage.ts'
+import { attentionKind, refuseOptions, VARIANTS, type VariantOptions } from './variants/index.ts'
+import type { Variant } from './variants/variant.ts'
 
 /** The fields of a request that say what attention computes. */
-export type AttentionOptions = Pick<
-  AttentionRequest,
-  | 'scale'
-  | 'softcap'
-  | 'mask'
-  | 'causal'
-  | 'q_lengths'
-  | 'kv_lengths'
-  | 'window'
-  | 'alibi'
-  | 'qk_norm'
-  | 'rope'
-  | 'dropout'
-> &
-  KindOptions
+export type AttentionOptions = Partial<z.output<z.ZodObject<AttentionOptionFields>>> & VariantOptions
 
-export interface AttentionSetup {
-  geometry: Geometry
-  /** keys of `geometry` that come from the past; they were normalised and rotated when they were new */
-  past: number
-  args: AttentionArgs
-  /** the arguments and the area of exact attention, for the comparison; undefined where none is asked for */
-  exact?: { args: AttentionArgs; area: number }
-  kind: SharedKind
-  /** seed of the dropout in `args`, to which a layer adds its own number */
-  seed: number
-  norm?: Pick<QkNormArgs, 'kind' | 'eps'>
-  rope?: { q: RopeTable; k: RopeTable }
-  mask?: Ref
-  maskLayout?: MaskLayout
-  slopes?: Ref
-  qLengths?: Ref
-  kvLengths?: Ref
-  /** pairs that are attended, over the whole batch, for one head */
-  area: number
-  /** query rows of the whole batch that are no padding */
-  liveRows: number
-}
-
-/** `g.keys` counts the keys of the past too. */
-export function attentionSetup(
+/** `g.keys` counts the keys of the past too. `pointers`: where options stand, if elsewhere. */
+export function planAttention(
   p: RequestProgram,
   options: AttentionOptions,
   g: Geometry,
-  past: number,
+  { given: pastGiven, length: past }: Pick<Past, 'given' | 'length'>,
   pointers?: Record<string, string>,
-): AttentionSetup {
+): AttentionPlan {
   const kind = attentionKind(options.attention_kind)
   refuseOptions(kind, options, pointers)
-  const qLengths = readLengths(options.q_lengths, '/q_lengths', g.batch, g.queries)
-  const kvLengths = readLengths(options.kv_lengths, '/kv_lengths', g.batch, g.keys)
-  const exactArgs = attentionArgs(options, g, past)
-  const args = localWindow(exactArgs, kind)
-  const lengths = {
-    qLengths: qLengths && p.buffer({ type: 'int32', length: g.batch, data: qLengths }),
-    kvLengths: kvLengths && p.buffer({ type: 'int32', length: g.batch, data: kvLengths }),
-  }
-  const setup: AttentionSetup = {
+  const variant = VARIANTS[kind.kind] as Variant
+  const places = placesOf(p, options, g, past)
+  const rope = options.rope && planRope(p, options.rope, g, past, pointers?.rope ?? '/rope')
+  const masks = rowMasks(options)
+  const own = variant.masks?.(kind) ?? []
+  const intervals = intervalsOf(p, places, [...masks, ...own])
+  const args = attentionArgs(options, g, places, intervals)
+  const causal = Boolean(options.causal)
+  const context = { args, places, masks: [...masks, ...own], intervals, causal }
+  const plan: AttentionPlan = {
     geometry: g,
     past,
+    pastGiven,
     args,
+    kind: kind.kind,
+    variant: variant.plan(p, context, kind),
     seed: options.dropout?.seed ?? 0,
     norm: options.qk_norm === 'l2' ? { kind: 'l2', eps: 1e-12 } : options.qk_norm,
-    rope: rope(p, options, g, past, pointers?.rope ?? '/rope'),
-    area: attendedArea(args, qLengths, kvLengths),
-    liveRows: qLengths?.reduce((sum, length) => sum + length, 0) ?? g.batch * g.queries,
-    ...lengths,
-    kind: shareKind(p, kind, args, lengths),
+    rope,
+    places,
+    intervals,
+    liveRows: liveRows(places),
     slopes: alibi(p, options, g),
   }
   if (options.mask !== undefined) {
-    setup.maskLayout = maskLayout(g, options.mask, '/mask')
-    setup.mask = p.inputMask('/mask', options.mask)
+    plan.maskLayout = maskLayout(g, options.mask, '/mask')
+    plan.mask = p.inputMask('/mask', options.mask)
     args.maskKind = options.mask.dtype === 'bool' ? 'bool' : 'float'
-    args.maskStrides = setup.maskLayout.strides
+    args.maskStrides = plan.maskLayout.strides
   }
   if (kind.kind !== 'softmax') p.facts.approximation = kind.kind
-  if (options.compare_exact) {
-    const { maskKind, maskStrides } = args
-    const area = attendedArea(exactArgs, qLengths, kvLengths)
-    setup.exact = { args: { ...exactArgs, maskKind, maskStrides }, area }
-  }
-  return setup
+  if (options.compare_exact) plan.exact = own.length === 0 ? intervals : intervalsOf(p, places, masks)
+  return plan
 }
 
 /** The arguments with the dropout seed of a layer: seed + offset. */
-export function argsForLayer({ args, seed }: AttentionSetup, offset: number): AttentionArgs {
+export function argsForLayer({ args, seed }: AttentionPlan, offset: number): AttentionArgs {
   return offset === 0 ? args : { ...args, ...seedWords(seed, offset) }
 }
 
@@ -112,17 +75,25 @@ export function seedWords(seed: number, offset = 0): Pick<AttentionArgs, 'seedLo
   return { seedLow: low % 2 ** 32, seedHigh: Math.floor(seed / 2 ** 32) + Math.floor(low / 2 ** 32) }
 }
 
-function attentionArgs(options: AttentionOptions, g: Geometry, past: number): AttentionArgs {
+function attentionArgs(
+  options: AttentionOptions,
+  g: Geometry,
+  places: Places,
+  { strides }: Intervals,
+): AttentionArgs {
   const { batch, heads, kvHeads, queries, keys, dimK, dimV } = g
   return {
-    ...{ batch, heads, kvHeads, queries, keys, dimK, dimV },
+    batch,
+    heads,
+    kvHeads,
+    queries,
+    keys,
+    dimK,
+    dimV,
     scale: options.scale ?? 1 / Math.sqrt(dimK),
     softcap: options.softcap ?? 0,
-    alignment: options.causal === 'bottom_right' ? 'bottom_right' : 'top_left',
-    pastKeys: past,
-    causal: options.causal !== false,
-    windowLeft: options.window?.left ?? -1,
-    windowRight: options.window?.right ?? -1,
+    intervalStrides: strides,
+    shift: places.shift,
     maskKind: 'none',
     maskStrides: [0, 0, 0, 0],
     dropoutP: options.dropout?.p ?? 0,
@@ -136,20 +107,4 @@ function alibi(p: RequestProgram, { alibi }: AttentionOptions, g: Geometry): Ref
   if (alibi === true) return p.reals(g.heads, alibiSlopes(g.heads))
   expectShape('/alibi', alibi, [g.heads])
   return p.input('/alibi', alibi)
-}
-
-/** New queries and keys stand behind the past, unless the request says otherwise. */
-function rope(p: RequestProgram, { rope }: AttentionOptions, g: Geometry, past: number, pointer: string) {
-  if (rope === undefined) return undefined
-  const { base, interleaved, dims = g.dimK, q_offset = past, k_offset = past } = rope
-  if (dims % 2 !== 0 || dims > g.dimK) {
-    const message = `expected an even number of at most d_k = ${g.dimK}, got ${dims}`
-    throw fieldProblem('INVALID_REQUEST', `${pointer}/dims`, rope.dims ? message : `${message} (the default)`)
-  }
-  const table = { base, interleaved, dims }
-  return ropeTables(
-    p,
-    { ...table, offset: q_offset, positions: g.queries },
-    { ...table, offset: k_offset, positions: g.keys - past },
-  )
 }

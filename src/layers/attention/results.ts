@@ -2,9 +2,9 @@
 import type { Ref } from '../../../workers/task.ts'
 import { inRank } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
-import type { CoreState } from './core.ts'
 import { exactError } from './exact-error.ts'
-import type { Asked, MapName } from './softmax.ts'
+import type { AttentionState } from './index.ts'
+import type { MapName, RequestedResults } from './softmax.ts'
 
 const MAPS: Record<string, MapName> = {
   scores: 'scores',
@@ -14,10 +14,10 @@ const MAPS: Record<string, MapName> = {
 }
 
 /** What the forward pass is to give: the maps that are asked for, and entropies also where they are part of the loss. */
-export function askedOf(request: {
+export function requestedResults(request: {
   return: readonly string[]
   backward?: { entropy_weight?: number | undefined } | undefined
-}): Asked {
+}): RequestedResults {
   const names = new Set(request.return)
   return {
     entropy: names.has('entropy') || Boolean(request.backward?.entropy_weight),
@@ -28,27 +28,27 @@ export function askedOf(request: {
 /** Answers what `names` asks for, each under `prefix` + name; present_k and present_v also where there is a past. */
 export function attentionAnswers(
   p: RequestProgram,
-  state: CoreState,
+  state: AttentionState,
   names: readonly string[],
   hasPast: boolean,
   prefix = '',
 ): void {
-  const { geometry: g } = state.setup
-  if (state.setup.exact !== undefined) exactError(p, state, state.setup.exact, prefix)
-  const asked = new Set(names)
-  const { maps } = state.attention
+  const { geometry: g, exact } = state.plan
+  if (exact !== undefined) exactError(p, state, exact, prefix)
+  const requested = new Set(names)
+  const { written, logsumexp, entropy } = state.attended
   const pairs = inRank(g, g.queries, g.keys)
   const rows = inRank(g, g.queries)
   const kv = { ...g, heads: g.kvHeads }
-  for (const name of asked) {
-    if (name in MAPS) p.output(prefix + name, maps[MAPS[name]] as Ref, pairs)
-    else if (name === 'logsumexp') p.output(prefix + name, state.attention.logsumexp, rows)
-    else if (name === 'entropy') p.output(prefix + name, state.attention.entropy as Ref, rows)
+  for (const name of requested) {
+    if (name in MAPS) p.output(prefix + name, written[MAPS[name]] as Ref, pairs)
+    else if (name === 'logsumexp') p.output(prefix + name, logsumexp, rows)
+    else if (name === 'entropy') p.output(prefix + name, entropy as Ref, rows)
   }
-  if (hasPast || asked.has('present_k')) {
+  if (hasPast || requested.has('present_k')) {
     p.output(`${prefix}present_k`, state.presentK, inRank(kv, g.keys, g.dimK))
   }
-  if (hasPast || asked.has('present_v')) {
+  if (hasPast || requested.has('present_v')) {
     p.output(`${prefix}present_v`, state.presentV, inRank(kv, g.keys, g.dimV))
   }
 }

@@ -1,10 +1,10 @@
 /** Scaled dot-product attention over buffers that are there: forward with its maps, and below it backward, as steps. */
 
 import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
+import { add } from '../../../workers/ops/elementwise/op.ts'
 import type { StepDraft } from '../../../workers/program.ts'
 import { type AttentionArgs, KEY_BLOCK, QUERY_TILE, type Ref } from '../../../workers/task.ts'
 import type { ProgramBuilder } from '../../program.ts'
-import { addStep } from '../add-step.ts'
 import type { MaskLayout } from '../geometry.ts'
 
 /** Everything that shapes the scores, as buffers. */
@@ -15,8 +15,8 @@ export interface Scores {
   mask?: Ref
   maskLayout?: MaskLayout
   slopes?: Ref
-  qLengths?: Ref
-  kvLengths?: Ref
+  /** see AttentionArgs.shift */
+  shifts?: Ref
   intervals?: Ref
   earlierRanks?: Ref
   earlierIntervals?: Ref
@@ -25,13 +25,15 @@ export interface Scores {
   careful?: Ref
 }
 
-export interface AttentionState extends Scores {
+/** What a forward pass gives, and what it was given. */
+export interface AttentionResults {
+  scores: Scores
   v: Ref
   output: Ref
   logsumexp: Ref
   entropy?: Ref
-  /** [batch, heads, queries, keys], those that were asked for */
-  maps: Maps
+  /** [batch, heads, queries, keys], those that were requested */
+  written: Maps
 }
 
 /** Results a row: float64 logsumexp, entropy, [batch, heads, queries] each. */
@@ -44,28 +46,33 @@ export type MapName = 'scores' | 'maskedScores' | 'weights' | 'droppedWeights'
 export type Maps = Partial<Record<MapName, Ref>>
 
 /** What a forward pass is to give beside its output. */
-export interface Asked {
+export interface RequestedResults {
   entropy: boolean
   maps?: readonly MapName[]
   /** where logsumexp and entropy go, if the caller has a place for them */
   into?: RowResults
 }
 
-/** Measured: an element of a map takes as long as so many bytes of text (see row-step.ts). */
+/** Measured: an element of a map takes as long as this much text (see row-step.ts). */
 const MAP_BYTES = 0.25
 
 /**
- * O = softmax(s)·V; keeps what the backward pass needs: output, logsumexp, and the entropy where it is asked for. The N×M
- * maps cost what it takes to write them, and `scores` those of the pairs that nobody attends to.
+ * O = softmax(s)·V; keeps what the backward pass needs: output, logsumexp, and the entropy where it is requested for. The N×M
+ * maps cost what it takes to write them, and `scores` those of the pairs that no row attends to.
  */
-export function attentionForward(p: ProgramBuilder, scores: Scores, v: Ref, asked: Asked): AttentionState {
+export function softmaxForward(
+  p: ProgramBuilder,
+  scores: Scores,
+  v: Ref,
+  requested: RequestedResults,
+): AttentionResults {
   const { args, area } = scores
-  const { into } = asked
+  const { into } = requested
   const rows = args.batch * args.heads * args.queries
   const output = p.reals(rows * args.dimV)
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
-  const entropy = asked.entropy ? (into?.entropy ?? p.reals(rows)) : undefined
-  const maps = mapBuffers(p, args, asked.maps)
+  const entropy = requested.entropy ? (into?.entropy ?? p.reals(rows)) : undefined
+  const maps = mapBuffers(p, args, requested.maps)
   const unseen = maps.scores === undefined ? 0 : rows * args.keys - args.heads * area
   p.reserveScratch(scratchBytes(args.dimK, args.dimV))
   p.stage({
@@ -80,11 +87,11 @@ export function attentionForward(p: ProgramBuilder, scores: Scores, v: Ref, aske
     bytes: MAP_BYTES * Object.keys(maps).length * rows * args.keys,
     nonFinite: scores.careful,
   })
-  return { ...scores, v, output, logsumexp, entropy, maps }
+  return { scores, v, output, logsumexp, entropy, written: maps }
 }
 
 /** The maps of scores that no forward pass goes through, from their logsumexp. */
-export function attentionMaps(
+export function softmaxMaps(
   p: ProgramBuilder,
   scores: Scores,
   logsumexp: Ref,
@@ -114,7 +121,7 @@ function mapBuffers(p: ProgramBuilder, args: AttentionArgs, names: readonly MapN
 }
 
 /** Which gradients `attentionBackward` is to compute. */
-export interface Wanted {
+export interface AttentionNeeds {
   q: boolean
   k: boolean
   v: boolean
@@ -126,8 +133,8 @@ const CHAINS = 4
 
 /** In how many parts a head's keys are gone through: the sizes alone decide, so that the bits are the same anywhere. */
 function backwardParts({ batch, kvHeads, keys }: AttentionArgs): number {
-  const wanted = Math.ceil(CHAINS / (batch * kvHeads))
-  return Math.max(1, Math.min(wanted, Math.floor(keys / (2 * KEY_BLOCK))))
+  const needs = Math.ceil(CHAINS / (batch * kvHeads))
+  return Math.max(1, Math.min(needs, Math.floor(keys / (2 * KEY_BLOCK))))
 }
 
 export interface AttentionGradients {
@@ -138,38 +145,38 @@ export interface AttentionGradients {
 }
 
 /**
- * Differentiates attentionForward: dV = Pᵀ·dO, dS = P ⊙ (dP − delta − c·(s − lse + H)), dQ = dS·K·scale, dK = dSᵀ·Q·scale,
+ * Differentiates softmaxForward: dV = Pᵀ·dO, dS = P ⊙ (dP − delta − c·(s − lse + H)), dQ = dS·K·scale, dK = dSᵀ·Q·scale,
  * dMask = dS. P is recomputed from logsumexp. `scalars` = (loss, entropy coefficient c). Where heads are few, their keys are
  * gone through in parts, whose dQ are added up afterwards.
  */
-export function attentionBackward(
+export function softmaxBackward(
   p: ProgramBuilder,
-  state: AttentionState,
+  state: AttentionResults,
   gradOutput: Ref,
   scalars: Ref | undefined,
-  wanted: Wanted,
+  needs: AttentionNeeds,
 ): AttentionGradients {
-  const { args, area, maskLayout } = state
+  const { args, area, maskLayout, careful } = state.scores
   const rows = args.batch * args.heads * args.queries
   const kvRows = args.batch * args.kvHeads * args.keys
   const gradients: AttentionGradients = {
-    q: wanted.q ? p.reals(rows * args.dimK) : undefined,
-    k: wanted.k ? p.reals(kvRows * args.dimK) : undefined,
-    v: wanted.v ? p.reals(kvRows * args.dimV) : undefined,
+    q: needs.q ? p.reals(rows * args.dimK) : undefined,
+    k: needs.k ? p.reals(kvRows * args.dimK) : undefined,
+    v: needs.v ? p.reals(kvRows * args.dimV) : undefined,
     mask:
-      wanted.mask && maskLayout
+      needs.mask && maskLayout
         ? p.reals(maskLayout.shape.reduce((product, extent) => product * extent, 1))
         : undefined,
   }
-  const { v, output, logsumexp, entropy, careful } = state
-  const inputs = { ...scoreTensors(state), v, output, logsumexp, entropy, gradOutput, scalars }
+  const { v, output, logsumexp, entropy } = state
+  const inputs = { ...scoreTensors(state.scores), v, output, logsumexp, entropy, gradOutput, scalars }
   const steps: StepDraft[] = []
   const parts = backwardParts(args)
-  const gradQParts = wanted.q && parts > 1 ? p.reals((parts - 1) * rows * args.dimK) : undefined
-  if (wanted.q || wanted.k || wanted.v) {
+  const gradQParts = needs.q && parts > 1 ? p.reals((parts - 1) * rows * args.dimK) : undefined
+  if (needs.q || needs.k || needs.v) {
     const group = args.heads / args.kvHeads
     const chain = Math.max(1, Math.ceil(Math.ceil(args.keys / KEY_BLOCK) / parts)) * group
-    const products = (wanted.v ? args.dimV : 0) + (wanted.k ? args.dimK : 0) + (wanted.q ? args.dimK : 0)
+    const products = (needs.v ? args.dimV : 0) + (needs.k ? args.dimK : 0) + (needs.q ? args.dimK : 0)
     steps.push({
       op: 'attentionBackward',
       tensors: {
@@ -213,13 +220,13 @@ export function attentionBackward(
 function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
   const count = p.buffers[sum].length
   const y = p.reals(count)
-  p.stage(addStep({ a: sum, b: p.part(parts, part * count, count), y }, count, count))
+  p.stage(p.step(add, { a: sum, b: p.part(parts, part * count, count), y }, { count, period: count }))
   return y
 }
 
 function scoreTensors(scores: Scores) {
-  const { q, k, mask, slopes, qLengths, kvLengths, intervals, earlierRanks, earlierIntervals } = scores
-  return { q, k, mask, slopes, qLengths, kvLengths, intervals, earlierRanks, earlierIntervals }
+  const { q, k, mask, slopes, shifts, intervals, earlierRanks, earlierIntervals } = scores
+  return { q, k, mask, slopes, shifts, intervals, earlierRanks, earlierIntervals }
 }
 
 function tiles(rows: number): number {

@@ -13,28 +13,42 @@ import { referenceKernels } from '../../../workers/kernels/reference/index.ts'
 import { dropoutKeys, keepFactor } from '../../../workers/ops/dropout.ts'
 import type { Precision } from '../../../workers/task.ts'
 import { RequestProgram } from '../program-builder.ts'
+import { type Scores, softmaxMaps } from './softmax.ts'
+import type { Attended } from './variants/variant.ts'
 import { weightGradient } from './weight-gradient.ts'
 
 const PAGE = 65536
 
 /** The gradient by the program's own steps. */
-function byProgram(c: AttentionCase, precision: Precision, nonFinite: boolean): number[] {
-  const p = new RequestProgram(precision, nonFinite ? 'propagate' : 'reject')
+function byProgram(c: AttentionCase, precision: Precision, careful: boolean): number[] {
+  const p = new RequestProgram(precision, careful ? 'propagate' : 'reject')
   if (p.nonFinite !== undefined) p.buffers[p.nonFinite].data = [1]
   const reals = (x: ArrayLike<number>) => p.reals(x.length, x)
-  const { args, mask, slopes, qLengths, kvLengths, logsumexp } = c
+  const { args, mask, slopes, intervals, shifts, logsumexp } = c
   const integers = (x: Int32Array | undefined) => x && p.buffer({ type: 'int32', length: x.length, data: x })
   const entropyTerm = c.scalars?.[1] ? p.buffer({ type: 'float64', length: 2, data: c.scalars }) : undefined
-  const state = {
-    ...{ args, area: 1, careful: p.nonFinite, q: reals(c.q), k: reals(c.k), v: reals(c.v) },
-    mask:
-      mask &&
-      (args.maskKind === 'bool' ? p.buffer({ type: 'uint8', length: mask.length, data: mask }) : reals(mask)),
-    ...{ slopes: slopes && reals(slopes), qLengths: integers(qLengths), kvLengths: integers(kvLengths) },
-    ...{ output: reals(c.output), maps: {} },
-    logsumexp: p.buffer({ type: 'float64', length: logsumexp.length, data: logsumexp }),
+  const bytes = args.maskKind === 'bool'
+  const scores: Scores = {
+    args,
+    area: 1,
+    careful: p.nonFinite,
+    q: reals(c.q),
+    k: reals(c.k),
+    mask: mask && (bytes ? p.buffer({ type: 'uint8', length: mask.length, data: mask }) : reals(mask)),
+    slopes: slopes && reals(slopes),
+    intervals: integers(intervals),
+    shifts: integers(shifts),
   }
-  const gradient = weightGradient(p, state, reals(c.gradOutput), entropyTerm)
+  const attended: Attended = {
+    scores,
+    v: reals(c.v),
+    output: reals(c.output),
+    logsumexp: p.buffer({ type: 'float64', length: logsumexp.length, data: logsumexp }),
+    written: {},
+    maps: (p, others, names) => softmaxMaps(p, others, attended.logsumexp, names),
+    backward: () => ({}),
+  }
+  const gradient = weightGradient(p, attended, reals(c.gradOutput), entropyTerm)
   p.output('gradient', gradient, [c.weights.length])
   return execute(p, PAGE, 3).tensors.gradient.data
 }

@@ -8,6 +8,8 @@
  */
 import * as fc from 'fast-check'
 import type { KernelSet, Reals } from '../../../workers/kernels/kernel-set.ts'
+import { intervals } from '../../../workers/ops/intervals/kernel.ts'
+import type { RowMask } from '../../../workers/ops/intervals/op.ts'
 import {
   type AttentionArgs,
   type BufferType,
@@ -73,7 +75,9 @@ export interface AttentionCase {
   slopes?: Reals
   qLengths?: Int32Array
   kvLengths?: Int32Array
+  /** what the spec's causal, window and lengths say; undefined where they say nothing */
   intervals?: Int32Array
+  shifts?: Int32Array
   earlierRanks?: Int32Array
   earlierIntervals?: Int32Array
   gradOutput: Reals
@@ -243,11 +247,8 @@ export function buildCase(
     dimV,
     scale: Math.fround(spec.scale ?? 1 / Math.sqrt(dimK)),
     softcap: spec.softcap,
-    alignment: spec.alignment,
-    pastKeys: spec.pastKeys,
-    causal: spec.causal,
-    windowLeft: spec.windowLeft,
-    windowRight: spec.windowRight,
+    intervalStrides: [0, 0],
+    shift: spec.alignment === 'bottom_right' ? keys - queries : spec.pastKeys,
     maskKind: spec.maskKind,
     maskStrides: hasMask ? stridesOf(maskShape) : [0, 0, 0, 0],
     dropoutP: spec.dropoutP,
@@ -286,6 +287,7 @@ export function buildCase(
     gradMask: spec.maskKind === 'float' ? unwritten(product(maskShape)) : undefined,
   }
   built.scalars?.set([0, spec.entropyCoefficient ?? 0])
+  place(built, allocate)
   for (const { tensor: name, at, value } of spec.poison) {
     if (built[name].length > 0) built[name][at % built[name].length] = value
   }
@@ -303,6 +305,28 @@ export function buildCase(
     }
     return place
   }
+}
+
+/** Adds where rows stand among the keys, and the interval of keys that each may attend to. */
+function place(c: AttentionCase, allocate: Allocate): void {
+  const { spec, args: a, qLengths, kvLengths } = c
+  if (spec.alignment === 'bottom_right' && (qLengths !== undefined || kvLengths !== undefined)) {
+    c.shifts = allocate('int32', a.batch)
+    for (let b = 0; b < a.batch; b++) {
+      c.shifts[b] = (kvLengths?.[b] ?? a.keys) - (qLengths?.[b] ?? a.queries)
+    }
+  }
+  const masks: RowMask[] = []
+  if (qLengths !== undefined || kvLengths !== undefined) masks.push({ live: 'queries', hi: 'keys' })
+  if (spec.causal) masks.push({ hi: ['+', 'aligned', 1] })
+  if (spec.windowLeft >= 0) masks.push({ lo: ['-', 'aligned', spec.windowLeft] })
+  if (spec.windowRight >= 0) masks.push({ hi: ['+', 'aligned', spec.windowRight + 1] })
+  if (masks.length === 0) return
+  a.intervalStrides = [a.queries, 0]
+  c.intervals = allocate('int32', 2 * a.batch * a.queries)
+  const { batch, queries, keys, shift } = a
+  const tensors = { shifts: c.shifts, qLengths, kvLengths, intervals: c.intervals }
+  intervals(tensors, { batch, queries, keys, shift, masks }, 0, batch)
 }
 
 /** Elements between neighbours of a contiguous tensor, 0 along axes of extent 1. */

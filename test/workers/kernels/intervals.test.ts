@@ -33,11 +33,17 @@ function addPasses(c: AttentionCase, allocate: Allocate, passes: number, seed: n
   const { batch, heads, kvHeads, queries, keys } = c.args
   const uniform = uniformNumbers(seed)
   const upTo = (most: number) => Math.floor(uniform() * (most + 1))
+  const given = c.intervals
   c.intervals = allocate('int32', batch * heads * queries * 2)
+  c.args.intervalStrides = [heads * queries, queries]
   for (let head = 0; head < batch * heads; head++) {
     const ends = (count: number) => Array.from({ length: count }, () => upTo(keys)).sort((a, b) => a - b)
     const [from, to] = [ends(queries), ends(queries)]
-    for (let i = 0; i < queries; i++) c.intervals.set([from[i], to[i]], 2 * (head * queries + i))
+    for (let i = 0; i < queries; i++) {
+      const at = 2 * (Math.floor(head / heads) * queries + i)
+      const lo = Math.max(from[i], given?.[at] ?? 0)
+      c.intervals.set([lo, Math.min(to[i], given?.[at + 1] ?? keys)], 2 * (head * queries + i))
+    }
   }
   if (passes === 0) return
   c.args.earlier = passes

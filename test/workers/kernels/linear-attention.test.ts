@@ -43,7 +43,7 @@ interface Options {
 
 /** Runs forward and backward over the case's tensors; gives back the normaliser. */
 function run(c: AttentionCase, { kernels, allocate, precision, cuts }: Options): Reals {
-  const { args: a } = c
+  const a = { ...c.args, causal: c.spec.causal }
   const rows = a.batch * a.heads * a.queries
   const reals = (length: number) => (allocate(precision, length) as Reals).fill(Number.NaN)
   const scratch =
@@ -99,7 +99,7 @@ const feature = (x: number, round: Round) => (x > 0 ? round(x + 1) : round(Math.
 
 /** By the book, pair by pair: Σ_j (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j), and its gradients; every operation rounded. */
 function byTheBook(c: AttentionCase, f: Round = x => x) {
-  const { args: a } = c
+  const { args: a, spec } = c
   const zeros = (like: Reals) => Array.from(like, () => 0)
   const r = { output: zeros(c.output), gradQ: zeros(c.gradQ), gradK: zeros(c.gradK), gradV: zeros(c.gradV) }
   const outputBySums = zeros(c.output)
@@ -108,12 +108,12 @@ function byTheBook(c: AttentionCase, f: Round = x => x) {
   for (let b = 0; b < a.batch; b++) {
     const m = c.kvLengths?.[b] ?? a.keys
     const n = c.qLengths?.[b] ?? a.queries
-    const shift = a.alignment === 'bottom_right' ? m - n : a.pastKeys
+    const shift = spec.alignment === 'bottom_right' ? m - n : spec.pastKeys
     for (let h = 0; h < a.heads; h++) {
       const kvHead = b * a.kvHeads + Math.floor((h * a.kvHeads) / a.heads)
       for (let i = 0; i < n; i++) {
         const at = (b * a.heads + h) * a.queries + i
-        const keys = Array.from({ length: m }, (_, j) => j).filter(j => !a.causal || j <= i + shift)
+        const keys = Array.from({ length: m }, (_, j) => j).filter(j => !spec.causal || j <= i + shift)
         const q = row(c.q, at, a.dimK)
         const x = q.map(value => feature(value, f))
         const pairs = keys.map(j => {
@@ -255,7 +255,8 @@ describe.each(RUNNERS)('$name kernels', runner => {
         const expected = copies(clean)
         const c = build(spec, options)
         c.args.careful = true
-        const { batch, heads, kvHeads, queries, keys, dimK, dimV, causal, alignment, pastKeys } = c.args
+        const { batch, heads, kvHeads, queries, keys, dimK, dimV } = c.args
+        const { causal, alignment, pastKeys } = c.spec
         for (let b = 0; b < batch; b++) {
           const [n, m] = [c.qLengths?.[b] ?? queries, c.kvLengths?.[b] ?? keys]
           const shift = alignment === 'bottom_right' ? m - n : pastKeys

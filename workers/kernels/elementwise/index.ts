@@ -1,12 +1,10 @@
 /** What both kernel sets do in the same way: plain TypeScript on either type of buffer, bound by memory. */
 import type { KernelSet } from '../kernel-set.ts'
-import { blockIntervals } from './block-intervals.ts'
 import { linearAttentionDelta, linearStateSums } from './linear-attention-sums.ts'
 import { earlierPasses, passesMask, sortPasses } from './sort-passes.ts'
 import { weightGradient } from './weight-gradient.ts'
 
 export const elementwiseKernels = {
-  blockIntervals,
   linearStateSums,
   linearAttentionDelta,
   sortPasses,

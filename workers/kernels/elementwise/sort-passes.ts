@@ -5,6 +5,8 @@ import type { PassTensors } from '../pass-kernels.ts'
 interface SortTensors extends PassTensors {
   qBuckets?: Int32Array
   kBuckets?: Int32Array
+  positions?: Int32Array
+  shifts?: Int32Array
   qLengths?: Int32Array
   kvLengths?: Int32Array
 }
@@ -13,7 +15,7 @@ interface SortTensors extends PassTensors {
  * Keys are sorted by (bucket, position), queries by (bucket, position). A query, aligned i of its own place among the
  * keys, attends to the keys j of its bucket for which, all together,
  *
- *   j < kvLengths, i < qLengths, causal and window allow j (as in attention)
+ *   j stands in the row's interval of `positions` (what causal, window and lengths allow), i < qLengths
  *   |aligned i − j| ≤ reach
  *   ⌊rank of j/chunk⌋ is at most one away from that of the query's own place: the last key of the bucket at or before
  *   aligned i (or the bucket's first)
@@ -32,7 +34,7 @@ export function sortPasses(t: SortTensors, a: PassesArgs, from: number, to: numb
     const b = Math.floor(unit / a.kvHeads) % a.batch
     const keyCount = t.kvLengths?.[b] ?? a.keys
     const queryCount = t.qLengths?.[b] ?? a.queries
-    const shift = a.alignment === 'bottom_right' ? keyCount - queryCount : a.pastKeys
+    const shift = t.shifts?.[b] ?? a.shift
     const firstKey = unit * a.keys
     const starts = sortRows(t.keyOrder, t.keyRanks, firstKey, a.keys, keyCount, pass.buckets, j =>
       bucketOf(pass, t.kBuckets, firstKey, j, 0),
@@ -41,7 +43,8 @@ export function sortPasses(t: SortTensors, a: PassesArgs, from: number, to: numb
       const firstQuery = (unit * group + member) * a.queries
       const bucket = (i: number) => bucketOf(pass, t.qBuckets, firstQuery, i, shift)
       sortRows(t.queryOrder, t.queryRanks, firstQuery, a.queries, queryCount, pass.buckets, bucket)
-      findIntervals(t, a, pass, { firstKey, firstQuery, keyCount, queryCount, shift, starts, bucket })
+      const firstPosition = b * a.intervalStrides[0]
+      findIntervals(t, a, pass, { firstKey, firstQuery, firstPosition, queryCount, shift, starts, bucket })
     }
   }
 }
@@ -84,7 +87,7 @@ function sortRows(
 interface Head {
   firstKey: number
   firstQuery: number
-  keyCount: number
+  firstPosition: number
   queryCount: number
   shift: number
   starts: Int32Array
@@ -92,9 +95,8 @@ interface Head {
 }
 
 function findIntervals(t: SortTensors, a: PassesArgs, pass: Pass, head: Head): void {
-  const { firstKey, firstQuery, keyCount, queryCount, shift, starts, bucket } = head
-  const left = Math.min(unbounded(a.windowLeft), unbounded(pass.reach))
-  const right = Math.min(unbounded(a.windowRight), unbounded(pass.reach), a.causal ? 0 : Infinity)
+  const { firstKey, firstQuery, firstPosition, queryCount, shift, starts, bucket } = head
+  const reach = pass.reach < 0 ? Number.POSITIVE_INFINITY : pass.reach
   let current = -1
   let [lo, hi, own] = [0, 0, 0]
   for (let rank = 0; rank < a.queries; rank++) {
@@ -112,8 +114,10 @@ function findIntervals(t: SortTensors, a: PassesArgs, pass: Pass, head: Head): v
     }
     const end = starts[mine + 1]
     const aligned = i + shift
-    while (lo < end && t.keyOrder[firstKey + lo] < aligned - left) lo++
-    while (hi < end && t.keyOrder[firstKey + hi] <= Math.min(aligned + right, keyCount - 1)) hi++
+    const from = Math.max(t.positions?.[2 * (firstPosition + i)] ?? 0, aligned - reach)
+    const to = Math.min(t.positions?.[2 * (firstPosition + i) + 1] ?? a.keys, aligned + reach + 1)
+    while (lo < end && t.keyOrder[firstKey + lo] < from) lo++
+    while (hi < end && t.keyOrder[firstKey + hi] < to) hi++
     let [begin, stop] = [lo, hi]
     if (pass.chunk > 0 && end > starts[mine]) {
       while (own + 1 < end && t.keyOrder[firstKey + own + 1] <= aligned) own++
@@ -124,10 +128,6 @@ function findIntervals(t: SortTensors, a: PassesArgs, pass: Pass, head: Head): v
     t.intervals[into] = begin
     t.intervals[into + 1] = Math.max(begin, stop)
   }
-}
-
-function unbounded(limit: number): number {
-  return limit < 0 ? Number.POSITIVE_INFINITY : limit
 }
 
 /**

@@ -1,61 +1,33 @@
 /**
  * Which keys a query row attends to: all masks combine, and a key is attended only if every one allows it.
  *
- * Most masks allow an interval of keys, known from the row alone; their intersection is the row's [lo, hi), and what
- * lies outside is never touched. Masks that can only be asked pair by pair are `denseMasks`. A new mask is a function
- * and a line in one of the two lists. (A float mask masks by a bias of −∞: see score.ts.)
+ * Masks by position are intervals of keys, evaluated before (ops/intervals): the row's [lo, hi) is their intersection, and
+ * what lies outside is never touched. Masks that can only be asked pair by pair are `denseMasks`. (A float mask masks by
+ * a bias of −∞: see score.ts.)
  */
 
 import { type AttentionArgs, QUERY_TILE } from '../../task.ts'
 import type { ScoreTensors } from '../kernel-set.ts'
 
-/** The lengths and masks; every attention kernel's tensors have them. */
-type MaskTensors = Pick<
-  ScoreTensors,
-  'mask' | 'qLengths' | 'kvLengths' | 'intervals' | 'earlierRanks' | 'earlierIntervals'
->
+/** The masks; every attention kernel's tensors have them. */
+type MaskTensors = Pick<ScoreTensors, 'mask' | 'intervals' | 'shifts' | 'earlierRanks' | 'earlierIntervals'>
 
-/** A query row and its place among the keys. */
-interface Place {
+/** A query row with the half-open interval of keys outside of which it attends to nothing. */
+export interface QueryRow {
   b: number
   h: number
   i: number
   /** index into [batch, heads, queries] */
   index: number
-  /** where row i stands among the keys: i + pastKeys, or i + m − n for `bottom_right` */
+  /** where row i stands among the keys */
   aligned: number
-  /** query rows and keys of this batch that are no padding: n and m */
-  queryCount: number
-  keyCount: number
-}
-
-/** A query row with the half-open interval of keys outside of which it attends to nothing. */
-export interface QueryRow extends Place {
   lo: number
   hi: number
   /** index of key 0 of the kv head it reads into [batch, kvHeads, keys] */
   firstKey: number
 }
 
-type IntervalMask = (a: AttentionArgs, row: Place, t: MaskTensors) => readonly [lo: number, hi: number]
 type DenseMask = (t: MaskTensors, a: AttentionArgs, row: QueryRow, j: number) => boolean
-
-const none = [0, 0] as const
-const all = [0, Number.POSITIVE_INFINITY] as const
-
-const queryPadding: IntervalMask = (_, { i, queryCount }) => (i < queryCount ? all : none)
-
-const keyPadding: IntervalMask = (_, { keyCount }) => [0, keyCount]
-
-const causal: IntervalMask = (a, { aligned }) => (a.causal ? [0, aligned + 1] : all)
-
-const window: IntervalMask = ({ windowLeft, windowRight }, { aligned }) => [
-  windowLeft < 0 ? 0 : aligned - windowLeft,
-  windowRight < 0 ? Number.POSITIVE_INFINITY : aligned + windowRight + 1,
-]
-
-const ownInterval: IntervalMask = (_, { index }, { intervals }) =>
-  intervals === undefined ? all : [intervals[2 * index], intervals[2 * index + 1]]
 
 const boolMask: DenseMask = (t, a, row, j) => a.maskKind !== 'bool' || t.mask![maskIndex(a, row, j)] !== 0
 
@@ -71,28 +43,21 @@ const notEarlier: DenseMask = (t, a, row, j) => {
   return true
 }
 
-const intervalMasks: readonly IntervalMask[] = [queryPadding, keyPadding, causal, window, ownInterval]
 const denseMasks: readonly DenseMask[] = [boolMask, notEarlier]
 
 /** The row's place and its interval of keys; lo ≥ hi where it attends to nothing. */
 export function queryRow(t: MaskTensors, a: AttentionArgs, b: number, h: number, i: number): QueryRow {
-  const queryCount = t.qLengths?.[b] ?? a.queries
-  const keyCount = t.kvLengths?.[b] ?? a.keys
-  const aligned = a.alignment === 'bottom_right' ? i + keyCount - queryCount : i + a.pastKeys
-  const index = (b * a.heads + h) * a.queries + i
-  const place = { b, h, i, index, aligned, queryCount, keyCount }
-  let lo = 0
-  let hi = a.keys
-  for (const mask of intervalMasks) {
-    const [from, to] = mask(a, place, t)
-    lo = Math.max(lo, from)
-    hi = Math.min(hi, to)
-  }
+  const [alongBatch, alongHeads] = a.intervalStrides
+  const interval = 2 * (b * alongBatch + h * alongHeads + i)
   const kvHead = Math.floor((h * a.kvHeads) / a.heads)
   return {
-    ...place,
-    lo,
-    hi,
+    b,
+    h,
+    i,
+    index: (b * a.heads + h) * a.queries + i,
+    aligned: i + (t.shifts?.[b] ?? a.shift),
+    lo: t.intervals?.[interval] ?? 0,
+    hi: t.intervals?.[interval + 1] ?? a.keys,
     firstKey: (b * a.kvHeads + kvHead) * a.keys,
   }
 }
@@ -116,7 +81,7 @@ export function allowedByDenseMasks(t: MaskTensors, a: AttentionArgs, row: Query
 }
 
 /** Where the mask's element for a pair stands: the strides are 0 along broadcast axes. */
-export function maskIndex(a: AttentionArgs, row: Place, j: number): number {
+export function maskIndex(a: AttentionArgs, row: QueryRow, j: number): number {
   const [alongBatch, alongHeads, alongQueries, alongKeys] = a.maskStrides
   return row.b * alongBatch + row.h * alongHeads + row.i * alongQueries + j * alongKeys
 }

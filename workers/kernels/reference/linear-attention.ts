@@ -22,12 +22,7 @@ import {
 } from '../../linear-attention-args.ts'
 import { addRow, dot } from '../../ops/rows.ts'
 import type { Reals } from '../kernel-set.ts'
-import type { LinearBackwardTensors, LinearForwardTensors } from '../linear-attention-kernels.ts'
-
-interface Lengths {
-  qLengths?: Int32Array
-  kvLengths?: Int32Array
-}
+import type { LinearBackwardTensors, LinearForwardTensors, Masked } from '../linear-attention-kernels.ts'
 
 /** φ(x) = elu(x) + 1. */
 export function feature(x: number): number {
@@ -44,26 +39,30 @@ function featuresOf(x: Reals, row: number, dim: number): Float64Array {
   return Float64Array.from(x.subarray(row * dim, (row + 1) * dim), feature)
 }
 
-/** What lengths and causal say in batch b: rows, keys, and how far query rows stand from the keys. */
-function rulesOf(t: Lengths, a: LinearAttentionArgs, b: number) {
-  const queryCount = t.qLengths?.[b] ?? a.queries
-  const keyCount = t.kvLengths?.[b] ?? a.keys
-  const shift = a.alignment === 'bottom_right' ? keyCount - queryCount : a.pastKeys
+/** What the intervals of batch b say of rows and keys. */
+function rulesOf({ intervals }: Masked, a: LinearAttentionArgs, b: number) {
+  const first = b * a.intervalStrides[0]
+  const from = (i: number) => intervals?.[2 * (first + i)] ?? 0
+  const to = (i: number) => intervals?.[2 * (first + i) + 1] ?? a.keys
   /** how many keys, from the first on, row i attends to */
-  const attended = (i: number) => {
-    if (i >= queryCount) return 0
-    return a.causal ? Math.max(0, Math.min(keyCount, i + shift + 1)) : keyCount
-  }
+  const attended = (i: number) => (from(i) < to(i) ? to(i) : 0)
   /** the first row that attends to key j */
-  const firstRow = (j: number) => (a.causal ? Math.max(0, j - shift) : 0)
+  const firstRow = (j: number) => {
+    let row = 0
+    while (row < a.queries && to(row) <= j) row++
+    return row
+  }
+  /** rows that are no padding */
+  let live = 0
+  while (live < a.queries && from(live) < a.keys) live++
   /** keys that any row attends to */
-  const seen = queryCount > 0 ? attended(queryCount - 1) : 0
-  return { queryCount, keyCount, attended, firstRow, seen }
+  const seen = live > 0 ? attended(live - 1) : 0
+  return { live, attended, firstRow, seen }
 }
 
 /** S and z of one chunk of keys, or of query rows with w in place of the 1s: kernel-set's `linearStates`. */
 export function linearStates(
-  t: { x: Reals; y: Reals; w?: Reals; states: Reals } & Lengths,
+  t: { x: Reals; y: Reals; w?: Reals; states: Reals } & Masked,
   a: LinearStateArgs,
   from: number,
   to: number,
@@ -75,9 +74,9 @@ export function linearStates(
   const length = stateLength(a)
   for (let unit = from; unit < to; unit++) {
     const head = Math.floor(unit / chunks)
-    const { queryCount, keyCount, firstRow } = rulesOf(t, a, Math.floor(head / heads))
+    const { live, firstRow, seen } = rulesOf(t, a, Math.floor(head / heads))
     const begin = (unit % chunks) * LINEAR_CHUNK
-    const end = Math.min(begin + LINEAR_CHUNK, keys ? keyCount : keyCount > 0 ? queryCount : 0)
+    const end = Math.min(begin + LINEAR_CHUNK, keys ? seen : live)
     const state = t.states.subarray(unit * length, (unit + 1) * length).fill(0)
     for (let r = Math.max(begin, keys ? 0 : firstRow(0)); r < end; r++) {
       const row = head * positions + r
@@ -161,7 +160,7 @@ export function linearAttentionBackwardKey(
 ): void {
   const group = a.heads / a.kvHeads
   forEachRow(a.keys, from, to, (kvHead, j) => {
-    const { queryCount, firstRow, seen } = rulesOf(t, a, Math.floor(kvHead / a.kvHeads))
+    const { live, firstRow, seen } = rulesOf(t, a, Math.floor(kvHead / a.kvHeads))
     const key = kvHead * a.keys + j
     const gradK = t.gradK?.subarray(key * a.dimK, (key + 1) * a.dimK).fill(0)
     const gradV = t.gradV?.subarray(key * a.dimV, (key + 1) * a.dimV).fill(0)
@@ -175,7 +174,7 @@ export function linearAttentionBackwardKey(
       if (gradV) addRow(gradV, 0, x[d], T, d, a.dimV)
     }
     for (let member = 0; member < group; member++) {
-      for (let i = first; i < (a.causal ? Math.min(chunk * LINEAR_CHUNK, queryCount) : 0); i++) {
+      for (let i = first; i < (a.causal ? Math.min(chunk * LINEAR_CHUNK, live) : 0); i++) {
         const row = (kvHead * group + member) * a.queries + i
         const q = featuresOf(t.q, row, a.dimK)
         const weight = dot(t.scaled, row, t.v, key, a.dimV) + t.gradNormaliser[row]
@@ -203,7 +202,7 @@ function forEachRow(
 }
 
 /** A query row: φ(q), how many keys it attends to, the chunk in which they end, and the kv head they belong to. */
-function queryOf(t: Lengths & { q: Reals }, a: LinearAttentionArgs, head: number, i: number) {
+function queryOf(t: Masked & { q: Reals }, a: LinearAttentionArgs, head: number, i: number) {
   const b = Math.floor(head / a.heads)
   const count = rulesOf(t, a, b).attended(i)
   const chunk = a.causal ? Math.floor(count / LINEAR_CHUNK) : 0

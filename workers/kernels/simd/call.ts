@@ -11,8 +11,8 @@ import type {
 import { type AreaName, packDepth, type ScratchLayout, scratchLayout, tilesTogether } from './scratch.ts'
 
 const TENSORS = [
-  ...(['q', 'k', 'v', 'output', 'logsumexp', 'entropy', 'mask', 'slopes', 'qLengths', 'kvLengths'] as const),
-  ...(['intervals', 'earlierRanks', 'earlierIntervals'] as const),
+  ...(['q', 'k', 'v', 'output', 'logsumexp', 'entropy', 'mask', 'slopes'] as const),
+  ...(['intervals', 'shifts', 'earlierRanks', 'earlierIntervals'] as const),
   ...(['scores', 'maskedScores', 'weights', 'droppedWeights'] as const),
   ...(['gradOutput', 'delta', 'gradQ', 'gradQParts', 'gradK', 'gradV', 'gradMask'] as const),
 ]
@@ -21,11 +21,9 @@ const NUMBERS = [
   ...([
     'scale',
     'softcap',
-    'bottomRight',
-    'pastKeys',
-    'causal',
-    'windowLeft',
-    'windowRight',
+    'intervalBatch',
+    'intervalHead',
+    'shift',
     'maskKind',
     'earlier',
     'parts',
@@ -71,8 +69,6 @@ export type AttentionTensors = Partial<
 >
 
 const MASK_KINDS = { none: 0, bool: 1, float: 2 }
-/** A window as wide as this is unbounded; sums with a row index stay within 32 bits. */
-const WIDEST = 0x3fffffff
 
 function numbersOf(t: AttentionTensors, a: AttentionArgs & Partial<MaskGradientArgs>): Numbers {
   const [maskStrideBatch, maskStrideHead, maskStrideQuery, maskStrideKey] = a.maskStrides
@@ -82,11 +78,9 @@ function numbersOf(t: AttentionTensors, a: AttentionArgs & Partial<MaskGradientA
     ...{ batch, heads, kvHeads, queries, keys, dimK, dimV, scale, softcap, seedLow, seedHigh },
     ...{ maskStrideBatch, maskStrideHead, maskStrideQuery, maskStrideKey },
     ...{ maskBatch, maskHeads, maskQueries, maskKeys },
-    bottomRight: Number(a.alignment === 'bottom_right'),
-    pastKeys: a.pastKeys,
-    causal: Number(a.causal),
-    windowLeft: Math.min(a.windowLeft, WIDEST),
-    windowRight: Math.min(a.windowRight, WIDEST),
+    intervalBatch: a.intervalStrides[0],
+    intervalHead: a.intervalStrides[1],
+    shift: a.shift,
     maskKind: MASK_KINDS[a.maskKind],
     earlier: a.earlier ?? 0,
     parts: a.parts ?? 1,

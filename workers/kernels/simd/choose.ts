@@ -79,7 +79,13 @@ function time(memory: WebAssembly.Memory, candidates: Candidate[]): void {
   do {
     for (const [index, { kernels }] of candidates.entries()) {
       const begin = performance.now()
-      kernels?.attentionForward(tensors, { ...args, causal: false }, 0, Math.ceil(n / QUERY_TILE), scratch)
+      kernels?.attentionForward(
+        { ...tensors, intervals: undefined },
+        args,
+        0,
+        Math.ceil(n / QUERY_TILE),
+        scratch,
+      )
       best[index] = Math.min(best[index], performance.now() - begin)
     }
   } while (performance.now() < end)

@@ -8,11 +8,11 @@ import { TILE_ROW } from './scratch.ts'
 
 const TENSORS = [
   ...(['q', 'k', 'v', 'output', 'normaliser', 'gradOutput', 'scaled', 'gradNormaliser', 'sums'] as const),
-  ...(['gradQ', 'gradK', 'gradV', 'x', 'y', 'w', 'states', 'qLengths', 'kvLengths'] as const),
+  ...(['gradQ', 'gradK', 'gradV', 'x', 'y', 'w', 'states', 'intervals'] as const),
 ]
 const NUMBERS = [
   ...(['batch', 'heads', 'kvHeads', 'queries', 'keys', 'dimK', 'dimV'] as const),
-  ...(['bottomRight', 'pastKeys', 'causal', 'careful', 'queriesSide'] as const),
+  ...(['intervalBatch', 'causal', 'careful', 'queriesSide'] as const),
 ]
 
 /** Columns of the widest variant's register tile, its rows, and how far a product may read past a row. */
@@ -75,7 +75,7 @@ export function writeLinearCall(
 ): void {
   const numbers: Record<(typeof NUMBERS)[number], number> = {
     ...a,
-    bottomRight: Number(a.alignment === 'bottom_right'),
+    intervalBatch: a.intervalStrides[0],
     causal: Number(a.causal),
     careful: Number(a.careful),
     queriesSide: Number(a.side === 'queries'),

@@ -55,18 +55,21 @@ function wave(tensor: Float32Array, frequency: number): Float32Array {
   return tensor
 }
 
-/** A problem of one head at the beginning of the memory, with everything forward and backward need. */
+/** A causal problem of one head at the beginning of the memory, with everything forward and backward need. */
 export function attentionProblem(memory: WebAssembly.Memory, n: number, d: number) {
   const take = allocator(memory)
   const input = (frequency: number) => wave(take(n * d), frequency)
+  const intervals = new Int32Array(memory.buffer, take(2 * n).byteOffset, 2 * n)
+  for (let i = 0; i < n; i++) intervals.set([0, i + 1], 2 * i)
   const tensors = {
+    intervals,
     ...{ q: input(1.3), k: input(1.7), v: input(2.3), gradOutput: input(2.9) },
     ...{ output: take(n * d), gradQ: take(n * d), gradK: take(n * d), gradV: take(n * d) },
     ...{ logsumexp: new Float64Array(memory.buffer, take(2 * n).byteOffset, n), delta: take(n) },
   }
   const args: AttentionArgs = {
     ...{ batch: 1, heads: 1, kvHeads: 1, queries: n, keys: n, dimK: d, dimV: d, scale: 1 / Math.sqrt(d) },
-    ...{ softcap: 0, alignment: 'top_left', pastKeys: 0, causal: true, windowLeft: -1, windowRight: -1 },
+    ...{ softcap: 0, intervalStrides: [0, 0], shift: 0 },
     ...{ maskKind: 'none', maskStrides: [0, 0, 0, 0], dropoutP: 0, seedLow: 0, seedHigh: 0, careful: false },
   }
   return { tensors, args, scratch: take(scratchBytes(d, d) / 4).byteOffset }

@@ -1,6 +1,6 @@
 /** The functions between the two products of a feed-forward layer, element by element. */
 import { type Args, defineArgs, defineFamily, oneOf } from '../define-op.ts'
-import { ELEMENT_BLOCK } from '../elementwise/op.ts'
+import { ELEMENT_BLOCK } from '../element-block.ts'
 
 export { ELEMENT_BLOCK }
 

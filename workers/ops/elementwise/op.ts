@@ -1,8 +1,8 @@
 /** Sums, dropout, padding and concatenation: what goes through tensors once, as fast as memory. */
 import { type Args, defineArgs, defineFamily } from '../define-op.ts'
+import { ELEMENT_BLOCK } from '../element-block.ts'
 
-/** Elements of one unit of the elementwise kernels. */
-export const ELEMENT_BLOCK = 4096
+export { ELEMENT_BLOCK }
 
 /** Columns of one unit of `columnSums`. */
 export const COLUMN_BLOCK = 64

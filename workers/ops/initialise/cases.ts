@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import type { OpCase } from '../../../test/support/op-case.ts'
-import { ELEMENT_BLOCK } from '../elementwise/op.ts'
+import { ELEMENT_BLOCK } from '../element-block.ts'
 import { type InitialiseArgs, initialise } from './op.ts'
 
 function initialiseCase(args: InitialiseArgs): OpCase {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ELEMENT_BLOCK } from '../elementwise/op.ts'
+import { ELEMENT_BLOCK } from '../element-block.ts'
 import { initialise } from './kernel.ts'
 import { normalQuantile } from './normal-quantile.ts'
 import type { InitialiseArgs } from './op.ts'

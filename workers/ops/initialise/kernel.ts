@@ -17,7 +17,7 @@
  */
 import type { Tensors } from '../define-op.ts'
 import { mix } from '../dropout.ts'
-import { ELEMENT_BLOCK } from '../elementwise/op.ts'
+import { ELEMENT_BLOCK } from '../element-block.ts'
 import { normalQuantile } from './normal-quantile.ts'
 import type * as op from './op.ts'
 import type { InitialiseArgs } from './op.ts'

@@ -1,6 +1,6 @@
 /** Random parameters; `kernel.ts` documents the generator. */
 import { type Args, defineFamily, oneOf } from '../define-op.ts'
-import { ELEMENT_BLOCK } from '../elementwise/op.ts'
+import { ELEMENT_BLOCK } from '../element-block.ts'
 
 /** Rough operations a random element takes. */
 const DRAW_FLOPS = 60

@@ -1,71 +1,79 @@
-/**
- * Softmax attention or one of its approximations: which options go with which, what of a kind the layers of a request
- * share, and the way from each to its steps.
- */
-import type { Pass } from '../../../../workers/pass-args.ts'
-import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
+/** The variants of attention. A new one is a file beside these and a line in this list. */
+import * as z from 'zod'
 import { fieldProblem } from '../../../problem.ts'
-import type { ProgramBuilder } from '../../../program.ts'
-import { rowStep } from '../../row-step.ts'
-import { attendedArea } from '../attended-area.ts'
-import type { AttentionRequest } from '../fields.ts'
-import {
-  type Asked,
-  type AttentionGradients,
-  type AttentionState,
-  attentionBackward,
-  attentionForward,
-  attentionMaps,
-  type MapName,
-  type Scores,
-  type Wanted,
-} from '../softmax.ts'
-import type { AttentionKind } from './fields.ts'
-import { type LinearState, linearAttentionBackward, linearAttentionForward } from './linear.ts'
-import { planLsh } from './lsh.ts'
-import {
-  type PassesState,
-  type PassPlan,
-  passesBackward,
-  passesForward,
-  passesMaps,
-  planPasses,
-} from './passes.ts'
+import { block, local, softmax } from './exact.ts'
+import { linear } from './linear.ts'
+import { lsh } from './lsh.ts'
+import { strided } from './strided.ts'
+import type { Variant } from './variant.ts'
 
-/** What every layer of a request that attends in the same way shares. */
-export type SharedKind =
-  | { kind: 'softmax' | 'linear' | 'local' }
-  | { kind: 'block'; intervals: Ref; area: number }
-  | { kind: 'strided'; plan: PassPlan }
-  | Extract<AttentionKind, { kind: 'lsh' }>
+export const VARIANTS = {
+  softmax,
+  linear,
+  lsh,
+  local,
+  strided,
+  block,
+}
 
-/** What is not to stand beside a kind. `return` and `backward` are asked apart, name by name. */
-const REFUSED: Partial<Record<AttentionKind['kind'], { fields: string[]; returns: string[] }>> = {
-  linear: {
-    fields: ['scale', 'softcap', 'mask', 'window', 'alibi', 'dropout'],
-    returns: ['weights', 'scores', 'masked_scores', 'logsumexp', 'entropy', 'dropped_weights'],
-  },
-  lsh: { fields: ['mask', 'alibi'], returns: ['dropped_weights'] },
-  strided: { fields: ['mask', 'alibi'], returns: ['dropped_weights'] },
+export type VariantName = keyof typeof VARIANTS
+
+/** A name stands for the object with its defaults. */
+const named = z.enum(Object.keys(VARIANTS) as [VariantName, ...VariantName[]])
+
+/** `attention_kind`: a name, or an object with a variant's own parameters. */
+const field = z.union([named, lsh.schema!, local.schema!, strided.schema!, block.schema!])
+
+export type AttentionKind = { kind: VariantName } & Record<string, unknown>
+
+export function attentionKind(value: z.output<typeof field> = 'softmax'): AttentionKind {
+  if (typeof value !== 'string') return value
+  const { schema } = VARIANTS[value] as Variant
+  return (schema?.parse({ kind: value }) ?? { kind: value }) as AttentionKind
+}
+
+export const variantFields = {
+  attention_kind: field
+    .default('softmax')
+    .describe(
+      'What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, ' +
+        'lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. ' +
+        '2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk ' +
+        'of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. ' +
+        '`strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with ' +
+        '`previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. ' +
+        '`linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; ' +
+        '`lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.',
+    ),
+  compare_exact: z
+    .boolean()
+    .default(false)
+    .describe(
+      'with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs ' +
+        '(in a stack, of each layer’s for its own input)',
+    ),
 }
 
 /** The kind, and what it may not go with beside the options of attention. */
-export interface KindOptions extends Partial<Pick<AttentionRequest, 'attention_kind' | 'compare_exact'>> {
+export interface VariantOptions {
+  attention_kind?: z.output<typeof field> | undefined
+  compare_exact?: boolean | undefined
   return?: readonly string[] | undefined
   backward?: { entropy_weight?: number | undefined } | undefined
+  dropout?: unknown
 }
 
 /** Throws the 400 that names the option which means nothing with this kind. `pointers`: where options stand, if elsewhere. */
 export function refuseOptions(
   { kind }: AttentionKind,
-  options: KindOptions & { dropout?: unknown },
+  options: VariantOptions,
   pointers: Record<string, string> = {},
 ): void {
   const refuse = (pointer: string, message: string) => {
     throw fieldProblem('INVALID_REQUEST', pointer, message)
   }
   const without = `expected none beside "attention_kind":"${kind}", got one`
-  const { fields, returns } = REFUSED[kind] ?? { fields: [], returns: [] }
+  const { fields, returns } = (VARIANTS[kind] as Variant).refused ?? { fields: [], returns: [] }
   for (const field of fields) {
     const value = (options as Record<string, unknown>)[field]
     if (value !== undefined && value !== false) refuse(pointers[field] ?? `/${field}`, without)
@@ -80,97 +88,7 @@ export function refuseOptions(
   }
   if (!options.compare_exact) return
   if (kind === 'softmax') refuse('/compare_exact', 'expected an approximation to compare, got softmax itself')
-  if (options.dropout !== undefined)
+  if (options.dropout !== undefined) {
     refuse('/compare_exact', 'expected no dropout beside compare_exact, got one')
-}
-
-/** `args` are those of exact attention. Adds the steps that need no queries and keys. */
-export function shareKind(
-  p: ProgramBuilder,
-  kind: AttentionKind,
-  args: AttentionArgs,
-  lengths: Pick<Scores, 'qLengths' | 'kvLengths'>,
-): SharedKind {
-  switch (kind.kind) {
-    case 'softmax':
-    case 'linear':
-    case 'lsh':
-      return kind
-    case 'local':
-      return { kind: 'local' }
-    case 'strided': {
-      // no two positions are further apart than this: a longer stride, too, has all pairs
-      const stride = Math.min(kind.stride, args.queries + args.keys + 1)
-      const near: Pass = { by: 'whole', buckets: 1, chunk: 0, reach: stride - 1 }
-      const far: Pass = { by: 'residue', buckets: stride, chunk: 0, reach: -1 }
-      return { kind: 'strided', plan: planPasses(p, args, [near, far], lengths) }
-    }
-    case 'block': {
-      const { batch, heads, queries, keys } = args
-      const { size, previous } = kind
-      const intervals = p.buffer({ type: 'int32', length: 2 * batch * heads * queries })
-      const { alignment, pastKeys } = args
-      const blockArgs = { batch, heads, queries, keys, alignment, pastKeys, size, previous }
-      const tensors = { ...lengths, intervals }
-      p.stage(rowStep({ op: 'blockIntervals', tensors, args: blockArgs }, batch * heads, queries * 8))
-      // a window as wide as a block, on average half of it on each side
-      const half = Math.floor(size / 2)
-      const window = { windowLeft: previous ? size + half : half, windowRight: half }
-      return { kind: 'block', intervals, area: attendedArea({ ...args, ...window }, undefined, undefined) }
-    }
   }
-}
-
-/** Local attention is a window: the narrower of the request's own and this one. */
-export function localWindow(args: AttentionArgs, kind: AttentionKind): AttentionArgs {
-  if (kind.kind !== 'local') return args
-  const within = (limit: number) => (limit < 0 ? kind.window : Math.min(limit, kind.window))
-  return { ...args, windowLeft: within(args.windowLeft), windowRight: within(args.windowRight) }
-}
-
-export type KindState = AttentionState & Partial<Pick<LinearState, 'linear'> & Pick<PassesState, 'passes'>>
-
-/** `scores` with the arguments of the kind (see localWindow). */
-export function kindForward(
-  p: ProgramBuilder,
-  shared: SharedKind,
-  scores: Scores,
-  v: Ref,
-  asked: Asked,
-): KindState {
-  switch (shared.kind) {
-    case 'linear':
-      return linearAttentionForward(p, scores, v, asked.into)
-    case 'lsh':
-      return passesForward(p, scores, v, planLsh(p, scores, shared), asked)
-    case 'strided':
-      return passesForward(p, scores, v, shared.plan, asked)
-    case 'block': {
-      const { intervals, area } = shared
-      return attentionForward(p, { ...scores, intervals, area: Math.min(area, scores.area) }, v, asked)
-    }
-    default:
-      return attentionForward(p, scores, v, asked)
-  }
-}
-
-/** Differentiates kindForward. */
-export function kindBackward(
-  p: ProgramBuilder,
-  state: KindState,
-  gradOutput: Ref,
-  scalars: Ref | undefined,
-  wanted: Wanted,
-): AttentionGradients {
-  const { linear, passes } = state
-  if (linear !== undefined) return linearAttentionBackward(p, { ...state, linear }, gradOutput, wanted)
-  if (passes !== undefined) return passesBackward(p, { ...state, passes }, gradOutput, scalars, wanted)
-  return attentionBackward(p, state, gradOutput, scalars, wanted)
-}
-
-/** Maps over the pairs of kindForward, but of scores that `state` has in the place of its own. */
-export function kindMaps(p: ProgramBuilder, state: KindState, names: readonly MapName[]) {
-  const { passes, logsumexp } = state
-  if (passes === undefined) return attentionMaps(p, state, logsumexp, names)
-  return passesMaps(p, state, logsumexp, passes.plan, names)
 }

@@ -1,4 +1,4 @@
-/** Linear attention over buffers that are there: forward, and below it backward, as steps. O((N + M)·d_k·d_v). */
+/** Linear attention: φ(x) = elu(x) + 1 in the place of the exponential, in O((N + M)·d_k·d_v). Katharopoulos et al. 2020. */
 import { linearScratchBytes } from '../../../../workers/kernels/simd/linear-attention-call.ts'
 import {
   LINEAR_CHUNK,
@@ -9,97 +9,128 @@ import {
 } from '../../../../workers/linear-attention-args.ts'
 import type { StepDraft } from '../../../../workers/program.ts'
 import type { Ref } from '../../../../workers/task.ts'
-import type { ProgramBuilder } from '../../../program.ts'
+import type { RequestProgram } from '../../program-builder.ts'
 import { rowStep } from '../../row-step.ts'
-import type { AttentionGradients, AttentionState, RowResults, Scores, Wanted } from '../softmax.ts'
+import type { AttentionGradients, AttentionNeeds, RowResults, Scores } from '../softmax.ts'
+import { type Attended, defineVariant } from './variant.ts'
 
 /** Rough operations a feature, for costs. */
 const FEATURE_FLOPS = 8
-/** Measured: an addition of states takes as long as so many bytes of text (see row-step.ts). */
+/** Measured: an addition of states takes as long as this much text (see row-step.ts). */
 const SUM_BYTES = 0.3
 
-export interface LinearState extends AttentionState {
-  linear: {
-    args: LinearAttentionArgs
-    /** of the keys' states */
-    sums: Ref
-    /** [batch, heads, queries]: what each row is divided by */
-    normaliser: Ref
-  }
+export const linear = defineVariant({
+  refused: {
+    fields: ['scale', 'softcap', 'mask', 'window', 'alibi', 'dropout'],
+    returns: ['weights', 'scores', 'masked_scores', 'logsumexp', 'entropy', 'dropped_weights'],
+  },
+  plan:
+    (_, { causal }) =>
+    (p, scores, v, { into }) =>
+      linearForward(p, scores, v, causal, into),
+})
+
+/** What the backward pass reads again. */
+interface LinearState {
+  scores: Scores
+  v: Ref
+  output: Ref
+  args: LinearAttentionArgs
+  /** of the keys' states */
+  sums: Ref
+  /** [batch, heads, queries]: what each row is divided by */
+  normaliser: Ref
 }
 
 /** output = φ(q)ᵀS/(φ(q)ᵀz), S and z summed over the attended keys. Keeps output, normaliser and the sums. */
-export function linearAttentionForward(
-  p: ProgramBuilder,
+function linearForward(
+  p: RequestProgram,
   scores: Scores,
   v: Ref,
+  causal: boolean,
   into?: RowResults,
-): LinearState {
-  const args = linearArgs(scores)
+): Attended {
+  const args = linearArgs(scores, causal)
   const { batch, heads, queries, dimV } = args
   const rows = batch * heads * queries
   p.reserveScratch(linearScratchBytes(args))
   const sums = sumsOfStates(p, scores, args, 'keys', { x: scores.k, y: v })
   const output = p.reals(rows * dimV)
   const normaliser = p.reals(rows)
-  const { q, k, qLengths, kvLengths } = scores
-  const tensors = { q, k, v, qLengths, kvLengths, sums, output, normaliser }
+  const { q, k, intervals } = scores
+  const tensors = { q, k, v, intervals, sums, output, normaliser }
   p.stage(queryStep(scores, args, { op: 'linearAttentionForward', tensors, args }))
   // there is none, and nothing that reads it is taken beside linear attention
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: 0 })
-  return { ...scores, v, output, logsumexp, maps: {}, linear: { args, sums, normaliser } }
+  const state = { scores, v, output, args, sums, normaliser }
+  return {
+    scores,
+    v,
+    output,
+    logsumexp,
+    written: {},
+    backward: (p, gradOutput, _, needs) => linearBackward(p, state, gradOutput, needs),
+    maps: () => {
+      throw new Error('linear attention has no maps')
+    },
+  }
 }
 
-/** Differentiates linearAttentionForward, for q, k and v. */
-export function linearAttentionBackward(
-  p: ProgramBuilder,
-  state: LinearState,
+/** Differentiates linearForward, for q, k and v. */
+function linearBackward(
+  p: RequestProgram,
+  { scores, v, output, args, sums, normaliser }: LinearState,
   gradOutput: Ref,
-  wanted: Wanted,
+  needs: AttentionNeeds,
 ): AttentionGradients {
-  const { args, normaliser, sums } = state.linear
   const { batch, heads, kvHeads, queries, keys, dimK, dimV } = args
   const rows = batch * heads * queries
   const kvRows = batch * kvHeads * keys
-  if (!wanted.q && !wanted.k && !wanted.v) return {}
+  if (!needs.q && !needs.k && !needs.v) return {}
   const scaled = p.reals(rows * dimV)
   const gradNormaliser = p.reals(rows)
-  const { q, k, v, output, qLengths, kvLengths } = state
+  const { q, k, intervals, careful } = scores
   const delta = { output, gradOutput, normaliser, scaled, gradNormaliser }
   p.stage(rowStep({ op: 'linearAttentionDelta', tensors: delta, args }, rows, 3 * dimV))
-  const inputs = { q, k, v, qLengths, kvLengths, scaled, gradNormaliser }
+  const inputs = { q, k, v, intervals, scaled, gradNormaliser }
   const gradients: AttentionGradients = {}
-  if (wanted.q) {
+  if (needs.q) {
     const gradQ = p.reals(rows * dimK)
     gradients.q = gradQ
     const tensors = { ...inputs, sums, gradQ }
-    p.stage(queryStep(state, args, { op: 'linearAttentionBackwardQuery', tensors, args }))
+    p.stage(queryStep(scores, args, { op: 'linearAttentionBackwardQuery', tensors, args }))
   }
-  if (wanted.k || wanted.v) {
-    const querySums = sumsOfStates(p, state, args, 'queries', { x: q, y: scaled, w: gradNormaliser })
-    gradients.k = wanted.k ? p.reals(kvRows * dimK) : undefined
-    gradients.v = wanted.v ? p.reals(kvRows * dimV) : undefined
+  if (needs.k || needs.v) {
+    const querySums = sumsOfStates(p, scores, args, 'queries', { x: q, y: scaled, w: gradNormaliser })
+    gradients.k = needs.k ? p.reals(kvRows * dimK) : undefined
+    gradients.v = needs.v ? p.reals(kvRows * dimV) : undefined
     const tensors = { ...inputs, sums: querySums, gradK: gradients.k, gradV: gradients.v }
     const pairs = args.causal ? (heads / kvHeads) * LINEAR_CHUNK : 0
-    const products = (wanted.k ? 1 : 0) + (wanted.v ? 1 : 0)
+    const products = (needs.k ? 1 : 0) + (needs.v ? 1 : 0)
     p.stage({
-      ...{ op: 'linearAttentionBackwardKey', tensors, args, phase: 'compute', nonFinite: state.careful },
-      ...{ units: batch * kvHeads * linearChunks(keys), chain: 1, bytes: 0 },
+      op: 'linearAttentionBackwardKey',
+      tensors,
+      args,
+      phase: 'compute',
+      nonFinite: careful,
+      units: batch * kvHeads * linearChunks(keys),
+      chain: 1,
+      bytes: 0,
       flops: kvRows * (2 * products * (dimK * dimV + pairs * (dimK + dimV)) + FEATURE_FLOPS * dimK),
     })
   }
   return gradients
 }
 
-function linearArgs({ args: a }: Scores): LinearAttentionArgs {
-  const { batch, heads, kvHeads, queries, keys, dimK, dimV, alignment, pastKeys, causal, careful } = a
-  return { batch, heads, kvHeads, queries, keys, dimK, dimV, alignment, pastKeys, causal, careful }
+function linearArgs({ args }: Scores, causal: boolean): LinearAttentionArgs {
+  const { batch, heads, kvHeads, queries, keys, dimK, dimV, intervalStrides, careful } = args
+  return { batch, heads, kvHeads, queries, keys, dimK, dimV, intervalStrides, causal, careful }
 }
 
 /** Two stages: the states of all chunks of a side, and their running sums. */
 function sumsOfStates(
-  p: ProgramBuilder,
-  { qLengths, kvLengths, careful }: Scores,
+  p: RequestProgram,
+  { intervals, careful }: Scores,
   linear: LinearAttentionArgs,
   side: 'keys' | 'queries',
   t: { x: Ref; y: Ref; w?: Ref },
@@ -111,14 +142,14 @@ function sumsOfStates(
   const states = p.reals(units * length)
   const sums = p.reals(args.batch * args.kvHeads * stateSums(args, positions) * length)
   p.stage({
-    ...{
-      op: 'linearStates',
-      tensors: { ...t, qLengths, kvLengths, states },
-      args,
-      phase: 'compute',
-      nonFinite: careful,
-    },
-    ...{ units, chain: 1, bytes: 0 },
+    op: 'linearStates',
+    tensors: { ...t, intervals, states },
+    args,
+    phase: 'compute',
+    nonFinite: careful,
+    units,
+    chain: 1,
+    bytes: 0,
     flops: args.batch * heads * positions * (2 * length + FEATURE_FLOPS * args.dimK),
   })
   const kvHeads = args.batch * args.kvHeads
@@ -140,7 +171,10 @@ function queryStep(
   const pairs = a.causal ? LINEAR_CHUNK : 0
   return {
     ...call,
-    ...{ phase: 'compute', nonFinite: careful, chain: 1, bytes: 0 },
+    phase: 'compute',
+    nonFinite: careful,
+    chain: 1,
+    bytes: 0,
     units: a.batch * a.heads * linearChunks(a.queries),
     flops: rows * (2 * (stateLength(a) + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK),
   } as StepDraft

@@ -1,31 +1,64 @@
-/** The hashes of LSH attention: random rotations, and the buckets of queries and of keys in every round. */
-import { lshBuckets, lshRotations } from '../../../../workers/ops/lsh/op.ts'
+/** LSH attention: random rotations hash queries and keys into buckets, in every round. Kitaev et al. 2020 (Reformer). */
+import * as z from 'zod'
+import { columnCount, lshBuckets, lshRotations } from '../../../../workers/ops/lsh/op.ts'
 import type { Pass } from '../../../../workers/pass-args.ts'
 import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
-import type { ProgramBuilder } from '../../../program.ts'
+import type { RequestProgram } from '../../program-builder.ts'
 import type { Scores } from '../softmax.ts'
-import type { AttentionKind } from './fields.ts'
-import { type PassPlan, planPasses } from './passes.ts'
+import { type PassPlan, passesForward, planPasses } from './passes.ts'
+import { defineVariant, MOST_POSITIONS, type VariantContext } from './variant.ts'
 
 /** More buckets than this are split into two factors: the columns of a rotation are then a sum, not a product. */
 const ONE_FACTOR = 64
 
-type Lsh = Extract<AttentionKind, { kind: 'lsh' }>
+const schema = z
+  .strictObject({
+    kind: z.literal('lsh'),
+    rounds: z
+      .int()
+      .min(1)
+      .max(16)
+      .default(2)
+      .describe('independent hashes; a pair found by several counts once'),
+    buckets: z
+      .int()
+      .min(1)
+      .max(65536)
+      .refine(value => value === 1 || value % 2 === 0, { error: 'expected 1 or an even number' })
+      .optional()
+      .describe('buckets a round, 1 or even; default: the power of two at or above M/chunk, at least 2'),
+    chunk: z.int().min(1).max(MOST_POSITIONS).default(64).describe('sorted keys a chunk'),
+    seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0).describe('of the random rotations'),
+  })
+  .meta({ id: 'LshAttention' })
+
+export const lsh = defineVariant({
+  schema,
+  refused: { fields: ['mask', 'alibi'], returns: ['dropped_weights'] },
+  plan: (_, context, kind) => (p, scores, v, requested) =>
+    passesForward(p, scores, v, planLsh(p, context, scores, kind), requested),
+})
 
 /** Hashes q and k, which are ready by now, and sorts them. */
-export function planLsh(p: ProgramBuilder, scores: Scores, { rounds, chunk, seed, ...kind }: Lsh): PassPlan {
-  const { args: a, q, k, qLengths, kvLengths } = scores
+function planLsh(
+  p: RequestProgram,
+  context: VariantContext,
+  { args: a, q, k }: Scores,
+  { rounds, chunk, seed, ...kind }: z.output<typeof schema>,
+): PassPlan {
   const buckets = kind.buckets ?? defaultBuckets(a, chunk)
   const pass: Pass = { by: buckets === 1 ? 'whole' : 'hash', buckets, chunk, reach: -1 }
   const passes = Array.from({ length: rounds }, () => pass)
-  if (buckets === 1) return planPasses(p, a, passes.slice(0, 1), { qLengths, kvLengths })
+  if (buckets === 1) return planPasses(p, context, passes.slice(0, 1))
   const factors = factorsOf(buckets)
-  const columns = factors.reduce((sum, factor) => sum + factor / 2, 0)
   const rotation = {
-    ...{ rounds, dim: a.dimK, factors },
-    ...{ seedLow: seed % 2 ** 32, seedHigh: Math.floor(seed / 2 ** 32) },
+    rounds,
+    dim: a.dimK,
+    factors,
+    seedLow: seed % 2 ** 32,
+    seedHigh: Math.floor(seed / 2 ** 32),
   }
-  const rotations = p.buffer({ type: 'float64', length: rounds * columns * a.dimK })
+  const rotations = p.buffer({ type: 'float64', length: rounds * columnCount({ factors }) * a.dimK })
   p.stage(p.step(lshRotations, { rotations }, rotation))
   const hash = (x: Ref, rows: number) => {
     const into = p.buffer({ type: 'int32', length: rounds * rows })
@@ -35,7 +68,7 @@ export function planLsh(p: ProgramBuilder, scores: Scores, { rounds, chunk, seed
   const forQ = hash(q, a.batch * a.heads * a.queries)
   const forK = hash(k, a.batch * a.kvHeads * a.keys)
   p.stage(forQ.step, forK.step)
-  return planPasses(p, a, passes, { qLengths, kvLengths }, { q: forQ.into, k: forK.into })
+  return planPasses(p, context, passes, { q: forQ.into, k: forK.into })
 }
 
 /** The power of two at or above keys/chunk, so that a bucket has about a chunk of keys. */

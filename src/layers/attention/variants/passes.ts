@@ -4,25 +4,27 @@
  *
  * The selection of pairs is constant: no gradient goes through sorting or hashing.
  */
+import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
 import { gatherRows, mergeParts, sumParts } from '../../../../workers/ops/passes/op.ts'
 import type { Pass, PassesArgs } from '../../../../workers/pass-args.ts'
 import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
-import type { ProgramBuilder } from '../../../program.ts'
+import type { RequestProgram } from '../../program-builder.ts'
 import { rowStep } from '../../row-step.ts'
-import { attendedArea } from '../attended-area.ts'
+import { areaOf } from '../intervals.ts'
 import {
-  type Asked,
   type AttentionGradients,
-  type AttentionState,
-  attentionBackward,
-  attentionForward,
-  attentionMaps,
+  type AttentionNeeds,
+  type AttentionResults,
   type MapName,
+  type RequestedResults,
   type Scores,
-  type Wanted,
+  softmaxBackward,
+  softmaxForward,
+  softmaxMaps,
 } from '../softmax.ts'
+import type { Attended, VariantContext } from './variant.ts'
 
-/** Measured: what takes as long as so many bytes of text (see row-step.ts): an index that is sorted, and one that is put into another order. */
+/** Measured: what takes as long as this much text (see row-step.ts): an index that is sorted, and one that is put into another order. */
 const SORT_BYTES = 9
 const REORDER_BYTES = 0.5
 
@@ -40,25 +42,34 @@ export interface PassPlan {
   area: number
 }
 
-export interface PassesState extends AttentionState {
-  passes: {
-    plan: PassPlan
-    /** attention over the sorted keys, passes and batch in one axis */
-    folded: AttentionState
-  }
+/** What the backward pass reads again. */
+interface PassesState {
+  scores: Scores
+  plan: PassPlan
+  /** attention over the sorted keys, passes and batch in one axis */
+  folded: AttentionResults
+  output: Ref
+  logsumexp: Ref
+  entropy?: Ref
 }
 
 /** Sorts for every pass. `buckets` [passes, batch, heads, positions]: of passes by hash. */
 export function planPasses(
-  p: ProgramBuilder,
-  a: AttentionArgs,
+  p: RequestProgram,
+  context: VariantContext,
   passes: Pass[],
-  lengths: Pick<Scores, 'qLengths' | 'kvLengths'>,
   buckets: { q?: Ref; k?: Ref } = {},
 ): PassPlan {
-  const { batch, heads, kvHeads, queries, keys, alignment, pastKeys, causal, windowLeft, windowRight } = a
+  const { places, intervals } = context
+  const { batch, heads, kvHeads, queries, keys, shift } = context.args
   const args: PassesArgs = {
-    ...{ batch, heads, kvHeads, queries, keys, alignment, pastKeys, causal, windowLeft, windowRight },
+    batch,
+    heads,
+    kvHeads,
+    queries,
+    keys,
+    shift,
+    intervalStrides: intervals.strides,
     passes,
   }
   const count = passes.length
@@ -66,17 +77,24 @@ export function planPasses(
   const allKeys = count * batch * kvHeads * keys
   const allQueries = count * batch * heads * queries
   const order = {
-    ...{ keyOrder: integers(allKeys), keyRanks: integers(allKeys) },
-    ...{ queryOrder: integers(allQueries), queryRanks: integers(allQueries) },
+    keyOrder: integers(allKeys),
+    keyRanks: integers(allKeys),
+    queryOrder: integers(allQueries),
+    queryRanks: integers(allQueries),
     intervals: integers(2 * allQueries),
   }
-  const { qLengths, kvLengths } = lengths
   const units = count * batch * kvHeads
   const group = heads / kvHeads
   const indices = keys + group * queries
-  const tensors = { ...order, qBuckets: buckets.q, kBuckets: buckets.k, qLengths, kvLengths }
+  const tensors = {
+    ...order,
+    ...places.refs,
+    positions: intervals.ref,
+    qBuckets: buckets.q,
+    kBuckets: buckets.k,
+  }
   p.stage(rowStep({ op: 'sortPasses', tensors, args }, units, 0, SORT_BYTES * indices))
-  const plan = { ...order, args, area: passes.reduce((sum, pass) => sum + areaOf(a, pass), 0) }
+  const plan = { ...order, args, area: passes.reduce((sum, pass) => sum + passArea(context, pass), 0) }
   if (count === 1) return plan
   const earlierRanks = integers((count - 1) * allKeys)
   const earlierIntervals = integers(2 * (count - 1) * allQueries)
@@ -88,91 +106,96 @@ export function planPasses(
 }
 
 /** Pairs of a pass: those in reach, or a bucket's share of the keys, but no more than its chunks hold. */
-function areaOf(a: AttentionArgs, { buckets, chunk, reach }: Pass): number {
-  const within = (limit: number) => (reach < 0 ? limit : limit < 0 ? reach : Math.min(limit, reach))
-  const rules = { ...a, windowLeft: within(a.windowLeft), windowRight: within(a.windowRight) }
-  const pairs = attendedArea(rules, undefined, undefined) / buckets
+function passArea({ places, masks, args, causal }: VariantContext, { buckets, chunk, reach }: Pass): number {
+  const near: RowMask[] = reach < 0 ? [] : [{ lo: ['-', 'aligned', reach], hi: ['+', 'aligned', reach + 1] }]
+  const pairs = areaOf(places, [...masks, ...near], args.batch) / buckets
   if (chunk === 0) return pairs
-  return Math.min(pairs, a.batch * a.queries * chunk * (a.causal ? 2 : 3))
+  return Math.min(pairs, args.batch * args.queries * chunk * (causal ? 2 : 3))
 }
 
 /** The exact softmax over the pairs of all passes. */
 export function passesForward(
-  p: ProgramBuilder,
+  p: RequestProgram,
   scores: Scores,
   v: Ref,
   plan: PassPlan,
-  { entropy: wantEntropy, maps: names = [], into }: Asked,
-): PassesState {
+  { entropy: wantEntropy, maps: names = [], into }: RequestedResults,
+): Attended {
   const { batch, heads, kvHeads, queries, keys, dimK, dimV } = scores.args
   const passes = plan.args.passes.length
-  const sorted = {
-    q: sortRows(p, scores.q, plan.queryOrder, plan, { heads: batch * heads, rows: queries, dim: dimK }),
-    k: sortRows(p, scores.k, plan.keyOrder, plan, { heads: batch * kvHeads, rows: keys, dim: dimK }),
-    v: sortRows(p, v, plan.keyOrder, plan, { heads: batch * kvHeads, rows: keys, dim: dimV }),
-  }
-  p.stage(sorted.q.step, sorted.k.step, sorted.v.step)
-  // all that positions say is in the intervals
+  const q = sortRows(p, scores.q, plan.queryOrder, plan, { heads: batch * heads, rows: queries, dim: dimK })
+  const k = sortRows(p, scores.k, plan.keyOrder, plan, { heads: batch * kvHeads, rows: keys, dim: dimK })
+  const sortedV = sortRows(p, v, plan.keyOrder, plan, { heads: batch * kvHeads, rows: keys, dim: dimV })
+  p.stage(q.step, k.step, sortedV.step)
+  // all that positions say is in the plan's intervals
   const args: AttentionArgs = {
     ...scores.args,
-    ...{ batch: passes * batch, alignment: 'top_left', pastKeys: 0, causal: false },
-    ...{ windowLeft: -1, windowRight: -1, earlier: passes - 1 },
+    batch: passes * batch,
+    intervalStrides: [heads * queries, queries],
+    shift: 0,
+    earlier: passes - 1,
   }
   const { intervals, earlierRanks, earlierIntervals, area } = plan
-  const [q, k] = [sorted.q.y, sorted.k.y]
-  const foldedScores = {
-    args,
-    q,
-    k,
-    intervals,
-    earlierRanks,
-    earlierIntervals,
-    area,
-    careful: scores.careful,
-  }
-  const folded = attentionForward(p, foldedScores, sorted.v.y, { entropy: wantEntropy })
+  const folded = softmaxForward(
+    p,
+    { args, q: q.y, k: k.y, intervals, earlierRanks, earlierIntervals, area, careful: scores.careful },
+    sortedV.y,
+    { entropy: wantEntropy },
+  )
 
   const rows = batch * heads * queries
   const output = p.reals(rows * dimV)
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
   const entropy = wantEntropy ? (into?.entropy ?? p.reals(rows)) : undefined
   const merged = {
-    ...{ outputs: folded.output, logsumexps: folded.logsumexp, entropies: folded.entropy },
-    ...{ ranks: plan.queryRanks, output, logsumexp, entropy },
+    outputs: folded.output,
+    logsumexps: folded.logsumexp,
+    entropies: folded.entropy,
+    ranks: plan.queryRanks,
+    output,
+    logsumexp,
+    entropy,
   }
   const gather = { parts: passes, heads: batch * heads, rows: queries, dim: dimV }
   p.stage(p.step(mergeParts, merged, gather))
-  const result = { ...scores, v, output, logsumexp, entropy, passes: { plan, folded } }
-  if (names.length === 0) return { ...result, maps: {} }
-  const { maps, step } = passesMaps(p, scores, logsumexp, plan, names)
-  p.stage(step)
-  return { ...result, maps }
+  const state = { scores, plan, folded, output, logsumexp, entropy }
+  const found = names.length === 0 ? undefined : passesMaps(p, scores, logsumexp, plan, names)
+  if (found !== undefined) p.stage(found.step)
+  return {
+    scores,
+    v,
+    output,
+    logsumexp,
+    entropy,
+    maps: (p, others, names) => passesMaps(p, others, logsumexp, plan, names),
+    written: found?.maps ?? {},
+    backward: (p, gradOutput, scalars, needs) => passesBackward(p, state, gradOutput, scalars, needs),
+  }
 }
 
 /**
  * Differentiates passesForward: each pass's share of the gradients comes from the merged output and logsumexp, in the
  * pass's order; the shares add up.
  */
-export function passesBackward(
-  p: ProgramBuilder,
-  state: PassesState,
+function passesBackward(
+  p: RequestProgram,
+  { scores, plan, folded, ...merged }: PassesState,
   gradOutput: Ref,
   scalars: Ref | undefined,
-  wanted: Wanted,
+  needs: AttentionNeeds,
 ): AttentionGradients {
-  if (!wanted.q && !wanted.k && !wanted.v) return {}
-  const { plan, folded } = state.passes
-  const { batch, heads, kvHeads, queries, keys, dimK, dimV } = state.args
+  if (!needs.q && !needs.k && !needs.v) return {}
+  const { batch, heads, kvHeads, queries, keys, dimK, dimV } = scores.args
   const q = { heads: batch * heads, rows: queries }
   const k = { heads: batch * kvHeads, rows: keys }
   const sorted = (x: Ref, dim: number) => sortRows(p, x, plan.queryOrder, plan, { ...q, dim })
-  const output = sorted(state.output, dimV)
-  const logsumexp = sorted(state.logsumexp, 1)
-  const entropy = state.entropy === undefined ? undefined : sorted(state.entropy, 1)
+  const output = sorted(merged.output, dimV)
+  const logsumexp = sorted(merged.logsumexp, 1)
+  const entropy = merged.entropy === undefined ? undefined : sorted(merged.entropy, 1)
   const grad = sorted(gradOutput, dimV)
   p.stage(output.step, logsumexp.step, grad.step, ...(entropy ? [entropy.step] : []))
-  const merged = { ...folded, output: output.y, logsumexp: logsumexp.y, entropy: entropy?.y }
-  const parts = attentionBackward(p, merged, grad.y, scalars, { ...wanted, mask: false })
+  const inOrder = { ...folded, output: output.y, logsumexp: logsumexp.y, entropy: entropy?.y }
+  const parts = softmaxBackward(p, inOrder, grad.y, scalars, { ...needs, mask: false })
   const forQ = addUp(p, parts.q, plan.queryRanks, plan, { ...q, dim: dimK })
   const forK = addUp(p, parts.k, plan.keyRanks, plan, { ...k, dim: dimK })
   const forV = addUp(p, parts.v, plan.keyRanks, plan, { ...k, dim: dimV })
@@ -181,8 +204,8 @@ export function passesBackward(
 }
 
 /** Maps over all pairs, with the passes' pairs as a mask. */
-export function passesMaps(
-  p: ProgramBuilder,
+function passesMaps(
+  p: RequestProgram,
   scores: Scores,
   logsumexp: Ref,
   { args, keyOrder, queryRanks, intervals }: PassPlan,
@@ -192,20 +215,12 @@ export function passesMaps(
   const mask = p.buffer({ type: 'uint8', length: batch * heads * queries * keys })
   const tensors = { keyOrder, queryRanks, intervals, mask }
   p.stage(rowStep({ op: 'passesMask', tensors, args }, batch * heads, 0, REORDER_BYTES * queries * keys))
-  return attentionMaps(
-    p,
-    {
-      ...scores,
-      mask,
-      args: {
-        ...scores.args,
-        maskKind: 'bool',
-        maskStrides: [heads * queries * keys, queries * keys, keys, 1],
-      },
-    },
-    logsumexp,
-    names,
-  )
+  const masked: AttentionArgs = {
+    ...scores.args,
+    maskKind: 'bool',
+    maskStrides: [heads * queries * keys, queries * keys, keys, 1],
+  }
+  return softmaxMaps(p, { ...scores, mask, args: masked }, logsumexp, names)
 }
 
 interface Rows {
@@ -215,7 +230,7 @@ interface Rows {
 }
 
 /** x [heads, rows, dim] in the order of every pass. */
-function sortRows(p: ProgramBuilder, x: Ref, order: Ref, { args }: PassPlan, rows: Rows) {
+function sortRows(p: RequestProgram, x: Ref, order: Ref, { args }: PassPlan, rows: Rows) {
   const parts = args.passes.length
   const count = parts * rows.heads * rows.rows
   const y = p.buffer({ type: p.buffers[x].type, length: count * rows.dim })
@@ -223,7 +238,7 @@ function sortRows(p: ProgramBuilder, x: Ref, order: Ref, { args }: PassPlan, row
 }
 
 /** The sum over passes, in the order of the rows themselves. */
-function addUp(p: ProgramBuilder, parts: Ref | undefined, ranks: Ref, { args }: PassPlan, rows: Rows) {
+function addUp(p: RequestProgram, parts: Ref | undefined, ranks: Ref, { args }: PassPlan, rows: Rows) {
   if (parts === undefined) return { y: undefined, steps: [] }
   const count = rows.heads * rows.rows
   const y = p.reals(count * rows.dim)

@@ -14,18 +14,18 @@ import {
 
 /** One row by the book: a list of [key, score] that are attended, then softmax over the list. */
 function rowByTheBook(c: AttentionCase, b: number, h: number, i: number) {
-  const a = c.args
+  const { args: a, spec } = c
   const n = c.qLengths?.[b] ?? a.queries
   const m = c.kvLengths?.[b] ?? a.keys
   const kvHead = Math.floor((h * a.kvHeads) / a.heads)
-  const at = a.alignment === 'bottom_right' ? i + m - n : i + a.pastKeys
+  const at = spec.alignment === 'bottom_right' ? i + m - n : i + spec.pastKeys
   const q = Array.from(c.q.slice(((b * a.heads + h) * a.queries + i) * a.dimK).slice(0, a.dimK))
   const list: { j: number; s: number; v: number[] }[] = []
   for (let j = 0; j < a.keys; j++) {
     if (i >= n || j >= m) continue
-    if (a.causal && j > at) continue
-    if (a.windowLeft >= 0 && j < at - a.windowLeft) continue
-    if (a.windowRight >= 0 && j > at + a.windowRight) continue
+    if (spec.causal && j > at) continue
+    if (spec.windowLeft >= 0 && j < at - spec.windowLeft) continue
+    if (spec.windowRight >= 0 && j > at + spec.windowRight) continue
     const [B, H, N, M] = c.maskShape
     const index = (((b % B) * H + (h % H)) * N + (i % N)) * M + (j % M)
     const mask = c.mask?.[index]

@@ -36,22 +36,22 @@ export function plainFloat32(c: AttentionCase, order: Order): Results {
 }
 
 function plainRow(c: AttentionCase, order: Order, row: number, r: Results): void {
-  const { args: a } = c
+  const { args: a, spec } = c
   const b = Math.floor(row / (a.heads * a.queries))
   const h = Math.floor(row / a.queries) % a.heads
   const i = row % a.queries
   const firstKey = (b * a.kvHeads + Math.floor((h * a.kvHeads) / a.heads)) * a.keys
   const n = c.qLengths?.[b] ?? a.queries
   const m = c.kvLengths?.[b] ?? a.keys
-  const aligned = a.alignment === 'bottom_right' ? i + m - n : i + a.pastKeys
+  const aligned = spec.alignment === 'bottom_right' ? i + m - n : i + spec.pastKeys
   const index = (j: number) =>
     b * a.maskStrides[0] + h * a.maskStrides[1] + i * a.maskStrides[2] + j * a.maskStrides[3]
   const allowed = (j: number) =>
     i < n &&
     j < m &&
-    (!a.causal || j <= aligned) &&
-    (a.windowLeft < 0 || j >= aligned - a.windowLeft) &&
-    (a.windowRight < 0 || j <= aligned + a.windowRight) &&
+    (!spec.causal || j <= aligned) &&
+    (spec.windowLeft < 0 || j >= aligned - spec.windowLeft) &&
+    (spec.windowRight < 0 || j <= aligned + spec.windowRight) &&
     (a.maskKind !== 'bool' || c.mask![index(j)] !== 0)
 
   const cap = f(a.softcap)

@@ -66,11 +66,11 @@ function keyBlock(call: Call, place: Place): void {
   const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
   packKeys(call, place, key)
   if (call.gradQ) packBlockRows(call, call.k + key * kRow, call.keyRows, call.dimK, place.keys)
-  const visible = visibleRows(call, place.b, place.head, place.key, place.keys)
+  const visible = visibleRows(call, place.b, place.h, place.key, place.keys)
   const end = <i32>(visible >> 32)
   for (place.row = (<i32>visible / TILE) * TILE; place.row < end; place.row += TILE) {
     place.rows = min(TILE, call.queries - place.row)
-    rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
+    rowIntervals(call, place.b, place.h, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
     const seen = groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo, call.common)
     if (seen == NOTHING) continue
     const at = <usize>place.head * <usize>call.queries + <usize>place.row

@@ -14,9 +14,8 @@ export class Call {
   entropy: usize
   mask: usize
   slopes: usize
-  qLengths: usize
-  kvLengths: usize
   intervals: usize
+  shifts: usize
   earlierRanks: usize
   earlierIntervals: usize
   scores: usize
@@ -41,11 +40,11 @@ export class Call {
   // options
   scale: f32
   softcap: f32
-  bottomRight: i32
-  pastKeys: i32
-  causal: i32
-  windowLeft: i32
-  windowRight: i32
+  /** rows between the intervals of neighbours along the batch and the heads; 0 where they share them */
+  intervalBatch: usize
+  intervalHead: usize
+  /** what is added to a row's index to place it among the keys, where `shifts` does not say it */
+  shift: i32
   /** 0 none, 1 bool, 2 float */
   maskKind: i32
   /** passes before this one, whose pairs are masked */

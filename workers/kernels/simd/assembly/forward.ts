@@ -66,7 +66,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     const lane = <usize>t * PER_TILE
     const common = call.common + (<usize>t << 3)
     const seen = rowIntervals(
-      call, place.b, place.head, place.row, place.rows, call.rowFrom + lane, call.rowTo + lane, common,
+      call, place.b, place.h, place.row, place.rows, call.rowFrom + lane, call.rowTo + lane, common,
     )
     const last = <i32>(seen >> 32)
     least = min(least, <i32>seen)

@@ -21,8 +21,7 @@ export class LinearCall {
   y: usize
   w: usize
   states: usize
-  qLengths: usize
-  kvLengths: usize
+  intervals: usize
   // sizes and rules
   batch: i32
   heads: i32
@@ -31,8 +30,9 @@ export class LinearCall {
   keys: i32
   dimK: i32
   dimV: i32
-  bottomRight: i32
-  pastKeys: i32
+  /** rows between the intervals of neighbours along the batch; 0 where they share them */
+  intervalBatch: i32
+  /** rows attend to different numbers of keys: states are summed up to every chunk */
   causal: i32
   careful: i32
   queriesSide: i32
@@ -94,27 +94,49 @@ export function sumAt(call: LinearCall, kvHead: i32, positions: i32, slot: i32):
   return call.sums + <usize>(kvHead * slots + (call.causal ? slot : 0)) * stateBytes(call)
 }
 
+/** The interval of row i of batch b. */
+// @ts-ignore: decorator
+@inline
+function intervalAt(call: LinearCall, b: i32, i: i32): usize {
+  return call.intervals + (<usize>(b * call.intervalBatch + i) << 3)
+}
+
+/** How many keys, from the first on, row i attends to. */
+export function keysOf(call: LinearCall, b: i32, i: i32): i32 {
+  if (!call.intervals) return call.keys
+  const interval = intervalAt(call, b, i)
+  const to = load<i32>(interval, 4)
+  return load<i32>(interval) < to ? to : 0
+}
+
+/** Rows that are no padding, whose intervals begin before the last key. By bisection. */
 export function liveQueries(call: LinearCall, b: i32): i32 {
-  return call.qLengths ? load<i32>(call.qLengths + (<usize>b << 2)) : call.queries
-}
-
-export function liveKeys(call: LinearCall, b: i32): i32 {
-  return call.kvLengths ? load<i32>(call.kvLengths + (<usize>b << 2)) : call.keys
-}
-
-export function shiftOf(call: LinearCall, b: i32): i32 {
-  return call.bottomRight ? liveKeys(call, b) - liveQueries(call, b) : call.pastKeys
+  if (!call.intervals) return call.keys > 0 ? call.queries : 0
+  let first = 0
+  let last = call.queries
+  while (first < last) {
+    const row = (first + last) >> 1
+    if (load<i32>(intervalAt(call, b, row)) >= call.keys) last = row
+    else first = row + 1
+  }
+  return first
 }
 
 /** Keys, from the first on, that any row attends to. */
 export function seenKeys(call: LinearCall, b: i32): i32 {
   const rows = liveQueries(call, b)
-  const keys = liveKeys(call, b)
-  if (rows == 0) return 0
-  return call.causal ? max(0, min(keys, rows + shiftOf(call, b))) : keys
+  return rows == 0 ? 0 : keysOf(call, b, rows - 1)
 }
 
-/** The first row that attends to key j. */
+/** The first row that attends to key j. By bisection. */
 export function firstRow(call: LinearCall, b: i32, j: i32): i32 {
-  return call.causal ? max(0, j - shiftOf(call, b)) : 0
+  if (!call.intervals) return 0
+  let first = 0
+  let last = call.queries
+  while (first < last) {
+    const row = (first + last) >> 1
+    if (load<i32>(intervalAt(call, b, row), 4) > j) last = row
+    else first = row + 1
+  }
+  return first
 }

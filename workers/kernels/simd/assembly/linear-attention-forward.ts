@@ -9,7 +9,7 @@
  * Hazards and source: the reference kernels' linear-attention.ts. Writes states; output and normaliser.
  */
 import { addBlock, addScaled, addState, divide, dotRows, features, packTiles } from './linear-attention-blocks'
-import { CHUNK, LinearCall, chunksOf, firstRow, liveKeys, liveQueries, oneOf, shiftOf, stateBytes, sumAt } from './linear-attention-call'
+import { CHUNK, LinearCall, chunksOf, firstRow, keysOf, liveQueries, oneOf, seenKeys, stateBytes, sumAt } from './linear-attention-call'
 import { packEdge } from './pack'
 import { Add, Columns, product } from './product'
 
@@ -21,7 +21,7 @@ export function linearStates(call: LinearCall, from: i32, to: i32): void {
     const head = unit / chunks
     const chunk = (unit - head * chunks) * CHUNK
     const b = head / heads
-    const live = call.queriesSide ? (liveKeys(call, b) > 0 ? liveQueries(call, b) : 0) : liveKeys(call, b)
+    const live = call.queriesSide ? liveQueries(call, b) : seenKeys(call, b)
     const begin = max(chunk, call.queriesSide ? firstRow(call, b, 0) : 0)
     const rows = min(chunk + CHUNK, live) - begin
     const state = call.states + <usize>unit * stateBytes(call)
@@ -46,15 +46,10 @@ export function linearStates(call: LinearCall, from: i32, to: i32): void {
 
 /** How many keys each of the rows attends to, into `counts`; the least of those that attend to any, and the most above it. */
 export function countKeys(call: LinearCall, b: i32, first: i32, rows: i32): u64 {
-  const live = liveQueries(call, b)
-  const limit = liveKeys(call, b)
-  const shift = shiftOf(call, b)
-  let least = limit
+  let least = call.keys
   let most = 0
   for (let r = 0; r < rows; ++r) {
-    const i = first + r
-    const reached = call.causal ? max(0, min(limit, i + shift + 1)) : limit
-    const count = i < live ? reached : 0
+    const count = keysOf(call, b, first + r)
     store<i32>(call.counts + (<usize>r << 2), count)
     if (count > 0) least = min(least, count)
     most = max(most, count)

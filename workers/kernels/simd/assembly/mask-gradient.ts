@@ -52,7 +52,7 @@ export function attentionMaskGradient(call: Call, place: Place, from: i32, to: i
 function addTiles(call: Call, place: Place, grad: usize): void {
   const at = <usize>place.head * <usize>call.queries + <usize>place.row
   deltaTile(call, at, place.rows, call.tileMax)
-  const seen = rowIntervals(call, place.b, place.head, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
+  const seen = rowIntervals(call, place.b, place.h, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
   const end = <i32>(seen >> 32)
   for (place.key = (<i32>seen / BLOCK) * BLOCK; place.key < end; place.key += BLOCK) {
     place.keys = min(BLOCK, call.keys - place.key)

@@ -8,7 +8,7 @@ import { Call } from './call'
 import { tanh } from './elementary'
 import { FORWARD_BLOCK, MR, TILE, TILE_ROW } from './lanes'
 import { Place } from './scores'
-import { WHOLE, alignmentShift } from './visibility'
+import { WHOLE, shiftOf } from './visibility'
 
 /** Whether scale·q·k is all there is to the scores of a block of which the rows see as much as `seen` says. */
 export function isPlain(call: Call, seen: i32): bool {
@@ -86,7 +86,7 @@ function biased(s: v128, bias: v128): v128 {
 
 /** s −= slope·|aligned i − j| */
 function alibiRow(call: Call, place: Place, r: i32, row: usize, begin: i32, end: i32): void {
-  const aligned = f32x4.splat(<f32>(place.row + r + alignmentShift(call, place.b)))
+  const aligned = f32x4.splat(<f32>(place.row + r + shiftOf(call, place.b)))
   const slope = f32x4.splat(-load<f32>(call.slopes + (<usize>place.h << 2)))
   let key0 = f32x4.convert_i32x4_s(i32x4.add(i32x4.splat(place.key + begin), i32x4(0, 1, 2, 3)))
   let key1 = f32x4.add(key0, f32x4.splat(4))

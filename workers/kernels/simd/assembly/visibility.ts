@@ -1,25 +1,22 @@
 /**
- * Which keys a row may attend to by its position: padding, causal, window and the row's own interval all allow an
- * interval, and the intersection [from, to) of the intervals is known before any score is. Whole blocks outside of it are never computed.
+ * Which keys a row may attend to by its position: its interval [from, to), known before any score is. Whole blocks outside of
+ * it are never computed.
  *
- * For the rows of a batch that are no padding, both ends grow with the row (or stay): ranges of columns use that for
- * speed, ranges of rows rely on it.
+ * Both ends grow with the row (or stay), padding rows having [keys, keys): ranges of columns use that for speed, ranges
+ * of rows rely on it.
  */
 import { Call } from './call'
 import { BLOCK, MR, TILE } from './lanes'
 
-/** Rows and keys of batch b that are no padding. */
-export function queryCount(call: Call, b: i32): i32 {
-  return call.qLengths ? load<i32>(call.qLengths + (<usize>b << 2)) : call.queries
-}
-
-export function keyCount(call: Call, b: i32): i32 {
-  return call.kvLengths ? load<i32>(call.kvLengths + (<usize>b << 2)) : call.keys
+/** Where the intervals of a head's rows begin; 0 where every row may attend to all keys. */
+export function intervalsOf(call: Call, b: i32, h: i32): usize {
+  if (!call.intervals) return 0
+  return call.intervals + ((<usize>b * call.intervalBatch + <usize>h * call.intervalHead) << 3)
 }
 
 /** What is added to a row's index to place it among the keys. */
-export function alignmentShift(call: Call, b: i32): i32 {
-  return call.bottomRight ? keyCount(call, b) - queryCount(call, b) : call.pastKeys
+export function shiftOf(call: Call, b: i32): i32 {
+  return call.shifts ? load<i32>(call.shifts + (<usize>b << 2)) : call.shift
 }
 
 /** How much of a key block a tile's rows see. */
@@ -28,30 +25,24 @@ export const PARTLY: i32 = 1
 export const WHOLE: i32 = 2
 
 /**
- * Writes the intervals of rows first … first + rows − 1 of batch b (0, 0 where a row sees nothing) and, at `common`, the
+ * Writes the intervals of rows first … first + rows − 1 (0, 0 where a row sees nothing) and, at `common`, the
  * interval that all of them see. Returns the smallest interval that holds them all, its end in the upper 32 bits.
  */
 export function rowIntervals(
-  call: Call, b: i32, head: i32, first: i32, rows: i32, rowFrom: usize, rowTo: usize, common: usize,
+  call: Call, b: i32, h: i32, first: i32, rows: i32, rowFrom: usize, rowTo: usize, common: usize,
 ): u64 {
-  const live = queryCount(call, b)
-  const limit = min(keyCount(call, b), call.keys)
-  const shift = alignmentShift(call, b)
-  const own = call.intervals + ((<usize>head * <usize>call.queries + <usize>first) << 3)
+  const head = intervalsOf(call, b, h)
+  const own = head + (<usize>first << 3)
   let least = call.keys
   let most = 0
   let commonFrom = 0
   let commonTo = call.keys
   for (let r = 0; r < rows; ++r) {
-    const aligned = first + r + shift
     let from = 0
-    let to = first + r < live ? limit : 0
-    if (call.causal) to = min(to, aligned + 1)
-    if (call.windowLeft >= 0) from = max(from, aligned - call.windowLeft)
-    if (call.windowRight >= 0) to = min(to, aligned + call.windowRight + 1)
-    if (call.intervals) {
-      from = max(from, load<i32>(own + (<usize>r << 3)))
-      to = min(to, load<i32>(own + (<usize>r << 3), 4))
+    let to = call.keys
+    if (head) {
+      from = load<i32>(own + (<usize>r << 3))
+      to = load<i32>(own + (<usize>r << 3), 4)
     }
     if (from >= to) {
       from = 0
@@ -122,33 +113,24 @@ export function columnRanges(call: Call, rows: i32, firstKey: i32, rowFrom: usiz
 }
 
 /**
- * The rows of head `head` (of batch b) whose interval may meet keys [key, key + keys): from the first that ends beyond
+ * The rows of head h of batch b whose interval may meet keys [key, key + keys): from the first that ends beyond
  * `key` to the first that begins beyond the last key, which stands in the upper 32 bits. By bisection.
  */
-export function visibleRows(call: Call, b: i32, head: i32, key: i32, keys: i32): u64 {
-  const live = min(queryCount(call, b), call.queries)
-  const limit = min(keyCount(call, b), call.keys)
-  const shift = alignmentShift(call, b)
-  const own = call.intervals + ((<usize>head * <usize>call.queries) << 3)
+export function visibleRows(call: Call, b: i32, h: i32, key: i32, keys: i32): u64 {
+  const own = intervalsOf(call, b, h)
+  if (!own) return <u64>call.queries << 32
   let first = 0
-  let last = live
+  let last = call.queries
   while (first < last) {
     const row = (first + last) >> 1
-    let to = limit
-    if (call.causal) to = min(to, row + shift + 1)
-    if (call.windowRight >= 0) to = min(to, row + shift + call.windowRight + 1)
-    if (call.intervals) to = min(to, load<i32>(own + (<usize>row << 3), 4))
-    if (to > key) last = row
+    if (load<i32>(own + (<usize>row << 3), 4) > key) last = row
     else first = row + 1
   }
   const begin = first
-  last = live
+  last = call.queries
   while (first < last) {
     const row = (first + last) >> 1
-    let from = 0
-    if (call.windowLeft >= 0) from = max(from, row + shift - call.windowLeft)
-    if (call.intervals) from = max(from, load<i32>(own + (<usize>row << 3)))
-    if (from >= key + keys) last = row
+    if (load<i32>(own + (<usize>row << 3)) >= key + keys) last = row
     else first = row + 1
   }
   return (<u64>last << 32) | <u64>begin

@@ -1,0 +1,43 @@
+/** What a compute endpoint is: the one file of a resource says all of it. */
+import type * as z from 'zod'
+import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
+import { RequestProgram } from '../layers/program-builder.ts'
+
+/** How a request becomes a program: all that serving it takes. */
+export interface Compilable<R = unknown> {
+  request: z.ZodType<R>
+  /** Throws the Problem that says what is wrong between the fields. Reads no tensor's elements, takes no memory. */
+  compile(p: RequestProgram, request: R): void
+}
+
+export interface Endpoint<R = unknown> extends Compilable<R> {
+  path: string
+  /** name in OpenAPI's operationId */
+  name: string
+  summary: string
+  /** the request with {"shape": […]} standing for tensors, for `POST /v1/plan` */
+  shapes: z.ZodType<R>
+  answer: z.ZodType
+}
+
+interface Definition<R> extends Omit<Endpoint<R>, 'request' | 'shapes'> {
+  /** the request's schema over tensors with elements, or over shapes alone */
+  request(tensors: TensorKinds): z.ZodType<R>
+}
+
+export function defineEndpoint<R>({ request, ...rest }: Definition<R>): Endpoint<R> {
+  return { ...rest, request: request(tensorKinds(false)), shapes: request(tensorKinds(true)) }
+}
+
+/** What every compute request says about the form of its answer. */
+interface Numerics {
+  precision: 'float32' | 'float64'
+  non_finite: 'reject' | 'propagate'
+}
+
+export function compileRequest(endpoint: Compilable, request: unknown): RequestProgram {
+  const { precision, non_finite } = request as Numerics
+  const p = new RequestProgram(precision, non_finite)
+  endpoint.compile(p, request)
+  return p
+}

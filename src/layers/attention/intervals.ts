@@ -1,0 +1,128 @@
+/** Where the rows and keys of a request stand, and the interval of keys that each row may attend to. */
+import {
+  type IntervalsArgs,
+  intervalOf,
+  intervals as intervalsOp,
+  type RowMask,
+} from '../../../workers/ops/intervals/op.ts'
+import type { Ref } from '../../../workers/task.ts'
+import type { TensorSource } from '../../formats/tensor.ts'
+import type { Geometry } from '../geometry.ts'
+import type { RequestProgram } from '../program-builder.ts'
+import { readLengths } from './lengths.ts'
+
+/** Rows looked at for the cost of what is attended: between them the number of keys changes linearly, or nearly so. */
+const SAMPLES = 64
+/** Intervals of at most this many rows are written when the program is compiled: less than what a step of it costs. */
+const WRITTEN_ROWS = 64
+
+export interface Places {
+  geometry: Pick<Geometry, 'batch' | 'queries' | 'keys'>
+  /** where row 0 stands among the keys */
+  shift: number
+  /** [batch], where that differs between them */
+  shifts?: Int32Array
+  /** [batch], where the request gives them; a plan may not know their elements */
+  qLengths?: Int32Array
+  kvLengths?: Int32Array
+  refs: { shifts?: Ref; qLengths?: Ref; kvLengths?: Ref }
+}
+
+interface PlaceOptions {
+  causal?: boolean | 'top_left' | 'bottom_right' | undefined
+  q_lengths?: TensorSource | undefined
+  kv_lengths?: TensorSource | undefined
+}
+
+/** Row i stands at i + past, or under `bottom_right` at i + m − n, with that batch element's m and n. */
+export function placesOf(p: RequestProgram, options: PlaceOptions, geometry: Geometry, past: number): Places {
+  const { batch, queries, keys } = geometry
+  const bottomRight = options.causal === 'bottom_right'
+  const q = options.q_lengths && readLengths(options.q_lengths, '/q_lengths', batch, queries)
+  const kv = options.kv_lengths && readLengths(options.kv_lengths, '/kv_lengths', batch, keys)
+  const refOf = (given: unknown, data: Int32Array | undefined) =>
+    given === undefined
+      ? undefined
+      : p.buffer({ type: 'int32', length: batch, data, early: data === undefined })
+  const places: Places = {
+    geometry,
+    shift: bottomRight ? keys - queries : past,
+    qLengths: q,
+    kvLengths: kv,
+    refs: { qLengths: refOf(options.q_lengths, q), kvLengths: refOf(options.kv_lengths, kv) },
+  }
+  if (bottomRight && (q !== undefined || kv !== undefined)) {
+    places.shifts = Int32Array.from({ length: batch }, (_, b) => (kv?.[b] ?? keys) - (q?.[b] ?? queries))
+    places.refs.shifts = refOf(places.shifts, places.shifts)
+  }
+  return places
+}
+
+export interface Intervals {
+  /** [batch or 1, queries, 2]; undefined where every row attends to all keys */
+  ref?: Ref
+  /** as in AttentionArgs */
+  strides: [number, number]
+  /** pairs that are attended, over the whole batch, for one head; dense masks are not looked at */
+  area: number
+}
+
+/** The step that evaluates the masks reads no tensor of the request: it stands beside those that decode. */
+export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[]): Intervals {
+  const { batch, queries, keys } = places.geometry
+  const everything = { strides: [0, 0] as [number, number], area: batch * queries * keys }
+  if (masks.length === 0 || everything.area === 0) return everything
+  const { qLengths, kvLengths, shifts } = places.refs
+  const apart = qLengths !== undefined || kvLengths !== undefined
+  const args: IntervalsArgs = { batch: apart ? batch : 1, queries, keys, shift: places.shift, masks }
+  const rows = args.batch * queries
+  const area = Math.round(areaOf(places, masks, args.batch) * (batch / args.batch))
+  const strides: [number, number] = [apart ? queries : 0, 0]
+  if (rows <= WRITTEN_ROWS && !isPlanned(places)) {
+    const data = Array.from({ length: rows }, (_, row) => intervalAt(places, masks, row)).flat()
+    return { ref: p.buffer({ type: 'int32', length: 2 * rows, data }), strides, area }
+  }
+  const ref = p.buffer({ type: 'int32', length: 2 * rows })
+  const tensors = { shifts, qLengths, kvLengths, intervals: ref }
+  p.prepare(p.step(intervalsOp, tensors, args))
+  return { ref, strides, area }
+}
+
+/** Whether there are lengths of which only the shape is known. */
+function isPlanned({ refs, qLengths, kvLengths }: Places): boolean {
+  return (
+    (refs.qLengths !== undefined && qLengths === undefined) ||
+    (refs.kvLengths !== undefined && kvLengths === undefined)
+  )
+}
+
+/** Query rows of the whole batch that are no padding. */
+export function liveRows({ geometry, qLengths }: Places): number {
+  return qLengths?.reduce((sum, length) => sum + length, 0) ?? geometry.batch * geometry.queries
+}
+
+/** The interval of a row of [batch, queries]; rows between two have what stands between them. */
+function intervalAt(places: Places, masks: readonly RowMask[], row: number): [lo: number, hi: number] {
+  const { queries, keys } = places.geometry
+  const b = Math.floor(row / queries)
+  const i = row - b * queries
+  const place = {
+    i,
+    aligned: i + (places.shifts?.[b] ?? places.shift),
+    queries: places.qLengths?.[b] ?? queries,
+    keys: places.kvLengths?.[b] ?? keys,
+  }
+  return intervalOf(masks, place, keys)
+}
+
+/** The pairs that the masks leave, by samples over all rows. */
+export function areaOf(places: Places, masks: readonly RowMask[], batch: number): number {
+  const rows = batch * places.geometry.queries
+  const step = Math.max(1, rows / SAMPLES)
+  let area = 0
+  for (let row = 0; row < rows; row += step) {
+    const [lo, hi] = intervalAt(places, masks, Math.min(rows - 1, row + (step - 1) / 2))
+    area += Math.max(0, hi - lo) * Math.min(step, rows - row)
+  }
+  return area
+}

@@ -1,0 +1,11 @@
+/** `q_lengths`, `kv_lengths`: what lies beyond a batch element's own length is padding. */
+import { defineMask } from './mask.ts'
+
+export const lengths = defineMask({
+  fields: tensors => ({
+    q_lengths: tensors.whole.optional().describe('[B]: query rows from there on are padding'),
+    kv_lengths: tensors.whole.optional().describe('[B]: keys from there on are padding'),
+  }),
+  rows: ({ q_lengths, kv_lengths }) =>
+    q_lengths === undefined && kv_lengths === undefined ? undefined : { live: 'queries', hi: 'keys' },
+})

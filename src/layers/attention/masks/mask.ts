@@ -1,0 +1,16 @@
+/** What a mask is: fields of a request, and the keys that they let a query row attend to. */
+import type * as z from 'zod'
+import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
+import type { TensorKinds } from '../../../formats/tensor-fields.ts'
+
+export interface Mask<F extends z.ZodRawShape = z.ZodRawShape> {
+  /** members of the request, each optional or with a default */
+  fields(tensors: TensorKinds): F
+  /** the interval of keys, where the request sets the mask */
+  rows(options: Partial<z.output<z.ZodObject<F>>>): RowMask | undefined
+}
+
+/** Checks a mask, and lets `rows` know the types of its own fields. */
+export function defineMask<const F extends z.ZodRawShape>(mask: Mask<F>): Mask<F> {
+  return mask
+}

@@ -1,0 +1,101 @@
+/** `past_k`, `past_v`: keys and values of earlier requests, before the new ones. For autoregressive decoding. */
+import { concatBackward, concatForward } from '../../../../workers/ops/elementwise/op.ts'
+import type { Ref } from '../../../../workers/task.ts'
+import type { TensorSource } from '../../../formats/tensor.ts'
+import type { TensorKinds } from '../../../formats/tensor-fields.ts'
+import { fieldProblem } from '../../../problem.ts'
+import { expectShape, type Geometry, inRank, wrong } from '../../geometry.ts'
+import type { Differentiable } from '../../gradients.ts'
+import type { RequestProgram } from '../../program-builder.ts'
+import type { Stage } from './stage.ts'
+
+export function pastFields(tensors: TensorKinds) {
+  return {
+    past_k: tensors.values
+      .optional()
+      .describe(
+        '[B, H_kv, P, d_k]: keys before the new ones, already normalised and rotated. Query i then stands at position P + i ' +
+          'for `causal`, `window`, `alibi` (top_left) and rope; masks and kv_lengths count all P + M keys; the answer has present_k.',
+      ),
+    past_v: tensors.values
+      .optional()
+      .describe('[B, H_kv, P, d_v]: values before the new ones; the answer has present_v'),
+  }
+}
+
+export interface Past {
+  /** whether the request has one, perhaps of length 0 */
+  given: boolean
+  /** positions */
+  length: number
+  refs: { pastK?: Ref; pastV?: Ref }
+  /** what `wrt` may name */
+  differentiable: Differentiable
+}
+
+export const NO_PAST: Past = { given: false, length: 0, refs: {}, differentiable: {} }
+
+/** past_k [B, H_kv, P, d_k] and past_v [B, H_kv, P, d_v], with the axes that `g` has. */
+export function pastInputs(
+  p: RequestProgram,
+  { past_k, past_v }: { past_k?: TensorSource | undefined; past_v?: TensorSource | undefined },
+  g: Geometry,
+): Past {
+  if (past_k === undefined && past_v === undefined) return NO_PAST
+  if (past_k === undefined || past_v === undefined) {
+    const missing = past_k === undefined ? '/past_k' : '/past_v'
+    throw fieldProblem('INVALID_REQUEST', missing, 'expected past_k and past_v together, got one of them')
+  }
+  const kv = { ...g, heads: g.kvHeads }
+  const rank = inRank(kv, 0, 0).length
+  const length = past_k.shape.at(-2) ?? 0
+  if (past_k.shape.length !== rank) {
+    wrong('/past_k', past_k, `expected [${[...inRank(kv), 'P', g.dimK].join(', ')}]`)
+  }
+  expectShape('/past_k', past_k, inRank(kv, length, g.dimK))
+  expectShape('/past_v', past_v, inRank(kv, length, g.dimV))
+  return {
+    given: true,
+    length,
+    refs: { pastK: p.input('/past_k', past_k), pastV: p.input('/past_v', past_v) },
+    differentiable: { past_k: false, past_v: false },
+  }
+}
+
+export const past: Stage = {
+  needs: 'pastGiven',
+  forward(p, flow) {
+    const { geometry, past: length } = flow.plan
+    const { dimK, dimV, keys } = geometry
+    const units = geometry.batch * geometry.kvHeads
+    const argsOf = (dim: number) => ({ heads: units, past: length, positions: keys - length, dim })
+    const present = (past: Ref, x: Ref, dim: number) => {
+      const y = p.reals(units * keys * dim)
+      return { y, step: p.step(concatForward, { past, x, y }, argsOf(dim)) }
+    }
+    const k = present(flow.pastK as Ref, flow.k, dimK)
+    const v = present(flow.pastV as Ref, flow.v, dimV)
+    p.stage(k.step, v.step)
+    flow.k = k.y
+    flow.v = v.y
+
+    return (p, gradients) => {
+      const { needs } = gradients
+      const parts = (gradY: Ref | undefined, dim: number, needFresh: boolean, needPast: boolean) => {
+        if (gradY === undefined) return { steps: [] }
+        const args = argsOf(dim)
+        const gradPast = needPast ? p.reals(units * length * dim) : undefined
+        const gradX = needFresh ? p.reals(units * args.positions * dim) : undefined
+        const step = p.step(concatBackward, { gradY, gradPast, gradX }, args)
+        return { gradPast, gradX, steps: [step] }
+      }
+      const forK = parts(gradients.k, dimK, needs.k, needs.pastK)
+      const forV = parts(gradients.v, dimV, needs.v, needs.pastV)
+      p.stage(...forK.steps, ...forV.steps)
+      gradients.k = forK.gradX
+      gradients.v = forV.gradX
+      gradients.pastK = forK.gradPast
+      gradients.pastV = forV.gradPast
+    }
+  },
+}

@@ -1,0 +1,51 @@
+/** `qk_norm`: every row of q and of the new keys is normalised before anything else. Henry et al. 2020; Dehghani et al. 2023. */
+import * as z from 'zod'
+import { qkNormBackward, qkNormForward } from '../../../../workers/ops/qk-norm/op.ts'
+import type { Ref } from '../../../../workers/task.ts'
+import { positive } from '../../numerics.ts'
+import type { AttentionPlan, Stage } from './stage.ts'
+
+export const qkNormFields = {
+  qk_norm: z
+    .union([
+      z.literal('l2'),
+      z.strictObject({ kind: z.literal('rms'), eps: positive().default(1e-6) }),
+      z.strictObject({ kind: z.literal('l2'), eps: positive().default(1e-12) }),
+    ])
+    .describe(
+      'Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps).',
+    )
+    .optional(),
+}
+
+export const qkNorm: Stage = {
+  needs: 'norm',
+  forward(p, flow) {
+    const { geometry, past } = flow.plan
+    const norm = flow.plan.norm as NonNullable<AttentionPlan['norm']>
+    const { batch, heads, kvHeads, queries, keys, dimK: dim } = geometry
+    const side = (x: Ref, rows: number) => {
+      const args = { rows, dim, ...norm }
+      const y = p.reals(rows * dim)
+      return { x, y, args, step: p.step(qkNormForward, { x, y }, args) }
+    }
+    const q = side(flow.q, batch * heads * queries)
+    const k = side(flow.k, batch * kvHeads * (keys - past))
+    p.stage(q.step, k.step)
+    flow.q = q.y
+    flow.k = k.y
+
+    return (p, gradients) => {
+      const through = ({ x, args }: typeof q, gradY: Ref | undefined) => {
+        if (gradY === undefined) return { gradX: undefined, steps: [] }
+        const gradX = p.reals(args.rows * dim)
+        return { gradX, steps: [p.step(qkNormBackward, { x, gradY, gradX }, args)] }
+      }
+      const gradQ = through(q, gradients.q)
+      const gradK = through(k, gradients.k)
+      p.stage(...gradQ.steps, ...gradK.steps)
+      gradients.q = gradQ.gradX
+      gradients.k = gradK.gradX
+    }
+  },
+}

@@ -1,0 +1,96 @@
+/**
+ * A stage of attention: its forward steps, and beneath them, in the same file, its backward steps. The stages run in the
+ * order of the list in `index.ts`; backward goes through them from the last to the first.
+ */
+import type { QkNormArgs } from '../../../../workers/ops/qk-norm/op.ts'
+import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
+import type { Geometry, MaskLayout } from '../../geometry.ts'
+import type { RequestProgram } from '../../program-builder.ts'
+import type { Intervals, Places } from '../intervals.ts'
+import type { RequestedResults } from '../softmax.ts'
+import type { Attended, VariantForward } from '../variants/variant.ts'
+
+/** cos and sin of the angles, [positions, dims/2] each. */
+export interface RopeTable {
+  dims: number
+  interleaved: boolean
+  cos: Ref
+  sin: Ref
+}
+
+/** The options of a request, compiled once for all layers that attend in the same way. */
+export interface AttentionPlan {
+  geometry: Geometry
+  /** keys of `geometry` that come from the past; they were normalised and rotated when they were new */
+  past: number
+  /** whether the request has a past, perhaps of length 0 */
+  pastGiven: boolean
+  args: AttentionArgs
+  /** the name of the variant */
+  kind: string
+  variant: VariantForward
+  /** of exact attention, for the comparison; undefined where none is asked for */
+  exact?: Intervals
+  /** seed of the dropout in `args`, to which a layer adds its own number */
+  seed: number
+  norm?: Pick<QkNormArgs, 'kind' | 'eps'>
+  rope?: { q: RopeTable; k: RopeTable }
+  mask?: Ref
+  maskLayout?: MaskLayout
+  slopes?: Ref
+  places: Places
+  intervals: Intervals
+  /** query rows of the whole batch that are no padding */
+  liveRows: number
+}
+
+/** What goes through the stages forward: each replaces what it changes. */
+export interface AttentionFlow {
+  plan: AttentionPlan
+  /** [batch, heads, queries, dimK], [batch, kvHeads, new keys, dimK], [batch, kvHeads, new keys, dimV] */
+  q: Ref
+  k: Ref
+  v: Ref
+  /** keys and values of the past; k and v hold them too behind the stage `past` */
+  pastK?: Ref
+  pastV?: Ref
+  requested: RequestedResults
+  /** added to the dropout's seed */
+  seedOffset: number
+  /** what attention itself gave, once the stage `scores` has run */
+  attended?: Attended
+}
+
+/** Which gradients are needed. */
+export interface GradientNeeds {
+  q: boolean
+  k: boolean
+  v: boolean
+  mask: boolean
+  pastK: boolean
+  pastV: boolean
+}
+
+/** What goes through the stages backward: the gradient of what the flow held, undefined where it is not needed. */
+export interface GradientFlow {
+  needs: GradientNeeds
+  /** ∂L/∂output */
+  output: Ref
+  /** float64 [2]: the loss and the coefficient of the rows' entropies */
+  scalars: Ref | undefined
+  q?: Ref
+  k?: Ref
+  v?: Ref
+  mask?: Ref
+  pastK?: Ref
+  pastV?: Ref
+}
+
+/** The backward steps of what a stage did. */
+export type StageBackward = (p: RequestProgram, gradients: GradientFlow) => void
+
+export interface Stage {
+  /** runs only where the plan has this; without it, always */
+  needs?: 'norm' | 'rope' | 'pastGiven'
+  forward(p: RequestProgram, flow: AttentionFlow): StageBackward
+}

@@ -1,0 +1,40 @@
+/** The softmax over the keys that the masks leave, and the variants that are nothing but a mask more. */
+import * as z from 'zod'
+import { softmaxBackward, softmaxForward, softmaxMaps } from '../softmax.ts'
+import { defineVariant, MOST_POSITIONS, type VariantForward } from './variant.ts'
+
+const exactly: VariantForward = (p, scores, v, requested) => {
+  const state = softmaxForward(p, scores, v, requested)
+  return {
+    ...state,
+    backward: (p, gradOutput, scalars, needs) => softmaxBackward(p, state, gradOutput, scalars, needs),
+    maps: (p, others, names) => softmaxMaps(p, others, state.logsumexp, names),
+  }
+}
+
+export const softmax = defineVariant({ plan: () => exactly })
+
+/** |aligned i − j| ≤ window. */
+export const local = defineVariant({
+  schema: z
+    .strictObject({ kind: z.literal('local'), window: z.int().min(0).max(MOST_POSITIONS).default(64) })
+    .meta({ id: 'LocalAttention' }),
+  masks: ({ window }) => [{ lo: ['-', 'aligned', window], hi: ['+', 'aligned', window + 1] }],
+  plan: () => exactly,
+})
+
+/** ⌊aligned i/size⌋ = ⌊j/size⌋; with `previous` the block before as well. */
+export const block = defineVariant({
+  schema: z
+    .strictObject({
+      kind: z.literal('block'),
+      size: z.int().min(1).max(MOST_POSITIONS).default(64),
+      previous: z.boolean().default(false).describe('the block before it as well'),
+    })
+    .meta({ id: 'BlockAttention' }),
+  masks({ size, previous }) {
+    const begin = ['floorTo', 'aligned', size] as const
+    return [{ lo: previous ? ['-', begin, size] : begin, hi: ['+', begin, size] }]
+  },
+  plan: () => exactly,
+})

@@ -1,0 +1,106 @@
+/**
+ * What a mask says as data: for a query row the interval [lo, hi) of keys that it may attend to. Both threads evaluate the
+ * same expressions: a worker for the kernels, the main thread for the cost of what is attended.
+ */
+
+import { type Args, data, defineFamily } from '../define-op.ts'
+
+/**
+ * A whole number that belongs to a query row of one batch element:
+ *
+ *   'aligned'   where the row stands among the keys: its own index + the batch element's shift
+ *   'i'         its own index
+ *   'queries'   how many rows, and
+ *   'keys'      how many keys of the batch element are no padding
+ *   floorTo     the largest multiple of the second that is not above the first
+ */
+export type RowExpr =
+  | number
+  | 'aligned'
+  | 'i'
+  | 'queries'
+  | 'keys'
+  | readonly ['+' | '-' | 'min' | 'max' | 'floorTo', RowExpr, RowExpr]
+
+/** A mask: attends to keys in [lo, hi), only in rows with i < live; what is left out bounds nothing. */
+export interface RowMask {
+  lo?: RowExpr
+  hi?: RowExpr
+  /** rows from here on attend to nothing */
+  live?: RowExpr
+}
+
+/** Measured: the interval of a row takes as long as this much text. */
+const ROW_BYTES = 50
+
+const family = defineFamily('intervals')
+
+/** intervals [batch, queries, 2]: the keys [lo, hi) that each row may attend to. Unit = one batch element. */
+export const intervals = family.define('intervals', {
+  tensors: {
+    /** [batch], where not given `shift`, `queries`, `keys` */
+    shifts: 'in?:int32',
+    qLengths: 'in?:int32',
+    kvLengths: 'in?:int32',
+    intervals: 'out:int32',
+  },
+  args: {
+    /** 1 where every batch element has the same intervals */
+    batch: 'i32',
+    queries: 'i32',
+    keys: 'i32',
+    /** where row 0 stands among the keys, unless the tensor `shifts` says it */
+    shift: 'i32',
+    masks: data<RowMask[]>(),
+  },
+  units: a => a.batch,
+  cost: a => ({ bytes: a.batch * (ROW_BYTES * a.queries) }),
+  // it reads no tensor of the request, and so stands beside what reads them
+  phase: 'decode',
+  shared: true,
+})
+
+export type IntervalsArgs = Args<typeof intervals>
+
+/** A query row as expressions see it. */
+export interface RowPlace {
+  aligned: number
+  i: number
+  queries: number
+  keys: number
+}
+
+export function evaluate(expr: RowExpr, row: RowPlace): number {
+  if (typeof expr === 'number') return expr
+  if (typeof expr === 'string') return row[expr]
+  const [operator, left, right] = expr
+  const a = evaluate(left, row)
+  const b = evaluate(right, row)
+  switch (operator) {
+    case '+':
+      return a + b
+    case '-':
+      return a - b
+    case 'min':
+      return Math.min(a, b)
+    case 'max':
+      return Math.max(a, b)
+    case 'floorTo':
+      return Math.floor(a / b) * b
+  }
+}
+
+/**
+ * The intersection of what all masks allow, within [0, keys). A row that is padding gets [keys, keys), so that both ends
+ * of the intervals never decrease from one row to the next: kernels find the rows that see a block of keys by bisection.
+ */
+export function intervalOf(masks: readonly RowMask[], row: RowPlace, keys: number): [lo: number, hi: number] {
+  let lo = 0
+  let hi = keys
+  for (const mask of masks) {
+    if (mask.live !== undefined && row.i >= evaluate(mask.live, row)) return [keys, keys]
+    if (mask.lo !== undefined) lo = Math.max(lo, evaluate(mask.lo, row))
+    if (mask.hi !== undefined) hi = Math.min(hi, evaluate(mask.hi, row))
+  }
+  return [Math.min(lo, keys), Math.max(hi, 0)]
+}
