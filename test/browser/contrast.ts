@@ -96,7 +96,10 @@ function measure(least: { text: number; outline: number; outlined: string }): st
     if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue
     const style = getComputedStyle(element)
     const words = [...element.childNodes].filter(node => node.nodeType === Node.TEXT_NODE)
-    const own = words.map(node => node.textContent).join('').trim()
+    const own = words
+      .map(node => node.textContent)
+      .join('')
+      .trim()
     const field = element.matches('select, textarea, input:not([type=checkbox], [type=range])')
     if (own !== '' || field) {
       const { ground, ink } = seen(element, painted(element instanceof SVGElement ? style.fill : style.color))
