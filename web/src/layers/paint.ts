@@ -2,7 +2,7 @@
 import { colormap } from '../color/colormap.ts'
 import { place, type Scale } from '../color/scale.ts'
 import { theme } from '../page/theme.ts'
-import type { FullMap } from './model.ts'
+import type { FullMap } from './full-maps.ts'
 import type { Pass } from './state.ts'
 import type { Thumbnail } from './thumbnail.ts'
 
