@@ -181,8 +181,10 @@ describe('a server that goes away', () => {
   })
 
   it('while a map is on its way', async () => {
-    await visitAt('#layers?layers=1&heads=2&run=1')
+    await visitAt('#layers?layers=1&heads=2&run=1', withClock)
     await finished()
+    // time stands still: nothing here is told because it has taken long
+    await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 1000)
     tap.keep = ({ type }) => type === 'fetch'
     await page.click('[data-cell=forward-0-1]')
     await expect.poll(() => page.textContent('.detail')).toContain('Fetching the map…')
