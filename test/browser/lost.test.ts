@@ -152,12 +152,12 @@ describe('the maps of a run', () => {
 
 describe('a server that goes away', () => {
   it('and comes back: a head that is opened says so, and is had by running again', async () => {
-    const mortal = await startServer()
-    visit = await open(browser, `${mortal.url}/#layers?layers=2&heads=2&run=1&map=0,0`)
+    const first = await startServer()
+    visit = await open(browser, `${first.url}/#layers?layers=2&heads=2&run=1&map=0,0`)
     page = visit.page
     await finished()
     await expect.poll(filledMaps).toBe(2)
-    await mortal.app.close()
+    await first.app.close()
     await page.click('[data-cell=forward-1-1]')
     await expect
       .poll(() => said(ofMap()))
@@ -171,8 +171,8 @@ describe('a server that goes away', () => {
     await ofMap().locator('text=Run again').click()
     await expect.poll(() => said(ofRun())).toBe('The server cannot be reached.')
     await visit.expectFault(/ERR_CONNECTION_REFUSED/)
-    const again = await startServer({ PORT: new URL(mortal.url).port })
-    expect(again.url).toBe(mortal.url)
+    const again = await startServer({ PORT: new URL(first.url).port })
+    expect(again.url).toBe(first.url)
     await ofRun().locator('text=Run again').click()
     await finished()
     await expect.poll(filledMaps).toBe(2)
@@ -193,7 +193,7 @@ describe('a server that goes away', () => {
     await expect.poll(() => said(ofMap())).toMatch(/^The connection to the server was lost/)
   })
 
-  it('while a run is under way, with its last words', async () => {
+  it('while a run is under way, with what it said last', async () => {
     await visitAt('#layers?layers=3&heads=2')
     await runPaused()
     tap.say({ type: 'error', problem: { status: 503, detail: 'too many messages are arriving' } })

@@ -1,4 +1,4 @@
-/** A hand on the page's stream: what goes over it, and what a test says, withholds or cuts in the server's place. */
+/** The page's stream as a test sees it: what goes over it, and a way to speak, withhold and cut in the server's place. */
 import type { Page, WebSocketRoute } from 'playwright-core'
 
 export interface Message {

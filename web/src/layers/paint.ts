@@ -51,7 +51,7 @@ export function paintThumbnail(
   context.putImageData(image, 0, 0)
 }
 
-/** So many pixels are coloured in one go: about a millisecond. */
+/** How many pixels are coloured in one go: about a millisecond. */
 const BAND = 1 << 16
 
 /**
