@@ -69,6 +69,23 @@ describe('the paint queue', () => {
     expect(painted).toEqual([2, 3])
   })
 
+  it('is not stopped by what cannot be painted', async () => {
+    const reported = vi.fn()
+    vi.stubGlobal('reportError', reported)
+    const queue = new PaintQueue()
+    const done = queue.add(() => {
+      throw new Error('no memory for a canvas')
+    })
+    void queue.add(work(2, 1))
+    expect(frame()).toBe(false)
+    await done
+    expect(painted).toEqual([2])
+    expect(reported).toHaveBeenCalledOnce()
+    void queue.add(work(3, 1))
+    frame()
+    expect(painted).toEqual([2, 3])
+  })
+
   it('forgets what it is told to, and leaves nobody waiting for it', async () => {
     const queue = new PaintQueue()
     const done = queue.add(work(1, 1))
