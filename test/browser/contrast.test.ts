@@ -4,13 +4,11 @@ import { describe, expect, it } from 'vitest'
 import { startServer } from '../service/server.ts'
 import { launchBrowser } from './chromium.ts'
 import { faintTexts, STATES, type State } from './contrast.ts'
+import { finished, startPaused } from './layers-page.ts'
 import { open } from './page.ts'
 
 const server = await startServer()
 const browser = await launchBrowser()
-
-const finished = (page: Page) =>
-  expect.poll(() => page.textContent('.run-fact'), { timeout: 60_000 }).toContain('all after')
 
 /** What is to be seen: pressed buttons and pressed toggles, buttons that cannot be pressed, fields and links. */
 const SCENES: Record<string, { address: string; prepare(page: Page): Promise<unknown> }> = {
@@ -31,10 +29,7 @@ const SCENES: Record<string, { address: string; prepare(page: Page): Promise<unk
   },
   'a paused run': {
     address: '#layers?layers=24&heads=1',
-    prepare: async page => {
-      await page.click('#run')
-      await page.click('#pause')
-    },
+    prepare: startPaused,
   },
 }
 

@@ -12,6 +12,9 @@ export class StreamTap {
   readonly sent: Message[] = []
   /** messages that the page was given, without their tensors */
   readonly came: Message[] = []
+  /** the most layers at once that the page was given and had not acknowledged */
+  most = 0
+  #unacknowledged = 0
   /** how often the page has connected */
   connections = 0
   /** looks at a message of the page first: true keeps it from the server */
@@ -21,10 +24,9 @@ export class StreamTap {
   #page: WebSocketRoute | undefined
   #server: WebSocketRoute | undefined
 
-  static async on(page: Page): Promise<StreamTap> {
-    const tap = new StreamTap()
-    await page.routeWebSocket(/\/v1\/stream/, socket => tap.#join(socket))
-    return tap
+  /** To be called before the page connects. */
+  async on(page: Page): Promise<void> {
+    await page.routeWebSocket(/\/v1\/stream/, socket => this.#join(socket))
   }
 
   #join(socket: WebSocketRoute): void {
@@ -35,11 +37,15 @@ export class StreamTap {
     socket.onMessage(text => {
       const message: Message = JSON.parse(String(text))
       this.sent.push(message)
+      if (message.type === 'start') this.#unacknowledged = 0
+      if (message.type === 'credit') this.#unacknowledged -= Number(message.add)
       if (!this.keep(message)) server.send(text)
     })
     server.onMessage(data => {
       if (this.mute) return
       this.came.push(headOf(data))
+      if (this.came.at(-1)?.type === 'layer') this.#unacknowledged++
+      this.most = Math.max(this.most, this.#unacknowledged)
       socket.send(data)
     })
   }

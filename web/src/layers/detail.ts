@@ -70,7 +70,8 @@ export class Detail {
     this.#title.textContent = say().mapOf(selected.layer + 1, selected.head + 1)
     this.#views.backward.element.hidden = !of.backward
     this.#absent = {}
-    for (const pass of of.backward ? PASSES : (['forward'] as const)) {
+    const passes: readonly Pass[] = of.backward ? PASSES : ['forward']
+    for (const pass of passes) {
       const absence = this.#model.seek({ pass, ...selected })
       if (absence !== undefined) this.#absent[pass] = absence
       this.#views[pass].element.hidden = absence !== undefined && isFinal(absence)
