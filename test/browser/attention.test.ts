@@ -280,7 +280,7 @@ describe('a sentence', () => {
 })
 
 describe('the address', () => {
-  it('shows the same thing to whoever gets it', async () => {
+  it('shows the same thing to everybody who gets it', async () => {
     await visitAt('?tables=1')
     await page.selectOption('#causal', 'bottom_right')
     await page.check('#gradients')

@@ -9,7 +9,8 @@ import { INITIAL, type LayersState } from '../../web/src/layers/state.ts'
 import { readFile } from '../service/safetensors-file.ts'
 import { post, startServer } from '../service/server.ts'
 import { launchBrowser } from './chromium.ts'
-import { expectAccessible, expectNoOverflow, keep, type Opened, open } from './page.ts'
+import { factOf, filled, finished } from './layers-page.ts'
+import { expectAccessible, expectNoOverflow, keep, type Opened, open, type VisitOptions } from './page.ts'
 
 const server = await startServer()
 const browser = await launchBrowser()
@@ -18,19 +19,14 @@ const run = promisify(execFile)
 let visit: Opened
 let page: Page
 
-async function visitAt(state: string, options: Parameters<typeof open>[2] = {}): Promise<void> {
+async function visitAt(state: string, options: VisitOptions = {}): Promise<void> {
   visit = await open(browser, `${server.url}/#layers?${state}`, options)
   page = visit.page
 }
 
 afterEach(() => visit.close())
 
-const fact = () => page.textContent('.run-fact')
-const finished = () => expect.poll(fact, { timeout: 60_000 }).toContain('all after')
-
-/** The last layers are drawn a moment after the run is done. */
-const filled = (cells: number) =>
-  expect.poll(() => page.locator('.cell.filled').count(), { timeout: 60_000 }).toBe(cells)
+const fact = () => factOf(page)
 
 /** What the server answers to the same stack over HTTP. */
 async function answerOf(state: Partial<LayersState>) {
@@ -46,9 +42,9 @@ describe('a run', () => {
   it('fills the grid, both passes, and says what it found', async () => {
     await visitAt('layers=3&heads=4')
     await page.click('#run')
-    await finished()
+    await finished(page)
     expect(await fact()).toContain('6 of 6 layers')
-    await filled(24)
+    await filled(page, 24)
     const { loss, layers } = await answerOf({ layers: 3, heads: 4 })
     expect(await fact()).toContain(`loss ${Number(loss.toFixed(6))}`)
     const label = await page.getAttribute('[data-cell=forward-1-2]', 'aria-label')
@@ -58,8 +54,8 @@ describe('a run', () => {
 
   it('paints thumbnails of the weights: the brightest pixel is the largest weight', async () => {
     await visitAt('layers=2&heads=2&run=1', { colorScheme: 'dark' })
-    await finished()
-    await filled(8)
+    await finished(page)
+    await filled(page, 8)
     const { layers } = await answerOf({ layers: 2, heads: 2 })
     const drawn = await page.$eval('[data-cell=forward-1-1] canvas', node => {
       const canvas = node as HTMLCanvasElement
@@ -74,7 +70,7 @@ describe('a run', () => {
   it('opens a map in full, with its tokens, lines and entropy', async () => {
     await visitAt('layers=2&heads=2&causal=1')
     await page.click('#run')
-    await finished()
+    await finished(page)
     await page.click('[data-cell=forward-1-0]')
     await expect.poll(() => page.textContent('#detail-title')).toBe('Layer 2, head 1')
     await page.fill('#row', '9')
@@ -106,14 +102,14 @@ describe('a run', () => {
     await visitAt('layers=2&heads=2')
     await page.uncheck('#stack-backward')
     await page.click('#run')
-    await finished()
+    await finished(page)
     expect(await fact()).toContain('2 of 2 layers')
     expect(await page.locator('[data-pass=backward]').count()).toBe(0)
   })
 
   it('looks different on a logarithmic scale', async () => {
     await visitAt('layers=1&heads=1&run=1&map=0,0')
-    await finished()
+    await finished(page)
     const pixels = (selector: string) => page.$eval(selector, node => (node as HTMLCanvasElement).toDataURL())
     await page.waitForSelector('[data-map=forward]:not(.waiting)')
     const before = [
@@ -127,7 +123,7 @@ describe('a run', () => {
 
   it('can be read as tables', async () => {
     await visitAt('layers=2&heads=3&run=1&map=1,2&row=4&tables=1')
-    await finished()
+    await finished(page)
     const { layers } = await answerOf({ layers: 2, heads: 3 })
     const text = await page.$$eval('[data-table=layers] tbody td', cells =>
       cells.map(cell => cell.textContent),
@@ -146,79 +142,10 @@ describe('a run', () => {
   })
 })
 
-describe('under way', () => {
-  /** Runs, and presses a button as soon as so many layers are there. */
-  const pressAt = (frames: number, button: string) =>
-    page.evaluate(
-      async ([frames, button]) => {
-        document.querySelector<HTMLElement>('#run')!.click()
-        while (Number.parseInt(document.querySelector('.run-fact')!.textContent!, 10) < frames) {
-          await new Promise(requestAnimationFrame)
-        }
-        document.querySelector<HTMLElement>(button)!.click()
-      },
-      [frames, button] as const,
-    )
-
-  it('it pauses when acknowledgements wait, and goes on', async () => {
-    await visitAt('layers=24&heads=2')
-    await pressAt(3, '#pause')
-    await expect.poll(fact).toContain('paused')
-    await page.waitForTimeout(300)
-    const held = await fact()
-    expect(Number.parseInt(held!, 10)).toBeLessThan(12)
-    await page.waitForTimeout(300)
-    expect(await fact()).toBe(held)
-    await page.click('#pause')
-    await finished()
-    expect(await fact()).toContain('48 of 48 layers')
-  })
-
-  it('it is cancelled, and can be run again', async () => {
-    await visitAt('layers=24&heads=2')
-    await pressAt(2, '#cancel')
-    await expect.poll(fact).toContain('cancelled')
-    expect(await page.locator('.cell.filled').count()).toBeLessThan(96)
-    await page.click('#run')
-    await finished()
-    await filled(96)
-  })
-
-  it('another run takes its place', async () => {
-    await visitAt('layers=24&heads=2')
-    await pressAt(2, '#run')
-    await finished()
-    await filled(96)
-  })
-
-  it('the reader may look at another view, and come back to a finished run', async () => {
-    await visitAt('layers=6&heads=2')
-    await pressAt(1, '[data-view=attention]')
-    await page.waitForSelector('[data-matrix=weights]')
-    await page.waitForTimeout(300)
-    await page.click('[data-view=layers]')
-    await finished()
-    await filled(24)
-  })
-
-  it('the slider goes back and forth', async () => {
-    await visitAt('layers=4&heads=2&run=1')
-    await finished()
-    await page.focus('#scrub')
-    await page.keyboard.press('Home')
-    await page.keyboard.press('ArrowRight')
-    await page.keyboard.press('ArrowRight')
-    expect(await page.locator('.cell:not(.later)').count()).toBe(4)
-    expect(await page.getAttribute('#scrub', 'aria-valuetext')).toBe('2 of 8 layers shown')
-    await page.keyboard.press('End')
-    expect(await page.locator('.cell.later').count()).toBe(0)
-  })
-})
-
 describe('by keyboard', () => {
   it('the grid is one stop; arrows walk through it and across to the gradients', async () => {
     await visitAt('layers=2&heads=2&run=1')
-    await finished()
+    await finished(page)
     expect(await page.locator('.cell[tabindex="0"]').count()).toBe(1)
     await page.focus('.cell[tabindex="0"]')
     const at = () => page.evaluate(() => (document.activeElement as HTMLElement).dataset.cell)
@@ -238,11 +165,11 @@ describe('by keyboard', () => {
 })
 
 describe('the address', () => {
-  it('runs the same stack and opens the same map for whoever gets it', async () => {
+  it('runs the same stack and opens the same map for everybody who gets it', async () => {
     await visitAt('layers=2&heads=2&seed=7&position=rope&norm=post')
     await page.fill('#stack-sentence', '나는 너를 보고 너는 나를 본다')
     await page.click('#run')
-    await finished()
+    await finished(page)
     await page.click('[data-cell=backward-0-1]')
     await page.fill('#row', '3')
     const value = () => page.textContent('[data-map=forward] .map-value')
@@ -253,14 +180,14 @@ describe('the address', () => {
     await visit.close()
     visit = await open(browser, url)
     page = visit.page
-    await finished()
+    await finished(page)
     await expect.poll(value).toBe(seen[0])
     expect(await fact()).toContain(seen[1])
     // another link, followed on the same page, runs another stack
     await page.evaluate(() => {
       location.hash = '#layers?layers=1&heads=1&run=1'
     })
-    await filled(2)
+    await filled(page, 2)
     // a control that was moved since the run is not part of what is on screen
     await page.fill('#stack-layers', '5')
     await page.check('#log')
@@ -278,7 +205,7 @@ describe('carried away', () => {
 
   it('as PNG, CSV, safetensors, curl and Python', async () => {
     await visitAt('layers=2&heads=2&run=1&map=1,1')
-    await finished()
+    await finished(page)
     for (const pass of ['forward', 'backward']) await page.waitForSelector(`[data-map=${pass}]:not(.waiting)`)
     const { layers, loss } = await answerOf({ layers: 2, heads: 2 })
     expect((await file('png')).subarray(1, 4).toString()).toBe('PNG')
@@ -304,86 +231,6 @@ describe('carried away', () => {
   })
 })
 
-describe('when things go wrong', () => {
-  it('the server’s refusal is told', async () => {
-    await visitAt('layers=1')
-    await page.routeWebSocket(/stream/, socket =>
-      socket.onMessage(text => {
-        const { id } = JSON.parse(String(text))
-        const errors = [{ path: '/stack/heads', message: 'expected fewer, got 8' }]
-        socket.send(JSON.stringify({ type: 'error', id, problem: { detail: 'no', errors } }))
-      }),
-    )
-    await page.click('#run')
-    await expect.poll(() => page.textContent('.problem')).toBe('/stack/heads: expected fewer, got 8')
-  })
-
-  it('a server that is gone is told, and asked again', async () => {
-    await visitAt('layers=1&heads=1')
-    await page.routeWebSocket(/stream/, socket => socket.close())
-    await page.click('#run')
-    await expect.poll(() => page.textContent('.problem')).toBe('The server cannot be reached.')
-  })
-
-  it('never more layers are on their way than the page said it can draw', async () => {
-    await visitAt('layers=6&heads=2')
-    let most = 0
-    let open = 0
-    await page.routeWebSocket(/stream/, socket => {
-      const real = socket.connectToServer()
-      socket.onMessage(text => {
-        const message = JSON.parse(String(text))
-        if (message.type === 'credit') open -= message.add
-        real.send(text)
-      })
-      real.onMessage(data => {
-        if (
-          typeof data !== 'string' &&
-          data.includes('"frame"') &&
-          String(data).includes('\\"type\\":\\"layer\\"')
-        ) {
-          open++
-          most = Math.max(most, open)
-        }
-        socket.send(data)
-      })
-    })
-    await page.click('#run')
-    await finished()
-    expect(most).toBeGreaterThan(0)
-    expect(most).toBeLessThanOrEqual(2)
-  })
-})
-
-describe('1024 tokens, 8 heads, 6 layers, both passes', () => {
-  it('stream at the speed of the screen', async () => {
-    await visitAt('tokens=1024')
-    const debug = await page.context().newCDPSession(page)
-    // the thread's own time: this machine has other things to do
-    await debug.send('Performance.enable', { timeDomain: 'threadTicks' })
-    const busy = async () => {
-      const { metrics } = await debug.send('Performance.getMetrics')
-      return 1000 * metrics.find(({ name }) => name === 'TaskDuration')!.value
-    }
-    const before = await busy()
-    const gaps = await page.evaluate(async () => {
-      const times: number[] = []
-      document.querySelector<HTMLElement>('#run')!.click()
-      while (!/all after/.test(document.querySelector('.run-fact')!.textContent!)) {
-        times.push(await new Promise(requestAnimationFrame))
-      }
-      return times.slice(1).map((time, index) => time - times[index]!)
-    })
-    const took = (await busy()) - before
-    await filled(96)
-    gaps.sort((a, b) => a - b)
-    // measured: half of all gaps are the 16.7 ms of 60 frames a second, and 15 to 20 ms of work a layer; a machine that
-    // is busy elsewhere may skip every other frame
-    expect(gaps[Math.floor(gaps.length / 2)]).toBeLessThan(34)
-    expect(took / 12).toBeLessThan(80)
-  }, 180_000)
-})
-
 describe('how it looks', () => {
   it.each([
     ['desktop', 1440, 'light', 'en'],
@@ -394,10 +241,11 @@ describe('how it looks', () => {
     '%s %i %s %s',
     async (device, width, colorScheme, locale) => {
       await visitAt('tokens=96&run=1&map=2,3&row=40&causal=1', {
-        ...{ colorScheme, locale },
+        colorScheme,
+        locale,
         viewport: { width, height: 900 },
       })
-      await filled(96)
+      await filled(page, 96)
       for (const pass of ['forward', 'backward'])
         await page.waitForSelector(`[data-map=${pass}]:not(.waiting)`)
       await expectAccessible(page)

@@ -12,14 +12,21 @@ export interface Opened {
   page: Page
   /** every URL asked for */
   requests: string[]
+  /** Waits for a fault that belongs to the test, and takes it off the record. */
+  expectFault(pattern: RegExp): Promise<void>
   /** ends the visit; fails where the console told of an error, or a request failed */
   close(): Promise<void>
+}
+
+export interface VisitOptions extends BrowserContextOptions {
+  /** done to the page before it is opened */
+  prepare?: (page: Page) => Promise<unknown>
 }
 
 export async function open(
   browser: Browser,
   url: string,
-  options: BrowserContextOptions = {},
+  { prepare, ...options }: VisitOptions = {},
 ): Promise<Opened> {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 900 },
@@ -35,15 +42,20 @@ export async function open(
   page.on('console', message => {
     if (['error', 'warning'].includes(message.type())) faults.push(`${message.type()}: ${message.text()}`)
   })
-  page.on('pageerror', error => faults.push(String(error.stack)))
+  page.on('pageerror', error => faults.push(`${error}\n${error.stack}`))
   page.on('request', request => void requests.push(request.url()))
   page.on('response', response => {
     if (response.status() >= 400) faults.push(`${response.status()} ${response.url()}`)
   })
+  await prepare?.(page)
   await page.goto(url)
   return {
     page,
     requests,
+    async expectFault(pattern) {
+      await expect.poll(() => faults.filter(fault => pattern.test(fault))).not.toEqual([])
+      faults.splice(0, faults.length, ...faults.filter(fault => !pattern.test(fault)))
+    },
     async close() {
       await context.close()
       expect(faults).toEqual([])

@@ -1,7 +1,6 @@
 /** Puts the page together: head, one of the views, and the address that holds their state. */
 import '@fontsource-variable/inter/wght.css'
 import '@fontsource-variable/noto-sans-kr/wght.css'
-import './style/index.css'
 import { AttentionModel } from './attention/model.ts'
 import { readState, writeState } from './attention/state.ts'
 import { attentionView } from './attention/view.ts'
@@ -72,8 +71,9 @@ function skipTo(event: MouseEvent): void {
   main.focus()
 }
 
-document.body.append(skip, head, main, liveRegion)
 build()
+// what the HTML says for readers without the script stays until the page is there
+document.body.replaceChildren(skip, head, main, liveRegion)
 watchTheme(buildHead)
 attention.state.watch(() => rememberAddress(address))
 layers.state.watch(() => rememberAddress(address))

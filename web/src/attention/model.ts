@@ -1,50 +1,73 @@
 /** The state of the Attention view and the server's answer to it; lives on while views come and go. */
 import { announce } from '../page/announce.ts'
 import { Latest } from '../page/latest.ts'
+import { PATIENCE_MS } from '../page/patience.ts'
 import { Store } from '../page/store.ts'
 import { say } from '../words/language.ts'
 import { type AttentionResult, compute, ProblemError } from './request.ts'
 import { type AttentionState, inputsOf } from './state.ts'
 
+export type Trouble =
+  /** there is no word to compute anything of */
+  | { kind: 'empty' }
+  /** in the server's words; it may pass when it is asked again */
+  | { kind: 'refused'; detail: string; mayPass: boolean }
+  /** it cannot be reached, or what it said was no answer */
+  | { kind: 'unreachable' }
+  /** it has been asked, and nothing has come for a while */
+  | { kind: 'silent' }
+
 export interface Answered {
   result: AttentionResult | undefined
-  problem: string | undefined
+  trouble: Trouble | undefined
 }
 
 export class AttentionModel {
   readonly state: Store<AttentionState>
-  readonly answer = new Store<Answered>({ result: undefined, problem: undefined })
+  readonly answer = new Store<Answered>({ result: undefined, trouble: undefined })
   readonly #latest = new Latest()
+  #asking = new AbortController()
 
   constructor(state: AttentionState) {
     this.state = new Store(state)
     this.state.watch((value, before) => {
-      if (asksAnew(value, before)) this.#ask()
+      if (asksAnew(value, before)) this.ask()
     })
-    this.#ask()
+    this.ask()
   }
 
-  #ask(): void {
+  ask(): void {
+    // an answer that is overdue is not waited for when another is asked for
+    if (this.answer.value.trouble?.kind === 'silent') this.#asking.abort()
     this.#latest.run(async () => {
       const state = this.state.value
       if (inputsOf(state).queries.length === 0) {
-        this.answer.set({ result: undefined, problem: say().emptySentence })
+        this.answer.set({ result: undefined, trouble: { kind: 'empty' } })
         return
       }
+      this.#asking = new AbortController()
+      const { signal } = this.#asking
+      const patience = setTimeout(() => this.answer.set({ trouble: { kind: 'silent' } }), PATIENCE_MS)
       try {
-        const result = await compute(state)
-        this.answer.set({ result, problem: undefined })
+        const result = await compute(state, signal)
+        this.answer.set({ result, trouble: undefined })
         const loss = result.gradients && say().lossIs(result.gradients.loss.toFixed(6))
         announce(
           [say().computed(result.weights.length, result.inputs.keys.length), loss].filter(Boolean).join(' '),
           900,
         )
       } catch (error) {
-        const problem = error instanceof ProblemError ? error.message : say().unreachable
-        this.answer.set({ result: undefined, problem })
+        if (!signal.aborted) this.answer.set({ result: undefined, trouble: troubleOf(error) })
+      } finally {
+        clearTimeout(patience)
       }
     })
   }
+}
+
+function troubleOf(error: unknown): Trouble {
+  if (!(error instanceof ProblemError)) return { kind: 'unreachable' }
+  return { kind: 'refused', detail: error.message, mayPass: error.mayPass }
 }
 
 /** Pointing at a cell asks the server nothing. */

@@ -1,6 +1,7 @@
 /** The state as a request to `POST /v1/attention`, and its answer as matrices. */
 import type { Matrix } from '../matrix/matrix.ts'
 import { columns, dot } from '../matrix/matrix.ts'
+import { detailOf, mayPass, type Problem } from '../page/problem.ts'
 import { type AttentionState, type Inputs, inputsOf } from './state.ts'
 
 export interface AttentionBody {
@@ -61,11 +62,19 @@ export interface Gradients {
   v: Matrix
 }
 
-export class ProblemError extends Error {}
+export class ProblemError extends Error {
+  /** the same request may succeed later */
+  readonly mayPass: boolean
 
-export async function compute(state: AttentionState): Promise<AttentionResult> {
+  constructor(problem: Problem) {
+    super(detailOf(problem))
+    this.mayPass = mayPass(problem)
+  }
+}
+
+export async function compute(state: AttentionState, signal: AbortSignal): Promise<AttentionResult> {
   const inputs = inputsOf(state)
-  const answer = await post(bodyOf(state))
+  const answer = await post(bodyOf(state), signal)
   const scale = 1 / Math.sqrt(columns(inputs.q))
   const scores = numbers(answer.scores) as Matrix
   const output = numbers(answer.output) as Matrix
@@ -101,16 +110,16 @@ interface Answer {
   grads?: Record<string, unknown>
 }
 
-async function post(body: AttentionBody): Promise<Answer> {
+async function post(body: AttentionBody, signal: AbortSignal): Promise<Answer> {
   const response = await fetch('/v1/attention', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
+    signal,
   })
   const answer = await response.json()
   if (response.ok) return answer
-  const errors: { path: string; message: string }[] = answer.errors ?? []
-  throw new ProblemError(errors.map(({ path, message }) => `${path}: ${message}`).join('\n') || answer.detail)
+  throw new ProblemError(answer)
 }
 
 /** −∞ comes as a text, in arrays of any depth. */

@@ -1,6 +1,8 @@
 /** The Attention view: its controls, the flow of matrices, the explanation beside it, and the article below. */
 import { exportBar } from '../export/export-bar.ts'
 import { h } from '../page/dom.ts'
+import { Notice } from '../page/notice.ts'
+import { PATIENCE_MS } from '../page/patience.ts'
 import { watchTheme } from '../page/theme.ts'
 import type { View } from '../page/view.ts'
 import { say } from '../words/language.ts'
@@ -8,20 +10,20 @@ import { articlePanel } from './article.ts'
 import { ExplanationPanel } from './explanation.ts'
 import { exportableAttention } from './exportable.ts'
 import { Flow } from './flow.ts'
-import type { AttentionModel } from './model.ts'
+import type { AttentionModel, Trouble } from './model.ts'
 import { setupPanel } from './setup.ts'
 
 export function attentionView(model: AttentionModel, tables: boolean): View {
   const setup = setupPanel(model)
   const flow = new Flow(model, tables)
   const explanation = new ExplanationPanel(model)
-  const problem = h('p', { class: 'problem', role: 'alert', hidden: true })
+  const notice = new Notice()
   const element = h(
     'div',
     { class: 'view attention-view' },
     h('p', { class: 'lead' }, say().attentionLead),
     setup.element,
-    problem,
+    notice.element,
     h('div', { class: 'workbench' }, flow.element, explanation.element),
     exportBar(exportableAttention(model)),
     articlePanel(state => {
@@ -33,8 +35,9 @@ export function attentionView(model: AttentionModel, tables: boolean): View {
     setup.sync(model.state.value)
     flow.update()
     explanation.update()
-    problem.textContent = model.answer.value.problem ?? ''
-    problem.hidden = model.answer.value.problem === undefined
+    const { trouble } = model.answer.value
+    const retry = { label: say().tryAgain, act: () => model.ask() }
+    notice.show(trouble && textOf(trouble), trouble && mayPass(trouble) ? retry : undefined)
   }
   const ends = [
     model.state.watch((state, before) => {
@@ -60,4 +63,22 @@ export function attentionView(model: AttentionModel, tables: boolean): View {
       for (const end of ends) end()
     },
   }
+}
+
+function textOf(trouble: Trouble): string {
+  const words = say()
+  switch (trouble.kind) {
+    case 'empty':
+      return words.emptySentence
+    case 'refused':
+      return trouble.detail
+    case 'unreachable':
+      return words.unreachable
+    case 'silent':
+      return words.serverSilent(PATIENCE_MS / 1000)
+  }
+}
+
+function mayPass(trouble: Trouble): boolean {
+  return trouble.kind === 'refused' ? trouble.mayPass : trouble.kind !== 'empty'
 }

@@ -1,13 +1,17 @@
 /** The map that was chosen, in full: weights and gradients side by side, the lines of one query, the entropy of its rows. */
 import { h } from '../page/dom.ts'
 import { count } from '../page/fields.ts'
+import { Notice } from '../page/notice.ts'
+import { PATIENCE_MS } from '../page/patience.ts'
 import { say } from '../words/language.ts'
+import { type Absence, isFinal, reasonOf } from './absence.ts'
 import { EntropyChart } from './entropy-chart.ts'
+import type { FullMap, MapName } from './full-maps.ts'
 import { HeadLines } from './head-lines.ts'
 import { MapView } from './map-view.ts'
-import type { FullMap, LayersModel } from './model.ts'
+import type { LayersModel } from './model.ts'
 import { rowTable } from './row-table.ts'
-import { LIMITS, type Pass, tokensOf } from './state.ts'
+import { LIMITS, PASSES, type Pass, tokensOf } from './state.ts'
 
 export class Detail {
   readonly element = h('section', { class: 'detail', 'aria-labelledby': 'detail-title', hidden: true })
@@ -19,9 +23,12 @@ export class Detail {
   readonly #entropy = new EntropyChart()
   readonly #table = h('div')
   readonly #maps = h('div', { class: 'full-maps' })
+  readonly #notice = new Notice()
   readonly #row
   readonly #observer: ResizeObserver
-  #shown = ''
+  /** what each view was last given */
+  #shown: Partial<Record<Pass, string>> = {}
+  #absent: Partial<Record<Pass, Absence>> = {}
 
   constructor(model: LayersModel, tables: boolean) {
     this.#model = model
@@ -37,6 +44,7 @@ export class Detail {
     const side = tables ? [this.#entropy.element] : [this.#lines.element, this.#entropy.element]
     this.element.append(
       h('div', { class: 'detail-head' }, this.#title, this.#row.element),
+      this.#notice.element,
       h('div', { class: 'detail-body' }, this.#maps, h('div', { class: 'detail-side' }, ...side)),
     )
     this.#observer = new ResizeObserver(() => this.#fit())
@@ -51,7 +59,7 @@ export class Detail {
     return tokensOf(this.#model.of ?? this.#model.state.value)
   }
 
-  /** Shows what is there, and asks for what is not. */
+  /** Shows what is there, asks for what is not, and says why it does not come. */
   update(): void {
     const { of } = this.#model
     const { selected, log } = this.#model.state.value
@@ -59,26 +67,53 @@ export class Detail {
       of !== undefined && selected !== undefined && selected.layer < of.layers && selected.head < of.heads
     this.element.hidden = !fits
     if (!fits) return
-    const { layer, head } = selected
-    this.#title.textContent = say().mapOf(layer + 1, head + 1)
+    this.#title.textContent = say().mapOf(selected.layer + 1, selected.head + 1)
     this.#views.backward.element.hidden = !of.backward
-    const tokens = this.#tokens
-    for (const pass of ['forward', 'backward'] as const) {
-      const map = this.#model.map(pass, layer, head)
-      if (map === undefined) this.#ask(pass, layer, head)
-      const key = `${pass} ${layer} ${head} ${log} ${map !== undefined}`
-      if (!this.#tables && !this.#shown.includes(`|${key}|`)) this.#views[pass].show(map, tokens, log)
+    this.#absent = {}
+    const passes: readonly Pass[] = of.backward ? PASSES : ['forward']
+    for (const pass of passes) {
+      const absence = this.#model.seek({ pass, ...selected })
+      if (absence !== undefined) this.#absent[pass] = absence
+      this.#views[pass].element.hidden = absence !== undefined && isFinal(absence)
+      const shown = `${selected.layer} ${selected.head} ${log} ${absence?.kind}`
+      if (!this.#tables && shown !== this.#shown[pass]) this.#show({ pass, ...selected }, absence)
+      this.#shown[pass] = shown
     }
-    this.#shown = (['forward', 'backward'] as const)
-      .map(pass => `|${pass} ${layer} ${head} ${log} ${this.#model.map(pass, layer, head) !== undefined}|`)
-      .join('')
+    this.#tell()
     this.#fit()
     this.showRow()
   }
 
+  #show(name: MapName, absence: Absence | undefined): void {
+    const map = this.#model.maps.get(name)
+    const view = this.#views[name.pass]
+    if (map !== undefined) view.show(map, this.#tokens, this.#model.state.value.log)
+    else if (absence !== undefined) view.wait(reasonOf(absence))
+  }
+
+  /** Says what keeps a map away for good, or for longer than it should, and offers what helps. */
+  #tell(): void {
+    const model = this.#model
+    const again = { label: say().runAgain, act: () => model.again() }
+    const retry = { label: say().tryAgain, act: () => model.maps.retry() }
+    const missing = PASSES.filter(pass => this.#absent[pass] !== undefined)
+    const pass = missing.find(each => isFinal(this.#absent[each]!))
+    if (pass === undefined) {
+      const overdue = model.status.value.silent && missing.length > 0
+      this.#notice.show(overdue ? say().serverSilent(PATIENCE_MS / 1000) : undefined, again)
+      return
+    }
+    const absence = this.#absent[pass]!
+    const reason = reasonOf(absence)
+    // of two maps one is here: the other is named
+    const name = pass === 'forward' ? say().weightsMap : say().gradientsMap
+    const one = missing.length === 1 && model.of?.backward
+    this.#notice.show(one ? `${name}: ${reason}` : reason, absence.kind === 'refused' ? retry : again)
+  }
+
   /** Colours of the theme are in the pixels: they are painted again. */
   repaint(): void {
-    this.#shown = ''
+    this.#shown = {}
     this.update()
   }
 
@@ -89,27 +124,28 @@ export class Detail {
     const row = Math.min(this.#model.state.value.row, tokens.length - 1)
     const { layer, head } = selected
     this.#row.sync(row + 1)
-    const map = (pass: Pass): FullMap | undefined => this.#model.map(pass, layer, head)
+    const map = (pass: Pass): FullMap | undefined => this.#model.maps.get({ pass, layer, head })
     const weights = map('forward')
+    const absence = this.#absent.forward
+    const final = absence !== undefined && isFinal(absence)
     if (this.#tables) {
-      this.#table.replaceChildren(...(weights ? [rowTable(row, tokens, weights, map('backward'))] : []))
+      const table = weights && rowTable(row, tokens, weights, map('backward'))
+      const waiting = absence && !final && h('p', { class: 'quiet' }, reasonOf(absence))
+      this.#table.replaceChildren(...[table, waiting].filter(each => each instanceof HTMLElement))
     } else {
       for (const view of Object.values(this.#views)) view.row(row)
+      this.#lines.element.hidden = final
       this.#lines.show(weights, tokens, row)
     }
     this.#entropy.show(this.#model.thumbnail('forward', layer, head)?.entropy, row)
   }
 
+  /** The maps on screen, for a picture of them. */
   get canvases(): HTMLCanvasElement[] {
-    return this.#tables ? [] : Object.values(this.#views).map(({ canvas }) => canvas)
-  }
-
-  #ask(pass: Pass, layer: number, head: number): void {
-    if (this.#model.thumbnail(pass, layer, head) === undefined) return
-    void this.#model.fetchMap(pass, layer, head).then(() => {
-      const { selected } = this.#model.state.value
-      if (selected?.layer === layer && selected.head === head) this.update()
-    })
+    const { selected } = this.#model.state.value
+    if (this.#tables || this.element.hidden || selected === undefined) return []
+    const here = PASSES.filter(pass => this.#model.maps.get({ pass, ...selected }) !== undefined)
+    return here.map(pass => this.#views[pass].canvas)
   }
 
   #fit(): void {

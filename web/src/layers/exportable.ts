@@ -20,7 +20,7 @@ export function exportableLayers(model: LayersModel, canvases: () => HTMLCanvasE
     const { selected } = model.state.value
     if (selected === undefined) return []
     return PASSES.flatMap(pass => {
-      const map = model.map(pass, selected.layer, selected.head)
+      const map = model.maps.get({ pass, ...selected })
       return map === undefined ? [] : [{ name: TENSOR[pass], map }]
     })
   }

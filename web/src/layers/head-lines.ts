@@ -5,7 +5,7 @@ import { FONT } from '../matrix/draw-matrix.ts'
 import { h } from '../page/dom.ts'
 import { theme } from '../page/theme.ts'
 import { say } from '../words/language.ts'
-import type { FullMap } from './model.ts'
+import type { FullMap } from './full-maps.ts'
 
 const WIDTH = 340
 const LABEL = 108

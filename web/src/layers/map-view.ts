@@ -3,7 +3,7 @@ import { Legend } from '../color/legend.ts'
 import { format } from '../matrix/format.ts'
 import { h, svg } from '../page/dom.ts'
 import { say } from '../words/language.ts'
-import type { FullMap } from './model.ts'
+import type { FullMap } from './full-maps.ts'
 import { paintMap } from './paint.ts'
 import { PaintQueue } from './paint-queue.ts'
 import type { Pass } from './state.ts'
@@ -20,11 +20,13 @@ export class MapView {
   readonly #pass: Pass
   readonly #canvas = h('canvas', { 'aria-hidden': 'true', class: 'map-pixels' })
   readonly #overlay = svg('svg', { 'aria-hidden': 'true' })
+  readonly #reason = h('p', { class: 'map-reason', hidden: true })
   readonly #stage = h(
     'div',
     { class: 'map-stage', tabindex: 0, role: 'application' },
     this.#canvas,
     this.#overlay,
+    this.#reason,
   )
   readonly #legend = new Legend()
   readonly #said = h('p', { class: 'map-value' })
@@ -57,15 +59,26 @@ export class MapView {
     return this.#canvas
   }
 
-  show(map: FullMap | undefined, tokens: string[], log: boolean): void {
+  show(map: FullMap, tokens: string[], log: boolean): void {
     this.#map = map
     this.#tokens = tokens
-    this.element.classList.toggle('waiting', map === undefined)
-    if (map === undefined) return
+    this.element.classList.remove('waiting')
+    this.#reason.hidden = true
     this.#queue.clear()
     const { scale, bands } = paintMap(this.#canvas, map, this.#pass, log)
     for (const band of bands) void this.#queue.add(band)
     this.#legend.update(scale)
+    this.#lay()
+  }
+
+  /** Keeps the room of a map that is not here, and says why it is not. */
+  wait(reason: string): void {
+    this.#map = undefined
+    this.#queue.clear()
+    this.element.classList.add('waiting')
+    this.#reason.textContent = reason
+    this.#reason.hidden = false
+    this.#said.textContent = ''
     this.#lay()
   }
 
@@ -83,17 +96,14 @@ export class MapView {
   }
 
   #lay(): void {
-    if (this.#map === undefined) return
     const side = this.#side
-    Object.assign(this.#canvas.style, {
-      width: `${side}px`,
-      height: `${side}px`,
-      left: `${LABEL_ROOM}px`,
-      top: `${LABEL_ROOM}px`,
-    })
+    for (const { style } of [this.#canvas, this.#reason]) {
+      style.left = style.top = `${LABEL_ROOM}px`
+      style.width = style.height = `${side}px`
+    }
     const whole = side + LABEL_ROOM + SLANT
     Object.assign(this.#stage.style, { width: `${whole}px`, height: `${side + LABEL_ROOM + 2}px` })
-    this.#canvas.classList.toggle('pixelated', this.#map.cols < side)
+    this.#canvas.classList.toggle('pixelated', this.#map !== undefined && this.#map.cols < side)
     this.#overlay.setAttribute('viewBox', `0 0 ${whole} ${side + LABEL_ROOM + 2}`)
     this.#cross()
   }

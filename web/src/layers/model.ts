@@ -3,56 +3,21 @@
  * acknowledged when it has been drawn: so the server is never further ahead than the page can show, and a pause is nothing
  * but acknowledgements that wait.
  */
+import { PATIENCE_MS } from '../page/patience.ts'
+import { detailOf, mayPass, type Problem } from '../page/problem.ts'
 import { Store } from '../page/store.ts'
 import { Connection, type Frame, streamUrl } from '../stream/connection.ts'
-import type { FrameTensor } from '../stream/read-safetensors.ts'
-import { startMessage } from './request.ts'
+import type { Absence } from './absence.ts'
+import { FullMaps, type MapName, type Refusal } from './full-maps.ts'
+import { CREDIT, startMessage } from './request.ts'
+import { NOTHING, type RunStatus } from './run-status.ts'
 import type { LayersState, Pass } from './state.ts'
 import { TENSOR, type Thumbnail, thumbnailsOf } from './thumbnail.ts'
-
-export type Phase = 'idle' | 'running' | 'done' | 'cancelled' | 'failed'
-
-export interface RunStatus {
-  phase: Phase
-  paused: boolean
-  /** layer frames that have come */
-  frames: number
-  /** of how many; both passes together */
-  total: number
-  loss: number | undefined
-  /** from the start to the first layer, and to the end, in milliseconds */
-  firstAfter: number | undefined
-  doneAfter: number | undefined
-  problem: string | undefined
-  /** how many frames are shown; all of them unless the reader went back */
-  shown: number | undefined
-}
-
-const NOTHING: RunStatus = {
-  phase: 'idle',
-  paused: false,
-  frames: 0,
-  total: 0,
-  loss: undefined,
-  firstAfter: undefined,
-  doneAfter: undefined,
-  problem: undefined,
-  shown: undefined,
-}
-
-/** A map as it is, one number a pair of tokens. */
-export interface FullMap {
-  rows: number
-  cols: number
-  data: Float32Array | Float64Array
-}
-
-/** Large maps take megabytes: only the last ones looked at are kept. */
-const KEPT_MAPS = 6
 
 export class LayersModel {
   readonly state: Store<LayersState>
   readonly status = new Store<RunStatus>(NOTHING)
+  readonly maps = new FullMaps()
   /** thumbnails in the order in which their frames came */
   readonly frames: Thumbnail[][] = []
   /** what the run was started with: the controls may have moved on */
@@ -62,9 +27,15 @@ export class LayersModel {
   #connection: Connection | undefined
   #id = 0
   #began = 0
+  /** layers drawn while the run is paused: acknowledged when it goes on */
   #owed = 0
-  readonly #maps = new Map<string, FullMap>()
-  readonly #asked = new Map<string, ((map: FullMap) => void)[]>()
+  /** layers that have come and are not acknowledged: while these use up the credit, the server waits for the page */
+  #unacknowledged = 0
+  /** a frame has come over the connection */
+  #heard = false
+  /** the server has said that it takes no new run over the connection */
+  #goingAway = false
+  #patience: ReturnType<typeof setTimeout> | undefined
 
   constructor(state: LayersState) {
     this.state = new Store(state)
@@ -82,23 +53,42 @@ export class LayersModel {
     this.#id++
     this.#began = performance.now()
     this.#owed = 0
+    this.#unacknowledged = 0
     this.frames.length = 0
-    this.#maps.clear()
-    this.#asked.clear()
+    this.maps.clear()
     this.of = this.state.value
     const passes = this.of.backward ? 2 : 1
     this.status.set({ ...NOTHING, phase: 'running', total: passes * this.of.layers })
     this.state.set({ run: true })
-    if (this.#connection === undefined || this.#connection.closed) {
-      const connection: Connection = new Connection(streamUrl(), {
-        onFrame: frame => this.#receive(frame),
-        onClose: () => {
-          if (this.#connection === connection) this.#lost()
-        },
-      })
-      this.#connection = connection
-    }
-    this.#connection.send(startMessage(String(this.#id), this.of))
+    if (this.#connection === undefined || this.#connection.closed || this.#goingAway) this.#connect()
+    this.#connection?.send(startMessage(String(this.#id), this.of))
+    this.#awaitAnswer()
+  }
+
+  /** Runs what is on screen once more, over a new connection: the old one may be dead without anybody having said so. */
+  again(): void {
+    this.#disconnect()
+    this.state.set(this.shown)
+    this.start()
+  }
+
+  #disconnect(): void {
+    this.#connection?.close()
+    this.#connection = undefined
+  }
+
+  #connect(): void {
+    const connection: Connection = new Connection(streamUrl(), {
+      onFrame: frame => {
+        if (this.#connection === connection) this.#receive(frame)
+      },
+      onClose: () => {
+        if (this.#connection === connection) this.#lost()
+      },
+    })
+    this.#connection = connection
+    this.#heard = false
+    this.#goingAway = false
   }
 
   /** The maps of a run stay on the server until it is told that nobody will fetch them. */
@@ -110,6 +100,13 @@ export class LayersModel {
 
   cancel(): void {
     this.#send({ type: 'cancel' })
+    // a server that does not answer will not confirm this either
+    if (this.status.value.silent) {
+      this.#disconnect()
+      this.status.set({ phase: 'cancelled', paused: false })
+      this.maps.abandon()
+      this.#awaitAnswer()
+    }
   }
 
   pause(): void {
@@ -118,11 +115,11 @@ export class LayersModel {
 
   resume(): void {
     this.status.set({ paused: false })
-    if (this.#owed > 0) this.#send({ type: 'credit', add: this.#owed })
+    if (this.#owed > 0) this.#acknowledge(this.#owed)
     this.#owed = 0
   }
 
-  /** Shows the run as it was after so many frames; `undefined` follows it. */
+  /** Shows the run as it was after a number of frames; `undefined` follows it. */
   scrub(shown: number | undefined): void {
     this.status.set({ shown })
   }
@@ -135,31 +132,45 @@ export class LayersModel {
     return undefined
   }
 
-  /** The full map, if it is here already. */
-  map(pass: Pass, layer: number, head: number): FullMap | undefined {
-    return this.#maps.get(`${pass} ${layer} ${head}`)
-  }
-
-  /** Asks for a full map; it comes some time later, or never where the run is replaced by another. */
-  fetchMap(pass: Pass, layer: number, head: number): Promise<FullMap> {
-    const key = `${pass} ${layer} ${head}`
-    const known = this.#maps.get(key)
-    if (known !== undefined) return Promise.resolve(known)
-    return new Promise(resolve => {
-      const waiting = this.#asked.get(key)
-      if (waiting !== undefined) waiting.push(resolve)
-      else {
-        this.#asked.set(key, [resolve])
-        this.#send({ type: 'fetch', layer, head, tensor: TENSOR[pass] })
-      }
-    })
+  /** Asks for a map that is not here, where anybody can send it, and says why it is not; nothing where it is. */
+  seek(name: MapName): Absence | undefined {
+    if (this.maps.get(name) !== undefined) return undefined
+    const refusal = this.maps.refusal(name)
+    if (refusal !== undefined) return refusal
+    const { pass, layer, head } = name
+    if (this.thumbnail(pass, layer, head) === undefined) {
+      return { kind: this.status.value.phase === 'running' ? 'later' : 'never' }
+    }
+    if (this.#connection === undefined || this.#connection.closed) return { kind: 'lost' }
+    if (this.maps.ask(name)) {
+      this.#send({ type: 'fetch', layer, head, tensor: TENSOR[pass] })
+      this.#awaitAnswer()
+    }
+    return { kind: 'coming' }
   }
 
   #send(message: { type: string; [field: string]: unknown }): void {
     this.#connection?.send({ ...message, id: String(this.#id) })
   }
 
+  #acknowledge(layers: number): void {
+    this.#unacknowledged -= layers
+    this.#send({ type: 'credit', add: layers })
+    this.#awaitAnswer()
+  }
+
+  /** From here on the reader is told when nothing comes, if anything must. */
+  #awaitAnswer(): void {
+    clearTimeout(this.#patience)
+    if (this.status.value.silent) this.status.set({ silent: false })
+    const running = this.status.value.phase === 'running' && this.#unacknowledged < CREDIT
+    if (!running && !this.maps.awaited) return
+    this.#patience = setTimeout(() => this.status.set({ silent: true }), PATIENCE_MS)
+  }
+
   #receive(frame: Frame): void {
+    this.#heard = true
+    if (frame.type === 'going_away') this.#goingAway = true
     if (frame.id !== undefined && frame.id !== String(this.#id)) return
     const after = performance.now() - this.#began
     switch (frame.type) {
@@ -181,48 +192,71 @@ export class LayersModel {
         this.status.set({ phase: 'cancelled', paused: false })
         break
       case 'error':
-        this.#failed(frame)
+        this.#refused(frame)
         break
     }
+    this.#awaitAnswer()
   }
 
   #layer(frame: Frame, after: number): void {
     const thumbnails = thumbnailsOf(frame)
     this.frames.push(thumbnails)
+    this.#unacknowledged++
     const { firstAfter } = this.status.value
     this.status.set({ frames: this.frames.length, firstAfter: firstAfter ?? after })
     const id = this.#id
     void (this.painter?.(thumbnails) ?? Promise.resolve()).then(() => {
       if (id !== this.#id) return
       if (this.status.value.paused) this.#owed++
-      else this.#send({ type: 'credit', add: 1 })
+      else this.#acknowledge(1)
     })
   }
 
   #full(frame: Frame): void {
-    const pass: Pass = frame.tensor === TENSOR.backward ? 'backward' : 'forward'
-    const tensor: FrameTensor | undefined = Object.values(frame.tensors)[0]
+    const tensor = Object.values(frame.tensors)[0]
     if (tensor === undefined || tensor.data instanceof Uint8Array) return
     const [rows, cols] = tensor.shape.slice(-2) as [number, number]
-    const key = `${pass} ${frame.layer} ${frame.head}`
-    const map = { rows, cols, data: tensor.data }
-    this.#maps.set(key, map)
-    for (const old of [...this.#maps.keys()].slice(0, -KEPT_MAPS)) this.#maps.delete(old)
-    for (const resolve of this.#asked.get(key) ?? []) resolve(map)
-    this.#asked.delete(key)
+    this.maps.add(nameOf(frame), { rows, cols, data: tensor.data })
   }
 
-  #failed(frame: Frame): void {
-    const problem = frame.problem as
-      | { detail?: string; errors?: { path: string; message: string }[] }
-      | undefined
-    const errors = problem?.errors?.map(({ path, message }) => `${path}: ${message}`).join('\n')
-    this.status.set({ phase: 'failed', problem: errors || problem?.detail || frame.type, paused: false })
+  /** Without the id of the run the error is not the run's: a fetch failed, or a message was wrong, and the run goes on. */
+  #refused(frame: Frame): void {
+    const problem = (frame.problem ?? {}) as Problem
+    const detail = detailOf(problem) || frame.type
+    const fetch = frame.fetch as { id?: string } | undefined
+    // the server keeps the maps of a run for a bounded time
+    const gone = problem.errors?.some(({ path }) => path === '/id')
+    const refusal: Refusal = gone ? { kind: 'gone' } : { kind: 'refused', detail }
+    if (fetch !== undefined) {
+      if (fetch.id === String(this.#id)) this.maps.refuse(refusal, nameOf(fetch))
+    } else if (frame.id !== undefined) {
+      const trouble = { kind: 'refused', detail, mayPass: mayPass(problem) } as const
+      this.status.set({ phase: 'failed', trouble, paused: false })
+    } else if (this.maps.awaited) this.maps.refuse(refusal)
+    else this.status.set({ trouble: { kind: 'message', detail } })
   }
 
   #lost(): void {
     this.#connection = undefined
-    if (this.status.value.phase === 'running')
-      this.status.set({ phase: 'failed', problem: 'unreachable', paused: false })
+    const { phase, trouble } = this.status.value
+    if (phase === 'running') {
+      const detail = trouble?.kind === 'message' ? trouble.detail : ''
+      this.status.set({
+        phase: 'failed',
+        trouble: this.#heard ? { kind: 'lost', detail } : { kind: 'unreachable' },
+        paused: false,
+      })
+    }
+    this.maps.abandon()
+    this.#awaitAnswer()
+  }
+}
+
+/** The map that a message of the stream is about. */
+function nameOf(message: { [field: string]: unknown }): MapName {
+  return {
+    pass: message.tensor === TENSOR.backward ? 'backward' : 'forward',
+    layer: message.layer as number,
+    head: message.head as number,
   }
 }

@@ -29,7 +29,12 @@ export class PaintQueue {
     const end = performance.now() + BUDGET_MS
     do {
       const next = this.#waiting.shift()
-      next?.paint()
+      try {
+        next?.paint()
+      } catch (error) {
+        // what cannot be painted holds nothing else up
+        reportError(error)
+      }
       next?.done()
     } while (this.#waiting.length > 0 && performance.now() < end)
     this.#scheduled = this.#waiting.length > 0 ? requestAnimationFrame(() => this.#paint()) : 0

@@ -2,7 +2,7 @@
 import { colormap } from '../color/colormap.ts'
 import { place, type Scale } from '../color/scale.ts'
 import { theme } from '../page/theme.ts'
-import type { FullMap } from './model.ts'
+import type { FullMap } from './full-maps.ts'
 import type { Pass } from './state.ts'
 import type { Thumbnail } from './thumbnail.ts'
 
@@ -51,7 +51,7 @@ export function paintThumbnail(
   context.putImageData(image, 0, 0)
 }
 
-/** So many pixels are coloured in one go: about a millisecond. */
+/** How many pixels are coloured in one go: about a millisecond. */
 const BAND = 1 << 16
 
 /**

@@ -2,7 +2,7 @@
 import { format } from '../matrix/format.ts'
 import { h } from '../page/dom.ts'
 import { say } from '../words/language.ts'
-import type { FullMap } from './model.ts'
+import type { FullMap } from './full-maps.ts'
 
 const SHOWN = 32
 

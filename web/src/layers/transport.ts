@@ -4,7 +4,8 @@ import { announce } from '../page/announce.ts'
 import { h } from '../page/dom.ts'
 import { check } from '../page/fields.ts'
 import { say } from '../words/language.ts'
-import type { LayersModel, RunStatus } from './model.ts'
+import type { LayersModel } from './model.ts'
+import type { RunStatus } from './run-status.ts'
 
 export class Transport {
   readonly #model: LayersModel

@@ -1,6 +1,8 @@
 /** The Layers view: the stack's controls, the grid that fills while the stack runs, and the map that is open. */
 import { exportBar } from '../export/export-bar.ts'
 import { h } from '../page/dom.ts'
+import { Notice } from '../page/notice.ts'
+import { PATIENCE_MS } from '../page/patience.ts'
 import { watchTheme } from '../page/theme.ts'
 import type { View } from '../page/view.ts'
 import { say } from '../words/language.ts'
@@ -9,6 +11,7 @@ import { entropyTable } from './entropy-table.ts'
 import { exportableLayers } from './exportable.ts'
 import { LayerGrid } from './grid.ts'
 import type { LayersModel } from './model.ts'
+import type { RunStatus } from './run-status.ts'
 import { layersSetup } from './setup.ts'
 import { Transport } from './transport.ts'
 
@@ -18,14 +21,14 @@ export function layersView(model: LayersModel, tables: boolean): View {
   const grid = tables ? undefined : new LayerGrid(model)
   const table = h('div')
   const detail = new Detail(model, tables)
-  const problem = h('p', { class: 'problem', role: 'alert', hidden: true })
+  const notice = new Notice()
   const exports = exportBar(exportableLayers(model, () => detail.canvases))
   const element = h(
     'div',
     { class: 'view layers-view' },
     h('p', { class: 'lead' }, say().layersLead),
     setup.element,
-    problem,
+    notice.element,
     transport.element,
     grid?.element ?? table,
     detail.element,
@@ -35,8 +38,8 @@ export function layersView(model: LayersModel, tables: boolean): View {
     const status = model.status.value
     transport.update()
     exports.hidden = status.frames === 0
-    problem.textContent = status.problem === 'unreachable' ? say().unreachable : (status.problem ?? '')
-    problem.hidden = status.problem === undefined
+    const again = { label: say().runAgain, act: () => model.again() }
+    notice.show(troubleOf(status), mayRunAgain(status) ? again : undefined)
     if (tables && status.phase !== 'idle') table.replaceChildren(entropyTable(model))
   }
   const ends = [
@@ -57,8 +60,10 @@ export function layersView(model: LayersModel, tables: boolean): View {
       } else if (status.phase !== before.phase && before.phase === 'idle') grid?.reset()
       showStatus()
       if (status.shown !== before.shown) grid?.showOnly()
-      if (status.frames !== before.frames) detail.update()
+      const { frames, phase, silent } = status
+      if (frames !== before.frames || phase !== before.phase || silent !== before.silent) detail.update()
     }),
+    model.maps.watch(() => detail.update()),
     watchTheme(() => {
       grid?.reset()
       detail.repaint()
@@ -77,4 +82,25 @@ export function layersView(model: LayersModel, tables: boolean): View {
       for (const end of ends) end()
     },
   }
+}
+
+/** What the reader is told of a run; what keeps a map away is told where the map is. */
+function troubleOf({ trouble, silent, phase }: RunStatus): string | undefined {
+  const words = say()
+  switch (trouble?.kind) {
+    case 'refused':
+      return trouble.detail
+    case 'message':
+      return words.messageRefused(trouble.detail)
+    case 'unreachable':
+      return words.unreachable
+    case 'lost':
+      return [words.connectionLost, trouble.detail].filter(Boolean).join(' ')
+  }
+  return silent && phase === 'running' ? words.serverSilent(PATIENCE_MS / 1000) : undefined
+}
+
+function mayRunAgain({ trouble, silent }: RunStatus): boolean {
+  if (trouble?.kind === 'refused') return trouble.mayPass
+  return silent || (trouble !== undefined && trouble.kind !== 'message')
 }

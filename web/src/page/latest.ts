@@ -16,7 +16,12 @@ export class Latest {
     while (this.#waiting !== undefined) {
       const task = this.#waiting
       this.#waiting = undefined
-      await task()
+      try {
+        await task()
+      } catch (error) {
+        // one that fails keeps no other from running
+        reportError(error)
+      }
     }
     this.#running = false
   }

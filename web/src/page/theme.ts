@@ -1,4 +1,6 @@
 /** Light or dark: the system's choice, unless the reader made one. */
+import { recall, remember } from './storage.ts'
+
 const KEY = 'theme'
 const system = matchMedia('(prefers-color-scheme: dark)')
 const watchers = new Set<() => void>()
@@ -13,7 +15,7 @@ export function theme(): Theme {
 
 export function chooseTheme(chosen: Theme): void {
   document.documentElement.dataset.theme = chosen
-  localStorage.setItem(KEY, chosen)
+  remember(KEY, chosen)
   for (const watcher of watchers) watcher()
 }
 
@@ -22,7 +24,7 @@ export function watchTheme(watcher: () => void): () => void {
   return () => void watchers.delete(watcher)
 }
 
-const stored = localStorage.getItem(KEY)
+const stored = recall(KEY)
 if (stored === 'light' || stored === 'dark') document.documentElement.dataset.theme = stored
 system.addEventListener('change', () => {
   for (const watcher of watchers) watcher()

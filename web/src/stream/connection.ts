@@ -25,9 +25,12 @@ export class Connection {
     this.#socket.addEventListener('open', () => {
       for (const text of this.#waiting.splice(0)) this.#socket.send(text)
     })
-    this.#socket.addEventListener('message', ({ data }: MessageEvent<string | ArrayBuffer>) =>
-      onFrame(frameOf(data)),
-    )
+    this.#socket.addEventListener('message', ({ data }: MessageEvent<string | ArrayBuffer>) => {
+      const frame = frameOf(data)
+      // what cannot be read may be what somebody waits for: without the connection nobody does
+      if (frame === undefined) this.#socket.close()
+      else onFrame(frame)
+    })
     this.#socket.addEventListener('close', onClose)
   }
 
@@ -46,10 +49,14 @@ export class Connection {
   }
 }
 
-function frameOf(data: string | ArrayBuffer): Frame {
-  if (typeof data === 'string') return { tensors: {}, ...JSON.parse(data) }
-  const { tensors, metadata } = readSafetensors(data)
-  return { ...JSON.parse(metadata.frame ?? '{}'), tensors }
+function frameOf(data: string | ArrayBuffer): Frame | undefined {
+  try {
+    if (typeof data === 'string') return { tensors: {}, ...JSON.parse(data) }
+    const { tensors, metadata } = readSafetensors(data)
+    return { ...JSON.parse(metadata.frame ?? '{}'), tensors }
+  } catch {
+    return undefined
+  }
 }
 
 /** The stream of the server that the page came from. */

@@ -191,6 +191,18 @@ export const english = {
   saved: (name: string) => `Saved ${name}.`,
   close: 'Close',
   unreachable: 'The server cannot be reached.',
+  connectionLost: 'The connection to the server was lost.',
+  serverSilent: (seconds: number) => `The server has not answered for ${seconds} seconds.`,
+  messageRefused: (detail: string) =>
+    `The server did not accept a message of this page; the run goes on. ${detail}`,
+  mapComing: 'Fetching the map…',
+  mapLater: 'Not computed yet.',
+  mapNever: 'The run ended before this map was computed.',
+  mapLost: 'The connection to the server was lost before this map was fetched.',
+  mapGone: 'The server no longer keeps the maps of this run.',
+  mapRefused: (detail: string) => `The server did not send this map. ${detail}`,
+  runAgain: 'Run again',
+  tryAgain: 'Try again',
   emptySentence: 'Type a word to begin.',
 }
 

@@ -1,4 +1,5 @@
 /** The language of the page: the reader's choice, else the browser's. */
+import { recall, remember } from '../page/storage.ts'
 import { english, type Words } from './english.ts'
 import { korean } from './korean.ts'
 
@@ -8,7 +9,7 @@ const KEY = 'language'
 const WORDS: Record<Language, Words> = { en: english, ko: korean }
 
 function initial(): Language {
-  const stored = localStorage.getItem(KEY)
+  const stored = recall(KEY)
   if (stored === 'en' || stored === 'ko') return stored
   return navigator.language.startsWith('ko') ? 'ko' : 'en'
 }
@@ -22,7 +23,7 @@ export function currentLanguage(): Language {
 
 export function chooseLanguage(chosen: Language): void {
   language = chosen
-  localStorage.setItem(KEY, chosen)
+  remember(KEY, chosen)
   document.documentElement.lang = chosen
 }
 
