@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import type { StepDraft } from '../workers/contract.ts'
-import { ProgramBuilder } from './program.ts'
+import type { StepDraft } from '../../workers/contract.ts'
+import { ProgramBuilder } from './program-builder.ts'
 
 function copying(x: number, y: number, units: number): StepDraft {
   const args = { rows: units, dim: 1, kind: 'l2', eps: 1 } as const
