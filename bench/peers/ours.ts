@@ -5,7 +5,7 @@ import { compileRequest } from '../../src/endpoints/endpoint.ts'
 import { ENDPOINTS } from '../../src/endpoints/index.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { ArrivingBytes, decode, type Source } from '../../src/pipeline/decode.ts'
-import { parse } from '../../src/pipeline/parse.ts'
+import { parse } from '../../src/pipeline/serve.ts'
 import { type FileTensor, float32, writeFile } from '../../test/service/safetensors-file.ts'
 import { type Case, type Contender, D_FF, D_MODEL, DIM, HEADS, LAYERS, noise, timed } from './contender.ts'
 

@@ -1388,6 +1388,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
             413: {
                 headers: {
@@ -1461,6 +1470,15 @@ export interface operations {
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1548,6 +1566,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
             413: {
                 headers: {
@@ -1621,6 +1648,15 @@ export interface operations {
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1708,6 +1744,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
             413: {
                 headers: {
@@ -1779,6 +1824,15 @@ export interface operations {
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -9,16 +9,24 @@ import { PlanRequest } from '../endpoints/plan.ts'
 import { type BodyFormat, formatOf, MEDIA_TYPES } from '../formats/body.ts'
 import { decode, type Intake, type Source } from '../pipeline/decode.ts'
 import type { ReadyReply } from '../pipeline/encode.ts'
-import { parse } from '../pipeline/parse.ts'
 import { Receipt } from '../pipeline/receipt.ts'
 import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
-import { plan, type Sink, serve } from '../pipeline/serve.ts'
+import { parse, plan, type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
 
 export interface RestOptions {
   intake: Intake
   deadlineSeconds: number
 }
+
+/** Fastify parses no body, of whatever type: the pipeline reads bodies straight into shared memory. */
+export const bodies = fp(
+  async (app: FastifyInstance) => {
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser('*', (_request, _payload, done) => done(null))
+  },
+  { name: 'bodies' },
+)
 
 export const rest = fp(
   async (app: FastifyInstance, { intake, deadlineSeconds }: RestOptions) => {

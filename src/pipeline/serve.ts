@@ -2,6 +2,7 @@
  * The only place where the stages of a request stand in order: decode, parse, compile, admit, run, encode. REST, plans,
  * streams, their fetches and the tests go through here.
  */
+import type * as z from 'zod'
 import { type Compilable, compileRequest, type Endpoint } from '../endpoints/endpoint.ts'
 import type { Estimate, Lease } from '../engine/admission.ts'
 import type { JobReport } from '../engine/job.ts'
@@ -10,7 +11,7 @@ import type { Problem } from '../problem.ts'
 import { dataProblem } from './data-fault.ts'
 import { Decoded, decode, type Intake, type Source } from './decode.ts'
 import { ReadyReply } from './encode.ts'
-import { parse } from './parse.ts'
+import { schemaProblem } from './field-errors.ts'
 import { type Receipt, width } from './receipt.ts'
 import { emitReply, type Replies, type ReplyStyle } from './reply.ts'
 
@@ -103,6 +104,12 @@ export async function serve<R>(
   if (report.fault !== undefined) throw dataProblem(report.fault, program)
   await sink.end(new ReadyReply(reply, written))
   return receipt
+}
+
+export function parse<R>(schema: z.ZodType<R>, tree: unknown): R {
+  const parsed = schema.safeParse(tree)
+  if (parsed.success) return parsed.data
+  throw schemaProblem(schema, tree, parsed.error)
 }
 
 /** The answer's steps belong to the program: a plan and an answer cannot differ. */

@@ -223,9 +223,9 @@ describe('SIGTERM', () => {
       ((await (await fetch(`${server.url}/health/ready`)).json()) as { jobs: number }).jobs
     while ((await jobs()) === 0) await wait(5)
     child.kill('SIGTERM')
-    await wait(30)
-    const ready = await fetch(`${server.url}/health/ready`)
-    expect(ready.status).toBe(503)
+    await expect
+      .poll(async () => (await fetch(`${server.url}/health/ready`)).status, { interval: 10 })
+      .toBe(503)
     const refused = await attention(server, ok)
     expect(refused.body.code).toBe('DRAINING')
     expect(refused.headers.get('connection')).toBe('close')

@@ -93,7 +93,7 @@ function computeOperation(
           [SAFETENSORS_TYPE]: binary,
         },
       },
-      ...problems('400', '413', '415', '500', '503', '504'),
+      ...problems('400', '408', '413', '415', '500', '503', '504'),
     },
   }
 }
@@ -110,7 +110,7 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     },
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
-      ...problems('400', '413', '415', '503'),
+      ...problems('400', '408', '413', '415', '503'),
     },
   }
 }

@@ -1,11 +1,12 @@
 /** What a client sends → the message, checked. A `start` is decoded like a body; all else is short and read here. */
+
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { CLIENT_MESSAGES, type ClientMessage, type StartMessage } from '../../endpoints/stream-messages.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { isTree, jsonTree } from '../../formats/body.ts'
 import { name } from '../../formats/json-tensor.ts'
 import { SCAN_HERE, SLICE, type Source } from '../../pipeline/decode.ts'
-import { parse } from '../../pipeline/parse.ts'
+import { parse } from '../../pipeline/serve.ts'
 import { fieldProblem } from '../../problem.ts'
 
 export type ControlMessage = Exclude<ClientMessage, StartMessage>

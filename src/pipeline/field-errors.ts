@@ -1,4 +1,4 @@
-/** A tree → the request that its schema describes, or the Problem that names the fields: what was expected, what came. */
+/** A tree that does not fit its schema → the Problem that names the fields: what was expected, what came. */
 import type * as z from 'zod'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import { isTree } from '../formats/body.ts'
@@ -12,15 +12,10 @@ const MOST = 20
 /** Most numbers that are read where a list of something else was wanted. */
 const MOST_READ = 1000
 
-export function parse<R>(schema: z.ZodType<R>, tree: unknown): R {
-  let parsed = schema.safeParse(tree)
-  if (!parsed.success && readLists(parsed.error.issues, tree)) parsed = schema.safeParse(tree)
-  if (!parsed.success) throw schemaProblem(parsed.error, tree)
-  return parsed.data
-}
-
-function schemaProblem(error: z.ZodError, tree: unknown): Problem {
-  const errors = error.issues.flatMap(issue => fieldErrors(issue, tree)).slice(0, MOST)
+export function schemaProblem(schema: z.ZodType, tree: unknown, error: z.ZodError): Problem {
+  const issues = readLists(error.issues, tree) ? (schema.safeParse(tree).error?.issues ?? []) : error.issues
+  const known = issues.length > 0 ? issues : error.issues
+  const errors = known.flatMap(issue => fieldErrors(issue, tree)).slice(0, MOST)
   return fieldsProblem('INVALID_REQUEST', errors)
 }
 
