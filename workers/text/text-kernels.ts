@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { writeTables } from './tables.ts'
 
 /** Where `scripts/build-kernels.ts` puts the module. */
-export const TEXT_MODULE = new URL('../elements/build/text.wasm', import.meta.url)
+export const TEXT_MODULE = new URL('./build/text.wasm', import.meta.url)
 
 /** Meanings stand at the exports of `assembly/index.ts`. */
 export interface TextKernels {
