@@ -406,11 +406,66 @@ describe('HTTP', () => {
   })
 })
 
-it('after all of it: no 5xx, no contents in the log, no memory kept', async () => {
-  expect((await attention(server, ok)).status).toBe(200)
-  const statuses = server.log.map(line => JSON.parse(line).status).filter(Boolean)
-  expect(statuses.filter(status => status >= 500)).toEqual([])
-  expect(await settled(server, before)).toBe(before)
+describe('the log', () => {
+  /** Digits that no size, time or hash is likely to have by chance. */
+  const SECRET = [0.7310585786300049, -7.310585786300049e-9, 73105857863, 7.310585786300049e30]
+  const DIGITS = /73105857|731058578/
+  const binary = (values: number[]) => Buffer.from(Float32Array.from(values).buffer)
+  const rows = SECRET.map(value => [value, 1])
+  const base64 = binary(SECRET).toString('base64')
+  const flat = shaped([2, 2], { data: SECRET })
+  const coded = shaped([2, 2], { dtype: 'float32', base64 })
+  const secret = { q: rows, k: flat, v: coded }
+
+  it.each<[string, object | string, number]>([
+    ['a good request', secret, 200],
+    ['ragged', { ...secret, q: [...rows, SECRET] }, 400],
+    ['an element of another kind', { ...secret, q: [...rows, [SECRET[0], true]] }, 400],
+    ['an infinite element', { ...secret, q: [...rows, ['Infinity', SECRET[0]]] }, 400],
+    ['too many for the shape', { ...secret, k: shaped([3, 2], { data: SECRET }) }, 400],
+    ['a shape that does not fit', { ...secret, k: shaped([1, 4], { data: SECRET }) }, 400],
+    ['base64 of the wrong length', { ...secret, v: shaped([3, 2], { dtype: 'float32', base64 }) }, 400],
+    ['a tensor where a number belongs', { ...secret, scale: SECRET }, 400],
+    ['a tensor of the wrong name', { ...secret, w: SECRET }, 400],
+    ['an element out of range', { ...secret, q: [[7.310585786300049e39, 1]] }, 400],
+    ['cut off', JSON.stringify(secret).slice(0, -9), 400],
+    ['broken within a number', JSON.stringify(secret).replace('49', '4.9.'), 400],
+  ])('has the shapes of %s, and nothing of what is in it', async (_name, body, status) => {
+    const id = `log-${Math.random().toString(36).slice(2)}`
+    const answer = await post(server, '/v1/attention', body, { 'x-request-id': id })
+    expect(answer.status).toBe(status)
+    const lines = await logged(id)
+    expect(JSON.parse(lines[0])).toMatchObject({ status, route: '/v1/attention' })
+    if (status === 200) expect(JSON.parse(lines[0]).inputs).toEqual({ q: [4, 2], k: [2, 2], v: [2, 2] })
+    expect(lines.join()).not.toMatch(DIGITS)
+    expect(lines.join()).not.toContain(base64.slice(0, 8))
+  })
+
+  it('has nothing of a file', async () => {
+    const file = writeFile(
+      { q: float32(SECRET, [2, 2]), k: float32(SECRET, [2, 2]), v: float32(SECRET, [4]) },
+      {},
+    )
+    const headers = { 'content-type': SAFETENSORS_TYPE, 'x-request-id': 'log-of-a-file' }
+    const response = await fetch(`${server.url}/v1/attention`, { method: 'POST', headers, body: file })
+    expect(response.status).toBe(400)
+    expect((await logged('log-of-a-file')).join()).not.toMatch(DIGITS)
+  })
+
+  /** The lines of a request; the last of them is written after its answer. */
+  async function logged(id: string): Promise<string[]> {
+    const lines = () => server.log.filter(line => JSON.parse(line).reqId === id)
+    await expect.poll(() => lines().length).toBeGreaterThan(0)
+    return lines()
+  }
+
+  it('has no 5xx, after all of it, and no memory is kept', async () => {
+    expect((await attention(server, ok)).status).toBe(200)
+    const statuses = server.log.map(line => JSON.parse(line).status).filter(Boolean)
+    expect(statuses).toContain(200)
+    expect(statuses.filter(status => status >= 500)).toEqual([])
+    expect(await settled(server, before)).toBe(before)
+  })
 })
 
 it('codes are upper snake, and statuses what the contract knows', () => {

@@ -59,30 +59,29 @@ describe('time', () => {
   })
 
   it('a client that leaves stops its work between tasks', async () => {
-    const server = await startServer({ MEMORY_BYTES: String(1 << 30) })
+    // the whole would take hours: that it ends at all is what is seen here
+    const server = await startServer({ MAX_FLOPS: '1e15', DEADLINE_SECONDS: '100000' })
     const before = server.app.compute.arena.usedBytes
-    const rows = {
-      shape: [1, 8, 6000, 32],
-      dtype: 'float32',
-      base64: Buffer.alloc(8 * 6000 * 32 * 4).toString('base64'),
-    }
+    const [rows, width] = [250_000, 8]
+    const base64 = Buffer.alloc(rows * width * 4).toString('base64')
+    const tensor = { shape: [rows, width], dtype: 'float32', base64 }
     const left = new AbortController()
-    const body = JSON.stringify({ q: rows, k: rows, v: rows, precision: 'float64' })
     const request = fetch(`${server.url}/v1/attention`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body,
+      body: JSON.stringify({ q: tensor, k: tensor, v: tensor, precision: 'float64', encoding: 'base64' }),
       signal: left.signal,
     })
-    request.catch(() => {})
+    const aborted = expect(request).rejects.toThrow(/abort/)
     while (server.app.compute.jobs === 0) await wait(5)
-    await wait(50)
+    // so that it is likely to have got beyond its decoding
+    await wait(200)
+    expect(server.app.compute.jobs).toBe(1)
     left.abort()
-    const started = performance.now()
+    await aborted
     while (server.app.compute.jobs > 0) await wait(5)
-    // the whole job takes many seconds; what was in flight is a few milliseconds
-    expect(performance.now() - started).toBeLessThan(2000)
     expect(await settled(server, before)).toBe(before)
+    expect((await attention(server, ok)).status).toBe(200)
   })
 
   it('a small request does not wait for a large one', async () => {
@@ -111,11 +110,18 @@ describe('time', () => {
 
   it('says where it went', async () => {
     const server = await startServer({}, { workerFile })
+    const started = performance.now()
     const { headers } = await attention(server, { ...ok, scale: SLEEPS })
-    expect(headers.get('server-timing')).toMatch(
-      /^decode;dur=[\d.]+, queue;dur=[\d.]+, compute;dur=[\d.]+, encode;dur=[\d.]+$/,
-    )
-    expect(SLEEP_MS).toBeGreaterThan(0)
+    const all = performance.now() - started
+    const phases = (headers.get('server-timing') ?? '').split(', ').map(phase => phase.split(';dur='))
+    expect(phases.map(([name]) => name)).toEqual(['decode', 'queue', 'compute', 'encode'])
+    const times = Object.fromEntries(phases.map(([name, ms]) => [name, Number(ms)]))
+    // the worker slept before it began; a timer of the system may be a moment early
+    expect(times.queue).toBeGreaterThanOrEqual(SLEEP_MS - 1)
+    // the client has waited for each of them, and for no moment twice
+    const sum = Object.values(times).reduce((total, ms) => total + ms, 0)
+    expect(sum).toBeLessThanOrEqual(all)
+    expect(Object.values(times).every(ms => ms >= 0)).toBe(true)
   })
 })
 
@@ -235,5 +241,24 @@ describe('SIGTERM', () => {
     expect(answer.status).toBe(200)
     expect(answer.body.output.shape).toEqual([1, 1, 2500, 32])
     expect(await exited).toBe(0)
+  })
+
+  it('reaches what `npm start` started', async () => {
+    child = spawn('npm', ['start', '--ignore-scripts'], {
+      cwd: new URL('../../', import.meta.url),
+      env: { ...process.env, PORT: '0', THREADS: '1' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const exited = new Promise(resolve => child?.once('exit', code => resolve(code)))
+    let log = ''
+    await new Promise<void>(resolve => {
+      child?.stdout?.on('data', data => {
+        log += data
+        if (log.includes('listening at')) resolve()
+      })
+    })
+    child.kill('SIGTERM')
+    expect(await exited).toBe(0)
+    expect(log).toMatch(/"msg":"stopped"/)
   })
 })

@@ -1,8 +1,8 @@
 /** `POST /v1/plan` of every endpoint: the shapes of the answer, from shapes alone. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { drawer } from '../support/layer-cases.ts'
 import { readFile } from './safetensors-file.ts'
-import { post, SAFETENSORS_TYPE, startServer } from './server.ts'
+import { post, SAFETENSORS_TYPE, settled, startServer } from './server.ts'
 
 const server = await startServer()
 
@@ -73,11 +73,18 @@ describe('a plan', () => {
     const bytes = Buffer.from(await response.arrayBuffer())
     expect(response.status, bytes.toString()).toBe(200)
     const answered = Object.entries(readFile(bytes).tensors).map(([name, { shape }]) => [name, shape])
+    const runs = vi.spyOn(server.app.compute, 'run')
+    const used = server.app.compute.arena.usedBytes
     for (const planned of [body, shapes(body)]) {
       const plan = await post(server, '/v1/plan', { endpoint: path, body: planned })
       expect(plan.body.admitted, JSON.stringify(plan.body)).toBe(true)
       expect(plan.body.shapes).toEqual(Object.fromEntries(answered))
-      expect(plan.headers.get('server-timing') ?? '').not.toMatch(/compute;dur=[^0]/)
+      expect(plan.headers.get('server-timing')).toMatch(
+        /queue;dur=0\.000, compute;dur=0\.000, encode;dur=0\.000$/,
+      )
     }
+    expect(runs).not.toHaveBeenCalled()
+    runs.mockRestore()
+    expect(await settled(server, used)).toBe(used)
   })
 })
