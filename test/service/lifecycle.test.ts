@@ -196,8 +196,11 @@ describe('too much at once', () => {
 
 describe('SIGTERM', () => {
   let child: ChildProcess | undefined
+  /** the service itself, where something else started it */
+  let service: number | undefined
   afterEach(() => {
     child?.kill('SIGKILL')
+    if (service !== undefined && child?.exitCode !== 0) process.kill(service, 'SIGKILL')
   })
 
   it('drains: readiness first, accepted work answered, exit 0', async () => {
@@ -257,6 +260,7 @@ describe('SIGTERM', () => {
         if (log.includes('listening at')) resolve()
       })
     })
+    service = Number(/"pid":(\d+)/.exec(log)?.[1])
     child.kill('SIGTERM')
     expect(await exited).toBe(0)
     expect(log).toMatch(/"msg":"stopped"/)
