@@ -9,6 +9,7 @@ export default mergeConfig(
   {
     test: {
       include: ['src/**/*.test.ts', 'workers/**/*.test.ts', 'test/workers/**/*.test.ts'],
+      setupFiles: ['test/support/fixed-seed.ts'],
       exclude: ['**/simd/**', '**/float32.test.ts', '**/node_modules/**'],
     },
   },
