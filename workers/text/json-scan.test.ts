@@ -217,6 +217,29 @@ describe('scanJson', () => {
     expect(scanJson(shared(text)).ok).toBe(false)
   })
 
+  it('reads numbers as long as what it looks at, whatever follows them', () => {
+    for (let digits = 24; digits <= 34; digits++) {
+      for (const sign of ['', '-']) {
+        const number = `${sign}0.${'3'.repeat(digits)}`
+        for (const text of [
+          `[1,${number}]`,
+          `[1,${number},2]`,
+          `[1,${number}e5]`,
+          `[1,${number}E-5,2]`,
+          `[1,${number} ]`,
+          `[1,${number}\n,2]`,
+          `[[1],[${number}]]`,
+        ]) {
+          expect(read(text), text).toEqual(JSON.parse(text))
+          const scan = scanJson(shared(text))
+          expect(scan.ok && scan.spans[0], text).toMatchObject({ count: JSON.parse(text).length })
+        }
+        for (const text of [`[1,${number}x]`, `[1,${number} 2]`, `[1,${number}[`, `[1,${number}"`])
+          expect(scanJson(shared(text)).ok, text).toBe(false)
+      }
+    }
+  })
+
   it('refuses bytes that are no UTF-8', () => {
     for (const bytes of [
       [0x22, 0xff, 0x22],
