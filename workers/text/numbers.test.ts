@@ -170,6 +170,14 @@ describe('reading numbers', () => {
     decodes(['0.00000000000000000000001', '-0.0', '0.0000000000000000', '0.00000000000000000'])
   })
 
+  it('fractions that reach to the end of what is looked at, and go on with an exponent', () => {
+    for (let length = 24; length <= 34; length++) {
+      const text = '97531246801357924680135792468013579'.slice(0, length)
+      for (const power of ['e0', 'e5', 'E-5', 'e+12'])
+        decodes(['1', `0.${text}${power}`, `-9.${text}${power}`, '2'])
+    }
+  })
+
   it('also right between two doubles', () => {
     const middles = fc.tuple(
       fc.bigInt({ min: 2n ** 52n, max: 2n ** 53n - 1n }),

@@ -11,14 +11,14 @@ import { COMMAS } from './tables'
 const MINUS: u32 = 0x2d
 const DOT: u32 = 0x2e
 
-/** The first comma of the 32 bytes from p; p + 32 when there is none. */
+/** The first comma of the 32 bytes from p; p + 40 when there is none, further than the digits looked at can reach. */
 // @ts-expect-error: decorator
 @inline
 export function nextComma(p: usize): usize {
   const commas = v128.load(COMMAS)
   const low = i8x16.bitmask(i8x16.eq(v128.load(p), commas))
   const high = i8x16.bitmask(i8x16.eq(v128.load(p, 16), commas))
-  return p + <usize>ctz(<u64>low | (<u64>high << 16) | 0x100000000)
+  return p + <usize>ctz(<u64>low | (<u64>high << 16) | 0x10000000000)
 }
 
 /** The first digit behind the sign of the number at p. */
@@ -28,7 +28,7 @@ export function unsigned(p: usize): usize {
   return p + <usize>(load<u8>(p) == MINUS)
 }
 
-/** How many digits follow `d.` at `start`, if all up to `comma` are (and there is one); else 0. At most 29. */
+/** How many digits follow `d.` at `start`, if all up to `comma` are (and there is one); else 0. At most 29, for the comma is among 32 bytes. */
 // @ts-expect-error: decorator
 @inline
 export function plainDigits(start: usize, comma: usize): u32 {
