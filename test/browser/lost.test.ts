@@ -36,6 +36,9 @@ afterEach(() => visit.close())
 /** Timers of the page go forward at the test's word. */
 const withClock = { prepare: (opened: Page) => opened.clock.install() }
 
+/** From here on time passes only where the test says so. */
+const stopTime = async () => page.clock.pauseAt((await page.evaluate(() => Date.now())) + 1000)
+
 const noticeOfAttention = () => page.locator('.attention-view > .notice')
 
 describe('a server that goes away', () => {
@@ -71,8 +74,8 @@ describe('a server that goes away', () => {
   it('while a map is on its way', async () => {
     await visitAt('#layers?layers=1&heads=2&run=1', withClock)
     await finished(page)
-    // time stands still: nothing here is told because it has taken long
-    await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 1000)
+    // nothing here is told because it has taken long
+    await stopTime()
     tap.keep = ({ type }) => type === 'fetch'
     await page.click('[data-cell=forward-0-1]')
     await expect.poll(() => page.textContent('.detail')).toContain('Fetching the map…')
@@ -144,18 +147,24 @@ describe('a server that does not answer', () => {
 
   it('to a run is told of; the run can be cancelled, or run again over another connection', async () => {
     await visitAt('#layers?layers=1&heads=1', withClock)
-    tap.mute = true
-    for (const [number, button] of ['#cancel', '.notice button'].entries()) {
+    await stopTime()
+    tap.keep = ({ type }) => type === 'start'
+    const runInVain = async () => {
       await page.click('#run')
-      await page.clock.fastForward(9000)
+      await page.clock.runFor(9999)
       expect(await noticeOfRun(page).isVisible()).toBe(false)
-      await page.clock.fastForward(1000)
-      await expect.poll(() => saidBy(noticeOfRun(page))).toBe(silent)
-      tap.mute = number === 0
-      await page.locator(button).first().click()
-      if (number === 0) await expect.poll(() => factOf(page)).toContain('cancelled')
-      await expect.poll(() => noticeOfRun(page).isVisible()).toBe(false)
+      await page.clock.runFor(1)
+      expect(await saidBy(noticeOfRun(page))).toBe(silent)
     }
+    await runInVain()
+    await page.click('#cancel')
+    expect(await factOf(page)).toContain('cancelled')
+    expect(await noticeOfRun(page).isVisible()).toBe(false)
+    await runInVain()
+    tap.keep = () => false
+    await noticeOfRun(page).locator('text=Run again').click()
+    expect(await noticeOfRun(page).isVisible()).toBe(false)
+    await page.clock.resume()
     await finished(page)
     expect(tap.connections).toBe(3)
   })
@@ -163,13 +172,17 @@ describe('a server that does not answer', () => {
   it('to a fetch is told of', async () => {
     await visitAt('#layers?layers=1&heads=2&run=1', withClock)
     await finished(page)
-    tap.mute = true
+    await stopTime()
+    tap.keep = ({ type }) => type === 'fetch'
     await page.click('[data-cell=forward-0-1]')
-    await expect.poll(() => page.textContent('.detail')).toContain('Fetching the map…')
-    await page.clock.fastForward(10_000)
-    await expect.poll(() => saidBy(noticeOfMap(page))).toBe(silent)
+    expect(await page.textContent('.detail')).toContain('Fetching the map…')
+    await page.clock.runFor(9999)
+    expect(await noticeOfMap(page).isVisible()).toBe(false)
+    await page.clock.runFor(1)
+    expect(await saidBy(noticeOfMap(page))).toBe(silent)
     expect(await noticeOfRun(page).isVisible()).toBe(false)
-    tap.mute = false
+    tap.keep = () => false
+    await page.clock.resume()
     await noticeOfMap(page).locator('text=Run again').click()
     await expect.poll(() => mapsOf(page)).toBe(2)
     expect(await noticeOfMap(page).isVisible()).toBe(false)

@@ -12,7 +12,7 @@ export interface Opened {
   page: Page
   /** every URL asked for */
   requests: string[]
-  /** Waits for a fault that belongs to the test, and takes it off the record. */
+  /** Waits for a fault that belongs to the test; it and all others like it are none. */
   expectFault(pattern: RegExp): Promise<void>
   /** ends the visit; fails where the console told of an error, or a request failed */
   close(): Promise<void>
@@ -38,6 +38,7 @@ export async function open(
   })
   const page = await context.newPage()
   const faults: string[] = []
+  const expected: RegExp[] = []
   const requests: string[] = []
   page.on('console', message => {
     if (['error', 'warning'].includes(message.type())) faults.push(`${message.type()}: ${message.text()}`)
@@ -53,12 +54,12 @@ export async function open(
     page,
     requests,
     async expectFault(pattern) {
+      expected.push(pattern)
       await expect.poll(() => faults.filter(fault => pattern.test(fault))).not.toEqual([])
-      faults.splice(0, faults.length, ...faults.filter(fault => !pattern.test(fault)))
     },
     async close() {
       await context.close()
-      expect(faults).toEqual([])
+      expect(faults.filter(fault => !expected.some(pattern => pattern.test(fault)))).toEqual([])
     },
   }
 }

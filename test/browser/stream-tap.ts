@@ -19,8 +19,6 @@ export class StreamTap {
   connections = 0
   /** looks at a message of the page first: true keeps it from the server */
   keep: (message: Message) => boolean = () => false
-  /** the page hears nothing of the server */
-  mute = false
   #page: WebSocketRoute | undefined
   #server: WebSocketRoute | undefined
 
@@ -42,7 +40,6 @@ export class StreamTap {
       if (!this.keep(message)) server.send(text)
     })
     server.onMessage(data => {
-      if (this.mute) return
       this.came.push(headOf(data))
       if (this.came.at(-1)?.type === 'layer') this.#unacknowledged++
       this.most = Math.max(this.most, this.#unacknowledged)
