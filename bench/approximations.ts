@@ -8,10 +8,10 @@ import { compileRequest } from '../src/endpoints/endpoint.ts'
 import { ENDPOINTS } from '../src/endpoints/index.ts'
 import { planMemory } from '../src/engine/memory-plan.ts'
 import type { RequestProgram } from '../src/layers/program-builder.ts'
-import { createSimdKernels } from '../workers/kernels/simd/index.ts'
-import { opTable } from '../workers/ops.ts'
+import { opTable } from '../workers/ops/table.ts'
 import { createTextKernels } from '../workers/text/text-kernels.ts'
 import { type BufferView, bufferView } from '../workers/views.ts'
+import { SimdModule } from '../workers/wasm/simd-module.ts'
 import { table } from './report.ts'
 
 const LENGTHS = [256, 512, 1024, 2048, 4096, 8192, 16384, 32768]
@@ -22,7 +22,7 @@ const BATCHES = 4
 
 const PAGE = 65536
 const memory = new WebAssembly.Memory({ initial: 8192, maximum: 8192, shared: true })
-const ops = opTable(createSimdKernels(memory, 'wide'), createTextKernels(memory)).float32
+const ops = opTable(new SimdModule(memory, 'wide'), createTextKernels(memory)).float32
 const endpoint = ENDPOINTS.find(({ path }) => path === '/v1/attention')
 
 /** The program of a request that is shapes alone. */

@@ -1,7 +1,13 @@
 /** The float32 kernels of layers on one core: GFLOP/s of products with weights, GB/s of what memory bounds. */
-import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/index.ts'
-import { linearScratchBytes } from '../workers/kernels/simd/linear.ts'
-import { COLUMN_BLOCK, ELEMENT_BLOCK, NORM_ROWS, productUnits } from '../workers/layer-args.ts'
+import { activationBackward, activationForward } from '../workers/ops/activation/op.ts'
+import { type Args, type Op, scratchBytes, type Tensors } from '../workers/ops/define-op.ts'
+import { add, columnSums, dropoutRows } from '../workers/ops/elementwise/op.ts'
+import { linearBackwardInput, linearBackwardWeight, linearForward } from '../workers/ops/linear/op.ts'
+import { NORM_ROWS, normBackward, normForward } from '../workers/ops/norm/op.ts'
+import { qkNormForward } from '../workers/ops/qk-norm/op.ts'
+import { ropeForward } from '../workers/ops/rope/op.ts'
+import { SimdModule } from '../workers/wasm/simd-module.ts'
+import { SIMD_VARIANTS, type SimdVariant } from '../workers/wasm/variants.ts'
 import { KernelMemory } from './kernel-operands.ts'
 import { peakGigaflops } from './peak.ts'
 import { table } from './report.ts'
@@ -34,33 +40,18 @@ export async function benchLayers(): Promise<void> {
 function benchProducts(peak: number): void {
   const rows = PRODUCTS.flatMap(([positions, dimIn, dimOut, headsOut]) => {
     operands.reset()
-    const args = { batch: 1, positions, dimIn, dimOut, headsIn: 1, headsOut, careful: false }
+    const args = { batch: 1, positions, dimIn, dimOut, headsIn: 1, headsOut }
     const [x, gradX] = [operands.tensor(positions * dimIn), operands.tensor(positions * dimIn)]
     const [weight, gradWeight] = [operands.tensor(dimIn * dimOut), operands.tensor(dimIn * dimOut)]
     const [y, residual] = [operands.tensor(positions * dimOut), operands.tensor(positions * dimOut)]
     const bias = operands.tensor(dimOut)
-    const scratch = operands.tensor(linearScratchBytes(args) / 4).byteOffset
+    const scratch = operands.tensor(scratchBytes(linearForward, args) / 4).byteOffset
     return VARIANTS.map(variant => {
-      const kernels = createSimdKernels(operands.memory, variant)
-      const forward = { x, weight, bias, residual, y }
+      const simd = new SimdModule(operands.memory, variant)
       const seconds = [
-        () => kernels.linearForward(forward, args, 0, productUnits(positions, dimOut), scratch),
-        () =>
-          kernels.linearBackwardInput(
-            { gradY: y, weight, gradX },
-            args,
-            0,
-            productUnits(positions, dimIn),
-            scratch,
-          ),
-        () =>
-          kernels.linearBackwardWeight(
-            { x, gradY: y, gradWeight },
-            args,
-            0,
-            productUnits(dimIn, dimOut),
-            scratch,
-          ),
+        whole(simd, linearForward, { x, weight, bias, residual, y }, args, scratch),
+        whole(simd, linearBackwardInput, { gradY: y, weight, gradX }, args, scratch),
+        whole(simd, linearBackwardWeight, { x, gradY: y, gradWeight }, args, scratch),
       ].map(bestSeconds)
       const speeds = seconds.map(time => (2 * positions * dimIn * dimOut) / time / 1e9)
       const name = `${positions}×${dimIn}×${dimOut}${headsOut > 1 ? `, ${headsOut} heads` : ''}`
@@ -81,68 +72,60 @@ function benchElementwise(): void {
   const [partialGamma, partialBeta] = Array.from({ length: 2 }, () =>
     operands.tensor((ROWS / NORM_ROWS) * DIM),
   )
-  const units = Math.ceil(count / ELEMENT_BLOCK)
   const norm = { rows: ROWS, dim: DIM, kind: 'layer', eps: 1e-5 } as const
   const heads = { rows: count / 64, dim: 64 }
   const rope = { ...heads, positions: ROWS, dims: 64, interleaved: false }
   const [cos, sin] = [operands.tensor(ROWS * 32), operands.tensor(ROWS * 32)]
-  const kernels = Object.fromEntries(VARIANTS.map(name => [name, createSimdKernels(operands.memory, name)]))
+  const scratch = operands.tensor(256).byteOffset
+  const modules = Object.fromEntries(VARIANTS.map(name => [name, new SimdModule(operands.memory, name)]))
 
-  type Run = (variant: string) => void
+  type Run = (variant: string) => () => void
+  const run = <O extends Op>(op: O, tensors: Tensors<O>, args: Args<O>): Run => {
+    return name => whole(modules[name], op, tensors, args, scratch)
+  }
+  const activations = (['relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'] as const).flatMap(kind => {
+    const gated = kind === 'swiglu'
+    const backward = { x, gate, gradY, gradX, gradGate }
+    const pair: [name: string, tensors: number, run: Run][] = [
+      [kind, gated ? 3 : 2, run(activationForward, { x, gate, y }, { kind, count })],
+      [`${kind}, backward`, gated ? 5 : 3, run(activationBackward, backward, { kind, count })],
+    ]
+    return pair
+  })
+  const normGradients = { x, gamma, gradY, residual, gradX, partialGamma, partialBeta }
+  const dropout = { rows: ROWS, dim: DIM, p: 0.1, seedLow: 1, seedHigh: 2 }
   const cases: [name: string, tensors: number, run: Run][] = [
-    ...(['relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'] as const).flatMap(kind => {
-      const tensors = kind === 'swiglu' ? 3 : 2
-      const args = { kind, count }
-      const forward: Run = name => kernels[name].activationForward({ x, gate, y }, args, 0, units)
-      const back = { x, gate, gradY, gradX, gradGate }
-      const backward: Run = name => kernels[name].activationBackward(back, args, 0, units)
-      return [
-        [kind, tensors, forward],
-        [`${kind}, backward`, tensors === 3 ? 5 : 3, backward],
-      ] as [string, number, Run][]
-    }),
-    ['LayerNorm', 2, name => kernels[name].normForward({ x, gamma, beta, y }, norm, 0, ROWS)],
-    [
-      'LayerNorm, backward',
-      4,
-      name => {
-        const t = { x, gamma, gradY, residual, gradX, partialGamma, partialBeta }
-        kernels[name].normBackward(t, norm, 0, ROWS / NORM_ROWS)
-      },
-    ],
-    ['rotation', 2, name => kernels[name].ropeForward({ x, cos, sin, y }, rope, 0, heads.rows)],
-    [
-      'query-key norm',
-      2,
-      name => kernels[name].qkNormForward({ x, y }, { ...heads, kind: 'rms', eps: 1e-6 }, 0, heads.rows),
-    ],
-    ['add', 3, name => kernels[name].add({ a: x, b: gate, y }, { count, period: count }, 0, units)],
-    [
-      'column sums',
-      1,
-      name => {
-        const args = { batch: 1, heads: 1, positions: ROWS, width: DIM }
-        kernels[name].columnSums({ x, y: sums }, args, 0, DIM / COLUMN_BLOCK)
-      },
-    ],
-    [
-      'dropout',
-      2,
-      name => {
-        const args = { rows: ROWS, dim: DIM, p: 0.1, seedLow: 1, seedHigh: 2 }
-        kernels[name].dropoutRows({ x, y }, args, 0, ROWS)
-      },
-    ],
+    ...activations,
+    ['LayerNorm', 2, run(normForward, { x, gamma, beta, y }, norm)],
+    ['LayerNorm, backward', 4, run(normBackward, normGradients, norm)],
+    ['rotation', 2, run(ropeForward, { x, cos, sin, y }, rope)],
+    ['query-key norm', 2, run(qkNormForward, { x, y }, { ...heads, kind: 'rms', eps: 1e-6 })],
+    ['add', 3, run(add, { a: x, b: gate, y }, { count, period: count })],
+    ['column sums', 1, run(columnSums, { x, y: sums }, { batch: 1, heads: 1, positions: ROWS, width: DIM })],
+    ['dropout', 2, run(dropoutRows, { x, y }, dropout)],
   ]
   const rows = cases.map(([name, tensors, run]) => [
     name,
     ...VARIANTS.map(variant => {
-      const seconds = bestSeconds(() => run(variant))
+      const seconds = bestSeconds(run(variant))
       const speed = (4 * tensors * count) / seconds / 1e9
       return `${((seconds * 1e9) / count).toFixed(2)} ns, ${speed.toFixed(1)} GB/s`
     }),
   ])
   console.log(table([`${ROWS}×${DIM}, an element`, ...VARIANTS], rows))
+}
+
+/** All units of an op in one call. */
+function whole<O extends Op>(
+  simd: SimdModule,
+  op: O,
+  tensors: Tensors<O>,
+  args: Args<O>,
+  scratch: number,
+): () => void {
+  const kernel = simd.kernel(op)
+  const units = op.units({ ...args })
+  return () => kernel(tensors, args, 0, units, scratch)
 }
 
 function percent(share: number): string {

@@ -6,17 +6,23 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import asc from 'assemblyscript/asc'
-import { moduleFile, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/variants.ts'
+import { OPS } from '../workers/ops/index.ts'
 import { TEXT_MODULE } from '../workers/text/text-kernels.ts'
+import { wasmOps } from '../workers/wasm/call-layout.ts'
+import { moduleFile, SIMD_VARIANTS, type SimdVariant } from '../workers/wasm/variants.ts'
+import { callSource, entrySource, GENERATED } from './generate-calls.ts'
 
 /** A module imports its memory, shared and as large as a 32-bit memory can be. */
 const COMMON = [
-  ...['index.ts', '--runtime', 'stub', '-O3', '--noAssert'],
+  ...['--runtime', 'stub', '-O3', '--noAssert'],
   ...['--importMemory', '--noExportMemory', '--sharedMemory'],
   ...['--initialMemory', '1', '--maximumMemory', '65536'],
   ...['--enable', 'threads', '--enable', 'simd'],
 ]
 
+const WORKERS = new URL('../workers/', import.meta.url)
+
+/** By path, with `/` between folders. */
 type Sources = Map<string, string>
 
 interface Module {
@@ -27,21 +33,49 @@ interface Module {
 }
 
 function modules(): Module[] {
-  const simd = readSources(new URL('../workers/kernels/simd/assembly/', import.meta.url))
-  const text = readSources(new URL('../workers/text/assembly/', import.meta.url))
+  const all = readSources(WORKERS)
+  const simd: Sources = new Map([...all, ...generate(all)])
+  const text = readSources(new URL('text/assembly/', WORKERS))
   // the constants of activations stand in page 0, behind the tables of the text kernels (workers/text/tables.ts)
   const constants = ['--memoryBase', '32768']
   const variants = (Object.keys(SIMD_VARIANTS) as SimdVariant[]).map(name => {
     const { wide, relaxed } = SIMD_VARIANTS[name]
     const own = ['--use', `WIDE=${wide}`, ...(relaxed ? ['--enable', 'relaxed-simd'] : [])]
-    return { name, file: moduleFile(name), sources: simd, options: [...COMMON, ...constants, ...own] }
+    const options = [`${GENERATED}/index.ts`, ...COMMON, ...constants, ...own]
+    return { name, file: moduleFile(name), sources: simd, options }
   })
-  return [...variants, { name: 'text', file: TEXT_MODULE, sources: text, options: COMMON }]
+  return [...variants, { name: 'text', file: TEXT_MODULE, sources: text, options: ['index.ts', ...COMMON] }]
 }
 
+/** AssemblyScript stands in folders of these names, and in `text/assembly/`, which is a module of its own. */
 function readSources(folder: URL): Sources {
-  const names = readdirSync(folder).filter(name => name.endsWith('.ts'))
-  return new Map(names.sort().map(name => [name, readFileSync(new URL(name, folder), 'utf8')]))
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map(name =>
+    name.replaceAll('\\', '/'),
+  )
+  const sources = folder === WORKERS ? names.filter(isSimdSource) : names.filter(name => name.endsWith('.ts'))
+  return new Map(sources.sort().map(name => [name, readFileSync(new URL(name, folder), 'utf8')]))
+}
+
+function isSimdSource(name: string): boolean {
+  return /^(ops\/[^/]+\/simd|wasm\/assembly|kernels\/simd\/assembly)\/[^/]+\.ts$/.test(name)
+}
+
+/** A call class a family, and the module's exports; written beside the other sources so that they can be read there. */
+function generate(sources: Sources): Sources {
+  const files: Sources = new Map()
+  for (const { family, constants } of OPS) {
+    if (wasmOps(family).length > 0) files.set(`${GENERATED}/${family.name}.ts`, callSource(family, constants))
+  }
+  const families = OPS.map(({ family }) => family)
+  files.set(`${GENERATED}/index.ts`, entrySource(families, sources))
+  for (const [name, text] of files) writeChanged(new URL(name, WORKERS), text)
+  return files
+}
+
+function writeChanged(file: URL, text: string): void {
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return
+  mkdirSync(new URL('.', file), { recursive: true })
+  replaceFile(file, text)
 }
 
 function stampOf({ options, sources }: Module): string {

@@ -5,53 +5,25 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Grain, Split } from './claim-table.ts'
 import type { KernelSet } from './kernels/kernel-set.ts'
-import type { BufferPlace, DecodeArgs, EncodeArgs, Fault, Precision, Ref } from './task.ts'
-
-/** Reading and writing the elements of tensors; the same for both precisions. */
-export interface ElementOps {
-  decodeTensor(
-    t: { body: Uint8Array; into: Float32Array | Float64Array | Uint8Array | Int32Array; seen?: Int32Array },
-    a: DecodeArgs,
-    from: number,
-    to: number,
-  ): Fault | undefined
-  encodeTensor(
-    t: { values: Float32Array | Float64Array | Uint8Array; into: Uint8Array; lengths: Int32Array },
-    a: EncodeArgs,
-    from: number,
-    to: number,
-  ): void
-}
-
-/** The closed list of operations: name → kernel signature. */
-export type Ops = KernelSet & ElementOps
-export type OpName = keyof Ops
+import type { Cost } from './ops/define-op.ts'
+import type { ListedStep } from './ops/index.ts'
+import type { BufferPlace, Fault, Phase, Precision, Ref } from './task.ts'
 
 type Refs<T> = { [K in keyof T]: Ref }
 
-/** Which part of a request's life a step belongs to, for `Server-Timing`. */
-export type Phase = 'decode' | 'compute' | 'encode'
-
-interface StepOf<O extends OpName> {
+/** A step of an op that is not in the list of `ops/` yet: its interface is a method of KernelSet. */
+interface OtherStep<O extends keyof KernelSet> extends Cost {
   op: O
-  /** index of the program's buffer for each tensor of the op */
-  tensors: Refs<Parameters<Ops[O]>[0]>
-  args: Parameters<Ops[O]>[1]
-  /** which kernels run it */
+  tensors: Refs<Parameters<KernelSet[O]>[0]>
+  args: Parameters<KernelSet[O]>[1]
   precision: Precision
   phase: Phase
-  /** an int32 buffer whose first element says, when the step starts, whether inputs hold non-finite values */
-  careful?: Ref
+  nonFinite?: Ref | undefined
 }
 
-interface Cost {
-  /** floating-point operations of the whole step */
-  flops: number
-  /** bytes of text or memory the step mostly spends its time on, where that is not arithmetic */
-  bytes: number
-}
+export type Step = ListedStep | { [O in keyof KernelSet]: OtherStep<O> & Split }[keyof KernelSet]
 
-export type Step = { [O in OpName]: StepOf<O> & Split & Cost }[OpName]
+export type OpName = Step['op']
 
 /** A step whose precision is the program's own. */
 export type StepDraft = Step extends infer S
@@ -61,7 +33,7 @@ export type StepDraft = Step extends infer S
   : never
 
 /** A step as a worker gets it; `flops` of one unit. */
-export type StepCall = { [O in OpName]: StepOf<O> & Split & Grain & { flops: number } }[OpName]
+export type StepCall = Step extends infer S ? (S extends Step ? Omit<S, 'bytes'> & Grain : never) : never
 
 /** Units of a segment's step that were claimed and not done: the next worker at the segment does them first. */
 export interface Remainder {

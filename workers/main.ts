@@ -3,12 +3,13 @@ import { setPriority } from 'node:os'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { workerData } from 'piscina'
 import type { Slot, Task, TaskResult } from './contract.ts'
-import { createSimdKernels, type SimdVariant } from './kernels/simd/index.ts'
-import { opTable } from './ops.ts'
+import { opTable } from './ops/table.ts'
 import { runTask } from './run-segment.ts'
 import { scanPiece } from './text/json-scan.ts'
 import type { ScanPlace } from './text/json-spans.ts'
 import { createTextKernels } from './text/text-kernels.ts'
+import { SimdModule } from './wasm/simd-module.ts'
+import type { SimdVariant } from './wasm/variants.ts'
 
 /** Of 19. */
 const NICE = 5
@@ -35,7 +36,7 @@ export type FromWorker = 'loaded' | Reply
 const { memory, variant } = workerData as WorkerData
 giveWay()
 const text = createTextKernels(memory)
-const ops = opTable(createSimdKernels(memory, variant), text)
+const ops = opTable(new SimdModule(memory, variant), text)
 
 /**
  * Never returns. The worker needs no event loop, so between messages it waits for its wake word in `Atomics.wait`: the

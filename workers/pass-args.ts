@@ -30,35 +30,3 @@ export interface PassesArgs
   > {
   passes: Pass[]
 }
-
-/** Rows of x [heads, rows, dim] in the order of `order` [parts, heads, rows] → y [parts, heads, rows, dim]. */
-export interface GatherArgs {
-  parts: number
-  /** batch·heads */
-  heads: number
-  rows: number
-  dim: number
-}
-
-/** Random directions for hashing: [rounds, dim, columns], columns = Σ factor/2. */
-export interface RotationArgs {
-  rounds: number
-  dim: number
-  /** one or two, each even: a bucket is a mixed-radix number with a digit for each */
-  factors: number[]
-  seedLow: number
-  seedHigh: number
-}
-
-export interface HashArgs extends RotationArgs {
-  /** rows of x [rows, dim]; buckets [rounds, rows] */
-  rows: number
-}
-
-/** How far an approximation is from the exact output. */
-export interface OutputErrorArgs {
-  batch: number
-  heads: number
-  queries: number
-  dimV: number
-}

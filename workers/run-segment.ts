@@ -9,7 +9,7 @@ import {
   type Work,
   wake,
 } from './contract.ts'
-import type { Operations } from './ops.ts'
+import type { Operations } from './ops/table.ts'
 import type { Fault, Ref } from './task.ts'
 import { type BufferView, bufferView } from './views.ts'
 
@@ -108,8 +108,9 @@ class Assignment {
     const views = this.#views
     const tensors: Record<string, BufferView> = {}
     for (const [name, ref] of Object.entries<Ref>(call.tensors)) tensors[name] = views[ref]
-    const careful = call.careful !== undefined && views[call.careful][0] !== 0
-    const args = careful ? { ...call.args, careful } : call.args
+    const nonFinite = call.nonFinite !== undefined && views[call.nonFinite][0] !== 0
+    // ops that are not in the list yet call it `careful`
+    const args = nonFinite ? { ...call.args, nonFinite, careful: nonFinite } : call.args
     const fault = this.#ops[call.precision][call.op](tensors, args, from, to, this.#task.scratch)
     const end = now()
     const { spans } = this.work

@@ -8,6 +8,9 @@
 /** float32 runs on the SIMD kernels, float64 on the reference kernels. */
 export type Precision = 'float32' | 'float64'
 
+/** Which part of a request's life a step belongs to, for `Server-Timing`. */
+export type Phase = 'decode' | 'compute' | 'encode'
+
 /** Element types a tensor may have on the wire. */
 export type ElementType = 'float64' | 'float32' | 'float16' | 'bfloat16' | 'bool' | 'int32' | 'int64'
 
@@ -77,7 +80,7 @@ export interface AttentionArgs {
   earlier?: number
   /** elements between neighbours of the mask along [batch, heads, queries, keys]; 0 where it is broadcast */
   maskStrides: [number, number, number, number]
-  /** dropout of the weights, see `kernels/elementwise/dropout.ts` for the generator; p = 0 means none */
+  /** dropout of the weights, see `ops/dropout.ts` for the generator; p = 0 means none */
   dropoutP: number
   /** the seed's low and high 32 bits, unsigned */
   seedLow: number
@@ -89,83 +92,9 @@ export interface AttentionArgs {
   careful: boolean
 }
 
-/** Rows of length `dim`: y = x/max(‖x‖₂, eps) for `l2`, y = x/√(mean(x²) + eps) for `rms`. */
-export interface QkNormArgs {
-  rows: number
-  dim: number
-  kind: 'l2' | 'rms'
-  eps: number
-}
-
-/** cos and sin of position·base^(−2j/dims), [positions, dims/2] each; position = row + offset. */
-export interface RopeTableArgs {
-  positions: number
-  dims: number
-  base: number
-  offset: number
-}
-
-/**
- * Rotation of the first `dims` elements of every row of x [rows, dim] by the table's row (row mod positions); the rest
- * is copied. Pairs are (x_j, x_{j+dims/2}), or (x_2j, x_2j+1) when interleaved.
- */
-export interface RopeArgs {
-  rows: number
-  positions: number
-  dim: number
-  dims: number
-  interleaved: boolean
-}
-
-/** L = factor·Σ(o − t)² over the rows that are no padding; factor = 1, or 1/count for the mean. */
-export interface SquaredErrorArgs {
-  batch: number
-  heads: number
-  queries: number
-  dimV: number
-  factor: number
-}
-
-/** Adds the partial losses and entropyWeight × the mean entropy of the attending ones of `rows` rows. */
-export interface LossTotalArgs {
-  rows: number
-  entropyWeight: number
-}
-
 /** How the mask's gradient is laid out: the mask's extent along [batch, heads, queries, keys], 1 where broadcast. */
 export interface MaskGradientArgs extends AttentionArgs {
   maskShape: [number, number, number, number]
-}
-
-/** Where the elements of one input tensor stand in the request body, and how they are written there. */
-export interface DecodeArgs {
-  form: 'json' | 'base64' | 'raw'
-  /** byte range in the body; for base64 the text between the quotes */
-  start: number
-  end: number
-  /** the element type on the wire: values of `json` form are rounded to it */
-  dtype: ElementType
-  count: number
-  /** `json`: [byte, element] pairs at which a chunk of numbers begins, flattened; the first is [start, 0] */
-  marks: number[]
-  /** the base64 text has JSON escapes in it (`\/`) and must be read as a JSON string first */
-  escaped: boolean
-  /** refuse NaN and ±∞, and finite numbers that overflow the target's type */
-  rejectNonFinite: boolean
-  /** −∞ is a value like any other (a float mask) */
-  allowNegativeInfinity: boolean
-}
-
-/** Elements of a result written as the client wants them. */
-export interface EncodeArgs {
-  form: 'json' | 'base64' | 'raw'
-  /** the element type on the wire; `json` prints the shortest digits that read back to it */
-  dtype: 'float64' | 'float32' | 'float16' | 'bfloat16' | 'uint8'
-  /** the shape whose brackets `json` writes: the tensor's own for nested arrays, [count] for flat ones */
-  shape: number[]
-  count: number
-  /** the unit that stands in the first slot of the text buffer */
-  firstUnit: number
 }
 
 /** Something wrong with what the client sent that only reading the elements could tell. */

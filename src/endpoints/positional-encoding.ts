@@ -1,16 +1,16 @@
 /** `POST /v1/positional-encoding`: the tables themselves, or what they make of x. */
 import * as z from 'zod'
+import { add } from '../../workers/ops/elementwise/op.ts'
+import { alibiBias, sinusoidalTable } from '../../workers/ops/tables/op.ts'
 import type { Ref } from '../../workers/task.ts'
 import { product, type TensorSource } from '../formats/tensor.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
-import { addStep } from '../layers/add-step.ts'
 import { alibiSlopes } from '../layers/attention/biases.ts'
 import { ropeTable, rotateBackward, rotateForward } from '../layers/attention/stages/rope.ts'
 import { MOST_HEADS, wrong } from '../layers/geometry.ts'
 import { backwardField, lossForward } from '../layers/loss.ts'
 import { dimension, heads, numerics, offset, positive } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
-import { rowStep } from '../layers/row-step.ts'
 import { fieldProblem } from '../problem.ts'
 import { gradsResult, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
@@ -94,8 +94,6 @@ export const positionalEncoding = defineEndpoint({
 
 type Kind<K> = Extract<PositionalEncodingRequest, { kind: K }>
 
-const TABLE_FLOPS = 100
-
 /** What became of x, and how a gradient gets back to it. */
 interface Encoded {
   output: Ref
@@ -144,7 +142,7 @@ function sinusoidal(p: RequestProgram, request: Kind<'sinusoidal'>): Encoded | u
   const { positions, dim } = extents(request)
   const encoding = p.reals(positions * dim)
   const args = { positions, dim, base: request.base, offset: request.offset }
-  p.stage(rowStep({ op: 'sinusoidalTable', tensors: { encoding }, args }, positions, dim * TABLE_FLOPS))
+  p.stage(p.step(sinusoidalTable, { encoding }, args))
   if (request.x === undefined) {
     p.output('encoding', encoding, [positions, dim])
     return undefined
@@ -192,8 +190,7 @@ function alibi(p: RequestProgram, request: Kind<'alibi'>): Encoded | undefined {
   agree('length', request.length, queries)
   const slopes = p.reals(heads, alibiSlopes(Math.max(1, heads)).slice(0, heads))
   const bias = p.reals(heads * queries * keys)
-  const args = { heads, queries, keys }
-  p.stage(rowStep({ op: 'alibiBias', tensors: { slopes, bias }, args }, heads * queries, keys * 3))
+  p.stage(p.step(alibiBias, { slopes, bias }, { heads, queries, keys }))
   if (x === undefined) {
     p.output('slopes', slopes, [heads])
     p.output('bias', bias, [heads, queries, keys])
@@ -205,7 +202,7 @@ function alibi(p: RequestProgram, request: Kind<'alibi'>): Encoded | undefined {
 /** x plus a constant that repeats: the gradient of x is the gradient of the sum. */
 function sumWith(p: RequestProgram, x: TensorSource, constant: Ref, period: number): Encoded {
   const y = p.reals(x.count)
-  p.stage(addStep({ a: p.input('/x', x), b: constant, y }, x.count, period))
+  p.stage(p.step(add, { a: p.input('/x', x), b: constant, y }, { count: x.count, period }))
   return { output: y, backward: gradOutput => gradOutput }
 }
 

@@ -1,4 +1,5 @@
 /** A run of `GET /v1/stream` → a program with a barrier behind every layer of every pass, and what leaves there. */
+import { takeHeads } from '../../workers/ops/maps/op.ts'
 import type { Ref } from '../../workers/task.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
 import type { MapName } from '../layers/attention/softmax.ts'
@@ -7,7 +8,6 @@ import type { BlockState } from '../layers/block.ts'
 import { type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
 import type { Frame, OutputTensor, RequestProgram } from '../layers/program-builder.ts'
-import { rowStep } from '../layers/row-step.ts'
 import { sequenceShape } from '../layers/sequence.ts'
 import { backwardLayer, beginBackward, beginForward, endForward, forwardLayer } from '../layers/stack.ts'
 import { compileStack, stackLoss } from '../layers/stack-request.ts'
@@ -112,7 +112,7 @@ function choose(
   const { batch, heads } = geometry
   const y = p.buffer({ type: p.buffers[buffer].type, length: batch * chosen.length * width })
   const args = { batch, heads, chosen, width }
-  p.stage(rowStep({ op: 'takeHeads', tensors: { x: buffer, y }, args }, batch * chosen.length, width))
+  p.stage(p.step(takeHeads, { x: buffer, y }, args))
   return y
 }
 

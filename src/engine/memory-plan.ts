@@ -71,9 +71,9 @@ function lifetimes({ buffers, stages, barriers }: Program): Lifetimes {
     if (keep) kept.push(buffer)
   }
   for (let stage = 0; stage < end; stage++) {
-    for (const { tensors, careful } of stages[stage]) {
+    for (const { tensors, nonFinite } of stages[stage]) {
       const named: (number | undefined)[] = Object.values(tensors)
-      named.push(careful)
+      named.push(nonFinite)
       need(named, stage, buffers, lives)
     }
   }

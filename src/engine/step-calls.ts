@@ -20,7 +20,7 @@ export function stepCalls(
   }
   let at = 0
   const call = (step: Step): StepCall => {
-    const { op, args, precision, phase, careful, units, chain, group } = step
+    const { op, args, precision, phase, nonFinite, units, chain, group } = step
     const tensors: Record<string, Ref> = {}
     for (const [name, ref] of Object.entries<Ref | undefined>(step.tensors)) {
       if (ref !== undefined) tensors[name] = local(ref)
@@ -31,7 +31,7 @@ export function stepCalls(
       precision,
       phase,
       tensors,
-      careful: careful === undefined ? undefined : local(careful),
+      nonFinite: nonFinite === undefined ? undefined : local(nonFinite),
       units,
       chain,
       group,

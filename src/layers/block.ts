@@ -6,7 +6,7 @@
  *
  * and below it its gradients, as steps. Sources: Vaswani et al. 2017 (post); Xiong et al. 2020 (pre).
  */
-import type { NormArgs } from '../../workers/layer-args.ts'
+import type { NormArgs } from '../../workers/ops/norm/op.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
@@ -113,7 +113,7 @@ export function blockBackward(
     return gradients.x
   }
   const throughFfn = (gradY: Ref, residual?: Ref): Ref => {
-    const gradients = feedForwardBackward(p, ffn, gradY, name => wants(`ffn.${name}`), p.careful, residual)
+    const gradients = feedForwardBackward(p, ffn, gradY, name => wants(`ffn.${name}`), p.nonFinite, residual)
     note('ffn', gradients)
     return gradients.x
   }

@@ -1,16 +1,15 @@
 /** The position-wise network of a transformer block, and below it its gradients, as steps. */
+import {
+  type ActivationKind,
+  activationBackward,
+  activationForward,
+} from '../../workers/ops/activation/op.ts'
+import { dropoutRows } from '../../workers/ops/elementwise/op.ts'
 
-import type { StepDraft } from '../../workers/contract.ts'
-import { type ActivationKind, ELEMENT_BLOCK } from '../../workers/layer-args.ts'
 import type { Ref } from '../../workers/task.ts'
 import { seedWords } from './attention/plan.ts'
 import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
 import type { ProgramBuilder } from './program-builder.ts'
-import { rowStep } from './row-step.ts'
-
-/** Rough operations per element, for costs. */
-const ACTIVATION_FLOPS = 30
-const DROPOUT_FLOPS = 10
 
 export interface FeedForwardShape {
   batch: number
@@ -54,7 +53,7 @@ export function feedForwardForward(
   p.stage(up.step, ...(gate === undefined ? [] : [gate.step]))
 
   const active = p.reals(hiddenCount(shape))
-  p.stage(activationStep(shape, { x: up.state.y, gate: gate?.state.y, y: active }))
+  p.stage(p.step(activationForward, { x: up.state.y, gate: gate?.state.y, y: active }, activationArgs(shape)))
   const hidden = dropout(p, shape, active)
 
   const outer = { ...plain, dimIn: dHidden, dimOut: dModel }
@@ -71,7 +70,7 @@ export function feedForwardBackward(
   { shape, up, gate, down }: FeedForwardState,
   gradY: Ref,
   wants: (name: keyof FeedForwardParams) => boolean,
-  careful: Ref | undefined,
+  nonFinite: Ref | undefined,
   residual?: Ref,
 ): FeedForwardGradients {
   const back = linearBackwardInput(p, down, gradY)
@@ -80,21 +79,23 @@ export function feedForwardBackward(
     down,
     gradY,
     { weight: wants('w_2'), bias: wants('b_2') },
-    careful,
+    nonFinite,
   )
   p.stage(back.step, ...downParams.steps)
 
   const gradActive = dropout(p, shape, back.gradX)
   const gradUp = p.reals(hiddenCount(shape))
   const gradGate = gate && p.reals(hiddenCount(shape))
-  p.stage({
-    ...elementwise(shape, 2 * ACTIVATION_FLOPS),
-    op: 'activationBackward',
-    tensors: { x: up.y, gate: gate?.y, gradY: gradActive, gradX: gradUp, gradGate },
-    args: { kind: shape.activation, count: hiddenCount(shape) },
-  })
+  const tensors = { x: up.y, gate: gate?.y, gradY: gradActive, gradX: gradUp, gradGate }
+  p.stage(p.step(activationBackward, tensors, activationArgs(shape)))
 
-  const upParams = linearBackwardParams(p, up, gradUp, { weight: wants('w_1'), bias: wants('b_1') }, careful)
+  const upParams = linearBackwardParams(
+    p,
+    up,
+    gradUp,
+    { weight: wants('w_1'), bias: wants('b_1') },
+    nonFinite,
+  )
   const fromUp = linearBackwardInput(p, up, gradUp, residual)
   p.stage(fromUp.step, ...upParams.steps)
   const grads = { w_1: upParams.weight, b_1: upParams.bias, w_2: downParams.weight, b_2: downParams.bias }
@@ -105,7 +106,7 @@ export function feedForwardBackward(
     gate,
     gradGate,
     { weight: wants('w_gate'), bias: false },
-    careful,
+    nonFinite,
   )
   const fromGate = linearBackwardInput(p, gate, gradGate, fromUp.gradX)
   p.stage(fromGate.step, ...gateParams.steps)
@@ -119,19 +120,12 @@ function dropout(p: ProgramBuilder, shape: FeedForwardShape, x: Ref): Ref {
   const y = p.reals(hiddenCount(shape))
   const { p: probability, seed, seedOffset } = shape.dropout
   const args = { rows, dim: shape.dHidden, p: probability, ...seedWords(seed, seedOffset) }
-  p.stage(rowStep({ op: 'dropoutRows', tensors: { x, y }, args }, rows, shape.dHidden * DROPOUT_FLOPS))
+  p.stage(p.step(dropoutRows, { x, y }, args))
   return y
 }
 
-function activationStep(shape: FeedForwardShape, tensors: { x: Ref; gate?: Ref; y: Ref }): StepDraft {
-  const args = { kind: shape.activation, count: hiddenCount(shape) }
-  return { ...elementwise(shape, ACTIVATION_FLOPS), op: 'activationForward', tensors, args }
-}
-
-function elementwise(shape: FeedForwardShape, flopsPerElement: number) {
-  const count = hiddenCount(shape)
-  const units = Math.ceil(count / ELEMENT_BLOCK)
-  return { phase: 'compute', units, chain: 1, flops: count * flopsPerElement, bytes: 0 } as const
+function activationArgs(shape: FeedForwardShape) {
+  return { kind: shape.activation, count: hiddenCount(shape) }
 }
 
 function hiddenCount({ batch, positions, dHidden }: FeedForwardShape): number {

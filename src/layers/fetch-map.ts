@@ -1,8 +1,8 @@
 /** One head of a map that was kept, as the answer of a program. */
+import { takeHeads } from '../../workers/ops/maps/op.ts'
 import type { BufferPlace } from '../../workers/task.ts'
 import { BYTES } from '../program.ts'
 import type { KeptMap, RequestProgram } from './program-builder.ts'
-import { rowStep } from './row-step.ts'
 
 /** `place`: where the map stands; `index`: of the head among those it holds. */
 export function fetchMap(
@@ -21,6 +21,6 @@ export function fetchMap(
   const x = p.buffer({ type, length, at: offset })
   const y = p.reals(batch * width)
   const args = { batch, heads: heads.length, chosen: [index], width }
-  p.stage(rowStep({ op: 'takeHeads', tensors: { x, y }, args }, batch, width))
+  p.stage(p.step(takeHeads, { x, y }, args))
   p.output('values', y, shape)
 }

@@ -1,12 +1,15 @@
 /** y = x·W + b, and below it its gradients, as steps. */
-
 import type { StepDraft } from '../../workers/contract.ts'
-import { linearScratchBytes } from '../../workers/kernels/simd/linear.ts'
-import { COLUMN_BLOCK, type LinearArgs, productUnits } from '../../workers/layer-args.ts'
+import { columnSums } from '../../workers/ops/elementwise/op.ts'
+import {
+  type LinearArgs,
+  linearBackwardInput as linearBackwardInputOp,
+  linearBackwardWeight as linearBackwardWeightOp,
+  linearForward as linearForwardOp,
+} from '../../workers/ops/linear/op.ts'
+
 import type { Ref } from '../../workers/task.ts'
 import type { ProgramBuilder } from './program-builder.ts'
-
-export type LinearShape = Omit<LinearArgs, 'careful'>
 
 /** What the backward steps read again. */
 export interface LinearState {
@@ -29,17 +32,10 @@ export interface Linear {
 export function linearForward(
   p: ProgramBuilder,
   { x, weight, bias, residual }: Linear,
-  shape: LinearShape,
+  args: LinearArgs,
 ): { state: LinearState; step: StepDraft } {
-  const args = { ...shape, careful: false }
-  const y = p.reals(shape.batch * shape.positions * shape.dimOut)
-  p.reserveScratch(linearScratchBytes(args))
-  const step: StepDraft = {
-    op: 'linearForward',
-    tensors: { x, weight, bias, residual, y },
-    ...{ args, phase: 'compute', chain: 1, bytes: 0, flops: flops(shape) },
-    units: productUnits(shape.batch * shape.positions, shape.dimOut),
-  }
+  const y = p.reals(args.batch * args.positions * args.dimOut)
+  const step = p.step(linearForwardOp, { x, weight, bias, residual, y }, args)
   return { state: { args, x, weight, bias, y }, step }
 }
 
@@ -51,56 +47,27 @@ export function linearBackwardInput(
   residual?: Ref,
 ): { gradX: Ref; step: StepDraft } {
   const gradX = p.reals(args.batch * args.positions * args.dimIn)
-  const step: StepDraft = {
-    op: 'linearBackwardInput',
-    tensors: { gradY, weight, residual, gradX },
-    ...{ args, phase: 'compute', chain: 1, bytes: 0, flops: flops(args) },
-    units: productUnits(args.batch * args.positions, args.dimIn),
-  }
-  return { gradX, step }
+  return { gradX, step: p.step(linearBackwardInputOp, { gradY, weight, residual, gradX }, args) }
 }
 
-/** gradWeight = xᵀ·gradY and gradBias = Σ_rows gradY, each where wanted. `careful`: see LinearArgs. */
+/** gradWeight = xᵀ·gradY and gradBias = Σ_rows gradY, each where wanted. `nonFinite`: see LinearArgs. */
 export function linearBackwardParams(
   p: ProgramBuilder,
   { args, x, bias }: LinearState,
   gradY: Ref,
   wanted: { weight: boolean; bias: boolean },
-  careful: Ref | undefined,
+  nonFinite: Ref | undefined,
 ): { weight?: Ref; bias?: Ref; steps: StepDraft[] } {
   const steps: StepDraft[] = []
   const gradWeight = wanted.weight ? p.reals(args.dimIn * args.dimOut) : undefined
   if (gradWeight !== undefined) {
-    steps.push({
-      op: 'linearBackwardWeight',
-      tensors: { x, gradY, gradWeight },
-      ...{ args, careful, phase: 'compute', chain: 1, bytes: 0, flops: flops(args) },
-      units: productUnits(args.dimIn, args.dimOut),
-    })
+    steps.push(p.step(linearBackwardWeightOp, { x, gradY, gradWeight }, args, { nonFinite }))
   }
   const gradBias = wanted.bias && bias !== undefined ? p.reals(args.dimOut) : undefined
   if (gradBias !== undefined) {
     const { batch, positions, headsOut: heads, dimOut } = args
-    steps.push(columnSumsStep(gradY, gradBias, { batch, positions, heads, width: dimOut / heads }))
+    const split = { batch, positions, heads, width: dimOut / heads }
+    steps.push(p.step(columnSums, { x: gradY, y: gradBias }, split))
   }
   return { weight: gradWeight, bias: gradBias, steps }
-}
-
-/** y = Σ of x over batch and positions. */
-export function columnSumsStep(
-  x: Ref,
-  y: Ref,
-  args: { batch: number; heads: number; positions: number; width: number },
-): StepDraft {
-  const columns = args.heads * args.width
-  return {
-    op: 'columnSums',
-    tensors: { x, y },
-    ...{ args, phase: 'compute', chain: 1, bytes: 0, flops: args.batch * args.positions * columns },
-    units: Math.ceil(columns / COLUMN_BLOCK),
-  }
-}
-
-function flops({ batch, positions, dimIn, dimOut }: LinearShape): number {
-  return 2 * batch * positions * dimIn * dimOut
 }

@@ -1,12 +1,13 @@
 /** The end of the forward pass: ∂L/∂output and the loss, from grad_output or a target, with the entropy term. */
 import * as z from 'zod'
+import { maskRows } from '../../workers/ops/elementwise/op.ts'
+import { lossTotal, squaredErrorLoss } from '../../workers/ops/loss/op.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { expectShape } from './geometry.ts'
 import { real } from './numerics.ts'
 import type { RequestProgram } from './program-builder.ts'
-import { rowStep } from './row-step.ts'
 
 /** The field `backward`; `wrt`: what it may name. */
 export function backwardField(tensors: TensorKinds, wrt: z.ZodType<string>, byDefault: string) {
@@ -84,7 +85,7 @@ export function lossForward(p: RequestProgram, subject: LossSubject, options: Lo
     const factor = options.loss === 'mean_squared_error' ? 1 / Math.max(1, elements) : 1
     const tensors = { output, target, qLengths, gradOutput, partials }
     const args = { batch, heads, queries, dimV: dim, factor }
-    p.stage(rowStep({ op: 'squaredErrorLoss', tensors, args }, units, queries * dim * 4))
+    p.stage(p.step(squaredErrorLoss, tensors, args))
   } else {
     const given = p.input('/backward/grad_output', options.grad_output as TensorSource)
     gradOutput = subject.maskPadding ? withoutPadding(p, subject, given) : given
@@ -93,8 +94,8 @@ export function lossForward(p: RequestProgram, subject: LossSubject, options: Lo
   const scalars = p.buffer({ type: 'float64', length: 2, data: [0, 0] })
   const { entropy, logsumexp, rows = 0 } = attention ?? {}
   const tensors = { partials, entropy, logsumexp, scalars }
-  const args = { rows, entropyWeight: options.entropy_weight ?? 0 }
-  p.stage(rowStep({ op: 'lossTotal', tensors, args }, 1, (units + rows) * 2))
+  const args = { partials: units, rows, entropyWeight: options.entropy_weight ?? 0 }
+  p.stage(p.step(lossTotal, tensors, args))
   p.scalar('loss', scalars, 0)
   return { gradOutput, scalars }
 }
@@ -104,6 +105,6 @@ function withoutPadding(p: RequestProgram, { batch, queries, dim, qLengths }: Lo
   if (qLengths === undefined) return x
   const y = p.reals(batch * queries * dim)
   const args = { batch, positions: queries, dim }
-  p.stage(rowStep({ op: 'maskRows', tensors: { x, lengths: qLengths, y }, args }, batch * queries, dim))
+  p.stage(p.step(maskRows, { x, lengths: qLengths, y }, args))
   return y
 }

@@ -122,7 +122,7 @@ export function multiHeadBackward(
   let gradHeads = gradOutput
   if (o !== undefined) {
     const back = linearBackwardInput(p, o, gradOutput)
-    const own = linearBackwardParams(p, o, gradOutput, needsOf(needs, 'o'), p.careful)
+    const own = linearBackwardParams(p, o, gradOutput, needsOf(needs, 'o'), p.nonFinite)
     p.stage(back.step, ...own.steps)
     params.w_o = own.weight
     params.b_o = own.bias
@@ -138,7 +138,7 @@ export function multiHeadBackward(
   const steps = (['q', 'k', 'v'] as const).flatMap(name => {
     const gradient = grads[name]
     if (gradient === undefined) return []
-    const own = linearBackwardParams(p, { q, k, v }[name], gradient, needsOf(needs, name), p.careful)
+    const own = linearBackwardParams(p, { q, k, v }[name], gradient, needsOf(needs, name), p.nonFinite)
     params[`w_${name}`] = own.weight
     params[`b_${name}`] = own.bias
     return own.steps

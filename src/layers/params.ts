@@ -1,7 +1,7 @@
 /** The parameters of a layer or a stack: given by the request, or drawn from a seed. */
 import * as z from 'zod'
 import type { StepDraft } from '../../workers/contract.ts'
-import { ELEMENT_BLOCK, type InitialiseArgs } from '../../workers/layer-args.ts'
+import { type InitialiseArgs, initialise } from '../../workers/ops/initialise/op.ts'
 import type { Ref } from '../../workers/task.ts'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import type { TensorSource } from '../formats/tensor.ts'
@@ -12,10 +12,6 @@ import { seedWords } from './attention/plan.ts'
 import { expectShape, wrong } from './geometry.ts'
 import type { Differentiable, Param } from './gradients.ts'
 import type { RequestProgram } from './program-builder.ts'
-import { rowStep } from './row-step.ts'
-
-/** Rough operations a random element takes. */
-const DRAW_FLOPS = 60
 
 export const initField = z
   .strictObject({
@@ -155,9 +151,7 @@ export class Params {
     const stream = this.#streams
     const args = { count, ...distributionOf(scheme, shape, role), ...seedWords(seed), stream }
     if (role === 'weight') this.#streams++
-    const units = Math.ceil(count / ELEMENT_BLOCK)
-    const flops = ELEMENT_BLOCK * (role === 'weight' ? DRAW_FLOPS : 1)
-    this.#draws.push(rowStep({ op: 'initialise', tensors: { into }, args }, units, flops))
+    this.#draws.push(this.#p.step(initialise, { into }, args))
     return into
   }
 }

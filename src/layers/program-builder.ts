@@ -1,8 +1,18 @@
 /** A program with its ends: which tensors of the request go into which buffers, and which buffers are the answer. */
 
 import type { Step, StepDraft } from '../../workers/contract.ts'
-import type { BufferType, DecodeArgs, Precision, Ref } from '../../workers/task.ts'
-import { decodeUnits } from '../../workers/text/decode.ts'
+import {
+  type ArgSpecs,
+  type ArgsOf,
+  CALL_BYTES,
+  type Op,
+  type RefsOf,
+  type StepOf,
+  scratchBytes,
+  type TensorSpecs,
+} from '../../workers/ops/define-op.ts'
+import { type DecodeArgs, decodeTensor } from '../../workers/ops/text/op.ts'
+import type { BufferType, Precision, Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { Problem } from '../problem.ts'
 import type { Barrier, BufferSpec, Program } from '../program.ts'
@@ -41,6 +51,17 @@ export interface KeptMap extends Pick<Frame, 'pass' | 'layer'> {
   heads: number[]
   queries: number
   keys: number
+}
+
+/** What a step may be told beside its tensors and arguments. */
+export interface StepOptions {
+  /** where inputs say whether they hold non-finite values */
+  nonFinite?: Ref | undefined
+  /** pairs that are attended, over the whole batch, for one head: attention's cost */
+  area?: number
+  /** of a step that does only a part of the op's work */
+  units?: number
+  precision?: Precision
 }
 
 /** Workers count a stage's units in 32-bit words. */
@@ -87,8 +108,35 @@ export class ProgramBuilder implements Program {
 
   /** A task needs a work area of at least `bytes` bytes; the reference kernels need none. */
   reserveScratch(bytes: number): void {
-    if (this.precision === 'float32')
-      this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
+    if (this.precision === 'float32') this.#reserve(bytes)
+  }
+
+  #reserve(bytes: number): void {
+    this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
+  }
+
+  /** A step of `op`, which says everything else about it. It is the caller's to put into a stage. */
+  step<N extends string, T extends TensorSpecs, A extends ArgSpecs>(
+    op: Op<N, T, A>,
+    tensors: RefsOf<T>,
+    args: ArgsOf<A>,
+    { nonFinite, area = 0, units = op.units(args), precision = this.precision }: StepOptions = {},
+  ): StepOf<Op<N, T, A>> {
+    const { flops = 0, bytes = 0 } = op.cost(args, { units, tensors, area })
+    if (precision === 'float32' && !op.shared) this.#reserve(scratchBytes(op, args))
+    return {
+      op: op.name,
+      tensors,
+      args,
+      precision,
+      phase: op.phase ?? 'compute',
+      nonFinite,
+      units,
+      chain: op.chain?.(args) ?? 1,
+      group: op.group?.(args),
+      flops,
+      bytes,
+    }
   }
 
   /**
@@ -120,12 +168,12 @@ export class ProgramBuilder implements Program {
 
   protected complete(step: StepDraft): Step {
     // one that is complete stays the same object: it may be known by it
-    return (step.precision === undefined ? { ...step, precision: this.precision } : step) as Step
+    if (step.precision !== undefined) return step as Step
+    // a step that was not made by `step`, whose op may need room for the words of a call
+    this.reserveScratch(CALL_BYTES)
+    return { ...step, precision: this.precision } as Step
   }
 }
-
-/** Raw bytes are copied and checked this much faster than text is read. */
-const RAW_SPEED = 8
 
 export class RequestProgram extends ProgramBuilder {
   readonly outputs: OutputTensor[] = []
@@ -135,7 +183,7 @@ export class RequestProgram extends ProgramBuilder {
   /** what the answer says that is known before anything is computed */
   readonly facts: Record<string, string> = {}
   /** set with `non_finite: "propagate"`: where decode steps note that an input holds a NaN or infinity */
-  readonly careful: Ref | undefined
+  readonly nonFinite: Ref | undefined
   readonly #sources = new Map<Step, { pointer: string; source: TensorSource }>()
   readonly #decodes: Step[] = []
   /** of tensors used in place: they may run beside the first step that computes */
@@ -143,7 +191,7 @@ export class RequestProgram extends ProgramBuilder {
 
   constructor(precision: Precision, nonFinite: 'reject' | 'propagate') {
     super(precision)
-    this.careful =
+    this.nonFinite =
       nonFinite === 'propagate' ? this.buffer({ type: 'int32', length: 1, data: [0] }) : undefined
     this.stages.push(this.#decodes)
   }
@@ -161,7 +209,7 @@ export class RequestProgram extends ProgramBuilder {
     const step = this.#decode(pointer, source, into, false)
     if (step === undefined) return into
     // kernels that must know of non-finite values wait for the check; others need not
-    if (inPlace !== undefined && this.careful === undefined) this.#checks.push(step)
+    if (inPlace !== undefined && this.nonFinite === undefined) this.#checks.push(step)
     else this.#decodes.push(step)
     return into
   }
@@ -237,19 +285,9 @@ export class RequestProgram extends ProgramBuilder {
   ): Step | undefined {
     if (source.form === 'shape' || source.count === 0) return undefined
     const { byteOffset: at, byteLength: length } = source.bytes
-    const args = decodeArgs(source, { rejectNonFinite: this.careful === undefined, allowNegativeInfinity })
-    const step: Step = {
-      op: 'decodeTensor',
-      precision: this.precision,
-      tensors: { body: this.buffer({ type: 'uint8', length, at }), into, seen: this.careful },
-      args,
-      phase: 'decode',
-      units: decodeUnits(args),
-      chain: 1,
-      flops: 0,
-      bytes:
-        source.form === 'safetensors' ? (source.end - source.start) / RAW_SPEED : source.end - source.start,
-    }
+    const args = decodeArgs(source, { rejectNonFinite: this.nonFinite === undefined, allowNegativeInfinity })
+    const body = this.buffer({ type: 'uint8', length, at })
+    const step = this.step(decodeTensor, { body, into, seen: this.nonFinite }, args)
     this.#sources.set(step, { pointer, source })
     return step
   }

@@ -4,11 +4,12 @@
  * Forward keeps what backward reads, and nothing else: buffers that no later step names are given to others. With
  * `checkpoint` a block's input is all that is kept, and backward computes the block again, which gives the same bits.
  */
-
 import type { StepDraft } from '../../workers/contract.ts'
-import type { NormArgs } from '../../workers/layer-args.ts'
+import { add } from '../../workers/ops/elementwise/op.ts'
+import type { NormArgs } from '../../workers/ops/norm/op.ts'
+import { sinusoidalTable } from '../../workers/ops/tables/op.ts'
+
 import type { Ref } from '../../workers/task.ts'
-import { addStep } from './add-step.ts'
 import type { MapName, RowResults } from './attention/softmax.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
@@ -22,9 +23,6 @@ import {
 } from './block.ts'
 import { type NormState, normBackward, normForward } from './norm.ts'
 import type { RequestProgram } from './program-builder.ts'
-import { rowStep } from './row-step.ts'
-
-const TABLE_FLOPS = 100
 
 export interface StackShape {
   layers: number
@@ -168,11 +166,9 @@ function addPositions(p: RequestProgram, { sinusoidal, elements }: StackShape, x
   const args = sinusoidal as NonNullable<StackShape['sinusoidal']>
   const period = args.positions * args.dim
   const encoding = p.reals(period)
-  p.stage(
-    rowStep({ op: 'sinusoidalTable', tensors: { encoding }, args }, args.positions, args.dim * TABLE_FLOPS),
-  )
+  p.stage(p.step(sinusoidalTable, { encoding }, args))
   const y = p.reals(elements)
-  p.stage(addStep({ a: x, b: encoding, y }, elements, period))
+  p.stage(p.step(add, { a: x, b: encoding, y }, { count: elements, period }))
   return y
 }
 
@@ -181,6 +177,6 @@ function addMasks(p: RequestProgram, sum: Ref | undefined, gradient: Ref): Ref {
   if (sum === undefined) return gradient
   const count = p.buffers[gradient].length
   const y = p.reals(count)
-  p.stage(addStep({ a: sum, b: gradient, y }, count, count))
+  p.stage(p.step(add, { a: sum, b: gradient, y }, { count, period: count }))
   return y
 }

@@ -1,7 +1,7 @@
 /** Maps as thumbnails: pooled until no side is longer than `max_size`, then a byte an element with a scale a map. */
+import { poolMaps, quantiseMaps } from '../../workers/ops/maps/op.ts'
 import type { Ref } from '../../workers/task.ts'
 import type { ProgramBuilder } from './program-builder.ts'
-import { rowStep } from './row-step.ts'
 
 export interface Detail {
   max_size: number
@@ -35,15 +35,9 @@ export function thumbnails(
   const small = { rows: Math.ceil(rows / block), columns: Math.ceil(columns / block) }
   const elements = small.rows * small.columns
   const pooled = p.reals(maps * elements)
-  const args = { maps, rows, columns, block, pool }
-  p.stage(
-    rowStep({ op: 'poolMaps', tensors: { x: buffer, y: pooled }, args }, maps * small.rows, block * columns),
-  )
+  p.stage(p.step(poolMaps, { x: buffer, y: pooled }, { maps, rows, columns, block, pool }))
   const bytes = p.buffer({ type: 'uint8', length: maps * elements })
   const scale = p.reals(maps)
-  const tensors = { x: pooled, y: bytes, scale }
-  p.stage(
-    rowStep({ op: 'quantiseMaps', tensors, args: { maps, elements, signed } }, maps, Math.max(1, elements)),
-  )
+  p.stage(p.step(quantiseMaps, { x: pooled, y: bytes, scale }, { maps, elements, signed }))
   return { bytes, scale, ...small }
 }

@@ -4,7 +4,8 @@
  * as the kernels wrote them.
  */
 import type { Step } from '../../workers/contract.ts'
-import { type EncodeArgs, type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
+import type { EncodeArgs } from '../../workers/ops/text/op.ts'
+import { type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { BodyFormat } from '../formats/body.ts'
 import { product } from '../formats/tensor.ts'

@@ -4,8 +4,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { SIMD_VARIANTS, type SimdVariant } from '../../workers/kernels/simd/variants.ts'
-import { squaredRounding } from '../workers/kernels/simd/budget.ts'
+import { SIMD_VARIANTS, type SimdVariant } from '../../workers/wasm/variants.ts'
+import { squaredRounding } from '../support/error-budget.ts'
 import { type FileTensor, readFile, readFileTensors, values, writeFile } from './safetensors-file.ts'
 import { SAFETENSORS_TYPE, type Server, startServer } from './server.ts'
 

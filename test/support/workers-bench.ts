@@ -13,7 +13,7 @@ import type { Program } from '../../src/program.ts'
 import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
 import type { Step, Task, TaskResult } from '../../workers/contract.ts'
 import type { Message, Reply } from '../../workers/main.ts'
-import type { Operations } from '../../workers/ops.ts'
+import type { Operations } from '../../workers/ops/table.ts'
 import { runTask } from '../../workers/run-segment.ts'
 
 export const never = new AbortController().signal
@@ -43,7 +43,7 @@ export function step(seconds: number, units: number, chain = 1, stage = 0): Step
     op: 'lossTotal',
     tensors: { scalars: 0 },
     // which stage it is, and how long a unit takes
-    args: { rows: stage, entropyWeight: seconds / units },
+    args: { partials: 0, rows: stage, entropyWeight: seconds / units },
     precision: 'float64',
     phase: 'compute',
     units,

@@ -1,27 +1,18 @@
 /**
- * What a set of kernels must offer. There are two: `reference/` (plain TypeScript, float64, the definition) and
+ * What a set of kernels must offer for the ops that are not in the list yet (`ops/index.ts`). There are two: `reference/` (plain TypeScript, float64, the definition) and
  * `simd/` (AssemblyScript, float32). They do not know each other; tests hold one against the other.
  *
  * Every kernel works on a range of units [from, to) and writes only what those units own, so that any division of the
  * range into tasks gives the same bits. Output memory is uninitialised: a kernel writes every element its units own.
  * `scratch` is the byte offset in shared memory of a work area that is the task's alone (reference kernels need none).
  */
-import type {
-  AttentionArgs,
-  LossTotalArgs,
-  MaskGradientArgs,
-  QkNormArgs,
-  RopeArgs,
-  RopeTableArgs,
-  SquaredErrorArgs,
-} from '../task.ts'
-import type { LayerKernels } from './layer-kernels.ts'
+import type { Reals } from '../ops/define-op.ts'
+import type { AttentionArgs, MaskGradientArgs } from '../task.ts'
 import type { LinearAttentionKernels } from './linear-attention-kernels.ts'
 import type { MapKernels } from './map-kernels.ts'
 import type { PassKernels } from './pass-kernels.ts'
 
-/** Elements of the set's own precision. */
-export type Reals = Float64Array | Float32Array
+export type { Reals }
 
 /** What the scores are made of, shared by every attention kernel. */
 export interface ScoreTensors {
@@ -107,7 +98,7 @@ export interface MaskGradientTensors
   gradMask: Reals
 }
 
-export interface KernelSet extends LayerKernels, LinearAttentionKernels, MapKernels, PassKernels {
+export interface KernelSet extends LinearAttentionKernels, MapKernels, PassKernels {
   /** Unit = QUERY_TILE query rows of one (batch, head): batch·heads·⌈queries/QUERY_TILE⌉ units, all independent. */
   attentionForward(
     t: AttentionForwardTensors,
@@ -140,40 +131,5 @@ export interface KernelSet extends LayerKernels, LinearAttentionKernels, MapKern
     from: number,
     to: number,
     scratch: number,
-  ): void
-  /** Unit = row. */
-  qkNormForward(t: { x: Reals; y: Reals }, a: QkNormArgs, from: number, to: number): void
-  /** Unit = row. A row whose gradY is all zero gives zeros, even where x is NaN. */
-  qkNormBackward(t: { x: Reals; gradY: Reals; gradX: Reals }, a: QkNormArgs, from: number, to: number): void
-  /** Unit = position. Angles in float64 whatever the set's precision. */
-  ropeTable(t: { cos: Reals; sin: Reals }, a: RopeTableArgs, from: number, to: number): void
-  /** Unit = row. */
-  ropeForward(t: { x: Reals; cos: Reals; sin: Reals; y: Reals }, a: RopeArgs, from: number, to: number): void
-  /** Unit = row. The rotation is orthogonal: its backward rotates by the opposite angle. */
-  ropeBackward(
-    t: { gradY: Reals; cos: Reals; sin: Reals; gradX: Reals },
-    a: RopeArgs,
-    from: number,
-    to: number,
-  ): void
-  /**
-   * Unit = one (batch, head). partials[unit] = factor·Σ (o − t)², gradOutput = 2·factor·(o − t); padding rows take no
-   * part and get gradOutput 0. Sums in float64.
-   */
-  squaredErrorLoss(
-    t: { output: Reals; target: Reals; qLengths?: Int32Array; gradOutput: Reals; partials: Float64Array },
-    a: SquaredErrorArgs,
-    from: number,
-    to: number,
-  ): void
-  /**
-   * One unit. scalars[0] = Σ partials + entropyWeight·(mean entropy), scalars[1] = entropyWeight/R, R being the number of
-   * rows that attend to something (logsumexp ≠ −∞); both terms 0 where R = 0.
-   */
-  lossTotal(
-    t: { partials?: Float64Array; entropy?: Reals; logsumexp?: Float64Array; scalars: Float64Array },
-    a: LossTotalArgs,
-    from: number,
-    to: number,
   ): void
 }

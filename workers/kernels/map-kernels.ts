@@ -1,8 +1,4 @@
-/**
- * The kernels over maps [batch, heads, queries, keys] that stand beside attention: for streams and pictures. Same rules as
- * in kernel-set.ts.
- */
-import type { PoolMapsArgs, QuantiseMapsArgs, TakeHeadsArgs } from '../map-args.ts'
+/** The kernel over maps [batch, heads, queries, keys] that stands beside attention. Same rules as in kernel-set.ts. */
 import type { AttentionArgs } from '../task.ts'
 import type { Reals } from './kernel-set.ts'
 
@@ -20,17 +16,6 @@ export interface WeightGradientTensors {
 }
 
 export interface MapKernels {
-  /** Unit = (b, i): one row of y. */
-  takeHeads(t: { x: Reals; y: Reals }, a: TakeHeadsArgs, from: number, to: number): void
   /** Unit = query row of [batch, heads, queries]. */
   weightGradient(t: WeightGradientTensors, a: AttentionArgs, from: number, to: number): void
-  /** Unit = row of y: maps·⌈rows/block⌉ units. */
-  poolMaps(t: { x: Reals; y: Reals }, a: PoolMapsArgs, from: number, to: number): void
-  /** Unit = map. y [maps, elements], scale [maps]. */
-  quantiseMaps(
-    t: { x: Reals; y: Uint8Array; scale: Reals },
-    a: QuantiseMapsArgs,
-    from: number,
-    to: number,
-  ): void
 }

@@ -1,10 +1,8 @@
 /**
- * The kernels around attention in passes (see pass-args.ts), and the error of an approximation. Same rules as in
+ * The kernels around attention in passes (see pass-args.ts). Same rules as in
  * kernel-set.ts. P passes, B batch, H heads, G kv heads, N queries, M keys.
  */
-import type { IntervalsArgs } from '../ops/intervals/op.ts'
-import type { GatherArgs, HashArgs, OutputErrorArgs, PassesArgs, RotationArgs } from '../pass-args.ts'
-import type { Reals } from './kernel-set.ts'
+import type { PassesArgs } from '../pass-args.ts'
 
 export interface PassTensors {
   /** [P, B, G, M]: the key that stands at a rank; padding keys come last */
@@ -19,23 +17,6 @@ export interface PassTensors {
 }
 
 export interface PassKernels {
-  /** The interval of keys that each row may attend to. Unit = one batch element. */
-  intervals(
-    t: { shifts?: Int32Array; qLengths?: Int32Array; kvLengths?: Int32Array; intervals: Int32Array },
-    a: IntervalsArgs,
-    from: number,
-    to: number,
-  ): void
-  /** rotations [rounds, dim, columns], float64 in both sets. Unit = one column of one round. */
-  lshRotations(t: { rotations: Float64Array }, a: RotationArgs, from: number, to: number): void
-  /** buckets [rounds, rows]; sums in float64. Unit = row of x. The work area: float64 [columns]. */
-  lshBuckets(
-    t: { x: Reals; rotations: Float64Array; buckets: Int32Array },
-    a: HashArgs,
-    from: number,
-    to: number,
-    scratch: number,
-  ): void
   /** Writes all of PassTensors. Unit = one (pass, batch, kv head), with the query heads that read it. */
   sortPasses(
     t: PassTensors & {
@@ -66,39 +47,6 @@ export interface PassKernels {
   passesMask(
     t: Pick<PassTensors, 'keyOrder' | 'queryRanks' | 'intervals'> & { mask: Uint8Array },
     a: PassesArgs,
-    from: number,
-    to: number,
-  ): void
-  /** y[p, h, t] = x[h, order[p, h, t]]. Unit = row of y. */
-  gatherRows(t: { x: Reals; order: Int32Array; y: Reals }, a: GatherArgs, from: number, to: number): void
-  /** y[h, i] = Σ_p parts[p, h, ranks[p, h, i]], in ascending order of p. Unit = row of y. */
-  sumParts(t: { parts: Reals; ranks: Int32Array; y: Reals }, a: GatherArgs, from: number, to: number): void
-  /** The softmax over all parts from the softmax over each. Unit = row of output. */
-  mergeParts(
-    t: {
-      outputs: Reals
-      logsumexps: Float64Array
-      entropies?: Reals
-      ranks: Int32Array
-      output: Reals
-      logsumexp: Float64Array
-      entropy?: Reals
-    },
-    a: GatherArgs,
-    from: number,
-    to: number,
-  ): void
-  /** partials [B·H, 4] = (largest difference, Σ difference², Σ exact², elements), padding rows left out. Unit = one (batch, head). */
-  outputError(
-    t: { output: Reals; exact: Reals; qLengths?: Int32Array; partials: Float64Array },
-    a: OutputErrorArgs,
-    from: number,
-    to: number,
-  ): void
-  /** errors [3] = (largest, root mean square, relative to the exact output's norm). One unit. */
-  outputErrorTotal(
-    t: { partials: Float64Array; errors: Float64Array },
-    a: OutputErrorArgs,
     from: number,
     to: number,
   ): void

@@ -1,27 +1,17 @@
 /** The elements of one input tensor: from JSON text, base64 or raw bytes into a program's buffer. */
-import { type DecodeArgs, ELEMENT_BYTES, type ElementType, type Fault } from '../task.ts'
+import type { Tensors } from '../ops/define-op.ts'
+import type { DecodeArgs, decodeTensor as op } from '../ops/text/op.ts'
+import { ELEMENT_BYTES, type ElementType, type Fault } from '../task.ts'
 import { fromBfloat16, fromFloat16, roundTo } from './float16.ts'
 import { isDigit, latin1 } from './json-cursor.ts'
 import { nearestFloat32 } from './nearest-float32.ts'
 import { ELEMENT_TYPE, type TextKernels } from './text-kernels.ts'
+import { UNIT_ELEMENTS } from './units.ts'
 
-/** Elements of a unit of base64 or raw bytes: a multiple of 3, so that a unit is whole groups of 4 base64 characters. */
-export const UNIT_ELEMENTS = 49152
+export { decodeUnits } from './units.ts'
 
-type Target = Float32Array | Float64Array | Uint8Array | Int32Array
-
-interface DecodeTensors {
-  body: Uint8Array
-  into: Target
-  /** out, when given: element 0 is set to 1 when a NaN or ±∞ (other than an allowed −∞) was read */
-  seen?: Int32Array
-}
-
-/** A JSON tensor has a unit per mark, an escaped base64 text is one unit, everything else goes by UNIT_ELEMENTS. */
-export function decodeUnits(a: DecodeArgs): number {
-  if (a.form === 'json') return a.marks.length / 2
-  return a.form === 'base64' && a.escaped ? 1 : Math.max(1, Math.ceil(a.count / UNIT_ELEMENTS))
-}
+type DecodeTensors = Tensors<typeof op>
+type Target = DecodeTensors['into']
 
 /** Returns the fault of the first element (of its range) that cannot be, if any; `into` is then only partly written. */
 export function decodeTensor(

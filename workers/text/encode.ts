@@ -1,32 +1,15 @@
 /** The elements of one result: as JSON text, base64 or raw bytes, unit by unit into slots of a text buffer. */
-import { type EncodeArgs, WRITTEN_BYTES } from '../task.ts'
-import { UNIT_ELEMENTS } from './decode.ts'
+import type { Tensors } from '../ops/define-op.ts'
+import type { EncodeArgs, encodeTensor as op } from '../ops/text/op.ts'
+import { WRITTEN_BYTES } from '../task.ts'
 import { roundTo, toBfloat16, toFloat16 } from './float16.ts'
-import { MOST_BYTES, printFloat64 } from './print.ts'
-import { PRINT_SLACK, type TextKernels } from './text-kernels.ts'
+import { printFloat64 } from './print.ts'
+import type { TextKernels } from './text-kernels.ts'
+import { arraySizes, encodeSlotBytes, UNIT_ELEMENTS } from './units.ts'
 
-interface EncodeTensors {
-  values: Float32Array | Float64Array | Uint8Array
-  /** out: unit firstUnit + i stands at i·encodeSlotBytes(a) */
-  into: Uint8Array
-  /** out: [slots], how many bytes of each slot are text */
-  lengths: Int32Array
-}
+export { encodeSlotBytes, encodeUnits } from './units.ts'
 
-/** Units of UNIT_ELEMENTS elements; a tensor without elements still has one, for its brackets. */
-export function encodeUnits(a: Pick<EncodeArgs, 'count'>): number {
-  return Math.max(1, Math.ceil(a.count / UNIT_ELEMENTS))
-}
-
-/** The most bytes a unit can take. For raw bytes it is exact, so that the slots make one contiguous tensor. */
-export function encodeSlotBytes(a: EncodeArgs): number {
-  const elements = Math.min(a.count, UNIT_ELEMENTS)
-  if (a.form === 'raw') return elements * WRITTEN_BYTES[a.dtype]
-  if (a.form === 'base64') return Math.ceil((elements * WRITTEN_BYTES[a.dtype]) / 3) * 4
-  if (a.count === 0) return emptyBytes(a.shape)
-  const most = a.dtype === 'float64' ? MOST_BYTES.float64 : MOST_BYTES.float32
-  return elements * (most + 1) + brackets(a.shape, elements) + PRINT_SLACK
-}
+type EncodeTensors = Tensors<typeof op>
 
 /** Range = slots: the units firstUnit + from … firstUnit + to − 1. */
 export function encodeTensor(
@@ -109,19 +92,6 @@ function encodeBytes(t: EncodeTensors, a: EncodeArgs, first: number, last: numbe
   }
   const text = Buffer.from(bytes.buffer).toString('base64')
   return start + Buffer.from(t.into.buffer, t.into.byteOffset + start).write(text, 'latin1')
-}
-
-function arraySizes(shape: number[]): number[] {
-  return shape.map((_, axis) => shape.slice(axis).reduce((product, extent) => product * extent, 1))
-}
-
-/** Brackets that `elements` elements in a row can have around them. */
-function brackets(shape: number[], elements: number): number {
-  return arraySizes(shape).reduce((sum, size) => sum + 2 * Math.ceil(elements / size) + 2, 0)
-}
-
-function emptyBytes([extent, ...rest]: number[]): number {
-  return extent === 0 ? 2 : 1 + extent * (emptyBytes(rest) + 1)
 }
 
 /** The brackets of a shape without elements: [2,0] → [[],[]]. */

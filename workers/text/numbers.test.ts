@@ -9,7 +9,7 @@ import {
   scan as scanJson,
   shared,
 } from '../../test/support/text-memory.ts'
-import type { DecodeArgs, EncodeArgs } from '../task.ts'
+import type { DecodeArgs, EncodeArgs } from '../ops/text/op.ts'
 import { decodeTensor, decodeUnits } from './decode.ts'
 import { encodeSlotBytes, encodeTensor, encodeUnits } from './encode.ts'
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './float16.ts'

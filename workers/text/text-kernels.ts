@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { writeTables } from './tables.ts'
 
 /** Where `scripts/build-kernels.ts` puts the module. */
-export const TEXT_MODULE = new URL('../elements/build/text.wasm', import.meta.url)
+export const TEXT_MODULE = new URL('./build/text.wasm', import.meta.url)
 
 /** Meanings stand at the exports of `assembly/index.ts`. */
 export interface TextKernels {
@@ -39,9 +39,6 @@ type Exports = Omit<TextKernels, 'missing' | 'after' | 'escaped' | 'index' | 'po
   Record<'missing' | 'after' | 'escaped' | 'index' | 'position' | 'tablesAt', Register>
 
 export const ELEMENT_TYPE = { float64: 0, float32: 1, int32: 2, uint8: 3 } as const
-
-/** Bytes that `printFloat32` and `printElements` may touch behind what they have written. */
-export const PRINT_SLACK = 32
 
 let module: WebAssembly.Module | undefined
 

@@ -1,6 +1,6 @@
 /** How far an approximation is from exact attention with the same masks, which is computed beside it. */
+import { outputError, outputErrorTotal } from '../../../workers/ops/output-error/op.ts'
 import type { RequestProgram } from '../program-builder.ts'
-import { rowStep } from '../row-step.ts'
 import type { AttentionState } from './index.ts'
 import type { Intervals } from './intervals.ts'
 import { softmaxForward } from './softmax.ts'
@@ -26,10 +26,9 @@ export function exactError(
   const partials = p.buffer({ type: 'float64', length: 4 * batch * heads })
   const { qLengths } = plan.places.refs
   const compared = { output, exact: exact.output, qLengths, partials }
-  p.stage(rowStep({ op: 'outputError', tensors: compared, args: sizes }, batch * heads, 5 * queries * dimV))
+  p.stage(p.step(outputError, compared, sizes))
   const errors = p.buffer({ type: 'float64', length: 3 })
-  const tensors = { partials, errors }
-  p.stage(rowStep({ op: 'outputErrorTotal', tensors, args: sizes }, 1, 4 * batch * heads))
+  p.stage(p.step(outputErrorTotal, { partials, errors }, sizes))
   for (const [index, name] of ['max_abs', 'rms', 'relative'].entries()) {
     p.scalar(`${prefix}exact_error.${name}`, errors, index)
   }

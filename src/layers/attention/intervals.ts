@@ -1,18 +1,20 @@
 /** Where the rows and keys of a request stand, and the interval of keys that each row may attend to. */
-import { type IntervalsArgs, intervalOf, type RowMask } from '../../../workers/ops/intervals/op.ts'
+import {
+  type IntervalsArgs,
+  intervalOf,
+  intervals as intervalsOp,
+  type RowMask,
+} from '../../../workers/ops/intervals/op.ts'
 import type { Ref } from '../../../workers/task.ts'
 import type { TensorSource } from '../../formats/tensor.ts'
 import type { Geometry } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
-import { rowStep } from '../row-step.ts'
 import { readLengths } from './lengths.ts'
 
 /** Rows looked at for the cost of what is attended: between them the number of keys changes linearly, or nearly so. */
 const SAMPLES = 64
 /** Intervals of at most this many rows are written when the program is compiled: less than what a step of it costs. */
 const WRITTEN_ROWS = 64
-/** Measured: the interval of a row takes as long as this much text (see row-step.ts). */
-const INTERVAL_BYTES = 50
 
 export interface Places {
   geometry: Pick<Geometry, 'batch' | 'queries' | 'keys'>
@@ -82,7 +84,7 @@ export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[])
   }
   const ref = p.buffer({ type: 'int32', length: 2 * rows })
   const tensors = { shifts, qLengths, kvLengths, intervals: ref }
-  p.prepare(rowStep({ op: 'intervals', tensors, args }, args.batch, 0, INTERVAL_BYTES * queries))
+  p.prepare(p.step(intervalsOp, tensors, args))
   return { ref, strides, area }
 }
 

@@ -2,8 +2,8 @@
 
 import type { StepDraft } from '../../../workers/contract.ts'
 import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
+import { add } from '../../../workers/ops/elementwise/op.ts'
 import { type AttentionArgs, KEY_BLOCK, QUERY_TILE, type Ref } from '../../../workers/task.ts'
-import { addStep } from '../add-step.ts'
 import type { MaskLayout } from '../geometry.ts'
 import type { ProgramBuilder } from '../program-builder.ts'
 
@@ -85,7 +85,7 @@ export function softmaxForward(
     group: tiles(args.queries),
     flops: 2 * args.heads * area * (args.dimK + args.dimV) + 2 * unseen * args.dimK,
     bytes: MAP_BYTES * Object.keys(maps).length * rows * args.keys,
-    careful: scores.careful,
+    nonFinite: scores.careful,
   })
   return { scores, v, output, logsumexp, entropy, written: maps }
 }
@@ -110,7 +110,7 @@ export function softmaxMaps(
     group: tiles(args.queries),
     flops: 2 * pairs * args.dimK,
     bytes: MAP_BYTES * names.length * pairs,
-    careful: scores.careful,
+    nonFinite: scores.careful,
   }
   return { maps, step }
 }
@@ -193,7 +193,7 @@ export function softmaxBackward(
       chain,
       flops: 2 * args.heads * area * (args.dimK + args.dimV + products),
       bytes: 0,
-      careful,
+      nonFinite: careful,
     })
   }
   if (gradients.mask !== undefined && maskLayout !== undefined) {
@@ -206,7 +206,7 @@ export function softmaxBackward(
       chain: 1,
       flops: 2 * args.heads * area * (args.dimK + args.dimV),
       bytes: 0,
-      careful,
+      nonFinite: careful,
     })
   }
   p.stage(...steps)
@@ -220,7 +220,7 @@ export function softmaxBackward(
 function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
   const count = p.buffers[sum].length
   const y = p.reals(count)
-  p.stage(addStep({ a: sum, b: p.part(parts, part * count, count), y }, count, count))
+  p.stage(p.step(add, { a: sum, b: p.part(parts, part * count, count), y }, { count, period: count }))
   return y
 }
 

@@ -9,8 +9,8 @@ import {
   runForward,
   runMaps,
 } from '../../../test/workers/kernels/attention-case.ts'
-import { dropoutKeys, keepFactor } from '../../../workers/kernels/elementwise/dropout.ts'
 import { referenceKernels } from '../../../workers/kernels/reference/index.ts'
+import { dropoutKeys, keepFactor } from '../../../workers/ops/dropout.ts'
 import type { Precision } from '../../../workers/task.ts'
 import { RequestProgram } from '../program-builder.ts'
 import { type Scores, softmaxMaps } from './softmax.ts'
@@ -22,7 +22,7 @@ const PAGE = 65536
 /** The gradient by the program's own steps. */
 function byProgram(c: AttentionCase, precision: Precision, careful: boolean): number[] {
   const p = new RequestProgram(precision, careful ? 'propagate' : 'reject')
-  if (p.careful !== undefined) p.buffers[p.careful].data = [1]
+  if (p.nonFinite !== undefined) p.buffers[p.nonFinite].data = [1]
   const reals = (x: ArrayLike<number>) => p.reals(x.length, x)
   const { args, mask, slopes, intervals, shifts, logsumexp } = c
   const integers = (x: Int32Array | undefined) => x && p.buffer({ type: 'int32', length: x.length, data: x })
@@ -31,7 +31,7 @@ function byProgram(c: AttentionCase, precision: Precision, careful: boolean): nu
   const scores: Scores = {
     args,
     area: 1,
-    careful: p.careful,
+    careful: p.nonFinite,
     q: reals(c.q),
     k: reals(c.k),
     mask: mask && (bytes ? p.buffer({ type: 'uint8', length: mask.length, data: mask }) : reals(mask)),

@@ -18,6 +18,10 @@ import {
   type Precision,
   QUERY_TILE,
 } from '../../../workers/task.ts'
+import { normalNumbers, uniformNumbers } from '../../support/numbers.ts'
+import { ranges } from '../../support/ranges.ts'
+
+export { normalNumbers, ranges, uniformNumbers }
 
 type Four<T> = [T, T, T, T]
 
@@ -334,23 +338,6 @@ function product(extents: number[]): number {
   return extents.reduce((whole, extent) => whole * extent, 1)
 }
 
-/** A Weyl sequence through a 32-bit mixer: good enough for test data, the same everywhere. In (0, 1). */
-export function uniformNumbers(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x9e3779b9) | 0
-    let x = Math.imul(state ^ (state >>> 16), 0x21f0aaad)
-    x = Math.imul(x ^ (x >>> 15), 0x735a2d97)
-    return (((x ^ (x >>> 15)) >>> 0) + 0.5) / 2 ** 32
-  }
-}
-
-/** Standard normal numbers by Box and Muller. */
-export function normalNumbers(uniform: number | (() => number)): () => number {
-  const draw = typeof uniform === 'number' ? uniformNumbers(uniform) : uniform
-  return () => Math.sqrt(-2 * Math.log(draw())) * Math.cos(2 * Math.PI * draw())
-}
-
 // ---- driving kernels -----------------------------------------------------------------------------------------------
 
 export const MAPS = ['scores', 'maskedScores', 'weights', 'droppedWeights'] as const
@@ -409,33 +396,4 @@ export function runMaskGradient(kernels: KernelSet, c: AttentionCase, options: R
 
 export function queryUnits({ batch, heads, queries }: AttentionArgs): number {
   return batch * heads * Math.ceil(queries / QUERY_TILE)
-}
-
-/**
- * [0, units) in one piece, or cut at random by a seed. Odd seeds keep the order, so that a piece may reach over several
- * chains; even ones cut each chain by itself and let the chains overtake one another, each staying in its own order.
- */
-export function ranges(units: number, chain: number, seed: number | undefined): [from: number, to: number][] {
-  if (seed === undefined) return [[0, units]]
-  const uniform = uniformNumbers(seed)
-  if (seed % 2 !== 0) return pieces(0, units)
-  const chains: [number, number][][] = []
-  for (let from = 0; from < units; from += chain) chains.push(pieces(from, from + chain))
-  const order: [number, number][] = []
-  while (chains.length > 0) {
-    const pick = Math.floor(uniform() * chains.length)
-    order.push(chains[pick].shift() as [number, number])
-    if (chains[pick].length === 0) chains.splice(pick, 1)
-  }
-  return order
-
-  function pieces(begin: number, end: number): [number, number][] {
-    const cut: [number, number][] = []
-    for (let from = begin; from < end; ) {
-      const to = Math.min(end, from + 1 + Math.floor(uniform() * 4))
-      cut.push([from, to])
-      from = to
-    }
-    return cut
-  }
 }

@@ -6,6 +6,7 @@ import { referenceKernels } from '../../../workers/kernels/reference/index.ts'
 import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../../../workers/kernels/simd/index.ts'
 import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
 import type { Precision } from '../../../workers/task.ts'
+import { wasmMemory } from '../../support/wasm-memory.ts'
 import {
   type AttentionCase,
   type AttentionSpec,
@@ -18,7 +19,6 @@ import {
   runMaps,
   runMaskGradient,
 } from './attention-case.ts'
-import { wasmMemory } from './simd/wasm-memory.ts'
 
 const wasm = wasmMemory(192)
 

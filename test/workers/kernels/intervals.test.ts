@@ -5,6 +5,7 @@ import type { KernelSet } from '../../../workers/kernels/kernel-set.ts'
 import { referenceKernels } from '../../../workers/kernels/reference/index.ts'
 import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../../../workers/kernels/simd/index.ts'
 import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
+import { wasmMemory } from '../../support/wasm-memory.ts'
 import {
   type Allocate,
   type AttentionCase,
@@ -17,7 +18,6 @@ import {
   runMaps,
   uniformNumbers,
 } from './attention-case.ts'
-import { wasmMemory } from './simd/wasm-memory.ts'
 
 const wasm = wasmMemory(64)
 const RUNNERS = [

@@ -10,6 +10,7 @@ import {
   linearScratchBytes,
 } from '../../../workers/kernels/simd/linear-attention-call.ts'
 import { linearChunks, stateLength, stateSums } from '../../../workers/linear-attention-args.ts'
+import { wasmMemory } from '../../support/wasm-memory.ts'
 import {
   type Allocate,
   type AttentionCase,
@@ -20,7 +21,6 @@ import {
   plainSpec,
   ranges,
 } from './attention-case.ts'
-import { wasmMemory } from './simd/wasm-memory.ts'
 
 const wasm = wasmMemory(192)
 const REFERENCE = { name: 'reference', kernels: referenceKernels, precision: 'float64' as const }

@@ -6,8 +6,8 @@ import {
   stateLength,
   stateSums,
 } from '../../linear-attention-args.ts'
+import { dot } from '../../ops/rows.ts'
 import type { Reals } from '../kernel-set.ts'
-import { dot } from './rows.ts'
 
 /**
  * Running sums of the states of one kv head, for whoever stands at a chunk's beginning:

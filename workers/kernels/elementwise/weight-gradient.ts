@@ -1,6 +1,6 @@
+import { dropoutKeys, keepFactor } from '../../ops/dropout.ts'
 import type { AttentionArgs } from '../../task.ts'
 import type { WeightGradientTensors } from '../map-kernels.ts'
-import { dropoutKeys, keepFactor } from './dropout.ts'
 
 /**
  * The gradient of the loss with respect to the attention weights P (before dropout), each weight taken as a variable of

@@ -1,7 +1,8 @@
 /** Scaled dot-product attention, row by row, and its gradients. */
+
+import { dropoutKeys, keepFactor } from '../../ops/dropout.ts'
+import { addRow } from '../../ops/rows.ts'
 import { type AttentionArgs, KEY_BLOCK } from '../../task.ts'
-import { dropoutKeys, keepFactor } from '../elementwise/dropout.ts'
-import { addRow } from '../elementwise/rows.ts'
 import type { AttentionBackwardTensors, AttentionForwardTensors } from '../kernel-set.ts'
 import { queryRow, queryRows } from './attended.ts'
 import { writeMaps } from './maps.ts'

@@ -20,7 +20,7 @@ import {
   stateLength,
   stateSums,
 } from '../../linear-attention-args.ts'
-import { addRow, dot } from '../elementwise/rows.ts'
+import { addRow, dot } from '../../ops/rows.ts'
 import type { Reals } from '../kernel-set.ts'
 import type { LinearBackwardTensors, LinearForwardTensors, Masked } from '../linear-attention-kernels.ts'
 

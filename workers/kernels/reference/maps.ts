@@ -1,5 +1,5 @@
+import { dropoutKeys, keepFactor } from '../../ops/dropout.ts'
 import type { AttentionArgs } from '../../task.ts'
-import { dropoutKeys, keepFactor } from '../elementwise/dropout.ts'
 import type { AttentionMapsTensors } from '../kernel-set.ts'
 import { type QueryRow, queryRows } from './attended.ts'
 import { maskedScore, scaledScore } from './score.ts'

@@ -1,5 +1,5 @@
+import { dropoutKeys, keepFactor } from '../../ops/dropout.ts'
 import { type MaskGradientArgs, QUERY_TILE } from '../../task.ts'
-import { dropoutKeys, keepFactor } from '../elementwise/dropout.ts'
 import type { MaskGradientTensors } from '../kernel-set.ts'
 import { queryRow } from './attended.ts'
 import { maskedScore } from './score.ts'

@@ -9,8 +9,9 @@
  *
  *   dH/ds_j = −p_j·(ln p_j + 1 − Σ_k p_k·(ln p_k + 1)) = −p_j·(ln p_j + H),   ln p_j = s_j − logsumexp.
  */
+
+import { dot } from '../../ops/rows.ts'
 import type { AttentionArgs } from '../../task.ts'
-import { dot } from '../elementwise/rows.ts'
 import type { AttentionBackwardTensors, Reals } from '../kernel-set.ts'
 import type { QueryRow } from './attended.ts'
 

@@ -9,8 +9,9 @@
  * Hazard: NaN or ∞ behind a mask must not come through (−∞ + NaN is NaN), so the masks are asked first, and q and k are
  * not read for a pair that is masked. −∞ is the only value that means "not attended".
  */
+
+import { dot } from '../../ops/rows.ts'
 import type { AttentionArgs } from '../../task.ts'
-import { dot } from '../elementwise/rows.ts'
 import type { ScoreTensors } from '../kernel-set.ts'
 import { allowedByDenseMasks, maskIndex, type QueryRow } from './attended.ts'
 

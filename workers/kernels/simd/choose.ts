@@ -3,10 +3,11 @@
  * and backward, that are checked against the formulas, and those that pass are timed against each other.
  */
 import { QUERY_TILE } from '../../task.ts'
+import { SimdModule } from '../../wasm/simd-module.ts'
+import { SIMD_VARIANTS, type SimdVariant } from '../../wasm/variants.ts'
 import type { KernelSet } from '../kernel-set.ts'
-import { createSimdKernels } from './index.ts'
+import { simdKernels } from './index.ts'
 import { attentionProblem, selfCheck } from './self-check.ts'
-import { SIMD_VARIANTS, type SimdVariant } from './variants.ts'
 
 export interface Measurement {
   variant: SimdVariant
@@ -59,8 +60,9 @@ interface Candidate {
 
 function candidateOf(memory: WebAssembly.Memory, variant: SimdVariant): Candidate {
   try {
-    const kernels = createSimdKernels(memory, variant)
-    const error = selfCheck(memory, kernels)
+    const simd = new SimdModule(memory, variant)
+    const kernels = simdKernels(simd)
+    const error = selfCheck(simd, kernels)
     if (error <= TOLERANCE) return { kernels, measurement: { variant, error } }
     return { measurement: { variant, error, failure: `wrong by ${error} in the self-check` } }
   } catch (error) {

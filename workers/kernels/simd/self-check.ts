@@ -2,10 +2,16 @@
  * Whether a variant computes what it should on this machine: a causal attention and a layer's products, forward and backward,
  * against the formulas in float64. Sizes are such that edges of tiles and blocks are met.
  */
-import { type LinearArgs, productUnits } from '../../layer-args.ts'
+import { scratchBytes as opScratchBytes } from '../../ops/define-op.ts'
+import {
+  type LinearArgs,
+  linearBackwardInput,
+  linearBackwardWeight,
+  linearForward,
+} from '../../ops/linear/op.ts'
 import { type AttentionArgs, KEY_BLOCK, QUERY_TILE } from '../../task.ts'
+import type { SimdModule } from '../../wasm/simd-module.ts'
 import type { KernelSet } from '../kernel-set.ts'
-import { linearScratchBytes } from './linear.ts'
 import { scratchBytes } from './scratch.ts'
 
 /** Page 0 is the modules'. */
@@ -17,8 +23,8 @@ const PRODUCT = { rows: 53, dimIn: 261, dimOut: 37 }
 type Results = Record<string, ArrayLike<number>>
 
 /** Largest error of any result, relative to the largest element of its tensor. */
-export function selfCheck(memory: WebAssembly.Memory, kernels: KernelSet): number {
-  return Math.max(attentionError(memory, kernels), productError(memory, kernels))
+export function selfCheck(simd: SimdModule, kernels: KernelSet): number {
+  return Math.max(attentionError(simd.memory, kernels), productError(simd))
 }
 
 function largestError(computed: Results, expected: Results): number {
@@ -107,19 +113,19 @@ function causalAttention(t: ReturnType<typeof attentionProblem>['tensors'], n: n
   return { output, gradQ, gradK, gradV }
 }
 
-function productError(memory: WebAssembly.Memory, kernels: KernelSet): number {
+function productError(simd: SimdModule): number {
   const { rows, dimIn, dimOut } = PRODUCT
-  const args: LinearArgs = {
-    ...{ batch: 1, positions: rows, dimIn, dimOut, headsIn: 1, headsOut: 1, careful: false },
-  }
-  const take = allocator(memory)
+  const args: LinearArgs = { batch: 1, positions: rows, dimIn, dimOut, headsIn: 1, headsOut: 1 }
+  const take = allocator(simd.memory)
   const [x, weight] = [wave(take(rows * dimIn), 1.3), wave(take(dimIn * dimOut), 1.7)]
   const [gradY, bias] = [wave(take(rows * dimOut), 2.3), wave(take(dimOut), 2.9)]
   const [y, gradX, gradWeight] = [take(rows * dimOut), take(rows * dimIn), take(dimIn * dimOut)]
-  const scratch = take(linearScratchBytes(args) / 4).byteOffset
-  kernels.linearForward({ x, weight, bias, y }, args, 0, productUnits(rows, dimOut), scratch)
-  kernels.linearBackwardInput({ gradY, weight, gradX }, args, 0, productUnits(rows, dimIn), scratch)
-  kernels.linearBackwardWeight({ x, gradY, gradWeight }, args, 0, productUnits(dimIn, dimOut), scratch)
+  const scratch = take(opScratchBytes(linearForward, args) / 4).byteOffset
+  simd.kernel(linearForward)({ x, weight, bias, y }, args, 0, linearForward.units(args), scratch)
+  const back = linearBackwardInput.units(args)
+  simd.kernel(linearBackwardInput)({ gradY, weight, gradX }, args, 0, back, scratch)
+  const own = linearBackwardWeight.units(args)
+  simd.kernel(linearBackwardWeight)({ x, gradY, gradWeight }, args, 0, own, scratch)
   const expected = linearProducts({ x, weight, bias, gradY })
   return largestError({ y, gradX, gradWeight }, expected)
 }

@@ -1,3 +1,5 @@
+import type { Tensors } from '../define-op.ts'
+import type * as op from './op.ts'
 import { type IntervalsArgs, intervalOf } from './op.ts'
 
 /**
@@ -7,12 +9,7 @@ import { type IntervalsArgs, intervalOf } from './op.ts'
  * attends to nothing. Neither end may decrease from one row to the next: a mask that breaks this is no interval mask.
  * A unit is a batch element; writes its intervals.
  */
-export function intervals(
-  t: { shifts?: Int32Array; qLengths?: Int32Array; kvLengths?: Int32Array; intervals: Int32Array },
-  a: IntervalsArgs,
-  from: number,
-  to: number,
-): void {
+export function intervals(t: Tensors<typeof op.intervals>, a: IntervalsArgs, from: number, to: number): void {
   for (let b = from; b < to; b++) {
     const shift = t.shifts?.[b] ?? a.shift
     const row = {

@@ -3,6 +3,8 @@
  * same expressions: a worker for the kernels, the main thread for the cost of what is attended.
  */
 
+import { type Args, data, defineFamily } from '../define-op.ts'
+
 /**
  * A whole number that belongs to a query row of one batch element:
  *
@@ -28,15 +30,37 @@ export interface RowMask {
   live?: RowExpr
 }
 
-export interface IntervalsArgs {
-  /** 1 where every batch element has the same intervals */
-  batch: number
-  queries: number
-  keys: number
-  /** where row 0 stands among the keys, unless the tensor `shifts` says it */
-  shift: number
-  masks: RowMask[]
-}
+/** Measured: the interval of a row takes as long as this much text. */
+const ROW_BYTES = 50
+
+const family = defineFamily('intervals')
+
+/** intervals [batch, queries, 2]: the keys [lo, hi) that each row may attend to. Unit = one batch element. */
+export const intervals = family.define('intervals', {
+  tensors: {
+    /** [batch], where not given `shift`, `queries`, `keys` */
+    shifts: 'in?:int32',
+    qLengths: 'in?:int32',
+    kvLengths: 'in?:int32',
+    intervals: 'out:int32',
+  },
+  args: {
+    /** 1 where every batch element has the same intervals */
+    batch: 'i32',
+    queries: 'i32',
+    keys: 'i32',
+    /** where row 0 stands among the keys, unless the tensor `shifts` says it */
+    shift: 'i32',
+    masks: data<RowMask[]>(),
+  },
+  units: a => a.batch,
+  cost: a => ({ bytes: a.batch * (ROW_BYTES * a.queries) }),
+  // it reads no tensor of the request, and so stands beside what reads them
+  phase: 'decode',
+  shared: true,
+})
+
+export type IntervalsArgs = Args<typeof intervals>
 
 /** A query row as expressions see it. */
 export interface RowPlace {

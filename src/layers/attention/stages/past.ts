@@ -1,4 +1,5 @@
 /** `past_k`, `past_v`: keys and values of earlier requests, before the new ones. For autoregressive decoding. */
+import { concatBackward, concatForward } from '../../../../workers/ops/elementwise/op.ts'
 import type { Ref } from '../../../../workers/task.ts'
 import type { TensorSource } from '../../../formats/tensor.ts'
 import type { TensorKinds } from '../../../formats/tensor-fields.ts'
@@ -6,7 +7,6 @@ import { fieldProblem } from '../../../problem.ts'
 import { expectShape, type Geometry, inRank, wrong } from '../../geometry.ts'
 import type { Differentiable } from '../../gradients.ts'
 import type { RequestProgram } from '../../program-builder.ts'
-import { rowStep } from '../../row-step.ts'
 import type { Stage } from './stage.ts'
 
 export function pastFields(tensors: TensorKinds) {
@@ -71,12 +71,7 @@ export const past: Stage = {
     const argsOf = (dim: number) => ({ heads: units, past: length, positions: keys - length, dim })
     const present = (past: Ref, x: Ref, dim: number) => {
       const y = p.reals(units * keys * dim)
-      const step = rowStep(
-        { op: 'concatForward', tensors: { past, x, y }, args: argsOf(dim) },
-        units,
-        keys * dim,
-      )
-      return { y, step }
+      return { y, step: p.step(concatForward, { past, x, y }, argsOf(dim)) }
     }
     const k = present(flow.pastK as Ref, flow.k, dimK)
     const v = present(flow.pastV as Ref, flow.v, dimV)
@@ -91,12 +86,8 @@ export const past: Stage = {
         const args = argsOf(dim)
         const gradPast = needPast ? p.reals(units * length * dim) : undefined
         const gradX = needFresh ? p.reals(units * args.positions * dim) : undefined
-        const tensors = { gradY, gradPast, gradX }
-        return {
-          gradPast,
-          gradX,
-          steps: [rowStep({ op: 'concatBackward', tensors, args }, units, keys * dim)],
-        }
+        const step = p.step(concatBackward, { gradY, gradPast, gradX }, args)
+        return { gradPast, gradX, steps: [step] }
       }
       const forK = parts(gradients.k, dimK, needs.k, needs.pastK)
       const forV = parts(gradients.v, dimV, needs.v, needs.pastV)

@@ -1,12 +1,9 @@
 /** `qk_norm`: every row of q and of the new keys is normalised before anything else. Henry et al. 2020; Dehghani et al. 2023. */
 import * as z from 'zod'
+import { qkNormBackward, qkNormForward } from '../../../../workers/ops/qk-norm/op.ts'
 import type { Ref } from '../../../../workers/task.ts'
 import { positive } from '../../numerics.ts'
-import { rowStep } from '../../row-step.ts'
 import type { AttentionPlan, Stage } from './stage.ts'
-
-/** Rough operations per element, for costs: these steps are bound by memory. */
-const NORM_FLOPS = 8
 
 export const qkNormFields = {
   qk_norm: z
@@ -30,12 +27,7 @@ export const qkNorm: Stage = {
     const side = (x: Ref, rows: number) => {
       const args = { rows, dim, ...norm }
       const y = p.reals(rows * dim)
-      return {
-        x,
-        y,
-        args,
-        step: rowStep({ op: 'qkNormForward', tensors: { x, y }, args }, rows, dim * NORM_FLOPS),
-      }
+      return { x, y, args, step: p.step(qkNormForward, { x, y }, args) }
     }
     const q = side(flow.q, batch * heads * queries)
     const k = side(flow.k, batch * kvHeads * (keys - past))
@@ -47,11 +39,7 @@ export const qkNorm: Stage = {
       const through = ({ x, args }: typeof q, gradY: Ref | undefined) => {
         if (gradY === undefined) return { gradX: undefined, steps: [] }
         const gradX = p.reals(args.rows * dim)
-        const tensors = { x, gradY, gradX }
-        return {
-          gradX,
-          steps: [rowStep({ op: 'qkNormBackward', tensors, args }, args.rows, dim * NORM_FLOPS * 2)],
-        }
+        return { gradX, steps: [p.step(qkNormBackward, { x, gradY, gradX }, args)] }
       }
       const gradQ = through(q, gradients.q)
       const gradK = through(k, gradients.k)

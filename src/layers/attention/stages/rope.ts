@@ -1,17 +1,14 @@
 /** `rope`: rotary position embedding of q and the new keys. Su et al. 2021 (RoFormer). */
 import * as z from 'zod'
 import type { StepDraft } from '../../../../workers/contract.ts'
-import type { Ref, RopeArgs } from '../../../../workers/task.ts'
+import { type RopeArgs, ropeBackward, ropeForward } from '../../../../workers/ops/rope/op.ts'
+import { ropeTable as ropeTableOp } from '../../../../workers/ops/tables/op.ts'
+import type { Ref } from '../../../../workers/task.ts'
 import { fieldProblem } from '../../../problem.ts'
 import type { Geometry } from '../../geometry.ts'
 import { offset, positive } from '../../numerics.ts'
 import type { ProgramBuilder } from '../../program-builder.ts'
-import { rowStep } from '../../row-step.ts'
 import type { AttentionPlan, RopeTable, Stage } from './stage.ts'
-
-/** Rough operations per element, for costs: these steps are bound by memory. */
-const ROPE_FLOPS = 12
-const TABLE_FLOPS = 200
 
 export const ropeField = z
   .strictObject({
@@ -68,7 +65,7 @@ export function ropeTable(p: ProgramBuilder, options: RopeOptions): [RopeTable, 
   const cos = p.reals((positions * dims) / 2)
   const sin = p.reals((positions * dims) / 2)
   const args = { positions, dims, base, offset }
-  const step = rowStep({ op: 'ropeTable', tensors: { cos, sin }, args }, positions, (dims / 2) * TABLE_FLOPS)
+  const step = p.step(ropeTableOp, { cos, sin }, args)
   return [{ dims, interleaved, cos, sin }, step]
 }
 
@@ -90,15 +87,14 @@ export function rotateForward(
   const { dims, interleaved, cos, sin } = table
   const args = { rows: count, positions: rows.positions, dim: rows.dim, dims, interleaved }
   const y = p.reals(count * rows.dim)
-  const tensors = { x, cos, sin, y }
-  return { y, args, table, step: rowStep({ op: 'ropeForward', tensors, args }, count, rows.dim * ROPE_FLOPS) }
+  return { y, args, table, step: p.step(ropeForward, { x, cos, sin, y }, args) }
 }
 
 /** Differentiates rotateForward. */
 export function rotateBackward(p: ProgramBuilder, { args, table }: Rotated, gradY: Ref) {
   const gradX = p.reals(args.rows * args.dim)
   const tensors = { gradY, cos: table.cos, sin: table.sin, gradX }
-  return { gradX, step: rowStep({ op: 'ropeBackward', tensors, args }, args.rows, args.dim * ROPE_FLOPS) }
+  return { gradX, step: p.step(ropeBackward, tensors, args) }
 }
 
 export const rope: Stage = {

@@ -1,18 +1,15 @@
 /** LSH attention: random rotations hash queries and keys into buckets, in every round. Kitaev et al. 2020 (Reformer). */
 import * as z from 'zod'
-import type { HashArgs, Pass } from '../../../../workers/pass-args.ts'
+import { columnCount, lshBuckets, lshRotations } from '../../../../workers/ops/lsh/op.ts'
+import type { Pass } from '../../../../workers/pass-args.ts'
 import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
 import type { RequestProgram } from '../../program-builder.ts'
-import { rowStep } from '../../row-step.ts'
 import type { Scores } from '../softmax.ts'
 import { type PassPlan, passesForward, planPasses } from './passes.ts'
 import { defineVariant, MOST_POSITIONS, type VariantContext } from './variant.ts'
 
 /** More buckets than this are split into two factors: the columns of a rotation are then a sum, not a product. */
 const ONE_FACTOR = 64
-const ROTATION_FLOPS = 60
-/** Measured: a multiplication and an addition of a hash take as long as this much text. */
-const HASH_BYTES = 0.02
 
 const schema = z
   .strictObject({
@@ -54,7 +51,6 @@ function planLsh(
   const passes = Array.from({ length: rounds }, () => pass)
   if (buckets === 1) return planPasses(p, context, passes.slice(0, 1))
   const factors = factorsOf(buckets)
-  const columns = factors.reduce((sum, factor) => sum + factor / 2, 0)
   const rotation = {
     rounds,
     dim: a.dimK,
@@ -62,22 +58,11 @@ function planLsh(
     seedLow: seed % 2 ** 32,
     seedHigh: Math.floor(seed / 2 ** 32),
   }
-  const directions = rounds * columns
-  const products = directions * a.dimK
-  const rotations = p.buffer({ type: 'float64', length: products })
-  p.stage(
-    rowStep(
-      { op: 'lshRotations', tensors: { rotations }, args: rotation },
-      directions,
-      ROTATION_FLOPS * a.dimK,
-    ),
-  )
-  p.reserveScratch(8 * columns)
+  const rotations = p.buffer({ type: 'float64', length: rounds * columnCount({ factors }) * a.dimK })
+  p.stage(p.step(lshRotations, { rotations }, rotation))
   const hash = (x: Ref, rows: number) => {
     const into = p.buffer({ type: 'int32', length: rounds * rows })
-    const args: HashArgs = { ...rotation, rows }
-    const tensors = { x, rotations, buckets: into }
-    const step = rowStep({ op: 'lshBuckets', tensors, args }, rows, 2 * products, HASH_BYTES * products)
+    const step = p.step(lshBuckets, { x, rotations, buckets: into }, { ...rotation, rows })
     return { step, into }
   }
   const forQ = hash(q, a.batch * a.heads * a.queries)

@@ -5,6 +5,7 @@
  * The selection of pairs is constant: no gradient goes through sorting or hashing.
  */
 import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
+import { gatherRows, mergeParts, sumParts } from '../../../../workers/ops/passes/op.ts'
 import type { Pass, PassesArgs } from '../../../../workers/pass-args.ts'
 import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
 import type { RequestProgram } from '../../program-builder.ts'
@@ -23,11 +24,9 @@ import {
 } from '../softmax.ts'
 import type { Attended, VariantContext } from './variant.ts'
 
-/** Measured: what takes as long as this much text (see row-step.ts), an index, an element or a merged element. */
+/** Measured: what takes as long as this much text (see row-step.ts): an index that is sorted, and one that is put into another order. */
 const SORT_BYTES = 9
 const REORDER_BYTES = 0.5
-const GATHER_BYTES = 0.05
-const MERGE_BYTES = 0.25
 
 /** The order of keys and queries in every pass, and what each query attends to. */
 export interface PassPlan {
@@ -158,14 +157,7 @@ export function passesForward(
     entropy,
   }
   const gather = { parts: passes, heads: batch * heads, rows: queries, dim: dimV }
-  p.stage(
-    rowStep(
-      { op: 'mergeParts', tensors: merged, args: gather },
-      rows,
-      2 * passes * dimV,
-      MERGE_BYTES * passes * (dimV + 16),
-    ),
-  )
+  p.stage(p.step(mergeParts, merged, gather))
   const state = { scores, plan, folded, output, logsumexp, entropy }
   const found = names.length === 0 ? undefined : passesMaps(p, scores, logsumexp, plan, names)
   if (found !== undefined) p.stage(found.step)
@@ -242,15 +234,7 @@ function sortRows(p: RequestProgram, x: Ref, order: Ref, { args }: PassPlan, row
   const parts = args.passes.length
   const count = parts * rows.heads * rows.rows
   const y = p.buffer({ type: p.buffers[x].type, length: count * rows.dim })
-  return {
-    y,
-    step: rowStep(
-      { op: 'gatherRows', tensors: { x, order, y }, args: { parts, ...rows } },
-      count,
-      0,
-      GATHER_BYTES * rows.dim,
-    ),
-  }
+  return { y, step: p.step(gatherRows, { x, order, y }, { parts, ...rows }) }
 }
 
 /** The sum over passes, in the order of the rows themselves. */
@@ -259,12 +243,6 @@ function addUp(p: RequestProgram, parts: Ref | undefined, ranks: Ref, { args }: 
   const count = rows.heads * rows.rows
   const y = p.reals(count * rows.dim)
   const passes = args.passes.length
-  const tensors = { parts, ranks, y }
-  const step = rowStep(
-    { op: 'sumParts', tensors, args: { parts: passes, ...rows } },
-    count,
-    passes * rows.dim,
-    GATHER_BYTES * passes * rows.dim,
-  )
+  const step = p.step(sumParts, { x: parts, ranks, y }, { parts: passes, ...rows })
   return { y, steps: [step] }
 }

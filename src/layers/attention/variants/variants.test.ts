@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Body, drawer, expectGradients, type Flat } from '../../../../test/support/layer-cases.ts'
 import { runProgram } from '../../../../test/support/run-program.ts'
-import { mix } from '../../../../workers/kernels/elementwise/dropout.ts'
+import { mix } from '../../../../workers/ops/dropout.ts'
 
 const PATH = '/v1/attention'
 const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined })

@@ -6,6 +6,8 @@ import { describe, expect, it } from 'vitest'
 import { referenceKernels } from '../../../../workers/kernels/reference/index.ts'
 import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../../../../workers/kernels/simd/index.ts'
 import { scratchBytes } from '../../../../workers/kernels/simd/scratch.ts'
+import { squaredError, squaredRounding } from '../../../support/error-budget.ts'
+import { wasmMemory } from '../../../support/wasm-memory.ts'
 import {
   type AttentionCase,
   type AttentionSpec,
@@ -17,9 +19,7 @@ import {
   runMaskGradient,
   seededSpecs,
 } from '../attention-case.ts'
-import { squaredError, squaredRounding } from './budget.ts'
 import { plainFloat32, RESULTS, type Results } from './plain-float32.ts'
-import { wasmMemory } from './wasm-memory.ts'
 
 const VARIANTS = Object.keys(SIMD_VARIANTS) as SimdVariant[]
 /** A tiny tensor's plain evaluation may be exact by luck: it is judged together with its likes of other seeds. */

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { referenceKernels } from '../../../../workers/kernels/reference/index.ts'
 import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../../../../workers/kernels/simd/index.ts'
 import { scratchBytes } from '../../../../workers/kernels/simd/scratch.ts'
+import { wasmMemory } from '../../../support/wasm-memory.ts'
 import {
   type AttentionCase,
   type AttentionSpec,
@@ -13,7 +14,6 @@ import {
   plainSpec,
   runForward,
 } from '../attention-case.ts'
-import { wasmMemory } from './wasm-memory.ts'
 
 const wasm = wasmMemory(64)
 /** Keys whose elements are multiplied by the same factor; blocks of keys are no longer than this anywhere. */

@@ -1,16 +1,7 @@
-/**
- * What differs between the variants, and nothing else does: the width of a tile, and how a·b + c is rounded.
- *
- * `WIDE` is an integer constant given on the compiler's command line (`--use WIDE=1`); the fused multiply-add is used
- * where relaxed SIMD is enabled.
- */
+/** The sizes of attention's score tiles, beside what all kernels know of the lanes. */
+import { NR } from '../../../wasm/assembly/lanes'
 
-/** Rows of a product's register tile. */
-export const MR: i32 = 6
-
-/** Columns of a product's register tile: 4 registers of 4 lanes, which V8 fuses into 2 of 8, or 2 of 4. */
-// @ts-ignore: constant from the command line
-export const NR: i32 = WIDE ? 16 : 8
+export { MR, NR, madd, sumLanes } from '../../../wasm/assembly/lanes'
 
 /** Query rows of a score tile (`QUERY_TILE` of the task contract): four row groups of a register tile. */
 export const TILE: i32 = 24
@@ -29,22 +20,3 @@ export const TILE_ROW: usize = <usize>(FORWARD_BLOCK + 16) << 2
 
 /** Bytes between two panels of a block's rows; for the same reason not those of 128 rows. */
 export const PANEL: usize = <usize>(FORWARD_BLOCK + 2) * (NR * 4)
-
-/** a·b + c, rounded once with relaxed SIMD (FMA), twice without. */
-// @ts-ignore: decorator
-@inline
-export function madd(a: v128, b: v128, c: v128): v128 {
-  return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c)
-}
-
-/** The sum of the eight lanes of two registers, always in the same order. */
-// @ts-ignore: decorator
-@inline
-export function sumLanes(a: v128, b: v128): f32 {
-  const s = f32x4.add(a, b)
-  return (
-    f32x4.extract_lane(s, 0) +
-    f32x4.extract_lane(s, 2) +
-    (f32x4.extract_lane(s, 1) + f32x4.extract_lane(s, 3))
-  )
-}

@@ -1,0 +1,34 @@
+/** The functions between the two products of a feed-forward layer, element by element. */
+import { type Args, defineArgs, defineFamily, oneOf } from '../define-op.ts'
+import { ELEMENT_BLOCK } from '../element-block.ts'
+
+export { ELEMENT_BLOCK }
+
+/** Rough operations per element. */
+const FLOPS = 30
+
+const family = defineFamily('activation')
+
+const args = defineArgs({
+  kind: oneOf('relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'),
+  count: 'i32',
+})
+
+/** y = f(x), or silu(gate) ⊙ x for swiglu. Unit = ELEMENT_BLOCK elements. */
+export const activationForward = family.define('activationForward', {
+  tensors: { x: 'in', gate: 'in?', y: 'out' },
+  args,
+  units: a => Math.ceil(a.count / ELEMENT_BLOCK),
+  cost: a => ({ flops: a.count * FLOPS }),
+})
+
+/** gradX = f′(x) ⊙ gradY; for swiglu gradX = silu(gate) ⊙ gradY and gradGate = silu′(gate) ⊙ x ⊙ gradY. */
+export const activationBackward = family.define('activationBackward', {
+  tensors: { x: 'in', gate: 'in?', gradY: 'in', gradX: 'out', gradGate: 'out?' },
+  args,
+  units: a => Math.ceil(a.count / ELEMENT_BLOCK),
+  cost: a => ({ flops: a.count * 2 * FLOPS }),
+})
+
+export type ActivationArgs = Args<typeof activationForward>
+export type ActivationKind = ActivationArgs['kind']

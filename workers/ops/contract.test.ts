@@ -1,0 +1,101 @@
+/**
+ * What every op of the list must do, in both precisions and every variant, on the cases that its family draws:
+ * README.md says what a family's `cases.ts` gives.
+ */
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { expectWithinBudget } from '../../test/support/float32-budget.ts'
+import { describeCase, type OpCase } from '../../test/support/op-case.ts'
+import { RUNNERS, type Runner } from '../../test/support/op-runner.ts'
+import { callLayout, wasmOps, wordsOf } from '../wasm/call-layout.ts'
+import { KERNELS, OPS } from './index.ts'
+
+interface FamilyCases {
+  cases: fc.Arbitrary<OpCase>
+  /** some with an extent of 0 */
+  empty: OpCase[]
+}
+
+const seeds = fc.integer({ min: 1, max: 1000 })
+
+describe('the list of ops', () => {
+  it('has each name once, and each op under its own', () => {
+    const names = KERNELS.map(({ op }) => op.name)
+    expect(names).toEqual([...new Set(names)])
+    for (const { ops, family } of OPS) {
+      expect(Object.values(ops).map(op => op.family)).toEqual(Object.values(ops).map(() => family))
+      expect(Object.keys(ops).sort()).toEqual(family.ops.map(({ name }) => name).sort())
+      for (const [key, op] of Object.entries(ops)) expect(op.name).toBe(key)
+    }
+  })
+
+  it('has a kernel for each op', () => {
+    for (const { op, kernel } of KERNELS) expect(kernel, op.name).toBeTypeOf('function')
+  })
+
+  it.each(OPS.map(({ family }) => family))('$name: the words of a call stand apart', family => {
+    let end = 0
+    for (const { at, type, name } of wordsOf(callLayout(family))) {
+      const size = type === 'f64' ? 8 : 4
+      expect(at % size, name).toBe(0)
+      expect(at, name).toBeGreaterThanOrEqual(end)
+      end = at + size
+    }
+    expect(end).toBeLessThanOrEqual(family.callBytes)
+  })
+})
+
+for (const { family } of OPS) {
+  const { cases, empty }: FamilyCases = await import(`./${family.name}/cases.ts`)
+  const inWasm = wasmOps(family).length > 0
+
+  describe(`the ops of ${family.name}`, () => {
+    it('all have cases, with extents of 0 and without', () => {
+      const names = family.ops.map(({ name }) => name).sort()
+      const drawn = fc.sample(cases, { seed: 1, numRuns: 200 }).map(({ op }) => op.name)
+      expect([...new Set(drawn)].sort()).toEqual(names)
+      expect([...new Set(empty.map(({ op }) => op.name))].sort()).toEqual(names)
+    })
+
+    const own = RUNNERS.filter(({ wasm }) => inWasm || !wasm)
+    describe.each(own)('$name', runner => {
+      it('give the same bits however the range is cut, write all they own, and touch nothing else', () => {
+        fc.assert(
+          fc.property(cases, seeds, (c, cuts) => {
+            expectKept(runner, c, cuts)
+          }),
+          { numRuns: 100 },
+        )
+      })
+
+      it('do nothing wrong where an extent is 0', () => {
+        for (const c of empty) expectKept(runner, c, 2)
+      })
+
+      it('do not see what is hidden from them', () => {
+        const hiding = fc.sample(cases, { seed: 7, numRuns: 200 }).filter(c => c.hidden !== undefined)
+        for (const c of hiding) {
+          const { inputs, hidden = inputs } = c
+          expect(runner.run({ ...c, inputs: hidden }, {}).outputs, describeCase(c)).toEqual(
+            runner.run(c, {}).outputs,
+          )
+        }
+      })
+    })
+
+    if (inWasm) {
+      it('stay, in float32, within twice the error of a plain float32 evaluation', () => {
+        const judged = fc.sample(cases, { seed: 21, numRuns: 90 }).filter(c => c.plain !== undefined)
+        for (const c of judged) expectWithinBudget(c)
+      })
+    }
+  })
+}
+
+/** Poisoned once with one pattern and once with another, in one piece and in many: what differs was not written, or twice. */
+function expectKept(runner: Runner, c: OpCase, cuts: number): void {
+  const whole = runner.run(c, { poison: 0xff })
+  const cut = runner.run(c, { poison: 0x5a, cuts })
+  expect(cut.outputs, describeCase(c)).toEqual(whole.outputs)
+  expect([...whole.touched, ...cut.touched], describeCase(c)).toEqual([])
+}

@@ -1,0 +1,89 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { expectClose } from '../../../test/support/gradient-check.ts'
+import type { OpCase } from '../../../test/support/op-case.ts'
+import { RUNNERS, truthOf } from '../../../test/support/op-runner.ts'
+import { elementwiseCase, elementwiseSpecs } from './cases.ts'
+import { concatBackward, concatForward } from './kernel.ts'
+import { add, dropoutRows, ELEMENT_BLOCK } from './op.ts'
+
+describe('sums, additions and dropout of rows', () => {
+  const specs = elementwiseSpecs.filter(
+    ({ op }) => op === 'columnSums' || op === 'add' || op === 'dropoutRows',
+  )
+
+  it('over random sizes', () => {
+    fc.assert(
+      fc.property(specs, spec => {
+        const c = elementwiseCase(spec)
+        const { y } = truthOf(c)
+        const { x, a, b } = c.inputs
+        const { batch, heads, positions, width } = spec
+        if (spec.op === 'columnSums') {
+          const right = new Float64Array(heads * width)
+          for (let i = 0; i < batch * heads * positions * width; i++) {
+            const head = Math.floor(i / (positions * width)) % heads
+            right[head * width + (i % width)] += x[i]
+          }
+          expectClose(y, right)
+        } else if (spec.op === 'add') {
+          expectClose(
+            y,
+            Array.from(a, (value, i) => value + b[i % b.length]),
+          )
+        } else {
+          const scale = 1 / (1 - spec.p)
+          y.forEach((value, i) => {
+            if (value !== 0 || spec.p === 0) expect(value).toBeCloseTo(scale * x[i], 12)
+          })
+        }
+      }),
+    )
+  })
+
+  describe.each(RUNNERS)('$name', ({ run }) => {
+    it('keep the same elements in dropout, about as many as they should', () => {
+      const [rows, dim] = [37, 29]
+      const x = new Float64Array(rows * dim).fill(1)
+      const args = { rows, dim, p: 0.3, seedLow: 17, seedHigh: 4 }
+      const c: OpCase = { op: dropoutRows, args, inputs: { x }, outputs: { y: x.length } }
+      const kept = Array.from(run(c, {}).outputs.y, value => value !== 0)
+      expect(kept).toEqual(Array.from(truthOf(c).y, value => value !== 0))
+      expect(kept.filter(Boolean).length / kept.length).toBeCloseTo(0.7, 1)
+    })
+
+    it('add a repeated row across the blocks of a unit', () => {
+      const [period, count] = [7, 2 * ELEMENT_BLOCK + 5]
+      const [a, b] = [new Float64Array(count), Float64Array.from({ length: period }, (_, i) => i)]
+      const c: OpCase = { op: add, args: { count, period }, inputs: { a, b }, outputs: { y: count } }
+      expect(Array.from(run(c, {}).outputs.y)).toEqual(Array.from(a, (_, i) => i % period))
+    })
+  })
+})
+
+describe('the past before the new', () => {
+  const args = { heads: 2, past: 2, positions: 1, dim: 2 }
+  const [past, x] = [Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8), Float64Array.of(10, 20, 30, 40)]
+
+  it('forward', () => {
+    const y = new Float64Array(12)
+    concatForward({ past, x, y }, args, 1, 2)
+    concatForward({ past, x, y }, args, 0, 1)
+    expect(Array.from(y)).toEqual([1, 2, 3, 4, 10, 20, 5, 6, 7, 8, 30, 40])
+  })
+
+  it('backward', () => {
+    const gradY = Float64Array.of(1, 2, 3, 4, 10, 20, 5, 6, 7, 8, 30, 40)
+    const [gradPast, gradX] = [new Float64Array(8), new Float64Array(4)]
+    concatBackward({ gradY, gradPast }, args, 0, 2)
+    concatBackward({ gradY, gradX }, args, 0, 2)
+    expect(gradPast).toEqual(past)
+    expect(gradX).toEqual(x)
+  })
+
+  it('may be empty', () => {
+    const y = new Float64Array(4)
+    concatForward({ past: new Float64Array(0), x, y }, { ...args, past: 0 }, 0, 2)
+    expect(y).toEqual(x)
+  })
+})

@@ -1,0 +1,83 @@
+/** Products with weight matrices, y = x·W + b, and their two gradients. */
+import { type Args, type ArgsOf, defineArgs, defineFamily } from '../define-op.ts'
+
+/** Rows × columns of the result that are one unit of a product. */
+export const PRODUCT_ROWS = 48
+export const PRODUCT_COLUMNS = 512
+
+/** Rows that go through a packed block of columns at a time, and most of the depth packed. */
+export const ROWS_TOGETHER = 96
+export const PACK_DEPTH = 256
+/** Columns of the widest variant's register tile. */
+const PANEL = 16
+
+const family = defineFamily('linear')
+
+/**
+ * For batch·positions rows. A side may stand split into heads, as attention reads it: x is [batch, headsIn, positions,
+ * dimIn/headsIn], y is [batch, headsOut, positions, dimOut/headsOut]; with one head that is the plain [batch, positions,
+ * dim]. Column c of a row is element c mod width of head ⌊c/width⌋.
+ */
+const args = defineArgs({
+  batch: 'i32',
+  positions: 'i32',
+  dimIn: 'i32',
+  dimOut: 'i32',
+  headsIn: 'i32',
+  headsOut: 'i32',
+  /** x may hold NaN or ∞ where gradY is 0 (padding): `linearBackwardWeight` must then skip rows whose gradY is all zero */
+  nonFinite: 'flag?',
+})
+
+type Sizes = ArgsOf<typeof args>
+
+/** What a product in progress notes of itself, and its packed operands; the same for all three products of a layer. */
+const areas = {
+  product: () => 1024,
+  packs: ({ batch, positions, dimIn, dimOut }: Sizes) => {
+    const depth = Math.min(PACK_DEPTH, Math.max(dimIn, dimOut, batch * positions))
+    const columns = Math.min(PRODUCT_COLUMNS, Math.ceil(Math.max(dimIn, dimOut) / PANEL) * PANEL)
+    return (ROWS_TOGETHER + columns) * depth * 4
+  },
+}
+
+/** Units of a product whose result has so many rows and columns. */
+function productUnits(rows: number, columns: number): number {
+  return Math.ceil(rows / PRODUCT_ROWS) * Math.ceil(columns / PRODUCT_COLUMNS)
+}
+
+function cost({ batch, positions, dimIn, dimOut }: Sizes) {
+  return { flops: 2 * batch * positions * dimIn * dimOut }
+}
+
+/**
+ * y = x·W + bias + residual. weight [dimIn, dimOut], bias [dimOut], residual laid out like y. Units are numbered column
+ * block by column block: unit = columnBlock·⌈rows/PRODUCT_ROWS⌉ + rowBlock.
+ */
+export const linearForward = family.define('linearForward', {
+  tensors: { x: 'in', weight: 'in', bias: 'in?', residual: 'in?', y: 'out' },
+  args,
+  units: a => productUnits(a.batch * a.positions, a.dimOut),
+  cost,
+  areas,
+})
+
+/** gradX = gradY·Wᵀ + residual, laid out like x. Units as above. */
+export const linearBackwardInput = family.define('linearBackwardInput', {
+  tensors: { gradY: 'in', weight: 'in', residual: 'in?', gradX: 'out' },
+  args,
+  units: a => productUnits(a.batch * a.positions, a.dimIn),
+  cost,
+  areas,
+})
+
+/** gradWeight = xᵀ·gradY [dimIn, dimOut], summed over the rows. Units as above. */
+export const linearBackwardWeight = family.define('linearBackwardWeight', {
+  tensors: { x: 'in', gradY: 'in', gradWeight: 'out' },
+  args,
+  units: a => productUnits(a.dimIn, a.dimOut),
+  cost,
+  areas,
+})
+
+export type LinearArgs = Args<typeof linearForward>

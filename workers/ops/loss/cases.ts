@@ -1,0 +1,68 @@
+import * as fc from 'fast-check'
+import { uniformNumbers } from '../../../test/support/numbers.ts'
+import { given, type OpCase, randomTensors, withNaN } from '../../../test/support/op-case.ts'
+import { lossTotal, squaredErrorLoss } from './op.ts'
+
+const size = (...values: number[]) => fc.constantFrom(...values)
+const seed = fc.nat()
+
+const errors = fc
+  .record({
+    batch: size(1, 2),
+    heads: size(1, 3),
+    queries: size(1, 3, 9),
+    dimV: size(1, 4),
+    padded: fc.boolean(),
+    seed,
+  })
+  .map(({ padded, seed, ...sizes }): OpCase => {
+    const { batch, heads, queries, dimV } = sizes
+    const random = randomTensors(seed)
+    const uniform = uniformNumbers(seed)
+    const count = batch * heads * queries * dimV
+    const qLengths = Int32Array.from({ length: batch }, () => Math.floor(uniform() * (queries + 1)))
+    const inputs = given<Float64Array | Int32Array>({
+      output: random(count),
+      target: random(count),
+      qLengths: padded && qLengths,
+    })
+    const padding = Array.from({ length: batch * heads }, (_, unit): [number, number] => {
+      const live = qLengths[Math.floor(unit / heads)]
+      return [(unit * queries + live) * dimV, (unit + 1) * queries * dimV]
+    })
+    return {
+      op: squaredErrorLoss,
+      args: { ...sizes, factor: 0.25 },
+      inputs,
+      outputs: { gradOutput: count, partials: batch * heads },
+      hidden: padded ? withNaN(inputs, { output: padding, target: padding }) : undefined,
+    }
+  })
+
+const totals = fc
+  .record({ partials: size(1, 6), rows: size(1, 4, 20), entropyWeight: size(0, 0.3), seed })
+  .map(({ seed, ...args }): OpCase => {
+    const random = randomTensors(seed)
+    const inputs = {
+      partials: random(args.partials),
+      entropy: random(args.rows),
+      logsumexp: random(args.rows),
+    }
+    const empty = seed % args.rows
+    inputs.logsumexp[empty] = Number.NEGATIVE_INFINITY
+    const hidden = withNaN(inputs, { entropy: [[empty, empty + 1]] })
+    return { op: lossTotal, args, inputs, outputs: { scalars: 2 }, hidden }
+  })
+
+export const cases = fc.oneof(errors, totals)
+
+const none = new Float64Array(0)
+export const empty: OpCase[] = [
+  {
+    op: squaredErrorLoss,
+    args: { batch: 2, heads: 1, queries: 0, dimV: 3, factor: 1 },
+    inputs: { output: none, target: none },
+    outputs: { gradOutput: 0, partials: 2 },
+  },
+  { op: lossTotal, args: { partials: 0, rows: 0, entropyWeight: 1 }, inputs: {}, outputs: { scalars: 2 } },
+]

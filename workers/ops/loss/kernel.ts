@@ -1,0 +1,62 @@
+/** The squared error against a target, and the whole loss with its entropy term. */
+import type { Args, Tensors } from '../define-op.ts'
+import type * as op from './op.ts'
+
+/**
+ *   L = factor·Σ (o − t)²        ∂L/∂o = 2·factor·(o − t)
+ *
+ * o output, t target [batch, heads, queries, dimV]; factor 1 for the sum, 1/count for the mean. Forward and backward are
+ * one kernel, since the gradient is the difference that the loss squares. Query rows from qLengths[b] on are padding:
+ * they are not read (they may hold NaN), add nothing, and their gradient is 0.
+ * A unit is one (batch, head): writes its partials[unit] and its rows of gradOutput.
+ */
+export function squaredErrorLoss(
+  t: Tensors<typeof op.squaredErrorLoss>,
+  a: Args<typeof op.squaredErrorLoss>,
+  from: number,
+  to: number,
+): void {
+  for (let unit = from; unit < to; unit++) {
+    const begin = unit * a.queries * a.dimV
+    const end = begin + a.queries * a.dimV
+    const padding = begin + (t.qLengths?.[Math.floor(unit / a.heads)] ?? a.queries) * a.dimV
+    let sum = 0
+    for (let at = begin; at < padding; at++) {
+      const difference = t.output[at] - t.target[at]
+      sum += difference * difference
+      t.gradOutput[at] = 2 * a.factor * difference
+    }
+    t.gradOutput.fill(0, padding, end)
+    t.partials[unit] = a.factor * sum
+  }
+}
+
+/**
+ *   scalars[0] = Σ partials + entropyWeight·(Σ entropy)/R        scalars[1] = entropyWeight/R
+ *
+ * R = the number of the rows that attend to something (logsumexp ≠ −∞); without any, both entropy
+ * terms are 0. scalars[1] is what one row's entropy weighs in the loss: the backward kernels read it.
+ * One unit; writes both scalars.
+ */
+export function lossTotal(
+  t: Tensors<typeof op.lossTotal>,
+  a: Args<typeof op.lossTotal>,
+  from: number,
+  to: number,
+): void {
+  if (from >= to) return
+  let loss = 0
+  for (const partial of t.partials ?? []) loss += partial
+
+  let attending = 0
+  let entropy = 0
+  if (a.entropyWeight !== 0 && t.entropy && t.logsumexp) {
+    for (let row = 0; row < a.rows; row++) {
+      if (t.logsumexp[row] === Number.NEGATIVE_INFINITY) continue
+      attending++
+      entropy += t.entropy[row]
+    }
+  }
+  t.scalars[0] = attending > 0 ? loss + (a.entropyWeight * entropy) / attending : loss
+  t.scalars[1] = attending > 0 ? a.entropyWeight / attending : 0
+}

@@ -1,0 +1,5 @@
+import { implement } from '../implement.ts'
+import * as op from './op.ts'
+import * as reference from './reference.ts'
+
+export const rope = implement(op, reference)

@@ -1,0 +1,31 @@
+/** Rotary position embedding. */
+import { type Args, defineArgs, defineFamily } from '../define-op.ts'
+
+/** Rough operations per element: these kernels are bound by memory. */
+const FLOPS = 12
+
+const family = defineFamily('rope')
+
+/**
+ * Rotation of the first `dims` elements of every row of x [rows, dim] by the table's row (row mod positions); the rest is
+ * copied. Pairs are (x_j, x_{j+dims/2}), or (x_2j, x_2j+1) when interleaved.
+ */
+const args = defineArgs({ rows: 'i32', positions: 'i32', dim: 'i32', dims: 'i32', interleaved: 'flag' })
+
+/** Unit = row. */
+export const ropeForward = family.define('ropeForward', {
+  tensors: { x: 'in', cos: 'in', sin: 'in', y: 'out' },
+  args,
+  units: a => a.rows,
+  cost: a => ({ flops: a.rows * a.dim * FLOPS }),
+})
+
+/** Unit = row. The rotation is orthogonal: its backward rotates by the opposite angle. */
+export const ropeBackward = family.define('ropeBackward', {
+  tensors: { gradY: 'in', cos: 'in', sin: 'in', gradX: 'out' },
+  args,
+  units: a => a.rows,
+  cost: a => ({ flops: a.rows * a.dim * FLOPS }),
+})
+
+export type RopeArgs = Args<typeof ropeForward>

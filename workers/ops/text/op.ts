@@ -1,0 +1,74 @@
+/** Reading and writing the elements of tensors; the kernels stand in workers/text. */
+import type { ElementType } from '../../task.ts'
+import { decodeUnits, encodeSlotBytes, encodeUnits } from '../../text/units.ts'
+import { type Args, data, defineFamily, oneOf } from '../define-op.ts'
+
+/** Raw bytes are copied and checked this much faster than text is read or written. */
+const RAW_SPEED = 8
+
+const family = defineFamily('text')
+
+/**
+ * Where the elements of one input tensor stand in the request body, and how they are written there. A JSON tensor has a unit
+ * per mark, an escaped base64 text is one unit, everything else goes by UNIT_ELEMENTS.
+ */
+export const decodeTensor = family.define('decodeTensor', {
+  tensors: {
+    body: 'in:uint8',
+    into: 'out:elements',
+    /** element 0 is set to 1 when a NaN or ±∞ (other than an allowed −∞) was read */
+    seen: 'work?:int32',
+  },
+  args: {
+    form: oneOf('json', 'base64', 'raw'),
+    /** byte range in the body; for base64 the text between the quotes */
+    start: 'u32',
+    end: 'u32',
+    /** the element type on the wire: values of `json` form are rounded to it */
+    dtype: data<ElementType>(),
+    count: 'u32',
+    /** `json`: [byte, element] pairs at which a chunk of numbers begins, flattened; the first is [start, 0] */
+    marks: data<number[]>(),
+    /** the base64 text has JSON escapes in it (`\/`) and must be read as a JSON string first */
+    escaped: 'flag',
+    /** refuse NaN and ±∞, and finite numbers that overflow the target's type */
+    rejectNonFinite: 'flag',
+    /** −∞ is a value like any other (a float mask) */
+    allowNegativeInfinity: 'flag',
+  },
+  units: decodeUnits,
+  cost: a => ({ bytes: a.form === 'raw' ? (a.end - a.start) / RAW_SPEED : a.end - a.start }),
+  phase: 'decode',
+  shared: true,
+})
+
+/**
+ * Elements of a result written as the client wants them. Units of UNIT_ELEMENTS elements; a tensor without elements still
+ * has one, for its brackets. A step may write a window of them (its `units`), from `firstUnit` on.
+ */
+export const encodeTensor = family.define('encodeTensor', {
+  tensors: {
+    values: 'in:elements',
+    /** unit firstUnit + i stands at i·encodeSlotBytes(a) */
+    into: 'out:uint8',
+    /** [slots], how many bytes of each slot are text */
+    lengths: 'out:int32',
+  },
+  args: {
+    form: oneOf('json', 'base64', 'raw'),
+    /** the element type on the wire; `json` prints the shortest digits that read back to it */
+    dtype: data<'float64' | 'float32' | 'float16' | 'bfloat16' | 'uint8'>(),
+    /** the shape whose brackets `json` writes: the tensor's own for nested arrays, [count] for flat ones */
+    shape: data<number[]>(),
+    count: 'u32',
+    /** the unit that stands in the first slot of the text buffer */
+    firstUnit: 'u32',
+  },
+  units: encodeUnits,
+  cost: (a, { units }) => ({ bytes: (encodeSlotBytes(a) * units) / (a.form === 'raw' ? RAW_SPEED : 1) }),
+  phase: 'encode',
+  shared: true,
+})
+
+export type DecodeArgs = Args<typeof decodeTensor>
+export type EncodeArgs = Args<typeof encodeTensor>
