@@ -9,6 +9,21 @@ export default defineConfig({
     setupFiles: ['src/revectorize.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    coverage: {
+      provider: 'v8',
+      include: ['src/{formats,layers,engine,pipeline}/**/*.ts', 'workers/**/*.ts'],
+      exclude: ['**/*.test.ts', '**/*.d.ts', '**/assembly/**'],
+      reporter: ['text-summary', 'html', 'json-summary'],
+      // floors by room: raised when a room has got better, never lowered
+      thresholds: {
+        'src/formats/**': { lines: 95, branches: 90 },
+        'src/layers/**': { lines: 95, branches: 90 },
+        'src/engine/**': { lines: 95, branches: 90 },
+        'src/pipeline/**': { lines: 95, branches: 90 },
+        'workers/kernels/reference/**': { lines: 100 },
+        'workers/ops/*/reference.ts': { lines: 100 },
+      },
+    },
     projects: [
       {
         extends: true,
@@ -27,7 +42,15 @@ export default defineConfig({
           expect: { poll: { timeout: 15_000 } },
         },
       },
-      { extends: true, test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'] } },
+      {
+        extends: true,
+        // the long run takes as long as it takes
+        test: {
+          name: 'fuzz',
+          include: ['test/fuzz/**/*.test.ts'],
+          testTimeout: process.env.FUZZ_RUNS === undefined ? 60_000 : 0,
+        },
+      },
     ],
   },
 })

@@ -114,8 +114,16 @@ export const edits = fc.array(
 export type Edit = { at: number; drop: number; put: string }
 
 export function edited(text: string, all: Edit[]): string {
-  return all.reduce((now, { at, drop, put }) => {
+  const changed = all.reduce((now, { at, drop, put }) => {
     const from = at % (now.length + 1)
     return now.slice(0, from) + put + now.slice(from + drop)
   }, text)
+  // half of a pair of surrogates cannot be sent
+  return changed.toWellFormed()
+}
+
+/** Whether a name stands twice: of two members `JSON.parse` keeps the last, so that places of the first are none. */
+export function repeatsKeys(text: string): boolean {
+  const keys = [...text.matchAll(/"((?:[^"\\]|\\.)*)"\s*:/g)].map(([, key]) => key)
+  return new Set(keys).size < keys.length
 }

@@ -95,6 +95,7 @@ export function mutated(body: unknown, all: Mutation[]): unknown {
         Object.defineProperty(into, name, {
           value: structuredClone(value),
           enumerable: true,
+          writable: true,
           configurable: true,
         })
       } else holder[key] = [structuredClone(into), structuredClone(value)]
