@@ -186,16 +186,17 @@ describe('time', () => {
 
   it('runs of one connection go on side by side', async () => {
     const client = await StreamClient.open(server)
-    const large = draw(96, 32)
-    const run = { type: 'start', stack: { layers: 6, heads: 4, init: {} }, x: large, precision: 'float64' }
-    for (const id of ['a', 'b', 'c']) client.send({ ...run, id, encoding: 'safetensors' })
-    const ends = await Promise.all(['a', 'b', 'c'].map(id => client.ended(id)))
+    client.acknowledge = false
+    const ids = ['a', 'b', 'c']
+    const run = { type: 'start', stack: { layers: 6, heads: 4, init: {} }, x: draw(96, 32), credit: 3 }
+    for (const id of ids) client.send({ ...run, id, precision: 'float64', encoding: 'safetensors' })
+    // each is on its way, and waits for its client without keeping the others from theirs
+    await client.until(() => ids.every(id => client.of('layer', id).length === 3))
+    expect(client.of('done')).toEqual([])
+    for (const id of ids.toReversed()) client.send({ type: 'credit', id, add: 3 })
+    const ends = await Promise.all(ids.map(id => client.ended(id)))
     expect(ends.map(({ type }) => type)).toEqual(['done', 'done', 'done'])
-    // when the first has ended, the others are on their way
-    const first = client.messages.findIndex(({ type }) => type === 'done')
-    const before = client.messages.slice(0, first).filter(({ type }) => type === 'layer')
-    for (const id of ['a', 'b', 'c'])
-      expect(before.filter(layer => layer.id === id).length).toBeGreaterThan(2)
+    for (const id of ids) expect(client.of('layer', id)).toHaveLength(6)
     await client.close()
   })
 })
