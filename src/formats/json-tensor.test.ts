@@ -144,7 +144,7 @@ describe('is no tensor', () => {
     ['a number', 7, '', `${FORMS} number 7`],
     ['a word', 'x', '', `${FORMS} string "x"`],
     ['a long word', 'y'.repeat(2000), '', `${FORMS} a string of 2000 bytes`],
-    ['objects', [{}], '', `${FORMS} an array`],
+    ['objects', [{}], '0', 'expected a number or a boolean, got an object'],
     [
       'an unknown member',
       { shape: [1], data: [1], kind: 1 },
@@ -227,7 +227,12 @@ describe('is no tensor', () => {
       'data',
       'expected an array of numbers, got string "x"',
     ],
-    ['data of objects', { shape: [1], data: [{}] }, 'data', 'expected an array of numbers, got an array'],
+    [
+      'data of objects',
+      { shape: [1], data: [{}] },
+      'data/0',
+      'expected a number or a boolean, got an object',
+    ],
     [
       'booleans for numbers',
       { shape: [1], data: [true], dtype: 'float32' },
