@@ -1,25 +1,24 @@
 /** The elements of one input tensor: from JSON text, base64 or raw bytes into a program's buffer. */
 import type { Tensors } from '../ops/define-op.ts'
-import type { DecodeArgs, decodeTensor as op } from '../ops/text/op.ts'
+import { type DecodeArgs, type decodeTensor as op, UNIT_ELEMENTS } from '../ops/text/op.ts'
 import { ELEMENT_BYTES, type ElementType, type Fault } from '../task.ts'
 import { fromBfloat16, fromFloat16, roundTo } from './float16.ts'
 import { isDigit, latin1 } from './json-cursor.ts'
 import { nearestFloat32 } from './nearest-float32.ts'
 import { ELEMENT_TYPE, type TextKernels } from './text-kernels.ts'
-import { UNIT_ELEMENTS } from './units.ts'
 
-export { decodeUnits } from './units.ts'
+export { decodeUnits } from '../ops/text/op.ts'
 
 type DecodeTensors = Tensors<typeof op>
 type Target = DecodeTensors['into']
 
 /** Returns the fault of the first element (of its range) that cannot be, if any; `into` is then only partly written. */
 export function decodeTensor(
-  kernels: TextKernels,
   t: DecodeTensors,
   a: DecodeArgs,
   from: number,
   to: number,
+  kernels: TextKernels,
 ): Fault | undefined {
   return a.form === 'json' ? decodeJson(kernels, t, a, from, to) : decodeBytes(t, a, from, to)
 }

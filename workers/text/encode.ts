@@ -1,23 +1,28 @@
 /** The elements of one result: as JSON text, base64 or raw bytes, unit by unit into slots of a text buffer. */
 import type { Tensors } from '../ops/define-op.ts'
-import type { EncodeArgs, encodeTensor as op } from '../ops/text/op.ts'
+import {
+  arraySizes,
+  type EncodeArgs,
+  encodeSlotBytes,
+  type encodeTensor as op,
+  UNIT_ELEMENTS,
+} from '../ops/text/op.ts'
 import { WRITTEN_BYTES } from '../task.ts'
 import { roundTo, toBfloat16, toFloat16 } from './float16.ts'
 import { printFloat64 } from './print.ts'
 import type { TextKernels } from './text-kernels.ts'
-import { arraySizes, encodeSlotBytes, UNIT_ELEMENTS } from './units.ts'
 
-export { encodeSlotBytes, encodeUnits } from './units.ts'
+export { encodeSlotBytes, encodeUnits } from '../ops/text/op.ts'
 
 type EncodeTensors = Tensors<typeof op>
 
 /** Range = slots: the units firstUnit + from … firstUnit + to − 1. */
 export function encodeTensor(
-  kernels: TextKernels,
   t: EncodeTensors,
   a: EncodeArgs,
   from: number,
   to: number,
+  kernels: TextKernels,
 ): void {
   const slotBytes = encodeSlotBytes(a)
   for (let slot = from; slot < to; slot++) {

@@ -95,9 +95,9 @@ describe('reading numbers', () => {
       rejectNonFinite: false,
     })
     const [wide, single, direct] = [float64(list.length), float32(list.length), float32(list.length)]
-    decodeTensor(kernels, { body, into: wide }, { ...a, dtype: 'float64' }, 0, 1)
-    decodeTensor(kernels, { body, into: single }, { ...a, dtype: 'float64' }, 0, 1)
-    decodeTensor(kernels, { body, into: direct }, { ...a, dtype: 'float32' }, 0, 1)
+    decodeTensor({ body, into: wide }, { ...a, dtype: 'float64' }, 0, 1, kernels)
+    decodeTensor({ body, into: single }, { ...a, dtype: 'float64' }, 0, 1, kernels)
+    decodeTensor({ body, into: direct }, { ...a, dtype: 'float32' }, 0, 1, kernels)
     for (const [index, text] of list.entries()) {
       expect(wide[index], text).toBe(Number(text))
       expect(single[index], text).toBe(Math.fround(Number(text)))
@@ -236,7 +236,7 @@ describe('reading numbers', () => {
     const wide = float64(1)
     const body = shared(`[${text}]`)
     const a = args({ form: 'json', dtype: 'float64', end: body.length, count: 1, marks: [0, 0] })
-    decodeTensor(kernels, { body, into: wide }, { ...a, rejectNonFinite: false }, 0, 1)
+    decodeTensor({ body, into: wide }, { ...a, rejectNonFinite: false }, 0, 1, kernels)
     expect(wide[0]).toBe(Number(text))
     if (!/e-?\d{5}/.test(text)) expect(nearestFloat32(text)).toBe(nearestSingle(text))
   })
@@ -374,7 +374,7 @@ describe('decodeTensor', () => {
             count: numbers.length,
             marks: scan.spans[0].marks,
           })
-          expect(decodeTensor(kernels, { body, into }, a, 0, decodeUnits(a))).toBeUndefined()
+          expect(decodeTensor({ body, into }, a, 0, decodeUnits(a), kernels)).toBeUndefined()
           expect(Array.from(into)).toEqual(JSON.parse(text))
         },
       ),
@@ -394,7 +394,7 @@ describe('decodeTensor', () => {
       fc.property(cuts, list => {
         const into = float64(many.length)
         inPieces(a, list, (from, to) =>
-          expect(decodeTensor(kernels, { body, into }, a, from, to)).toBeUndefined(),
+          expect(decodeTensor({ body, into }, a, from, to, kernels)).toBeUndefined(),
         )
         expect(Array.from(into)).toEqual(many)
       }),
@@ -428,7 +428,7 @@ describe('decodeTensor', () => {
           const a = args({ dtype, count, start, end: start + raw.length })
           const body = shared(Buffer.concat([Buffer.alloc(start), raw]))
           inPieces(a, list, (from, to) =>
-            expect(decodeTensor(kernels, { body, into: fromRaw }, a, from, to)).toBeUndefined(),
+            expect(decodeTensor({ body, into: fromRaw }, a, from, to, kernels)).toBeUndefined(),
           )
           expect(fromRaw).toEqual(expected)
           const text = raw.toString('base64')
@@ -436,7 +436,7 @@ describe('decodeTensor', () => {
           const b = args({ form: 'base64', dtype, count, start, end: start + text.length })
           const textBody = shared(' '.repeat(start) + text)
           inPieces(b, list, (from, to) =>
-            expect(decodeTensor(kernels, { body: textBody, into: fromText }, b, from, to)).toBeUndefined(),
+            expect(decodeTensor({ body: textBody, into: fromText }, b, from, to, kernels)).toBeUndefined(),
           )
           expect(fromText).toEqual(expected)
         },
@@ -454,7 +454,7 @@ describe('decodeTensor', () => {
     const a = args({ form: 'json', dtype: 'float64', end: body.length, count: 3, marks: [0, 0], ...more })
     const seen = new Int32Array(1)
     return {
-      fault: decodeTensor(kernels, { body, into, seen }, a, 0, 1),
+      fault: decodeTensor({ body, into, seen }, a, 0, 1, kernels),
       into: Array.from(into),
       seen: seen[0],
     }
@@ -497,11 +497,11 @@ describe('decodeTensor', () => {
     const run = (text: string, escaped = false) => {
       const body = shared(text)
       return decodeTensor(
-        kernels,
         { body, into: new Float32Array(2) },
         args({ form: 'base64', count: 2, end: body.length, escaped }),
         0,
         1,
+        kernels,
       )
     }
     expect(run(right)).toBeUndefined()
@@ -539,7 +539,7 @@ describe('encodeTensor', () => {
     stored.set(values)
     // from the last to the first: none may touch what stands in the next one's slot
     for (let unit = units - 1; unit >= 0; unit--)
-      encodeTensor(kernels, { values: stored, into, lengths }, a, unit, unit + 1)
+      encodeTensor({ values: stored, into, lengths }, a, unit, unit + 1, kernels)
     return Buffer.concat(
       Array.from(lengths, (length, unit) => Buffer.from(into.subarray(unit * slot, unit * slot + length))),
     )

@@ -1,9 +1,10 @@
 /** Where the rows and keys of a request stand, and the interval of keys that each row may attend to. */
 import {
   type IntervalsArgs,
-  intervalOf,
+  intervalsOfRows,
   intervals as intervalsOp,
   type RowMask,
+  type RowPlace,
 } from '../../../workers/ops/intervals/op.ts'
 import type { Ref } from '../../../workers/task.ts'
 import type { TensorSource } from '../../formats/tensor.ts'
@@ -79,7 +80,8 @@ export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[])
   const area = Math.round(areaOf(places, masks, args.batch) * (batch / args.batch))
   const strides: [number, number] = [apart ? queries : 0, 0]
   if (rows <= WRITTEN_ROWS && !isPlanned(places)) {
-    const data = Array.from({ length: rows }, (_, row) => intervalAt(places, masks, row)).flat()
+    const all = Array.from({ length: rows }, (_, row) => placeAt(places, row))
+    const data = intervalsOfRows(masks, all, keys).flat()
     return { ref: p.buffer({ type: 'int32', length: 2 * rows, data }), strides, area }
   }
   const ref = p.buffer({ type: 'int32', length: 2 * rows })
@@ -101,28 +103,29 @@ export function liveRows({ geometry, qLengths }: Places): number {
   return qLengths?.reduce((sum, length) => sum + length, 0) ?? geometry.batch * geometry.queries
 }
 
-/** The interval of a row of [batch, queries]; rows between two have what stands between them. */
-function intervalAt(places: Places, masks: readonly RowMask[], row: number): [lo: number, hi: number] {
+/** A row of [batch, queries]; rows between two have what stands between them. */
+function placeAt(places: Places, row: number): RowPlace {
   const { queries, keys } = places.geometry
   const b = Math.floor(row / queries)
   const i = row - b * queries
-  const place = {
+  return {
     i,
     aligned: i + (places.shifts?.[b] ?? places.shift),
     queries: places.qLengths?.[b] ?? queries,
     keys: places.kvLengths?.[b] ?? keys,
   }
-  return intervalOf(masks, place, keys)
 }
 
 /** The pairs that the masks leave, by samples over all rows. */
 export function areaOf(places: Places, masks: readonly RowMask[], batch: number): number {
   const rows = batch * places.geometry.queries
   const step = Math.max(1, rows / SAMPLES)
-  let area = 0
+  const samples: { place: RowPlace; stands: number }[] = []
   for (let row = 0; row < rows; row += step) {
-    const [lo, hi] = intervalAt(places, masks, Math.min(rows - 1, row + (step - 1) / 2))
-    area += Math.max(0, hi - lo) * Math.min(step, rows - row)
+    const place = placeAt(places, Math.min(rows - 1, row + (step - 1) / 2))
+    samples.push({ place, stands: Math.min(step, rows - row) })
   }
-  return area
+  const sampled = samples.map(({ place }) => place)
+  const found = intervalsOfRows(masks, sampled, places.geometry.keys)
+  return found.reduce((area, [lo, hi], sample) => area + Math.max(0, hi - lo) * samples[sample].stands, 0)
 }

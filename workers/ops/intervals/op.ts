@@ -104,3 +104,12 @@ export function intervalOf(masks: readonly RowMask[], row: RowPlace, keys: numbe
   }
   return [Math.min(lo, keys), Math.max(hi, 0)]
 }
+
+/** The intervals of several rows. */
+export function intervalsOfRows(
+  masks: readonly RowMask[],
+  rows: readonly RowPlace[],
+  keys: number,
+): [lo: number, hi: number][] {
+  return rows.map(row => intervalOf(masks, row, keys))
+}

@@ -102,6 +102,7 @@ function plainLinear(c: OpCase, order: Order): Record<string, Float32Array> {
   const { x, weight, gradY, bias, residual } = c.inputs
   const rows = a.batch * a.positions
   const place = (row: number, column: number, heads: number, dim: number) => {
+    if (heads === 1) return row * dim + column
     const width = dim / heads
     const [b, position] = [Math.floor(row / a.positions), row % a.positions]
     const [head, j] = [Math.floor(column / width), column % width]
