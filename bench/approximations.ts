@@ -4,10 +4,9 @@
  * with its default parameters is the faster one.
  */
 
-import { compileRequest } from '../src/endpoints/endpoint.ts'
 import { ENDPOINTS } from '../src/endpoints/index.ts'
 import { planMemory } from '../src/engine/memory-plan.ts'
-import type { RequestProgram } from '../src/layers/program-builder.ts'
+import { RequestProgram } from '../src/layers/program-builder.ts'
 import { opTable } from '../workers/ops/table.ts'
 import { createTextKernels } from '../workers/text/text-kernels.ts'
 import { type BufferView, bufferView } from '../workers/views.ts'
@@ -31,7 +30,9 @@ function compile(length: number, kind: string, causal: boolean, backward: boolea
   const tensor = { shape: [1, 1, length, DIM] }
   const body = { q: tensor, k: tensor, v: tensor, causal, attention_kind: kind, return: ['output'] }
   const request = backward ? { ...body, backward: { grad_output: tensor } } : body
-  return compileRequest(endpoint, endpoint.shapes.parse(request))
+  const program = new RequestProgram('float32', 'reject')
+  endpoint.compile(program, endpoint.shapes.parse(request))
+  return program
 }
 
 /** Every step of the program, whole, one after the other. */

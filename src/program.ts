@@ -41,9 +41,3 @@ export const BYTES: Record<BufferType, number> = { float64: 8, float32: 4, int32
 export function singleStep({ buffers, scratchBytes }: Program, step: Step): Program {
   return { buffers, stages: [[step]], barriers: [], scratchBytes }
 }
-
-export function programFlops(program: Program): number {
-  let flops = 0
-  for (const steps of program.stages) for (const step of steps) flops += step.flops
-  return flops
-}

@@ -1,9 +1,9 @@
 /** Ours as it is served, in its worker pool: a request's program, run again and again, without HTTP around it. */
 
 import { readConfig } from '../../src/config.ts'
-import { compileRequest } from '../../src/endpoints/endpoint.ts'
 import { ENDPOINTS } from '../../src/endpoints/index.ts'
 import { Engine } from '../../src/engine/engine.ts'
+import { RequestProgram } from '../../src/layers/program-builder.ts'
 import { ArrivingBytes, decode, type Source } from '../../src/pipeline/decode.ts'
 import { parse } from '../../src/pipeline/serve.ts'
 import { type FileTensor, float32, writeFile } from '../../test/service/safetensors-file.ts'
@@ -29,7 +29,8 @@ export async function ours(threads: number): Promise<Contender> {
       const decoded = await decode(source, intake)
       const endpoint = ENDPOINTS.find(each => each.path === path)
       if (endpoint === undefined) throw new Error(`no endpoint ${path}`)
-      const program = compileRequest(endpoint, parse(endpoint.request, decoded.tree))
+      const program = new RequestProgram('float32', 'reject')
+      endpoint.compile(program, parse(endpoint.request, decoded.tree))
       // the tensors stand in the body and are used there: what is left of decoding is checking them, which no peer does
       for (const [index, stage] of program.stages.entries())
         program.stages[index] = stage.filter(step => step.phase !== 'decode')

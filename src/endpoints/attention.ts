@@ -2,9 +2,13 @@
 import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { ATTENTION_RETURNS, attentionOptions, PRESENT_RETURNS } from '../layers/attention/fields.ts'
-import { attentionBackward, attentionForward } from '../layers/attention/index.ts'
+import {
+  attentionAnswers,
+  attentionBackward,
+  attentionForward,
+  requestedResults,
+} from '../layers/attention/index.ts'
 import { planAttention } from '../layers/attention/plan.ts'
-import { attentionAnswers, requestedResults } from '../layers/attention/results.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'

@@ -1,7 +1,7 @@
 /** What a compute endpoint is: the one file of a resource says all of it. */
 import type * as z from 'zod'
 import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
-import { RequestProgram } from '../layers/program-builder.ts'
+import type { RequestProgram } from '../layers/program-builder.ts'
 
 /** How a request becomes a program: all that serving it takes. */
 export interface Compilable<R = unknown> {
@@ -27,17 +27,4 @@ interface Definition<R> extends Omit<Endpoint<R>, 'request' | 'shapes'> {
 
 export function defineEndpoint<R>({ request, ...rest }: Definition<R>): Endpoint<R> {
   return { ...rest, request: request(tensorKinds(false)), shapes: request(tensorKinds(true)) }
-}
-
-/** What every compute request says about the form of its answer. */
-interface Numerics {
-  precision: 'float32' | 'float64'
-  non_finite: 'reject' | 'propagate'
-}
-
-export function compileRequest(endpoint: Compilable, request: unknown): RequestProgram {
-  const { precision, non_finite } = request as Numerics
-  const p = new RequestProgram(precision, non_finite)
-  endpoint.compile(p, request)
-  return p
 }

@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { ATTENTION_RETURNS } from '../layers/attention/fields.ts'
-import { attentionAnswers, requestedResults } from '../layers/attention/results.ts'
+import { attentionAnswers, requestedResults } from '../layers/attention/index.ts'
 import { answerGradients, answerParams, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'

@@ -2,7 +2,7 @@
 import { bufferView } from '../../workers/views.ts'
 import type { Config } from '../config.ts'
 import { Problem } from '../problem.ts'
-import { type Program, programFlops } from '../program.ts'
+import type { Program } from '../program.ts'
 import type { Arena, Region } from './arena.ts'
 import type { Cost, CostModel } from './cost-model.ts'
 import { type MemoryPlan, planMemory } from './memory-plan.ts'
@@ -53,8 +53,10 @@ export class Admission {
 
   #estimate(program: Program, plan: MemoryPlan, cost: Cost): Estimate {
     const { THREADS } = this.#limits
+    let flops = 0
+    for (const steps of program.stages) for (const step of steps) flops += step.flops
     return {
-      flops: programFlops(program),
+      flops,
       bytes: plan.bytes + THREADS * program.scratchBytes,
       seconds: cost.seconds / THREADS,
     }

@@ -1,27 +1,32 @@
 /** The engine runs programs: admission, memory, scheduling. The only place that knows the worker pool. */
 import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
 import type { VariantChoice } from '../../workers/kernels/simd/choose.ts'
-import type { JsonScan } from '../../workers/text/json-spans.ts'
+import type { ScanMessage } from '../../workers/main.ts'
+import { scanJson, type scanPiece } from '../../workers/text/json-scan.ts'
+import type { JsonScan, PausedScan } from '../../workers/text/json-spans.ts'
+import { PASS_BYTES } from '../../workers/text/numbers-pass.ts'
+import { createTextKernels, type TextKernels } from '../../workers/text/text-kernels.ts'
 import type { Config } from '../config.ts'
-import type { Problem } from '../problem.ts'
+import { Problem } from '../problem.ts'
 import type { Program } from '../program.ts'
 import { Admission, type Estimate, type Lease, type Limits } from './admission.ts'
 import { Arena, type Region } from './arena.ts'
-import { BodyScan } from './body-scan.ts'
 import { chooseKernels } from './choose-kernels.ts'
 import { CostModel } from './cost-model.ts'
-import { MAX_PER_SLOT } from './in-flight.ts'
 import type { JobReport, OnBarrier } from './job.ts'
 import type { PlacedProgram } from './placement.ts'
-import { Pool } from './pool.ts'
+import { MAX_PER_SLOT, Pool } from './pool.ts'
 import { BATCH, Scheduler } from './scheduler.ts'
-import { TASK_STATE_BYTES } from './task-state.ts'
-import { WordPool } from './word-pool.ts'
+import { Semaphore } from './semaphore.ts'
+import { TASK_STATE_BYTES, WordPool } from './word-pool.ts'
 
 export type { Lease } from './admission.ts'
 
 /** The most segments that may have been begun at a time. */
 const SEGMENTS = 256
+/** Bytes of text that one piece of a scan goes over: about 1 ms. */
+const SCAN_PIECE = 4 << 20
+const SCAN_SECONDS = 0.001
 /** A cache line each: a worker that waits at one is not disturbed by changes of another's. */
 const WAKE_WORD_BYTES = 64
 
@@ -42,7 +47,11 @@ export class Engine {
   readonly #pool: Pool
   readonly #scheduler: Scheduler
   readonly #admission: Admission
-  readonly #bodyScan: BodyScan
+  readonly #text: TextKernels
+  /** work area of the scans on this thread */
+  readonly #work: Region
+  /** pieces of scans under way: as many as there are workers, so that small jobs never wait for more than one */
+  readonly #pieces: Semaphore
 
   /** Chooses the kernels, then starts the workers. Rejects when no kernels run here. */
   static async start(limits: Limits & Pick<Config, 'KERNELS'>, options: EngineOptions = {}): Promise<Engine> {
@@ -75,7 +84,9 @@ export class Engine {
     const taskStates = new WordPool(arena, threads * MAX_PER_SLOT * BATCH, TASK_STATE_BYTES)
     this.#scheduler = new Scheduler(this.#pool, context, taskStates, { lost: onLost })
     this.#admission = new Admission(limits, arena, this.costModel, this.#scheduler)
-    this.#bodyScan = new BodyScan(arena, this.#admission, this.#scheduler, threads)
+    this.#text = createTextKernels(memory)
+    this.#work = this.allocate(PASS_BYTES)
+    this.#pieces = new Semaphore(threads)
   }
 
   /** Whether programs find workers. */
@@ -131,12 +142,38 @@ export class Engine {
 
   /** Finds the structure of a JSON text in the shared memory, here and now. */
   scanHere(text: Uint8Array): JsonScan {
-    return this.#bodyScan.here(text)
+    return scanJson(this.#text, text, this.#work.offset)
   }
 
   /** The same for a large one, by workers, piece by piece. */
-  scan(text: Uint8Array): Promise<JsonScan> {
-    return this.#bodyScan.byWorkers(text)
+  async scan(text: Uint8Array): Promise<JsonScan> {
+    if (!this.ready) throw this.busy('no worker is up')
+    const work = this.allocate(PASS_BYTES)
+    const place = { offset: text.byteOffset, length: text.length, work: work.offset, piece: SCAN_PIECE }
+    try {
+      let resume: PausedScan | undefined
+      for (;;) {
+        const scan = await this.#pieces.take(() => this.#scanPiece({ ...place, resume }))
+        if (!('paused' in scan)) return scan
+        resume = scan.paused
+      }
+    } finally {
+      this.arena.free(work)
+    }
+  }
+
+  /** Once more if the worker died under another's task. */
+  #scanPiece(scan: ScanMessage['scan']): Promise<ReturnType<typeof scanPiece>> {
+    const attempt = async () => {
+      const reply = await this.#scheduler.scanTask({ scan }, SCAN_SECONDS)
+      if ('scanned' in reply) return reply.scanned
+      throw new Error('failed' in reply ? reply.failed : 'not an answer to a scan')
+    }
+    return attempt()
+      .catch(attempt)
+      .catch(() => {
+        throw new Problem('WORKER_LOST', 'the worker that read this body was lost; it may be sent again')
+      })
   }
 
   async close(): Promise<void> {

@@ -5,8 +5,7 @@
  * Every request waits for this on the main thread, so it is plain loops: calls and callbacks were most of its time.
  */
 import { BYTES, type Program } from '../program.ts'
-import { ALIGN } from './arena.ts'
-import { FreeList } from './free-list.ts'
+import { ALIGN, FreeList } from './arena.ts'
 
 export interface MemoryPlan {
   /** of each buffer, from the region's beginning; −1 for a buffer that stands elsewhere */

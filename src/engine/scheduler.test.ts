@@ -10,7 +10,7 @@ import {
   withBarriers,
   workersBench,
 } from '../../test/support/workers-bench.ts'
-import { MAX_PER_SLOT } from './in-flight.ts'
+import { MAX_PER_SLOT } from './pool.ts'
 
 beforeEach(stopTheClock)
 afterEach(() => {

@@ -2,11 +2,11 @@
  * A segment: a run of a program's stages that a team of workers goes through together, without this thread in between. It
  * ends at a barrier at the latest, and is short enough to cross as text.
  */
+
 import { ClaimTable, type Grain, MAX_STEPS } from '../../workers/claim-table.ts'
-import type { Remainder, Step, Task } from '../../workers/contract.ts'
-import type { BufferPlace } from '../../workers/task.ts'
+import type { Remainder, Step, StepCall, Task } from '../../workers/contract.ts'
+import type { BufferPlace, Ref } from '../../workers/task.ts'
 import type { PlacedProgram } from './placement.ts'
-import { stepCalls } from './step-calls.ts'
 import type { WordPool } from './word-pool.ts'
 
 /** What is cheaper than this between two barriers (without barriers: the program) is one worker's, as one segment. */
@@ -178,4 +178,44 @@ function grainOf({ units }: Step, seconds: number): Grain {
 /** How many of a step's units take about `interval`. */
 function unitsIn(interval: number, units: number, seconds: number): number {
   return Math.max(1, Math.floor(units / Math.max(1, seconds / interval)))
+}
+
+/** The steps of a segment as workers get them, and of the program's buffers only those they name: a stack has hundreds. */
+function stepCalls(
+  stages: Step[][],
+  buffers: BufferPlace[],
+  grainOf: (step: Step, at: number) => Grain,
+): Pick<Task, 'buffers' | 'stages'> {
+  const places: BufferPlace[] = []
+  const known = new Map<Ref, Ref>()
+  const local = (ref: Ref): Ref => {
+    let index = known.get(ref)
+    if (index === undefined) {
+      index = places.push(buffers[ref]) - 1
+      known.set(ref, index)
+    }
+    return index
+  }
+  let at = 0
+  const call = (step: Step): StepCall => {
+    const { op, args, precision, phase, nonFinite, units, chain, group } = step
+    const tensors: Record<string, Ref> = {}
+    for (const [name, ref] of Object.entries<Ref | undefined>(step.tensors)) {
+      if (ref !== undefined) tensors[name] = local(ref)
+    }
+    return {
+      op,
+      args,
+      precision,
+      phase,
+      tensors,
+      nonFinite: nonFinite === undefined ? undefined : local(nonFinite),
+      units,
+      chain,
+      group,
+      flops: step.flops / units,
+      ...grainOf(step, at++),
+    } as StepCall
+  }
+  return { stages: stages.map(stage => stage.map(call)), buffers: places }
 }

@@ -3,10 +3,10 @@
  * streams, their fetches and the tests go through here.
  */
 import type * as z from 'zod'
-import { type Compilable, compileRequest, type Endpoint } from '../endpoints/endpoint.ts'
+import type { Compilable, Endpoint } from '../endpoints/endpoint.ts'
 import type { Estimate, Lease } from '../engine/admission.ts'
 import type { JobReport } from '../engine/job.ts'
-import type { Frame, RequestProgram } from '../layers/program-builder.ts'
+import { type Frame, RequestProgram } from '../layers/program-builder.ts'
 import type { Problem } from '../problem.ts'
 import { dataProblem } from './data-fault.ts'
 import { Decoded, decode, type Intake, type Source } from './decode.ts'
@@ -112,9 +112,17 @@ export function parse<R>(schema: z.ZodType<R>, tree: unknown): R {
   throw schemaProblem(schema, tree, parsed.error)
 }
 
+/** How a request says that its program is to compute. */
+interface Numerics {
+  precision: 'float32' | 'float64'
+  non_finite: 'reject' | 'propagate'
+}
+
 /** The answer's steps belong to the program: a plan and an answer cannot differ. */
 export function compile<R>(endpoint: Compilable<R>, request: R, style: ReplyStyle): Compiled {
-  const program = compileRequest(endpoint as Compilable, request)
+  const { precision, non_finite } = request as Numerics
+  const program = new RequestProgram(precision, non_finite)
+  endpoint.compile(program, request)
   return { program, ...emitReply(program, style) }
 }
 

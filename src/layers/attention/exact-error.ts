@@ -1,14 +1,15 @@
 /** How far an approximation is from exact attention with the same masks, which is computed beside it. */
 import { outputError, outputErrorTotal } from '../../../workers/ops/output-error/op.ts'
 import type { RequestProgram } from '../program-builder.ts'
-import type { AttentionState } from './index.ts'
 import type { Intervals } from './intervals.ts'
 import { softmaxForward } from './softmax.ts'
+import type { AttentionPlan } from './stages/stage.ts'
+import type { Attended } from './variants/variant.ts'
 
 /** Adds exact attention over the same queries, keys and values, and answers the error under `prefix`exact_error. */
 export function exactError(
   p: RequestProgram,
-  { plan, attended }: AttentionState,
+  { plan, attended }: { plan: AttentionPlan; attended: Attended },
   intervals: Intervals,
   prefix: string,
 ): void {
