@@ -5,7 +5,7 @@
 
 import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/index.ts'
 import { scratchBytes } from '../workers/kernels/simd/scratch.ts'
-import { KEY_BLOCK, QUERY_TILE } from '../workers/task.ts'
+import { KEY_BLOCK, QUERY_TILE } from '../workers/layout.ts'
 import { attentionArgs, KernelMemory } from './kernel-operands.ts'
 import { benchMaps } from './maps.ts'
 import { table } from './report.ts'

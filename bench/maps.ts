@@ -2,7 +2,7 @@
 import type { AttentionMaps } from '../workers/kernels/kernel-set.ts'
 import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/index.ts'
 import { scratchBytes } from '../workers/kernels/simd/scratch.ts'
-import { QUERY_TILE } from '../workers/task.ts'
+import { QUERY_TILE } from '../workers/layout.ts'
 import { attentionArgs, KernelMemory } from './kernel-operands.ts'
 import { table } from './report.ts'
 import { bestSeconds } from './timing.ts'

@@ -4,10 +4,9 @@
  * Low addresses are reused first, and memory is grown only when nothing free is large enough. The memory never shrinks
  * (WebAssembly cannot), but it is bounded: `limit`.
  */
+import { ALIGN, PAGE } from '../../workers/layout.ts'
 import { FreeList } from './free-list.ts'
 
-const PAGE = 65536
-export const ALIGN = 64
 /** Page 0 belongs to the kernels' statics. */
 const START = PAGE
 

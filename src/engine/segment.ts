@@ -3,8 +3,7 @@
  * ends at a barrier at the latest, and is short enough to cross as text.
  */
 import { ClaimTable, type Grain, MAX_STEPS } from '../../workers/claim-table.ts'
-import type { Remainder, Step, Task } from '../../workers/contract.ts'
-import type { BufferPlace } from '../../workers/task.ts'
+import type { BufferPlace, Remainder, Step, Task } from '../../workers/contract.ts'
 import type { PlacedProgram } from './placement.ts'
 import { stepCalls } from './step-calls.ts'
 import type { WordPool } from './word-pool.ts'

@@ -1,7 +1,6 @@
 /** The steps of a segment as workers get them, and of the program's buffers only those they name: a stack has hundreds. */
 import type { Grain } from '../../workers/claim-table.ts'
-import type { Step, StepCall, Task } from '../../workers/contract.ts'
-import type { BufferPlace, Ref } from '../../workers/task.ts'
+import type { BufferPlace, Ref, Step, StepCall, Task } from '../../workers/contract.ts'
 
 export function stepCalls(
   stages: Step[][],

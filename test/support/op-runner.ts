@@ -1,18 +1,18 @@
 /** Runs a case of an op: in float64 and float32, by its TypeScript kernel or by the WebAssembly of every variant. */
+
+import type { Precision } from '../../workers/contract.ts'
 import type { Elements, Op } from '../../workers/ops/define-op.ts'
+import { ALIGN, PAGE } from '../../workers/layout.ts'
 import { KERNELS } from '../../workers/ops/index.ts'
-import type { Precision } from '../../workers/task.ts'
 import { createTextKernels } from '../../workers/text/text-kernels.ts'
 import { SimdModule } from '../../workers/wasm/simd-module.ts'
 import { SIMD_VARIANTS, type SimdVariant } from '../../workers/wasm/variants.ts'
 import { type OpCase, scratchOf, unitsOf } from './op-case.ts'
 import { ranges } from './ranges.ts'
 
-const PAGE = 65536
 const PAGES = 1024
 const FENCE = 64
 const FENCE_BYTE = 0xa5
-const ALIGN = 64
 
 export type Results = Record<string, Elements>
 

@@ -1,5 +1,5 @@
 /** How the elements of a tensor are cut into units, and how much room the text of a unit takes. */
-import { WRITTEN_BYTES, type WrittenType } from '../task.ts'
+import { WRITTEN_BYTES, type WrittenType } from '../contract.ts'
 import { MOST_BYTES, PRINT_SLACK } from './print.ts'
 
 /** Elements of a unit of base64 or raw bytes: a multiple of 3, so that a unit is whole groups of 4 base64 characters. */

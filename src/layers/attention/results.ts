@@ -1,5 +1,5 @@
 /** What an answer may say of attention beside its output: maps, rows, and keys and values for the next request. */
-import type { Ref } from '../../../workers/task.ts'
+import type { Ref } from '../../../workers/contract.ts'
 import { inRank } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { exactError } from './exact-error.ts'

@@ -9,9 +9,9 @@ import {
   runForward,
   runMaps,
 } from '../../../test/workers/kernels/attention-case.ts'
+import type { Precision } from '../../../workers/contract.ts'
 import { referenceKernels } from '../../../workers/kernels/reference/index.ts'
 import { dropoutKeys, keepFactor } from '../../../workers/ops/dropout.ts'
-import type { Precision } from '../../../workers/task.ts'
 import { RequestProgram } from '../program-builder.ts'
 import { type Scores, softmaxMaps } from './softmax.ts'
 import type { Attended } from './variants/variant.ts'
@@ -31,7 +31,7 @@ function byProgram(c: AttentionCase, precision: Precision, careful: boolean): nu
   const scores: Scores = {
     args,
     area: 1,
-    careful: p.nonFinite,
+    nonFinite: p.nonFinite,
     q: reals(c.q),
     k: reals(c.k),
     mask: mask && (bytes ? p.buffer({ type: 'uint8', length: mask.length, data: mask }) : reals(mask)),

@@ -1,5 +1,5 @@
 /** Reading and writing the elements of tensors; the kernels stand in workers/text. */
-import type { ElementType } from '../../task.ts'
+import type { ElementType } from '../../contract.ts'
 import { decodeUnits, encodeSlotBytes, encodeUnits } from '../../text/units.ts'
 import { type Args, data, defineFamily, oneOf } from '../define-op.ts'
 
