@@ -6,12 +6,7 @@
 import { ALIGN, PAGE } from './layout.ts'
 import { type AttentionArgs, attentionBackward, attentionForward } from './ops/attention/op.ts'
 import { scratchBytes } from './ops/define-op.ts'
-import {
-  type LinearArgs,
-  linearBackwardInput,
-  linearBackwardWeight,
-  linearForward,
-} from './ops/linear/op.ts'
+import { type LinearArgs, linearBackwardInput, linearBackwardWeight, linearForward } from './ops/linear/op.ts'
 import type { SimdModule } from './wasm/simd-module.ts'
 
 const ATTENTION = { n: 53, d: 21 }

@@ -1,6 +1,7 @@
 /** The engine runs programs: admission, memory, scheduling. The only place that knows the worker pool. */
-import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
+
 import type { VariantChoice } from '../../workers/choose-variant.ts'
+import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
 import type { JsonScan } from '../../workers/text/json-spans.ts'
 import type { Config } from '../config.ts'
 import type { Problem } from '../problem.ts'

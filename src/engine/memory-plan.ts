@@ -4,8 +4,9 @@
  *
  * Every request waits for this on the main thread, so it is plain loops: calls and callbacks were most of its time.
  */
-import { BYTES, type Program } from '../program.ts'
+
 import { ALIGN } from '../../workers/layout.ts'
+import { BYTES, type Program } from '../program.ts'
 import { FreeList } from './free-list.ts'
 
 export interface MemoryPlan {

@@ -2,8 +2,8 @@
  * What a plain float32 program would compute: the formulas as they stand, loop by loop, every operation rounded. Its
  * distance from float64 is the yardstick for the kernels' own. Sums run in ascending or in descending order.
  */
-import { mix } from '../../../../workers/ops/dropout.ts'
-import type { AttentionCase } from '../attention-case.ts'
+import { mix } from '../../workers/ops/dropout.ts'
+import type { AttentionCase } from './attention-case.ts'
 
 const f = Math.fround
 const NOTHING = Number.NEGATIVE_INFINITY

@@ -201,7 +201,10 @@ export function defineFamily(name: string, { callBytes = CALL_BYTES } = {}): Fam
 }
 
 /** Those of a step's buffers that its op writes. */
-export function outputsOf(op: { tensors: TensorSpecs }, tensors: Readonly<Record<string, Ref | undefined>>): Ref[] {
+export function outputsOf(
+  op: { tensors: TensorSpecs },
+  tensors: Readonly<Record<string, Ref | undefined>>,
+): Ref[] {
   return Object.entries(op.tensors).flatMap(([name, spec]) => {
     const ref = tensors[name]
     return spec.startsWith('out') && ref !== undefined ? [ref] : []

@@ -54,7 +54,8 @@ export function callWriter(memory: WebAssembly.Memory, op: Op): WriteCall {
     for (const { type, at, value } of derived) put(type, scratch + at, value(a, t))
     for (const word of absent) words[first + word] = 0
     if (a !== latest) layOut(a)
-    for (let index = 0; index < areas.length; index++) words[first + areas[index].word] = scratch + starts[index]
+    for (let index = 0; index < areas.length; index++)
+      words[first + areas[index].word] = scratch + starts[index]
   }
 }
 

@@ -3,30 +3,28 @@
  * formulas, the worse of two summation orders, or one rounding of the largest element.
  */
 import { describe, expect, it } from 'vitest'
-import { referenceKernels } from '../../../../workers/kernels/reference/index.ts'
-import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../../../../workers/kernels/simd/index.ts'
-import { scratchBytes } from '../../../../workers/kernels/simd/scratch.ts'
-import { squaredError, squaredRounding } from '../../../support/error-budget.ts'
-import { wasmMemory } from '../../../support/wasm-memory.ts'
+import { type AttentionCase, buildCase } from '../../../test/support/attention-case.ts'
 import {
-  type AttentionCase,
-  type AttentionSpec,
-  buildCase,
-  plainSpec,
+  caseScratch,
+  referenceKernels,
   runBackward,
   runForward,
   runMaps,
   runMaskGradient,
-  seededSpecs,
-} from '../attention-case.ts'
-import { plainFloat32, RESULTS, type Results } from './plain-float32.ts'
+  simdKernels,
+} from '../../../test/support/attention-runs.ts'
+import { type AttentionSpec, plainSpec, seededSpecs } from '../../../test/support/attention-spec.ts'
+import { squaredError, squaredRounding } from '../../../test/support/error-budget.ts'
+import { plainFloat32, RESULTS, type Results } from '../../../test/support/plain-attention.ts'
+import { wasmMemory } from '../../../test/support/wasm-memory.ts'
+import { SIMD_VARIANTS, type SimdVariant } from '../../wasm/variants.ts'
 
 const VARIANTS = Object.keys(SIMD_VARIANTS) as SimdVariant[]
 /** A tiny tensor's plain evaluation may be exact by luck: it is judged together with its likes of other seeds. */
 const SEEDS = 64
 
 const wasm = wasmMemory(192)
-const kernelSets = VARIANTS.map(variant => [variant, createSimdKernels(wasm.memory, variant)] as const)
+const kernelSets = VARIANTS.map(variant => [variant, simdKernels(wasm.memory, variant)] as const)
 
 type Tensors = { [N in keyof Results]?: ArrayLike<number> }
 
@@ -63,7 +61,7 @@ function expectWithinBudget(spec: AttentionSpec, seeds: number): void {
     for (const [variant, kernels] of kernelSets) {
       wasm.reset()
       const c = buildCase({ ...spec, seed }, { precision: 'float32', allocate: wasm.allocate })
-      const computed = runAll(kernels, c, wasm.scratch(scratchBytes(c.args.dimK, c.args.dimV)))
+      const computed = runAll(kernels, c, wasm.scratch(caseScratch(c)))
       for (const name of RESULTS) {
         const right = truth[name]
         if (right !== undefined)

@@ -1,37 +1,35 @@
 /** What every kernel set must do, whatever its precision: run over the reference and over every SIMD variant. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Precision } from '../../../workers/contract.ts'
-import type { KernelSet } from '../../../workers/kernels/kernel-set.ts'
-import { referenceKernels } from '../../../workers/kernels/reference/index.ts'
-import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../../../workers/kernels/simd/index.ts'
-import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
-import { wasmMemory } from '../../support/wasm-memory.ts'
+import { type AttentionCase, buildCase } from '../../../test/support/attention-case.ts'
 import {
-  type AttentionCase,
-  type AttentionSpec,
-  attentionSpecs,
-  buildCase,
+  type AttentionKernels,
+  caseScratch,
   MAPS,
-  plainSpec,
+  referenceKernels,
   runBackward,
   runForward,
   runMaps,
   runMaskGradient,
-} from './attention-case.ts'
+  simdKernels,
+} from '../../../test/support/attention-runs.ts'
+import { type AttentionSpec, attentionSpecs, plainSpec } from '../../../test/support/attention-spec.ts'
+import { wasmMemory } from '../../../test/support/wasm-memory.ts'
+import type { Precision } from '../../contract.ts'
+import { SIMD_VARIANTS, type SimdVariant } from '../../wasm/variants.ts'
 
 const wasm = wasmMemory(192)
 
 interface Runner {
   name: string
-  kernels: KernelSet
+  kernels: AttentionKernels
   precision: Precision
 }
 
 const RUNNERS: Runner[] = [
   { name: 'reference', kernels: referenceKernels, precision: 'float64' },
   ...(Object.keys(SIMD_VARIANTS) as SimdVariant[]).map(
-    (name): Runner => ({ name, kernels: createSimdKernels(wasm.memory, name), precision: 'float32' }),
+    (name): Runner => ({ name, kernels: simdKernels(wasm.memory, name), precision: 'float32' }),
   ),
 ]
 
@@ -58,7 +56,7 @@ function build(runner: Runner, spec: AttentionSpec): AttentionCase {
 
 /** Runs everything; returns copies of the results. */
 function run({ kernels, precision }: Runner, c: AttentionCase, cuts?: number): Record<string, number[]> {
-  const scratch = precision === 'float64' ? 0 : wasm.scratch(scratchBytes(c.args.dimK, c.args.dimV))
+  const scratch = precision === 'float64' ? 0 : wasm.scratch(caseScratch(c))
   const options = cuts === undefined ? { scratch } : { scratch, cuts }
   runForward(kernels, c, { ...options, maps: MAPS })
   runBackward(kernels, c, options)
@@ -102,8 +100,8 @@ describe.each(RUNNERS)('$name kernels', runner => {
     fc.assert(
       fc.property(specs, fc.subarray([...MAPS], { minLength: 1 }), (spec, maps) => {
         const c = build(runner, spec)
-        const { keys, dimK, dimV } = c.args
-        const scratch = runner.precision === 'float64' ? 0 : wasm.scratch(scratchBytes(dimK, dimV))
+        const { keys } = c.args
+        const scratch = runner.precision === 'float64' ? 0 : wasm.scratch(caseScratch(c))
         const results = ['output', 'logsumexp', 'entropy', ...MAPS] as const
         const copies = () => Object.fromEntries(results.map(name => [name, Array.from(c[name])]))
         runForward(runner.kernels, c, { scratch })
@@ -131,12 +129,12 @@ describe.each(RUNNERS)('$name kernels', runner => {
           const expected = run(runner, clean)
           const unseen = unattended(expected.maskedScores, clean)
           const dirty = build(runner, { ...spec, poison: [] })
-          dirty.args.careful = true
+          dirty.args.nonFinite = true
           for (const { tensor, row, width } of unseen) dirty[tensor].fill(bad, row * width, (row + 1) * width)
           const got = run(runner, dirty)
           for (const name of RESULTS) {
             if (expected[name] === undefined) continue
-            // careful mode may sum in another order: the values, not the bits
+            // a run told of non-finite inputs may sum in another order: the values, not the bits
             const worst = expected[name].reduce((most, value, i) => {
               const same = Object.is(value, got[name][i]) || value === got[name][i]
               const error = same ? 0 : Math.abs(value - got[name][i]) / (1e-3 + Math.abs(value))

@@ -1,16 +1,10 @@
 /** The reference against the formulas written out a second time, and against the article's numbers. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { referenceKernels } from '../../../../workers/kernels/reference/index.ts'
-import {
-  type AttentionCase,
-  attentionSpecs,
-  buildCase,
-  normalNumbers,
-  plainSpec,
-  runForward,
-  runMaps,
-} from '../attention-case.ts'
+import { type AttentionCase, buildCase } from '../../../test/support/attention-case.ts'
+import { referenceKernels, runForward, runMaps } from '../../../test/support/attention-runs.ts'
+import { attentionSpecs, plainSpec } from '../../../test/support/attention-spec.ts'
+import { normalNumbers } from '../../../test/support/numbers.ts'
 
 /** One row by the book: a list of [key, score] that are attended, then softmax over the list. */
 function rowByTheBook(c: AttentionCase, b: number, h: number, i: number) {

@@ -3,17 +3,16 @@
  * against the float64 reference, and the same bits however the range is cut.
  */
 import { describe, expect, it } from 'vitest'
-import { referenceKernels } from '../../../../workers/kernels/reference/index.ts'
-import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../../../../workers/kernels/simd/index.ts'
-import { scratchBytes } from '../../../../workers/kernels/simd/scratch.ts'
-import { wasmMemory } from '../../../support/wasm-memory.ts'
+import { type AttentionCase, buildCase } from '../../../test/support/attention-case.ts'
 import {
-  type AttentionCase,
-  type AttentionSpec,
-  buildCase,
-  plainSpec,
+  caseScratch,
+  referenceKernels,
   runForward,
-} from '../attention-case.ts'
+  simdKernels,
+} from '../../../test/support/attention-runs.ts'
+import { type AttentionSpec, plainSpec } from '../../../test/support/attention-spec.ts'
+import { wasmMemory } from '../../../test/support/wasm-memory.ts'
+import { SIMD_VARIANTS, type SimdVariant } from '../../wasm/variants.ts'
 
 const wasm = wasmMemory(64)
 /** Keys whose elements are multiplied by the same factor; blocks of keys are no longer than this anywhere. */
@@ -51,7 +50,7 @@ function largest(values: ArrayLike<number>): number {
 }
 
 describe.each(Object.keys(SIMD_VARIANTS) as SimdVariant[])('the %s kernels’ softmax', variant => {
-  const kernels = createSimdKernels(wasm.memory, variant)
+  const kernels = simdKernels(wasm.memory, variant)
 
   function run(
     spec: AttentionSpec,
@@ -63,7 +62,7 @@ describe.each(Object.keys(SIMD_VARIANTS) as SimdVariant[])('the %s kernels’ so
     wasm.reset()
     const built = buildCase(spec, { precision: 'float32', allocate: wasm.allocate })
     const c = scaleBlocks(built, factors, values)
-    const scratch = wasm.scratch(scratchBytes(c.args.dimK, c.args.dimV))
+    const scratch = wasm.scratch(caseScratch(c))
     runForward(kernels, entropy ? c : ({ ...c, entropy: undefined } as never), {
       scratch,
       ...(cuts !== undefined && { cuts }),
@@ -107,7 +106,7 @@ describe.each(Object.keys(SIMD_VARIANTS) as SimdVariant[])('the %s kernels’ so
     const c = buildCase(spec, { precision: 'float32', allocate: wasm.allocate })
     c.q.fill(1)
     c.k.fill(0, 0, 128 * 16).fill(-50, 128 * 16)
-    runForward(kernels, c, { scratch: wasm.scratch(scratchBytes(16, 16)) })
+    runForward(kernels, c, { scratch: wasm.scratch(caseScratch(c)) })
     for (let i = 128; i < 144; i++) expect(c.logsumexp[i]).toBeCloseTo(Math.log(4) - 200, 4)
   })
 
@@ -118,7 +117,7 @@ describe.each(Object.keys(SIMD_VARIANTS) as SimdVariant[])('the %s kernels’ so
     c.q.fill(1)
     c.k.fill(5)
     c.v.fill(1e30)
-    runForward(kernels, c, { scratch: wasm.scratch(scratchBytes(16, 16)) })
+    runForward(kernels, c, { scratch: wasm.scratch(caseScratch(c)) })
     for (const value of c.output) expect(value / 1e30).toBeCloseTo(1, 5)
   })
 

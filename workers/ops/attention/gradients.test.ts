@@ -1,17 +1,14 @@
 /** Every gradient of the reference against central differences of its own forward pass, in float64. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { referenceKernels } from '../../../../workers/kernels/reference/index.ts'
+import { type AttentionCase, buildCase } from '../../../test/support/attention-case.ts'
 import {
-  type AttentionCase,
-  type AttentionSpec,
-  attentionSpecs,
-  buildCase,
-  plainSpec,
+  referenceKernels,
   runBackward,
   runForward,
   runMaskGradient,
-} from '../attention-case.ts'
+} from '../../../test/support/attention-runs.ts'
+import { type AttentionSpec, attentionSpecs, plainSpec } from '../../../test/support/attention-spec.ts'
 
 const STEP = 1e-5
 const TOLERANCE = 1e-6

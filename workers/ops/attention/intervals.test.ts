@@ -1,29 +1,31 @@
 /** A row's own interval of keys, and pairs that an earlier pass has counted, against the same pairs as a bool mask. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { KernelSet } from '../../../workers/kernels/kernel-set.ts'
-import { referenceKernels } from '../../../workers/kernels/reference/index.ts'
-import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../../../workers/kernels/simd/index.ts'
-import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
-import { wasmMemory } from '../../support/wasm-memory.ts'
 import {
   type Allocate,
   type AttentionCase,
-  type AttentionSpec,
-  attentionSpecs,
   buildCase,
   ownMemory,
+} from '../../../test/support/attention-case.ts'
+import {
+  type AttentionKernels,
+  caseScratch,
+  referenceKernels,
   runBackward,
   runForward,
   runMaps,
-  uniformNumbers,
-} from './attention-case.ts'
+  simdKernels,
+} from '../../../test/support/attention-runs.ts'
+import { type AttentionSpec, attentionSpecs } from '../../../test/support/attention-spec.ts'
+import { uniformNumbers } from '../../../test/support/numbers.ts'
+import { wasmMemory } from '../../../test/support/wasm-memory.ts'
+import { SIMD_VARIANTS, type SimdVariant } from '../../wasm/variants.ts'
 
 const wasm = wasmMemory(64)
 const RUNNERS = [
   { name: 'reference', kernels: referenceKernels, precision: 'float64' as const, tolerance: 1e-12 },
   ...(Object.keys(SIMD_VARIANTS) as SimdVariant[]).map(name => {
-    const kernels = createSimdKernels(wasm.memory, name)
+    const kernels = simdKernels(wasm.memory, name)
     return { name, kernels, precision: 'float32' as const, tolerance: 1e-4 }
   }),
 ]
@@ -62,7 +64,7 @@ function addPasses(c: AttentionCase, allocate: Allocate, passes: number, seed: n
 /** The same pairs, and those of the case's own mask, as a full bool mask. */
 function asMask(c: AttentionCase, allocate: Allocate): Partial<AttentionCase> {
   const { batch, heads, kvHeads, queries, keys } = c.args
-  const passes = c.args.earlier ?? 0
+  const passes = c.args.earlier
   const mask = allocate('uint8', batch * heads * queries * keys)
   for (let head = 0; head < batch * heads; head++) {
     const kvHead = Math.floor(head / (heads / kvHeads))
@@ -86,7 +88,7 @@ function asMask(c: AttentionCase, allocate: Allocate): Partial<AttentionCase> {
 
 const RESULTS = ['output', 'logsumexp', 'entropy', 'weights', 'gradQ', 'gradK', 'gradV'] as const
 
-function run(kernels: KernelSet, c: AttentionCase, scratch: number, cuts?: number) {
+function run(kernels: AttentionKernels, c: AttentionCase, scratch: number, cuts?: number) {
   const options = cuts === undefined ? { scratch } : { scratch, cuts }
   runForward(kernels, c, options)
   runMaps(kernels, c, options)
@@ -101,26 +103,31 @@ describe.each(RUNNERS)('$name kernels', ({ kernels, precision, tolerance }) => {
     wasm.reset()
     const c = buildCase({ ...spec, maskKind: 'none' }, { precision, allocate })
     addPasses(c, allocate, passes, spec.seed)
-    return { c, scratch: precision === 'float64' ? 0 : wasm.scratch(scratchBytes(c.args.dimK, c.args.dimV)) }
+    return { c, scratch: precision === 'float64' ? 0 : wasm.scratch(caseScratch(c)) }
   }
 
   it('attend to the pairs of a row’s interval that no earlier pass has', () => {
     fc.assert(
-      fc.property(attentionSpecs(sizes), fc.constantFrom(0, 1, 3), fc.boolean(), (spec, passes, careful) => {
-        const { c, scratch } = build(spec, passes)
-        c.args.careful = careful
-        const found = run(kernels, c, scratch)
-        const expected = run(kernels, { ...c, ...asMask(c, allocate) }, scratch)
-        for (const name of RESULTS) {
-          const worst = found[name].reduce((most, value, index) => {
-            const right = expected[name][index]
-            return Object.is(value, right)
-              ? most
-              : Math.max(most, Math.abs(value - right) / (1 + Math.abs(right)))
-          }, 0)
-          expect(worst, name).toBeLessThan(tolerance)
-        }
-      }),
+      fc.property(
+        attentionSpecs(sizes),
+        fc.constantFrom(0, 1, 3),
+        fc.boolean(),
+        (spec, passes, nonFinite) => {
+          const { c, scratch } = build(spec, passes)
+          c.args.nonFinite = nonFinite
+          const found = run(kernels, c, scratch)
+          const expected = run(kernels, { ...c, ...asMask(c, allocate) }, scratch)
+          for (const name of RESULTS) {
+            const worst = found[name].reduce((most, value, index) => {
+              const right = expected[name][index]
+              return Object.is(value, right)
+                ? most
+                : Math.max(most, Math.abs(value - right) / (1 + Math.abs(right)))
+            }, 0)
+            expect(worst, name).toBeLessThan(tolerance)
+          }
+        },
+      ),
       { numRuns: 60 },
     )
   })

@@ -4,7 +4,16 @@
  * multiple of kvHeads.
  */
 import { KEY_BLOCK, QUERY_TILE } from '../../layout.ts'
-import { type Args, type ArgsOf, data, defineArgs, defineFamily, oneOf, type Tensors, type TensorsOf } from '../define-op.ts'
+import {
+  type Args,
+  type ArgsOf,
+  data,
+  defineArgs,
+  defineFamily,
+  oneOf,
+  type Tensors,
+  type TensorsOf,
+} from '../define-op.ts'
 import { areas, packDepth, tilesTogether } from './scratch.ts'
 
 /** Measured: an element of a map takes as long as reading this many bytes of text. */

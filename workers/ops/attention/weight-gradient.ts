@@ -17,7 +17,12 @@ import type { WeightGradientArgs, WeightGradientTensors } from './op.ts'
  * Hazard: pairs that are not attended may hold −∞ or NaN (padding): they are 0 without arithmetic.
  * A unit is one query row; writes its row of gradWeights.
  */
-export function weightGradient(t: WeightGradientTensors, a: WeightGradientArgs, from: number, to: number): void {
+export function weightGradient(
+  t: WeightGradientTensors,
+  a: WeightGradientArgs,
+  from: number,
+  to: number,
+): void {
   const { products, maskedScores, logsumexp, gradWeights } = t
   const attended = maskedScores ?? products
   const coefficient = (maskedScores && logsumexp && t.scalars?.[1]) || 0

@@ -1,33 +1,28 @@
 /** Linear attention: against the sum over all pairs, against central differences, and float32 against float64. */
-import { readFileSync } from 'node:fs'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { KernelSet, Reals } from '../../../workers/kernels/kernel-set.ts'
-import { referenceKernels } from '../../../workers/kernels/reference/index.ts'
-import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../../../workers/kernels/simd/index.ts'
-import {
-  LINEAR_CALL_FIELDS,
-  linearScratchBytes,
-} from '../../../workers/kernels/simd/linear-attention-call.ts'
-import { linearChunks, stateLength, stateSums } from '../../../workers/linear-attention-args.ts'
-import { wasmMemory } from '../../support/wasm-memory.ts'
 import {
   type Allocate,
   type AttentionCase,
-  type AttentionSpec,
-  attentionSpecs,
   buildCase,
   ownMemory,
-  plainSpec,
-  ranges,
-} from './attention-case.ts'
+} from '../../../test/support/attention-case.ts'
+import { type AttentionSpec, attentionSpecs, plainSpec } from '../../../test/support/attention-spec.ts'
+import { type FamilyKernels, plainKernels, wasmKernels } from '../../../test/support/family-kernels.ts'
+import { linearByTheBook } from '../../../test/support/plain-linear-attention.ts'
+import { ranges } from '../../../test/support/ranges.ts'
+import { wasmMemory } from '../../../test/support/wasm-memory.ts'
+import { SIMD_VARIANTS, type SimdVariant } from '../../wasm/variants.ts'
+import { type Reals, scratchBytes } from '../define-op.ts'
+import { linearAttention } from './index.ts'
+import { linearAttentionForward, linearChunks, stateLength, stateSums } from './op.ts'
 
 const wasm = wasmMemory(192)
-const REFERENCE = { name: 'reference', kernels: referenceKernels, precision: 'float64' as const }
+const REFERENCE = { name: 'reference', kernels: plainKernels(linearAttention), precision: 'float64' as const }
 const RUNNERS = [
   REFERENCE,
   ...(Object.keys(SIMD_VARIANTS) as SimdVariant[]).map(name => {
-    return { name, kernels: createSimdKernels(wasm.memory, name), precision: 'float32' as const }
+    return { name, kernels: wasmKernels(linearAttention, wasm.memory, name), precision: 'float32' as const }
   }),
 ]
 const RESULTS = ['output', 'gradQ', 'gradK', 'gradV'] as const
@@ -35,7 +30,7 @@ const STEP = 1e-4
 const AWKWARD = [1, 3, 7, 17, 97, 200]
 
 interface Options {
-  kernels: KernelSet
+  kernels: FamilyKernels<typeof linearAttention.ops>
   allocate: Allocate
   precision: 'float64' | 'float32'
   cuts?: number | undefined
@@ -47,7 +42,9 @@ function run(c: AttentionCase, { kernels, allocate, precision, cuts }: Options):
   const rows = a.batch * a.heads * a.queries
   const reals = (length: number) => (allocate(precision, length) as Reals).fill(Number.NaN)
   const scratch =
-    precision === 'float32' ? allocate('float32', linearScratchBytes(a) / 4).fill(Number.NaN).byteOffset : 0
+    precision === 'float32'
+      ? allocate('float32', scratchBytes(linearAttentionForward, a) / 4).fill(Number.NaN).byteOffset
+      : 0
   const each = (units: number, step: (from: number, to: number) => void) => {
     for (const [from, to] of ranges(units, 1, cuts)) step(from, to)
   }
@@ -58,7 +55,9 @@ function run(c: AttentionCase, { kernels, allocate, precision, cuts }: Options):
     const sums = reals(a.batch * a.kvHeads * stateSums(a, positions) * stateLength(a))
     const args = { ...a, side }
     each(units, (from, to) => kernels.linearStates({ ...c, ...t, states }, args, from, to, scratch))
-    each(a.batch * a.kvHeads, (from, to) => kernels.linearStateSums({ states, sums }, args, from, to))
+    each(a.batch * a.kvHeads, (from, to) =>
+      kernels.linearStateSums({ states, sums }, args, from, to, scratch),
+    )
     return sums
   }
   const normaliser = reals(rows)
@@ -94,81 +93,6 @@ function build(
 const onlyLinear = { magnitude: [0.5, 2] }
 const own = { ...REFERENCE, allocate: ownMemory }
 
-type Round = (x: number) => number
-const feature = (x: number, round: Round) => (x > 0 ? round(x + 1) : round(Math.exp(x)))
-
-/** By the book, pair by pair: Σ_j (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j), and its gradients; every operation rounded. */
-function byTheBook(c: AttentionCase, f: Round = x => x) {
-  const { args: a, spec } = c
-  const zeros = (like: Reals) => Array.from(like, () => 0)
-  const r = { output: zeros(c.output), gradQ: zeros(c.gradQ), gradK: zeros(c.gradK), gradV: zeros(c.gradV) }
-  const outputBySums = zeros(c.output)
-  const dot = (x: number[], y: number[]) => x.reduce((sum, value, d) => f(sum + f(value * y[d])), 0)
-  const row = (x: Reals, index: number, dim: number) => Array.from(x.subarray(index * dim, (index + 1) * dim))
-  for (let b = 0; b < a.batch; b++) {
-    const m = c.kvLengths?.[b] ?? a.keys
-    const n = c.qLengths?.[b] ?? a.queries
-    const shift = spec.alignment === 'bottom_right' ? m - n : spec.pastKeys
-    for (let h = 0; h < a.heads; h++) {
-      const kvHead = b * a.kvHeads + Math.floor((h * a.kvHeads) / a.heads)
-      for (let i = 0; i < n; i++) {
-        const at = (b * a.heads + h) * a.queries + i
-        const keys = Array.from({ length: m }, (_, j) => j).filter(j => !spec.causal || j <= i + shift)
-        const q = row(c.q, at, a.dimK)
-        const x = q.map(value => feature(value, f))
-        const pairs = keys.map(j => {
-          const key = kvHead * a.keys + j
-          const k = row(c.k, key, a.dimK)
-          const y = k.map(value => feature(value, f))
-          return { key, k, y, v: row(c.v, key, a.dimV), weight: dot(x, y) }
-        })
-        const normaliser = pairs.reduce((sum, { weight }) => f(sum + weight), 0)
-        if (normaliser === 0) continue
-        const output = Array(a.dimV).fill(0)
-        for (const { weight, v } of pairs) {
-          for (let d = 0; d < a.dimV; d++) output[d] = f(output[d] + f(weight * v[d]))
-        }
-        for (let d = 0; d < a.dimV; d++) r.output[at * a.dimV + d] = output[d] = f(output[d] / normaliser)
-        // the same once more in the order of the sums S and z: Σ_d φ(q)_d·(Σ_j φ(k_j)_d·v_j)
-        const sum = (terms: number[]) => terms.reduce((total, term) => f(total + term), 0)
-        const z = x.map((_, d) => sum(pairs.map(({ y }) => y[d])))
-        for (let e = 0; e < a.dimV; e++) {
-          // of consequence, and quick, only where there are few pairs
-          if (keys.length > 7) {
-            outputBySums[at * a.dimV + e] = output[e]
-            continue
-          }
-          const S = x.map((_, d) => sum(pairs.map(({ y, v }) => f(y[d] * v[e]))))
-          outputBySums[at * a.dimV + e] = f(dot(x, S) / dot(x, z))
-        }
-        const gradOutput = row(c.gradOutput, at, a.dimV)
-        const g = gradOutput.map(value => f(value / normaliser))
-        const along = f(dot(gradOutput, output) / normaliser)
-        const add = (sums: number[], index: number, value: number) => {
-          sums[index] = f(sums[index] + value)
-        }
-        const slope = (value: number) => (value > 0 ? 1 : f(Math.exp(value)))
-        for (const { key, k, y, v, weight } of pairs) {
-          const gradWeight = f(dot(g, v) - along)
-          for (let d = 0; d < a.dimV; d++) add(r.gradV, key * a.dimV + d, f(weight * g[d]))
-          for (let d = 0; d < a.dimK; d++) {
-            add(r.gradQ, at * a.dimK + d, f(f(gradWeight * y[d]) * slope(q[d])))
-            add(r.gradK, key * a.dimK + d, f(f(gradWeight * x[d]) * slope(k[d])))
-          }
-        }
-      }
-    }
-  }
-  return { ...r, outputBySums }
-}
-
-it('a call is written in the order in which the kernels read it', () => {
-  const file = new URL('../../../workers/kernels/simd/assembly/linear-attention-call.ts', import.meta.url)
-  const [, body] = readFileSync(file, 'utf8').split('export class LinearCall {')
-  const fields = [...body.split('\n}')[0].matchAll(/^ {2}([a-zA-Z]+): (usize|i32|u32|f32)/gm)]
-  expect(fields.map(([, name]) => name)).toEqual(LINEAR_CALL_FIELDS)
-})
-
 describe('the reference', () => {
   it('is the sum over all attended pairs, forward and backward', () => {
     const specs = attentionSpecs({ ...onlyLinear, queries: AWKWARD, keys: AWKWARD })
@@ -176,7 +100,7 @@ describe('the reference', () => {
       fc.property(specs, spec => {
         const c = build(spec, own)
         run(c, own)
-        const expected = byTheBook(c)
+        const expected = linearByTheBook(c)
         for (const name of RESULTS) {
           const largest = expected[name].reduce((most, value) => Math.max(most, Math.abs(value)), 1)
           const worst = expected[name].reduce((most, x, i) => Math.max(most, Math.abs(x - c[name][i])), 0)
@@ -254,7 +178,7 @@ describe.each(RUNNERS)('$name kernels', runner => {
         run(clean, options)
         const expected = copies(clean)
         const c = build(spec, options)
-        c.args.careful = true
+        c.args.nonFinite = true
         const { batch, heads, kvHeads, queries, keys, dimK, dimV } = c.args
         const { causal, alignment, pastKeys } = c.spec
         for (let b = 0; b < batch; b++) {
@@ -293,7 +217,7 @@ describe.each(RUNNERS)('$name kernels', runner => {
 
   it('keep a NaN to the causal rows that attend to it', () => {
     const c = build({ ...plainSpec, queries: 20, keys: 20, causal: true }, options)
-    c.args.careful = true
+    c.args.nonFinite = true
     c.v[10 * 4] = Number.NaN
     run(c, options)
     const bad = Array.from({ length: 20 }, (_, i) => Number.isNaN(c.output[4 * i]))
@@ -352,7 +276,7 @@ describe('float32 kernels stay within twice the error of a plain float32 evaluat
       const spec = { ...plainSpec, ...more, seed }
       const truth = build(spec, own)
       run(truth, own)
-      const plain = byTheBook(truth, Math.fround)
+      const plain = linearByTheBook(truth, Math.fround)
       for (const [index, result] of RESULTS.entries()) {
         const right = truth[result]
         const other = result === 'output' ? plain.outputBySums : plain[result]

@@ -228,4 +228,3 @@ export const linearAttentionBackwardKey = family.define('linearAttentionBackward
   words,
   areas,
 })
-

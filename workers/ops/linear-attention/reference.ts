@@ -12,6 +12,10 @@
  * that attends to nothing. Padding is never read.
  * Source: Katharopoulos, Vyas, Pappas and Fleuret 2020 (Transformers are RNNs), equations 4–12.
  */
+
+import type { Reals, Tensors } from '../define-op.ts'
+import { addRow, dot } from '../rows.ts'
+import type * as op from './op.ts'
 import {
   LINEAR_CHUNK,
   type LinearAttentionArgs,
@@ -20,9 +24,6 @@ import {
   stateLength,
   stateSums,
 } from './op.ts'
-import type * as op from './op.ts'
-import { addRow, dot } from '../rows.ts'
-import type { Reals, Tensors } from '../define-op.ts'
 
 interface Masked {
   /** as in op.ts */

@@ -1,14 +1,9 @@
 /** What linear attention does between its chunks, and before its backward pass. */
-import {
-  type LinearAttentionArgs,
-  type LinearStateArgs,
-  linearChunks,
-  stateLength,
-  stateSums,
-} from './op.ts'
-import { dot } from '../rows.ts'
+
 import type { Tensors } from '../define-op.ts'
+import { dot } from '../rows.ts'
 import type * as op from './op.ts'
+import { type LinearAttentionArgs, type LinearStateArgs, linearChunks, stateLength, stateSums } from './op.ts'
 
 /**
  * Running sums of the states of one kv head, as needed at a chunk's beginning:

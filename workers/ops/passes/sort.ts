@@ -166,12 +166,7 @@ export function earlierPasses(
 }
 
 /** mask[b, h, i, j] = 1 where any pass attends to the pair, else 0. A unit is one (batch, head); writes its mask. */
-export function passesMask(
-  t: Tensors<typeof op.passesMask>,
-  a: PassesArgs,
-  from: number,
-  to: number,
-): void {
+export function passesMask(t: Tensors<typeof op.passesMask>, a: PassesArgs, from: number, to: number): void {
   const group = a.heads / a.kvHeads
   t.mask.fill(0, from * a.queries * a.keys, to * a.queries * a.keys)
   for (let head = from; head < to; head++) {

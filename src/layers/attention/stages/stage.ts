@@ -4,8 +4,8 @@
  */
 
 import type { Ref } from '../../../../workers/contract.ts'
-import type { QkNormArgs } from '../../../../workers/ops/qk-norm/op.ts'
 import type { AttentionArgs } from '../../../../workers/ops/attention/op.ts'
+import type { QkNormArgs } from '../../../../workers/ops/qk-norm/op.ts'
 import type { Geometry, MaskLayout } from '../../geometry.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { Intervals, Places } from '../intervals.ts'

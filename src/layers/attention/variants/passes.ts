@@ -6,8 +6,8 @@
  */
 
 import type { Ref } from '../../../../workers/contract.ts'
-import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
 import type { AttentionArgs } from '../../../../workers/ops/attention/op.ts'
+import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
 import {
   earlierPasses,
   gatherRows,

@@ -4,8 +4,8 @@
  */
 import type * as z from 'zod'
 import type { Ref, Step } from '../../../../workers/contract.ts'
-import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
 import type { AttentionArgs } from '../../../../workers/ops/attention/op.ts'
+import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { Intervals, Places } from '../intervals.ts'
 import type {

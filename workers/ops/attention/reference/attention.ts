@@ -25,12 +25,7 @@ const nothing = Number.NEGATIVE_INFINITY
  * Writes output, logsumexp and, when given, entropy and the maps, as maps.ts defines them.
  * Source: Vaswani et al. 2017; the row's entropy as in information theory, in nats.
  */
-export function attentionForward(
-  t: ForwardTensors,
-  a: AttentionArgs,
-  from: number,
-  to: number,
-): void {
+export function attentionForward(t: ForwardTensors, a: AttentionArgs, from: number, to: number): void {
   const s = new Float64Array(a.keys)
   for (const row of queryRows(t, a, from, to)) {
     let max = nothing
@@ -84,12 +79,7 @@ export function attentionForward(
  * zero: that addition over the group is the gradient of query heads sharing one kv head. delta is written by each part's first.
  * Source: the chain rule; delta after Dao et al. 2022 (FlashAttention, B.2): rowsum(P ⊙ dP) = rowsum(O ⊙ dO).
  */
-export function attentionBackward(
-  t: BackwardTensors,
-  a: BackwardArgs,
-  from: number,
-  to: number,
-): void {
+export function attentionBackward(t: BackwardTensors, a: BackwardArgs, from: number, to: number): void {
   const group = a.heads / a.kvHeads
   const { parts } = a
   const blocks = Math.max(1, Math.ceil(Math.ceil(a.keys / KEY_BLOCK) / parts))

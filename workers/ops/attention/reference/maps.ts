@@ -25,12 +25,7 @@ export function attentionMaps(t: MapsTensors, a: AttentionArgs, from: number, to
 }
 
 /** A row of every map, from the row's masked scores s[lo … hi) and its logsumexp. */
-export function writeMaps(
-  t: MapsTensors,
-  a: AttentionArgs,
-  row: QueryRow,
-  masked: Float64Array,
-): void {
+export function writeMaps(t: MapsTensors, a: AttentionArgs, row: QueryRow, masked: Float64Array): void {
   if (!t.scores && !t.maskedScores && !t.weights && !t.droppedWeights) return
   const keys = dropoutKeys(a, row.index)
   for (let j = 0; j < a.keys; j++) {

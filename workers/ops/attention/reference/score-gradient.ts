@@ -10,9 +10,9 @@
  *   dH/ds_j = −p_j·(ln p_j + 1 − Σ_k p_k·(ln p_k + 1)) = −p_j·(ln p_j + H),   ln p_j = s_j − logsumexp.
  */
 
+import type { Reals } from '../../define-op.ts'
 import { dot } from '../../rows.ts'
 import type { AttentionArgs, GradientTensors } from '../op.ts'
-import type { Reals } from '../../define-op.ts'
 import type { QueryRow } from './attended.ts'
 
 /** A pair that is attended: its score, its weight, dropout's factor and its row's delta. */
