@@ -110,7 +110,7 @@ export class Params {
     return there ? this.take(name, shape, role) : undefined
   }
 
-  /** The steps that draw what was taken since the last call: whoever reads those parameters puts them into a stage. */
+  /** The steps that draw what was taken since the last call: they go into a stage before the parameters are read. */
   draws(): Step[] {
     const draws = this.#draws
     this.#draws = []

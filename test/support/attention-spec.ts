@@ -52,7 +52,7 @@ export interface Limits {
   dimK?: number[]
   dimV?: number[]
   magnitude?: number[]
-  /** put NaN and ±∞ into q, k, v, gradOutput (and say `careful`); default false */
+  /** put NaN and ±∞ into q, k, v, gradOutput (and say `nonFinite`); default false */
   poison?: boolean
 }
 

@@ -9,9 +9,18 @@ const f = Math.fround
 const NOTHING = Number.NEGATIVE_INFINITY
 
 export const RESULTS = [
-  ...(['output', 'logsumexp', 'entropy', 'scores', 'maskedScores', 'weights', 'droppedWeights'] as const),
-  ...(['gradQ', 'gradK', 'gradV', 'gradMask'] as const),
-]
+  'output',
+  'logsumexp',
+  'entropy',
+  'scores',
+  'maskedScores',
+  'weights',
+  'droppedWeights',
+  'gradQ',
+  'gradK',
+  'gradV',
+  'gradMask',
+] as const
 export type Results = Record<(typeof RESULTS)[number], Float32Array>
 
 export type Order = 'ascending' | 'descending'
@@ -22,11 +31,16 @@ export function plainFloat32(c: AttentionCase, order: Order): Results {
   const rows = a.batch * a.heads * a.queries
   const keyRows = a.batch * a.kvHeads * a.keys
   const r: Results = {
-    ...{ output: new Float32Array(rows * a.dimV), gradQ: new Float32Array(rows * a.dimK) },
-    ...{ logsumexp: new Float32Array(rows), entropy: new Float32Array(rows) },
-    ...{ scores: new Float32Array(rows * a.keys), maskedScores: new Float32Array(rows * a.keys) },
-    ...{ weights: new Float32Array(rows * a.keys), droppedWeights: new Float32Array(rows * a.keys) },
-    ...{ gradK: new Float32Array(keyRows * a.dimK), gradV: new Float32Array(keyRows * a.dimV) },
+    output: new Float32Array(rows * a.dimV),
+    gradQ: new Float32Array(rows * a.dimK),
+    logsumexp: new Float32Array(rows),
+    entropy: new Float32Array(rows),
+    scores: new Float32Array(rows * a.keys),
+    maskedScores: new Float32Array(rows * a.keys),
+    weights: new Float32Array(rows * a.keys),
+    droppedWeights: new Float32Array(rows * a.keys),
+    gradK: new Float32Array(keyRows * a.dimK),
+    gradV: new Float32Array(keyRows * a.dimV),
     gradMask: new Float32Array(c.gradMask?.length ?? 0),
   }
   const all = Array.from({ length: rows }, (_, row) => row)

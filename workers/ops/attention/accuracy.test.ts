@@ -83,8 +83,12 @@ describe('float32 kernels stay within twice the error of a plain float32 evaluat
   })
 
   const middling = {
-    ...{ queries: [17, 59, 97], keys: [59, 97, 111], dimK: [7, 16, 64], dimV: [3, 17, 64] },
-    ...{ batch: [1], group: [1, 2] },
+    queries: [17, 59, 97],
+    keys: [59, 97, 111],
+    dimK: [7, 16, 64],
+    dimV: [3, 17, 64],
+    batch: [1],
+    group: [1, 2],
   }
   it.each(seededSpecs(12, 30, middling).map((spec, index) => [index, spec] as const))(
     'middling case %i',
@@ -130,23 +134,27 @@ describe('float32 kernels stay within twice the error of a plain float32 evaluat
     expectWithinBudget(
       {
         ...plainSpec,
-        ...{ batch: 2, kvHeads: 2, group: 2, queries: 59, keys: 111, dimK: 17, dimV: 19 },
-        ...{
-          softcap: 5,
-          causal: true,
-          alignment: 'bottom_right',
-          windowLeft: 50,
-          windowRight: 0,
-          alibi: true,
-        },
-        ...{
-          maskKind: 'float',
-          maskBroadcast: [false, true, false, false],
-          dropoutP: 0.2,
-          seedLow: 5,
-          seedHigh: 9,
-        },
-        ...{ qLengths: [50, 59], kvLengths: [111, 70], entropyCoefficient: 0.3 },
+        batch: 2,
+        kvHeads: 2,
+        group: 2,
+        queries: 59,
+        keys: 111,
+        dimK: 17,
+        dimV: 19,
+        softcap: 5,
+        causal: true,
+        alignment: 'bottom_right',
+        windowLeft: 50,
+        windowRight: 0,
+        alibi: true,
+        maskKind: 'float',
+        maskBroadcast: [false, true, false, false],
+        dropoutP: 0.2,
+        seedLow: 5,
+        seedHigh: 9,
+        qLengths: [50, 59],
+        kvLengths: [111, 70],
+        entropyCoefficient: 0.3,
       },
       2,
     )

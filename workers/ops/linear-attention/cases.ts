@@ -87,10 +87,20 @@ function linearCase(spec: Spec): OpCase {
         outputs: { states },
       }
     case 'linearStateSums':
-      return { op: op.linearStateSums, args, inputs: { states: random(states) }, outputs: { sums: sumsOf(positions) } }
+      return {
+        op: op.linearStateSums,
+        args,
+        inputs: { states: random(states) },
+        outputs: { sums: sumsOf(positions) },
+      }
     case 'linearAttentionForward': {
       const inputs = given({ ...shared(), sums: random(sumsOf(keys)) })
-      return { op: op.linearAttentionForward, args, inputs, outputs: { output: rows * dimV, normaliser: rows } }
+      return {
+        op: op.linearAttentionForward,
+        args,
+        inputs,
+        outputs: { output: rows * dimV, normaliser: rows },
+      }
     }
     case 'linearAttentionDelta': {
       const inputs = {
@@ -99,7 +109,12 @@ function linearCase(spec: Spec): OpCase {
         // a row that attends to nothing has 0
         normaliser: random(rows).map((value, row) => (row % 5 === 0 ? 0 : 1 + Math.abs(value))),
       }
-      return { op: op.linearAttentionDelta, args, inputs, outputs: { scaled: rows * dimV, gradNormaliser: rows } }
+      return {
+        op: op.linearAttentionDelta,
+        args,
+        inputs,
+        outputs: { scaled: rows * dimV, gradNormaliser: rows },
+      }
     }
     case 'linearAttentionBackwardQuery': {
       const inputs = given({ ...backward(), sums: random(sumsOf(keys)) })
@@ -108,7 +123,12 @@ function linearCase(spec: Spec): OpCase {
     case 'linearAttentionBackwardKey': {
       const inputs = given({ ...backward(), sums: random(sumsOf(queries)) })
       const gradK = (spec.gradK || !spec.gradV) && keyRows * dimK
-      return { op: op.linearAttentionBackwardKey, args, inputs, outputs: given({ gradK, gradV: spec.gradV && keyRows * dimV }) }
+      return {
+        op: op.linearAttentionBackwardKey,
+        args,
+        inputs,
+        outputs: given({ gradK, gradV: spec.gradV && keyRows * dimV }),
+      }
     }
   }
 }

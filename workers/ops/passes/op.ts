@@ -8,7 +8,7 @@
  */
 import { type Args, type ArgsOf, data, defineArgs, defineFamily } from '../define-op.ts'
 
-/** Measured: an element that is gathered, or merged, takes as long as so many bytes of text. */
+/** Measured: an element that is gathered, or merged, takes as long as reading this many bytes of text. */
 const GATHER_BYTES = 0.05
 const MERGE_BYTES = 0.25
 /** What a row to be merged costs beside its elements, in elements. */

@@ -17,7 +17,7 @@ export function stateBytes(call: Call): usize {
   return (<usize>call.dimK * <usize>(call.dimV + 1)) << 2
 }
 
-/** The sum numbered `slot` of a kv head, on the side that has so many positions. */
+/** The sum numbered `slot` of a kv head, on the side that has `positions` positions. */
 export function sumAt(call: Call, kvHead: i32, positions: i32, slot: i32): usize {
   const slots = call.causal ? chunksOf(positions) + 1 : 1
   return call.sums + <usize>(kvHead * slots + (call.causal ? slot : 0)) * stateBytes(call)
