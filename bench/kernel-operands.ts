@@ -1,8 +1,6 @@
 /** What kernels are timed on without a server around them: their memory, tensors in it, and attention's arguments. */
-import type { AttentionArgs } from '../workers/task.ts'
-
-const PAGE = 65536
-const ALIGN = 64
+import { ALIGN, PAGE } from '../workers/layout.ts'
+import type { AttentionArgs } from '../workers/ops/attention/op.ts'
 
 export class KernelMemory {
   readonly memory: WebAssembly.Memory
@@ -41,9 +39,22 @@ export class KernelMemory {
 /** Softmax attention of [1, heads, n, d] without options. */
 export function attentionArgs(heads: number, n: number, d: number): AttentionArgs {
   return {
-    ...{ batch: 1, heads, kvHeads: heads, queries: n, keys: n, dimK: d, dimV: d },
-    ...{ scale: 1 / Math.sqrt(d), softcap: 0, intervalStrides: [0, 0], shift: 0 },
-    ...{ maskKind: 'none', maskStrides: [0, 0, 0, 0], dropoutP: 0, seedLow: 0, seedHigh: 0 },
-    careful: false,
+    batch: 1,
+    heads,
+    kvHeads: heads,
+    queries: n,
+    keys: n,
+    dimK: d,
+    dimV: d,
+    scale: 1 / Math.sqrt(d),
+    softcap: 0,
+    intervalStrides: [0, 0],
+    shift: 0,
+    maskKind: 'none',
+    maskStrides: [0, 0, 0, 0],
+    earlier: 0,
+    dropoutP: 0,
+    seedLow: 0,
+    seedHigh: 0,
   }
 }

@@ -3,9 +3,10 @@
  * count: 2·(d_k + d_v) operations each forward, 2·(3·d_k + 2·d_v) backward.
  */
 
-import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/index.ts'
-import { scratchBytes } from '../workers/kernels/simd/scratch.ts'
-import { KEY_BLOCK, QUERY_TILE } from '../workers/task.ts'
+import { attentionBackward, attentionForward } from '../workers/ops/attention/op.ts'
+import { scratchBytes } from '../workers/ops/define-op.ts'
+import { SimdModule } from '../workers/wasm/simd-module.ts'
+import { SIMD_VARIANTS, type SimdVariant } from '../workers/wasm/variants.ts'
 import { attentionArgs, KernelMemory } from './kernel-operands.ts'
 import { benchMaps } from './maps.ts'
 import { table } from './report.ts'
@@ -29,24 +30,24 @@ export function benchKernels(): void {
   for (const [n, d] of SHAPES) {
     operands.reset()
     const size = HEADS * n * d
-    const scratch = operands.tensor(scratchBytes(d, d) / 4).byteOffset
+    const args = attentionArgs(HEADS, n, d)
+    const whole = { ...args, parts: 1 }
+    const scratch = operands.tensor(scratchBytes(attentionForward, args) / 4).byteOffset
     const [q, k, v, output, gradOutput] = [1, 2, 3, 4, 5].map(() => operands.tensor(size))
     const [gradQ, gradK, gradV] = [1, 2, 3].map(() => operands.tensor(size))
     const logsumexp = operands.doubles(HEADS * n)
     const delta = operands.tensor(HEADS * n)
     const intervals = operands.causal(n)
     for (const name of Object.keys(SIMD_VARIANTS) as SimdVariant[]) {
-      const kernels = createSimdKernels(operands.memory, name)
+      const simd = new SimdModule(operands.memory, name)
+      const [forwardKernel, backwardKernel] = [simd.kernel(attentionForward), simd.kernel(attentionBackward)]
       const speeds = [false, true].flatMap(causal => {
-        const args = attentionArgs(HEADS, n, d)
         const pairs = HEADS * (causal ? (n * (n + 1)) / 2 : n * n)
-        const queryUnits = HEADS * Math.ceil(n / QUERY_TILE)
-        const keyUnits = HEADS * Math.ceil(n / KEY_BLOCK)
         const forward = { q, k, v, output, logsumexp, intervals: causal ? intervals : undefined }
         const backward = { ...forward, gradOutput, delta, gradQ, gradK, gradV }
         const seconds = [
-          bestSeconds(() => kernels.attentionForward(forward, args, 0, queryUnits, scratch)),
-          bestSeconds(() => kernels.attentionBackward(backward, args, 0, keyUnits, scratch)),
+          bestSeconds(() => forwardKernel(forward, args, 0, attentionForward.units(args), scratch)),
+          bestSeconds(() => backwardKernel(backward, whole, 0, attentionBackward.units(whole), scratch)),
         ]
         return [(4 * d * pairs) / seconds[0], (10 * d * pairs) / seconds[1]]
       })

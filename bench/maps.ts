@@ -1,8 +1,8 @@
 /** What maps cost beside the forward pass, on one core: GB/s at which they are written, and at which memory is filled. */
-import type { AttentionMaps } from '../workers/kernels/kernel-set.ts'
-import { createSimdKernels, SIMD_VARIANTS, type SimdVariant } from '../workers/kernels/simd/index.ts'
-import { scratchBytes } from '../workers/kernels/simd/scratch.ts'
-import { QUERY_TILE } from '../workers/task.ts'
+import { attentionForward, type ForwardTensors } from '../workers/ops/attention/op.ts'
+import { scratchBytes } from '../workers/ops/define-op.ts'
+import { SimdModule } from '../workers/wasm/simd-module.ts'
+import { SIMD_VARIANTS, type SimdVariant } from '../workers/wasm/variants.ts'
 import { attentionArgs, KernelMemory } from './kernel-operands.ts'
 import { table } from './report.ts'
 import { bestSeconds } from './timing.ts'
@@ -11,16 +11,18 @@ const N = 1024
 const D = 64
 const HEADS = 8
 const PAIRS = HEADS * N * N
-const UNITS = HEADS * Math.ceil(N / QUERY_TILE)
 
 const operands = new KernelMemory(2048)
 
 const ARGS = attentionArgs(HEADS, N, D)
+const UNITS = attentionForward.units(ARGS)
+
+type AttentionMaps = Pick<ForwardTensors, 'scores' | 'weights'>
 
 /** A row per variant and choice of maps. */
 export function benchMaps(): void {
   operands.reset()
-  const scratch = operands.tensor(scratchBytes(D, D) / 4).byteOffset
+  const scratch = operands.tensor(scratchBytes(attentionForward, ARGS) / 4).byteOffset
   const [q, k, v, output] = [1, 2, 3, 4].map(() => operands.tensor(HEADS * N * D))
   const logsumexp = operands.doubles(HEADS * N)
   const nothing = operands.causal(N).fill(N)
@@ -36,17 +38,17 @@ export function benchMaps(): void {
     ((Object.keys(maps).length * PAIRS * 4) / seconds / 1e9).toFixed(1)
   const rows: string[][] = []
   for (const variant of Object.keys(SIMD_VARIANTS) as SimdVariant[]) {
-    const kernels = createSimdKernels(operands.memory, variant)
+    const forward = new SimdModule(operands.memory, variant).kernel(attentionForward)
     for (const [name, maps, masks] of choices) {
       const tensors = { q, k, v, output, logsumexp, ...masks }
-      const alone = bestSeconds(() => kernels.attentionForward(tensors, ARGS, 0, UNITS, scratch))
+      const alone = bestSeconds(() => forward(tensors, ARGS, 0, UNITS, scratch))
       const both = { ...tensors, ...maps }
-      const together = bestSeconds(() => kernels.attentionForward(both, ARGS, 0, UNITS, scratch))
+      const together = bestSeconds(() => forward(both, ARGS, 0, UNITS, scratch))
       const milliseconds = [alone, together].map(seconds => (seconds * 1000).toFixed(2))
       rows.push([name, variant, ...milliseconds, speed(maps, together - alone)])
     }
     const padding = { q, k, v, output, logsumexp, weights, intervals: nothing }
-    const zeros = bestSeconds(() => kernels.attentionForward(padding, ARGS, 0, UNITS, scratch))
+    const zeros = bestSeconds(() => forward(padding, ARGS, 0, UNITS, scratch))
     rows.push([
       'zeros where all is padding',
       variant,

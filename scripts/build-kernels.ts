@@ -6,11 +6,12 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import asc from 'assemblyscript/asc'
+import * as layout from '../workers/layout.ts'
 import { OPS } from '../workers/ops/index.ts'
 import { TEXT_MODULE } from '../workers/text/text-kernels.ts'
 import { wasmOps } from '../workers/wasm/call-layout.ts'
 import { moduleFile, SIMD_VARIANTS, type SimdVariant } from '../workers/wasm/variants.ts'
-import { callSource, entrySource, GENERATED } from './generate-calls.ts'
+import { callSource, entrySource, GENERATED, layoutSource } from './generate-calls.ts'
 
 /** A module imports its memory, shared and as large as a 32-bit memory can be. */
 const COMMON = [
@@ -36,8 +37,7 @@ function modules(): Module[] {
   const all = readSources(WORKERS)
   const simd: Sources = new Map([...all, ...generate(all)])
   const text = readSources(new URL('text/assembly/', WORKERS))
-  // the constants of activations stand in page 0, behind the tables of the text kernels (workers/text/tables.ts)
-  const constants = ['--memoryBase', '32768']
+  const constants = ['--memoryBase', String(layout.CONSTANTS_AT)]
   const variants = (Object.keys(SIMD_VARIANTS) as SimdVariant[]).map(name => {
     const { wide, relaxed } = SIMD_VARIANTS[name]
     const own = ['--use', `WIDE=${wide}`, ...(relaxed ? ['--enable', 'relaxed-simd'] : [])]
@@ -57,7 +57,7 @@ function readSources(folder: URL): Sources {
 }
 
 function isSimdSource(name: string): boolean {
-  return /^(ops\/[^/]+\/simd|wasm\/assembly|kernels\/simd\/assembly)\/[^/]+\.ts$/.test(name)
+  return /^(ops\/[^/]+\/simd|wasm\/assembly)\/[^/]+\.ts$/.test(name)
 }
 
 /** A call class a family, and the module's exports; written beside the other sources so that they can be read there. */
@@ -66,6 +66,7 @@ function generate(sources: Sources): Sources {
   for (const { family, constants } of OPS) {
     if (wasmOps(family).length > 0) files.set(`${GENERATED}/${family.name}.ts`, callSource(family, constants))
   }
+  files.set(`${GENERATED}/layout.ts`, layoutSource(Object.entries(layout)))
   const families = OPS.map(({ family }) => family)
   files.set(`${GENERATED}/index.ts`, entrySource(families, sources))
   for (const [name, text] of files) writeChanged(new URL(name, WORKERS), text)

@@ -1,6 +1,5 @@
 /** What a request compiles to: buffers, and steps over them in stages. Plain data. */
-import type { Step } from '../workers/contract.ts'
-import type { BufferType, Ref } from '../workers/task.ts'
+import type { BufferType, Ref, Step } from '../workers/contract.ts'
 
 export interface BufferSpec {
   type: BufferType

@@ -1,7 +1,9 @@
 /** A thread that ends when it has chosen the kernels' variant, so that the main thread loads and compiles no kernel. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { chooseVariant } from './kernels/simd/choose.ts'
-import type { SimdVariant } from './kernels/simd/index.ts'
+import { chooseVariant } from './wasm/variant-choice.ts'
+import type { SimdVariant } from './wasm/variants.ts'
+
+export type { VariantChoice } from './wasm/variant-choice.ts'
 
 export interface ChooseData {
   /** of which nothing is in use yet */

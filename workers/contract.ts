@@ -3,34 +3,50 @@
  * Both threads know these types and nothing of each other.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { Grain, Split } from './claim-table.ts'
-import type { KernelSet } from './kernels/kernel-set.ts'
-import type { Cost } from './ops/define-op.ts'
+import type { Grain } from './claim-table.ts'
 import type { ListedStep } from './ops/index.ts'
-import type { BufferPlace, Fault, Phase, Precision, Ref } from './task.ts'
 
-type Refs<T> = { [K in keyof T]: Ref }
+/** float32 runs on the SIMD kernels, float64 on the reference kernels. */
+export type Precision = 'float32' | 'float64'
 
-/** A step of an op that is not in the list of `ops/` yet: its interface is a method of KernelSet. */
-interface OtherStep<O extends keyof KernelSet> extends Cost {
-  op: O
-  tensors: Refs<Parameters<KernelSet[O]>[0]>
-  args: Parameters<KernelSet[O]>[1]
-  precision: Precision
-  phase: Phase
-  nonFinite?: Ref | undefined
+/** Which part of a request's life a step belongs to, for `Server-Timing`. */
+export type Phase = 'decode' | 'compute' | 'encode'
+
+/** Element types a tensor may have on the wire. */
+export type ElementType = 'float64' | 'float32' | 'float16' | 'bfloat16' | 'bool' | 'int32' | 'int64'
+
+/** Bytes of one element on the wire. */
+export const ELEMENT_BYTES: Record<ElementType, number> = {
+  float64: 8,
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  bool: 1,
+  int32: 4,
+  int64: 8,
 }
 
-export type Step = ListedStep | { [O in keyof KernelSet]: OtherStep<O> & Split }[keyof KernelSet]
+/** Element types of tensors that are written: `uint8` for pictures. */
+export type WrittenType = ElementType | 'uint8'
+export const WRITTEN_BYTES: Record<WrittenType, number> = { ...ELEMENT_BYTES, uint8: 1 }
+
+/** Element types a buffer of a program may have. */
+export type BufferType = 'float64' | 'float32' | 'int32' | 'uint8'
+
+/** A buffer: where it stands in the shared memory (byte offset, aligned to 64) and how many elements it has. */
+export interface BufferPlace {
+  type: BufferType
+  offset: number
+  length: number
+}
+
+/** Index into `Task.buffers`. */
+export type Ref = number
+
+/** A step of any op. */
+export type Step = ListedStep
 
 export type OpName = Step['op']
-
-/** A step whose precision is the program's own. */
-export type StepDraft = Step extends infer S
-  ? S extends Step
-    ? Omit<S, 'precision'> & { precision?: Precision }
-    : never
-  : never
 
 /** A step as a worker gets it; `flops` of one unit. */
 export type StepCall = Step extends infer S ? (S extends Step ? Omit<S, 'bytes'> & Grain : never) : never
@@ -70,6 +86,15 @@ export interface Task {
 
 /** [start, end] in milliseconds since the epoch, where the task had steps of that phase. */
 export type Spans = Partial<Record<Phase, [number, number]>>
+
+/** Something wrong with what the client sent that only reading the elements could tell. */
+export interface Fault {
+  kind: 'non_finite' | 'overflow' | 'bad_element' | 'bad_base64'
+  /** flat index of the offending element, −1 where there is none */
+  index: number
+  /** what stands there, as text */
+  found: string
+}
 
 /** What a worker did at a segment. */
 export interface Work {

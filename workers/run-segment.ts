@@ -1,6 +1,8 @@
 /** A worker's part in a segment: it claims units of its steps until none is left, or until it is preempted. */
 import { ClaimTable } from './claim-table.ts'
 import {
+  type Fault,
+  type Ref,
   type Remainder,
   type StepCall,
   TASK_STATE,
@@ -10,7 +12,6 @@ import {
   wake,
 } from './contract.ts'
 import type { Operations } from './ops/table.ts'
-import type { Fault, Ref } from './task.ts'
 import { type BufferView, bufferView } from './views.ts'
 
 /** What goes wrong comes back as data. */
@@ -109,8 +110,7 @@ class Assignment {
     const tensors: Record<string, BufferView> = {}
     for (const [name, ref] of Object.entries<Ref>(call.tensors)) tensors[name] = views[ref]
     const nonFinite = call.nonFinite !== undefined && views[call.nonFinite][0] !== 0
-    // ops that are not in the list yet call it `careful`
-    const args = nonFinite ? { ...call.args, nonFinite, careful: nonFinite } : call.args
+    const args = nonFinite ? { ...call.args, nonFinite } : call.args
     const fault = this.#ops[call.precision][call.op](tensors, args, from, to, this.#task.scratch)
     const end = now()
     const { spans } = this.work

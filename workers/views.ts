@@ -1,5 +1,5 @@
 /** Typed-array views of buffers in shared memory. */
-import type { BufferPlace } from './task.ts'
+import type { BufferPlace } from './contract.ts'
 
 export type BufferView = Float64Array | Float32Array | Int32Array | Uint8Array
 

@@ -1,8 +1,8 @@
 /** `POST /v1/positional-encoding`: the tables themselves, or what they make of x. */
 import * as z from 'zod'
+import type { Ref } from '../../workers/contract.ts'
 import { add } from '../../workers/ops/elementwise/op.ts'
 import { alibiBias, sinusoidalTable } from '../../workers/ops/tables/op.ts'
-import type { Ref } from '../../workers/task.ts'
 import { product, type TensorSource } from '../formats/tensor.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { alibiSlopes } from '../layers/attention/biases.ts'

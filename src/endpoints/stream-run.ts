@@ -1,6 +1,7 @@
 /** A run of `GET /v1/stream` → a program with a barrier behind every layer of every pass, and what leaves there. */
+
+import type { Ref } from '../../workers/contract.ts'
 import { takeHeads } from '../../workers/ops/maps/op.ts'
-import type { Ref } from '../../workers/task.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
 import type { MapName } from '../layers/attention/softmax.ts'
 import { weightGradient } from '../layers/attention/weight-gradient.ts'

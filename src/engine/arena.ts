@@ -4,8 +4,8 @@
  * Low addresses are reused first, and memory is grown only when nothing free is large enough. The memory never shrinks
  * (WebAssembly cannot), but it is bounded: `limit`.
  */
-const PAGE = 65536
-export const ALIGN = 64
+import { ALIGN, PAGE } from '../../workers/layout.ts'
+
 /** Page 0 belongs to the kernels' statics. */
 const START = PAGE
 

@@ -1,8 +1,7 @@
 /** Has a thread of its own check and time the kernel variants on this machine. */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import type { ChooseData } from '../../workers/choose-variant.ts'
-import type { VariantChoice } from '../../workers/kernels/simd/choose.ts'
+import type { ChooseData, VariantChoice } from '../../workers/choose-variant.ts'
 import type { Config } from '../config.ts'
 
 /** Rejects when the forced variant, or every one, fails. Nothing of `memory` may be in use yet. */

@@ -1,6 +1,5 @@
 /** How fast this machine runs, learned from the tasks themselves; admission and grains are computed with it. */
-import type { Step, Work } from '../../workers/contract.ts'
-import type { Precision } from '../../workers/task.ts'
+import type { Precision, Step, Work } from '../../workers/contract.ts'
 import type { Program } from '../program.ts'
 
 /** Text and memory steps are estimated by bytes: about the speed at which numbers are printed; they are parsed faster. */

@@ -1,6 +1,7 @@
 /** The engine runs programs: admission, memory, scheduling. The only place that knows the worker pool. */
+
+import type { VariantChoice } from '../../workers/choose-variant.ts'
 import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
-import type { VariantChoice } from '../../workers/kernels/simd/choose.ts'
 import type { ScanMessage } from '../../workers/main.ts'
 import { scanJson, type scanPiece } from '../../workers/text/json-scan.ts'
 import type { JsonScan, PausedScan } from '../../workers/text/json-spans.ts'

@@ -1,6 +1,5 @@
 /** One program on its way through the workers: the segment that it is at, who is at it, how it ended. */
-import type { Remainder, Spans, Step, TaskResult } from '../../workers/contract.ts'
-import type { Fault } from '../../workers/task.ts'
+import type { Fault, Remainder, Spans, Step, TaskResult } from '../../workers/contract.ts'
 import type { CostModel } from './cost-model.ts'
 import type { PlacedProgram } from './placement.ts'
 import { type Progress, planSegment, Segment, type SegmentContext, SOLO_SECONDS } from './segment.ts'

@@ -4,8 +4,10 @@
  *
  * Every request waits for this on the main thread, so it is plain loops: calls and callbacks were most of its time.
  */
+
+import { ALIGN } from '../../workers/layout.ts'
 import { BYTES, type Program } from '../program.ts'
-import { ALIGN, FreeList } from './arena.ts'
+import { FreeList } from './arena.ts'
 
 export interface MemoryPlan {
   /** of each buffer, from the region's beginning; −1 for a buffer that stands elsewhere */

@@ -1,5 +1,5 @@
 /** Where a program stands in memory, and what it costs: all that is needed to run it. */
-import type { BufferPlace } from '../../workers/task.ts'
+import type { BufferPlace } from '../../workers/contract.ts'
 import type { Program } from '../program.ts'
 import type { Cost } from './cost-model.ts'
 

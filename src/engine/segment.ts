@@ -4,8 +4,7 @@
  */
 
 import { ClaimTable, type Grain, MAX_STEPS } from '../../workers/claim-table.ts'
-import type { Remainder, Step, StepCall, Task } from '../../workers/contract.ts'
-import type { BufferPlace, Ref } from '../../workers/task.ts'
+import type { BufferPlace, Ref, Remainder, Step, StepCall, Task } from '../../workers/contract.ts'
 import type { PlacedProgram } from './placement.ts'
 import type { WordPool } from './word-pool.ts'
 

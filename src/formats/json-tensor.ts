@@ -1,6 +1,6 @@
 /** The three JSON forms of a tensor: nested arrays, {shape, data}, {shape, dtype, base64}. */
 
-import { ELEMENT_BYTES, type ElementType } from '../../workers/task.ts'
+import { ELEMENT_BYTES, type ElementType } from '../../workers/contract.ts'
 import { latin1 } from '../../workers/text/json-cursor.ts'
 import { expandNumbers, type Span } from '../../workers/text/json-spans.ts'
 import { product, type TensorSource } from './tensor.ts'

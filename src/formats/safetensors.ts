@@ -3,7 +3,7 @@
  * Checked as strictly as the format's own implementation does: the tensors cover the data without holes or overlaps.
  */
 
-import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/task.ts'
+import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/contract.ts'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import { expandNumbers, type JsonScan, type Span } from '../../workers/text/json-spans.ts'
 import { product } from './tensor.ts'

@@ -1,6 +1,6 @@
 /** Tensors in request schemas: what OpenAPI says of them, and how they are read. */
 import * as z from 'zod'
-import type { ElementType } from '../../workers/task.ts'
+import type { ElementType } from '../../workers/contract.ts'
 import { readTensor, type TensorFault } from './json-tensor.ts'
 import type { TensorSource } from './tensor.ts'
 

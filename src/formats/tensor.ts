@@ -1,5 +1,5 @@
 /** A tensor of a request before its elements are read: its shape, and where and how its elements are written. */
-import type { ElementType } from '../../workers/task.ts'
+import type { ElementType } from '../../workers/contract.ts'
 
 export interface TensorSource {
   shape: number[]

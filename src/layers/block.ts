@@ -6,8 +6,9 @@
  *
  * and below it its gradients, as steps. Sources: Vaswani et al. 2017 (post); Xiong et al. 2020 (pre).
  */
+
+import type { Ref } from '../../workers/contract.ts'
 import type { NormArgs } from '../../workers/ops/norm/op.ts'
-import type { Ref } from '../../workers/task.ts'
 import type { RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import {

@@ -1,12 +1,12 @@
 /** The position-wise network of a transformer block, and below it its gradients, as steps. */
+
+import type { Ref } from '../../workers/contract.ts'
 import {
   type ActivationKind,
   activationBackward,
   activationForward,
 } from '../../workers/ops/activation/op.ts'
 import { dropoutRows } from '../../workers/ops/elementwise/op.ts'
-
-import type { Ref } from '../../workers/task.ts'
 import { seedWords } from './attention/plan.ts'
 import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
 import type { ProgramBuilder } from './program-builder.ts'

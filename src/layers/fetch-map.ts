@@ -1,6 +1,7 @@
 /** One head of a map that was kept, as the answer of a program. */
+
+import type { BufferPlace } from '../../workers/contract.ts'
 import { takeHeads } from '../../workers/ops/maps/op.ts'
-import type { BufferPlace } from '../../workers/task.ts'
 import { BYTES } from '../program.ts'
 import type { KeptMap, RequestProgram } from './program-builder.ts'
 

@@ -1,5 +1,5 @@
 /** The shapes of one attention request, normalised to rank 4, and what is wrong with them. */
-import type { AttentionArgs } from '../../workers/task.ts'
+import type { AttentionArgs } from '../../workers/ops/attention/op.ts'
 import { shapePointer, type TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
 

@@ -1,5 +1,5 @@
 /** Which gradients a request wants: what `wrt` names, or by default everything that has one; and gradients as outputs. */
-import type { Ref } from '../../workers/task.ts'
+import type { Ref } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
 import type { RequestProgram } from './program-builder.ts'

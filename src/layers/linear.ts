@@ -1,5 +1,5 @@
 /** y = x·W + b, and below it its gradients, as steps. */
-import type { StepDraft } from '../../workers/contract.ts'
+import type { Ref, Step } from '../../workers/contract.ts'
 import { columnSums } from '../../workers/ops/elementwise/op.ts'
 import {
   type LinearArgs,
@@ -8,7 +8,6 @@ import {
   linearForward as linearForwardOp,
 } from '../../workers/ops/linear/op.ts'
 
-import type { Ref } from '../../workers/task.ts'
 import type { ProgramBuilder } from './program-builder.ts'
 
 /** What the backward steps read again. */
@@ -33,7 +32,7 @@ export function linearForward(
   p: ProgramBuilder,
   { x, weight, bias, residual }: Linear,
   args: LinearArgs,
-): { state: LinearState; step: StepDraft } {
+): { state: LinearState; step: Step } {
   const y = p.reals(args.batch * args.positions * args.dimOut)
   const step = p.step(linearForwardOp, { x, weight, bias, residual, y }, args)
   return { state: { args, x, weight, bias, y }, step }
@@ -45,7 +44,7 @@ export function linearBackwardInput(
   { args, weight }: LinearState,
   gradY: Ref,
   residual?: Ref,
-): { gradX: Ref; step: StepDraft } {
+): { gradX: Ref; step: Step } {
   const gradX = p.reals(args.batch * args.positions * args.dimIn)
   return { gradX, step: p.step(linearBackwardInputOp, { gradY, weight, residual, gradX }, args) }
 }
@@ -57,8 +56,8 @@ export function linearBackwardParams(
   gradY: Ref,
   wanted: { weight: boolean; bias: boolean },
   nonFinite: Ref | undefined,
-): { weight?: Ref; bias?: Ref; steps: StepDraft[] } {
-  const steps: StepDraft[] = []
+): { weight?: Ref; bias?: Ref; steps: Step[] } {
+  const steps: Step[] = []
   const gradWeight = wanted.weight ? p.reals(args.dimIn * args.dimOut) : undefined
   if (gradWeight !== undefined) {
     steps.push(p.step(linearBackwardWeightOp, { x, gradY, gradWeight }, args, { nonFinite }))

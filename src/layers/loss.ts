@@ -1,8 +1,8 @@
 /** The end of the forward pass: ∂L/∂output and the loss, from grad_output or a target, with the entropy term. */
 import * as z from 'zod'
+import type { Ref } from '../../workers/contract.ts'
 import { maskRows } from '../../workers/ops/elementwise/op.ts'
 import { lossTotal, squaredErrorLoss } from '../../workers/ops/loss/op.ts'
-import type { Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { expectShape } from './geometry.ts'

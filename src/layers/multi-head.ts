@@ -2,7 +2,7 @@
  * Attention between projections: q, k, v from x (and a context), heads side by side, and the product with w_o. One head
  * without w_o is plain self-attention. Below it its gradients, as steps.
  */
-import type { Ref } from '../../workers/task.ts'
+import type { Ref } from '../../workers/contract.ts'
 import { type AttentionState, attentionBackward, attentionForward } from './attention/index.ts'
 import type { RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan, GradientNeeds } from './attention/stages/stage.ts'

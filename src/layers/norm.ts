@@ -1,11 +1,12 @@
 /** LayerNorm and RMSNorm, and below them their gradients, as steps. */
+
+import type { Ref } from '../../workers/contract.ts'
 import { columnSums } from '../../workers/ops/elementwise/op.ts'
 import {
   type NormArgs,
   normBackward as normBackwardOp,
   normForward as normForwardOp,
 } from '../../workers/ops/norm/op.ts'
-import type { Ref } from '../../workers/task.ts'
 import type { ProgramBuilder } from './program-builder.ts'
 
 export interface NormState {

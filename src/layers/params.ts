@@ -1,11 +1,9 @@
 /** The parameters of a layer or a stack: given by the request, or drawn from a seed. */
 import * as z from 'zod'
-import type { StepDraft } from '../../workers/contract.ts'
+import type { Ref, Step } from '../../workers/contract.ts'
 import { type InitialiseArgs, initialise } from '../../workers/ops/initialise/op.ts'
-import type { Ref } from '../../workers/task.ts'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
-import type { TensorSource } from '../formats/tensor.ts'
-import { product } from '../formats/tensor.ts'
+import { product, type TensorSource } from '../formats/tensor.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { fieldProblem } from '../problem.ts'
 import { seedWords } from './attention/plan.ts'
@@ -64,7 +62,7 @@ export class Params {
   readonly #pointer: string
   readonly #taken = new Map<string, Param>()
   /** steps that draw parameters which are in no stage yet */
-  #draws: StepDraft[] = []
+  #draws: Step[] = []
   #streams = 0
 
   /** `pointer`: where params and init stand in the request. */
@@ -112,8 +110,8 @@ export class Params {
     return there ? this.take(name, shape, role) : undefined
   }
 
-  /** The steps that draw what was taken since the last call: whoever reads those parameters puts them into a stage. */
-  draws(): StepDraft[] {
+  /** The steps that draw what was taken since the last call: they go into a stage before the parameters are read. */
+  draws(): Step[] {
     const draws = this.#draws
     this.#draws = []
     return draws

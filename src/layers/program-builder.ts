@@ -1,18 +1,18 @@
 /** A program with its ends: which tensors of the request go into which buffers, and which buffers are the answer. */
 
-import type { Step, StepDraft } from '../../workers/contract.ts'
+import type { BufferType, Precision, Ref, Step } from '../../workers/contract.ts'
+import { ALIGN } from '../../workers/layout.ts'
 import {
   type ArgSpecs,
   type ArgsOf,
-  CALL_BYTES,
   type Op,
+  outputsOf,
   type RefsOf,
   type StepOf,
   scratchBytes,
   type TensorSpecs,
 } from '../../workers/ops/define-op.ts'
 import { type DecodeArgs, decodeTensor } from '../../workers/ops/text/op.ts'
-import type { BufferType, Precision, Ref } from '../../workers/task.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { Problem } from '../problem.ts'
 import type { Barrier, BufferSpec, Program } from '../program.ts'
@@ -106,22 +106,17 @@ export class ProgramBuilder implements Program {
     this.buffers[spec.within?.buffer ?? buffer].keep = true
   }
 
-  /** A task needs a work area of at least `bytes` bytes; the reference kernels need none. */
-  reserveScratch(bytes: number): void {
-    if (this.precision === 'float32') this.#reserve(bytes)
-  }
-
-  #reserve(bytes: number): void {
-    this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / 64) * 64)
-  }
-
-  /** A step of `op`, which says everything else about it. It is the caller's to put into a stage. */
+  /**
+   * A step of `op`, which says everything else about it. It is the caller's to put into a stage. One that has nothing to write
+   * has no units, however many its other extents would make.
+   */
   step<N extends string, T extends TensorSpecs, A extends ArgSpecs>(
     op: Op<N, T, A>,
     tensors: RefsOf<T>,
     args: ArgsOf<A>,
-    { nonFinite, area = 0, units = op.units(args), precision = this.precision }: StepOptions = {},
+    { nonFinite, area = 0, units: wanted, precision = this.precision }: StepOptions = {},
   ): StepOf<Op<N, T, A>> {
+    const units = this.#writesNothing(op, { ...tensors }) ? 0 : (wanted ?? op.units(args))
     const { flops = 0, bytes = 0 } = op.cost(args, { units, tensors, area })
     if (precision === 'float32' && !op.shared) this.#reserve(scratchBytes(op, args))
     return {
@@ -139,12 +134,23 @@ export class ProgramBuilder implements Program {
     }
   }
 
+  /** Whether the tensors that the op writes are all without elements. */
+  #writesNothing(op: { tensors: TensorSpecs }, tensors: Record<string, Ref | undefined>): boolean {
+    const written = outputsOf(op, tensors)
+    return written.length > 0 && written.every(ref => this.buffers[ref].length === 0)
+  }
+
+  /** What a task that runs the steps needs beside its tensors. */
+  #reserve(bytes: number): void {
+    this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / ALIGN) * ALIGN)
+  }
+
   /**
-   * Adds a stage of independent steps; steps without units vanish, and so do those whose tensors have no elements. Where an
-   * extent is 0 the others cost their sender nothing, and what is left may still have too many units: a 413.
+   * Adds a stage of independent steps; steps without units vanish. Where an extent is 0 the others cost their sender nothing,
+   * and what is left may still have too many units: a 413.
    */
-  stage(...steps: StepDraft[]): void {
-    const some = steps.filter(step => step.units > 0 && !this.#isEmpty(step))
+  stage(...steps: Step[]): void {
+    const some = steps.filter(step => step.units > 0)
     if (some.length === 0) return
     let units = 0
     for (const step of some) units += step.units
@@ -152,26 +158,7 @@ export class ProgramBuilder implements Program {
       const expected = `expected fewer than ${UNITS_LIMIT} units of work in one stage`
       throw new Problem('COMPUTE_TOO_LARGE', `${expected}, got ${units} (${some[0].op})`)
     }
-    this.stages.push(some.map(step => this.complete(step)))
-  }
-
-  /** Whether all its tensors are without elements, but for constants. */
-  #isEmpty({ tensors }: StepDraft): boolean {
-    let empty = 0
-    for (const ref of Object.values<Ref | undefined>(tensors)) {
-      if (ref === undefined || this.buffers[ref].data !== undefined) continue
-      if (this.buffers[ref].length > 0) return false
-      empty++
-    }
-    return empty > 0
-  }
-
-  protected complete(step: StepDraft): Step {
-    // one that is complete stays the same object: it may be known by it
-    if (step.precision !== undefined) return step as Step
-    // a step that was not made by `step`, whose op may need room for the words of a call
-    this.reserveScratch(CALL_BYTES)
-    return { ...step, precision: this.precision } as Step
+    this.stages.push(some)
   }
 }
 
@@ -196,7 +183,7 @@ export class RequestProgram extends ProgramBuilder {
     this.stages.push(this.#decodes)
   }
 
-  override stage(...steps: StepDraft[]): void {
+  override stage(...steps: Step[]): void {
     if (steps.length === 0) return
     super.stage(...steps, ...this.#checks)
     this.#checks = []
@@ -223,8 +210,8 @@ export class RequestProgram extends ProgramBuilder {
   }
 
   /** Adds a step that reads no tensor of the request: it stands beside those that read them. */
-  prepare(step: StepDraft): void {
-    if (step.units > 0) this.#decodes.push(this.complete({ ...step, phase: 'decode' } as StepDraft))
+  prepare(step: Step): void {
+    if (step.units > 0) this.#decodes.push({ ...step, phase: 'decode' })
   }
 
   /** Shapes of what came in, by pointer, for the log; a stack has thousands of parameters, which are only counted. */

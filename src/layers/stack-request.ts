@@ -1,6 +1,5 @@
 /** A request's `stack`, its input and options → what `stack.ts` runs. Shared by the resource and the stream. */
-import type { StepDraft } from '../../workers/contract.ts'
-import type { Ref } from '../../workers/task.ts'
+import type { Ref, Step } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
 import { type AttentionOptions, planAttention } from './attention/plan.ts'
@@ -55,7 +54,7 @@ export function compileStack(p: RequestProgram, request: StackFields): CompiledS
       `expected w_1's columns ${dHidden}, got ${stack.d_ff}`,
     )
   }
-  const draws: StepDraft[][] = []
+  const draws: Step[][] = []
   const blocks = Array.from({ length: stack.layers }, (_, layer) => {
     const block = blockParams(params, stack, layer, x.dim, dHidden, sizes)
     draws.push(params.draws())

@@ -4,12 +4,11 @@
  * Forward keeps what backward reads, and nothing else: buffers that no later step names are given to others. With
  * `checkpoint` a block's input is all that is kept, and backward computes the block again, which gives the same bits.
  */
-import type { StepDraft } from '../../workers/contract.ts'
+import type { Ref, Step } from '../../workers/contract.ts'
 import { add } from '../../workers/ops/elementwise/op.ts'
 import type { NormArgs } from '../../workers/ops/norm/op.ts'
 import { sinusoidalTable } from '../../workers/ops/tables/op.ts'
 
-import type { Ref } from '../../workers/task.ts'
 import type { MapName, RowResults } from './attention/softmax.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
@@ -37,7 +36,7 @@ export interface StackShape {
 export interface StackParams {
   blocks: BlockParams[]
   /** for each block the steps that draw its parameters, run just before it: the first layer waits for its own alone */
-  draws: StepDraft[][]
+  draws: Step[][]
   finalNorm?: NormParams
 }
 

@@ -1,6 +1,7 @@
 /** Maps as thumbnails: pooled until no side is longer than `max_size`, then a byte an element with a scale a map. */
+
+import type { Ref } from '../../workers/contract.ts'
 import { poolMaps, quantiseMaps } from '../../workers/ops/maps/op.ts'
-import type { Ref } from '../../workers/task.ts'
 import type { ProgramBuilder } from './program-builder.ts'
 
 export interface Detail {

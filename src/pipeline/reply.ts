@@ -3,9 +3,8 @@
  * written by the program's own last steps (`inline`). Large ones are written window by window while they leave, or leave
  * as the kernels wrote them.
  */
-import type { Step } from '../../workers/contract.ts'
+import { type Ref, type Step, WRITTEN_BYTES } from '../../workers/contract.ts'
 import type { EncodeArgs } from '../../workers/ops/text/op.ts'
-import { type Ref, WRITTEN_BYTES } from '../../workers/task.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { BodyFormat } from '../formats/body.ts'
 import { product } from '../formats/tensor.ts'

@@ -1,18 +1,18 @@
 /** Runs a case of an op: in float64 and float32, by its TypeScript kernel or by the WebAssembly of every variant. */
+
+import type { Precision } from '../../workers/contract.ts'
+import { ALIGN, PAGE } from '../../workers/layout.ts'
 import type { Elements, Op } from '../../workers/ops/define-op.ts'
 import { KERNELS } from '../../workers/ops/index.ts'
-import type { Precision } from '../../workers/task.ts'
 import { createTextKernels } from '../../workers/text/text-kernels.ts'
 import { SimdModule } from '../../workers/wasm/simd-module.ts'
 import { SIMD_VARIANTS, type SimdVariant } from '../../workers/wasm/variants.ts'
-import { type OpCase, scratchOf, unitsOf } from './op-case.ts'
+import { type Input, type OpCase, scratchOf, unitsOf } from './op-case.ts'
 import { ranges } from './ranges.ts'
 
-const PAGE = 65536
 const PAGES = 1024
 const FENCE = 64
 const FENCE_BYTE = 0xa5
-const ALIGN = 64
 
 export type Results = Record<string, Elements>
 
@@ -77,8 +77,8 @@ function run(c: OpCase, precision: Precision, call: Call, { poison = 0xff, cuts 
     fences.push([`before ${name}`, at - FENCE], [`behind ${name}`, at + bytes])
     return at
   }
-  const tensor = (name: string, length: number): Elements => {
-    const type = arrayType(op, name, precision)
+  const tensor = (name: string, length: number, values?: Input): Elements => {
+    const type = arrayType(op, name, precision, values)
     return new type(
       memory.buffer as ArrayBufferLike as ArrayBuffer,
       take(name, length * type.BYTES_PER_ELEMENT),
@@ -87,7 +87,7 @@ function run(c: OpCase, precision: Precision, call: Call, { poison = 0xff, cuts 
   }
   const inputs: Results = {}
   for (const [name, values] of Object.entries(c.inputs)) {
-    inputs[name] = tensor(name, values.length)
+    inputs[name] = tensor(name, values.length, values)
     inputs[name].set(values)
   }
   const outputs: Results = {}
@@ -112,8 +112,9 @@ function run(c: OpCase, precision: Precision, call: Call, { poison = 0xff, cuts 
   }
 }
 
-function arrayType(op: Op, name: string, precision: Precision) {
+function arrayType(op: Op, name: string, precision: Precision, values?: Input) {
   const [, type] = op.tensors[name].split(':')
+  if (type === 'elements' && values instanceof Uint8Array) return Uint8Array
   if (type === 'int32') return Int32Array
   if (type === 'uint8') return Uint8Array
   return type === 'float64' || precision === 'float64' ? Float64Array : Float32Array

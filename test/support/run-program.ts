@@ -6,13 +6,13 @@ import { jsonTree } from '../../src/formats/body.ts'
 import type { RequestProgram } from '../../src/layers/program-builder.ts'
 import { type Numerics, replyStyle } from '../../src/pipeline/reply.ts'
 import { compile, parse } from '../../src/pipeline/serve.ts'
+import { PAGE } from '../../workers/layout.ts'
 import { opTable } from '../../workers/ops/table.ts'
 import { scanJson } from '../../workers/text/json-scan.ts'
 import { createTextKernels } from '../../workers/text/text-kernels.ts'
 import { type BufferView, bufferView } from '../../workers/views.ts'
 import { SimdModule } from '../../workers/wasm/simd-module.ts'
 
-const PAGE = 65536
 /** What stands behind a program's memory, before and after. */
 const FENCE = 0xa5
 const memory = new WebAssembly.Memory({ initial: 1024, maximum: 1024, shared: true })
@@ -67,7 +67,7 @@ export function execute(
       if (ref !== undefined) tensors[name] = views[ref]
     }
     const nonFinite = step.nonFinite !== undefined && views[step.nonFinite][0] !== 0
-    const args = { ...step.args, ...(nonFinite && { nonFinite, careful: nonFinite }) }
+    const args = { ...step.args, ...(nonFinite && { nonFinite }) }
     for (let from = 0; from < step.units; from += unitsAtATime) {
       const to = Math.min(from + unitsAtATime, step.units)
       const fault = ops[step.precision][step.op](tensors, args, from, to, scratch)

@@ -1,9 +1,7 @@
 /** A shared memory to run kernels in, laid out as the server does: page 0 is the module's, tensors come after it. */
-import type { BufferType } from '../../workers/task.ts'
-import type { Allocate } from '../workers/kernels/attention-case.ts'
-
-const PAGE = 65536
-const ALIGN = 64
+import type { BufferType } from '../../workers/contract.ts'
+import { ALIGN, PAGE } from '../../workers/layout.ts'
+import type { Allocate } from './attention-case.ts'
 
 export interface WasmMemory {
   memory: WebAssembly.Memory

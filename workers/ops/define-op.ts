@@ -5,7 +5,8 @@
  *
  * An `op.ts` is loaded by both threads and holds no kernel code.
  */
-import type { Phase, Precision, Ref } from '../task.ts'
+import type { Phase, Precision, Ref } from '../contract.ts'
+import { ALIGN } from '../layout.ts'
 
 // ---- tensors ---------------------------------------------------------------------------------------------------------
 
@@ -85,8 +86,8 @@ type ArgOf<S> =
   S extends OneOf<infer V> ? V : S extends Data<infer V> ? V : S extends 'flag' ? boolean : number
 
 export type ArgsOf<A> = Flat<
-  { [K in keyof A as A[K] extends 'flag?' ? never : K]: ArgOf<A[K]> } & {
-    [K in keyof A as A[K] extends 'flag?' ? K : never]?: boolean
+  { -readonly [K in keyof A as A[K] extends 'flag?' ? never : K]: ArgOf<A[K]> } & {
+    -readonly [K in keyof A as A[K] extends 'flag?' ? K : never]?: boolean
   }
 >
 
@@ -121,7 +122,7 @@ export interface OpSpec<T extends TensorSpecs, A extends ArgSpecs> {
   units(a: ArgsOf<A>): number
   /** units of a chain run one after the other (they add to the same results); default 1: all are independent */
   chain?(a: ArgsOf<A>): number
-  /** a worker is given whole groups of so many units where it can be */
+  /** a worker is given whole groups of this many units where it can be */
   group?(a: ArgsOf<A>): number
   cost(a: ArgsOf<A>, context: CostContext<T>): Partial<Cost>
   /** which part of a request's life it belongs to, default `compute` */
@@ -199,14 +200,22 @@ export function defineFamily(name: string, { callBytes = CALL_BYTES } = {}): Fam
   return new Family(name, callBytes)
 }
 
+/** Those of a step's buffers that its op writes. */
+export function outputsOf(
+  op: { tensors: TensorSpecs },
+  tensors: Readonly<Record<string, Ref | undefined>>,
+): Ref[] {
+  return Object.entries(op.tensors).flatMap(([name, spec]) => {
+    const ref = tensors[name]
+    return spec.startsWith('out') && ref !== undefined ? [ref] : []
+  })
+}
+
 export function isOp(value: unknown): value is Op {
   return typeof value === 'object' && value !== null && 'family' in value
 }
 
 // ---- scratch memory --------------------------------------------------------------------------------------------------
-
-/** Everything in scratch memory stands at a multiple of this. */
-const ALIGN = 64
 
 /** Bytes of scratch memory that a WebAssembly call needs: its words, then its work areas. */
 export function scratchBytes<N extends string, T extends TensorSpecs, A extends ArgSpecs>(

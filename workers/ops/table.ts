@@ -1,7 +1,6 @@
-/** The table of operations a worker knows, by precision: those of the list, and those that still have an interface of their own. */
-import { referenceKernels } from '../kernels/reference/index.ts'
-import { simdKernels } from '../kernels/simd/index.ts'
-import type { Precision } from '../task.ts'
+/** The table of operations a worker knows, by precision. */
+
+import type { Precision } from '../contract.ts'
 import type { TextKernels } from '../text/text-kernels.ts'
 import type { SimdModule } from '../wasm/simd-module.ts'
 import type { AnyTensors } from './define-op.ts'
@@ -16,7 +15,7 @@ interface Operation {
 export type Operations = Record<Precision, Record<string, Operation['run']>>
 
 export function opTable(simd: SimdModule, text: TextKernels): Operations {
-  const table: Operations = { float64: { ...referenceKernels }, float32: { ...simdKernels(simd) } }
+  const table: Operations = { float64: {}, float32: {} }
   for (const { op, kernel } of KERNELS) {
     const run = (t: AnyTensors, a: object, from: number, to: number) => kernel(t, a, from, to, text)
     table.float64[op.name] = run

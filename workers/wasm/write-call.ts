@@ -22,6 +22,17 @@ export function callWriter(memory: WebAssembly.Memory, op: Op): WriteCall {
   const areas = Object.entries(op.areas ?? {}).map(([name, bytes]) => {
     return { word: (layout.areas.find(word => word.name === name) as CallWord).at / 4, bytes }
   })
+  // a step's calls follow one another with the same arguments, and its areas are always laid out in the same way
+  let latest: AnyArgs | undefined
+  const starts = areas.map(() => 0)
+  const layOut = (a: AnyArgs) => {
+    let start = op.family.callBytes
+    for (const [index, { bytes }] of areas.entries()) {
+      starts[index] = start
+      start += areaBytes(bytes(a))
+    }
+    latest = a
+  }
   let words = new Uint32Array(memory.buffer)
   let floats = new Float32Array(memory.buffer)
   let doubles = new Float64Array(memory.buffer)
@@ -42,11 +53,9 @@ export function callWriter(memory: WebAssembly.Memory, op: Op): WriteCall {
     for (const { name, type, at } of plain) put(type, scratch + at, Number(a[name] ?? 0))
     for (const { type, at, value } of derived) put(type, scratch + at, value(a, t))
     for (const word of absent) words[first + word] = 0
-    let area = scratch + op.family.callBytes
-    for (const { word, bytes } of areas) {
-      words[first + word] = area
-      area += areaBytes(bytes(a))
-    }
+    if (a !== latest) layOut(a)
+    for (let index = 0; index < areas.length; index++)
+      words[first + areas[index].word] = scratch + starts[index]
   }
 }
 

@@ -15,8 +15,12 @@ function request(heads: number) {
     return { shape: [1, heads, ...shape], data: copies.flat() }
   }
   return runProgram('/v1/attention', {
-    ...{ q: stacked(head.q), k: stacked(head.k), v: stacked(head.v), causal: 'bottom_right' },
-    ...{ precision: 'float64', backward: { grad_output: stacked(head.grad) } },
+    q: stacked(head.q),
+    k: stacked(head.k),
+    v: stacked(head.v),
+    causal: 'bottom_right',
+    precision: 'float64',
+    backward: { grad_output: stacked(head.grad) },
   })
 }
 
@@ -41,5 +45,17 @@ describe('the backward pass of few heads', () => {
       const error = Math.max(...data.map((value, i) => Math.abs(value - many.tensors[name].data[i])))
       expect(error / largest, name).toBeLessThan(1e-12)
     }
+  })
+
+  it('has one part where there are no heads, however many the keys', async () => {
+    const empty = (rows: number) => ({ shape: [0, 1, rows, 4], dtype: 'float32', base64: '' })
+    const { tensors } = await runProgram('/v1/attention', {
+      q: empty(2 ** 40),
+      k: empty(2 ** 38),
+      v: empty(2 ** 38),
+      backward: { target: empty(2 ** 40) },
+    })
+    expect(tensors['grads.q'].shape).toEqual([0, 1, 2 ** 40, 4])
+    expect(tensors['grads.k'].data).toEqual([])
   })
 })

@@ -2,7 +2,7 @@
  * Attention as every layer uses it: the stages from new queries, keys and values to the output, with the maps that were
  * asked for; and backwards through all of them. A new stage is a file in `stages/` and a line in this list.
  */
-import type { Ref } from '../../../workers/task.ts'
+import type { Ref } from '../../../workers/contract.ts'
 import { inRank } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { exactError } from './exact-error.ts'

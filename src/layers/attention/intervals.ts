@@ -1,4 +1,6 @@
 /** Where the rows and keys of a request stand, and the interval of keys that each row may attend to. */
+
+import type { Ref } from '../../../workers/contract.ts'
 import {
   type IntervalsArgs,
   intervalsOfRows,
@@ -6,7 +8,6 @@ import {
   type RowMask,
   type RowPlace,
 } from '../../../workers/ops/intervals/op.ts'
-import type { Ref } from '../../../workers/task.ts'
 import type { TensorSource } from '../../formats/tensor.ts'
 import type { Geometry } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'

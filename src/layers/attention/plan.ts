@@ -3,7 +3,8 @@
  * shares the masks, tables and lengths made here.
  */
 import type * as z from 'zod'
-import type { AttentionArgs, Ref } from '../../../workers/task.ts'
+import type { Ref } from '../../../workers/contract.ts'
+import type { AttentionArgs } from '../../../workers/ops/attention/op.ts'
 import { expectShape, type Geometry, maskLayout } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { alibiSlopes } from './biases.ts'
@@ -96,9 +97,9 @@ function attentionArgs(
     shift: places.shift,
     maskKind: 'none',
     maskStrides: [0, 0, 0, 0],
+    earlier: 0,
     dropoutP: options.dropout?.p ?? 0,
     ...seedWords(options.dropout?.seed ?? 0),
-    careful: false,
   }
 }
 

@@ -1,9 +1,15 @@
 /** Scaled dot-product attention over buffers that are there: forward with its maps, and below it backward, as steps. */
 
-import type { StepDraft } from '../../../workers/contract.ts'
-import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
+import type { Ref, Step } from '../../../workers/contract.ts'
+import { KEY_BLOCK } from '../../../workers/layout.ts'
+import {
+  type AttentionArgs,
+  attentionBackward,
+  attentionForward,
+  attentionMaps,
+  attentionMaskGradient,
+} from '../../../workers/ops/attention/op.ts'
 import { add } from '../../../workers/ops/elementwise/op.ts'
-import { type AttentionArgs, KEY_BLOCK, QUERY_TILE, type Ref } from '../../../workers/task.ts'
 import type { MaskLayout } from '../geometry.ts'
 import type { ProgramBuilder } from '../program-builder.ts'
 
@@ -22,7 +28,7 @@ export interface Scores {
   earlierIntervals?: Ref
   /** pairs that are attended, over the whole batch, for one head */
   area: number
-  careful?: Ref
+  nonFinite?: Ref
 }
 
 /** What a forward pass gives, and what it was given. */
@@ -53,12 +59,8 @@ export interface RequestedResults {
   into?: RowResults
 }
 
-/** Measured: an element of a map takes as long as this much text (see row-step.ts). */
-const MAP_BYTES = 0.25
-
 /**
- * O = softmax(s)·V; keeps what the backward pass needs: output, logsumexp, and the entropy where it is requested for. The N×M
- * maps cost what it takes to write them, and `scores` those of the pairs that no row attends to.
+ * O = softmax(s)·V; keeps what the backward pass needs: output, logsumexp, and the entropy where it is requested for.
  */
 export function softmaxForward(
   p: ProgramBuilder,
@@ -73,20 +75,8 @@ export function softmaxForward(
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
   const entropy = requested.entropy ? (into?.entropy ?? p.reals(rows)) : undefined
   const maps = mapBuffers(p, args, requested.maps)
-  const unseen = maps.scores === undefined ? 0 : rows * args.keys - args.heads * area
-  p.reserveScratch(scratchBytes(args.dimK, args.dimV))
-  p.stage({
-    op: 'attentionForward',
-    tensors: { ...scoreTensors(scores), v, output, logsumexp, entropy, ...maps },
-    args,
-    phase: 'compute',
-    units: args.batch * args.heads * tiles(args.queries),
-    chain: 1,
-    group: tiles(args.queries),
-    flops: 2 * args.heads * area * (args.dimK + args.dimV) + 2 * unseen * args.dimK,
-    bytes: MAP_BYTES * Object.keys(maps).length * rows * args.keys,
-    nonFinite: scores.careful,
-  })
+  const tensors = { ...scoreTensors(scores), v, output, logsumexp, entropy, ...maps }
+  p.stage(p.step(attentionForward, tensors, args, { nonFinite: scores.nonFinite, area }))
   return { scores, v, output, logsumexp, entropy, written: maps }
 }
 
@@ -96,22 +86,11 @@ export function softmaxMaps(
   scores: Scores,
   logsumexp: Ref,
   names: readonly MapName[],
-): { maps: Maps; step: StepDraft } {
+): { maps: Maps; step: Step } {
   const { args } = scores
-  const pairs = args.batch * args.heads * args.queries * args.keys
   const maps = mapBuffers(p, args, names)
-  const step: StepDraft = {
-    op: 'attentionMaps',
-    tensors: { ...scoreTensors(scores), logsumexp, ...maps },
-    args,
-    phase: 'compute',
-    units: args.batch * args.heads * tiles(args.queries),
-    chain: 1,
-    group: tiles(args.queries),
-    flops: 2 * pairs * args.dimK,
-    bytes: MAP_BYTES * names.length * pairs,
-    nonFinite: scores.careful,
-  }
+  const tensors = { ...scoreTensors(scores), logsumexp, ...maps }
+  const step = p.step(attentionMaps, tensors, args, { nonFinite: scores.nonFinite })
   return { maps, step }
 }
 
@@ -133,6 +112,7 @@ const CHAINS = 4
 
 /** In how many parts a head's keys are gone through: the sizes alone decide, so that the bits are the same anywhere. */
 function backwardParts({ batch, kvHeads, keys }: AttentionArgs): number {
+  if (batch * kvHeads === 0) return 1
   const needs = Math.ceil(CHAINS / (batch * kvHeads))
   return Math.max(1, Math.min(needs, Math.floor(keys / (2 * KEY_BLOCK))))
 }
@@ -156,7 +136,7 @@ export function softmaxBackward(
   scalars: Ref | undefined,
   needs: AttentionNeeds,
 ): AttentionGradients {
-  const { args, area, maskLayout, careful } = state.scores
+  const { args, area, maskLayout, nonFinite } = state.scores
   const rows = args.batch * args.heads * args.queries
   const kvRows = args.batch * args.kvHeads * args.keys
   const gradients: AttentionGradients = {
@@ -170,44 +150,24 @@ export function softmaxBackward(
   }
   const { v, output, logsumexp, entropy } = state
   const inputs = { ...scoreTensors(state.scores), v, output, logsumexp, entropy, gradOutput, scalars }
-  const steps: StepDraft[] = []
+  const steps: Step[] = []
   const parts = backwardParts(args)
   const gradQParts = needs.q && parts > 1 ? p.reals((parts - 1) * rows * args.dimK) : undefined
   if (needs.q || needs.k || needs.v) {
-    const group = args.heads / args.kvHeads
-    const chain = Math.max(1, Math.ceil(Math.ceil(args.keys / KEY_BLOCK) / parts)) * group
-    const products = (needs.v ? args.dimV : 0) + (needs.k ? args.dimK : 0) + (needs.q ? args.dimK : 0)
-    steps.push({
-      op: 'attentionBackward',
-      tensors: {
-        ...inputs,
-        delta: p.reals(parts * rows),
-        gradQ: gradients.q,
-        gradQParts,
-        gradK: gradients.k,
-        gradV: gradients.v,
-      },
-      args: { ...args, parts },
-      phase: 'compute',
-      units: args.batch * args.kvHeads * parts * chain,
-      chain,
-      flops: 2 * args.heads * area * (args.dimK + args.dimV + products),
-      bytes: 0,
-      nonFinite: careful,
-    })
+    const tensors = {
+      ...inputs,
+      delta: p.reals(parts * rows),
+      gradQ: gradients.q,
+      gradQParts,
+      gradK: gradients.k,
+      gradV: gradients.v,
+    }
+    steps.push(p.step(attentionBackward, tensors, { ...args, parts }, { nonFinite, area }))
   }
   if (gradients.mask !== undefined && maskLayout !== undefined) {
-    steps.push({
-      op: 'attentionMaskGradient',
-      tensors: { ...inputs, gradMask: gradients.mask },
-      args: { ...args, maskShape: maskLayout.shape },
-      phase: 'compute',
-      units: maskLayout.shape[0] * maskLayout.shape[1] * tiles(maskLayout.shape[2]),
-      chain: 1,
-      flops: 2 * args.heads * area * (args.dimK + args.dimV),
-      bytes: 0,
-      nonFinite: careful,
-    })
+    const tensors = { ...inputs, gradMask: gradients.mask }
+    const maskArgs = { ...args, maskShape: maskLayout.shape }
+    steps.push(p.step(attentionMaskGradient, tensors, maskArgs, { nonFinite, area }))
   }
   p.stage(...steps)
   for (let part = 0; gradQParts !== undefined && part < parts - 1; part++) {
@@ -227,8 +187,4 @@ function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
 function scoreTensors(scores: Scores) {
   const { q, k, mask, slopes, shifts, intervals, earlierRanks, earlierIntervals } = scores
   return { q, k, mask, slopes, shifts, intervals, earlierRanks, earlierIntervals }
-}
-
-function tiles(rows: number): number {
-  return Math.ceil(rows / QUERY_TILE)
 }

@@ -1,17 +1,12 @@
 /** ∂L/∂weights against differences of the loss, each weight taken as a variable of its own. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { type AttentionCase, buildCase } from '../../../test/support/attention-case.ts'
+import { referenceKernels, runForward, runMaps } from '../../../test/support/attention-runs.ts'
+import { attentionSpecs } from '../../../test/support/attention-spec.ts'
 import { execute } from '../../../test/support/run-program.ts'
-import {
-  type AttentionCase,
-  attentionSpecs,
-  buildCase,
-  runForward,
-  runMaps,
-} from '../../../test/workers/kernels/attention-case.ts'
-import { referenceKernels } from '../../../workers/kernels/reference/index.ts'
+import type { Precision } from '../../../workers/contract.ts'
 import { dropoutKeys, keepFactor } from '../../../workers/ops/dropout.ts'
-import type { Precision } from '../../../workers/task.ts'
 import { RequestProgram } from '../program-builder.ts'
 import { type Scores, softmaxMaps } from './softmax.ts'
 import type { Attended } from './variants/variant.ts'
@@ -20,8 +15,8 @@ import { weightGradient } from './weight-gradient.ts'
 const PAGE = 65536
 
 /** The gradient by the program's own steps. */
-function byProgram(c: AttentionCase, precision: Precision, careful: boolean): number[] {
-  const p = new RequestProgram(precision, careful ? 'propagate' : 'reject')
+function byProgram(c: AttentionCase, precision: Precision, nonFinite: boolean): number[] {
+  const p = new RequestProgram(precision, nonFinite ? 'propagate' : 'reject')
   if (p.nonFinite !== undefined) p.buffers[p.nonFinite].data = [1]
   const reals = (x: ArrayLike<number>) => p.reals(x.length, x)
   const { args, mask, slopes, intervals, shifts, logsumexp } = c
@@ -31,7 +26,7 @@ function byProgram(c: AttentionCase, precision: Precision, careful: boolean): nu
   const scores: Scores = {
     args,
     area: 1,
-    careful: p.nonFinite,
+    nonFinite: p.nonFinite,
     q: reals(c.q),
     k: reals(c.k),
     mask: mask && (bytes ? p.buffer({ type: 'uint8', length: mask.length, data: mask }) : reals(mask)),

@@ -1,10 +1,8 @@
-/** ∂L/∂weights of attention, [batch, heads, queries, keys], as steps; `elementwise/weight-gradient.ts` defines it. */
+/** ∂L/∂weights of attention, [batch, heads, queries, keys], as steps; `ops/attention/weight-gradient.ts` defines it. */
 
-import type { StepDraft } from '../../../workers/contract.ts'
-import { scratchBytes } from '../../../workers/kernels/simd/scratch.ts'
-import type { Ref } from '../../../workers/task.ts'
+import type { Ref, Step } from '../../../workers/contract.ts'
+import * as op from '../../../workers/ops/attention/op.ts'
 import type { RequestProgram } from '../program-builder.ts'
-import { rowStep } from '../row-step.ts'
 import type { Attended } from './variants/variant.ts'
 
 /**
@@ -20,7 +18,7 @@ export function weightGradient(
 ): Ref {
   const { scores, logsumexp, v } = attended
   const { args } = scores
-  const apart = args.maskKind === 'float' || scalars !== undefined || scores.careful !== undefined
+  const apart = args.maskKind === 'float' || scalars !== undefined || scores.nonFinite !== undefined
   const products = {
     ...scores,
     args: { ...args, scale: 1, softcap: 0, dimK: args.dimV },
@@ -28,12 +26,10 @@ export function weightGradient(
     k: v,
     slopes: undefined,
   }
-  p.reserveScratch(scratchBytes(args.dimV, args.dimV))
-  p.reserveScratch(scratchBytes(args.dimK, args.dimV))
   const name = apart ? 'scores' : 'maskedScores'
   const product = attended.maps(p, products, [name])
   const masked = apart ? attended.maps(p, scores, ['maskedScores']) : undefined
-  const steps: StepDraft[] = masked === undefined ? [product.step] : [product.step, masked.step]
+  const steps: Step[] = masked === undefined ? [product.step] : [product.step, masked.step]
   p.stage(...steps)
   const gradWeights = product.maps[name] as Ref
   const tensors = {
@@ -43,7 +39,8 @@ export function weightGradient(
     scalars,
     maskedScores: masked?.maps.maskedScores,
   }
-  const rows = args.batch * args.heads * args.queries
-  p.stage(rowStep({ op: 'weightGradient', tensors, args }, rows, 2 * args.keys))
+  const { batch, heads, queries, keys, dropoutP, seedLow, seedHigh } = args
+  const shape = { batch, heads, queries, keys, dropoutP, seedLow, seedHigh }
+  p.stage(p.step(op.weightGradient, tensors, shape))
   return gradWeights
 }

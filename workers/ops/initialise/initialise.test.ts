@@ -11,7 +11,12 @@ function parameters(
   into: Float64Array | Float32Array = new Float64Array(COUNT),
 ) {
   const args: InitialiseArgs = {
-    ...{ count: into.length, distribution: 'uniform', scale: 1, seedLow: 42, seedHigh: 0, stream: 0 },
+    count: into.length,
+    distribution: 'uniform',
+    scale: 1,
+    seedLow: 42,
+    seedHigh: 0,
+    stream: 0,
     ...more,
   }
   initialise({ into }, args, 0, Math.ceil(into.length / ELEMENT_BLOCK))

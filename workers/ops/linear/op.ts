@@ -41,7 +41,7 @@ const areas = {
   },
 }
 
-/** Units of a product whose result has so many rows and columns. */
+/** Units of a product with a result of these rows and columns. */
 function productUnits(rows: number, columns: number): number {
   return Math.ceil(rows / PRODUCT_ROWS) * Math.ceil(columns / PRODUCT_COLUMNS)
 }

@@ -3,7 +3,7 @@ import { type Args, data, defineArgs, defineFamily } from '../define-op.ts'
 
 /** Rough operations an element of a rotation takes. */
 const ROTATION_FLOPS = 60
-/** Measured: a multiplication and an addition of a hash take as long as so many bytes of text. */
+/** Measured: a multiplication and an addition of a hash take as long as reading this many bytes of text. */
 const HASH_BYTES = 0.02
 
 const family = defineFamily('lsh')

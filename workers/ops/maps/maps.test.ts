@@ -10,8 +10,12 @@ const cut = fc.option(fc.integer({ min: 1, max: 1000 }), { nil: undefined })
 
 it('takeHeads gives the chosen heads in their order, of any type', () => {
   const cases = fc.record({
-    ...{ batch: size(1, 2, 3), heads: size(1, 3, 5), width: size(0, 1, 7), cut },
-    ...{ picks: fc.array(fc.nat(4), { minLength: 1, maxLength: 4 }), wide: fc.boolean() },
+    batch: size(1, 2, 3),
+    heads: size(1, 3, 5),
+    width: size(0, 1, 7),
+    cut,
+    picks: fc.array(fc.nat(4), { minLength: 1, maxLength: 4 }),
+    wide: fc.boolean(),
   })
   fc.assert(
     fc.property(cases, ({ batch, heads, width, picks, wide, cut: seed }) => {
@@ -32,8 +36,14 @@ it('takeHeads gives the chosen heads in their order, of any type', () => {
 
 describe('thumbnails', () => {
   const cases = fc.record({
-    ...{ maps: size(1, 3), rows: size(1, 7, 17), columns: size(1, 5, 16), block: size(1, 2, 5, 20), cut },
-    ...{ pool: fc.constantFrom('max' as const, 'mean' as const), signed: fc.boolean(), seed: fc.nat() },
+    maps: size(1, 3),
+    rows: size(1, 7, 17),
+    columns: size(1, 5, 16),
+    block: size(1, 2, 5, 20),
+    cut,
+    pool: fc.constantFrom('max' as const, 'mean' as const),
+    signed: fc.boolean(),
+    seed: fc.nat(),
     holes: fc.array(fc.nat(), { maxLength: 3 }),
   })
 

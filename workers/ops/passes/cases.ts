@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import { uniformNumbers } from '../../../test/support/numbers.ts'
 import { given, type OpCase, randomTensors } from '../../../test/support/op-case.ts'
 import { type GatherArgs, gatherRows, mergeParts, sumParts } from './op.ts'
+import { emptySorts, sortCases } from './sort-cases.ts'
 
 export interface PassesSpec extends GatherArgs {
   op: 'gatherRows' | 'sumParts' | 'mergeParts'
@@ -66,9 +67,8 @@ export function passesCase({ op, entropy, seed, ...args }: PassesSpec): OpCase {
   }
 }
 
-export const cases = passesSpecs.map(passesCase)
+export const cases = fc.oneof(passesSpecs.map(passesCase), sortCases)
 
 const nothing = { parts: 2, heads: 1, rows: 0, dim: 3, entropy: true, seed: 1 }
-export const empty: OpCase[] = (['gatherRows', 'sumParts', 'mergeParts'] as const).map(op =>
-  passesCase({ op, ...nothing }),
-)
+const rowOps = ['gatherRows', 'sumParts', 'mergeParts'] as const
+export const empty: OpCase[] = [...rowOps.map(op => passesCase({ op, ...nothing })), ...emptySorts]

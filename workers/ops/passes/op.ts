@@ -1,13 +1,122 @@
-/** Rows into the order of a pass and back, and the merging of what the passes found (pass-args.ts says what a pass is). */
-import { type Args, defineArgs, defineFamily } from '../define-op.ts'
+/**
+ * Sparse attention as passes: the order of each pass, rows into that order and back, and what the passes found, merged.
+ *
+ * A pass puts the keys into buckets and sorts them by (bucket, position); the queries likewise. In that order what a
+ * query attends to is an interval of keys, which the attention kernels take as `intervals`. A pattern has one pass
+ * or several; a pair counts in the first pass that has it, and the passes' softmaxes are merged into the exact softmax
+ * over the union of their pairs. The passes stand side by side in the batch axis: [passes·batch, …].
+ */
+import { type Args, type ArgsOf, data, defineArgs, defineFamily } from '../define-op.ts'
 
-/** Measured: an element that is gathered, or merged, takes as long as so many bytes of text. */
+/** Measured: an element that is gathered, or merged, takes as long as reading this many bytes of text. */
 const GATHER_BYTES = 0.05
 const MERGE_BYTES = 0.25
 /** What a row to be merged costs beside its elements, in elements. */
 const MERGE_ROW = 16
+/** The same of an index that is sorted, and of one that is put into another order. */
+const SORT_BYTES = 9
+const REORDER_BYTES = 0.5
+
+export interface Pass {
+  /**
+   * What bucket a position is in: one for all (`whole`), j mod buckets for a key and aligned i mod buckets for a query
+   * (`residue`), or what `kBuckets` and `qBuckets` say (`hash`)
+   */
+  by: 'whole' | 'residue' | 'hash'
+  buckets: number
+  /** attend only to the chunk of this many sorted keys that the query falls into, and its neighbours; 0 = no chunks */
+  chunk: number
+  /** attend only to keys with |aligned i − j| ≤ reach; −1 = any */
+  reach: number
+}
 
 const family = defineFamily('passes')
+
+/** The shapes of the attention that the passes approximate, before they are folded into its batch. */
+const shapes = defineArgs({
+  batch: 'i32',
+  heads: 'i32',
+  kvHeads: 'i32',
+  queries: 'i32',
+  keys: 'i32',
+  /** rows of `positions` between neighbours along [batch, heads]; 0 where they share them */
+  intervalStrides: data<[number, number]>(),
+  /** what is added to a row's index to place it among the keys, where no tensor `shifts` says it */
+  shift: 'i32',
+  passes: data<Pass[]>(),
+})
+
+type Shapes = ArgsOf<typeof shapes>
+
+/** Keys and queries of one unit: a (pass, batch, kv head) with the query heads that read it. */
+function indices({ keys, heads, kvHeads, queries }: Shapes): number {
+  return keys + (heads / kvHeads) * queries
+}
+
+function passUnits({ passes, batch, kvHeads }: Shapes): number {
+  return passes.length * batch * kvHeads
+}
+
+/**
+ * The order of every pass. P passes, B batch, H heads, G kv heads, N queries, M keys. Unit = one (pass, batch, kv head), with
+ * the query heads that read it.
+ */
+export const sortPasses = family.define('sortPasses', {
+  tensors: {
+    /** [P, B, H, N] and [P, B, G, M], for passes by hash */
+    qBuckets: 'in?:int32',
+    kBuckets: 'in?:int32',
+    /** [batch or 1, N, 2]: the keys that each row may attend to by its position */
+    positions: 'in?:int32',
+    /** [B] each */
+    shifts: 'in?:int32',
+    qLengths: 'in?:int32',
+    kvLengths: 'in?:int32',
+    /** [P, B, G, M]: the key that stands at a rank, padding keys last; and the rank of a key */
+    keyOrder: 'out:int32',
+    keyRanks: 'out:int32',
+    /** [P, B, H, N] */
+    queryOrder: 'out:int32',
+    queryRanks: 'out:int32',
+    /** [P, B, H, N, 2]: the ranks of keys that the query at a rank attends to */
+    intervals: 'out:int32',
+  },
+  args: shapes,
+  units: passUnits,
+  cost: (a, { units }) => ({ bytes: units > 0 ? units * (SORT_BYTES * indices(a)) : 0 }),
+  shared: true,
+})
+
+/**
+ * What the attention kernels need to leave out the pairs of earlier passes, E = P − 1: earlierRanks [P, B, G, E, M],
+ * earlierIntervals [P, B, H, E, N, 2]; for a pass that is not earlier the interval is empty. The same units.
+ */
+export const earlierPasses = family.define('earlierPasses', {
+  tensors: {
+    keyOrder: 'in:int32',
+    keyRanks: 'in:int32',
+    queryOrder: 'in:int32',
+    queryRanks: 'in:int32',
+    intervals: 'in:int32',
+    earlierRanks: 'out:int32',
+    earlierIntervals: 'out:int32',
+  },
+  args: shapes,
+  units: passUnits,
+  cost: (a, { units }) => {
+    return { bytes: units > 0 ? units * (REORDER_BYTES * (a.passes.length - 1) * indices(a)) : 0 }
+  },
+  shared: true,
+})
+
+/** mask [B, H, N, M]: 1 for the pairs of any pass. Unit = one (batch, head). */
+export const passesMask = family.define('passesMask', {
+  tensors: { keyOrder: 'in:int32', queryRanks: 'in:int32', intervals: 'in:int32', mask: 'out:uint8' },
+  args: shapes,
+  units: a => a.batch * a.heads,
+  cost: (a, { units }) => ({ bytes: units * (REORDER_BYTES * a.queries * a.keys) }),
+  shared: true,
+})
 
 const args = defineArgs({
   parts: 'i32',
@@ -60,4 +169,5 @@ export const mergeParts = family.define('mergeParts', {
   shared: true,
 })
 
+export type PassesArgs = Args<typeof sortPasses>
 export type GatherArgs = Args<typeof gatherRows>

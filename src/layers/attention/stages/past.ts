@@ -1,6 +1,7 @@
 /** `past_k`, `past_v`: keys and values of earlier requests, before the new ones. For autoregressive decoding. */
+
+import type { Ref } from '../../../../workers/contract.ts'
 import { concatBackward, concatForward } from '../../../../workers/ops/elementwise/op.ts'
-import type { Ref } from '../../../../workers/task.ts'
 import type { TensorSource } from '../../../formats/tensor.ts'
 import type { TensorKinds } from '../../../formats/tensor-fields.ts'
 import { fieldProblem } from '../../../problem.ts'

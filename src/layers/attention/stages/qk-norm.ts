@@ -1,7 +1,7 @@
 /** `qk_norm`: every row of q and of the new keys is normalised before anything else. Henry et al. 2020; Dehghani et al. 2023. */
 import * as z from 'zod'
+import type { Ref } from '../../../../workers/contract.ts'
 import { qkNormBackward, qkNormForward } from '../../../../workers/ops/qk-norm/op.ts'
-import type { Ref } from '../../../../workers/task.ts'
 import { positive } from '../../numerics.ts'
 import type { AttentionPlan, Stage } from './stage.ts'
 

@@ -1,9 +1,8 @@
 /** `rope`: rotary position embedding of q and the new keys. Su et al. 2021 (RoFormer). */
 import * as z from 'zod'
-import type { StepDraft } from '../../../../workers/contract.ts'
+import type { Ref, Step } from '../../../../workers/contract.ts'
 import { type RopeArgs, ropeBackward, ropeForward } from '../../../../workers/ops/rope/op.ts'
 import { ropeTable as ropeTableOp } from '../../../../workers/ops/tables/op.ts'
-import type { Ref } from '../../../../workers/task.ts'
 import { fieldProblem } from '../../../problem.ts'
 import type { Geometry } from '../../geometry.ts'
 import { offset, positive } from '../../numerics.ts'
@@ -60,7 +59,7 @@ export function planRope(
 }
 
 /** A table, and the step that fills it. */
-export function ropeTable(p: ProgramBuilder, options: RopeOptions): [RopeTable, StepDraft] {
+export function ropeTable(p: ProgramBuilder, options: RopeOptions): [RopeTable, Step] {
   const { base, dims, offset, positions, interleaved } = options
   const cos = p.reals((positions * dims) / 2)
   const sin = p.reals((positions * dims) / 2)
@@ -74,7 +73,7 @@ export interface Rotated {
   y: Ref
   args: RopeArgs
   table: RopeTable
-  step: StepDraft
+  step: Step
 }
 
 export function rotateForward(

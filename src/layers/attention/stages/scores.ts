@@ -9,7 +9,7 @@ export const scores: Stage = {
       args: argsForLayer(plan, flow.seedOffset),
       q: flow.q,
       k: flow.k,
-      careful: p.nonFinite,
+      nonFinite: p.nonFinite,
       mask: plan.mask,
       maskLayout: plan.maskLayout,
       slopes: plan.slopes,

@@ -2,8 +2,10 @@
  * A stage of attention: its forward steps, and beneath them, in the same file, its backward steps. The stages run in the
  * order of the list in `index.ts`; backward goes through them from the last to the first.
  */
+
+import type { Ref } from '../../../../workers/contract.ts'
+import type { AttentionArgs } from '../../../../workers/ops/attention/op.ts'
 import type { QkNormArgs } from '../../../../workers/ops/qk-norm/op.ts'
-import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
 import type { Geometry, MaskLayout } from '../../geometry.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { Intervals, Places } from '../intervals.ts'

@@ -1,8 +1,9 @@
 /** LSH attention: random rotations hash queries and keys into buckets, in every round. Kitaev et al. 2020 (Reformer). */
 import * as z from 'zod'
+import type { Ref } from '../../../../workers/contract.ts'
+import type { AttentionArgs } from '../../../../workers/ops/attention/op.ts'
 import { columnCount, lshBuckets, lshRotations } from '../../../../workers/ops/lsh/op.ts'
-import type { Pass } from '../../../../workers/pass-args.ts'
-import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
+import type { Pass } from '../../../../workers/ops/passes/op.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { Scores } from '../softmax.ts'
 import { type PassPlan, passesForward, planPasses } from './passes.ts'

@@ -1,15 +1,24 @@
 /**
- * Attention in passes (workers/pass-args.ts says what a pass is): keys and queries sorted, attention over intervals of
+ * Attention in passes (workers/ops/passes/op.ts says what a pass is): keys and queries sorted, attention over intervals of
  * sorted keys, and the passes' results merged into the softmax over all their pairs. Below it backward, as steps.
  *
  * The selection of pairs is constant: no gradient goes through sorting or hashing.
  */
+
+import type { Ref } from '../../../../workers/contract.ts'
+import type { AttentionArgs } from '../../../../workers/ops/attention/op.ts'
 import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
-import { gatherRows, mergeParts, sumParts } from '../../../../workers/ops/passes/op.ts'
-import type { Pass, PassesArgs } from '../../../../workers/pass-args.ts'
-import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
+import {
+  earlierPasses,
+  gatherRows,
+  mergeParts,
+  type Pass,
+  type PassesArgs,
+  passesMask,
+  sortPasses,
+  sumParts,
+} from '../../../../workers/ops/passes/op.ts'
 import type { RequestProgram } from '../../program-builder.ts'
-import { rowStep } from '../../row-step.ts'
 import { areaOf } from '../intervals.ts'
 import {
   type AttentionGradients,
@@ -23,10 +32,6 @@ import {
   softmaxMaps,
 } from '../softmax.ts'
 import type { Attended, VariantContext } from './variant.ts'
-
-/** Measured: what takes as long as this much text (see row-step.ts): an index that is sorted, and one that is put into another order. */
-const SORT_BYTES = 9
-const REORDER_BYTES = 0.5
 
 /** The order of keys and queries in every pass, and what each query attends to. */
 export interface PassPlan {
@@ -83,9 +88,6 @@ export function planPasses(
     queryRanks: integers(allQueries),
     intervals: integers(2 * allQueries),
   }
-  const units = count * batch * kvHeads
-  const group = heads / kvHeads
-  const indices = keys + group * queries
   const tensors = {
     ...order,
     ...places.refs,
@@ -93,15 +95,13 @@ export function planPasses(
     qBuckets: buckets.q,
     kBuckets: buckets.k,
   }
-  p.stage(rowStep({ op: 'sortPasses', tensors, args }, units, 0, SORT_BYTES * indices))
+  p.stage(p.step(sortPasses, tensors, args))
   const plan = { ...order, args, area: passes.reduce((sum, pass) => sum + passArea(context, pass), 0) }
   if (count === 1) return plan
   const earlierRanks = integers((count - 1) * allKeys)
   const earlierIntervals = integers(2 * (count - 1) * allQueries)
   const both = { ...order, earlierRanks, earlierIntervals }
-  p.stage(
-    rowStep({ op: 'earlierPasses', tensors: both, args }, units, 0, REORDER_BYTES * (count - 1) * indices),
-  )
+  p.stage(p.step(earlierPasses, both, args))
   return { ...plan, earlierRanks, earlierIntervals }
 }
 
@@ -138,7 +138,7 @@ export function passesForward(
   const { intervals, earlierRanks, earlierIntervals, area } = plan
   const folded = softmaxForward(
     p,
-    { args, q: q.y, k: k.y, intervals, earlierRanks, earlierIntervals, area, careful: scores.careful },
+    { args, q: q.y, k: k.y, intervals, earlierRanks, earlierIntervals, area, nonFinite: scores.nonFinite },
     sortedV.y,
     { entropy: wantEntropy },
   )
@@ -214,7 +214,7 @@ function passesMaps(
   const { batch, heads, queries, keys } = scores.args
   const mask = p.buffer({ type: 'uint8', length: batch * heads * queries * keys })
   const tensors = { keyOrder, queryRanks, intervals, mask }
-  p.stage(rowStep({ op: 'passesMask', tensors, args }, batch * heads, 0, REORDER_BYTES * queries * keys))
+  p.stage(p.step(passesMask, tensors, args))
   const masked: AttentionArgs = {
     ...scores.args,
     maskKind: 'bool',

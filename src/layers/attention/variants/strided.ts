@@ -1,6 +1,6 @@
 /** Strided attention: |i − j| < stride, or i − j a multiple of stride. Child et al. 2019 (Sparse Transformers). */
 import * as z from 'zod'
-import type { Pass } from '../../../../workers/pass-args.ts'
+import type { Pass } from '../../../../workers/ops/passes/op.ts'
 import { passesForward, planPasses } from './passes.ts'
 import { defineVariant, MOST_POSITIONS } from './variant.ts'
 

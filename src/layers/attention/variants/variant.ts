@@ -3,9 +3,9 @@
  * beside, and its steps, forward and backward.
  */
 import type * as z from 'zod'
-import type { StepDraft } from '../../../../workers/contract.ts'
+import type { Ref, Step } from '../../../../workers/contract.ts'
+import type { AttentionArgs } from '../../../../workers/ops/attention/op.ts'
 import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
-import type { AttentionArgs, Ref } from '../../../../workers/task.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { Intervals, Places } from '../intervals.ts'
 import type {
@@ -38,7 +38,7 @@ export interface Attended extends AttentionResults {
     needs: AttentionNeeds,
   ): AttentionGradients
   /** maps over the pairs that were attended, but of these scores */
-  maps(p: RequestProgram, scores: Scores, names: readonly MapName[]): { maps: Maps; step: StepDraft }
+  maps(p: RequestProgram, scores: Scores, names: readonly MapName[]): { maps: Maps; step: Step }
 }
 
 export type VariantForward = (

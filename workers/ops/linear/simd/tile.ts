@@ -1,7 +1,7 @@
 /**
  * The register tile of products with weights: C = A·B + bias + base, 6 × NR, A packed.
  *
- * The loop is the one of kernels/simd/assembly/register-tile.ts; what differs is the end: the attention products scale and add to what is there, these
+ * The loop is the one of wasm/assembly/register-tile.ts; what differs is the end: the attention products scale and add to what is there, these
  * add a row that repeats (the bias) and a matrix that may stand elsewhere (a residual, or C itself).
  */
 import { NR, madd } from '../../../wasm/assembly/lanes'

@@ -55,7 +55,7 @@ function project(x: usize, rotation: usize, dim: i32, columns: i32, products: us
   }
 }
 
-/** argmax [p; −p] of so many products: the first of equals, and never a NaN. */
+/** argmax [p; −p] of the products: the first of equals, and never a NaN. */
 function digit(products: usize, half: i32): i32 {
   let best = 0
   let largest = load<f64>(products)

@@ -1,7 +1,7 @@
 /** The rows of passes, as fast as memory: `reference.ts` says what they are. */
 import { Call } from '../../../wasm/generated/passes'
 
-/** y[p, h, t] = x[h, order[p, h, t]] for rows of so many bytes, a multiple of 4. */
+/** y[p, h, t] = x[h, order[p, h, t]] for rows of `rowBytes` bytes, a multiple of 4. */
 export function gatherRows(call: Call, from: i32, to: i32): void {
   const heads = call.heads
   const rows = call.rows

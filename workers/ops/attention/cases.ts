@@ -1,0 +1,108 @@
+import * as fc from 'fast-check'
+import { type AttentionCase, buildCase } from '../../../test/support/attention-case.ts'
+import { type AttentionSpec, attentionSpecs, plainSpec } from '../../../test/support/attention-spec.ts'
+import { given, type Inputs, type OpCase, randomTensors } from '../../../test/support/op-case.ts'
+import * as op from './op.ts'
+
+const NAMES = [
+  'attentionForward',
+  'attentionMaps',
+  'attentionBackward',
+  'attentionMaskGradient',
+  'weightGradient',
+] as const
+
+/** Which of an op's outputs are wanted; the first where it would be none. */
+type Wanted = readonly boolean[]
+
+function choose(wanted: Wanted, lengths: Record<string, number>): Record<string, number> {
+  const entries = Object.entries(lengths)
+  const some = entries.filter((_, index) => wanted[index])
+  return Object.fromEntries(some.length > 0 ? some : entries.slice(0, 1))
+}
+
+function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted: Wanted): OpCase {
+  const float = name === 'attentionMaskGradient'
+  const c: AttentionCase = buildCase(float ? { ...spec, maskKind: 'float' } : spec)
+  const { args } = c
+  const { batch, heads, queries, keys, dimK, dimV, parts } = args
+  const rows = batch * heads * queries
+  const random = randomTensors(spec.seed)
+  const scores = given({
+    q: c.q,
+    k: c.k,
+    mask: c.mask,
+    slopes: c.slopes,
+    intervals: c.intervals,
+    shifts: c.shifts,
+  }) as Inputs
+  const maps = {
+    scores: rows * keys,
+    maskedScores: rows * keys,
+    weights: rows * keys,
+    droppedWeights: rows * keys,
+  }
+  // no logsumexp of these scores, but one for every row: what units own does not depend on it
+  const logsumexp = random(rows, 1, 3)
+  const backward = () => ({
+    ...scores,
+    v: c.v,
+    output: random(rows * dimV),
+    logsumexp,
+    gradOutput: c.gradOutput,
+    ...given({ entropy: c.scalars && random(rows), scalars: c.scalars }),
+  })
+  switch (name) {
+    case 'attentionForward': {
+      const more = wanted[4] ? choose(wanted, maps) : {}
+      const outputs = {
+        output: rows * dimV,
+        logsumexp: rows,
+        ...given({ entropy: wanted[5] && rows }),
+        ...more,
+      }
+      return { op: op.attentionForward, args, inputs: { ...scores, v: c.v } as Inputs, outputs }
+    }
+    case 'attentionMaps':
+      return { op: op.attentionMaps, args, inputs: { ...scores, logsumexp }, outputs: choose(wanted, maps) }
+    case 'attentionBackward': {
+      const keyRows = batch * args.kvHeads * keys
+      const grads = choose(wanted, { gradQ: rows * dimK, gradK: keyRows * dimK, gradV: keyRows * dimV })
+      const apart = 'gradQ' in grads && { gradQParts: (parts - 1) * rows * dimK }
+      const outputs = { ...grads, ...apart, delta: parts * rows }
+      return { op: op.attentionBackward, args, inputs: backward() as Inputs, outputs }
+    }
+    case 'attentionMaskGradient': {
+      const outputs = { gradMask: c.gradMask?.length ?? 0 }
+      return {
+        op: op.attentionMaskGradient,
+        args: { ...args, maskShape: c.maskShape },
+        inputs: backward() as Inputs,
+        outputs,
+      }
+    }
+    case 'weightGradient': {
+      const products = random(rows * keys).map((value, at) =>
+        at % 7 === 3 ? Number.NEGATIVE_INFINITY : value,
+      )
+      const apart = c.scalars && { maskedScores: products, logsumexp, scalars: c.scalars }
+      const outputs = { gradWeights: rows * keys }
+      return { op: op.weightGradient, args, inputs: { products, ...apart }, outputs }
+    }
+  }
+}
+
+const sizes = { queries: [1, 17, 59], keys: [3, 97, 200], dimK: [5, 16], dimV: [7, 16] }
+const specs = fc.oneof(attentionSpecs(sizes), attentionSpecs({ ...sizes, poison: true }))
+const wanted = fc.array(fc.boolean(), { minLength: 6, maxLength: 6 })
+
+export const cases = fc
+  .tuple(fc.constantFrom(...NAMES), specs, wanted)
+  .map(([name, spec, wanted]) => attentionCase(name, spec, wanted))
+
+const every = [true, true, true, true, true, true]
+export const empty: OpCase[] = NAMES.flatMap(name =>
+  [{ batch: 0 }, { queries: 0 }, { keys: 0 }].map(size =>
+    attentionCase(name, { ...plainSpec, ...size }, every),
+  ),
+)

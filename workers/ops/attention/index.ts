@@ -1,0 +1,6 @@
+import { implement } from '../implement.ts'
+import * as op from './op.ts'
+import * as reference from './reference/index.ts'
+import { weightGradient } from './weight-gradient.ts'
+
+export const attention = implement(op, { ...reference, weightGradient })

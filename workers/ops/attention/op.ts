@@ -1,0 +1,237 @@
+/**
+ * Scaled dot-product attention, its maps and its gradients. Everything is normalised to rank 4: q [batch, heads, queries, dimK],
+ * k [batch, kvHeads, keys, dimK], v [batch, kvHeads, keys, dimV]. Query head h reads kv head ⌊h·kvHeads/heads⌋; heads is a
+ * multiple of kvHeads.
+ */
+import { KEY_BLOCK, QUERY_TILE } from '../../layout.ts'
+import { type Args, data, defineFamily, type Tensors, type TensorsOf } from '../define-op.ts'
+import { type AttentionArgs, args, gradientWords, words } from './args.ts'
+import { areas } from './scratch.ts'
+
+export type { AttentionArgs }
+
+/** Measured: an element of a map takes as long as reading this many bytes of text. */
+const MAP_BYTES = 0.25
+
+const family = defineFamily('attention', { callBytes: 512 })
+
+/** What the scores are made of. */
+const scoreTensors = {
+  q: 'in',
+  k: 'in',
+  /** addressed by `maskStrides`; bytes for a bool mask, reals for a float mask */
+  mask: 'in?:elements',
+  /** ALiBi slopes [heads] */
+  slopes: 'in?',
+  /**
+   * [batch or 1, heads or 1, queries, 2] (see `intervalStrides`): a row attends only to its own keys [from, to). Within a head
+   * neither `from` nor `to` ever decreases from one row to the next: kernels skip rows by bisection. Without it a row attends to
+   * all keys.
+   */
+  intervals: 'in?:int32',
+  /** [batch]: what is added to a row's index to place it among the keys, where that differs */
+  shifts: 'in?:int32',
+  /**
+   * Where the keys of one row are attended in several passes (`earlier` > 0), a pair counts in the first pass that
+   * has it: it is masked where earlierIntervals[b, h, e, i] = [from, to) holds earlierRanks[b, kvHead, e, j] for an
+   * earlier pass e. Shapes [batch, kvHeads, earlier, keys] and [batch, heads, earlier, queries, 2].
+   */
+  earlierRanks: 'in?:int32',
+  earlierIntervals: 'in?:int32',
+} as const
+
+/** [batch, heads, queries, keys], each when given. */
+const maps = {
+  /** q·kᵀ·scale for every pair, whatever the masks and lengths say */
+  scores: 'out?',
+  /** what the softmax sees: after softcap, mask, ALiBi; −∞ wherever not attended */
+  maskedScores: 'out?',
+  /** softmax, before dropout; exactly 0 wherever not attended */
+  weights: 'out?',
+  /** weights after dropout (and its 1/(1−p)) */
+  droppedWeights: 'out?',
+} as const
+
+export type ScoreTensors = TensorsOf<typeof scoreTensors>
+
+function tiles(rows: number): number {
+  return Math.ceil(rows / QUERY_TILE)
+}
+
+function queryTiles({ batch, heads, queries }: AttentionArgs): number {
+  return batch * heads * tiles(queries)
+}
+
+function pairsOf({ batch, heads, queries, keys }: AttentionArgs): number {
+  return batch * heads * queries * keys
+}
+
+function countOf(maps: Record<string, unknown>): number {
+  return Object.values(maps).filter(map => map !== undefined).length
+}
+
+/** Unit = QUERY_TILE query rows of one (batch, head), all independent. */
+export const attentionForward = family.define('attentionForward', {
+  tensors: {
+    ...scoreTensors,
+    v: 'in',
+    /** [batch, heads, queries, dimV]; zeros where a row attends to nothing */
+    output: 'out',
+    /**
+     * [batch, heads, queries] = log Σ_j exp(masked score); −∞ where a row attends to nothing. float64 in both precisions:
+     * weights are computed again from it, and its rounding to float32 would be as large an error as the score's own.
+     */
+    logsumexp: 'out:float64',
+    /** [batch, heads, queries] = −Σ p ln p of the weights before dropout; 0 where nothing is attended */
+    entropy: 'out?',
+    ...maps,
+  },
+  args,
+  units: queryTiles,
+  group: a => tiles(a.queries),
+  /** maps cost what it takes to write them, and `scores` the products of the pairs that no row attends to */
+  cost: (a, { tensors: { scores, maskedScores, weights, droppedWeights }, area }) => {
+    const unseen = scores === undefined ? 0 : pairsOf(a) - a.heads * area
+    return {
+      flops: 2 * a.heads * area * (a.dimK + a.dimV) + 2 * unseen * a.dimK,
+      bytes: MAP_BYTES * countOf({ scores, maskedScores, weights, droppedWeights }) * pairsOf(a),
+    }
+  },
+  words,
+  areas,
+})
+
+/** The maps alone, where logsumexp is not that of one forward pass over these scores. The same units as attentionForward. */
+export const attentionMaps = family.define('attentionMaps', {
+  tensors: { ...scoreTensors, logsumexp: 'in:float64', ...maps },
+  args,
+  units: queryTiles,
+  group: a => tiles(a.queries),
+  cost: (a, { tensors: { scores, maskedScores, weights, droppedWeights } }) => ({
+    flops: 2 * pairsOf(a) * a.dimK,
+    bytes: MAP_BYTES * countOf({ scores, maskedScores, weights, droppedWeights }) * pairsOf(a),
+  }),
+  words,
+  areas,
+})
+
+const gradientTensors = {
+  ...scoreTensors,
+  v: 'in',
+  /** [batch, heads, queries, dimV], [batch, heads, queries], from the forward kernel */
+  output: 'in',
+  logsumexp: 'in:float64',
+  /** [batch, heads, queries], needed when `scalars` is given and its coefficient is not 0 */
+  entropy: 'in?',
+  /** [batch, heads, queries, dimV] = ∂L/∂output; may hold NaN in padding rows and in rows that attend to nothing */
+  gradOutput: 'in',
+  /** [2] = (loss, entropy coefficient λ/R): the loss has a term coefficient·Σ_rows entropy */
+  scalars: 'in?:float64',
+} as const
+
+/** Key blocks of one part. With keys = 0 still 1, so that gradQ is zeroed. */
+function partBlocks({ keys, parts }: { keys: number; parts: number }): number {
+  return Math.max(1, Math.ceil(Math.ceil(keys / KEY_BLOCK) / parts))
+}
+
+/**
+ * Unit = KEY_BLOCK keys of one kv head against one query head of its group, numbered
+ * (((batch·kvHeads + kvHead)·parts + part)·L + l)·group + member, group = heads/kvHeads, where a part has
+ * L = ⌈⌈keys/KEY_BLOCK⌉/parts⌉ key blocks, keyBlock = part·L + l (the last parts may lack some: such a unit does nothing).
+ * The units of one (batch, kvHead, part) run in this order, one after the other (they accumulate into gradQ or
+ * gradQParts, gradK, gradV); others are independent. l = 0 initialises the part's gradQ and delta of its query head;
+ * member 0 initialises the block's gradK and gradV.
+ */
+export const attentionBackward = family.define('attentionBackward', {
+  tensors: {
+    ...gradientTensors,
+    /** [parts, batch, heads, queries] = Σ_d output·gradOutput, written by a part's first unit and read by its others */
+    delta: 'work',
+    gradQ: 'out?',
+    /** where gradQ is and there are parts: [parts − 1, batch, heads, queries, dimK], to be added to gradQ in order */
+    gradQParts: 'out?',
+    gradK: 'out?',
+    gradV: 'out?',
+  },
+  args: {
+    ...args,
+    /**
+     * the keys of a head are gone through in this many parts, independent of each other: part 0 writes gradQ, the others
+     * gradQParts, to be added to it in their order
+     */
+    parts: 'i32',
+  },
+  units: a => a.batch * a.heads * a.parts * partBlocks(a),
+  chain: a => partBlocks(a) * (a.heads / a.kvHeads),
+  cost: (a, { tensors: { gradQ, gradK, gradV }, area }) => {
+    const products =
+      (gradV === undefined ? 0 : a.dimV) +
+      (gradK === undefined ? 0 : a.dimK) +
+      (gradQ === undefined ? 0 : a.dimK)
+    return { flops: 2 * a.heads * area * (a.dimK + a.dimV + products) }
+  },
+  words: { ...gradientWords, partBlocks: { type: 'i32', of: partBlocks } },
+  areas,
+})
+
+/** Unit = QUERY_TILE rows of maskShape[2] of one (mask batch, mask head): each sums over every (b, h, i) it serves. */
+export const attentionMaskGradient = family.define('attentionMaskGradient', {
+  tensors: {
+    ...gradientTensors,
+    /** [maskShape], contiguous: ∂L/∂mask summed over the broadcast axes; 0 where the mask is −∞ */
+    gradMask: 'out',
+  },
+  args: {
+    ...args,
+    /** the mask's extent along [batch, heads, queries, keys], 1 where broadcast */
+    maskShape: data<[number, number, number, number]>(),
+  },
+  units: ({ maskShape: [batch, heads, rows] }) => batch * heads * tiles(rows),
+  cost: (a, { area }) => ({ flops: 2 * a.heads * area * (a.dimK + a.dimV) }),
+  words: {
+    ...gradientWords,
+    maskBatch: { type: 'i32', of: a => a.maskShape[0] },
+    maskHeads: { type: 'i32', of: a => a.maskShape[1] },
+    maskQueries: { type: 'i32', of: a => a.maskShape[2] },
+    maskKeys: { type: 'i32', of: a => a.maskShape[3] },
+  },
+  areas,
+})
+
+/** ∂L/∂weights [batch, heads, queries, keys]. Unit = query row of [batch, heads, queries]. */
+export const weightGradient = family.define('weightGradient', {
+  tensors: {
+    /** [batch, heads, queries, keys]: gradOutput·v, or −∞ where not attended if `maskedScores` is not given */
+    products: 'in',
+    /** [batch, heads, queries, keys] from attentionMaps: −∞ where not attended; needed for the entropy term */
+    maskedScores: 'in?',
+    /** [batch, heads, queries] from the forward kernel, needed for the entropy term */
+    logsumexp: 'in?:float64',
+    /** [2] = (loss, entropy coefficient) */
+    scalars: 'in?:float64',
+    /** [batch, heads, queries, keys]; may be `products` itself */
+    gradWeights: 'out',
+  },
+  args: {
+    batch: 'i32',
+    heads: 'i32',
+    queries: 'i32',
+    keys: 'i32',
+    dropoutP: 'f64',
+    seedLow: 'u32',
+    seedHigh: 'u32',
+  },
+  units: a => a.batch * a.heads * a.queries,
+  cost: (a, { units }) => ({ flops: units * (2 * a.keys) }),
+  shared: true,
+})
+
+export type ForwardTensors = Tensors<typeof attentionForward>
+export type MapsTensors = Tensors<typeof attentionMaps>
+export type BackwardTensors = Tensors<typeof attentionBackward>
+export type GradientTensors = TensorsOf<typeof gradientTensors>
+export type MaskGradientTensors = Tensors<typeof attentionMaskGradient>
+export type WeightGradientTensors = Tensors<typeof weightGradient>
+export type BackwardArgs = Args<typeof attentionBackward>
+export type MaskGradientArgs = Args<typeof attentionMaskGradient>
+export type WeightGradientArgs = Args<typeof weightGradient>

@@ -1,0 +1,142 @@
+/**
+ * The gradients of q, k and v for one key block against all rows of one query head:
+ *
+ *   dV += (z·P)ᵀ·dO      dK += dSᵀ·Q      dQ += dS·K        (dS holds the scale; see gradient-tile.ts)
+ *
+ * going through the query tiles that see the block, in ascending order. Units of one part of a kv head's keys follow one
+ * another, key block by key block, and within a block member by member of the query group; each adds to the part's dQ (its
+ * first key block sets it to zero), dK and dV (the group's member 0 sets the block's rows to zero): always the same order of
+ * additions. Memory: a few tiles. Writes delta too, in a part's first key block.
+ * Differentiates forward.ts. Source: Dao 2023 (FlashAttention-2), algorithm 2.
+ */
+import { Call } from '../../../wasm/generated/attention'
+import { attendedColumnsProduct, attendedRowsProduct } from './non-finite'
+import { deltaTile, gradientTile } from './gradient-tile'
+import { writeConstants } from './exponentials'
+import { KEY_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-tile'
+import { maskTile } from './mask-tile'
+import { packEdge, packPanels } from '../../../wasm/assembly/pack'
+import { Add, Columns, product } from '../../../wasm/assembly/product'
+import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleOf } from './scores'
+import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
+
+export function attentionBackward(call: Call, from: i32, to: i32): void {
+  const place = placeOf(call)
+  writeConstants(call)
+  const group = call.heads / call.kvHeads
+  const rows = <usize>call.batch * <usize>call.heads * <usize>call.queries
+  for (let unit = from; unit < to; ++unit) {
+    const member = unit % group
+    const block = (unit / group) % call.partBlocks
+    const part = (unit / (group * call.partBlocks)) % call.parts
+    place.kvHead = unit / (group * call.partBlocks * call.parts)
+    place.b = place.kvHead / call.kvHeads
+    place.h = (place.kvHead % call.kvHeads) * group + member
+    place.head = place.b * call.heads + place.h
+    place.delta = call.delta + ((<usize>part * rows) << 2)
+    place.gradQ = part == 0 ? call.gradQ : call.gradQParts + ((<usize>(part - 1) * rows * <usize>call.dimK) << 2)
+    place.key = (part * call.partBlocks + block) * KEY_BLOCK
+    place.keys = min(KEY_BLOCK, call.keys - place.key)
+    initialise(call, place, block == 0, member == 0)
+    if (place.keys > 0) keyBlock(call, place)
+  }
+}
+
+function initialise(call: Call, place: Place, firstBlock: bool, firstMember: bool): void {
+  if (firstBlock) {
+    const rows = <usize>place.head * <usize>call.queries
+    for (let row = 0; row < call.queries; row += QUERY_TILE) {
+      const at = rows + <usize>row
+      deltaTile(call, at, min(QUERY_TILE, call.queries - row), place.delta + (at << 2))
+    }
+    const row = <usize>call.dimK << 2
+    if (call.gradQ) memory.fill(place.gradQ + rows * row, 0, <usize>call.queries * row)
+  }
+  if (firstMember && place.keys > 0) {
+    const first = <usize>place.kvHead * <usize>call.keys + <usize>place.key
+    const kRow = <usize>call.dimK << 2
+    const vRow = <usize>call.dimV << 2
+    if (call.gradK) memory.fill(call.gradK + first * kRow, 0, <usize>place.keys * kRow)
+    if (call.gradV) memory.fill(call.gradV + first * vRow, 0, <usize>place.keys * vRow)
+  }
+}
+
+function keyBlock(call: Call, place: Place): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
+  packKeys(call, place, key)
+  if (call.gradQ) packBlockRows(call, call.k + key * kRow, call.keyRows, call.dimK, place.keys)
+  const visible = visibleRows(call, place.b, place.h, place.key, place.keys)
+  const end = <i32>(visible >> 32)
+  for (place.row = (<i32>visible / QUERY_TILE) * QUERY_TILE; place.row < end; place.row += QUERY_TILE) {
+    place.rows = min(QUERY_TILE, call.queries - place.row)
+    rowIntervals(call, place.b, place.h, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
+    const seen = groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo, call.common)
+    if (seen == NOTHING) continue
+    const at = <usize>place.head * <usize>call.queries + <usize>place.row
+    scoreGradients(call, place, at, key, place.delta + (at << 2), seen, false)
+    const q = call.q + at * kRow
+    const gradOutput = call.gradOutput + at * vRow
+    if (call.nonFinite) {
+      attendedProducts(call, place, at, key)
+      continue
+    }
+    if (seen == PARTLY) columnRanges(call, place.rows, place.key, call.rowFrom, call.rowTo)
+    const along = seen == PARTLY ? call.columnRanges : 0
+    if (call.gradV) {
+      packEdge(gradOutput, place.rows, call.dimV, call.gradOutputEdge)
+      product<Columns, Add>(
+        call.tile, TILE_ROW, place.keys, gradOutput, vRow, call.gradOutputEdge, call.dimV, place.rows,
+        along, call.gradV + key * vRow, vRow, call.spare, oneOf(call),
+      )
+    }
+    if (call.gradK) {
+      packEdge(q, place.rows, call.dimK, call.queryEdge)
+      product<Columns, Add>(
+        call.gradTile, TILE_ROW, place.keys, q, kRow, call.queryEdge, call.dimK, place.rows,
+        along, call.gradK + key * kRow, kRow, call.spare, oneOf(call),
+      )
+    }
+    if (call.gradQ) {
+      const k = call.k + key * kRow
+      blockProduct<Add>(call, call.gradTile, place.rows, k, call.keyRows, call.dimK, place.keys, place.gradQ + at * kRow)
+    }
+  }
+}
+
+function attendedProducts(call: Call, place: Place, at: usize, key: usize): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  const rows = place.rows
+  const keys = place.keys
+  if (call.gradV) {
+    attendedColumnsProduct(call, call.tile, rows, keys, call.gradOutput + at * vRow, call.dimV, call.gradV + key * vRow)
+  }
+  if (call.gradK) {
+    attendedColumnsProduct(call, call.gradTile, rows, keys, call.q + at * kRow, call.dimK, call.gradK + key * kRow)
+  }
+  if (call.gradQ) {
+    attendedRowsProduct(call, call.gradTile, rows, keys, call.k + key * kRow, call.dimK, place.gradQ + at * kRow)
+  }
+}
+
+/** Kᵀ and Vᵀ of the place's block, where they fit whole. `key` counts rows of [batch, kvHeads, keys]. */
+export function packKeys(call: Call, place: Place, key: usize): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  if (onePack(call, call.dimK)) packPanels(call.k + key * kRow, kRow, place.keys, call.dimK, call.keyPack)
+  if (onePack(call, call.dimV)) packPanels(call.v + key * vRow, vRow, place.keys, call.dimV, call.valuePack)
+}
+
+/** Fills tile with z·P and gradTile with dS (or dB) for the place, whose keys are packed and whose ranges are known. */
+export function scoreGradients(call: Call, place: Place, at: usize, key: usize, delta: usize, seen: i32, toBias: bool): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  const q = call.q + at * kRow
+  const gradOutput = call.gradOutput + at * vRow
+  dotTile(call, q, place.rows, call.k + key * kRow, place.keys, call.dimK, call.keyPack, call.tile, scaleOf(call))
+  maskTile(call, place, call.rowFrom, call.rowTo, seen, !toBias)
+  dotTile(call, gradOutput, place.rows, call.v + key * vRow, place.keys, call.dimV, call.valuePack, call.gradTile, oneOf(call))
+  gradientTile(call, place, at, delta, toBias)
+}

@@ -1,0 +1,160 @@
+/**
+ * output = softmax(masked scores)·v for query tiles, block by block of keys: no more than a 24×128 tile of scores exists.
+ *
+ * The softmax of a tile is in fixed-softmax.ts where its scores are known to be small, otherwise the recurrence over a row's
+ * key blocks in online-softmax.ts; what it sees in scores.ts and mask-tile.ts.
+ * Which blocks a tile goes through, and in which order, depends on the tile alone: any cut of the range gives the same
+ * bits. Tiles that run together only share the packed keys. Maps that are asked for are written on the way (map-rows.ts).
+ * Writes output (where O is accumulated in place), logsumexp, entropy; the maps scores, maskedScores, weights, droppedWeights.
+ * Sources: Milakov & Gimelshein 2018 (online softmax); Dao 2023 (FlashAttention-2).
+ */
+import { Call } from '../../../wasm/generated/attention'
+import { attendedRowsProduct } from './non-finite'
+import { writeConstants } from './exponentials'
+import { beginTile, canFix, fixedExponentials, isFixed } from './fixed-softmax'
+import { FORWARD_BLOCK, QUERY_TILE } from '../../../wasm/assembly/score-tile'
+import { finishMaps, scoreMap, storeTile } from './map-rows'
+import { isPlain, maskTile } from './mask-tile'
+import { largestKey } from './norms'
+import { PER_TILE, begin, dropTile, finish, softmaxTile } from './online-softmax'
+import { packPanels } from '../../../wasm/assembly/pack'
+import { Add, Set } from '../../../wasm/assembly/product'
+import { Place, blockProduct, dotTile, onePack, packBlockRows, placeOf, scaleOf } from './scores'
+import { NOTHING, fullRanges, rangesOf, rowIntervals } from './visibility'
+
+export function attentionForward(call: Call, from: i32, to: i32): void {
+  const place = placeOf(call)
+  writeConstants(call)
+  const tiles = (call.queries + QUERY_TILE - 1) / QUERY_TILE
+  for (let unit = from; unit < to; ) {
+    const head = unit / tiles
+    const first = unit - head * tiles
+    const count = min(min(to - unit, tiles - first), call.tilesTogether)
+    place.head = head
+    place.b = head / call.heads
+    place.h = head % call.heads
+    place.kvHead = place.b * call.kvHeads + place.h / (call.heads / call.kvHeads)
+    forwardTiles(call, place, first, count)
+    unit += count
+  }
+}
+
+/** The maps alone, from a logsumexp that is there: without an output none is formed. */
+export function attentionMaps(call: Call, from: i32, to: i32): void {
+  attentionForward(call, from, to)
+}
+
+/** Rows of tile `tile`. */
+// @ts-ignore: decorator
+@inline
+export function enter(call: Call, place: Place, tile: i32): void {
+  place.row = tile * QUERY_TILE
+  place.rows = min(QUERY_TILE, call.queries - place.row)
+}
+
+function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  const headRow = <usize>place.head * <usize>call.queries
+  const k = call.k + <usize>place.kvHead * <usize>call.keys * kRow
+  const v = call.v + <usize>place.kvHead * <usize>call.keys * vRow
+  const can = call.output != 0 && canFix(call)
+  let least = call.keys
+  let most = 0
+  for (let t = 0; t < count; ++t) {
+    enter(call, place, first + t)
+    const lane = <usize>t * PER_TILE
+    const common = call.common + (<usize>t << 3)
+    const seen = rowIntervals(
+      call, place.b, place.h, place.row, place.rows, call.rowFrom + lane, call.rowTo + lane, common,
+    )
+    const last = <i32>(seen >> 32)
+    least = min(least, <i32>seen)
+    most = max(most, last)
+    if (!call.output) continue
+    store<i32>(call.tileKeys + (<usize>t << 3), <i32>seen)
+    store<i32>(call.tileKeys + (<usize>t << 3), last, 4)
+    begin(call, lane)
+    const at = headRow + <usize>place.row
+    if (last == 0) {
+      memory.fill(call.output + at * vRow, 0, <usize>place.rows * vRow)
+      finish(call, place, lane, at)
+    } else {
+      beginTile(call, t, call.q + at * kRow, place.rows, can, lane, common)
+    }
+  }
+  if (call.scores) {
+    // of every pair, attended or not
+    least = 0
+    most = call.keys
+  }
+
+  const map = scoreMap(call)
+  for (place.key = (least / FORWARD_BLOCK) * FORWARD_BLOCK; place.key < most; place.key += FORWARD_BLOCK) {
+    place.keys = min(FORWARD_BLOCK, call.keys - place.key)
+    const kBlock = k + <usize>place.key * kRow
+    const vBlock = v + <usize>place.key * vRow
+    let packed = false
+    let largest: f32 = 0
+    for (let t = 0; t < count; ++t) {
+      const lane = <usize>t * PER_TILE
+      enter(call, place, first + t)
+      const common = call.common + (<usize>t << 3)
+      let seen = rangesOf(
+        call, place.rows, place.key, FORWARD_BLOCK, call.rowFrom + lane, call.rowTo + lane, common,
+      )
+      if (seen == NOTHING && !call.scores) continue
+      if (!packed) {
+        if (onePack(call, call.dimK)) packPanels(kBlock, kRow, place.keys, call.dimK, call.keyPack)
+        if (call.output) packBlockRows(call, vBlock, call.valueRows, call.dimV, place.keys)
+        if (can) largest = largestKey(call, place.keys)
+        packed = true
+      }
+      const at = headRow + <usize>place.row
+      const fixed = seen != NOTHING && can && isFixed(call, t, largest, lane, place.rows)
+      const inMap = (at * <usize>call.keys + <usize>place.key) << 2
+      const stored = call.scores ? call.scores : map && (fixed || isPlain(call, seen)) ? map : 0
+      if (call.scores) fullRanges(call, place.keys)
+      dotTile(
+        call, call.q + at * kRow, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, scaleOf(call),
+        stored ? stored + inMap : 0,
+      )
+      if (call.scores) {
+        seen = rangesOf(call, place.rows, place.key, FORWARD_BLOCK, call.rowFrom + lane, call.rowTo + lane, common)
+      }
+      if (seen == NOTHING) continue
+      const output = call.output + at * vRow
+      if (fixed) {
+        if (map != 0 && map != stored) storeTile(call, place, map + inMap)
+        fixedExponentials(call, place, lane, seen)
+        if (call.dropout) dropTile(call, place)
+      } else {
+        maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
+        if (map != 0 && map != stored) storeTile(call, place, map + inMap)
+        if (!call.output) continue
+        softmaxTile(call, place, lane, output, isPlain(call, seen))
+      }
+      const reach = call.tileKeys + (<usize>t << 3)
+      addValues(call, place, vBlock, output, place.key <= load<i32>(reach))
+      if (place.key + FORWARD_BLOCK >= load<i32>(reach, 4)) finish(call, place, lane, at)
+    }
+  }
+
+  for (let t = 0; map != 0 && t < count; ++t) {
+    enter(call, place, first + t)
+    const lane = <usize>t * PER_TILE
+    finishMaps(call, place, headRow + <usize>place.row, call.rowFrom + lane, call.rowTo + lane)
+  }
+}
+
+/** O += e·V, or O = e·V in a tile's first block. */
+function addValues(call: Call, place: Place, v: usize, output: usize, fresh: bool): void {
+  if (call.nonFinite) {
+    if (fresh) memory.fill(output, 0, <usize>place.rows * (<usize>call.dimV << 2))
+    attendedRowsProduct(call, call.tile, place.rows, place.keys, v, call.dimV, output)
+  } else if (fresh) {
+    blockProduct<Set>(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output)
+  } else {
+    blockProduct<Add>(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output)
+  }
+}

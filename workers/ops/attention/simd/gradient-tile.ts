@@ -1,0 +1,179 @@
+/**
+ * From the score tile to the weights and the scores' gradient, tile by tile, for the two backward kernels.
+ *
+ *   x = s − logsumexp                    p = exp(x)
+ *   dP = z·dO·Vᵀ                         z = dropout's 0 or 1/(1−p)
+ *   dB = p·(dP − delta − c·(x + H))      the gradient of the masked score, c·H being the entropy term of the loss
+ *   dS = dB·(1 − tanh²)·scale            back through the softcap to q·k
+ *   tile becomes z·p, gradTile dB or dS
+ *
+ * Hazards: in a row that attends to nothing, logsumexp is −∞ and x would be NaN: 0 stands in. A masked pair has p = 0,
+ * but its dP may be infinite: dB is 0 wherever p is. 1 − tanh² is formed as (1 − tanh)(1 + tanh).
+ * Differentiates forward.ts; p is computed again from logsumexp, so nothing of size N·M was kept.
+ * Sources: Dao et al. 2022 (FlashAttention, algorithm 4); the entropy term: dH/ds = −p·(ln p + H).
+ */
+import { Call } from '../../../wasm/generated/attention'
+import { dropRow } from './dropout'
+import { Two, exponentials } from './exponentials'
+import { MR, madd } from '../../../wasm/assembly/lanes'
+import { KEY_BLOCK, FORWARD_BLOCK, QUERY_TILE, TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
+import { packTransposed } from '../../../wasm/assembly/pack'
+import { Place } from './scores'
+
+/**
+ * delta[r] = Σ_d gradOutput·output for the rows (at most a tile) from row `at` of [batch, heads, queries]; 0 where
+ * nothing is attended.
+ *
+ * Hazard: dP − delta cancels where a row attends (almost) to one key, whose v is then the output. Remedy: delta is
+ * summed by the very arithmetic of the product dO·Vᵀ, in its order and its parts, so that the errors cancel as well:
+ * a row with a single key has a gradient of exactly 0. (So the rows stand side by side in lanes, transposed.)
+ */
+export function deltaTile(call: Call, at: usize, rows: i32, delta: usize): void {
+  const row = <usize>call.dimV << 2
+  const output = call.output + at * row
+  const gradOutput = call.gradOutput + at * row
+  memory.fill(delta, 0, <usize>rows << 2)
+  for (let part = 0; part < call.dimV; part += call.depth) {
+    const depth = min(call.dimV - part, call.depth)
+    const offset = <usize>part << 2
+    packTransposed(output + offset, row, rows, depth, call.queryPack, QUERY_TILE)
+    packTransposed(gradOutput + offset, row, rows, depth, call.gradOutputPack, QUERY_TILE)
+    for (let r = 0; r < rows; r += 4) {
+      const sum = dotLanes(call.gradOutputPack + (<usize>r << 2), call.queryPack + (<usize>r << 2), depth)
+      v128.store(call.spare, sum)
+      for (let lane = 0; lane < min(4, rows - r); ++lane) {
+        const into = delta + (<usize>(r + lane) << 2)
+        store<f32>(into, load<f32>(into) + load<f32>(call.spare + (<usize>lane << 2)))
+      }
+    }
+  }
+  for (let r: usize = 0; r < <usize>rows; ++r) {
+    if (load<f64>(call.logsumexp + ((at + r) << 3)) == -Infinity) store<f32>(delta + (r << 2), 0)
+  }
+}
+
+/**
+ * logsumexp of the rows from row `at` into shiftUpper and shiftLower: a float64 as the sum of two float32, because rounding
+ * it to one would be as large an error as the score's own. 0 where it is −∞; an infinity has no lower part.
+ */
+export function shiftRows(call: Call, at: usize, rows: i32): void {
+  for (let r: usize = 0; r < <usize>rows; ++r) {
+    const lse = load<f64>(call.logsumexp + ((at + r) << 3))
+    const upper: f32 = lse == -Infinity ? 0 : <f32>lse
+    const lower = <f32>(lse - <f64>upper)
+    store<f32>(call.shiftUpper + (r << 2), upper)
+    store<f32>(call.shiftLower + (r << 2), lse - lse == 0 && lower == lower ? lower : 0)
+  }
+}
+
+/** Four rows' sums of products along the depth of two transposed packs [depth][24]. */
+function dotLanes(x: usize, y: usize, depth: i32): v128 {
+  let sum = f32x4.splat(0)
+  for (; depth > 0; --depth) {
+    sum = madd(v128.load(x), v128.load(y), sum)
+    x += 96
+    y += 96
+  }
+  return sum
+}
+
+/**
+ * tile: masked scores → z·p; gradTile: dO·Vᵀ → dS, or dB where `toBias`. Both become 0 outside of `ranges`.
+ * `at` is the tile's first row in [batch, heads, queries]; delta[r] belongs to row r of the tile.
+ */
+export function gradientTile(call: Call, place: Place, at: usize, delta: usize, toBias: bool): void {
+  const factor: f32 = toBias ? 1 : call.scale
+  const capped = call.softcap > 0 && !toBias
+  const rows = place.rows
+  shiftRows(call, at, rows)
+  for (let r = 0; r < rows; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    const begin = load<i32>(range)
+    const end = load<i32>(range, 4)
+    const weights = call.tile + <usize>r * TILE_ROW
+    const gradient = call.gradTile + <usize>r * TILE_ROW
+    fill(weights, 0, begin, 0)
+    fill(weights, end, KEY_BLOCK, 0)
+    fill(gradient, 0, begin, 0)
+    fill(gradient, end, KEY_BLOCK, 0)
+    if (call.dropout) dropRow(call, place.head, place.row + r, place.key, gradient, begin, end)
+    if (call.entropyCoefficient == 0) continue
+    const index = <usize>r << 2
+    const x = load<f32>(call.shiftUpper + index)
+    const x2 = load<f32>(call.shiftLower + index)
+    entropyRow(weights, gradient, begin, end, x, x2, call.entropyCoefficient, load<f32>(call.entropy + (at << 2) + index))
+  }
+  exponentials<Two>(call, call.tile, rows, call.shiftUpper, call.shiftLower, 0, 0)
+  for (let r = 0; r < rows; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    const begin = load<i32>(range)
+    const end = load<i32>(range, 4)
+    const weights = call.tile + <usize>r * TILE_ROW
+    const gradient = call.gradTile + <usize>r * TILE_ROW
+    scoreGradientRow(weights, gradient, begin, end, load<f32>(delta + (<usize>r << 2)), factor)
+    if (call.dropout) dropRow(call, place.head, place.row + r, place.key, weights, begin, end)
+    if (capped) uncapRow(gradient, call.tanhTile + <usize>r * TILE_ROW, begin, end)
+    if (call.nonFinite) forgetMasked(call.attended + <usize>(r * FORWARD_BLOCK), gradient)
+  }
+}
+
+/** p·(dP − delta)·factor, 0 where p is 0. */
+// @ts-ignore: decorator
+@inline
+function scoreGradient(p: v128, gradWeight: v128, delta: v128, factor: v128): v128 {
+  const g = f32x4.mul(f32x4.mul(p, f32x4.sub(gradWeight, delta)), factor)
+  return v128.andnot(g, f32x4.eq(p, f32x4.splat(0)))
+}
+
+/** gradient = p·(gradient − delta)·factor */
+function scoreGradientRow(weights: usize, gradient: usize, begin: i32, end: i32, delta: f32, factor: f32): void {
+  const d = f32x4.splat(delta)
+  const f = f32x4.splat(factor)
+  const last = gradient + (<usize>end << 2)
+  weights += <usize>begin << 2
+  gradient += <usize>begin << 2
+  for (; gradient < last; gradient += 32) {
+    const g0 = scoreGradient(v128.load(weights), v128.load(gradient), d, f)
+    const g1 = scoreGradient(v128.load(weights, 16), v128.load(gradient, 16), d, f)
+    v128.store(gradient, g1, 16)
+    v128.store(gradient, g0)
+    weights += 32
+  }
+}
+
+/** gradient −= c·(x + H), from scores; x no less than −88, where p is 0 anyway. */
+function entropyRow(
+  scores: usize, gradient: usize, begin: i32, end: i32, upper: f32, lower: f32, c: f32, entropy: f32,
+): void {
+  const u = f32x4.splat(upper)
+  const l = f32x4.splat(lower)
+  const coefficient = f32x4.splat(-c)
+  const h = f32x4.splat(entropy)
+  const least = f32x4.splat(-88)
+  for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 32) {
+    const x0 = f32x4.pmax(f32x4.sub(f32x4.sub(v128.load(scores + j), u), l), least)
+    const x1 = f32x4.pmax(f32x4.sub(f32x4.sub(v128.load(scores + j, 16), u), l), least)
+    const g0 = madd(coefficient, f32x4.add(x0, h), v128.load(gradient + j))
+    const g1 = madd(coefficient, f32x4.add(x1, h), v128.load(gradient + j, 16))
+    v128.store(gradient + j, g1, 16)
+    v128.store(gradient + j, g0)
+  }
+}
+
+/** dS = dB·(1 − tanh²) */
+function uncapRow(gradient: usize, tanhRow: usize, begin: i32, end: i32): void {
+  const one = f32x4.splat(1)
+  for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 32) {
+    const t0 = v128.load(tanhRow + j)
+    const t1 = v128.load(tanhRow + j, 16)
+    const g0 = f32x4.mul(v128.load(gradient + j), f32x4.mul(f32x4.sub(one, t0), f32x4.add(one, t0)))
+    const g1 = f32x4.mul(v128.load(gradient + j, 16), f32x4.mul(f32x4.sub(one, t1), f32x4.add(one, t1)))
+    v128.store(gradient + j, g1, 16)
+    v128.store(gradient + j, g0)
+  }
+}
+
+/** In a row whose logsumexp or delta is NaN, what is not attended still has no weight and no gradient. */
+export function forgetMasked(attended: usize, row: usize): void {
+  for (let j: usize = 0; j < <usize>KEY_BLOCK; ++j) if (!load<u8>(attended + j)) store<f32>(row + (j << 2), 0)
+}

@@ -1,0 +1,97 @@
+/**
+ * The gradient of a float mask, which is added to the capped score:
+ *
+ *   gradMask[e] = Σ ∂L/∂s over the attended pairs (b, h, i, j) that read element e
+ *
+ * gradMask [maskBatch, maskHeads, maskQueries, maskKeys], each extent the full one or 1 (broadcast: summed over). A unit
+ * is 24 rows of the mask; it writes them whole, going through batches, heads, query tiles and key blocks in ascending
+ * order and summing each tile first. Where the mask is −∞, the weight and so the gradient is 0.
+ * Formulas and hazards: gradient-tile.ts. delta is computed again (into tileMax), so that units are independent.
+ */
+import { packKeys, scoreGradients } from './backward'
+import { Call } from '../../../wasm/generated/attention'
+import { writeConstants } from './exponentials'
+import { deltaTile } from './gradient-tile'
+import { KEY_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-tile'
+import { Place, placeOf } from './scores'
+import { NOTHING, groupRanges, rowIntervals } from './visibility'
+
+export function attentionMaskGradient(call: Call, from: i32, to: i32): void {
+  const place = placeOf(call)
+  writeConstants(call)
+  const tiles = (call.maskQueries + QUERY_TILE - 1) / QUERY_TILE
+  for (let unit = from; unit < to; ++unit) {
+    const head = unit / tiles
+    const first = (unit - head * tiles) * QUERY_TILE
+    const rows = min(QUERY_TILE, call.maskQueries - first)
+    const maskRow = <usize>call.maskKeys << 2
+    const grad = call.gradMask + (<usize>head * <usize>call.maskQueries + <usize>first) * maskRow
+    memory.fill(grad, 0, <usize>rows * maskRow)
+
+    const b = head / call.maskHeads
+    const h = head % call.maskHeads
+    const beginB = call.maskBatch == 1 ? 0 : b
+    const endB = call.maskBatch == 1 ? call.batch : b + 1
+    const beginH = call.maskHeads == 1 ? 0 : h
+    const endH = call.maskHeads == 1 ? call.heads : h + 1
+    const beginRow = call.maskQueries == 1 ? 0 : first
+    const endRow = call.maskQueries == 1 ? call.queries : first + rows
+    for (place.b = beginB; place.b < endB; ++place.b) {
+      for (place.h = beginH; place.h < endH; ++place.h) {
+        place.head = place.b * call.heads + place.h
+        place.kvHead = place.b * call.kvHeads + place.h / (call.heads / call.kvHeads)
+        for (place.row = beginRow; place.row < endRow; place.row += QUERY_TILE) {
+          place.rows = min(QUERY_TILE, endRow - place.row)
+          addTiles(call, place, grad)
+        }
+      }
+    }
+  }
+}
+
+/** Adds the gradients of one query tile's scores. */
+function addTiles(call: Call, place: Place, grad: usize): void {
+  const at = <usize>place.head * <usize>call.queries + <usize>place.row
+  deltaTile(call, at, place.rows, call.tileMax)
+  const seen = rowIntervals(call, place.b, place.h, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
+  const end = <i32>(seen >> 32)
+  for (place.key = (<i32>seen / KEY_BLOCK) * KEY_BLOCK; place.key < end; place.key += KEY_BLOCK) {
+    place.keys = min(KEY_BLOCK, call.keys - place.key)
+    const visible = groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo, call.common)
+    if (visible == NOTHING) continue
+    const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
+    packKeys(call, place, key)
+    scoreGradients(call, place, at, key, call.tileMax, visible, true)
+    if (call.maskQueries == 1) foldRows(call.gradTile, place.rows)
+    addTile(call, place, call.maskQueries == 1 ? 1 : place.rows, grad)
+  }
+}
+
+/** Row 0 of the tile becomes the sum of its rows. */
+function foldRows(tile: usize, rows: i32): void {
+  for (let r = 1; r < rows; ++r) {
+    const row = tile + <usize>r * TILE_ROW
+    for (let j: usize = 0; j < TILE_ROW; j += 16) {
+      v128.store(tile + j, f32x4.add(v128.load(tile + j), v128.load(row + j)))
+    }
+  }
+}
+
+/** Adds `rows` rows of the tile to rows of the mask's gradient. Pairs that are not attended are 0 in the tile. */
+function addTile(call: Call, place: Place, rows: i32, grad: usize): void {
+  const maskRow = <usize>call.maskKeys << 2
+  for (let r: usize = 0; r < <usize>rows; ++r) {
+    const from = call.gradTile + r * TILE_ROW
+    if (call.maskKeys == 1) {
+      let sum: f64 = 0
+      for (let j: usize = 0; j < <usize>place.keys; ++j) sum += <f64>load<f32>(from + (j << 2))
+      const into = grad + r * maskRow
+      store<f32>(into, <f32>(<f64>load<f32>(into) + sum))
+    } else {
+      const into = grad + r * maskRow + (<usize>place.key << 2)
+      for (let j: usize = 0; j < <usize>place.keys; ++j) {
+        store<f32>(into + (j << 2), load<f32>(into + (j << 2)) + load<f32>(from + (j << 2)))
+      }
+    }
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * The online softmax of a query tile: what its rows carry from key block to key block.
+ *
+ * With what is subtracted m, sum l and (for the entropy) moment t of each row:
+ *   m' = max s where that exceeds m by more than 8, otherwise m       a = exp(m − m')       e = exp(s − m')
+ *   l = a·l + Σ e        t = a·(t + (m − m')·l) + Σ e·(s − m')        O = a·O + e·V
+ * and at the end  output = O/l,  logsumexp = m + ln l,  entropy = ln l − t/l.
+ *
+ * m need not be the maximum, only near enough for e not to overflow: e ≤ e⁸ = 2981. So O, l and t are seldom scaled, and
+ * l and t stay apart in eight lanes until the end.
+ * Hazards: a row that has seen nothing yet has m = −∞, and −∞ − (−∞) is NaN: 0 stands in for such an m, so that
+ * e = exp(−∞) = 0. A NaN score may not become m, but its e is NaN, and so are l and the row.
+ * Sources: Milakov & Gimelshein 2018 (online softmax); Dao 2023 (FlashAttention-2); FlashAttention-4 (scaling only
+ * when it must).
+ */
+import { Call } from '../../../wasm/generated/attention'
+import { dropRow } from './dropout'
+import { exp, log } from '../../../wasm/assembly/elementary'
+import { Moment, Sum, SumAll, exponentials, rowMaxima } from './exponentials'
+import { MR, sumLanes } from '../../../wasm/assembly/lanes'
+import { TILE_ROW } from '../../../wasm/assembly/score-tile'
+import { Place } from './scores'
+
+/** Bytes of one tile's row of per-row numbers. */
+export const PER_TILE: usize = 96
+
+/** How far scores may exceed what is subtracted from them before it is raised: e ≤ e⁸. */
+const SLACK: f32 = 8
+
+/** A tile that has seen nothing. */
+export function begin(call: Call, lane: usize): void {
+  for (let r: usize = 0; r < PER_TILE; r += 4) {
+    store<f32>(call.runningMax + lane + r, -Infinity)
+  }
+  memory.fill(call.runningSum + lane * 8, 0, PER_TILE * 8)
+  if (call.entropy) memory.fill(call.runningMoment + lane * 8, 0, PER_TILE * 8)
+}
+
+/** From scores to e = exp(s − m), updating m, l, t and O. */
+export function softmaxTile(call: Call, place: Place, lane: usize, output: usize, plain: bool): void {
+  const rows = place.rows
+  rowMaxima(call, call.tile, rows, call.tileMax)
+  if (raise(call, lane)) rescale(call, rows, lane, output)
+  const sums = call.runningSum + lane * 8
+  const moments = call.runningMoment + lane * 8
+  if (call.entropy) exponentials<Moment>(call, call.tile, rows, call.tileMax, 0, sums, moments)
+  else if (plain) exponentials<SumAll>(call, call.tile, rows, call.tileMax, 0, sums, 0)
+  else exponentials<Sum>(call, call.tile, rows, call.tileMax, 0, sums, 0)
+  if (call.dropout) dropTile(call, place)
+}
+
+/** Dropout of the tile's exponentials. */
+export function dropTile(call: Call, place: Place): void {
+  for (let r = 0; r < place.rows; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    const row = call.tile + <usize>r * TILE_ROW
+    dropRow(call, place.head, place.row + r, place.key, row, load<i32>(range), load<i32>(range, 4))
+  }
+}
+
+/**
+ * Raises m where the tile's maximum is more than 8 above it, and says whether it did: tileFactor then holds
+ * a = exp(m before − m after). tileMax becomes what to subtract: m, or 0 where nothing was seen yet.
+ */
+function raise(call: Call, lane: usize): bool {
+  const nothing = f32x4.splat(-Infinity)
+  const slack = f32x4.splat(SLACK)
+  let any = i32x4.splat(0)
+  for (let r: usize = 0; r < PER_TILE; r += 16) {
+    const before = v128.load(call.runningMax + lane + r)
+    const most = v128.load(call.tileMax + r)
+    const risen = f32x4.gt(most, f32x4.add(before, slack))
+    const now = v128.bitselect(most, before, risen)
+    any = v128.or(any, risen)
+    v128.store(call.runningMax + lane + r, now)
+    v128.store(call.tileFactor + r, before)
+    v128.store(call.tileMax + r, v128.and(now, f32x4.ne(now, nothing)))
+  }
+  if (!v128.any_true(any)) return false
+  for (let r: usize = 0; r < PER_TILE; r += 16) {
+    const before = v128.load(call.tileFactor + r)
+    const factor = exp(f32x4.sub(before, v128.load(call.tileMax + r)))
+    // before the first block there is nothing to scale
+    v128.store(call.tileFactor + r, v128.bitselect(f32x4.splat(1), factor, f32x4.eq(before, nothing)))
+  }
+  return true
+}
+
+/** l = a·l, t = a·(t + ln a·l), O = a·O for the rows whose m has risen. */
+function rescale(call: Call, rows: i32, lane: usize, output: usize): void {
+  const step = <usize>call.dimV << 2
+  for (let r = 0; r < rows; ++r) {
+    const factor = load<f32>(call.tileFactor + (<usize>r << 2))
+    if (factor == 1) continue
+    const sums = call.runningSum + lane * 8 + (<usize>r << 5)
+    if (call.entropy) {
+      // where a is 0 there is nothing to keep, and ln 0 must not meet it
+      const fall = <f32>max(log(<f64>factor), -88)
+      const moments = call.runningMoment + lane * 8 + (<usize>r << 5)
+      for (let x: usize = 0; x < 32; x += 4) {
+        store<f32>(moments + x, factor * (load<f32>(moments + x) + fall * load<f32>(sums + x)))
+      }
+    }
+    scaleRow(sums, 8, factor)
+    scaleRow(output + <usize>r * step, call.dimV, factor)
+  }
+}
+
+function scaleRow(row: usize, dim: i32, factor: f32): void {
+  const f = f32x4.splat(factor)
+  let d = dim
+  for (; d >= 8; d -= 8) {
+    const s0 = f32x4.mul(v128.load(row), f)
+    const s1 = f32x4.mul(v128.load(row, 16), f)
+    v128.store(row, s0)
+    v128.store(row, s1, 16)
+    row += 32
+  }
+  for (; d > 0; --d) {
+    store<f32>(row, load<f32>(row) * factor)
+    row += 4
+  }
+}
+
+/** O/l, m + ln l, ln l − t/l; zeros, −∞ and 0 where nothing was attended. */
+export function finish(call: Call, place: Place, lane: usize, at: usize): void {
+  for (let r: usize = 0; r < <usize>place.rows; ++r) {
+    const lanes = lane * 8 + (r << 5)
+    const sum = sumLanes(v128.load(call.runningSum + lanes), v128.load(call.runningSum + lanes, 16))
+    let logsumexp: f64 = -Infinity
+    let entropy: f64 = 0
+    if (sum != 0) {
+      const l = <f64>sum
+      const logSum = log(l)
+      logsumexp = <f64>load<f32>(call.runningMax + lane + (r << 2)) + logSum
+      if (call.entropy) {
+        const moments = call.runningMoment + lanes
+        entropy = logSum - <f64>sumLanes(v128.load(moments), v128.load(moments, 16)) / l
+      }
+      scaleRow(call.output + (at + r) * (<usize>call.dimV << 2), call.dimV, 1 / sum)
+    }
+    store<f64>(call.logsumexp + ((at + r) << 3), logsumexp)
+    if (call.entropy) store<f32>(call.entropy + ((at + r) << 2), <f32>entropy)
+  }
+}

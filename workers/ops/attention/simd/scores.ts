@@ -1,0 +1,97 @@
+/**
+ * The score tile, 24 query rows × 96 keys (128 in the forward pass), and its products with blocks of keys and values.
+ *
+ *   s = scale·q·k → softcap·tanh(s/softcap) → + ALiBi + mask → −∞ where not attended (mask-tile.ts)
+ *
+ * Only columns in `ranges` of rows < rows are ever defined, except where said otherwise.
+ */
+import { Call } from '../../../wasm/generated/attention'
+import { packEdge, packPanels, packRows } from '../../../wasm/assembly/pack'
+import { Rows, panelProduct, product, scoreProduct } from '../../../wasm/assembly/product'
+
+/** A tile's place: rows [row, row + rows) of head `head` = b·heads + h against keys [key, key + keys) of its kv head. */
+@unmanaged
+export class Place {
+  b: i32
+  h: i32
+  head: i32
+  kvHead: i32
+  row: i32
+  rows: i32
+  key: i32
+  keys: i32
+  /** backward: delta and gradQ of the part, all heads */
+  delta: usize
+  gradQ: usize
+}
+
+/** Where the call has room for one. */
+// @ts-ignore: decorator
+@inline
+export function placeOf(call: Call): Place {
+  return changetype<Place>(call.place)
+}
+
+/** Addresses of the products' factors. */
+// @ts-ignore: decorator
+@inline
+export function scaleOf(call: Call): usize {
+  return changetype<usize>(call) + offsetof<Call>('scale')
+}
+
+// @ts-ignore: decorator
+@inline
+export function oneOf(call: Call): usize {
+  return changetype<usize>(call) + offsetof<Call>('one')
+}
+
+/** Whether K fits into one pack, so that it is packed once for all the query tiles that read it. */
+// @ts-ignore: decorator
+@inline
+export function onePack(call: Call, dim: i32): bool {
+  return dim <= call.depth
+}
+
+/**
+ * tile[24×128] = factor·X·Yᵀ within `ranges` (`factor` an address): X rows [rows][dim] at x, Y rows [keys][dim] at y. The
+ * depth is taken in parts of call.depth; when there is just one part, the pack of Y is expected to be there already. `map`,
+ * where not 0, is the tile's place in a map [batch, heads, queries, keys], which is written beside the tile.
+ */
+export function dotTile(
+  call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, yPack: usize, tile: usize, factor: usize,
+  map: usize = 0,
+): void {
+  const row = <usize>dim << 2
+  const mapRow = <usize>call.keys << 2
+  if (onePack(call, dim)) {
+    scoreProduct(x, row, rows, yPack, dim, call.ranges, tile, factor, true, map, mapRow, keys)
+    return
+  }
+  for (let p = 0; p < dim; p += call.depth) {
+    const depth = min(dim - p, call.depth)
+    packPanels(y + (<usize>p << 2), row, keys, depth, yPack)
+    const into = p + depth == dim ? map : 0
+    scoreProduct(x + (<usize>p << 2), row, rows, yPack, depth, call.ranges, tile, factor, p == 0, into, mapRow, keys)
+  }
+}
+
+/**
+ * rows[r] = (`Set`) or += (`Add`) Σ_j tile[r][j]·b[j] within `seen`, b being the block's rows at `b`, which `packBlockRows`
+ * has packed.
+ */
+export function blockProduct<E>(
+  call: Call, tile: usize, rows: i32, b: usize, packed: usize, dim: i32, keys: i32, result: usize,
+): void {
+  const row = <usize>dim << 2
+  const one = oneOf(call)
+  if (onePack(call, dim)) {
+    panelProduct<Rows, E>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, one)
+  } else {
+    product<Rows, E>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, one)
+  }
+}
+
+export function packBlockRows(call: Call, b: usize, packed: usize, dim: i32, keys: i32): void {
+  if (onePack(call, dim)) packRows(b, keys, dim, packed)
+  else packEdge(b, keys, dim, packed)
+}

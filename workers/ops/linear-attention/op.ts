@@ -1,0 +1,230 @@
+/**
+ * Linear attention. φ(x) = elu(x) + 1 = x + 1 for x > 0, eˣ otherwise.
+ *
+ *   output_i = Σ_j (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j)      over the keys j that row i attends to
+ *            = φ(q_i)ᵀS_i / φ(q_i)ᵀz_i,   S_i = Σ_j φ(k_j)v_jᵀ,   z_i = Σ_j φ(k_j)
+ *
+ * so that no pair of positions need be looked at: S and z are summed chunk by chunk, and only within the chunk in which
+ * a row's keys end (causal) are pairs formed. All of it is O((N + M)·d_k·d_v).
+ */
+import { KEY_BLOCK, QUERY_TILE, TILE_COLUMNS, TILE_GROUP, WIDEST_PANEL } from '../../layout.ts'
+import { type ArgsOf, data, defineArgs, defineFamily, oneOf } from '../define-op.ts'
+
+/** Positions of one unit: keys of one state, query rows of one part of the output. A tile of scores holds them. */
+export const LINEAR_CHUNK = 96
+
+/** Rough operations a feature takes. */
+const FEATURE_FLOPS = 8
+/** Measured: an addition of states takes as long as reading this many bytes of text. */
+const SUM_BYTES = 0.3
+
+const family = defineFamily('linear-attention')
+
+/**
+ * q [batch, heads, queries, dimK], k [batch, kvHeads, keys, dimK], v [batch, kvHeads, keys, dimV]. Query head h reads kv head
+ * ⌊h·kvHeads/heads⌋. Of the masks only those whose intervals begin at key 0; they are the same for all heads.
+ */
+const args = defineArgs({
+  batch: 'i32',
+  heads: 'i32',
+  kvHeads: 'i32',
+  queries: 'i32',
+  keys: 'i32',
+  dimK: 'i32',
+  dimV: 'i32',
+  /** rows between the intervals of neighbours along [batch, heads]; 0 where they share them */
+  intervalStrides: data<[number, number]>(),
+  /** rows attend to different numbers of keys: states are summed up to every chunk, not over all of them */
+  causal: 'flag',
+  /** an input holds NaN or ±∞: pairs that are not attended must not even be multiplied by 0 */
+  nonFinite: 'flag?',
+})
+
+/** States are sums over chunks of keys (forward) or of queries (backward). */
+const stateArgs = defineArgs({ ...args, side: oneOf('keys', 'queries') })
+
+export type LinearAttentionArgs = ArgsOf<typeof args>
+export type LinearStateArgs = ArgsOf<typeof stateArgs>
+
+/** How many chunks the positions are. */
+export function linearChunks(positions: number): number {
+  return Math.ceil(positions / LINEAR_CHUNK)
+}
+
+/** Elements of one state: S [dimK, dimV], then z [dimK]. */
+export function stateLength({ dimK, dimV }: Pick<LinearAttentionArgs, 'dimK' | 'dimV'>): number {
+  return dimK * (dimV + 1)
+}
+
+/** Sums kept of the states of one kv head: causal, one before every chunk and one after the last; else their total. */
+export function stateSums(a: Pick<LinearAttentionArgs, 'causal'>, positions: number): number {
+  return a.causal ? linearChunks(positions) + 1 : 1
+}
+
+/** The side's heads and positions. */
+function sideOf(a: LinearStateArgs): [heads: number, positions: number] {
+  return a.side === 'keys' ? [a.kvHeads, a.keys] : [a.heads, a.queries]
+}
+
+function chunksOfSide(a: LinearStateArgs): number {
+  const [heads, positions] = sideOf(a)
+  return a.batch * heads * linearChunks(positions)
+}
+
+/** A product with a state a row, and where causal with a chunk of keys. */
+function queryFlops(a: LinearAttentionArgs): number {
+  const rows = a.batch * a.heads * a.queries
+  const pairs = a.causal ? LINEAR_CHUNK : 0
+  return rows * (2 * (stateLength(a) + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK)
+}
+
+const words = {
+  intervalBatch: { type: 'i32' as const, of: (a: LinearAttentionArgs) => a.intervalStrides[0] },
+  /** the products take their factor from memory */
+  one: { type: 'f32' as const, of: () => 1 },
+}
+
+type Dims = Pick<LinearAttentionArgs, 'dimK' | 'dimV'>
+
+/** An area of this many elements of 4 bytes. */
+function elements(count: (a: Dims) => number) {
+  return (a: Dims) => 4 * count(a)
+}
+
+const areas = {
+  /** φ of the unit's rows, and of a block of the others [96][dimK] */
+  features: elements(({ dimK }) => LINEAR_CHUNK * dimK + TILE_GROUP),
+  otherFeatures: elements(({ dimK }) => LINEAR_CHUNK * dimK),
+  /** rows of dimV elements and one more [96][dimV + 1] */
+  extended: elements(({ dimV }) => LINEAR_CHUNK * (dimV + 1)),
+  otherExtended: elements(({ dimV }) => LINEAR_CHUNK * (dimV + 1)),
+  /** Sᵀ, and z as its last row [dimV + 1][dimK] */
+  stateTransposed: elements(({ dimK, dimV }) => (dimV + 1) * dimK),
+  /** the unit's rows transposed, by tiles [4][dimK][24], [4][dimV + 1][24] */
+  featurePack: elements(({ dimK }) => LINEAR_CHUNK * dimK),
+  extendedPack: elements(({ dimV }) => LINEAR_CHUNK * (dimV + 1)),
+  /** a block's rows in panels [96/NR][dimK or dimV + 1][NR] */
+  columnPack: elements(({ dimK, dimV }) => KEY_BLOCK * Math.max(dimK, dimV + 1)),
+  /** the last, incomplete panel of a state [dimK or dimV + 1][NR] and of a block [96][NR] */
+  stateEdge: elements(({ dimK, dimV }) => Math.max(dimK, dimV + 1) * WIDEST_PANEL),
+  blockEdge: elements(() => LINEAR_CHUNK * WIDEST_PANEL),
+  /** [24][144]: φ(q)·φ(k), or the gradient of it */
+  tile: elements(() => QUERY_TILE * TILE_COLUMNS),
+  /** i32 [96] each: how many keys a row attends to; the columns [rowFrom, rowTo) of a block that it pairs with */
+  counts: elements(() => LINEAR_CHUNK),
+  rowFrom: elements(() => LINEAR_CHUNK),
+  rowTo: elements(() => LINEAR_CHUNK),
+  /** f32 [96] */
+  rowSums: elements(() => LINEAR_CHUNK),
+  /** i32 [4][2]: the columns that a group of six rows needs */
+  ranges: elements(() => (QUERY_TILE / TILE_GROUP) * 2),
+  /** [6][NR] where a product meets the edge of its result */
+  spare: elements(() => TILE_GROUP * WIDEST_PANEL),
+}
+
+/**
+ * states [batch, heads of the side, chunks, stateLength]: S = Σ φ(x_r)·y_rᵀ [dimK, dimV] and z = Σ φ(x_r)·w_r [dimK]
+ * over the rows of one chunk that are no padding. Keys: x = k, y = v, w = 1. Queries: x = q, y = scaled, w =
+ * gradNormaliser, over the rows that attend to something. Unit = one chunk.
+ */
+export const linearStates = family.define('linearStates', {
+  tensors: {
+    x: 'in',
+    y: 'in',
+    w: 'in?',
+    /** [batch or 1, queries, 2]: the keys [0, to) that a row attends to; [keys, keys) of padding rows. Without it all keys */
+    intervals: 'in?:int32',
+    states: 'out',
+  },
+  args: stateArgs,
+  units: chunksOfSide,
+  cost: a => {
+    const [heads, positions] = sideOf(a)
+    return { flops: a.batch * heads * positions * (2 * stateLength(a) + FEATURE_FLOPS * a.dimK) }
+  },
+  words,
+  areas,
+})
+
+/**
+ * sums [batch, kvHeads, stateSums, stateLength]. Keys, causal: sums[c] = Σ of the states before chunk c. Queries, causal:
+ * sums[c] = Σ of the states from chunk c on, over all heads of the group. Not causal: the total. In float64.
+ * Unit = one (batch, kv head).
+ */
+export const linearStateSums = family.define('linearStateSums', {
+  tensors: { states: 'in', sums: 'out' },
+  args: stateArgs,
+  units: a => a.batch * a.kvHeads,
+  cost: (a, { units }) => {
+    const additions = units === 0 ? 0 : (chunksOfSide(a) / units) * stateLength(a)
+    return { flops: units * additions, bytes: units * (SUM_BYTES * additions) }
+  },
+  shared: true,
+})
+
+/**
+ * sums: from `linearStateSums` of the keys. output [batch, heads, queries, dimV], zeros where a row attends to nothing;
+ * normaliser [batch, heads, queries] = φ(q)ᵀz, 0 there. Unit = LINEAR_CHUNK query rows of one (batch, head).
+ */
+export const linearAttentionForward = family.define('linearAttentionForward', {
+  tensors: {
+    q: 'in',
+    k: 'in',
+    v: 'in',
+    intervals: 'in?:int32',
+    sums: 'in',
+    output: 'out',
+    normaliser: 'out',
+  },
+  args,
+  units: a => a.batch * a.heads * linearChunks(a.queries),
+  cost: a => ({ flops: queryFlops(a) }),
+  words,
+  areas,
+})
+
+/** scaled = gradOutput/normaliser, gradNormaliser = −(gradOutput·output)/normaliser. Unit = query row. */
+export const linearAttentionDelta = family.define('linearAttentionDelta', {
+  tensors: { output: 'in', gradOutput: 'in', normaliser: 'in', scaled: 'out', gradNormaliser: 'out' },
+  args,
+  units: a => a.batch * a.heads * a.queries,
+  cost: (a, { units }) => ({ flops: units * (3 * a.dimV) }),
+  words,
+  areas,
+})
+
+const backwardTensors = {
+  q: 'in',
+  k: 'in',
+  v: 'in',
+  intervals: 'in?:int32',
+  /** from `linearAttentionDelta` */
+  scaled: 'in',
+  gradNormaliser: 'in',
+  sums: 'in',
+} as const
+
+/** sums of the keys' states. Unit = LINEAR_CHUNK query rows of one (batch, head). */
+export const linearAttentionBackwardQuery = family.define('linearAttentionBackwardQuery', {
+  tensors: { ...backwardTensors, gradQ: 'out' },
+  args,
+  units: a => a.batch * a.heads * linearChunks(a.queries),
+  cost: a => ({ flops: queryFlops(a) }),
+  words,
+  areas,
+})
+
+/** sums of the queries' states. Writes gradK, gradV, where given. Unit = LINEAR_CHUNK keys of one (batch, kv head). */
+export const linearAttentionBackwardKey = family.define('linearAttentionBackwardKey', {
+  tensors: { ...backwardTensors, gradK: 'out?', gradV: 'out?' },
+  args,
+  units: a => a.batch * a.kvHeads * linearChunks(a.keys),
+  cost: (a, { tensors }) => {
+    const pairs = a.causal ? (a.heads / a.kvHeads) * LINEAR_CHUNK : 0
+    const products = (tensors.gradK === undefined ? 0 : 1) + (tensors.gradV === undefined ? 0 : 1)
+    const perKey = 2 * products * (a.dimK * a.dimV + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK
+    return { flops: a.batch * a.kvHeads * a.keys * perKey }
+  },
+  words,
+  areas,
+})
