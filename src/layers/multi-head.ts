@@ -133,7 +133,9 @@ export function multiHeadBackward(
     q: needs.x || needs.param('w_q') || needs.param('b_q'),
     k: source || needs.param('w_k') || needs.param('b_k'),
     v: source || needs.param('w_v') || needs.param('b_v'),
-    ...{ mask: needs.mask, pastK: needs.pastK, pastV: needs.pastV },
+    mask: needs.mask,
+    pastK: needs.pastK,
+    pastV: needs.pastV,
   })
   const steps = (['q', 'k', 'v'] as const).flatMap(name => {
     const gradient = grads[name]

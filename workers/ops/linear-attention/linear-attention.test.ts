@@ -8,14 +8,12 @@ import {
   ownMemory,
 } from '../../../test/support/attention-case.ts'
 import { type AttentionSpec, attentionSpecs, plainSpec } from '../../../test/support/attention-spec.ts'
-import { type FamilyKernels, plainKernels, wasmKernels } from '../../../test/support/family-kernels.ts'
+import { plainKernels, wasmKernels } from '../../../test/support/family-kernels.ts'
+import { runLinear } from '../../../test/support/linear-attention-runs.ts'
 import { linearByTheBook } from '../../../test/support/plain-linear-attention.ts'
-import { ranges } from '../../../test/support/ranges.ts'
 import { wasmMemory } from '../../../test/support/wasm-memory.ts'
 import { SIMD_VARIANTS, type SimdVariant } from '../../wasm/variants.ts'
-import { type Reals, scratchBytes } from '../define-op.ts'
 import { linearAttention } from './index.ts'
-import { linearAttentionForward, linearChunks, stateLength, stateSums } from './op.ts'
 
 const wasm = wasmMemory(192)
 const REFERENCE = { name: 'reference', kernels: plainKernels(linearAttention), precision: 'float64' as const }
@@ -28,59 +26,6 @@ const RUNNERS = [
 const RESULTS = ['output', 'gradQ', 'gradK', 'gradV'] as const
 const STEP = 1e-4
 const AWKWARD = [1, 3, 7, 17, 97, 200]
-
-interface Options {
-  kernels: FamilyKernels<typeof linearAttention.ops>
-  allocate: Allocate
-  precision: 'float64' | 'float32'
-  cuts?: number | undefined
-}
-
-/** Runs forward and backward over the case's tensors; gives back the normaliser. */
-function run(c: AttentionCase, { kernels, allocate, precision, cuts }: Options): Reals {
-  const a = { ...c.args, causal: c.spec.causal }
-  const rows = a.batch * a.heads * a.queries
-  const reals = (length: number) => (allocate(precision, length) as Reals).fill(Number.NaN)
-  const scratch =
-    precision === 'float32'
-      ? allocate('float32', scratchBytes(linearAttentionForward, a) / 4).fill(Number.NaN).byteOffset
-      : 0
-  const each = (units: number, step: (from: number, to: number) => void) => {
-    for (const [from, to] of ranges(units, 1, cuts)) step(from, to)
-  }
-  const sumsOf = (side: 'keys' | 'queries', t: { x: Reals; y: Reals; w?: Reals }) => {
-    const [heads, positions] = side === 'keys' ? [a.kvHeads, a.keys] : [a.heads, a.queries]
-    const units = a.batch * heads * linearChunks(positions)
-    const states = reals(units * stateLength(a))
-    const sums = reals(a.batch * a.kvHeads * stateSums(a, positions) * stateLength(a))
-    const args = { ...a, side }
-    each(units, (from, to) => kernels.linearStates({ ...c, ...t, states }, args, from, to, scratch))
-    each(a.batch * a.kvHeads, (from, to) =>
-      kernels.linearStateSums({ states, sums }, args, from, to, scratch),
-    )
-    return sums
-  }
-  const normaliser = reals(rows)
-  const keySums = sumsOf('keys', { x: c.k, y: c.v })
-  const queryUnits = a.batch * a.heads * linearChunks(a.queries)
-  each(queryUnits, (from, to) => {
-    kernels.linearAttentionForward({ ...c, sums: keySums, normaliser }, a, from, to, scratch)
-  })
-  const scaled = reals(rows * a.dimV)
-  const gradNormaliser = reals(rows)
-  each(rows, (from, to) => {
-    kernels.linearAttentionDelta({ ...c, normaliser, scaled, gradNormaliser }, a, from, to, scratch)
-  })
-  const t = { ...c, scaled, gradNormaliser }
-  each(queryUnits, (from, to) => {
-    kernels.linearAttentionBackwardQuery({ ...t, sums: keySums }, a, from, to, scratch)
-  })
-  const sums = sumsOf('queries', { x: c.q, y: scaled, w: gradNormaliser })
-  each(a.batch * a.kvHeads * linearChunks(a.keys), (from, to) => {
-    kernels.linearAttentionBackwardKey({ ...t, sums }, a, from, to, scratch)
-  })
-  return normaliser
-}
 
 function build(
   spec: AttentionSpec,
@@ -99,7 +44,7 @@ describe('the reference', () => {
     fc.assert(
       fc.property(specs, spec => {
         const c = build(spec, own)
-        run(c, own)
+        runLinear(c, own)
         const expected = linearByTheBook(c)
         for (const name of RESULTS) {
           const largest = expected[name].reduce((most, value) => Math.max(most, Math.abs(value)), 1)
@@ -118,7 +63,7 @@ describe('the reference', () => {
       fc.property(specs, picks, (spec, indices) => {
         const c = build(spec, own)
         const loss = () => {
-          run(c, own)
+          runLinear(c, own)
           let sum = 0
           for (let i = 0; i < c.output.length; i++) sum += c.output[i] * c.gradOutput[i]
           return sum
@@ -160,10 +105,10 @@ describe.each(RUNNERS)('$name kernels', runner => {
     fc.assert(
       fc.property(specs, fc.nat(1000), (spec, cuts) => {
         const whole = build(spec, options)
-        run(whole, options)
+        runLinear(whole, options)
         const expected = copies(whole)
         const cut = build(spec, options)
-        run(cut, { ...options, cuts })
+        runLinear(cut, { ...options, cuts })
         expect(copies(cut)).toEqual(expected)
       }),
       { numRuns: 10 },
@@ -175,7 +120,7 @@ describe.each(RUNNERS)('$name kernels', runner => {
     fc.assert(
       fc.property(specs, fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY), (spec, bad) => {
         const clean = build(spec, options)
-        run(clean, options)
+        runLinear(clean, options)
         const expected = copies(clean)
         const c = build(spec, options)
         c.args.nonFinite = true
@@ -203,7 +148,7 @@ describe.each(RUNNERS)('$name kernels', runner => {
             }
           }
         }
-        run(c, options)
+        runLinear(c, options)
         for (const name of RESULTS) {
           const worst = expected[name].reduce((most, value, index) => {
             return Math.max(most, Math.abs(value - c[name][index]) / (1 + Math.abs(value)))
@@ -219,7 +164,7 @@ describe.each(RUNNERS)('$name kernels', runner => {
     const c = build({ ...plainSpec, queries: 20, keys: 20, causal: true }, options)
     c.args.nonFinite = true
     c.v[10 * 4] = Number.NaN
-    run(c, options)
+    runLinear(c, options)
     const bad = Array.from({ length: 20 }, (_, i) => Number.isNaN(c.output[4 * i]))
     expect(bad).toEqual(Array.from({ length: 20 }, (_, i) => i >= 10))
   })
@@ -228,7 +173,7 @@ describe.each(RUNNERS)('$name kernels', runner => {
     for (const size of [{ batch: 0 }, { queries: 0 }, { keys: 0 }, { kvLengths: [0] }, { qLengths: [0] }]) {
       for (const causal of [false, true]) {
         const c = build({ ...plainSpec, ...size, causal }, options)
-        run(c, options)
+        runLinear(c, options)
         for (const name of RESULTS) expect(c[name].every((x: number) => x === 0)).toBe(true)
       }
     }
@@ -237,7 +182,7 @@ describe.each(RUNNERS)('$name kernels', runner => {
   it('give zeros where the normaliser underflows', () => {
     const c = build(plainSpec, options)
     c.q.fill(-1e4)
-    const normaliser = run(c, options)
+    const normaliser = runLinear(c, options)
     expect(Array.from(normaliser)).toEqual([0, 0, 0])
     for (const name of RESULTS) expect(c[name].every((x: number) => x === 0)).toBe(true)
   })
@@ -275,7 +220,7 @@ describe('float32 kernels stay within twice the error of a plain float32 evaluat
     for (let seed = 1; seed <= seeds; seed++) {
       const spec = { ...plainSpec, ...more, seed }
       const truth = build(spec, own)
-      run(truth, own)
+      runLinear(truth, own)
       const plain = linearByTheBook(truth, Math.fround)
       for (const [index, result] of RESULTS.entries()) {
         const right = truth[result]
@@ -292,7 +237,7 @@ describe('float32 kernels stay within twice the error of a plain float32 evaluat
       for (const { kernels, name } of RUNNERS.slice(1)) {
         const options = { kernels, precision: 'float32' as const, allocate: wasm.allocate }
         const c = build(spec, options)
-        run(c, options)
+        runLinear(c, options)
         for (const result of RESULTS) {
           const key = `${name} ${result}`
           for (let i = 0; i < truth[result].length; i++) {
