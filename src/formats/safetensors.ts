@@ -108,13 +108,13 @@ function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span
 function wholeNumbers(value: unknown, pointer: string, header: Uint8Array, spans: Span[]): number[] {
   const span = typeof value === 'bigint' ? spans[Number(value)] : undefined
   const numbers =
-    span?.kind === 'numbers' && span.count <= 64 && span.shape.length === 1 ? expandNumbers(header, span) : []
-  const ok =
-    span !== undefined && (numbers as number[]).every(number => Number.isSafeInteger(number) && number >= 0)
-  if (!ok || (span.kind === 'numbers' && (numbers as number[]).length !== span.count)) {
+    span?.kind === 'numbers' && span.count <= 64 && span.shape.length === 1
+      ? expandNumbers(header, span)
+      : undefined
+  if (!Array.isArray(numbers) || !numbers.every(number => Number.isSafeInteger(number) && number >= 0)) {
     throw new Malformed(pointer, 'expected an array of non-negative integers')
   }
-  return numbers as number[]
+  return numbers
 }
 
 /** The tensors follow each other without holes or overlaps up to the file's last byte. */
