@@ -102,3 +102,68 @@ it('gives the lowest place that is free, to the largest first', () => {
   expect(offsets).toEqual([4032, 0, 4160, 4096, 0])
   expect(bytes).toBe(6208)
 })
+
+/** Whether two buffers of a plan have a byte in common. */
+function share(p: ProgramBuilder, a: number, b: number): boolean {
+  const { offsets } = planMemory(p)
+  const end = (buffer: number) => offsets[buffer] + p.buffers[buffer].length * BYTES[p.buffers[buffer].type]
+  return offsets[a] < end(b) && offsets[b] < end(a)
+}
+
+it('large buffers find the holes before small ones fill them', () => {
+  const p = new ProgramBuilder('float32')
+  const [large, kept, small, later] = [p.reals(256), p.reals(16), p.reals(16), p.reals(256)]
+  p.keep(kept)
+  p.stage(naming([large, kept]))
+  p.stage(naming([small, later]))
+  const { offsets, bytes } = planMemory(p)
+  expect(offsets[later]).toBe(offsets[large])
+  expect(bytes).toBe(1024 + 64 + 64)
+})
+
+it('what stands elsewhere takes no memory here', () => {
+  const p = new ProgramBuilder('float32')
+  const elsewhere = p.buffer({ type: 'float32', length: 1000, at: 65536 })
+  const here = p.reals(16)
+  p.stage(naming([elsewhere, here]))
+  expect(planMemory(p)).toEqual({ offsets: [-1, 0], bytes: 64 })
+})
+
+it('what has no elements stands at 0 and takes nothing', () => {
+  const p = new ProgramBuilder('float32')
+  const [some, none] = [p.reals(16), p.reals(0)]
+  p.stage(naming([some]))
+  p.stage(naming([some, none]))
+  p.stage(naming([some]))
+  expect(planMemory(p)).toEqual({ offsets: [0, 0], bytes: 64 })
+})
+
+it('constants are there from the beginning', () => {
+  const p = new ProgramBuilder('float32')
+  const early = p.reals(16)
+  const constant = p.buffer({ type: 'float32', length: 16, data: [1] })
+  p.stage(naming([early]))
+  p.stage(naming([constant]))
+  expect(share(p, early, constant)).toBe(false)
+})
+
+it('the flag that a step asks about non-finite numbers is there while it runs', () => {
+  const p = new ProgramBuilder('float32')
+  const [flag, other] = [p.reals(16), p.reals(16)]
+  p.stage(naming([flag]))
+  p.stage({ ...naming([other]), nonFinite: flag })
+  expect(share(p, flag, other)).toBe(false)
+  const q = new ProgramBuilder('float32')
+  const [before, after] = [q.reals(16), q.reals(16)]
+  q.stage(naming([before]))
+  q.stage(naming([after]))
+  expect(share(q, before, after)).toBe(true)
+})
+
+it('tensors that a step does not have are left out', () => {
+  const p = new ProgramBuilder('float32')
+  const [x] = [p.reals(16)]
+  const step = naming([x])
+  p.stage({ ...step, tensors: { ...step.tensors, missing: undefined } } as unknown as Step)
+  expect(planMemory(p).bytes).toBe(64)
+})

@@ -87,6 +87,193 @@ describe('safetensors', () => {
     expect(parsed.ok ? 'accepted' : parsed.message).toMatch(message)
   })
 
+  const WHOLE = 'expected an array of non-negative integers'
+  const ELEMENT = 'expected only non-negative integers'
+  const MEMBERS = 'expected only dtype, shape and data_offsets'
+  const DTYPES = 'expected one of F64, F32, F16, BF16, BOOL, I32, I64, got'
+  const good = entry('F32', [1], [0, 4])
+
+  it.each<[string, unknown, number, string, string]>([
+    ['no object', 'null', 0, '', 'expected a JSON object as the header'],
+    ['a header that is a list', '["x"]', 0, '', 'expected a JSON object as the header'],
+    ['a header that is no JSON', '{"a":', 0, '', 'header, at byte 5: expected a JSON value, got the end'],
+    [
+      'a fault of its meaning',
+      '{"a":{"b":1,"b":2}}',
+      0,
+      '/a/b',
+      'header, at byte 15: expected one "b", got two',
+    ],
+    [
+      'an entry that is no object',
+      { a: 'x' },
+      0,
+      '/a',
+      'expected an object with dtype, shape and data_offsets',
+    ],
+    [
+      'an entry that is a list',
+      { a: ['x'] },
+      0,
+      '/a',
+      'expected an object with dtype, shape and data_offsets',
+    ],
+    ['an entry that is null', { a: null }, 0, '/a', 'expected an object with dtype, shape and data_offsets'],
+    ['an unknown member', { a: { ...good, more: 1 } }, 4, '/a/more', MEMBERS],
+    ['an unknown dtype', { a: { ...good, dtype: 'F8' } }, 4, '/a/dtype', `${DTYPES} F8`],
+    ['a dtype that is no string', { a: { ...good, dtype: 1 } }, 4, '/a/dtype', `${DTYPES} no string`],
+    ['no dtype', { a: { shape: [1], data_offsets: [0, 4] } }, 4, '/a/dtype', `${DTYPES} no string`],
+    ['a dtype of the language', { a: { ...good, dtype: 'x' } }, 4, '/a/dtype', `${DTYPES} x`],
+    ['a shape of booleans', { a: { ...good, shape: [true] } }, 4, '/a/shape/0', ELEMENT],
+    ['no shape', { a: { dtype: 'F32', data_offsets: [0, 4] } }, 4, '/a/shape', WHOLE],
+    ['a shape of rows', { a: { ...good, shape: [[1]] } }, 4, '/a/shape', WHOLE],
+    ['a shape of more than can be', { a: { ...good, shape: Array(65).fill(1) } }, 4, '/a/shape', WHOLE],
+    ['a shape that is long text', { a: { ...good, shape: 'x'.repeat(2000) } }, 4, '/a/shape', WHOLE],
+    ['no offsets', { a: { dtype: 'F32', shape: [1] } }, 4, '/a/data_offsets', WHOLE],
+    ['a negative offset', { a: { ...good, data_offsets: [-4, 0] } }, 4, '/a/data_offsets/0', ELEMENT],
+    ['half an offset', { a: { ...good, data_offsets: [0.5, 4.5] } }, 4, '/a/data_offsets/0', ELEMENT],
+    [
+      'nine axes',
+      { a: { ...good, shape: Array(9).fill(1) } },
+      4,
+      '/a/shape',
+      'expected at most 8 axes and fewer elements, got [1, 1, 1, 1, 1, 1, 1, 1, 1]',
+    ],
+    [
+      'more bytes than can be counted',
+      { a: entry('F64', [2 ** 51], [0, 4]) },
+      4,
+      '/a/shape',
+      'expected at most 8 axes and fewer elements, got [2251799813685248]',
+    ],
+    [
+      'the wrong size',
+      { a: entry('F16', [2, 3], [0, 4]) },
+      4,
+      '/a/data_offsets',
+      'expected two offsets 12 bytes apart for float16 [2, 3], got [0, 4]',
+    ],
+    [
+      'one offset',
+      { a: entry('F32', [0], [0]) },
+      0,
+      '/a/data_offsets',
+      'expected two offsets 0 bytes apart for float32 [0], got [0]',
+    ],
+    [
+      'three offsets',
+      { a: entry('F32', [1], [0, 4, 4]) },
+      4,
+      '/a/data_offsets',
+      'expected two offsets 4 bytes apart for float32 [1], got [0, 4, 4]',
+    ],
+    [
+      'a hole at the beginning',
+      { a: entry('F32', [1], [4, 8]) },
+      8,
+      '/a/data_offsets',
+      'expected to begin at 0, got 4',
+    ],
+    ['bytes behind the last', { a: good }, 6, '', 'expected 4 bytes of data, got 6'],
+    ['too few bytes', { a: good }, 3, '', 'expected 4 bytes of data, got 3'],
+    ['metadata that are text', { __metadata__: 'x' }, 0, '/__metadata__', 'expected an object of strings'],
+    [
+      'a number among metadata',
+      { __metadata__: { a: 'x', b: 1 } },
+      0,
+      '/__metadata__/b',
+      'expected a string',
+    ],
+    ['a list among metadata', { __metadata__: { b: [1] } }, 0, '/__metadata__/b', 'expected a string'],
+  ])('names %s', (_name, header, data, pointer, message) => {
+    expect(parseSafetensors(file(header, data))).toEqual({ ok: false, pointer, message })
+  })
+
+  it('names a long text whose escapes are none', () => {
+    const header = `{"__metadata__":{"a":"${'x'.repeat(1100)}\\q"}}`
+    expect(parseSafetensors(file(header))).toEqual({
+      ok: false,
+      pointer: '/__metadata__/a',
+      message: 'expected a string with valid escapes',
+    })
+  })
+
+  it('names what is wrong before the header', () => {
+    const wrong = (bytes: Uint8Array) => {
+      const parsed = parseSafetensors(bytes)
+      return parsed.ok ? undefined : [parsed.pointer, parsed.message]
+    }
+    const length = (bytes: bigint, more = 0) => {
+      const head = Buffer.alloc(8 + more)
+      head.writeBigUInt64LE(bytes)
+      return head
+    }
+    expect(wrong(Buffer.alloc(7))).toEqual(['', 'expected at least 8 bytes, got 7'])
+    expect(wrong(length(2n))).toEqual([
+      '',
+      'expected a file of at least 10 bytes (its header says so), got 8',
+    ])
+    expect(wrong(length(1048577n))).toEqual(['', 'expected a header of at most 1048576 bytes, got 1048577'])
+    // the largest that is allowed is only too long for this file
+    expect(wrong(length(1048576n))).toEqual([
+      '',
+      'expected a file of at least 1048584 bytes (its header says so), got 8',
+    ])
+  })
+
+  it('reads tensors in any order, and the largest shapes and headers that are allowed', () => {
+    const parsed = parseSafetensors(
+      file(
+        {
+          b: entry('I64', [1], [4, 12]),
+          a: entry('F32', Array(8).fill(1), [0, 4]),
+          none: entry('BOOL', [0], [12, 12]),
+          scalar: entry('BF16', [], [12, 14]),
+        },
+        14,
+      ),
+    )
+    if (!parsed.ok) throw new Error(parsed.message)
+    const [{ start }] = parsed.tensors.filter(({ name }) => name === 'a')
+    expect(parsed.metadata).toEqual({})
+    expect(
+      parsed.tensors.map(({ name, dtype, shape, start: from, end }) => [
+        name,
+        dtype,
+        shape,
+        from - start,
+        end - start,
+      ]),
+    ).toEqual([
+      ['b', 'int64', [1], 4, 12],
+      ['a', 'float32', Array(8).fill(1), 0, 4],
+      ['none', 'bool', [0], 12, 12],
+      ['scalar', 'bfloat16', [], 12, 14],
+    ])
+  })
+
+  it('writes pictures as bytes, and each tensor behind the one before', () => {
+    const header = Buffer.from(
+      safetensorsHeader(
+        [
+          { name: 'x', dtype: 'float64', shape: [2] },
+          { name: 'picture', dtype: 'uint8', shape: [3] },
+          { name: 'y', dtype: 'float16', shape: [] },
+        ],
+        { note: 'n' },
+      ),
+    )
+    const length = Number(header.readBigUInt64LE())
+    expect(length).toBe(header.length - 8)
+    expect(JSON.parse(header.subarray(8).toString())).toEqual({
+      __metadata__: { note: 'n' },
+      x: { dtype: 'F64', shape: [2], data_offsets: [0, 16] },
+      picture: { dtype: 'U8', shape: [3], data_offsets: [16, 19] },
+      y: { dtype: 'F16', shape: [], data_offsets: [19, 21] },
+    })
+    expect(header.subarray(8).toString()).toMatch(/}\s{0,7}$/)
+  })
+
   it('never throws on damaged files', () => {
     const good = file({ q: entry('F32', [2, 2], [0, 16]), __metadata__: { request: '{}' } }, 16)
     fc.assert(

@@ -108,7 +108,10 @@ function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span
 
 function wholeNumbers(value: unknown, pointer: string, header: Uint8Array, spans: Span[]): number[] {
   const span = typeof value === 'bigint' ? spans[Number(value)] : undefined
-  const list = span?.kind === 'numbers' && span.count <= 64 ? expandNumbers(header, span) : value
+  const list =
+    span?.kind === 'numbers' && span.count <= 64 && span.shape.length === 1
+      ? expandNumbers(header, span)
+      : value
   if (!Array.isArray(list)) throw new Malformed(pointer, 'expected an array of non-negative integers')
   const wrong = list.findIndex(number => !Number.isSafeInteger(number) || number < 0)
   if (wrong >= 0) throw new Malformed(pointer + jsonPointer(wrong), 'expected only non-negative integers')

@@ -5,9 +5,8 @@ import { fileTree, jsonTree } from '../../test/support/body-tree.ts'
 import { tensorKinds } from './tensor-fields.ts'
 
 type Kind = 'values' | 'mask' | 'whole'
-const kinds = tensorKinds(false)
 
-function parse(kind: Kind, tree: unknown, fields = kinds) {
+function parse(kind: Kind, tree: unknown, fields = tensorKinds(false)) {
   const found = fields[kind].safeParse((tree as { t: unknown }).t)
   return found.success
     ? found.data.dtype
@@ -74,10 +73,9 @@ describe('what is no tensor', () => {
 })
 
 describe('shapes alone', () => {
-  const shapes = tensorKinds(true)
-
   it('are taken by plans, whatever their type', async () => {
-    expect([kinds.shapeAlone, shapes.shapeAlone]).toEqual([false, true])
+    const shapes = tensorKinds(true)
+    expect([tensorKinds(false).shapeAlone, shapes.shapeAlone]).toEqual([false, true])
     for (const kind of ['values', 'mask', 'whole'] as const)
       expect(parse(kind, await jsonTree({ t: { shape: [2] } }), shapes)).toBe('float64')
     expect(parse('values', await jsonTree({ t: typed('int32') }), shapes)).toEqual([

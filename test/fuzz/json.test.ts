@@ -14,8 +14,8 @@ const corpus: string[] = JSON.parse(readFileSync(new URL('corpus/json-texts.json
 const MEANING = /got two|more|longer|8 axes|64 levels/
 
 /**
- * Keys with a backslash in them. Once V8 14.6 has read {"a":0,"\\\\":1}, it reads the second key of {"a":0,"\\n":1} as a
- * backslash: it compares what it expects with the text as it is written.
+ * Keys with a backslash in them. Once V8 14.6 has read {"a":0,"\\":1}, it takes the second key of {"a":0,"\n":1} for a
+ * backslash too: it compares the key that it expects with the text as it is written.
  */
 const CONFUSES_V8 = /\\\\(?:[^"\\]|\\.)*"\s*:/
 

@@ -74,12 +74,15 @@ describe('the kernel', () => {
           lengths && Int32Array.from({ length: batch }, (_, b) => lengths[first + b] % (most + 1))
         const qLengths = lengthsOf(0, queries)
         const kvLengths = lengthsOf(3, keys)
-        const found = new Int32Array(2 * batch * queries).fill(-7)
+        const found = new Int32Array(2 * batch * queries + 2).fill(-7)
         const tensors = { qLengths, kvLengths, intervals: found }
         const args = { batch, queries, keys, shift, masks }
         const middle = cut % (batch + 1)
         intervals(tensors, args, 0, middle)
+        // nothing of the units that are another's
+        expect(found.subarray(2 * middle * queries).every(value => value === -7)).toBe(true)
         intervals(tensors, args, middle, batch)
+        expect(found[2 * batch * queries]).toBe(-7)
         for (let b = 0; b < batch; b++) {
           for (let i = 0; i < queries; i++) {
             const at = i + shift
@@ -101,9 +104,21 @@ describe('the kernel', () => {
     )
   })
 
-  it('refuses masks whose intervals go back', () => {
-    const masks: RowMask[] = [{ lo: ['-', 9, 'i'] }]
-    const args = { batch: 1, queries: 3, keys: 9, shift: 0, masks }
-    expect(() => intervals({ intervals: new Int32Array(6) }, args, 0, 1)).toThrow(/row 1 begin or end before/)
+  it.each<[string, RowMask]>([
+    ['lo', { lo: ['-', 9, 'i'] }],
+    ['hi', { hi: ['-', 9, 'i'] }],
+    ['lo alone, before an end that stays', { lo: ['-', 5, 'i'], hi: 7 }],
+  ])('refuses masks whose intervals go back: %s', (_name, mask) => {
+    const args = { batch: 1, queries: 3, keys: 9, shift: 0, masks: [mask] }
+    expect(() => intervals({ intervals: new Int32Array(6) }, args, 0, 1)).toThrow(
+      'the keys of row 1 begin or end before those of row 0',
+    )
+  })
+
+  it('takes batch elements one by one: what goes back between them goes on', () => {
+    const args = { batch: 2, queries: 2, keys: 4, shift: 0, masks: [{ hi: ['+', 'aligned', 1] as const }] }
+    const found = new Int32Array(8)
+    intervals({ intervals: found }, args, 0, 2)
+    expect([...found]).toEqual([0, 1, 0, 2, 0, 1, 0, 2])
   })
 })

@@ -1,0 +1,84 @@
+/** What each mask says as data, and what its fields take. */
+import { describe, expect, it } from 'vitest'
+import * as z from 'zod'
+import { tensorKinds } from '../../../formats/tensor-fields.ts'
+import { maskFields, rowMasks } from './index.ts'
+
+const tensors = tensorKinds(true)
+/** Made anew each time: what a test is to see must happen within it. */
+const schemaOf = () => z.strictObject(maskFields(tensors))
+const rows = (request: object) => rowMasks(schemaOf().parse(request))
+const messages = (request: object) =>
+  schemaOf()
+    .safeParse(request)
+    .error?.issues.map(({ path }) => path.join('.'))
+
+describe('the list of masks', () => {
+  it('is nothing where a request sets none', () => {
+    expect(rows({})).toEqual([])
+    expect(rows({ causal: false })).toEqual([])
+    expect(rowMasks({})).toEqual([])
+  })
+
+  it('has a mask for each that it sets', () => {
+    const all = rows({ causal: true, q_lengths: { shape: [1] }, window: { left: 1, right: 2 } })
+    expect(all).toEqual([
+      { hi: ['+', 'aligned', 1] },
+      { live: 'queries', hi: 'keys' },
+      { lo: ['-', 'aligned', 1], hi: ['+', 'aligned', 3] },
+    ])
+  })
+})
+
+describe('causal', () => {
+  it.each([[true], ['top_left'], ['bottom_right']])('%s lets a row see up to its own place', causal => {
+    expect(rows({ causal })).toEqual([{ hi: ['+', 'aligned', 1] }])
+  })
+
+  it.each([['left'], [1], [null], [['top_left']]])('%j is none', causal => {
+    expect(messages({ causal })).toEqual(['causal'])
+  })
+})
+
+describe('lengths', () => {
+  it.each([['q_lengths'], ['kv_lengths']])('%s alone make padding of both', name => {
+    expect(rows({ [name]: { shape: [2] } })).toEqual([{ live: 'queries', hi: 'keys' }])
+  })
+
+  it('are tensors of integers', () => {
+    expect(messages({ q_lengths: 'x' })).toEqual(['q_lengths'])
+    expect(messages({ kv_lengths: 3 })).toEqual(['kv_lengths'])
+  })
+})
+
+describe('window', () => {
+  it.each([
+    [{ left: 0 }, { lo: ['-', 'aligned', 0], hi: undefined }],
+    [{ right: 0 }, { lo: undefined, hi: ['+', 'aligned', 1] }],
+    [
+      { left: 3, right: null },
+      { lo: ['-', 'aligned', 3], hi: undefined },
+    ],
+    [
+      { left: null, right: 4 },
+      { lo: undefined, hi: ['+', 'aligned', 5] },
+    ],
+  ])('%j', (window, mask) => {
+    expect(rows({ window })).toEqual([mask])
+  })
+
+  it('without an end is none', () => {
+    for (const window of [{}, { left: null }, { left: null, right: null }])
+      expect(rows({ window })).toEqual([])
+  })
+
+  it.each([
+    [{ left: -1 }, ['window.left']],
+    [{ right: -1 }, ['window.right']],
+    [{ left: 0.5 }, ['window.left']],
+    [{ middle: 1 }, ['window']],
+    [3, ['window']],
+  ])('%j is refused', (window, paths) => {
+    expect(messages({ window })).toEqual(paths)
+  })
+})
