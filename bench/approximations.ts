@@ -32,6 +32,7 @@ function compile(length: number, kind: string, causal: boolean, backward: boolea
   const request = backward ? { ...body, backward: { grad_output: tensor } } : body
   const program = new RequestProgram('float32', 'reject')
   endpoint.compile(program, endpoint.shapes.parse(request))
+  program.finish()
   return program
 }
 

@@ -31,6 +31,7 @@ export async function ours(threads: number): Promise<Contender> {
       if (endpoint === undefined) throw new Error(`no endpoint ${path}`)
       const program = new RequestProgram('float32', 'reject')
       endpoint.compile(program, parse(endpoint.request, decoded.tree))
+      program.finish()
       // the tensors stand in the body and are used there: what is left of decoding is checking them, which no peer does
       for (const [index, stage] of program.stages.entries())
         program.stages[index] = stage.filter(step => step.phase !== 'decode')

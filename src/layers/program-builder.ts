@@ -1,16 +1,15 @@
 /** A program with its ends: which tensors of the request go into which buffers, and which buffers are the answer. */
 
 import type { BufferType, Precision, Ref, Step } from '../../workers/contract.ts'
-import { ALIGN } from '../../workers/layout.ts'
 import {
   type ArgSpecs,
   type ArgsOf,
   type Op,
-  outputsOf,
   type RefsOf,
   type StepOf,
-  scratchBytes,
+  sizeStep,
   type TensorSpecs,
+  type Wanted,
 } from '../../workers/ops/define-op.ts'
 import { type DecodeArgs, decodeTensor } from '../../workers/ops/text/op.ts'
 import type { TensorSource } from '../formats/tensor.ts'
@@ -54,13 +53,9 @@ export interface KeptMap extends Pick<Frame, 'pass' | 'layer'> {
 }
 
 /** What a step may be told beside its tensors and arguments. */
-export interface StepOptions {
+export interface StepOptions extends Partial<Wanted> {
   /** where inputs say whether they hold non-finite values */
   nonFinite?: Ref | undefined
-  /** pairs that are attended, over the whole batch, for one head: attention's cost */
-  area?: number
-  /** of a step that does only a part of the op's work */
-  units?: number
   precision?: Precision
 }
 
@@ -74,6 +69,8 @@ export class ProgramBuilder implements Program {
   readonly stages: Step[][] = []
   readonly barriers: Barrier[] = []
   scratchBytes = 0
+  /** steps whose ops have not been asked yet what they take */
+  readonly #unsized: { step: StepOf<Op>; op: Op; wanted: Wanted }[] = []
 
   constructor(precision: Precision) {
     this.precision = precision
@@ -106,60 +103,66 @@ export class ProgramBuilder implements Program {
     this.buffers[spec.within?.buffer ?? buffer].keep = true
   }
 
-  /**
-   * A step of `op`, which says everything else about it. It is the caller's to put into a stage. One that has nothing to write
-   * has no units, however many its other extents would make.
-   */
+  /** A step of `op`, which says everything else about it (see `finish`). It is the caller's to put into a stage. */
   step<N extends string, T extends TensorSpecs, A extends ArgSpecs>(
     op: Op<N, T, A>,
     tensors: RefsOf<T>,
     args: ArgsOf<A>,
-    { nonFinite, area = 0, units: wanted, precision = this.precision }: StepOptions = {},
+    { nonFinite, area = 0, units, precision = this.precision }: StepOptions = {},
   ): StepOf<Op<N, T, A>> {
-    const units = this.#writesNothing(op, { ...tensors }) ? 0 : (wanted ?? op.units(args))
-    const { flops = 0, bytes = 0 } = op.cost(args, { units, tensors, area })
-    if (precision === 'float32' && !op.shared) this.#reserve(scratchBytes(op, args))
-    return {
+    const step = {
       op: op.name,
       tensors,
       args,
       precision,
       phase: op.phase ?? 'compute',
       nonFinite,
-      units,
-      chain: op.chain?.(args) ?? 1,
-      group: op.group?.(args),
-      flops,
-      bytes,
+      units: 0,
+      chain: 1,
+      group: undefined,
+      flops: 0,
+      bytes: 0,
     }
+    this.#unsized.push({ step, op, wanted: { area, units } })
+    return step
   }
 
-  /** Whether the tensors that the op writes are all without elements. */
-  #writesNothing(op: { tensors: TensorSpecs }, tensors: Record<string, Ref | undefined>): boolean {
-    const written = outputsOf(op, tensors)
-    return written.length > 0 && written.every(ref => this.buffers[ref].length === 0)
-  }
-
-  /** What a task that runs the steps needs beside its tensors. */
-  #reserve(bytes: number): void {
-    this.scratchBytes = Math.max(this.scratchBytes, Math.ceil(bytes / ALIGN) * ALIGN)
+  /** Adds a stage of independent steps. */
+  stage(...steps: Step[]): void {
+    if (steps.length > 0) this.stages.push(steps)
   }
 
   /**
-   * Adds a stage of independent steps; steps without units vanish. Where an extent is 0 the others cost their sender nothing,
-   * and what is left may still have too many units: a 413.
+   * Asks the ops what their steps take, and leaves out those without units. It is done once, when the program is whole: a
+   * plan may fill in arguments until then.
    */
-  stage(...steps: Step[]): void {
-    const some = steps.filter(step => step.units > 0)
-    if (some.length === 0) return
-    let units = 0
-    for (const step of some) units += step.units
-    if (!(units < UNITS_LIMIT)) {
-      const expected = `expected fewer than ${UNITS_LIMIT} units of work in one stage`
-      throw new Problem('COMPUTE_TOO_LARGE', `${expected}, got ${units} (${some[0].op})`)
+  finish(): void {
+    for (const { step, op, wanted } of this.#unsized.splice(0)) {
+      const scratch = sizeStep(op, step, this.buffers, wanted)
+      this.scratchBytes = Math.max(this.scratchBytes, scratch)
     }
-    this.stages.push(some)
+    /** how many stages are left up to each of them */
+    const left: number[] = []
+    let length = 0
+    for (const steps of this.stages) {
+      const some = steps.filter(({ units }) => units > 0)
+      checkUnits(some)
+      // the first one stays in any case: a barrier stands behind a stage
+      if (some.length > 0 || left.length === 0) this.stages[length++] = some
+      left.push(length)
+    }
+    this.stages.length = length
+    for (const barrier of this.barriers) barrier.stage = left[barrier.stage] - 1
   }
+}
+
+/** Where an extent is 0 the others cost their sender nothing, and what is left may still be too much: a 413. */
+function checkUnits(steps: Step[]): void {
+  let units = 0
+  for (const step of steps) units += step.units
+  if (units < UNITS_LIMIT || steps.length === 0) return
+  const expected = `expected fewer than ${UNITS_LIMIT} units of work in one stage`
+  throw new Problem('COMPUTE_TOO_LARGE', `${expected}, got ${units} (${steps[0].op})`)
 }
 
 export class RequestProgram extends ProgramBuilder {
@@ -211,7 +214,8 @@ export class RequestProgram extends ProgramBuilder {
 
   /** Adds a step that reads no tensor of the request: it stands beside those that read them. */
   prepare(step: Step): void {
-    if (step.units > 0) this.#decodes.push({ ...step, phase: 'decode' })
+    step.phase = 'decode'
+    this.#decodes.push(step)
   }
 
   /** Shapes of what came in, by pointer, for the log; a stack has thousands of parameters, which are only counted. */

@@ -123,7 +123,9 @@ export function compile<R>(endpoint: Compilable<R>, request: R, style: ReplyStyl
   const { precision, non_finite } = request as Numerics
   const program = new RequestProgram(precision, non_finite)
   endpoint.compile(program, request)
-  return { program, ...emitReply(program, style) }
+  const replies = emitReply(program, style)
+  program.finish()
+  return { program, ...replies }
 }
 
 /** What a request would take; the stages up to the admission, and no further. */

@@ -211,6 +211,37 @@ export function outputsOf(
   })
 }
 
+/** What is known about a step's size where it is made. */
+export interface Wanted {
+  /** of a step that does only a part of the op's work */
+  units: number | undefined
+  /** as in CostContext */
+  area: number
+}
+
+/**
+ * Fills in what a step takes, as its op says. One that has nothing to write has no units, however many its other extents would
+ * make. Returns the bytes of scratch memory that a task which runs it needs.
+ */
+export function sizeStep<O extends Op>(
+  op: O,
+  step: StepOf<O>,
+  buffers: readonly { length: number }[],
+  { units, area }: Wanted,
+): number {
+  const { args, precision } = step
+  const tensors: Record<string, Ref | undefined> = step.tensors
+  const written = outputsOf(op, tensors)
+  const nothing = written.length > 0 && written.every(ref => buffers[ref].length === 0)
+  step.units = nothing ? 0 : (units ?? op.units(args))
+  step.chain = op.chain?.(args) ?? 1
+  step.group = op.group?.(args)
+  const { flops = 0, bytes = 0 } = op.cost(args, { units: step.units, tensors: step.tensors, area })
+  step.flops = flops
+  step.bytes = bytes
+  return precision === 'float32' && !op.shared ? areaBytes(scratchBytes(op, args)) : 0
+}
+
 export function isOp(value: unknown): value is Op {
   return typeof value === 'object' && value !== null && 'family' in value
 }

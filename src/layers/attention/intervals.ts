@@ -13,10 +13,11 @@ import type { Geometry } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { readLengths } from './lengths.ts'
 
-/** Rows looked at for the cost of what is attended: between them the number of keys changes linearly, or nearly so. */
+/**
+ * Rows looked at for the cost of what is attended: between them the number of keys changes linearly, or nearly so. Where
+ * there are no more, their intervals are written when the program is compiled: less than what a step of it costs.
+ */
 const SAMPLES = 64
-/** Intervals of at most this many rows are written when the program is compiled: less than what a step of it costs. */
-const WRITTEN_ROWS = 64
 
 export interface Places {
   geometry: Pick<Geometry, 'batch' | 'queries' | 'keys'>
@@ -78,12 +79,11 @@ export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[])
   const apart = qLengths !== undefined || kvLengths !== undefined
   const args: IntervalsArgs = { batch: apart ? batch : 1, queries, keys, shift: places.shift, masks }
   const rows = args.batch * queries
-  const area = Math.round(areaOf(places, masks, args.batch) * (batch / args.batch))
+  const sample = sampled(places, masks, args.batch)
+  const area = Math.round(pairs(sample) * (batch / args.batch))
   const strides: [number, number] = [apart ? queries : 0, 0]
-  if (rows <= WRITTEN_ROWS && !isPlanned(places)) {
-    const all = Array.from({ length: rows }, (_, row) => placeAt(places, row))
-    const data = intervalsOfRows(masks, all, keys).flat()
-    return { ref: p.buffer({ type: 'int32', length: 2 * rows, data }), strides, area }
+  if (rows <= SAMPLES && !isPlanned(places)) {
+    return { ref: p.buffer({ type: 'int32', length: 2 * rows, data: sample.intervals.flat() }), strides, area }
   }
   const ref = p.buffer({ type: 'int32', length: 2 * rows })
   const tensors = { shifts, qLengths, kvLengths, intervals: ref }
@@ -117,16 +117,32 @@ function placeAt(places: Places, row: number): RowPlace {
   }
 }
 
-/** The pairs that the masks leave, by samples over all rows. */
-export function areaOf(places: Places, masks: readonly RowMask[], batch: number): number {
+/** Intervals of rows, and how many rows each of them stands for. */
+interface Sample {
+  intervals: [number, number][]
+  stands: number[]
+}
+
+/** At most SAMPLES rows from all over [batch, queries]; all of them where there are no more. */
+function sampled(places: Places, masks: readonly RowMask[], batch: number): Sample {
   const rows = batch * places.geometry.queries
   const step = Math.max(1, rows / SAMPLES)
-  const samples: { place: RowPlace; stands: number }[] = []
+  const sample: RowPlace[] = []
+  const stands: number[] = []
   for (let row = 0; row < rows; row += step) {
-    const place = placeAt(places, Math.min(rows - 1, row + (step - 1) / 2))
-    samples.push({ place, stands: Math.min(step, rows - row) })
+    sample.push(placeAt(places, Math.min(rows - 1, row + (step - 1) / 2)))
+    stands.push(Math.min(step, rows - row))
   }
-  const sampled = samples.map(({ place }) => place)
-  const found = intervalsOfRows(masks, sampled, places.geometry.keys)
-  return found.reduce((area, [lo, hi], sample) => area + Math.max(0, hi - lo) * samples[sample].stands, 0)
+  return { intervals: intervalsOfRows(masks, sample, places.geometry.keys), stands }
+}
+
+function pairs({ intervals, stands }: Sample): number {
+  let area = 0
+  for (const [at, [lo, hi]] of intervals.entries()) area += Math.max(0, hi - lo) * stands[at]
+  return area
+}
+
+/** The pairs that the masks leave, by samples over all rows. */
+export function areaOf(places: Places, masks: readonly RowMask[], batch: number): number {
+  return pairs(sampled(places, masks, batch))
 }
