@@ -7,9 +7,9 @@
 import { ENDPOINTS } from '../src/endpoints/index.ts'
 import { planMemory } from '../src/engine/memory-plan.ts'
 import { RequestProgram } from '../src/layers/program-builder.ts'
+import { type BufferView, VIEWS } from '../workers/contract.ts'
 import { opTable } from '../workers/ops/table.ts'
 import { createTextKernels } from '../workers/text/text-kernels.ts'
-import { type BufferView, bufferView } from '../workers/views.ts'
 import { SimdModule } from '../workers/wasm/simd-module.ts'
 import { table } from './report.ts'
 
@@ -41,7 +41,7 @@ function runner(program: RequestProgram): () => void {
   const plan = planMemory(program)
   const scratch = PAGE + plan.bytes
   const views: BufferView[] = program.buffers.map(({ type, length, data, preloaded }, index) => {
-    const view = bufferView(memory, { type, offset: PAGE + plan.offsets[index], length })
+    const view = new VIEWS[type](memory.buffer, PAGE + plan.offsets[index], length)
     if (data !== undefined) view.set(data)
     else if (preloaded) for (let i = 0; i < length; i++) view[i] = Math.random() - 0.5
     return view

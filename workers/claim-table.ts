@@ -147,3 +147,10 @@ function endOfClaim({ units, chain, group = 1 }: Split, from: number, wanted: nu
   const boundary = Math.floor(to / group) * group
   return to === units || boundary <= from ? to : boundary
 }
+
+/** Wakes the worker that waits at this word. */
+export function wake(memory: WebAssembly.Memory, wakeWord: number): void {
+  const word = new Int32Array(memory.buffer, wakeWord, 1)
+  Atomics.add(word, 0, 1)
+  Atomics.notify(word, 0)
+}

@@ -33,6 +33,22 @@ export const WRITTEN_BYTES: Record<WrittenType, number> = { ...ELEMENT_BYTES, ui
 /** Element types a buffer of a program may have. */
 export type BufferType = 'float64' | 'float32' | 'int32' | 'uint8'
 
+/** Their views. One that was made before the memory grew does not reach what came later: views are made anew for each task. */
+export const VIEWS: Record<
+  BufferType,
+  new (
+    memory: ArrayBufferLike,
+    offset: number,
+    length: number,
+  ) => BufferView
+> = {
+  float64: Float64Array,
+  float32: Float32Array,
+  int32: Int32Array,
+  uint8: Uint8Array,
+}
+export type BufferView = Float64Array | Float32Array | Int32Array | Uint8Array
+
 /** A buffer: where it stands in the shared memory (byte offset, aligned to 64) and how many elements it has. */
 export interface BufferPlace {
   type: BufferType
@@ -115,11 +131,4 @@ export type TaskResult =
 export interface Slot {
   port: MessagePort
   wakeWord: number
-}
-
-/** Wakes the worker that waits at this word. */
-export function wake(memory: WebAssembly.Memory, wakeWord: number): void {
-  const word = new Int32Array(memory.buffer, wakeWord, 1)
-  Atomics.add(word, 0, 1)
-  Atomics.notify(word, 0)
 }

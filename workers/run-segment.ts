@@ -1,6 +1,7 @@
 /** A worker's part in a segment: it claims units of its steps until none is left, or until it is preempted. */
-import { ClaimTable } from './claim-table.ts'
+import { ClaimTable, wake } from './claim-table.ts'
 import {
+  type BufferView,
   type Fault,
   type Ref,
   type Remainder,
@@ -8,11 +9,10 @@ import {
   TASK_STATE,
   type Task,
   type TaskResult,
+  VIEWS,
   type Work,
-  wake,
 } from './contract.ts'
 import type { Operations } from './ops/table.ts'
-import { type BufferView, bufferView } from './views.ts'
 
 /** What goes wrong comes back as data. */
 export function runTask(memory: WebAssembly.Memory, ops: Operations, task: Task): TaskResult {
@@ -60,7 +60,9 @@ class Assignment {
     this.#task = task
     this.#ops = ops
     this.#calls = task.stages.flat()
-    this.#views = task.buffers.map(place => bufferView(memory, place))
+    this.#views = task.buffers.map(
+      ({ type, offset, length }) => new VIEWS[type](memory.buffer, offset, length),
+    )
     this.#lowLatency = new Int32Array(memory.buffer, task.lowLatency, 1)
   }
 

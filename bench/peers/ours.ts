@@ -39,7 +39,7 @@ export async function ours(threads: number): Promise<Contender> {
       return {
         run: () => timed(() => engine.run(lease, never)),
         async close() {
-          lease.release()
+          lease[Symbol.dispose]()
           decoded[Symbol.dispose]()
         },
       }

@@ -1,6 +1,6 @@
 /** The messages of `GET /v1/stream`, both ways. */
 import * as z from 'zod'
-import { NumbersSpan, name } from '../formats/json-tensor.ts'
+import { NumbersSpan, name } from '../formats/tensor.ts'
 import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
 import { numerics } from '../layers/numerics.ts'
 import { MOST_LAYERS, optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'

@@ -1,5 +1,5 @@
 /** Whether a program may run, by its cost and memory, and the memory it gets. */
-import { bufferView } from '../../workers/views.ts'
+import { VIEWS } from '../../workers/contract.ts'
 import type { Config } from '../config.ts'
 import { Problem } from '../problem.ts'
 import type { Program } from '../program.ts'
@@ -20,10 +20,32 @@ export interface Estimate {
   seconds: number
 }
 
-/** A program with its memory; `release` gives the memory back and must be called exactly once. */
-export interface Lease extends PlacedProgram {
-  estimate: Estimate
-  release(): void
+/** A program that has been admitted, with its memory, which is free when the last who holds it has disposed of it. */
+export class Lease implements PlacedProgram, Disposable {
+  readonly program: Program
+  readonly placement: Placement
+  readonly cost: Cost
+  readonly estimate: Estimate
+  readonly #free: () => void
+  #holders = 1
+
+  constructor({ program, placement, cost }: PlacedProgram, estimate: Estimate, free: () => void) {
+    this.program = program
+    this.placement = placement
+    this.cost = cost
+    this.estimate = estimate
+    this.#free = free
+  }
+
+  hold(): this {
+    this.#holders++
+    return this
+  }
+
+  [Symbol.dispose](): void {
+    this.#holders--
+    if (this.#holders === 0) this.#free()
+  }
 }
 
 /** What waits for the workers now. */
@@ -94,13 +116,8 @@ export class Admission {
     const problem = this.refusal(estimate) ?? this.congestion(estimate)
     if (problem !== undefined) throw problem
     const region = this.allocate(estimate.bytes)
-    return {
-      program,
-      placement: this.#place(region, program, plan),
-      cost,
-      estimate,
-      release: () => this.#arena.free(region),
-    }
+    const placed = { program, placement: this.#place(region, program, plan), cost }
+    return new Lease(placed, estimate, () => this.#arena.free(region))
   }
 
   /** Memory for a body or an answer; throws a 503 when there is none now. */
@@ -119,7 +136,7 @@ export class Admission {
     for (const { type, at, length, data } of program.buffers) {
       const offset = at ?? region.offset + offsets[buffers.length]
       buffers.push({ type, offset, length })
-      if (data !== undefined) bufferView(this.#arena.memory, { type, offset, length: data.length }).set(data)
+      if (data !== undefined) new VIEWS[type](this.#arena.memory.buffer, offset, data.length).set(data)
     }
     const scratch: number[] = []
     for (let worker = 0; worker < this.#limits.THREADS; worker++)

@@ -4,11 +4,12 @@
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
-import { type Slot, wake } from '../../workers/contract.ts'
+import { wake } from '../../workers/claim-table.ts'
+import type { Slot } from '../../workers/contract.ts'
 import type { FromWorker, Message, Reply, WorkerData } from '../../workers/main.ts'
+import type { TaskState } from './arena.ts'
 import type { Assignment, Job } from './job.ts'
 import type { ScanTask } from './run-queue.ts'
-import type { TaskState } from './word-pool.ts'
 
 /** The delay before the next worker of a slot; it doubles with every one that dies while loading. */
 const FIRST_DELAY_MS = 50

@@ -11,12 +11,12 @@
 import { TASK_STATE, type TaskResult } from '../../workers/contract.ts'
 import type { Message, Reply, ScanMessage } from '../../workers/main.ts'
 import { Problem } from '../problem.ts'
+import type { WordPool } from './arena.ts'
+import { TaskState } from './arena.ts'
 import { type EngineContext, Job, type JobReport, type OnBarrier } from './job.ts'
 import type { PlacedProgram } from './placement.ts'
 import { type Assigned, type Dispatch, InFlight } from './pool.ts'
 import { isLarge, type Runnable, RunQueue, type ScanTask, vruntime } from './run-queue.ts'
-import type { WordPool } from './word-pool.ts'
-import { TaskState } from './word-pool.ts'
 
 /** Small jobs that are waiting cross together: to cross costs more than their arithmetic. */
 export const BATCH = 8

@@ -5,8 +5,8 @@
 
 import { ClaimTable, type Grain, MAX_STEPS } from '../../workers/claim-table.ts'
 import type { BufferPlace, Ref, Remainder, Step, StepCall, Task } from '../../workers/contract.ts'
+import type { WordPool } from './arena.ts'
 import type { PlacedProgram } from './placement.ts'
-import type { WordPool } from './word-pool.ts'
 
 /** What is cheaper than this between two barriers (without barriers: the program) is one worker's, as one segment. */
 export const SOLO_SECONDS = 0.002

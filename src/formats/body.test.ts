@@ -4,7 +4,7 @@ import { float32, writeFile } from '../../test/service/safetensors-file.ts'
 import { fileTree, jsonTree } from '../../test/support/body-tree.ts'
 import { Problem } from '../problem.ts'
 import { formatOf, MEDIA_TYPES, tensorPath } from './body.ts'
-import { FileTensor, NumbersSpan, TextSpan } from './json-tensor.ts'
+import { FileTensor, NumbersSpan, TextSpan } from './tensor.ts'
 
 /** As `toJSON` answers it, in short. */
 async function problem(tree: Promise<unknown>): Promise<[string, string, string]> {

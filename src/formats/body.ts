@@ -2,9 +2,8 @@
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import type { JsonScan, Span } from '../../workers/text/json-spans.ts'
 import { fieldProblem, Problem } from '../problem.ts'
-import { FileTensor, HugeNumber, NumbersSpan, TextSpan } from './json-tensor.ts'
 import { parseSafetensors } from './safetensors.ts'
-import { product } from './tensor.ts'
+import { FileTensor, HugeNumber, NumbersSpan, product, TextSpan } from './tensor.ts'
 
 export type BodyFormat = 'json' | 'safetensors'
 

@@ -1,8 +1,8 @@
 /** The three forms of a tensor in JSON: what is read of each, and what is said of anything else. */
 import { describe, expect, it } from 'vitest'
 import { jsonTree } from '../../test/support/body-tree.ts'
-import { FileTensor, type NumbersSpan, name, readTensor, TextSpan } from './json-tensor.ts'
 import type { TensorSource } from './tensor.ts'
+import { FileTensor, type NumbersSpan, name, readTensor, TextSpan } from './tensor.ts'
 
 async function read(value: unknown, shapeAlone = false) {
   const { t } = (await jsonTree({ t: value })) as { t: unknown }

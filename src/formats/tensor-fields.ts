@@ -1,8 +1,8 @@
 /** Tensors in request schemas: what OpenAPI says of them, and how they are read. */
 import * as z from 'zod'
 import type { ElementType } from '../../workers/contract.ts'
-import { readTensor, type TensorFault } from './json-tensor.ts'
 import type { TensorSource } from './tensor.ts'
+import { readTensor, type TensorFault } from './tensor.ts'
 
 const VALUES: ElementType[] = ['float64', 'float32', 'float16', 'bfloat16']
 const WHOLE: ElementType[] = ['int32', 'int64']

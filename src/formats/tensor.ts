@@ -1,5 +1,10 @@
-/** A tensor of a request before its elements are read: its shape, and where and how its elements are written. */
-import type { ElementType } from '../../workers/contract.ts'
+/**
+ * A tensor of a request before its elements are read: its shape, and where and how its elements are written. In JSON it has
+ * three forms: nested arrays, {shape, data}, {shape, dtype, base64}.
+ */
+import { ELEMENT_BYTES, type ElementType } from '../../workers/contract.ts'
+import { latin1 } from '../../workers/text/json-cursor.ts'
+import { expandNumbers, type Span } from '../../workers/text/json-spans.ts'
 
 export interface TensorSource {
   shape: number[]
@@ -40,4 +45,217 @@ export function indices(shape: number[], index: number): number[] {
     rest = Math.floor(rest / shape[axis])
   }
   return result
+}
+
+/** An array of numbers (or booleans) that was located in the body's text, not read. */
+export class NumbersSpan {
+  readonly bytes: Uint8Array
+  readonly span: Extract<Span, { kind: 'numbers' }>
+
+  constructor(bytes: Uint8Array, span: Extract<Span, { kind: 'numbers' }>) {
+    this.bytes = bytes
+    this.span = span
+  }
+
+  /** The numbers as plain arrays, for short lists such as a shape. */
+  toArray(): unknown {
+    return expandNumbers(this.bytes, this.span)
+  }
+}
+
+/** A string that was located in the body's text, not read. */
+export class TextSpan {
+  readonly bytes: Uint8Array
+  readonly span: Extract<Span, { kind: 'text' }>
+
+  constructor(bytes: Uint8Array, span: Extract<Span, { kind: 'text' }>) {
+    this.bytes = bytes
+    this.span = span
+  }
+}
+
+/** A number that no float64 can hold: `1e400`. */
+export class HugeNumber {
+  readonly text: string
+
+  constructor(bytes: Uint8Array, { start, end }: Extract<Span, { kind: 'huge' }>) {
+    this.text = latin1(bytes, start, Math.min(end, start + MOST_SHOWN))
+  }
+}
+
+/** A tensor of a safetensors file, put in its place in the request. */
+export class FileTensor {
+  readonly source: TensorSource
+
+  constructor(source: TensorSource) {
+    this.source = source
+  }
+}
+
+/** Thing wrong with a tensor, at `path` below it. */
+export interface TensorFault {
+  path: (string | number)[]
+  message: string
+}
+
+const MAX_RANK = 8
+const FIELDS = ['shape', 'dtype', 'data', 'base64']
+/** Characters of a value that a message shows. */
+const MOST_SHOWN = 60
+const NOTHING = new Uint8Array(0)
+
+export const ELEMENT_TYPES = Object.keys(ELEMENT_BYTES) as ElementType[]
+
+/** Reads what a tensor says of itself; its elements are read later, by the workers. */
+export function readTensor(value: unknown, shapeAlone: boolean): TensorSource | TensorFault {
+  if (value instanceof FileTensor) return value.source
+  if (isEmpty(value)) return { ...blank([0], 'float64'), form: 'nested' }
+  if (value instanceof NumbersSpan) return numbersTensor(value, value.span.shape, 'nested', undefined)
+  if (Array.isArray(value)) return wrongElement(value, [])
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    value instanceof TextSpan ||
+    value instanceof HugeNumber
+  ) {
+    return fault(
+      [],
+      `expected a tensor (nested arrays, {shape, data} or {shape, dtype, base64}), got ${name(value)}`,
+    )
+  }
+  return objectTensor(value as Record<string, unknown>, shapeAlone)
+}
+
+/**
+ * Arrays that are no located numbers begin with something else: the first thing in them, however deep, is wrong. (What
+ * comes after a number has been found out by the scan.)
+ */
+function wrongElement(list: unknown[], path: TensorFault['path']): TensorFault {
+  const [first] = list
+  const at = [...path, 0]
+  if (Array.isArray(first) && first.length > 0) return wrongElement(first, at)
+  return fault(at, `expected a number or a boolean, got ${name(first)}`)
+}
+
+function objectTensor(value: Record<string, unknown>, shapeAlone: boolean): TensorSource | TensorFault {
+  const unknown = Object.keys(value).find(key => !FIELDS.includes(key))
+  if (unknown !== undefined) return fault([unknown], `expected only ${FIELDS.join(', ')}`)
+  const shape = readShape(value.shape)
+  if (!Array.isArray(shape)) return shape
+  const dtype = value.dtype as ElementType | undefined
+  if (dtype !== undefined && !ELEMENT_TYPES.includes(dtype)) {
+    return fault(['dtype'], `expected one of ${ELEMENT_TYPES.join(', ')}, got ${name(dtype)}`)
+  }
+  if (value.data !== undefined && value.base64 !== undefined)
+    return fault([], 'expected data or base64, got both')
+  if (value.data !== undefined) {
+    if (isEmpty(value.data)) return emptyTensor(shape, dtype)
+    if (Array.isArray(value.data)) {
+      const [first] = value.data
+      return fault(['data', 0], `expected a number or a boolean, got ${name(first)}`)
+    }
+    if (!(value.data instanceof NumbersSpan))
+      return fault(['data'], `expected an array of numbers, got ${name(value.data)}`)
+    return numbersTensor(value.data, shape, 'flat', dtype)
+  }
+  if (value.base64 !== undefined) {
+    if (!(value.base64 instanceof TextSpan))
+      return fault(['base64'], `expected a base64 string, got ${name(value.base64)}`)
+    if (dtype === undefined)
+      return fault(['dtype'], `expected one of ${ELEMENT_TYPES.join(', ')}, got nothing`)
+    return base64Tensor(value.base64, shape, dtype)
+  }
+  if (shapeAlone) return { ...blank(shape, dtype ?? 'float64'), form: 'shape' }
+  return fault([], 'expected data or base64 beside the shape, got neither')
+}
+
+function numbersTensor(
+  { bytes, span }: NumbersSpan,
+  shape: number[],
+  form: 'nested' | 'flat',
+  dtype: ElementType | undefined,
+): TensorSource | TensorFault {
+  if (form === 'flat') {
+    if (span.shape.length !== 1) return fault(['data', 0], 'expected a number, got an array')
+    const count = product(shape)
+    if (span.count !== count)
+      return fault(['data'], `expected ${count} elements for shape [${shape.join(', ')}], got ${span.count}`)
+  }
+  const { start, end, marks } = span
+  const natural = span.element === 'boolean' ? 'bool' : 'float64'
+  if (dtype !== undefined && dtype !== 'bool' && natural === 'bool' && span.count > 0) {
+    return fault(['data', 0], `expected numbers (dtype ${dtype}), got booleans`)
+  }
+  return { ...blank(shape, dtype ?? natural), form, bytes, start, end, marks }
+}
+
+function isEmpty(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0
+}
+
+/** {shape, data: []} */
+function emptyTensor(shape: number[], dtype: ElementType = 'float64'): TensorSource | TensorFault {
+  const count = product(shape)
+  if (count === 0) return { ...blank(shape, dtype), form: 'flat' }
+  return fault(['data'], `expected ${count} elements for shape [${shape.join(', ')}], got 0`)
+}
+
+function base64Tensor(
+  { bytes, span }: TextSpan,
+  shape: number[],
+  dtype: ElementType,
+): TensorSource | TensorFault {
+  const size = product(shape) * ELEMENT_BYTES[dtype]
+  const text = span.end - span.start
+  if (!span.escaped && text !== Math.ceil(size / 3) * 4) {
+    const wanted = `${Math.ceil(size / 3) * 4} base64 characters for ${size} bytes of ${dtype} [${shape.join(', ')}]`
+    return fault(['base64'], `expected ${wanted}, got ${text} characters`)
+  }
+  return {
+    ...blank(shape, dtype),
+    form: 'base64',
+    bytes,
+    start: span.start,
+    end: span.end,
+    escaped: span.escaped,
+  }
+}
+
+function readShape(value: unknown): number[] | TensorFault {
+  const shape = value instanceof NumbersSpan && value.span.count <= MAX_RANK ? value.toArray() : value
+  if (!Array.isArray(shape) || shape.length > MAX_RANK) {
+    return fault(
+      ['shape'],
+      `expected an array of at most ${MAX_RANK} non-negative integers, got ${name(value)}`,
+    )
+  }
+  const wrong = shape.findIndex(extent => !Number.isSafeInteger(extent) || extent < 0)
+  if (wrong >= 0) return fault(['shape', wrong], `expected a non-negative integer, got ${name(shape[wrong])}`)
+  if (!Number.isSafeInteger(product(shape) * 8))
+    return fault(['shape'], `expected fewer elements, got [${shape.join(', ')}]`)
+  return shape as number[]
+}
+
+function blank(shape: number[], dtype: ElementType): Omit<TensorSource, 'form'> {
+  return { shape, count: product(shape), dtype, bytes: NOTHING, start: 0, end: 0, marks: [], escaped: false }
+}
+
+function fault(path: (string | number)[], message: string): TensorFault {
+  return { path, message }
+}
+
+/** What a value is, for an error message: short, whatever it is. */
+export function name(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (value instanceof NumbersSpan)
+    return `an array of ${value.span.element}s of shape [${value.span.shape.join(', ')}]`
+  if (value instanceof TextSpan) return `a string of ${value.span.end - value.span.start} bytes`
+  if (value instanceof HugeNumber) return `number ${value.text}`
+  if (value instanceof FileTensor) return `a tensor of shape [${value.source.shape.join(', ')}]`
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'object') return 'an object'
+  // JSON has no words for NaN and the infinities
+  const text = typeof value === 'number' ? String(value) : JSON.stringify(value)
+  return `${typeof value} ${text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : text}`
 }

@@ -86,12 +86,6 @@ export class ProgramBuilder implements Program {
     return this.buffers.length - 1
   }
 
-  addBuffers(specs: BufferSpec[]): Ref[] {
-    const first = this.buffers.length
-    this.buffers.push(...specs)
-    return specs.map((_, index) => first + index)
-  }
-
   /** `length` elements of a buffer from `start` on, as a buffer. */
   part(buffer: Ref, start: number, length: number): Ref {
     return this.buffer({ type: this.buffers[buffer].type, length, within: { buffer, start } })
@@ -145,8 +139,17 @@ export class ProgramBuilder implements Program {
     const left: number[] = []
     let length = 0
     for (const steps of this.stages) {
-      const some = steps.filter(({ units }) => units > 0)
-      checkUnits(some)
+      const some: Step[] = []
+      let units = 0
+      for (const step of steps) {
+        if (step.units > 0) some.push(step)
+        units += step.units
+      }
+      // where an extent is 0 the others cost their sender nothing, and what is left may still be too much
+      if (some.length > 0 && !(units < UNITS_LIMIT)) {
+        const expected = `expected fewer than ${UNITS_LIMIT} units of work in one stage`
+        throw new Problem('COMPUTE_TOO_LARGE', `${expected}, got ${units} (${some[0].op})`)
+      }
       // the first one stays in any case: a barrier stands behind a stage
       if (some.length > 0 || left.length === 0) this.stages[length++] = some
       left.push(length)
@@ -154,15 +157,6 @@ export class ProgramBuilder implements Program {
     this.stages.length = length
     for (const barrier of this.barriers) barrier.stage = left[barrier.stage] - 1
   }
-}
-
-/** Where an extent is 0 the others cost their sender nothing, and what is left may still be too much: a 413. */
-function checkUnits(steps: Step[]): void {
-  let units = 0
-  for (const step of steps) units += step.units
-  if (units < UNITS_LIMIT || steps.length === 0) return
-  const expected = `expected fewer than ${UNITS_LIMIT} units of work in one stage`
-  throw new Problem('COMPUTE_TOO_LARGE', `${expected}, got ${units} (${steps[0].op})`)
 }
 
 export class RequestProgram extends ProgramBuilder {
@@ -174,6 +168,8 @@ export class RequestProgram extends ProgramBuilder {
   readonly facts: Record<string, string> = {}
   /** set with `non_finite: "propagate"`: where decode steps note that an input holds a NaN or infinity */
   readonly nonFinite: Ref | undefined
+  /** shapes of what came in, by pointer, for the log; a stack has thousands of parameters, which are only counted */
+  readonly inputShapes: Record<string, number[] | number> = {}
   readonly #sources = new Map<Step, { pointer: string; source: TensorSource }>()
   readonly #decodes: Step[] = []
   /** of tensors used in place: they may run beside the first step that computes */
@@ -216,19 +212,6 @@ export class RequestProgram extends ProgramBuilder {
   prepare(step: Step): void {
     step.phase = 'decode'
     this.#decodes.push(step)
-  }
-
-  /** Shapes of what came in, by pointer, for the log; a stack has thousands of parameters, which are only counted. */
-  get inputShapes(): Record<string, number[] | number> {
-    const inputs = [...this.#sources.values()]
-    const isParam = ({ pointer }: { pointer: string }) => /^(\/stack)?\/params\//.test(pointer)
-    const params = inputs.filter(isParam).length
-    return {
-      ...Object.fromEntries(
-        inputs.filter(each => !isParam(each)).map(({ pointer, source }) => [pointer.slice(1), source.shape]),
-      ),
-      ...(params > 0 && { params }),
-    }
   }
 
   /** The input that a decode step reads. */
@@ -280,9 +263,13 @@ export class RequestProgram extends ProgramBuilder {
     const body = this.buffer({ type: 'uint8', length, at })
     const step = this.step(decodeTensor, { body, into, seen: this.nonFinite }, args)
     this.#sources.set(step, { pointer, source })
+    if (!PARAMETER.test(pointer)) this.inputShapes[pointer.slice(1)] = source.shape
+    else this.inputShapes.params = Number(this.inputShapes.params ?? 0) + 1
     return step
   }
 }
+
+const PARAMETER = /^(\/stack)?\/params\//
 
 const WIRE_FORMS = {
   nested: 'json',

@@ -92,9 +92,9 @@ async function read(source: Source, body: Decoded, intake: Intake): Promise<Uint
   const late = () =>
     source.cancel?.(new Problem('BODY_TIMEOUT', `expected the whole body within ${bodySeconds} s`))
   const clock = setTimeout(late, bodySeconds * 1000)
-  using arrival = intake.arriving.begin()
   try {
-    if (declaredBytes <= SMALL) return await collect(source, body, arrival, mostBytes)
+    if (declaredBytes <= SMALL) return await joined(await collect(source, intake), body)
+    using arrival = intake.arriving.begin()
     arrival.add(declaredBytes)
     return await copyAsItComes(source, body)
   } finally {
@@ -113,15 +113,22 @@ async function copyAsItComes(source: Source, body: Decoded): Promise<Uint8Array>
   return bytes
 }
 
-async function collect(source: Source, body: Decoded, arrival: Arrival, most: number): Promise<Uint8Array> {
+async function collect(source: Source, { arriving, mostBytes }: Intake): Promise<Buffer[]> {
+  using arrival = arriving.begin()
   const chunks: Buffer[] = []
   let length = 0
   await source.read(chunk => {
     length += chunk.length
-    if (length > most) throw tooLarge(length, most)
+    if (length > mostBytes) throw tooLarge(length, mostBytes)
     arrival.add(chunk.length)
     chunks.push(chunk)
   })
+  return chunks
+}
+
+async function joined(chunks: Buffer[], body: Decoded): Promise<Uint8Array> {
+  let length = 0
+  for (const chunk of chunks) length += chunk.length
   const bytes = body.room(length)
   let at = 0
   let moved = 0

@@ -1,6 +1,5 @@
 /** A program that has run → the bytes of its answer: what stands around the tensors, and their text in its place. */
 import type { Step } from '../../workers/contract.ts'
-import { shortest } from '../../workers/text/print.ts'
 import type { Engine, Lease } from '../engine/engine.ts'
 import { MEDIA_TYPES, tensorPath } from '../formats/body.ts'
 import { safetensorsHeader } from '../formats/safetensors.ts'
@@ -233,4 +232,13 @@ function brackets({ shape, dtype }: OutputTensor, { encoding, dtype: usual }: Re
   if (encoding === 'nested') return ['', '']
   const head = `{"shape":${JSON.stringify(shape)},"dtype":"${dtype ?? usual}",`
   return encoding === 'flat' ? [`${head}"data":`, '}'] : [`${head}"base64":"`, '"}']
+}
+
+/** The shortest decimal of a float32, as the number that JS prints with these digits. */
+export function shortest(x: number): number {
+  for (let count = 1; count < 9; count++) {
+    const candidate = Number(x.toPrecision(count))
+    if (Math.fround(candidate) === x) return candidate
+  }
+  return Number(x.toPrecision(9))
 }

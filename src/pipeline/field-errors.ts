@@ -2,7 +2,7 @@
 import type * as z from 'zod'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import { isTree } from '../formats/body.ts'
-import { NumbersSpan, name } from '../formats/json-tensor.ts'
+import { NumbersSpan, name } from '../formats/tensor.ts'
 import { type FieldError, fieldsProblem, type Problem } from '../problem.ts'
 
 type Issue = z.core.$ZodIssue

@@ -119,7 +119,9 @@ function emit(
     { type: 'uint8', length: slots[at] * slotBytes[index] },
     { type: 'int32', length: slots[at] },
   ])
-  const refs = p.addBuffers(specs)
+  const first = p.buffers.length
+  p.buffers.push(...specs)
+  const refs = specs.map((_, at) => first + at)
   const encodings: Reply['encodings'] = outputs.map(() => undefined)
   for (const [at, index] of encoded.entries()) {
     const [into, lengths] = refs.slice(2 * at)

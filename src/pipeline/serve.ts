@@ -20,26 +20,10 @@ export interface Compiled extends Replies {
   program: RequestProgram
 }
 
-/** A program that has been admitted. Its memory is free when the last who holds it has disposed of it. */
-export class Admitted implements Disposable {
-  readonly compiled: Compiled
-  readonly lease: Lease
-  #holders = 1
-
-  constructor(compiled: Compiled, lease: Lease) {
-    this.compiled = compiled
-    this.lease = lease
-  }
-
-  hold(): this {
-    this.#holders++
-    return this
-  }
-
-  [Symbol.dispose](): void {
-    this.#holders--
-    if (this.#holders === 0) this.lease.release()
-  }
+/** A program that has been admitted. */
+export interface Admitted {
+  compiled: Compiled
+  lease: Lease
 }
 
 /** A barrier that has been reached. Nothing behind it runs before the sink's promise has settled. */
@@ -85,11 +69,10 @@ export async function serve<R>(
   timings.decode = performance.now() - started
   const compiled = compile(endpoint, request, sink.style(request))
   const { program, reply, frames } = compiled
-  const lease = engine.admit(program)
-  const admitted = own.use(new Admitted(compiled, lease))
+  const lease = own.use(engine.admit(program))
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
-  sink.accepted?.(admitted)
+  sink.accepted?.({ compiled, lease })
   if (sink.idle !== undefined) own.defer(() => sink.idle?.())
   const written = { engine, program, lease, timings, closed: sink.closed ?? signal }
   const reach = (index: number, { spans }: JobReport) => {

@@ -6,11 +6,11 @@ import { jsonTree } from '../../src/formats/body.ts'
 import type { RequestProgram } from '../../src/layers/program-builder.ts'
 import { type Numerics, replyStyle } from '../../src/pipeline/reply.ts'
 import { compile, parse } from '../../src/pipeline/serve.ts'
+import { type BufferView, VIEWS } from '../../workers/contract.ts'
 import { PAGE } from '../../workers/layout.ts'
 import { opTable } from '../../workers/ops/table.ts'
 import { scanJson } from '../../workers/text/json-scan.ts'
 import { createTextKernels } from '../../workers/text/text-kernels.ts'
-import { type BufferView, bufferView } from '../../workers/views.ts'
 import { SimdModule } from '../../workers/wasm/simd-module.ts'
 
 /** What stands behind a program's memory, before and after. */
@@ -57,7 +57,7 @@ export function execute(
   new Uint8Array(memory.buffer, start, plan.bytes + program.scratchBytes).fill(0xff)
   const fence = new Uint8Array(memory.buffer, scratch + program.scratchBytes, PAGE).fill(FENCE)
   const views: BufferView[] = program.buffers.map(({ type, length, at, data }, index) => {
-    const view = bufferView(memory, { type, offset: at ?? start + plan.offsets[index], length })
+    const view = new VIEWS[type](memory.buffer, at ?? start + plan.offsets[index], length)
     if (data !== undefined) view.set(data)
     return view
   })

@@ -3,11 +3,10 @@
  * then run it like a real worker, but with a clock of their own and one operation that does nothing.
  */
 import { vi } from 'vitest'
-import { Arena } from '../../src/engine/arena.ts'
+import { Arena, TASK_STATE_BYTES, WordPool } from '../../src/engine/arena.ts'
 import { CostModel } from '../../src/engine/cost-model.ts'
 import type { OnBarrier } from '../../src/engine/job.ts'
 import { Scheduler } from '../../src/engine/scheduler.ts'
-import { TASK_STATE_BYTES, WordPool } from '../../src/engine/word-pool.ts'
 import type { Program } from '../../src/program.ts'
 import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
 import type { Step, Task, TaskResult } from '../../workers/contract.ts'

@@ -31,8 +31,8 @@ import {
   type Span,
 } from './json-spans.ts'
 import { NUMBER_WORDS, numbersFault } from './numbers-fault.ts'
-import { NumbersPass, type Outcome, PASS_BYTES } from './numbers-pass.ts'
 import type { TextKernels } from './text-kernels.ts'
+import { NumbersPass, type Outcome, PASS_BYTES } from './text-kernels.ts'
 
 const MAX_DEPTH = 64
 /** Values beside the spans. */

@@ -1,6 +1,6 @@
 /** What a scan of JSON text locates, and what it knows when it pauses. */
 import { latin1, type ScanFault } from './json-cursor.ts'
-import type { PausedPass } from './numbers-pass.ts'
+import type { PausedPass } from './text-kernels.ts'
 
 /** Where an array of numbers or booleans, or a string, stands in the text. */
 export type Span =

@@ -1,6 +1,6 @@
 /** What is wrong where an array of numbers or booleans is not regular, or no such array. */
 import { matches, OPEN_OBJECT, QUOTE } from './json-cursor.ts'
-import type { NumbersPass, Outcome } from './numbers-pass.ts'
+import type { NumbersPass, Outcome } from './text-kernels.ts'
 
 /** Numbers that JSON has no digits for. */
 export const NUMBER_WORDS = ['NaN', 'Infinity', '-Infinity']

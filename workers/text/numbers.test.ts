@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { shortest } from '../../src/pipeline/encode.ts'
 import {
   bytes,
   float32,
@@ -14,7 +15,7 @@ import { decodeTensor, decodeUnits } from './decode.ts'
 import { encodeSlotBytes, encodeTensor, encodeUnits } from './encode.ts'
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './float16.ts'
 import { nearestFloat32 } from './nearest-float32.ts'
-import { printFloat64, shortest } from './print.ts'
+import { printFloat64 } from './print.ts'
 
 const words = new DataView(new ArrayBuffer(8))
 const anyDouble = fc.tuple(fc.nat(0xffffffff), fc.nat(0xffffffff)).map(([high, low]) => {

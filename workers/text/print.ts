@@ -1,4 +1,4 @@
-/** Numbers as JSON text where the text kernels do not print them: float64, and single float32 values. */
+/** Float64 numbers as JSON text: the text kernels print float32 alone. */
 
 /** No number takes more bytes: -1.23456789e-38 and -0.000123456789 have 15, float64 as JS prints it at most 24. */
 export const MOST_BYTES = { float32: 16, float64: 25 }
@@ -10,15 +10,6 @@ export const PRINT_SLACK = 32
 export function printFloat64(x: number, into: Uint8Array, at: number): number {
   if (x - x !== 0) return text(Number.isNaN(x) ? '"NaN"' : x > 0 ? '"Infinity"' : '"-Infinity"', into, at)
   return text(Object.is(x, -0) ? '-0' : String(x), into, at)
-}
-
-/** The shortest decimal of a float32, as the number that JS prints with these digits. */
-export function shortest(x: number): number {
-  for (let count = 1; count < 9; count++) {
-    const candidate = Number(x.toPrecision(count))
-    if (Math.fround(candidate) === x) return candidate
-  }
-  return Number(x.toPrecision(9))
 }
 
 function text(value: string, into: Uint8Array, at: number): number {

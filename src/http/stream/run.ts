@@ -4,6 +4,7 @@
  */
 import type { Compilable } from '../../endpoints/endpoint.ts'
 import { FetchMessage, type StartMessage } from '../../endpoints/stream-messages.ts'
+import type { Lease } from '../../engine/admission.ts'
 import { fetchMap } from '../../layers/fetch-map.ts'
 import { Decoded, type Intake } from '../../pipeline/decode.ts'
 import type { Fields, ReadyReply } from '../../pipeline/encode.ts'
@@ -49,7 +50,7 @@ export class Run implements Sink<StartMessage> {
   #sending: Promise<void> | undefined
   #reached = 0
   /** its memory, held for `fetch` */
-  #held: Admitted | undefined
+  #held: Lease | undefined
   #ended = false
   /** its client has said that it will fetch nothing */
   #unwanted = false
@@ -101,7 +102,7 @@ export class Run implements Sink<StartMessage> {
     const { flops, bytes, seconds } = admitted.lease.estimate
     this.#admitted = admitted
     this.#accepted = performance.now()
-    if (admitted.compiled.program.kept.length > 0) this.#held = admitted.hold()
+    if (admitted.compiled.program.kept.length > 0) this.#held = admitted.lease.hold()
     this.#tell({ type: 'accepted', id, layers: stack.layers, plan: { flops, bytes, seconds } })
     this.#clock.compute()
     this.#context.begun(this)
@@ -171,7 +172,7 @@ export class Run implements Sink<StartMessage> {
     const admitted = this.#admitted as Admitted
     const { program } = admitted.compiled
     const { map, index } = this.#mapOf(message)
-    using _held = admitted.hold()
+    using _held = admitted.lease.hold()
     const place = admitted.lease.placement.buffers[map.buffer]
     const { precision } = program
     const endpoint: Compilable<object> = {

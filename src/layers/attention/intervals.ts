@@ -83,7 +83,11 @@ export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[])
   const area = Math.round(pairs(sample) * (batch / args.batch))
   const strides: [number, number] = [apart ? queries : 0, 0]
   if (rows <= SAMPLES && !isPlanned(places)) {
-    return { ref: p.buffer({ type: 'int32', length: 2 * rows, data: sample.intervals.flat() }), strides, area }
+    return {
+      ref: p.buffer({ type: 'int32', length: 2 * rows, data: sample.intervals.flat() }),
+      strides,
+      area,
+    }
   }
   const ref = p.buffer({ type: 'int32', length: 2 * rows })
   const tensors = { shifts, qLengths, kvLengths, intervals: ref }

@@ -45,6 +45,7 @@ function byProgram(c: AttentionCase, precision: Precision, nonFinite: boolean): 
   }
   const gradient = weightGradient(p, attended, reals(c.gradOutput), entropyTerm)
   p.output('gradient', gradient, [c.weights.length])
+  p.finish()
   return execute(p, PAGE, 3).tensors.gradient.data
 }
 
