@@ -5,8 +5,7 @@ import { plainSpec } from '../../test/support/attention-spec.ts'
 import { queryRow } from '../../workers/ops/attention/reference/attended.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { alibiSlopes } from './attention/biases.ts'
-import { areaOf, type Places } from './attention/intervals.ts'
-import { rowMasks } from './attention/masks/index.ts'
+import { areaOf, type Places, rowMasks } from './attention/intervals.ts'
 
 describe('ALiBi slopes', () => {
   it('are the paper’s for powers of two', () => {

@@ -1,6 +1,6 @@
 /**
  * The words of a family's WebAssembly calls: pointers to tensors, arguments, what is derived from them, and pointers to work
- * areas; the union over the family's ops, in the order in which they name them. `write-call.ts` writes these words at the
+ * areas; the union over the family's ops, in the order in which they name them. `simd-module.ts` writes these words at the
  * beginning of a task's scratch memory, and `scripts/build-kernels.ts` makes the AssemblyScript class of them.
  */
 import type { ArgSpec, Family, Op } from '../ops/define-op.ts'

@@ -12,6 +12,7 @@ import type { TensorSource } from '../../formats/tensor.ts'
 import type { Geometry } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { readLengths } from './lengths.ts'
+import { MASKS, type MaskOptions } from './masks/index.ts'
 
 /**
  * Rows looked at for the cost of what is attended: between them the number of keys changes linearly, or nearly so. Where
@@ -59,6 +60,15 @@ export function placesOf(p: RequestProgram, options: PlaceOptions, geometry: Geo
     places.refs.shifts = refOf(places.shifts, places.shifts)
   }
   return places
+}
+
+/** Of the masks that a request sets. */
+export function rowMasks(options: MaskOptions): RowMask[] {
+  const isSet = (name: string) => {
+    const value = options[name as keyof MaskOptions]
+    return value !== undefined && value !== false
+  }
+  return MASKS.flatMap(({ mask, names }) => (names.some(isSet) ? (mask.rows(options) ?? []) : []))
 }
 
 export interface Intervals {

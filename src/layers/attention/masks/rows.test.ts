@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { tensorKinds } from '../../../formats/tensor-fields.ts'
-import { maskFields, rowMasks } from './index.ts'
+import { rowMasks } from '../intervals.ts'
+import { maskFields } from './index.ts'
 
 const tensors = tensorKinds(true)
 const schema = z.strictObject(maskFields(tensors))
