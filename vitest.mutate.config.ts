@@ -8,7 +8,7 @@ export default mergeConfig(
   { test: shared },
   {
     test: {
-      include: ['src/**/*.test.ts', 'workers/**/*.test.ts', 'test/workers/**/*.test.ts'],
+      include: ['src/**/*.test.ts', 'workers/**/*.test.ts'],
       setupFiles: ['test/support/fixed-seed.ts'],
       exclude: ['**/simd/**', '**/float32.test.ts', '**/node_modules/**'],
     },

@@ -60,7 +60,9 @@ export function requestBody(
       ? nested(data, shape)
       : { shape, dtype: 'float32', base64: Buffer.from(data.buffer).toString('base64') }
   const body = {
-    ...{ q: tensor(q), k: tensor(k), v: tensor(v) },
+    q: tensor(q),
+    k: tensor(k),
+    v: tensor(v),
     ...(more.backward && { backward: { target: tensor(target) } }),
   }
   return Buffer.from(JSON.stringify({ ...body, ...options, encoding: format }))

@@ -32,7 +32,7 @@ export async function benchJson(): Promise<void> {
   console.log(table([...head, 'small request, p50 ms', 'p99'], rows))
 }
 
-/** So many large bodies at once, several times, beside a stream of small ones. */
+/** Several large bodies at once, several times, beside a stream of small ones. */
 async function together(
   server: Service,
   body: Buffer,

@@ -6,7 +6,7 @@ export function median(values: number[]): number {
   return sorted[Math.floor(sorted.length / 2)]
 }
 
-/** The value that so many percent of the values do not exceed. */
+/** The value that `percent` % of the values do not exceed. */
 export function percentile(values: number[], percent: number): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)]

@@ -5,33 +5,9 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Grain } from './claim-table.ts'
 import type { ListedStep } from './ops/index.ts'
+import type { BufferType, Fault, Phase, Precision } from './step-types.ts'
 
-/** float32 runs on the SIMD kernels, float64 on the reference kernels. */
-export type Precision = 'float32' | 'float64'
-
-/** Which part of a request's life a step belongs to, for `Server-Timing`. */
-export type Phase = 'decode' | 'compute' | 'encode'
-
-/** Element types a tensor may have on the wire. */
-export type ElementType = 'float64' | 'float32' | 'float16' | 'bfloat16' | 'bool' | 'int32' | 'int64'
-
-/** Bytes of one element on the wire. */
-export const ELEMENT_BYTES: Record<ElementType, number> = {
-  float64: 8,
-  float32: 4,
-  float16: 2,
-  bfloat16: 2,
-  bool: 1,
-  int32: 4,
-  int64: 8,
-}
-
-/** Element types of tensors that are written: `uint8` for pictures. */
-export type WrittenType = ElementType | 'uint8'
-export const WRITTEN_BYTES: Record<WrittenType, number> = { ...ELEMENT_BYTES, uint8: 1 }
-
-/** Element types a buffer of a program may have. */
-export type BufferType = 'float64' | 'float32' | 'int32' | 'uint8'
+export * from './step-types.ts'
 
 /** Their views. One that was made before the memory grew does not reach what came later: views are made anew for each task. */
 export const VIEWS: Record<
@@ -55,9 +31,6 @@ export interface BufferPlace {
   offset: number
   length: number
 }
-
-/** Index into `Task.buffers`. */
-export type Ref = number
 
 /** A step of any op. */
 export type Step = ListedStep
@@ -102,15 +75,6 @@ export interface Task {
 
 /** [start, end] in milliseconds since the epoch, where the task had steps of that phase. */
 export type Spans = Partial<Record<Phase, [number, number]>>
-
-/** Something wrong with what the client sent that only reading the elements could tell. */
-export interface Fault {
-  kind: 'non_finite' | 'overflow' | 'bad_element' | 'bad_base64'
-  /** flat index of the offending element, −1 where there is none */
-  index: number
-  /** what stands there, as text */
-  found: string
-}
 
 /** What a worker did at a segment. */
 export interface Work {

@@ -11,7 +11,7 @@ import { pytorch } from './pytorch.ts'
 
 const SIZES = [512, 1024, 2048, 4096]
 const TOKENS = 512
-/** Each contender's runs of a case take at most about this long together, and are at least and at most so many. */
+/** Each contender's runs of a case take at most about this long together, and are between LEAST and MOST in number. */
 const BUDGET_MS = 2000
 const [LEAST, MOST] = [3, 21]
 /** For threads of the one before to stop spinning: OpenBLAS's do so for 2²⁸ ticks, 0.1 s. */

@@ -33,7 +33,9 @@ async function decode(path: string, whole: Body, sequences: string[]) {
     const end = Math.min(N, at + size)
     const part = Object.fromEntries(sequences.map(name => [name, positions(whole[name] as Flat, at, end)]))
     const { tensors } = await runProgram(path, {
-      ...{ ...whole, ...part, ...past },
+      ...whole,
+      ...part,
+      ...past,
       return: ['output', 'present_k', 'present_v'],
     })
     outputs.push(tensors.output)
@@ -57,8 +59,12 @@ function expectParts(outputs: Flat[], whole: Flat): void {
 it.each(OPTIONS)('attention: %s', async (_name, options) => {
   const draw = drawer(3)
   const body = {
-    ...{ q: draw(2, 4, N, 6), k: draw(2, 2, N, 6), v: draw(2, 2, N, 5) },
-    ...{ causal: true, precision: 'float64', ...options },
+    q: draw(2, 4, N, 6),
+    k: draw(2, 2, N, 6),
+    v: draw(2, 2, N, 5),
+    causal: true,
+    precision: 'float64',
+    ...options,
   }
   const whole = await runProgram('/v1/attention', { ...body, return: ['output', 'present_k'] })
   const { outputs, past } = await decode('/v1/attention', body, ['q', 'k', 'v'])
@@ -71,8 +77,13 @@ it.each(OPTIONS)('attention: %s', async (_name, options) => {
 it.each(OPTIONS)('multi-head attention: %s', async (_name, options) => {
   const draw = drawer(4)
   const body = {
-    ...{ x: draw(N, 8), heads: 4, kv_heads: 2, init: { seed: 3, bias: true } },
-    ...{ causal: true, precision: 'float64', ...options },
+    x: draw(N, 8),
+    heads: 4,
+    kv_heads: 2,
+    init: { seed: 3, bias: true },
+    causal: true,
+    precision: 'float64',
+    ...options,
   }
   const whole = await runProgram('/v1/multi-head-attention', { ...body, return: ['output'] })
   const { outputs } = await decode('/v1/multi-head-attention', body, ['x'])

@@ -7,7 +7,11 @@ import { runProgram } from '../../test/support/run-program.ts'
 const draw = drawer(77)
 
 const MULTI_HEAD = {
-  ...{ x: draw(2, 4, 6), context: draw(2, 5, 3), heads: 4, kv_heads: 2, mask: draw(4, 4, 7) },
+  x: draw(2, 4, 6),
+  context: draw(2, 5, 3),
+  heads: 4,
+  kv_heads: 2,
+  mask: draw(4, 4, 7),
   ...{
     past_k: draw(2, 2, 2, 3),
     past_v: draw(2, 2, 2, 2),
@@ -16,17 +20,32 @@ const MULTI_HEAD = {
     causal: 'bottom_right',
   },
   params: {
-    ...{ w_q: draw(6, 12), w_k: draw(3, 6), w_v: draw(3, 4), w_o: draw(8, 5) },
-    ...{ b_q: draw(12), b_k: draw(6), b_v: draw(4), b_o: draw(5) },
+    w_q: draw(6, 12),
+    w_k: draw(3, 6),
+    w_v: draw(3, 4),
+    w_o: draw(8, 5),
+    b_q: draw(12),
+    b_k: draw(6),
+    b_v: draw(4),
+    b_o: draw(5),
   },
   backward: { grad_output: draw(2, 4, 5), entropy_weight: 0.3 },
 }
 const SELF = {
-  ...{ x: draw(4, 6), init: { bias: true }, d_k: 3, d_v: 2, mask: draw(4, 6) },
-  ...{ past_k: draw(2, 3), past_v: draw(2, 2), backward: { grad_output: draw(4, 2) } },
+  x: draw(4, 6),
+  init: { bias: true },
+  d_k: 3,
+  d_v: 2,
+  mask: draw(4, 6),
+  past_k: draw(2, 3),
+  past_v: draw(2, 2),
+  backward: { grad_output: draw(4, 2) },
 }
 const stack = (norm: string, more: object) => ({
-  ...{ x: draw(2, 4, 6), mask: draw(4, 4), dropout: { p: 0.2, seed: 1 }, ...more },
+  x: draw(2, 4, 6),
+  mask: draw(4, 4),
+  dropout: { p: 0.2, seed: 1 },
+  ...more,
   stack: {
     layers: 2,
     heads: 2,

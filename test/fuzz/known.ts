@@ -1,4 +1,4 @@
-/** Faults that are known and not mended yet: what would meet one is not sent. Whoever mends one takes its line away. */
+/** Faults that are known and not mended yet: what would meet one is not sent. Who mends one takes its line away. */
 
 function holds(value: unknown, is: (value: Record<string, unknown>) => boolean): boolean {
   if (typeof value !== 'object' || value === null) return false

@@ -14,7 +14,7 @@ export const kernels = createTextKernels(memory)
 /** A work area for scans, in a page that nothing else uses. */
 export const WORK = PAGE
 
-/** So many bytes of the memory, aligned to 64; what was handed out long ago is handed out again. */
+/** `length` bytes of the memory, aligned to 64; what was handed out long ago is handed out again. */
 export function bytes(length: number): Uint8Array {
   const room = Math.ceil((length + 64) / 64) * 64
   if (next + room > (PAGES - 1) * PAGE) next = 2 * PAGE

@@ -5,8 +5,9 @@
  *
  * An `op.ts` is loaded by both threads and holds no kernel code.
  */
-import type { Phase, Precision, Ref } from '../contract.ts'
+
 import { ALIGN } from '../layout.ts'
+import type { Phase, Precision, Ref } from '../step-types.ts'
 
 // ---- tensors ---------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 /** The elements of one input tensor: from JSON text, base64 or raw bytes into a program's buffer. */
 
-import { ELEMENT_BYTES, type ElementType, type Fault } from '../contract.ts'
 import type { Tensors } from '../ops/define-op.ts'
 import { type DecodeArgs, type decodeTensor as op, UNIT_ELEMENTS } from '../ops/text/op.ts'
+import { ELEMENT_BYTES, type ElementType, type Fault } from '../step-types.ts'
 import { fromBfloat16, fromFloat16, roundTo } from './float16.ts'
 import { isDigit, latin1 } from './json-cursor.ts'
 import { nearestFloat32 } from './nearest-float32.ts'

@@ -1,6 +1,5 @@
 /** The elements of one result: as JSON text, base64 or raw bytes, unit by unit into slots of a text buffer. */
 
-import { WRITTEN_BYTES } from '../contract.ts'
 import type { Tensors } from '../ops/define-op.ts'
 import {
   arraySizes,
@@ -9,6 +8,7 @@ import {
   type encodeTensor as op,
   UNIT_ELEMENTS,
 } from '../ops/text/op.ts'
+import { WRITTEN_BYTES } from '../step-types.ts'
 import { roundTo, toBfloat16, toFloat16 } from './float16.ts'
 import { printFloat64 } from './print.ts'
 import type { TextKernels } from './text-kernels.ts'

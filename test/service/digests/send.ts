@@ -13,7 +13,7 @@ const HEAD = 400
 export interface Seen {
   /** what the table holds */
   record: string
-  /** the beginning of the answer, for whoever must find out what has changed */
+  /** the beginning of the answer, for finding out what has changed */
   head: string
 }
 

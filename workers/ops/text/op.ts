@@ -1,5 +1,5 @@
 /** Reading and writing the elements of tensors; the kernels stand in workers/text. */
-import { type ElementType, WRITTEN_BYTES, type WrittenType } from '../../contract.ts'
+import { type ElementType, WRITTEN_BYTES, type WrittenType } from '../../step-types.ts'
 import { MOST_BYTES, PRINT_SLACK } from '../../text/print.ts'
 import { type Args, data, defineFamily, oneOf } from '../define-op.ts'
 

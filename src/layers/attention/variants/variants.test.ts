@@ -72,7 +72,9 @@ function tensors({ batch, kvHeads, group, n, m, d, dv }: Sizes, from: number) {
 function fieldsOf({ causal, window, lengths }: Rules, { batch, n, m }: Sizes): Body {
   const lengthsOf = (most: number) => Array.from({ length: batch }, (_, b) => Math.max(0, most - 2 * b - 1))
   return {
-    ...{ precision: 'float64', causal, window },
+    precision: 'float64',
+    causal,
+    window,
     ...(lengths && { q_lengths: lengthsOf(n), kv_lengths: lengthsOf(m) }),
   }
 }
@@ -302,7 +304,9 @@ describe('gradients by central differences', () => {
           const kv = Math.max(1, heads / 2)
           body.x = draw(2, 7, 5)
           body.params = {
-            ...{ w_q: draw(5, heads * 4), w_k: draw(5, kv * 4), w_v: draw(5, kv * 3) },
+            w_q: draw(5, heads * 4),
+            w_k: draw(5, kv * 4),
+            w_v: draw(5, kv * 3),
             ...(heads > 1 && { w_o: draw(heads * 3, 5) }),
           }
           if (heads > 1) Object.assign(body, { heads, kv_heads: kv })
