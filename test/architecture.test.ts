@@ -32,7 +32,7 @@ const ROOMS: Record<string, Room> = {
   },
   contract: {
     level: 0,
-    holds: ['workers/contract.ts', 'workers/views.ts'],
+    holds: ['workers/contract.ts'],
     beside: ['agreed', 'ops'],
   },
   wasm: {
@@ -59,7 +59,7 @@ const ROOMS: Record<string, Room> = {
 
 /** What the service may know of the compute side: what says what an op is, and what is agreed; never a kernel. */
 const OPEN_TO_SRC =
-  /^workers\/(contract|layout|claim-table|views|main|choose-variant)\.ts$|^workers\/text\/[^/]+\.ts$|^workers\/ops\/([^/]+\/op|define-op)\.ts$/
+  /^workers\/(contract|layout|claim-table|main|choose-variant)\.ts$|^workers\/text\/[^/]+\.ts$|^workers\/ops\/([^/]+\/op|define-op)\.ts$/
 
 const MOST_LINES = 300
 

@@ -78,6 +78,8 @@ describe('shapes alone', () => {
     expect([tensorKinds(false).shapeAlone, shapes.shapeAlone]).toEqual([false, true])
     for (const kind of ['values', 'mask', 'whole'] as const)
       expect(parse(kind, await jsonTree({ t: { shape: [2] } }), shapes)).toBe('float64')
+    expect(parse('values', await jsonTree({ t: { shape: [2], dtype: 'int32' } }), shapes)).toBe('int32')
+    expect(parse('whole', await jsonTree({ t: { shape: [2], dtype: 'bool' } }), shapes)).toBe('bool')
     expect(parse('values', await jsonTree({ t: typed('int32') }), shapes)).toEqual([
       ['dtype', expect.stringContaining('got int32')],
     ])
