@@ -8,7 +8,8 @@ export function readScan(bytes: Uint8Array, scan: JsonScan): unknown {
     if (typeof value === 'bigint') {
       const span = scan.spans[Number(value)]
       if (span.kind === 'numbers') return expandNumbers(bytes, span)
-      return JSON.parse(Buffer.from(bytes.slice(span.start - 1, span.end + 1)).toString())
+      const quotes = span.kind === 'text' ? 1 : 0
+      return JSON.parse(Buffer.from(bytes.slice(span.start - quotes, span.end + quotes)).toString())
     }
     if (Array.isArray(value)) return value.map(back)
     if (typeof value !== 'object' || value === null) return value
