@@ -62,18 +62,16 @@ export async function serve<R>(
   const { engine } = intake
   const { receipt } = sink
   const { timings } = receipt
-  await using own = new AsyncDisposableStack()
   const started = performance.now()
-  const body = own.use(source instanceof Decoded ? source : await decode(source, intake))
+  using body = source instanceof Decoded ? source : await decode(source, intake)
   const request = parse(endpoint.request, body.tree)
   timings.decode = performance.now() - started
   const compiled = compile(endpoint, request, sink.style(request))
   const { program, reply, frames } = compiled
-  const lease = own.use(engine.admit(program))
+  using lease = engine.admit(program)
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
   sink.accepted?.({ compiled, lease })
-  if (sink.idle !== undefined) own.defer(() => sink.idle?.())
   const written = { engine, program, lease, timings, closed: sink.closed ?? signal }
   const reach = (index: number, { spans }: JobReport) => {
     timings.add({ spans })
@@ -82,11 +80,16 @@ export async function serve<R>(
     const frame = program.barriers[index]
     return sink.frame?.({ index, frame, computeMs: width(spans.compute), reply: ready })
   }
-  const report = await engine.run(lease, signal, sink.frame && reach)
-  timings.add(report)
-  if (report.fault !== undefined) throw dataProblem(report.fault, program)
-  await sink.end(new ReadyReply(reply, written))
-  return receipt
+  try {
+    const report = await engine.run(lease, signal, sink.frame && reach)
+    timings.add(report)
+    if (report.fault !== undefined) throw dataProblem(report.fault, program)
+    await sink.end(new ReadyReply(reply, written))
+    return receipt
+  } finally {
+    // frames that are still being read stand in the memory
+    if (sink.idle !== undefined) await sink.idle()
+  }
 }
 
 export function parse<R>(schema: z.ZodType<R>, tree: unknown): R {

@@ -147,6 +147,8 @@ export interface Op<
 > extends OpSpec<T, A> {
   readonly name: N
   readonly family: Family
+  /** names of the tensors that it writes */
+  readonly outputs: readonly string[]
 }
 
 /** Tensors, buffers and arguments of an op: `Tensors<typeof normForward>`. */
@@ -187,7 +189,8 @@ export class Family {
     name: N,
     spec: OpSpec<T, A>,
   ): Op<N, T, A> {
-    const op: Op<N, T, A> = { ...spec, name, family: this }
+    const outputs = Object.keys(spec.tensors).filter(tensor => spec.tensors[tensor].startsWith('out'))
+    const op: Op<N, T, A> = { ...spec, name, family: this, outputs }
     this.ops.push(op)
     return op
   }
@@ -199,17 +202,6 @@ export const CALL_BYTES = 256
 /** `callBytes` is for a family whose call has more words than that. */
 export function defineFamily(name: string, { callBytes = CALL_BYTES } = {}): Family {
   return new Family(name, callBytes)
-}
-
-/** Those of a step's buffers that its op writes. */
-export function outputsOf(
-  op: { tensors: TensorSpecs },
-  tensors: Readonly<Record<string, Ref | undefined>>,
-): Ref[] {
-  return Object.entries(op.tensors).flatMap(([name, spec]) => {
-    const ref = tensors[name]
-    return spec.startsWith('out') && ref !== undefined ? [ref] : []
-  })
 }
 
 /** What is known about a step's size where it is made. */
@@ -232,9 +224,15 @@ export function sizeStep<O extends Op>(
 ): number {
   const { args, precision } = step
   const tensors: Record<string, Ref | undefined> = step.tensors
-  const written = outputsOf(op, tensors)
-  const nothing = written.length > 0 && written.every(ref => buffers[ref].length === 0)
-  step.units = nothing ? 0 : (units ?? op.units(args))
+  let written = 0
+  let elements = 0
+  for (const name of op.outputs) {
+    const ref = tensors[name]
+    if (ref === undefined) continue
+    written++
+    elements += buffers[ref].length
+  }
+  step.units = written > 0 && elements === 0 ? 0 : (units ?? op.units(args))
   step.chain = op.chain?.(args) ?? 1
   step.group = op.group?.(args)
   const { flops = 0, bytes = 0 } = op.cost(args, { units: step.units, tensors: step.tensors, area })
@@ -254,7 +252,9 @@ export function scratchBytes<N extends string, T extends TensorSpecs, A extends 
   { family, areas = {} }: Op<N, T, A>,
   a: ArgsOf<A>,
 ): number {
-  return Object.values(areas).reduce((sum, bytes) => sum + areaBytes(bytes(a)), family.callBytes)
+  let sum = family.callBytes
+  for (const name in areas) sum += areaBytes(areas[name](a))
+  return sum
 }
 
 export function areaBytes(bytes: number): number {
