@@ -14,11 +14,13 @@ import type { RequestProgram } from '../program-builder.ts'
 import { readLengths } from './lengths.ts'
 import { MASKS, type MaskOptions } from './masks/index.ts'
 
-/**
- * Rows looked at for the cost of what is attended: between them the number of keys changes linearly, or nearly so. Where
- * there are no more, their intervals are written when the program is compiled: less than what a step of it costs.
- */
+/** Rows looked at for the cost of what is attended: between them the number of keys changes linearly, or nearly so. */
 const SAMPLES = 64
+/**
+ * Intervals of at most this many rows are written when the program is compiled: 13 µs, and a stage of their own, for which
+ * workers wait for each other, takes more.
+ */
+const WRITTEN_ROWS = 512
 
 export interface Places {
   geometry: Pick<Geometry, 'batch' | 'queries' | 'keys'>
@@ -89,15 +91,12 @@ export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[])
   const apart = qLengths !== undefined || kvLengths !== undefined
   const args: IntervalsArgs = { batch: apart ? batch : 1, queries, keys, shift: places.shift, masks }
   const rows = args.batch * queries
-  const sample = sampled(places, masks, args.batch)
-  const area = Math.round(pairs(sample) * (batch / args.batch))
+  const written = rows <= WRITTEN_ROWS && !isPlanned(places) ? rowsOf(places, args.batch) : undefined
+  const area = Math.round(areaOf(places, masks, args.batch) * (batch / args.batch))
   const strides: [number, number] = [apart ? queries : 0, 0]
-  if (rows <= SAMPLES && !isPlanned(places)) {
-    return {
-      ref: p.buffer({ type: 'int32', length: 2 * rows, data: sample.intervals.flat() }),
-      strides,
-      area,
-    }
+  if (written !== undefined) {
+    const data = intervalsOfRows(masks, written, keys).flat()
+    return { ref: p.buffer({ type: 'int32', length: 2 * rows, data }), strides, area }
   }
   const ref = p.buffer({ type: 'int32', length: 2 * rows })
   const tensors = { shifts, qLengths, kvLengths, intervals: ref }
@@ -131,32 +130,24 @@ function placeAt(places: Places, row: number): RowPlace {
   }
 }
 
-/** Intervals of rows, and how many rows each of them stands for. */
-interface Sample {
-  intervals: [number, number][]
-  stands: number[]
-}
-
-/** At most SAMPLES rows from all over [batch, queries]; all of them where there are no more. */
-function sampled(places: Places, masks: readonly RowMask[], batch: number): Sample {
+/** Rows of [batch, queries], `step` apart. */
+function rowsOf(places: Places, batch: number, step = 1): RowPlace[] {
   const rows = batch * places.geometry.queries
-  const step = Math.max(1, rows / SAMPLES)
-  const sample: RowPlace[] = []
-  const stands: number[] = []
-  for (let row = 0; row < rows; row += step) {
-    sample.push(placeAt(places, Math.min(rows - 1, row + (step - 1) / 2)))
-    stands.push(Math.min(step, rows - row))
-  }
-  return { intervals: intervalsOfRows(masks, sample, places.geometry.keys), stands }
-}
-
-function pairs({ intervals, stands }: Sample): number {
-  let area = 0
-  for (const [at, [lo, hi]] of intervals.entries()) area += Math.max(0, hi - lo) * stands[at]
-  return area
+  const found: RowPlace[] = []
+  for (let row = 0; row < rows; row += step)
+    found.push(placeAt(places, Math.min(rows - 1, row + (step - 1) / 2)))
+  return found
 }
 
 /** The pairs that the masks leave, by samples over all rows. */
 export function areaOf(places: Places, masks: readonly RowMask[], batch: number): number {
-  return pairs(sampled(places, masks, batch))
+  const rows = batch * places.geometry.queries
+  const step = Math.max(1, rows / SAMPLES)
+  const found = intervalsOfRows(masks, rowsOf(places, batch, step), places.geometry.keys)
+  let [area, row] = [0, 0]
+  for (const [lo, hi] of found) {
+    area += Math.max(0, hi - lo) * Math.min(step, rows - row)
+    row += step
+  }
+  return area
 }
