@@ -5,9 +5,8 @@
  * Every request waits for this on the main thread, so it is plain loops: calls and callbacks were most of its time.
  */
 
-import { ALIGN } from '../../workers/layout.ts'
 import { BYTES, type Program } from '../program.ts'
-import { FreeList } from './arena.ts'
+import { aligned, FreeList } from './arena.ts'
 
 export interface MemoryPlan {
   /** of each buffer, from the region's beginning; −1 for a buffer that stands elsewhere */
@@ -35,7 +34,7 @@ export function planMemory(program: Program): MemoryPlan {
   for (let buffer = 0; buffer < buffers.length; buffer++) {
     const { type, length, at, within } = buffers[buffer]
     if (at !== undefined || within !== undefined) continue
-    sizes[buffer] = Math.ceil((length * BYTES[type]) / ALIGN) * ALIGN
+    sizes[buffer] = aligned(length * BYTES[type])
     births[first[buffer]].push(buffer)
     deaths[last[buffer]].push(buffer)
   }

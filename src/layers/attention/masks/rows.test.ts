@@ -6,16 +6,19 @@ import { rowMasks } from '../intervals.ts'
 import { maskFields } from './index.ts'
 
 const tensors = tensorKinds(true)
-const schema = z.strictObject(maskFields(tensors))
-const rows = (request: object) => rowMasks(schema.parse(request))
+/** Made anew each time: what a test is to see must happen within it. */
+const schemaOf = () => z.strictObject(maskFields(tensors))
+const rows = (request: object) => rowMasks(schemaOf().parse(request))
 const messages = (request: object) =>
-  schema.safeParse(request).error?.issues.map(({ path }) => path.join('.'))
+  schemaOf()
+    .safeParse(request)
+    .error?.issues.map(({ path }) => path.join('.'))
 
 describe('the list of masks', () => {
   it('has the fields of all of them, each to be left out', () => {
     const fields = Object.keys(maskFields(tensors))
     expect(fields).toEqual(expect.arrayContaining(['causal', 'kv_lengths', 'q_lengths', 'window']))
-    expect(schema.parse({})).toMatchObject({ causal: false })
+    expect(schemaOf().parse({})).toMatchObject({ causal: false })
   })
 
   it('is nothing where a request sets none', () => {
