@@ -50,6 +50,14 @@ export default defineConfig({
           testTimeout: process.env.FUZZ_RUNS === undefined ? 60_000 : 0,
         },
       },
+      {
+        extends: true,
+        test: {
+          name: 'soak',
+          include: ['test/soak/**/*.test.ts'],
+          testTimeout: process.env.SOAK_SCALE === undefined ? 60_000 : 0,
+        },
+      },
     ],
   },
 })

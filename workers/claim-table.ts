@@ -124,14 +124,16 @@ export class ClaimTable {
     if (Atomics.sub(this.#words, word, units) === units) Atomics.notify(this.#words, word)
   }
 
-  /** Waits until the stage is complete, or until the worker should yield; whether the stage is complete. */
-  await(stage: number): boolean {
+  /** Waits until the stage is complete, or until the worker should yield; whether the stage is complete. A parked worker says that it polls. */
+  await(stage: number, polled = () => {}): boolean {
     const word = HEAD + stage
     for (let spins = 0; ; spins++) {
       const left = Atomics.load(this.#words, word)
       if (left === 0) return true
       if (this.shouldYield()) return false
-      if (spins > SPIN_LIMIT) Atomics.wait(this.#words, word, left, PARK_MS)
+      if (spins <= SPIN_LIMIT) continue
+      polled()
+      Atomics.wait(this.#words, word, left, PARK_MS)
     }
   }
 

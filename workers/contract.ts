@@ -66,7 +66,7 @@ export interface Task {
   lowLatency: number
   /** byte offset of the task's own work area */
   scratch: number
-  /** byte offset of the task's state, an int32 */
+  /** byte offset of two int32: the task's state, and how often its worker has polled */
   state: number
   /** byte offsets of the wake words of other workers that this one has to wake before it begins */
   wakes: number[]

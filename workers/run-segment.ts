@@ -17,9 +17,9 @@ import type { Operations } from './ops/table.ts'
 /** What goes wrong comes back as data. */
 export function runTask(memory: WebAssembly.Memory, ops: Operations, task: Task): TaskResult {
   for (const wakeWord of task.wakes) wake(memory, wakeWord)
-  const state = new Int32Array(memory.buffer, task.state, 1)
+  const state = new Int32Array(memory.buffer, task.state, 2)
   Atomics.store(state, 0, TASK_STATE.running)
-  const assignment = new Assignment(memory, ops, task)
+  const assignment = new Assignment(memory, ops, task, () => Atomics.add(state, 1, 1))
   const { work } = assignment
   try {
     const { fault, remainder } = assignment.run()
@@ -54,8 +54,11 @@ class Assignment {
   readonly #calls: StepCall[]
   readonly #views: BufferView[]
   readonly #lowLatency: Int32Array
+  /** tells the watchdog that this worker has not hung */
+  readonly #polled: () => void
 
-  constructor(memory: WebAssembly.Memory, ops: Operations, task: Task) {
+  constructor(memory: WebAssembly.Memory, ops: Operations, task: Task, polled: () => void) {
+    this.#polled = polled
     this.claims = new ClaimTable(memory, task.claimTable, task.stages)
     this.#task = task
     this.#ops = ops
@@ -80,7 +83,7 @@ class Assignment {
         step++
       }
       if (ended !== undefined) return ended
-      if (stage < stages.length - 1 && !this.claims.await(stage)) return {}
+      if (stage < stages.length - 1 && !this.claims.await(stage, this.#polled)) return {}
     }
     return {}
   }
@@ -97,6 +100,7 @@ class Assignment {
       }
       this.claims.count(stage, end - at)
       at = end
+      this.#polled()
       if (this.claims.shouldYield()) return at < to ? { remainder: { stage, step, from: at, to } } : {}
     }
     return undefined

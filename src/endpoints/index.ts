@@ -1,15 +1,10 @@
-/** The compute endpoints. A new one is a file beside these and a line in this list. */
-import { attention } from './attention.ts'
+/** The compute endpoints, in the order of the documents. A new one is a file beside these and a line in this list. */
 import type { Endpoint } from './endpoint.ts'
-import { multiHeadAttention } from './multi-head-attention.ts'
-import { positionalEncoding } from './positional-encoding.ts'
-import { selfAttention } from './self-attention.ts'
-import { transformer } from './transformer.ts'
 
 export const ENDPOINTS: Endpoint[] = [
-  attention,
-  selfAttention,
-  multiHeadAttention,
-  positionalEncoding,
-  transformer,
+  (await import('./attention.ts')).attention,
+  (await import('./self-attention.ts')).selfAttention,
+  (await import('./multi-head-attention.ts')).multiHeadAttention,
+  (await import('./positional-encoding.ts')).positionalEncoding,
+  (await import('./transformer.ts')).transformer,
 ]

@@ -50,7 +50,7 @@ export class Lease implements PlacedProgram, Disposable {
 
 /** What waits for the workers now. */
 export interface Load {
-  /** false while no worker is up */
+  /** false while no worker responds */
   readonly ready: boolean
   readonly jobs: number
   readonly backlogSeconds: number
@@ -102,7 +102,7 @@ export class Admission {
   /** Why such a program would not be run just now; undefined if it would. */
   congestion({ bytes }: Estimate): Problem | undefined {
     const { ready, jobs, backlogSeconds } = this.#load
-    if (!ready) return this.busy('no worker is up')
+    if (!ready) return this.busy('no worker responds')
     if (jobs > 0 && backlogSeconds > this.#limits.QUEUE_SECONDS)
       return this.busy(`${backlogSeconds.toFixed(1)} s of work are waiting`)
     return this.#arena.fits(bytes) ? undefined : this.busy('the tensor memory is taken by other requests')

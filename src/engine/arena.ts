@@ -18,8 +18,8 @@ export interface Region {
 export class Arena {
   readonly memory: WebAssembly.Memory
   readonly limit: number
-  /** Fill fresh regions with 0xff (NaN), so that a test sees what a kernel failed to write. */
-  poison = false
+  /** The byte that fresh regions are filled with, so that a test sees what a kernel failed to write; 0xff makes NaN. */
+  fill: number | undefined
   readonly #free = new FreeList(START)
   #used = 0
 
@@ -48,7 +48,7 @@ export class Arena {
     const offset = this.#free.reuse(bytes) ?? this.#extend(bytes)
     if (offset === undefined) return undefined
     this.#used += bytes
-    if (this.poison) new Uint8Array(this.memory.buffer, offset, bytes).fill(0xff)
+    if (this.fill !== undefined) new Uint8Array(this.memory.buffer, offset, bytes).fill(this.fill)
     return { offset, bytes }
   }
 
@@ -175,21 +175,27 @@ export class WordPool {
   }
 }
 
-export const TASK_STATE_BYTES = 4
+/** Two words: the state, and how often the task's worker has polled. */
+export const TASK_STATE_BYTES = 8
 
 /** How far a task is, as its worker says in shared memory, while no message of it has come. */
 export class TaskState {
   readonly offset: number
-  readonly #word: Int32Array
+  readonly #words: Int32Array
 
   constructor(memory: WebAssembly.Memory, offset: number) {
     this.offset = offset
-    this.#word = new Int32Array(memory.buffer, offset, 1)
-    Atomics.store(this.#word, 0, TASK_STATE.queued)
+    this.#words = new Int32Array(memory.buffer, offset, 2)
+    Atomics.store(this.#words, 0, TASK_STATE.queued)
   }
 
   /** One of TASK_STATE. */
   get now(): number {
-    return Atomics.load(this.#word, 0)
+    return Atomics.load(this.#words, 0)
+  }
+
+  /** Goes on while its worker polls; where it started says nothing. */
+  get polls(): number {
+    return Atomics.load(this.#words, 1)
   }
 }

@@ -26,6 +26,8 @@ const SEGMENTS = 256
 /** Bytes of text that one piece of a scan goes over: about 1 ms. */
 const SCAN_PIECE = 4 << 20
 const SCAN_SECONDS = 0.001
+/** Workers that have hung are looked for at this interval. */
+const CHECK_MS = 500
 /** A cache line each: a worker that waits at one is not disturbed by changes of another's. */
 const WAKE_WORD_BYTES = 64
 
@@ -34,8 +36,8 @@ export interface EngineOptions {
   onLost?(reason: string): void
   /** another worker module, for tests that inject faults */
   workerFile?: URL
-  /** fill fresh memory with NaN, for tests */
-  poison?: boolean
+  /** a byte that fresh memory is filled with, for tests */
+  fill?: number
 }
 
 export class Engine {
@@ -51,11 +53,12 @@ export class Engine {
   readonly #work: Region
   /** pieces of scans under way: as many as there are workers, so that small jobs never wait for more than one */
   readonly #pieces: Semaphore
+  readonly #checks: NodeJS.Timeout
 
   /** Chooses the kernels, then starts the workers. Rejects when no kernels run here. */
   static async start(limits: Limits & Pick<Config, 'KERNELS'>, options: EngineOptions = {}): Promise<Engine> {
     const arena = new Arena(limits.MEMORY_BYTES)
-    arena.poison = options.poison ?? false
+    arena.fill = options.fill
     return new Engine(limits, options, arena, await chooseKernels(arena.memory, limits.KERNELS))
   }
 
@@ -86,6 +89,7 @@ export class Engine {
     this.#text = createTextKernels(memory)
     this.#work = this.allocate(PASS_BYTES)
     this.#pieces = new Semaphore(threads)
+    this.#checks = setInterval(() => this.#scheduler.checkWorkers(), CHECK_MS).unref()
   }
 
   /** Whether programs find workers. */
@@ -146,7 +150,7 @@ export class Engine {
 
   /** The same for a large one, by workers, piece by piece. */
   async scan(text: Uint8Array): Promise<JsonScan> {
-    if (!this.ready) throw this.busy('no worker is up')
+    if (!this.ready) throw this.busy('no worker responds')
     const work = this.allocate(PASS_BYTES)
     const place = { offset: text.byteOffset, length: text.length, work: work.offset, piece: SCAN_PIECE }
     try {
@@ -176,6 +180,7 @@ export class Engine {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#checks)
     await this.#pool.close()
   }
 }

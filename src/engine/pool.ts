@@ -31,6 +31,8 @@ interface Place {
   /** workers in a row that died while they were loading */
   failures: number
   retry: NodeJS.Timeout | undefined
+  /** why the worker is being ended, where it is */
+  ending: Error | undefined
   /** who waits for the replies, in the order of the messages */
   readonly waiting: PromiseWithResolvers<Reply>[]
 }
@@ -54,6 +56,7 @@ export class Pool {
       loaded: false,
       failures: 0,
       retry: undefined,
+      ending: undefined,
       waiting: [],
     }))
     for (const place of this.#places) this.#spawn(place)
@@ -71,6 +74,20 @@ export class Pool {
   /** Whether the slot takes messages: its worker is there, or is loading. */
   available(slot: number): boolean {
     return this.#places[slot].port !== undefined
+  }
+
+  /** Whether the slot's worker has come to its loop. */
+  loaded(slot: number): boolean {
+    return this.#places[slot].loaded
+  }
+
+  /** Ends the slot's worker, which does not do so by itself; another takes its place when its thread is gone. */
+  replace(slot: number, reason: string): void {
+    const place = this.#places[slot]
+    if (!place.loaded || place.ending !== undefined) return
+    place.ending = new Error(reason)
+    // not piscina's destroy: that says the task has failed before the thread has stopped writing
+    for (const thread of place.piscina?.threads ?? []) void thread.terminate()
   }
 
   /** The word in shared memory at which a slot's worker waits. */
@@ -119,6 +136,7 @@ export class Pool {
     place.port = port1
     place.piscina = piscina
     place.loaded = false
+    place.ending = undefined
     // piscina's types take the browser's MessagePort for what is transferred
     const slot: Slot = { port: port2, wakeWord: place.wakeWord }
     piscina.run(slot, { transferList: [port2] as never }).then(
@@ -134,12 +152,13 @@ export class Pool {
 
   /** The worker is gone. Others may have been waiting for it to wake them. */
   #onExit(place: Place, error: unknown): void {
+    const { ending } = place
     place.port?.close()
     place.port = undefined
     place.piscina = undefined
     if (place.loaded && !this.#closed) this.#spawn(place)
     else if (!this.#closed) this.#retryLater(place, error)
-    for (const { reject } of place.waiting.splice(0)) reject(error)
+    for (const { reject } of place.waiting.splice(0)) reject(ending ?? error)
     for (const { wakeWord } of this.#places) wake(this.#workerData.memory, wakeWord)
   }
 
@@ -196,6 +215,11 @@ export class InFlight {
 
   idle(slot: number): boolean {
     return this.#atSlot[slot].length === 0
+  }
+
+  /** What the slot's worker is at, if it is at anything. */
+  oldest(slot: number): Dispatch | undefined {
+    return this.#atSlot[slot][0]
   }
 
   /** An idle slot, or else one whose small jobs are short enough that others may wait behind them. */

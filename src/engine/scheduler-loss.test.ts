@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { program, settle, stopTheClock, workersBench } from '../../test/support/workers-bench.ts'
 import { TASK_STATE } from '../../workers/contract.ts'
+import { RESPONSE_MS } from './watchdog.ts'
 
 beforeEach(stopTheClock)
 afterEach(() => {
@@ -68,5 +69,47 @@ describe('a worker that is lost', () => {
     while (sent.length > 0) await turn()
     expect((await ended).fault).toBeUndefined()
     expect(scheduler.jobs).toBe(0)
+  })
+})
+
+describe('a worker that does not poll', () => {
+  it('is replaced once its job has been stopped, and not before', async () => {
+    const { submit, sent, setState, replaced, scheduler } = workersBench(2)
+    const stop = new AbortController()
+    const ended = submit(program(1, 1000), stop.signal).catch(({ message }) => message)
+    const [second, first] = sent.splice(0)
+    for (const { tasks } of [first, second]) setState(tasks[0], TASK_STATE.running)
+    const later = (ms: number) => {
+      vi.advanceTimersByTime(ms)
+      scheduler.checkWorkers()
+    }
+    later(0)
+    later(RESPONSE_MS)
+    expect(scheduler.ready).toBe(false)
+    expect(replaced).toEqual([])
+    stop.abort(new Error('left'))
+    later(1)
+    expect(replaced.toSorted()).toEqual([0, 1])
+    for (const { fail } of [first, second]) fail(new Error('replaced'))
+    expect(await ended).toBe('left')
+    later(1)
+    expect(scheduler.ready).toBe(true)
+  })
+
+  it('is left alone while it polls, or has not begun', async () => {
+    const { submit, sent, setState, setPolls, replaced, scheduler } = workersBench(2)
+    const stop = new AbortController()
+    void submit(program(1, 1000), stop.signal).catch(() => {})
+    const [second, first] = sent.splice(0)
+    setState(first.tasks[0], TASK_STATE.running)
+    stop.abort(new Error('left'))
+    for (let polls = 1; polls < 10; polls++) {
+      setPolls(first.tasks[0], polls)
+      vi.advanceTimersByTime(RESPONSE_MS)
+      scheduler.checkWorkers()
+    }
+    expect(second.tasks).toHaveLength(1)
+    expect(replaced).toEqual([])
+    expect(scheduler.ready).toBe(true)
   })
 })

@@ -17,6 +17,7 @@ import { type EngineContext, Job, type JobReport, type OnBarrier } from './job.t
 import type { PlacedProgram } from './placement.ts'
 import { type Assigned, type Dispatch, InFlight } from './pool.ts'
 import { isLarge, type Runnable, RunQueue, type ScanTask, vruntime } from './run-queue.ts'
+import { type Replaceable, Watchdog } from './watchdog.ts'
 
 /** Small jobs that are waiting cross together: to cross costs more than their arithmetic. */
 export const BATCH = 8
@@ -27,8 +28,7 @@ const LOW_LATENCY_MS = 200
 const REBALANCE_MS = 2
 
 /** The workers, from here. */
-export interface Slots {
-  readonly count: number
+export interface Slots extends Replaceable {
   /** whether a worker is up, or is loading where none has failed to */
   readonly ready: boolean
   /** Whether the slot takes messages. */
@@ -50,6 +50,8 @@ export class Scheduler {
   readonly #events: SchedulerEvents
   readonly #queue = new RunQueue()
   readonly #inFlight: InFlight
+  readonly #watchdog: Watchdog
+  #responding = true
   readonly #lowLatency: Int32Array
   #lowLatencyUntil = Number.NEGATIVE_INFINITY
   #rebalanceTimer: NodeJS.Timeout | undefined
@@ -60,12 +62,18 @@ export class Scheduler {
     this.#taskStates = taskStates
     this.#events = events
     this.#inFlight = new InFlight(slots.count)
+    this.#watchdog = new Watchdog(slots, this.#inFlight)
     this.#lowLatency = new Int32Array(context.memory.buffer, context.lowLatency, 1)
   }
 
-  /** Whether a worker is up, or loading where none has failed to. */
+  /** Whether a worker responds, or is loading where none has failed to. */
   get ready(): boolean {
-    return this.#slots.ready
+    return this.#slots.ready && this.#responding
+  }
+
+  /** To be called now and then: has workers replaced that have hung. */
+  checkWorkers(): void {
+    this.#responding = this.#watchdog.check()
   }
 
   /** Estimated time until everything accepted so far has run, with all workers at it. */
@@ -172,7 +180,7 @@ export class Scheduler {
   #failScanTasks(): void {
     for (const task of this.#queue.scanTasks()) {
       this.#queue.remove(task)
-      task.reply.reject(new Error('no worker is up'))
+      task.reply.reject(new Error('no worker responds'))
     }
   }
 

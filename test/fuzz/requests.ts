@@ -312,6 +312,9 @@ const compute: fc.Arbitrary<Request>[] = Object.entries(ENDPOINTS).map(([path, b
   body.map(drawn => ({ path, body: JSON.parse(JSON.stringify(drawn)) })),
 )
 
+/** Bodies of `POST /v1/transformer`. */
+export const stacks = transformer as fc.Arbitrary<Record<string, unknown>>
+
 export const requests: fc.Arbitrary<Request> = fc.oneof(
   ...compute,
   fc.oneof(...compute).map(({ path, body }) => ({ path: '/v1/plan', body: { endpoint: path, body } })),

@@ -377,7 +377,7 @@ describe('a request', () => {
   })
 
   it('gives the same answer from addresses above 2 GiB', async () => {
-    const high = await startServer({ MEMORY_BYTES: String(3.5 * 2 ** 30) }, { poison: false })
+    const high = await startServer({ MEMORY_BYTES: String(3.5 * 2 ** 30) }, { fill: undefined })
     high.app.engine.arena.allocate(2.5 * 2 ** 30)
     const mask = [[0, -1, '-Infinity']]
     const request = {

@@ -4,7 +4,7 @@ import { workerData } from 'piscina'
 import { type Slot, TASK_STATE, type Task } from '../../workers/contract.ts'
 import type { WorkerData } from '../../workers/main.ts'
 import serve, { runTaskHere } from '../../workers/main.ts'
-import { DIES, SLEEP_MS, SLEEPS, THROWS } from './accidents.ts'
+import { DIES, HANGS, SLEEP_MS, SLEEPS, THROWS } from './accidents.ts'
 
 const { memory } = workerData as WorkerData
 
@@ -17,11 +17,19 @@ function runWithAccidents(task: Task) {
     const scale = 'scale' in step.args ? step.args.scale : 0
     if (scale === SLEEPS) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SLEEP_MS)
     if (scale === THROWS) return runTaskHere({ ...task, stages: [[{ ...step, op: 'nonsense' } as never]] })
+    if (scale === HANGS) {
+      begin(task)
+      for (;;);
+    }
     if (scale === DIES) {
-      // the task has begun, and will not end
-      Atomics.store(new Int32Array(memory.buffer, task.state, 1), 0, TASK_STATE.running)
+      begin(task)
       process.exit(7)
     }
   }
   return runTaskHere(task)
+}
+
+/** The task will not end. */
+function begin({ state }: Task): void {
+  Atomics.store(new Int32Array(memory.buffer, state, 1), 0, TASK_STATE.running)
 }

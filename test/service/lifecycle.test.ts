@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { DIES, SLEEP_MS, SLEEPS, THROWS } from './accidents.ts'
+import { DIES, HANGS, SLEEP_MS, SLEEPS, THROWS } from './accidents.ts'
 import { attention, post, settled, startServer } from './server.ts'
 
 const workerFile = new URL('./faulty-worker.ts', import.meta.url)
@@ -45,6 +45,55 @@ describe('a worker that fails', () => {
     const metrics = await (await fetch(`${server.url}/metrics`)).text()
     expect(metrics).toMatch(/attention_worker_failures_total 4/)
     expect(await settled(server, before)).toBe(before)
+  })
+})
+
+describe('a worker that hangs', () => {
+  const ready = async (url: string) => {
+    const response = await fetch(`${url}/health/ready`)
+    return { code: response.status, ...((await response.json()) as { status: string; jobs: number }) }
+  }
+
+  it('is replaced once its job has been stopped; the server is not ready while none responds', async () => {
+    const server = await startServer({ DEADLINE_SECONDS: '3' }, { workerFile })
+    const before = server.app.engine.arena.usedBytes
+    const hung = Promise.all([1, 2].map(() => attention(server, { ...ok, scale: HANGS })))
+    while ((await ready(server.url)).code === 200) await wait(20)
+    expect(await ready(server.url)).toMatchObject({ code: 503, status: 'unavailable', jobs: 2 })
+    const { body } = await attention(server, ok)
+    expect(body).toMatchObject({ status: 503, code: 'BUSY', detail: 'no worker responds' })
+    for (const answer of await hung)
+      expect(answer.body).toMatchObject({ status: 504, code: 'DEADLINE_EXCEEDED' })
+    expect(server.log.filter(line => line.includes('a worker did not poll for'))).toHaveLength(2)
+    while ((await ready(server.url)).code !== 200) await wait(20)
+    expect((await attention(server, ok)).status).toBe(200)
+    expect(await settled(server, before)).toBe(before)
+  })
+
+  it('is replaced when its client has left, and what waited behind it is answered', async () => {
+    const server = await startServer({ THREADS: '1' }, { workerFile })
+    const before = server.app.engine.arena.usedBytes
+    const left = new AbortController()
+    const hung = fetch(`${server.url}/v1/attention`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...ok, scale: HANGS }),
+      signal: left.signal,
+    }).catch(() => {})
+    while (server.app.engine.jobs === 0) await wait(5)
+    const behind = Promise.all(Array.from({ length: 8 }, () => attention(server, ok)))
+    while (server.app.engine.jobs < 9) await wait(5)
+    left.abort()
+    await hung
+    for (const { status } of await behind) expect(status).toBe(200)
+    expect(await settled(server, before)).toBe(before)
+  })
+
+  it('does not hold up the end of the server', async () => {
+    const server = await startServer({}, { workerFile })
+    void attention(server, { ...ok, scale: HANGS }).catch(() => {})
+    while (server.app.engine.jobs === 0) await wait(5)
+    await server.app.engine.close()
   })
 })
 

@@ -27,7 +27,7 @@ export async function startServer(
     KERNELS: 'wide',
     ...env,
   })
-  const app = await buildApp(config, logger, { poison: true, ...options })
+  const app = await buildApp(config, logger, { fill: 0xff, ...options })
   await app.fastify.listen({ host: config.HOST, port: config.PORT })
   const address = app.fastify.server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')

@@ -79,6 +79,7 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
   const calls: Call[] = []
   const hooks: { onCall?: (call: Call) => void } = {}
   const lost: string[] = []
+  const replaced: number[] = []
   const operation = (_: object, args: object, from: number, to: number) => {
     const { rows: stage, entropyWeight: seconds } = args as { rows: number; entropyWeight: number }
     const call = { stage, from, to, ms: 1000 * seconds * (to - from) }
@@ -91,6 +92,8 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
     count,
     ready: true,
     available: () => true,
+    loaded: () => true,
+    replace: (slot: number) => void replaced.push(slot),
     wakeWord: (slot: number) => 1000 + slot,
     post(slot: number, message: Message, quiet: boolean): Promise<Reply> {
       const { promise, resolve, reject } = Promise.withResolvers<Reply>()
@@ -123,12 +126,17 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
     calls,
     hooks,
     lost,
+    replaced,
     run,
     submit: (p: Program, signal = never, onBarrier?: OnBarrier) =>
       scheduler.submit({ program: p, placement, cost: costModel.cost(p) }, signal, onBarrier),
     /** Says in a task's state how far its worker is. */
     setState(task: Task, state: number): void {
       new Int32Array(arena.memory.buffer, task.state, 1)[0] = state
+    },
+    /** Says how often a task's worker has polled. */
+    setPolls(task: Task, polls: number): void {
+      new Int32Array(arena.memory.buffer, task.state, 2)[1] = polls
     },
     /** Lets the oldest message be run and answered; the operation's calls since the last turn. */
     async turn(): Promise<Call[]> {
