@@ -23,7 +23,7 @@ export const exactError = {
     .describe('with compare_exact: the heads’ outputs beside those of exact attention, padding left out'),
 }
 
-/** What every attention layer may answer. */
+/** What attention in a stack's layer may answer, too. */
 export const attentionResults = {
   weights: tensor.optional().describe('[B, H, N, M]: softmax, before dropout'),
   scores: tensor.optional().describe('[B, H, N, M]: q·kᵀ·scale for every pair'),
@@ -33,12 +33,15 @@ export const attentionResults = {
   dropped_weights: tensor.optional().describe('[B, H, N, M]: weights after dropout'),
 }
 
-export const presentResults = {
+const presentResults = {
   present_k: tensor
     .optional()
     .describe('[B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated'),
   present_v: tensor.optional().describe('[B, H_kv, P + M, d_v]: past_v and the new values'),
 }
+
+/** What every attention layer may answer. */
+export const layerResults = { ...attentionResults, ...presentResults, ...approximation, ...exactError }
 
 export const lossResult = {
   loss: z
@@ -61,8 +64,11 @@ export function gradsResult(inputs: Record<string, string>, withParams: boolean)
     .describe('the gradient of input X at grads.X')
 }
 
-export const maskGradientResult = { mask: 'in the mask’s own shape' }
-export const pastGradientResults = { past_k: 'when `wrt` names it', past_v: 'when `wrt` names it' }
+export const layerGradientResults = {
+  mask: 'in the mask’s own shape',
+  past_k: 'when `wrt` names it',
+  past_v: 'when `wrt` names it',
+}
 
 export const PlanAnswer = z
   .strictObject({

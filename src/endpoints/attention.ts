@@ -15,17 +15,7 @@ import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.
 import { backwardField, lossForward } from '../layers/loss.ts'
 import { numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
-import {
-  approximation,
-  attentionResults,
-  exactError,
-  gradsResult,
-  lossResult,
-  maskGradientResult,
-  pastGradientResults,
-  presentResults,
-  tensor,
-} from './answers.ts'
+import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
 
 function request(tensors: TensorKinds) {
@@ -52,15 +42,9 @@ type AttentionRequest = z.output<ReturnType<typeof request>>
 const AttentionAnswer = z
   .strictObject({
     output: tensor.optional().describe('[B, H, N, d_v] in q’s rank; zeros where a row attends to nothing'),
-    ...attentionResults,
-    ...presentResults,
-    ...approximation,
-    ...exactError,
+    ...layerResults,
     ...lossResult,
-    grads: gradsResult(
-      { q: 'q’s', k: 'k’s', v: 'v’s', ...maskGradientResult, ...pastGradientResults },
-      false,
-    ),
+    grads: gradsResult({ q: 'q’s', k: 'k’s', v: 'v’s', ...layerGradientResults }, false),
   })
   .meta({ id: 'AttentionAnswer' })
 

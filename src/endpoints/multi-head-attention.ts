@@ -12,15 +12,11 @@ import type { RequestProgram } from '../layers/program-builder.ts'
 import { sequenceOf } from '../layers/sequence.ts'
 import { fieldProblem } from '../problem.ts'
 import {
-  approximation,
-  attentionResults,
-  exactError,
   gradsResult,
+  layerGradientResults,
+  layerResults,
   lossResult,
-  maskGradientResult,
   paramsResult,
-  pastGradientResults,
-  presentResults,
   tensor,
 } from './answers.ts'
 import { compileLayer, inputField, LAYER_RETURNS, refuseSizes, wrtField } from './attention-layer.ts'
@@ -67,16 +63,10 @@ type MultiHeadAttentionRequest = z.output<ReturnType<typeof request>>
 const MultiHeadAttentionAnswer = z
   .strictObject({
     output: tensor.optional().describe('[B, N, d_out] in x’s rank'),
-    ...attentionResults,
-    ...presentResults,
-    ...approximation,
-    ...exactError,
+    ...layerResults,
     params: paramsResult,
     ...lossResult,
-    grads: gradsResult(
-      { x: 'x’s', context: 'the context’s', ...maskGradientResult, ...pastGradientResults },
-      true,
-    ),
+    grads: gradsResult({ x: 'x’s', context: 'the context’s', ...layerGradientResults }, true),
   })
   .meta({ id: 'MultiHeadAttentionAnswer' })
 

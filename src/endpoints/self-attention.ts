@@ -9,15 +9,11 @@ import { initField, Params, paramsField } from '../layers/params.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { sequenceOf } from '../layers/sequence.ts'
 import {
-  approximation,
-  attentionResults,
-  exactError,
   gradsResult,
+  layerGradientResults,
+  layerResults,
   lossResult,
-  maskGradientResult,
   paramsResult,
-  pastGradientResults,
-  presentResults,
   tensor,
 } from './answers.ts'
 import { compileLayer, inputField, LAYER_RETURNS, refuseSizes, wrtField } from './attention-layer.ts'
@@ -49,13 +45,10 @@ type SelfAttentionRequest = z.output<ReturnType<typeof request>>
 const SelfAttentionAnswer = z
   .strictObject({
     output: tensor.optional().describe('[B, N, d_v] in x’s rank'),
-    ...attentionResults,
-    ...presentResults,
-    ...approximation,
-    ...exactError,
+    ...layerResults,
     params: paramsResult,
     ...lossResult,
-    grads: gradsResult({ x: 'x’s', ...maskGradientResult, ...pastGradientResults }, true),
+    grads: gradsResult({ x: 'x’s', ...layerGradientResults }, true),
   })
   .describe('Maps are [B, N, M], rows [B, N]: there is one head.')
   .meta({ id: 'SelfAttentionAnswer' })

@@ -5,6 +5,7 @@ import { expect, it } from 'vitest'
 import { requests } from '../fuzz/requests.ts'
 import { float32, writeFile } from '../service/safetensors-file.ts'
 import { JSON_TYPE, SAFETENSORS_TYPE, settled, startServer } from '../service/server.ts'
+import { answerOf, type Sent } from './answer.ts'
 import { SCALE, SEED } from './scale.ts'
 
 const CONNECTIONS = 16
@@ -14,12 +15,6 @@ const KINDS = 60
 
 const server = await startServer({ MAX_FLOPS: '1e9' })
 const { arena } = server.app.engine
-
-interface Sent {
-  path: string
-  type: string
-  body: Buffer
-}
 
 /** Large enough for several workers at once. */
 function large(rows: number): Sent {
@@ -37,18 +32,6 @@ const small = fc
   .sample(requests, { numRuns: KINDS, seed: SEED })
   .map(({ path, body }): Sent => ({ path, type: JSON_TYPE, body: Buffer.from(JSON.stringify(body)) }))
 const all = [...small, large(97), large(256), large(600)]
-
-async function answerTo({ path, type, body }: Sent): Promise<string> {
-  const headers = { 'content-type': type, accept: type }
-  const response = await fetch(server.url + path, {
-    method: 'POST',
-    headers,
-    body: body as Buffer<ArrayBuffer>,
-  })
-  const text = Buffer.from(await response.arrayBuffer()).toString('latin1')
-  const own = /"request_id":"[^"]*"|"seconds":[^,}]*/g
-  return `${response.status} ${text.replaceAll(own, '')}`
-}
 
 /** A generator of numbers below 1: the order of what is sent is the seed's. */
 function drawer(seed: number): () => number {
@@ -75,7 +58,7 @@ function leave({ path, type, body }: Sent, draw: () => number): Promise<void> {
 it('answers under load are those of one client alone', async () => {
   const before = arena.usedBytes
   const expected: string[] = []
-  for (const each of all) expected.push(await answerTo(each))
+  for (const each of all) expected.push(await answerOf(server, each))
   expect(expected.filter(answer => answer.startsWith('200')).length).toBeGreaterThan(KINDS / 2)
 
   let answered = 0
@@ -86,7 +69,7 @@ it('answers under load are those of one client alone', async () => {
     while (answered < ANSWERS && wrong.length === 0) {
       answered++
       const which = Math.floor(draw() * all.length)
-      const answer = await answerTo(all[which])
+      const answer = await answerOf(server, all[which])
       // a server that is busy may say so, and nothing else
       if (answer !== expected[which] && !answer.includes('"code":"BUSY"'))
         wrong.push(`${all[which].path} ${answer.slice(0, 300)}`)

@@ -2,21 +2,13 @@
 import * as fc from 'fast-check'
 import { afterAll, expect, it } from 'vitest'
 import { requests, stacks } from '../fuzz/requests.ts'
-import { SAFETENSORS_TYPE, type Server, settled, startServer } from '../service/server.ts'
+import { JSON_TYPE, SAFETENSORS_TYPE, settled, startServer } from '../service/server.ts'
 import { StreamClient } from '../service/stream-client.ts'
+import { answerOf } from './answer.ts'
 import { SCALE, SEED } from './scale.ts'
 
 const servers = await Promise.all([0x00, 0xff, 0x41].map(fill => startServer({ MAX_FLOPS: '1e8' }, { fill })))
 const before = servers.map(({ app }) => app.engine.arena.usedBytes)
-
-/** Its bytes, but for what differs between two servers that compute the same. */
-async function answerOf({ url }: Server, path: string, body: unknown, accept: string): Promise<string> {
-  const headers = { 'content-type': 'application/json', accept }
-  const response = await fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body) })
-  const text = Buffer.from(await response.arrayBuffer()).toString('latin1')
-  const own = /"request_id":"[^"]*"|"seconds":[^,}]*/g
-  return `${response.status} ${text.replaceAll(own, '')}`
-}
 
 function expectSame(answers: unknown[]): void {
   for (const answer of answers.slice(1)) expect(answer).toEqual(answers[0])
@@ -25,10 +17,11 @@ function expectSame(answers: unknown[]): void {
 const statuses = new Map<string, number>()
 
 it('of requests', async () => {
-  const accepts = fc.constantFrom('application/json', SAFETENSORS_TYPE)
+  const accepts = fc.constantFrom(JSON_TYPE, SAFETENSORS_TYPE)
   await fc.assert(
     fc.asyncProperty(requests, accepts, async ({ path, body }, accept) => {
-      const answers = await Promise.all(servers.map(server => answerOf(server, path, body, accept)))
+      const sent = { path, type: JSON_TYPE, body: Buffer.from(JSON.stringify(body)), accept }
+      const answers = await Promise.all(servers.map(server => answerOf(server, sent)))
       expectSame(answers)
       const status = answers[0].slice(0, 3)
       statuses.set(status, (statuses.get(status) ?? 0) + 1)
