@@ -1,6 +1,6 @@
 /**
  * Shows the way of a request through our own files: `npm run trace -- POST /v1/attention '{…}'`. A server of its own gets
- * the request twice; of the second one every function entry is recorded (`trace/hook.ts`). Without arguments: a small
+ * the request a few times; every function entry is recorded (`trace/hook.ts`). Without arguments: a small
  * attention, forward and backward. `--json` prints the figures and every entry for programs to read.
  */
 import { type ChildProcess, fork } from 'node:child_process'
@@ -34,6 +34,18 @@ const SMALL = JSON.stringify({
 /** One worker and one variant of the kernels, so that the way is the same on every machine. */
 const SETTINGS = { HOST: '127.0.0.1', PORT: '0', THREADS: '1', KERNELS: 'relaxed', LOG_LEVEL: 'info' }
 
+/** What the server does on its own, by a clock, may fall into one of these: the shortest is shown. */
+const ATTEMPTS = 3
+
+async function attempt(server: ChildProcess, url: string, request: Request): Promise<Trace> {
+  await ask(server, 'record')
+  const status = await send(url, request)
+  const report = await ask(server, 'report')
+  if (report === 'recording') throw new Error('the server did not report')
+  if (report.lost > 0) throw new Error(`${report.lost} entries found no place`)
+  return summary(`${request.method} ${request.path}`, status, report.entries)
+}
+
 async function traced(request: Request): Promise<Trace> {
   const server = fork(fileURLToPath(new URL('../src/main.ts', import.meta.url)), {
     execArgv: ['--import', new URL('trace/hook.ts', import.meta.url).href],
@@ -43,12 +55,9 @@ async function traced(request: Request): Promise<Trace> {
   try {
     const url = await addressOf(server)
     await send(url, request)
-    await ask(server, 'record')
-    const status = await send(url, request)
-    const report = await ask(server, 'report')
-    if (report === 'recording') throw new Error('the server did not report')
-    if (report.lost > 0) throw new Error(`${report.lost} entries found no place`)
-    return summary(`${request.method} ${request.path}`, status, report.entries)
+    const traces: Trace[] = []
+    while (traces.length < ATTEMPTS) traces.push(await attempt(server, url, request))
+    return traces.reduce((least, each) => (each.sequence.length < least.sequence.length ? each : least))
   } finally {
     if (server.connected) server.disconnect()
   }

@@ -1,12 +1,18 @@
 /** Starts the service, and ends it gracefully on SIGTERM and SIGINT. */
 import './revectorize.ts'
+import { once } from 'node:events'
 import pino from 'pino'
 import { buildApp } from './app.ts'
 import { readConfig } from './config.ts'
 
 const config = readConfig(process.env)
+/** Of a log that nobody reads, so much is kept; what comes then is dropped. */
+const LOG_BYTES = 4 << 20
+/** Time to write the last lines. */
+const FLUSH_MS = 1000
+
 // written in the background: a line costs a small request as much as its arithmetic
-const destination = pino.destination({ sync: false })
+const destination = pino.destination({ sync: false, maxLength: LOG_BYTES })
 const logger = pino({ level: config.LOG_LEVEL }, destination)
 const app = await buildApp(config, logger)
 
@@ -27,13 +33,19 @@ async function stop(signal: string): Promise<void> {
   logger.info({ signal }, 'draining')
   const late = setTimeout(() => {
     logger.error('requests were still running when the time to drain was over')
-    destination.flushSync()
-    process.exit(1)
+    void exit(1)
   }, config.DRAIN_SECONDS * 1000)
   await app.drain()
   await app.close()
   clearTimeout(late)
   logger.info('stopped')
-  destination.flushSync()
-  process.exit(0)
+  await exit(0)
+}
+
+/** A write to a pipe that nobody reads never returns, and would keep an ordinary exit waiting. */
+async function exit(code: number): Promise<void> {
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), FLUSH_MS)
+  destination.end()
+  await once(destination, 'close')
+  process.exit(code)
 }

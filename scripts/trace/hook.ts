@@ -78,6 +78,7 @@ function enter(file: number, line: number): void {
 
 async function obey(order: Order): Promise<void> {
   if (order === 'record') {
+    words[COUNT] = 0
     Atomics.store(words, RECORDING, 1)
     tell('recording')
   } else {

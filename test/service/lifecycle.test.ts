@@ -242,20 +242,37 @@ describe('SIGTERM', () => {
     child?.kill('SIGKILL')
   })
 
-  it('drains: readiness first, accepted work answered, exit 0', async () => {
+  /** A service as a process of its own. */
+  async function start() {
     const main = new URL('../../src/main.ts', import.meta.url).pathname
-    child = spawn(process.execPath, [main], {
+    const own = spawn(process.execPath, [main], {
       env: { ...process.env, PORT: '0', THREADS: '1' },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
-    const exited = new Promise(resolve => child?.once('exit', code => resolve(code)))
+    child = own
+    const exited = new Promise(resolve => own.once('exit', (code, signal) => resolve(code ?? signal)))
     const port = await new Promise<string>(resolve => {
-      child?.stdout?.on('data', data => {
+      own.stdout.on('data', data => {
         const found = /listening at http:\/\/127\.0\.0\.1:(\d+)/.exec(String(data))
         if (found) resolve(found[1])
       })
     })
     const server = { url: `http://127.0.0.1:${port}` } as Parameters<typeof attention>[0]
+    return { child: own, exited, server }
+  }
+
+  it('ends the service also where nobody reads its log', async () => {
+    const { child, exited, server } = await start()
+    child.stdout.removeAllListeners('data').pause()
+    // more than a pipe holds
+    for (let request = 0; request < 800; request++) await fetch(`${server.url}/v1/none`)
+    expect((await attention(server, ok)).status).toBe(200)
+    child.kill('SIGTERM')
+    expect(await exited).toBe('SIGKILL')
+  })
+
+  it('drains: readiness first, accepted work answered, exit 0', async () => {
+    const { child, exited, server } = await start()
     const rows = {
       shape: [1, 1, 2500, 32],
       dtype: 'float32',
