@@ -1358,7 +1358,10 @@ export interface operations {
     attention: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1372,6 +1375,8 @@ export interface operations {
             /** @description The answer, in the form that Accept asks for */
             200: {
                 headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1447,7 +1452,10 @@ export interface operations {
     selfAttention: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1461,6 +1469,8 @@ export interface operations {
             /** @description The answer, in the form that Accept asks for */
             200: {
                 headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1536,7 +1546,10 @@ export interface operations {
     multiHeadAttention: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1550,6 +1563,8 @@ export interface operations {
             /** @description The answer, in the form that Accept asks for */
             200: {
                 headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1625,7 +1640,10 @@ export interface operations {
     positionalEncoding: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1639,6 +1657,8 @@ export interface operations {
             /** @description The answer, in the form that Accept asks for */
             200: {
                 headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1714,7 +1734,10 @@ export interface operations {
     transformer: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1728,6 +1751,8 @@ export interface operations {
             /** @description The answer, in the form that Accept asks for */
             200: {
                 headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
                     [name: string]: unknown;
                 };
                 content: {

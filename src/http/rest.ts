@@ -8,11 +8,12 @@ import { ENDPOINTS } from '../endpoints/index.ts'
 import { PlanRequest } from '../endpoints/plan.ts'
 import { type BodyFormat, formatOf, MEDIA_TYPES } from '../formats/body.ts'
 import { decode, type Intake, type Source } from '../pipeline/decode.ts'
-import type { ReadyReply } from '../pipeline/encode.ts'
+import type { Fields, ReadyReply } from '../pipeline/encode.ts'
 import { Receipt } from '../pipeline/receipt.ts'
 import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
 import { parse, plan, type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
+import { digestOf, wantsDigest } from './repr-digest.ts'
 
 export interface RestOptions {
   intake: Intake
@@ -164,8 +165,20 @@ class Response implements Sink<unknown> {
   end(ready: ReadyReply): Promise<void> | undefined {
     const fields = ready.scalars()
     this.#reply.type(ready.mediaType)
+    const asked = this.#request.headers['want-repr-digest']
+    if (asked !== undefined && wantsDigest(asked)) return this.#withDigest(ready, fields)
+    return this.#send(ready, fields)
+  }
+
+  #send(ready: ReadyReply, fields: Fields): Promise<void> | undefined {
     if (!ready.inline) return this.#stream(ready.stream(fields, true), ready.length(fields))
     this.whole = ready.copy(fields)
+  }
+
+  /** A large answer is written twice: few clients read what comes behind a body. */
+  async #withDigest(ready: ReadyReply, fields: Fields): Promise<void> {
+    this.#reply.header('repr-digest', await digestOf(ready.stream(fields)))
+    await this.#send(ready, fields)
   }
 
   /** The head leaves when the first text has been written: `Server-Timing` says what that took. */

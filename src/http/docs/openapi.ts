@@ -78,6 +78,14 @@ function computeOperation(
     operationId: name,
     summary,
     tags: ['compute'],
+    parameters: [
+      {
+        name: 'Want-Repr-Digest',
+        in: 'header',
+        description: '`sha-256=1` asks for the answer’s digest (RFC 9530)',
+        schema: { type: 'string' },
+      },
+    ],
     requestBody: {
       required: true,
       content: {
@@ -88,6 +96,12 @@ function computeOperation(
     responses: {
       200: {
         description: 'The answer, in the form that Accept asks for',
+        headers: {
+          'Repr-Digest': {
+            description: 'with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes',
+            schema: { type: 'string' },
+          },
+        },
         content: {
           [JSON_TYPE]: { schema: answer, examples: named(examples, ({ response }) => response) },
           [SAFETENSORS_TYPE]: binary,
