@@ -151,7 +151,8 @@ export const ATTACKS: Attack[] = [
   ),
   repeated('extents beside 0', '/v1/attention', () =>
     JSON.stringify({
-      ...{ q: { shape: [0, 1, 2 ** 40, 4], data: [] }, k: { shape: [0, 1, 2 ** 40, 4], data: [] } },
+      q: { shape: [0, 1, 2 ** 40, 4], data: [] },
+      k: { shape: [0, 1, 2 ** 40, 4], data: [] },
       v: { shape: [0, 1, 2 ** 40, 4], data: [] },
     }),
   ),

@@ -167,10 +167,6 @@ class Response implements Sink<unknown> {
     this.#reply.type(ready.mediaType)
     const asked = this.#request.headers['want-repr-digest']
     if (asked !== undefined && wantsDigest(asked)) return this.#withDigest(ready, fields)
-    return this.#send(ready, fields)
-  }
-
-  #send(ready: ReadyReply, fields: Fields): Promise<void> | undefined {
     if (!ready.inline) return this.#stream(ready.stream(fields, true), ready.length(fields))
     this.whole = ready.copy(fields)
   }
@@ -178,7 +174,8 @@ class Response implements Sink<unknown> {
   /** A large answer is written twice: few clients read what comes behind a body. */
   async #withDigest(ready: ReadyReply, fields: Fields): Promise<void> {
     this.#reply.header('repr-digest', await digestOf(ready.stream(fields)))
-    await this.#send(ready, fields)
+    if (ready.inline) this.whole = ready.copy(fields)
+    else await this.#stream(ready.stream(fields, true), ready.length(fields))
   }
 
   /** The head leaves when the first text has been written: `Server-Timing` says what that took. */
