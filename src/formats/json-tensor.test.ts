@@ -192,10 +192,27 @@ describe('is no tensor', () => {
     [
       'too many elements',
       { shape: [2 ** 30, 2 ** 30], data: [1] },
-      'shape',
-      'expected fewer elements, got [1073741824, 1073741824]',
+      'shape/1',
+      'expected at most 1024 beside the extents before it, got 1073741824',
     ],
-    ['more bytes than can be counted', { shape: [2 ** 51], data: [1] }, 'shape', /expected fewer elements/],
+    [
+      'an extent that is too large',
+      { shape: [2 ** 51], data: [1] },
+      'shape/0',
+      'expected at most 1073741824, got 2251799813685248',
+    ],
+    [
+      'one that is too large beside one of 0',
+      { shape: [0, 1, 2 ** 40, 4], data: [] },
+      'shape/2',
+      'expected at most 1073741824, got 1099511627776',
+    ],
+    [
+      'extents that are too many together beside one of 0',
+      { shape: [65536, 2 ** 30, 0], dtype: 'float32', base64: '' },
+      'shape/1',
+      'expected at most 16777216 beside the extents before it, got 1073741824',
+    ],
     [
       'an unknown type',
       { shape: [1], dtype: 'float8', data: [1] },

@@ -6,7 +6,7 @@
 import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/contract.ts'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import { expandNumbers, type JsonScan, type Span } from '../../workers/text/json-spans.ts'
-import { product } from './tensor.ts'
+import { product, shapeFault } from './tensor.ts'
 
 export interface FileEntry {
   name: string
@@ -90,14 +90,13 @@ function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span
     throw new Malformed(`${pointer}/dtype`, `expected one of ${Object.keys(DTYPES).join(', ')}, got ${got}`)
   }
   const shape = wholeNumbers(entry.shape, `${pointer}/shape`, header, spans)
+  const wrong = shapeFault(shape)
+  if (wrong !== undefined) {
+    const below = wrong.axis === undefined ? '' : `/${wrong.axis}`
+    throw new Malformed(`${pointer}/shape${below}`, wrong.message)
+  }
   const offsets = wholeNumbers(entry.data_offsets, `${pointer}/data_offsets`, header, spans)
   const size = product(shape) * ELEMENT_BYTES[dtype]
-  if (shape.length > 8 || !Number.isSafeInteger(size)) {
-    throw new Malformed(
-      `${pointer}/shape`,
-      `expected at most 8 axes and fewer elements, got [${shape.join(', ')}]`,
-    )
-  }
   const [start, end] = offsets
   if (offsets.length !== 2 || end - start !== size) {
     const wanted = `two offsets ${size} bytes apart for ${dtype} [${shape.join(', ')}]`

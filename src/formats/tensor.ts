@@ -25,6 +25,34 @@ export function product(shape: number[]): number {
   return shape.reduce((total, extent) => total * extent, 1)
 }
 
+const MAX_RANK = 8
+/** Most of one extent, and most of the product of those that are not 0: an extent of 0 makes the others free to send. */
+export const MOST_EXTENT = 2 ** 30
+const MOST_ELEMENTS = 2 ** 40
+
+/** What is wrong with the shape of a tensor of any format; `axis` is undefined where it is the number of axes. */
+export function shapeFault(shape: unknown[]): { axis: number | undefined; message: string } | undefined {
+  if (shape.length > MAX_RANK) {
+    return { axis: undefined, message: `expected at most ${MAX_RANK} axes, got ${shape.length}` }
+  }
+  let room = MOST_ELEMENTS
+  for (let axis = 0; axis < shape.length; axis++) {
+    const extent = shape[axis]
+    if (typeof extent !== 'number' || !Number.isSafeInteger(extent) || extent < 0) {
+      return { axis, message: `expected a non-negative integer, got ${name(extent)}` }
+    }
+    const most = Math.min(MOST_EXTENT, Math.floor(room))
+    if (extent > most)
+      return { axis, message: `expected at most ${most}${besideOthers(most)}, got ${extent}` }
+    room /= Math.max(1, extent)
+  }
+  return undefined
+}
+
+function besideOthers(most: number): string {
+  return most === MOST_EXTENT ? '' : ' beside the extents before it'
+}
+
 /** Where the shape stands, below the tensor's own pointer: `/k/shape` or `/k`. */
 export function shapePointer(source: TensorSource): string {
   return source.form === 'nested' || source.form === 'safetensors' ? '' : '/shape'
@@ -98,7 +126,6 @@ export interface TensorFault {
   message: string
 }
 
-const MAX_RANK = 8
 const FIELDS = ['shape', 'dtype', 'data', 'base64']
 /** Characters of a value that a message shows. */
 const MOST_SHOWN = 60
@@ -175,7 +202,10 @@ function numbersTensor(
   form: 'nested' | 'flat',
   dtype: ElementType | undefined,
 ): TensorSource | TensorFault {
-  if (form === 'flat') {
+  if (form === 'nested') {
+    const wrong = shapeFault(shape)
+    if (wrong !== undefined) return fault([], `${wrong.message} along axis ${wrong.axis}`)
+  } else {
     if (span.shape.length !== 1) return fault(['data', 0], 'expected a number, got an array')
     const count = product(shape)
     if (span.count !== count)
@@ -229,10 +259,8 @@ function readShape(value: unknown): number[] | TensorFault {
       `expected an array of at most ${MAX_RANK} non-negative integers, got ${name(value)}`,
     )
   }
-  const wrong = shape.findIndex(extent => !Number.isSafeInteger(extent) || extent < 0)
-  if (wrong >= 0) return fault(['shape', wrong], `expected a non-negative integer, got ${name(shape[wrong])}`)
-  if (!Number.isSafeInteger(product(shape) * 8))
-    return fault(['shape'], `expected fewer elements, got [${shape.join(', ')}]`)
+  const wrong = shapeFault(shape)
+  if (wrong !== undefined) return fault(['shape', wrong.axis as number], wrong.message)
   return shape as number[]
 }
 

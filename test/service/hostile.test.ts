@@ -127,8 +127,8 @@ describe('what is wrong is named', () => {
       'overflowing shape',
       { ...ok, k: shaped([2 ** 40, 2 ** 40], { data: [] }) },
       'INVALID_REQUEST',
-      '/k/shape',
-      /expected fewer/,
+      '/k/shape/0',
+      /expected at most 1073741824, got 1099511627776/,
     ],
     [
       'negative extent',
