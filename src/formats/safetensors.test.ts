@@ -6,7 +6,9 @@ import { parseSafetensors as parse, safetensorsHeader } from './safetensors.ts'
 const parseSafetensors = (file: Uint8Array) => parse(shared(file), scan)
 
 function file(header: unknown, data = 0): Uint8Array {
-  const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header))
+  const json = Buffer.isBuffer(header)
+    ? header
+    : Buffer.from(typeof header === 'string' ? header : JSON.stringify(header))
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(json.length))
   return Buffer.concat([length, json, Buffer.alloc(data)])
@@ -200,8 +202,17 @@ describe('safetensors', () => {
     const header = `{"__metadata__":{"a":"${'x'.repeat(1100)}\\q"}}`
     expect(parseSafetensors(file(header))).toEqual({
       ok: false,
+      pointer: '',
+      message: 'header, at byte 1123: expected one of "\\/bfnrtu behind the backslash, got "q"',
+    })
+  })
+
+  it('names a long text that is no UTF-8', () => {
+    const header = Buffer.from(`{"__metadata__":{"a":"${'x'.repeat(1100)}\xff"}}`, 'latin1')
+    expect(parseSafetensors(file(header))).toEqual({
+      ok: false,
       pointer: '/__metadata__/a',
-      message: 'expected a string with valid escapes',
+      message: 'expected UTF-8',
     })
   })
 

@@ -3,6 +3,7 @@
  * Checked as strictly as the format's own implementation does: the tensors cover the data without holes or overlaps.
  */
 
+import { isUtf8 } from 'node:buffer'
 import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/contract.ts'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import { expandNumbers, type JsonScan, type Span } from '../../workers/text/json-spans.ts'
@@ -148,12 +149,9 @@ function readMetadata(value: unknown, header: Uint8Array, spans: Span[]): Record
 }
 
 function longText(header: Uint8Array, start: number, end: number, pointer: string): string {
-  const text = Buffer.from(header.buffer, header.byteOffset + start - 1, end - start + 2).toString('utf8')
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new Malformed(pointer, 'expected a string with valid escapes')
-  }
+  const text = Buffer.from(header.subarray(start - 1, end + 1))
+  if (!isUtf8(text)) throw new Malformed(pointer, 'expected UTF-8')
+  return JSON.parse(text.toString('utf8'))
 }
 
 /** The bytes before the tensors' data, which then follow in order; padded so that they begin on a multiple of 8. */

@@ -4,7 +4,7 @@
  */
 import { ELEMENT_BYTES, type ElementType } from '../../workers/contract.ts'
 import { latin1 } from '../../workers/text/json-cursor.ts'
-import { expandNumbers, type Span } from '../../workers/text/json-spans.ts'
+import { expandNumbers, isShort, type Span } from '../../workers/text/json-spans.ts'
 
 export interface TensorSource {
   shape: number[]
@@ -85,9 +85,9 @@ export class NumbersSpan {
     this.span = span
   }
 
-  /** The numbers as plain arrays, for short lists such as a shape. */
-  toArray(): unknown {
-    return expandNumbers(this.bytes, this.span)
+  /** The numbers as plain arrays where they are a short list, such as a shape; else itself. */
+  toArray(most: number): unknown {
+    return this.span.count <= most && isShort(this.span) ? expandNumbers(this.bytes, this.span) : this
   }
 }
 
@@ -236,10 +236,10 @@ function base64Tensor(
   dtype: ElementType,
 ): TensorSource | TensorFault {
   const size = product(shape) * ELEMENT_BYTES[dtype]
-  const text = span.end - span.start
-  if (!span.escaped && text !== Math.ceil(size / 3) * 4) {
-    const wanted = `${Math.ceil(size / 3) * 4} base64 characters for ${size} bytes of ${dtype} [${shape.join(', ')}]`
-    return fault(['base64'], `expected ${wanted}, got ${text} characters`)
+  const characters = Math.ceil(size / 3) * 4
+  if (span.characters !== characters) {
+    const wanted = `${characters} base64 characters for ${size} bytes of ${dtype} [${shape.join(', ')}]`
+    return fault(['base64'], `expected ${wanted}, got ${span.characters} characters`)
   }
   return {
     ...blank(shape, dtype),
@@ -247,12 +247,13 @@ function base64Tensor(
     bytes,
     start: span.start,
     end: span.end,
+    marks: span.marks,
     escaped: span.escaped,
   }
 }
 
 function readShape(value: unknown): number[] | TensorFault {
-  const shape = value instanceof NumbersSpan && value.span.count <= MAX_RANK ? value.toArray() : value
+  const shape = value instanceof NumbersSpan ? value.toArray(MAX_RANK) : value
   if (!Array.isArray(shape) || shape.length > MAX_RANK) {
     return fault(
       ['shape'],
@@ -276,8 +277,11 @@ function fault(path: (string | number)[], message: string): TensorFault {
 export function name(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
-  if (value instanceof NumbersSpan)
-    return `an array of ${value.span.element}s of shape [${value.span.shape.join(', ')}]`
+  if (value instanceof NumbersSpan) {
+    const { element, shape, start, end } = value.span
+    const size = isShort(value.span) ? '' : ` in ${end - start} bytes`
+    return `an array of ${element}s of shape [${shape.join(', ')}]${size}`
+  }
   if (value instanceof TextSpan) return `a string of ${value.span.end - value.span.start} bytes`
   if (value instanceof HugeNumber) return `number ${value.text}`
   if (value instanceof FileTensor) return `a tensor of shape [${value.source.shape.join(', ')}]`

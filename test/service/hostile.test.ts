@@ -291,7 +291,81 @@ describe('what is wrong is named', () => {
       '/q/shape/0',
       /got number Infinity/,
     ],
-    ['array', '[1]', 'INVALID_REQUEST', '/q', /got nothing/],
+    ['array', '[1]', 'INVALID_REQUEST', '', /expected an object, got an array of numbers of shape \[1\]$/],
+    ['words for numbers', '["NaN",1]', 'INVALID_REQUEST', '', /expected an object, got an array of numbers/],
+    ['empty array', '[]', 'INVALID_REQUEST', '', /expected an object, got an array$/],
+    ['array of objects', '[{"q":1}]', 'INVALID_REQUEST', '', /expected an object, got an array$/],
+    [
+      'long string',
+      `"${'y'.repeat(1200)}"`,
+      'INVALID_REQUEST',
+      '',
+      /expected an object, got a string of 1200/,
+    ],
+    ['number without end', '1e400', 'INVALID_REQUEST', '', /expected an object, got number 1e400/],
+    [
+      'an array within',
+      { ...ok, backward: ['NaN', 1] },
+      'INVALID_REQUEST',
+      '/backward',
+      /expected an object, got an array of numbers/,
+    ],
+    [
+      'a string within',
+      { ...ok, rope: 'y'.repeat(1200) },
+      'INVALID_REQUEST',
+      '/rope',
+      /an object, got a string of/,
+    ],
+    [
+      'an array for one of several objects',
+      { ...ok, qk_norm: [1] },
+      'INVALID_REQUEST',
+      '/qk_norm',
+      /expected "l2" or an object, got an array of numbers of shape \[1\]$/,
+    ],
+    [
+      'a string for one of several objects',
+      { ...ok, attention_kind: 'y'.repeat(1200) },
+      'INVALID_REQUEST',
+      '/attention_kind',
+      /or an object, got a string of 1200 bytes$/,
+    ],
+    [
+      'an escape that is none',
+      '{"q":{"base64":"AQAA\\q="}}',
+      'INVALID_JSON',
+      '',
+      /behind the backslash, got "q"/,
+    ],
+    [
+      'lengths with more blanks than numbers',
+      `{"q":[[1]],"k":[[1]],"v":[[1]],"kv_lengths":[1${' '.repeat(10_000)}]}`,
+      'INVALID_TENSOR',
+      '/kv_lengths',
+      /expected an integer from 0 to 1, got 10003 bytes of text for 1 of them/,
+    ],
+    [
+      'a shape of empty arrays',
+      `{"q":{"shape":[[]${',[]'.repeat(100_000)}],"data":[1]},"k":[[1]],"v":[[1]]}`,
+      'INVALID_REQUEST',
+      '/q/shape',
+      /at most 8 non-negative integers, got an array of numbers of shape \[100001, 0\] in 300004 bytes/,
+    ],
+    [
+      'names that are empty arrays',
+      `{"q":[[1]],"k":[[1]],"v":[[1]],"return":[[]${',[]'.repeat(100_000)}]}`,
+      'INVALID_REQUEST',
+      '/return',
+      /expected an array, got an array of numbers of shape \[100001, 0\] in 300004 bytes/,
+    ],
+    [
+      'a number that nobody writes',
+      `{"q":[[1]],"k":[[1.${'0'.repeat(100_000)}]],"v":[[1]]}`,
+      'INVALID_TENSOR',
+      '/k/0/0',
+      /expected a number of at most 4096 bytes/,
+    ],
     ['number', '5', 'INVALID_REQUEST', '', /expected an object, got number 5/],
     ['nothing', '', 'INVALID_JSON', '', /got the end/],
     ['cut off', '{"q":[[1', 'INVALID_JSON', '', /got the end/],
@@ -404,6 +478,15 @@ describe('what is wrong is named', () => {
       errors: [{ path: '/q', message: expect.stringMatching(/index \[1, 1\]/) }],
     })
   })
+})
+
+it('no batch elements have no lengths', async () => {
+  const none = { shape: [0, 1, 2, 2], data: [] }
+  for (const lengths of [[], { shape: [0], data: [] }, { shape: [0], dtype: 'int32', base64: '' }]) {
+    const body = { q: none, k: none, v: none, q_lengths: lengths, kv_lengths: lengths }
+    const answer = await attention(server, body)
+    expect([answer.status, answer.body]).toEqual([200, { output: [] }])
+  }
 })
 
 describe('limits', () => {

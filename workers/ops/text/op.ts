@@ -8,10 +8,9 @@ export const UNIT_ELEMENTS = 49152
 
 type Form = 'json' | 'base64' | 'raw'
 
-/** A JSON tensor has a unit per mark, an escaped base64 text is one unit, everything else goes by UNIT_ELEMENTS. */
-export function decodeUnits(a: { form: Form; marks: number[]; escaped: boolean; count: number }): number {
-  if (a.form === 'json') return a.marks.length / 2
-  return a.form === 'base64' && a.escaped ? 1 : Math.max(1, Math.ceil(a.count / UNIT_ELEMENTS))
+/** A JSON tensor has a unit per mark, everything else goes by UNIT_ELEMENTS. */
+export function decodeUnits(a: { form: Form; marks: number[]; count: number }): number {
+  return a.form === 'json' ? a.marks.length / 2 : Math.max(1, Math.ceil(a.count / UNIT_ELEMENTS))
 }
 
 /** Units of UNIT_ELEMENTS elements; a tensor without elements still has one, for its brackets. */
@@ -55,7 +54,7 @@ const family = defineFamily('text')
 
 /**
  * Where the elements of one input tensor stand in the request body, and how they are written there. A JSON tensor has a unit
- * per mark, an escaped base64 text is one unit, everything else goes by UNIT_ELEMENTS.
+ * per mark, everything else goes by UNIT_ELEMENTS.
  */
 export const decodeTensor = family.define('decodeTensor', {
   tensors: {
@@ -72,9 +71,12 @@ export const decodeTensor = family.define('decodeTensor', {
     /** the element type on the wire: values of `json` form are rounded to it */
     dtype: data<ElementType>(),
     count: 'u32',
-    /** `json`: [byte, element] pairs at which a chunk of numbers begins, flattened; the first is [start, 0] */
+    /**
+     * `json`: [byte, element] pairs at which a chunk of numbers begins, flattened; the first is [start, 0]. Escaped base64:
+     * [byte, character] pairs, ascending, at which reading may begin beside the start.
+     */
     marks: data<number[]>(),
-    /** the base64 text has JSON escapes in it (`\/`) and must be read as a JSON string first */
+    /** the base64 text has JSON escapes in it (`\/`) */
     escaped: 'flag',
     /** refuse NaN and ±∞, and finite numbers that overflow the target's type */
     rejectNonFinite: 'flag',
