@@ -4,7 +4,7 @@
  * as the kernels wrote them.
  */
 import { type Ref, type Step, WRITTEN_BYTES } from '../../workers/contract.ts'
-import type { EncodeArgs } from '../../workers/ops/text/op.ts'
+import { canonicaliseNaNs, type EncodeArgs } from '../../workers/ops/text/op.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { BodyFormat } from '../formats/body.ts'
 import { product } from '../formats/tensor.ts'
@@ -130,8 +130,19 @@ function emit(
   }
   const buffers = outputs.map(({ buffer }) => buffer).concat(refs)
   const written = encodings.filter(encoding => encoding !== undefined)
-  if (whole) p.stage(...written.map(encoding => encodeStep(encoding, 0, encoding.units)))
+  const steps = whole ? written.map(encoding => encodeStep(encoding, 0, encoding.units)) : []
+  // those of an inline answer are looked at where it is copied: a stage of their own would take longer
+  const standing = inline ? [] : outputs.filter((_, index) => encodings[index] === undefined)
+  const looked = new Set(standing.map(({ buffer }) => buffer).filter(buffer => isReal(p.buffers[buffer])))
+  p.stage(
+    ...steps,
+    ...[...looked].map(values => p.step(canonicaliseNaNs, { values }, { count: p.buffers[values].length })),
+  )
   return { reply: { style, outputs, encodings, inline }, buffers }
+}
+
+function isReal({ type }: BufferSpec): boolean {
+  return type === 'float32' || type === 'float64'
 }
 
 function argsOf({ shape, dtype }: OutputTensor, style: ReplyStyle): EncodeArgs {

@@ -16,6 +16,7 @@ export interface TextKernels {
   scanNumbers(progress: number, end: number, mostCount: number, most: number): number
   readNumber(from: number): number
   readElements(from: number, end: number, into: number, first: number, type: number, direct: number): void
+  canonicaliseNaNs(values: number, count: number, wide: number): void
   printFloat32(x: number, into: number): number
   printElements(
     ...call: [
@@ -56,6 +57,7 @@ export function createTextKernels(memory: WebAssembly.Memory): TextKernels {
     scanNumbers: wasm.scanNumbers,
     readNumber: wasm.readNumber,
     readElements: wasm.readElements,
+    canonicaliseNaNs: wasm.canonicaliseNaNs,
     printFloat32: (x, into) => wasm.printFloat32(x, into) >>> 0,
     printElements: (...call) => wasm.printElements(...call) >>> 0,
     get missing() {

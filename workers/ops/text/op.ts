@@ -50,6 +50,9 @@ function emptyBytes([extent, ...rest]: number[]): number {
 /** Raw bytes are copied and checked this much faster than text is read or written. */
 const RAW_SPEED = 8
 
+/** Measured: an element looked at for NaN takes as long as reading this many bytes of text. */
+const SCAN_BYTES = 0.25
+
 const family = defineFamily('text')
 
 /**
@@ -113,6 +116,19 @@ export const encodeTensor = family.define('encodeTensor', {
   },
   units: encodeUnits,
   cost: (a, { units }) => ({ bytes: (encodeSlotBytes(a) * units) / (a.form === 'raw' ? RAW_SPEED : 1) }),
+  phase: 'encode',
+  shared: true,
+})
+
+/**
+ * The elements of a result that leaves as it stands: every NaN gets the bits that a NaN has in an answer. Units of UNIT_ELEMENTS
+ * elements.
+ */
+export const canonicaliseNaNs = family.define('canonicaliseNaNs', {
+  tensors: { values: 'work:reals' },
+  args: { count: 'u32' },
+  units: a => Math.ceil(a.count / UNIT_ELEMENTS),
+  cost: a => ({ bytes: SCAN_BYTES * a.count }),
   phase: 'encode',
   shared: true,
 })

@@ -1,4 +1,5 @@
 export { index, position, readElements } from './elements'
+export { canonicaliseNaNs } from './nan'
 export { after, missing, readNumber, skipNumber } from './number'
 export { printElements, printFloat32 } from './print'
 export { escapes, scanNumbers, skipSpace, skipString } from './scan'
