@@ -130,19 +130,18 @@ function emit(
   }
   const buffers = outputs.map(({ buffer }) => buffer).concat(refs)
   const written = encodings.filter(encoding => encoding !== undefined)
-  const steps = whole ? written.map(encoding => encodeStep(encoding, 0, encoding.units)) : []
+  const steps: Step[] = whole ? written.map(encoding => encodeStep(encoding, 0, encoding.units)) : []
   // those of an inline answer are looked at where it is copied: a stage of their own would take longer
   const standing = inline ? [] : outputs.filter((_, index) => encodings[index] === undefined)
-  const looked = new Set(standing.map(({ buffer }) => buffer).filter(buffer => isReal(p.buffers[buffer])))
-  p.stage(
-    ...steps,
-    ...[...looked].map(values => p.step(canonicaliseNaNs, { values }, { count: p.buffers[values].length })),
-  )
+  const looked = new Map(standing.map(({ buffer, guide }) => [buffer, guide]))
+  for (const [values, guide] of looked) {
+    const { type, length: count } = p.buffers[values]
+    if (type !== 'float32' && type !== 'float64') continue
+    const rows = guide === undefined ? 1 : p.buffers[guide].length
+    steps.push(p.step(canonicaliseNaNs, { values, guide }, { count, row: count / rows }))
+  }
+  p.stage(...steps)
   return { reply: { style, outputs, encodings, inline }, buffers }
-}
-
-function isReal({ type }: BufferSpec): boolean {
-  return type === 'float32' || type === 'float64'
 }
 
 function argsOf({ shape, dtype }: OutputTensor, style: ReplyStyle): EncodeArgs {

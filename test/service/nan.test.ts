@@ -1,6 +1,6 @@
 /** The bits of a NaN are the processor's own, or whatever a client has sent: in an answer they are the same for all. */
 import { describe, expect, it } from 'vitest'
-import { type FileTensor, readFile, writeFile } from './safetensors-file.ts'
+import { type FileTensor, float32, readFile, values, writeFile } from './safetensors-file.ts'
 import { post, SAFETENSORS_TYPE, startServer } from './server.ts'
 
 const server = await startServer()
@@ -87,4 +87,22 @@ it('a NaN of an overflow, where all that came was finite', async () => {
   const json = (await post(server, '/v1/attention', body)).body
   for (const name of ['output', 'weights'])
     expect(odd(Buffer.from(json[name].base64, 'base64'), 'float32')).toEqual([NAN.float32])
+})
+
+it('a NaN of an overflow in some rows of a large answer', async () => {
+  const rows = 300
+  const large = (row: number) => row === 7 || row === 299
+  const q = Float32Array.from({ length: 2 * rows }, (_, index) => (large(index >> 1) ? 3e38 : 1))
+  const k = Float32Array.from({ length: 2 * rows }, (_, index) => (index % 2 === 0 ? 3e38 : -3e38))
+  const tensors = { q: float32(q, [rows, 2]), k: float32(k, [rows, 2]), v: float32(q.fill(1), [rows, 2]) }
+  const names = ['weights', 'dropped_weights', 'output']
+  for (const non_finite of ['reject', 'propagate']) {
+    const file = readFile(
+      await answer({ non_finite, dropout: { p: 0.1 }, return: names }, tensors, SAFETENSORS_TYPE),
+    )
+    for (const name of names) expect(odd(file.tensors[name].data, 'float32'), name).toEqual([NAN.float32])
+    const weights = values(file.tensors.weights)
+    expect(weights.findIndex(Number.isNaN)).toBe(7 * rows)
+    expect(weights.filter(Number.isNaN)).toHaveLength(2 * rows)
+  }
 })

@@ -49,16 +49,25 @@ export function encodeTensor(
 
 /** Range = units of UNIT_ELEMENTS elements. */
 export function canonicaliseNaNs(
-  { values }: Tensors<typeof canonicalise>,
-  a: Args<typeof canonicalise>,
+  { values, guide }: Tensors<typeof canonicalise>,
+  { count, row }: Args<typeof canonicalise>,
   from: number,
   to: number,
   kernels: TextKernels,
 ): void {
-  const first = from * UNIT_ELEMENTS
-  const count = Math.min(a.count, to * UNIT_ELEMENTS) - first
   const { BYTES_PER_ELEMENT: size, byteOffset } = values
-  kernels.canonicaliseNaNs(byteOffset + first * size, count, Number(size === 8))
+  const end = Math.min(count, to * UNIT_ELEMENTS)
+  const look = (first: number, last: number) =>
+    kernels.canonicaliseNaNs(byteOffset + first * size, last - first, Number(size === 8))
+  const first = from * UNIT_ELEMENTS
+  if (guide === undefined) look(first, end)
+  else {
+    for (let index = Math.floor(first / row); index * row < end; index++) {
+      const told = guide[index]
+      if (Number.isFinite(told) || told === Number.NEGATIVE_INFINITY) continue
+      look(Math.max(first, index * row), Math.min(end, (index + 1) * row))
+    }
+  }
 }
 
 /** The same without kernels, for few elements. */

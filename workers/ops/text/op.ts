@@ -125,8 +125,12 @@ export const encodeTensor = family.define('encodeTensor', {
  * elements.
  */
 export const canonicaliseNaNs = family.define('canonicaliseNaNs', {
-  tensors: { values: 'work:reals' },
-  args: { count: 'u32' },
+  tensors: {
+    values: 'work:reals',
+    /** a number for every `row` elements: where it is finite or −∞ there is no NaN among them */
+    guide: 'in?:float64',
+  },
+  args: { count: 'u32', row: 'u32' },
   units: a => Math.ceil(a.count / UNIT_ELEMENTS),
   cost: a => ({ bytes: SCAN_BYTES * a.count }),
   phase: 'encode',
