@@ -5,7 +5,7 @@
 
 import { isUtf8 } from 'node:buffer'
 import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/contract.ts'
-import { jsonPointer } from '../../workers/text/json-pointer.ts'
+import { jsonPointer, shortened } from '../../workers/text/json-pointer.ts'
 import { expandNumbers, type JsonScan, type Span } from '../../workers/text/json-spans.ts'
 import { product, shapeFault } from './tensor.ts'
 
@@ -87,7 +87,7 @@ function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span
     throw new Malformed(pointer + jsonPointer(unknown), 'expected only dtype, shape and data_offsets')
   const dtype = typeof entry.dtype === 'string' ? DTYPES[entry.dtype] : undefined
   if (dtype === undefined) {
-    const got = typeof entry.dtype === 'string' ? entry.dtype : 'no string'
+    const got = typeof entry.dtype === 'string' ? shortened(entry.dtype) : 'no string'
     throw new Malformed(`${pointer}/dtype`, `expected one of ${Object.keys(DTYPES).join(', ')}, got ${got}`)
   }
   const shape = wholeNumbers(entry.shape, `${pointer}/shape`, header, spans)
@@ -101,7 +101,8 @@ function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span
   const [start, end] = offsets
   if (offsets.length !== 2 || end - start !== size) {
     const wanted = `two offsets ${size} bytes apart for ${dtype} [${shape.join(', ')}]`
-    throw new Malformed(`${pointer}/data_offsets`, `expected ${wanted}, got [${offsets.join(', ')}]`)
+    const got = offsets.length > 8 ? `${offsets.length} offsets` : `[${offsets.join(', ')}]`
+    throw new Malformed(`${pointer}/data_offsets`, `expected ${wanted}, got ${got}`)
   }
   return { name, dtype, shape, start: data + start, end: data + end }
 }

@@ -4,6 +4,7 @@
  */
 import { ELEMENT_BYTES, type ElementType } from '../../workers/contract.ts'
 import { latin1 } from '../../workers/text/json-cursor.ts'
+import { shortened } from '../../workers/text/json-pointer.ts'
 import { expandNumbers, isShort, type Span } from '../../workers/text/json-spans.ts'
 
 export interface TensorSource {
@@ -127,8 +128,8 @@ export interface TensorFault {
 }
 
 const FIELDS = ['shape', 'dtype', 'data', 'base64']
-/** Characters of a value that a message shows. */
-const MOST_SHOWN = 60
+/** Characters of a number that a message shows. */
+const MOST_SHOWN = 32
 const NOTHING = new Uint8Array(0)
 
 export const ELEMENT_TYPES = Object.keys(ELEMENT_BYTES) as ElementType[]
@@ -289,5 +290,5 @@ export function name(value: unknown): string {
   if (typeof value === 'object') return 'an object'
   // JSON has no words for NaN and the infinities
   const text = typeof value === 'number' ? String(value) : JSON.stringify(value)
-  return `${typeof value} ${text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : text}`
+  return `${typeof value} ${shortened(text)}`
 }

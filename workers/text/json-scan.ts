@@ -21,7 +21,7 @@ import {
   QUOTE,
   Stop,
 } from './json-cursor.ts'
-import { jsonPointer } from './json-pointer.ts'
+import { jsonPointer, shortened } from './json-pointer.ts'
 import {
   type JsonScan,
   Pause,
@@ -134,7 +134,7 @@ class Scanner extends JsonCursor {
       if (this.bytes[this.at] !== QUOTE) this.syntax('a key in quotes')
       const key = this.#key()
       this.#path.push(key)
-      if (key in result) this.#stop(`expected one ${JSON.stringify(key)}, got two`)
+      if (key in result) this.#stop(`expected one ${JSON.stringify(shortened(key))}, got two`)
       this.space()
       if (this.bytes[this.at] !== COLON) this.syntax('":"')
       this.at++
