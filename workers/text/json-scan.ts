@@ -39,8 +39,8 @@ const MAX_DEPTH = 64
 const MAX_NODES = 100_000
 /** Bytes of keys and strings beside the spans. */
 const MAX_TEXT = 1 << 20
-/** Tensors, and strings that are located: a stack of 256 layers has 4354 parameters, each a shape and a string. */
-const MAX_SPANS = 10_000
+/** Tensors, and strings that are located: a stack of 256 layers has 4354 parameters, each of them a shape and a string. */
+const MAX_SPANS = 16_384
 /** Bytes of a string between two marks. */
 const MARK_BYTES = 65536
 /** Strings longer than this are located, not read; those under the key `base64` always are. */
