@@ -9,7 +9,7 @@ import { alibiSlopes } from '../layers/attention/biases.ts'
 import { ropeTable, rotateBackward, rotateForward } from '../layers/attention/stages/rope.ts'
 import { MOST_HEADS, wrong } from '../layers/geometry.ts'
 import { backwardField, lossForward } from '../layers/loss.ts'
-import { dimension, heads, numerics, offset, positive } from '../layers/numerics.ts'
+import { dimension, heads, numerics, offset, pairedDimension, positive } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { fieldProblem } from '../problem.ts'
 import { gradsResult, lossResult, tensor } from './answers.ts'
@@ -43,9 +43,7 @@ function request(tensors: TensorKinds) {
         kind: z.literal('rope'),
         length: length(),
         d_model: dimension().optional().describe('a head’s; default: the last extent of x'),
-        dims: z
-          .int()
-          .min(2)
+        dims: pairedDimension()
           .optional()
           .describe('how many leading elements are rotated; even; default d_model'),
         interleaved: z

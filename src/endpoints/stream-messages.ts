@@ -27,9 +27,7 @@ const indices = z
   .meta({ id: 'IndexList' })
   .transform((value, context): number[] => {
     const list =
-      value instanceof NumbersSpan && value.span.count <= MOST_INDICES && value.span.element === 'number'
-        ? value.toArray()
-        : value
+      value instanceof NumbersSpan && value.span.element === 'number' ? value.toArray(MOST_INDICES) : value
     const items: unknown[] = Array.isArray(list) ? list : []
     const wrong = items.findIndex(item => !isIndex(item))
     if (items.length > 0 && wrong < 0 && new Set(items).size === items.length) return items as number[]

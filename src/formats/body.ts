@@ -1,5 +1,5 @@
 /** Request bytes → a tree of plain values with tensors in it, by media type. Knows nothing of attention. */
-import { jsonPointer } from '../../workers/text/json-pointer.ts'
+import { jsonPointer, shortened } from '../../workers/text/json-pointer.ts'
 import type { JsonScan, Span } from '../../workers/text/json-spans.ts'
 import { fieldProblem, Problem } from '../problem.ts'
 import { parseSafetensors } from './safetensors.ts'
@@ -123,7 +123,8 @@ function unknownField(path: PropertyKey[]): Problem {
 }
 
 function clash(name: string): Problem {
-  return fieldProblem('INVALID_SAFETENSORS', jsonPointer(name), `expected one value for ${name}, got two`)
+  const message = `expected one value for ${shortened(name)}, got two`
+  return fieldProblem('INVALID_SAFETENSORS', jsonPointer(name), message)
 }
 
 /** Where a tensor of this name stands in JSON: dots are levels, but what follows `params.` or `grad_params.` is one key. */

@@ -79,7 +79,31 @@ describe('a tensor', () => {
     expect(located(found)).toBe(text)
   })
 
-  it('escaped base64 is measured when it is decoded', async () => {
+  it.each([
+    ['blanks', `[2${' '.repeat(5000)}]`, '1'],
+    ['empty arrays', `[[]${',[]'.repeat(5000)}]`, '5001, 0'],
+  ])('a shape whose text is long is not read: %s', async (_name, shape, extents) => {
+    const tree = (await jsonTree(`{"t":{"shape":${shape},"data":[1,2]}}`)) as { t: unknown }
+    expect(readTensor(tree.t, false)).toMatchObject({
+      path: ['shape'],
+      message: expect.stringMatching(
+        `integers, got an array of numbers of shape \\[${extents}\\] in ${shape.length} bytes$`,
+      ),
+    })
+  })
+
+  it.each([
+    ['AA\\u0100', 3],
+    ['AAAAAAA\\/', 8],
+  ])('escaped base64 is measured before it is read: %s', async (base64, characters) => {
+    const tree = (await jsonTree(`{"t":{"shape":[3],"dtype":"bool","base64":"${base64}"}}`)) as { t: unknown }
+    expect(readTensor(tree.t, false)).toEqual({
+      path: ['base64'],
+      message: `expected 4 base64 characters for 3 bytes of bool [3], got ${characters} characters`,
+    })
+  })
+
+  it('escaped base64 of the right length is read', async () => {
     const found = readTensor(
       ((await jsonTree('{"t":{"shape":[3],"dtype":"bool","base64":"AA\\/A"}}')) as { t: unknown }).t,
       false,
@@ -192,10 +216,27 @@ describe('is no tensor', () => {
     [
       'too many elements',
       { shape: [2 ** 30, 2 ** 30], data: [1] },
-      'shape',
-      'expected fewer elements, got [1073741824, 1073741824]',
+      'shape/1',
+      'expected at most 1024 beside the extents before it, got 1073741824',
     ],
-    ['more bytes than can be counted', { shape: [2 ** 51], data: [1] }, 'shape', /expected fewer elements/],
+    [
+      'an extent that is too large',
+      { shape: [2 ** 51], data: [1] },
+      'shape/0',
+      'expected at most 1073741824, got 2251799813685248',
+    ],
+    [
+      'one that is too large beside one of 0',
+      { shape: [0, 1, 2 ** 40, 4], data: [] },
+      'shape/2',
+      'expected at most 1073741824, got 1099511627776',
+    ],
+    [
+      'extents that are too many together beside one of 0',
+      { shape: [65536, 2 ** 30, 0], dtype: 'float32', base64: '' },
+      'shape/1',
+      'expected at most 16777216 beside the extents before it, got 1073741824',
+    ],
     [
       'an unknown type',
       { shape: [1], dtype: 'float8', data: [1] },
@@ -280,13 +321,20 @@ describe('the name of a value in a message', () => {
     [3.5, 'number 3.5'],
     [true, 'boolean true'],
     ['abc', 'string "abc"'],
-    ['z'.repeat(80), `string "${'z'.repeat(59)}…`],
-    ['z'.repeat(58), `string "${'z'.repeat(58)}"`],
+    ['z'.repeat(80), `string "${'z'.repeat(31)}…`],
+    ['z'.repeat(30), `string "${'z'.repeat(30)}"`],
     [[1], 'an array'],
     [{}, 'an object'],
     [new FileTensor({ shape: [2, 3] } as TensorSource), 'a tensor of shape [2, 3]'],
     [
-      new TextSpan(new Uint8Array(9), { kind: 'text', start: 2, end: 7, escaped: false }),
+      new TextSpan(new Uint8Array(9), {
+        kind: 'text',
+        start: 2,
+        end: 7,
+        escaped: false,
+        characters: 5,
+        marks: [],
+      }),
       'a string of 5 bytes',
     ],
   ])('%j', (value, text) => {
@@ -297,6 +345,7 @@ describe('the name of a value in a message', () => {
     const { a, b } = (await jsonTree({ a: [[1, 2]], b: [true] })) as Record<string, NumbersSpan>
     expect(name(a)).toBe('an array of numbers of shape [1, 2]')
     expect(name(b)).toBe('an array of booleans of shape [1]')
-    expect(a.toArray()).toEqual([[1, 2]])
+    expect(a.toArray(2)).toEqual([[1, 2]])
+    expect(a.toArray(1)).toBe(a)
   })
 })

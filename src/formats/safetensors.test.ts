@@ -6,7 +6,9 @@ import { parseSafetensors as parse, safetensorsHeader } from './safetensors.ts'
 const parseSafetensors = (file: Uint8Array) => parse(shared(file), scan)
 
 function file(header: unknown, data = 0): Uint8Array {
-  const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header))
+  const json = Buffer.isBuffer(header)
+    ? header
+    : Buffer.from(typeof header === 'string' ? header : JSON.stringify(header))
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(json.length))
   return Buffer.concat([length, json, Buffer.alloc(data)])
@@ -56,7 +58,7 @@ describe('safetensors', () => {
     ['dtype no string', file({ q: entry(5 as unknown as string, [1], [0, 1]) }, 1), /no string/],
     ['negative extent', file({ q: entry('F32', [-1], [0, 4]) }, 4), /non-negative integers/],
     ['fraction', file({ q: entry('F32', [1.5], [0, 6]) }, 6), /non-negative integers/],
-    ['overflowing shape', file({ q: entry('F32', [2 ** 32, 2 ** 32], [0, 0]) }), /fewer elements/],
+    ['overflowing shape', file({ q: entry('F32', [2 ** 32, 2 ** 32], [0, 0]) }), /at most 1073741824, got 4/],
     ['shape no array', file({ q: entry('F32', 'x', [0, 4]) }, 4), /non-negative integers/],
     ['nested shape', file({ q: entry('F32', [[1]], [0, 4]) }, 4), /non-negative integers/],
     ['nine axes', file({ q: entry('F32', Array(9).fill(1), [0, 4]) }, 4), /at most 8 axes/],
@@ -137,14 +139,21 @@ describe('safetensors', () => {
       { a: { ...good, shape: Array(9).fill(1) } },
       4,
       '/a/shape',
-      'expected at most 8 axes and fewer elements, got [1, 1, 1, 1, 1, 1, 1, 1, 1]',
+      'expected at most 8 axes, got 9',
     ],
     [
-      'more bytes than can be counted',
-      { a: entry('F64', [2 ** 51], [0, 4]) },
-      4,
-      '/a/shape',
-      'expected at most 8 axes and fewer elements, got [2251799813685248]',
+      'an extent without end beside one of 0',
+      { a: entry('F64', [0, 2 ** 30 + 1], [0, 0]) },
+      0,
+      '/a/shape/1',
+      'expected at most 1073741824, got 1073741825',
+    ],
+    [
+      'extents that are too many together beside one of 0',
+      { a: entry('F64', [2 ** 30, 0, 2 ** 10 + 1], [0, 0]) },
+      0,
+      '/a/shape/2',
+      'expected at most 1024 beside the extents before it, got 1025',
     ],
     [
       'the wrong size',
@@ -193,8 +202,17 @@ describe('safetensors', () => {
     const header = `{"__metadata__":{"a":"${'x'.repeat(1100)}\\q"}}`
     expect(parseSafetensors(file(header))).toEqual({
       ok: false,
+      pointer: '',
+      message: 'header, at byte 1123: expected one of "\\/bfnrtu behind the backslash, got "q"',
+    })
+  })
+
+  it('names a long text that is no UTF-8', () => {
+    const header = Buffer.from(`{"__metadata__":{"a":"${'x'.repeat(1100)}\xff"}}`, 'latin1')
+    expect(parseSafetensors(file(header))).toEqual({
+      ok: false,
       pointer: '/__metadata__/a',
-      message: 'expected a string with valid escapes',
+      message: 'expected UTF-8',
     })
   })
 

@@ -3,10 +3,11 @@
  * Checked as strictly as the format's own implementation does: the tensors cover the data without holes or overlaps.
  */
 
+import { isUtf8 } from 'node:buffer'
 import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/contract.ts'
-import { jsonPointer } from '../../workers/text/json-pointer.ts'
+import { jsonPointer, shortened } from '../../workers/text/json-pointer.ts'
 import { expandNumbers, type JsonScan, type Span } from '../../workers/text/json-spans.ts'
-import { product } from './tensor.ts'
+import { product, shapeFault } from './tensor.ts'
 
 export interface FileEntry {
   name: string
@@ -86,22 +87,22 @@ function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span
     throw new Malformed(pointer + jsonPointer(unknown), 'expected only dtype, shape and data_offsets')
   const dtype = typeof entry.dtype === 'string' ? DTYPES[entry.dtype] : undefined
   if (dtype === undefined) {
-    const got = typeof entry.dtype === 'string' ? entry.dtype : 'no string'
+    const got = typeof entry.dtype === 'string' ? shortened(entry.dtype) : 'no string'
     throw new Malformed(`${pointer}/dtype`, `expected one of ${Object.keys(DTYPES).join(', ')}, got ${got}`)
   }
   const shape = wholeNumbers(entry.shape, `${pointer}/shape`, header, spans)
+  const wrong = shapeFault(shape)
+  if (wrong !== undefined) {
+    const below = wrong.axis === undefined ? '' : `/${wrong.axis}`
+    throw new Malformed(`${pointer}/shape${below}`, wrong.message)
+  }
   const offsets = wholeNumbers(entry.data_offsets, `${pointer}/data_offsets`, header, spans)
   const size = product(shape) * ELEMENT_BYTES[dtype]
-  if (shape.length > 8 || !Number.isSafeInteger(size)) {
-    throw new Malformed(
-      `${pointer}/shape`,
-      `expected at most 8 axes and fewer elements, got [${shape.join(', ')}]`,
-    )
-  }
   const [start, end] = offsets
   if (offsets.length !== 2 || end - start !== size) {
     const wanted = `two offsets ${size} bytes apart for ${dtype} [${shape.join(', ')}]`
-    throw new Malformed(`${pointer}/data_offsets`, `expected ${wanted}, got [${offsets.join(', ')}]`)
+    const got = offsets.length > 8 ? `${offsets.length} offsets` : `[${offsets.join(', ')}]`
+    throw new Malformed(`${pointer}/data_offsets`, `expected ${wanted}, got ${got}`)
   }
   return { name, dtype, shape, start: data + start, end: data + end }
 }
@@ -149,12 +150,9 @@ function readMetadata(value: unknown, header: Uint8Array, spans: Span[]): Record
 }
 
 function longText(header: Uint8Array, start: number, end: number, pointer: string): string {
-  const text = Buffer.from(header.buffer, header.byteOffset + start - 1, end - start + 2).toString('utf8')
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new Malformed(pointer, 'expected a string with valid escapes')
-  }
+  const text = Buffer.from(header.subarray(start - 1, end + 1))
+  if (!isUtf8(text)) throw new Malformed(pointer, 'expected UTF-8')
+  return JSON.parse(text.toString('utf8'))
 }
 
 /** The bytes before the tensors' data, which then follow in order; padded so that they begin on a multiple of 8. */

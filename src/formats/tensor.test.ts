@@ -1,6 +1,15 @@
 /** Where a tensor and its elements stand in a body, and what decoding is told. */
 import { describe, expect, it } from 'vitest'
-import { elementPointer, indices, product, shapePointer, type TensorSource } from './tensor.ts'
+import {
+  elementPointer,
+  indices,
+  NumbersSpan,
+  product,
+  readTensor,
+  shapeFault,
+  shapePointer,
+  type TensorSource,
+} from './tensor.ts'
 
 const FORMS = ['nested', 'flat', 'base64', 'safetensors', 'shape'] as const
 
@@ -20,6 +29,39 @@ it('indices count from the last axis', () => {
   expect(all[23]).toEqual([1, 2, 3])
   expect(new Set(all.map(String)).size).toBe(24)
   expect(indices([], 0)).toEqual([])
+})
+
+describe('shapes', () => {
+  const MOST = 2 ** 30
+  it.each<[unknown[], number | undefined, string]>([
+    [[MOST + 1], 0, `expected at most ${MOST}, got ${MOST + 1}`],
+    [[0, MOST + 1, 2], 1, `expected at most ${MOST}, got ${MOST + 1}`],
+    [
+      [0, 2 ** 20, 0, 2 ** 20 + 1],
+      3,
+      `expected at most ${2 ** 20} beside the extents before it, got ${2 ** 20 + 1}`,
+    ],
+    [[2 ** 30, 2 ** 10, 2], 2, 'expected at most 1 beside the extents before it, got 2'],
+    [[1, -1], 1, 'expected a non-negative integer, got number -1'],
+    [[1, '2'], 1, 'expected a non-negative integer, got string "2"'],
+    [Array(9).fill(1), undefined, 'expected at most 8 axes, got 9'],
+  ])('%j is none of a tensor', (shape, axis, message) => {
+    expect(shapeFault(shape)).toEqual({ axis, message })
+  })
+
+  it.each([[[]], [[0]], [[MOST, 0, 2 ** 10]], [[0, 0, 0]], [[1, 1, 1, 1, 1, 1, 1, 1]], [[2 ** 20, 2 ** 20]]])(
+    '%j is one',
+    shape => expect(shapeFault(shape)).toBeUndefined(),
+  )
+
+  it('are bounded in nested arrays too', () => {
+    const span = { kind: 'numbers' as const, element: 'number' as const, shape: [MOST + 1, 0], count: 0 }
+    const numbers = new NumbersSpan(new Uint8Array(2), { ...span, start: 0, end: 2, marks: [0, 0] })
+    expect(readTensor(numbers, false)).toEqual({
+      path: [],
+      message: `expected at most ${MOST}, got ${MOST + 1} along axis 0`,
+    })
+  })
 })
 
 describe('pointers', () => {

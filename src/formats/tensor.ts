@@ -4,7 +4,8 @@
  */
 import { ELEMENT_BYTES, type ElementType } from '../../workers/contract.ts'
 import { latin1 } from '../../workers/text/json-cursor.ts'
-import { expandNumbers, type Span } from '../../workers/text/json-spans.ts'
+import { shortened } from '../../workers/text/json-pointer.ts'
+import { expandNumbers, isShort, type Span } from '../../workers/text/json-spans.ts'
 
 export interface TensorSource {
   shape: number[]
@@ -23,6 +24,34 @@ export interface TensorSource {
 
 export function product(shape: number[]): number {
   return shape.reduce((total, extent) => total * extent, 1)
+}
+
+const MAX_RANK = 8
+/** Most of one extent, and most of the product of those that are not 0: an extent of 0 makes the others free to send. */
+export const MOST_EXTENT = 2 ** 30
+const MOST_ELEMENTS = 2 ** 40
+
+/** What is wrong with the shape of a tensor of any format; `axis` is undefined where it is the number of axes. */
+export function shapeFault(shape: unknown[]): { axis: number | undefined; message: string } | undefined {
+  if (shape.length > MAX_RANK) {
+    return { axis: undefined, message: `expected at most ${MAX_RANK} axes, got ${shape.length}` }
+  }
+  let room = MOST_ELEMENTS
+  for (let axis = 0; axis < shape.length; axis++) {
+    const extent = shape[axis]
+    if (typeof extent !== 'number' || !Number.isSafeInteger(extent) || extent < 0) {
+      return { axis, message: `expected a non-negative integer, got ${name(extent)}` }
+    }
+    const most = Math.min(MOST_EXTENT, Math.floor(room))
+    if (extent > most)
+      return { axis, message: `expected at most ${most}${besideOthers(most)}, got ${extent}` }
+    room /= Math.max(1, extent)
+  }
+  return undefined
+}
+
+function besideOthers(most: number): string {
+  return most === MOST_EXTENT ? '' : ' beside the extents before it'
 }
 
 /** Where the shape stands, below the tensor's own pointer: `/k/shape` or `/k`. */
@@ -57,9 +86,9 @@ export class NumbersSpan {
     this.span = span
   }
 
-  /** The numbers as plain arrays, for short lists such as a shape. */
-  toArray(): unknown {
-    return expandNumbers(this.bytes, this.span)
+  /** The numbers as plain arrays where they are a short list, such as a shape; else itself. */
+  toArray(most: number): unknown {
+    return this.span.count <= most && isShort(this.span) ? expandNumbers(this.bytes, this.span) : this
   }
 }
 
@@ -98,10 +127,9 @@ export interface TensorFault {
   message: string
 }
 
-const MAX_RANK = 8
 const FIELDS = ['shape', 'dtype', 'data', 'base64']
-/** Characters of a value that a message shows. */
-const MOST_SHOWN = 60
+/** Characters of a number that a message shows. */
+const MOST_SHOWN = 32
 const NOTHING = new Uint8Array(0)
 
 export const ELEMENT_TYPES = Object.keys(ELEMENT_BYTES) as ElementType[]
@@ -175,7 +203,10 @@ function numbersTensor(
   form: 'nested' | 'flat',
   dtype: ElementType | undefined,
 ): TensorSource | TensorFault {
-  if (form === 'flat') {
+  if (form === 'nested') {
+    const wrong = shapeFault(shape)
+    if (wrong !== undefined) return fault([], `${wrong.message} along axis ${wrong.axis}`)
+  } else {
     if (span.shape.length !== 1) return fault(['data', 0], 'expected a number, got an array')
     const count = product(shape)
     if (span.count !== count)
@@ -206,10 +237,10 @@ function base64Tensor(
   dtype: ElementType,
 ): TensorSource | TensorFault {
   const size = product(shape) * ELEMENT_BYTES[dtype]
-  const text = span.end - span.start
-  if (!span.escaped && text !== Math.ceil(size / 3) * 4) {
-    const wanted = `${Math.ceil(size / 3) * 4} base64 characters for ${size} bytes of ${dtype} [${shape.join(', ')}]`
-    return fault(['base64'], `expected ${wanted}, got ${text} characters`)
+  const characters = Math.ceil(size / 3) * 4
+  if (span.characters !== characters) {
+    const wanted = `${characters} base64 characters for ${size} bytes of ${dtype} [${shape.join(', ')}]`
+    return fault(['base64'], `expected ${wanted}, got ${span.characters} characters`)
   }
   return {
     ...blank(shape, dtype),
@@ -217,22 +248,21 @@ function base64Tensor(
     bytes,
     start: span.start,
     end: span.end,
+    marks: span.marks,
     escaped: span.escaped,
   }
 }
 
 function readShape(value: unknown): number[] | TensorFault {
-  const shape = value instanceof NumbersSpan && value.span.count <= MAX_RANK ? value.toArray() : value
+  const shape = value instanceof NumbersSpan ? value.toArray(MAX_RANK) : value
   if (!Array.isArray(shape) || shape.length > MAX_RANK) {
     return fault(
       ['shape'],
       `expected an array of at most ${MAX_RANK} non-negative integers, got ${name(value)}`,
     )
   }
-  const wrong = shape.findIndex(extent => !Number.isSafeInteger(extent) || extent < 0)
-  if (wrong >= 0) return fault(['shape', wrong], `expected a non-negative integer, got ${name(shape[wrong])}`)
-  if (!Number.isSafeInteger(product(shape) * 8))
-    return fault(['shape'], `expected fewer elements, got [${shape.join(', ')}]`)
+  const wrong = shapeFault(shape)
+  if (wrong !== undefined) return fault(['shape', wrong.axis as number], wrong.message)
   return shape as number[]
 }
 
@@ -248,8 +278,11 @@ function fault(path: (string | number)[], message: string): TensorFault {
 export function name(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
-  if (value instanceof NumbersSpan)
-    return `an array of ${value.span.element}s of shape [${value.span.shape.join(', ')}]`
+  if (value instanceof NumbersSpan) {
+    const { element, shape, start, end } = value.span
+    const size = isShort(value.span) ? '' : ` in ${end - start} bytes`
+    return `an array of ${element}s of shape [${shape.join(', ')}]${size}`
+  }
   if (value instanceof TextSpan) return `a string of ${value.span.end - value.span.start} bytes`
   if (value instanceof HugeNumber) return `number ${value.text}`
   if (value instanceof FileTensor) return `a tensor of shape [${value.source.shape.join(', ')}]`
@@ -257,5 +290,5 @@ export function name(value: unknown): string {
   if (typeof value === 'object') return 'an object'
   // JSON has no words for NaN and the infinities
   const text = typeof value === 'number' ? String(value) : JSON.stringify(value)
-  return `${typeof value} ${text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : text}`
+  return `${typeof value} ${shortened(text)}`
 }

@@ -5,22 +5,10 @@ import fastifyStatic from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../problem.ts'
+import { securityHeaders } from './security-headers.ts'
 
 const DIST = new URL('../../web/dist/', import.meta.url)
-
-/** Everything the page needs is its own: nothing from another origin, nothing inline, no framing. */
-const CONTENT_SECURITY_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "font-src 'self'",
-  "img-src 'self'",
-  "connect-src 'self'",
-  "worker-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
+const HEADERS = securityHeaders()
 
 export const page = fp(
   async (app: FastifyInstance) => {
@@ -33,13 +21,7 @@ export const page = fp(
     }
     const html = readFileSync(index)
     app.get('/', async (_request, reply) =>
-      reply
-        .type('text/html; charset=utf-8')
-        .header('cache-control', 'no-cache')
-        .header('content-security-policy', CONTENT_SECURITY_POLICY)
-        .header('x-content-type-options', 'nosniff')
-        .header('referrer-policy', 'no-referrer')
-        .send(html),
+      reply.type('text/html; charset=utf-8').header('cache-control', 'no-cache').headers(HEADERS).send(html),
     )
     await app.register(fastifyStatic, {
       root: fileURLToPath(new URL('assets/', DIST)),

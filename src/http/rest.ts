@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { shortened } from '../../workers/text/json-pointer.ts'
 import type { Endpoint } from '../endpoints/endpoint.ts'
 import { ENDPOINTS } from '../endpoints/index.ts'
 import { PlanRequest } from '../endpoints/plan.ts'
@@ -111,7 +112,7 @@ class RequestBody implements Source {
     const coding = raw.headers['content-encoding'] ?? 'identity'
     const format = formatOf(type)
     if (format === undefined || coding !== 'identity') {
-      const got = coding === 'identity' ? (type ?? 'none') : `${coding} content encoding`
+      const got = coding === 'identity' ? shortened(type ?? 'none') : `${shortened(coding)} content encoding`
       const detail = `expected ${Object.values(MEDIA_TYPES).join(' or ')}, got ${got}`
       throw new Problem('UNSUPPORTED_MEDIA_TYPE', detail)
     }

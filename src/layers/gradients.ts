@@ -1,5 +1,6 @@
 /** Which gradients a request wants: what `wrt` names, or by default everything that has one; and gradients as outputs. */
 import type { Ref } from '../../workers/contract.ts'
+import { shortened } from '../../workers/text/json-pointer.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
 import type { RequestProgram } from './program-builder.ts'
@@ -35,11 +36,13 @@ export class GradientSet {
       const found = below.get(asked)
       if (found === undefined) {
         const all = there.map(([name]) => name)
+        const reason = Object.hasOwn(known, asked) ? known[asked] : undefined
+        const what = reason ?? JSON.stringify(shortened(asked))
         const list = `${all.slice(0, 12).join(', ')}${all.length > 12 ? ', …' : ''}`
         throw fieldProblem(
           'INVALID_REQUEST',
           `/backward/wrt/${index}`,
-          `expected an input of this request that has a gradient (${list}), got ${known[asked] ?? JSON.stringify(asked)}`,
+          `expected an input of this request that has a gradient (${list}), got ${what}`,
         )
       }
       for (const name of found) names.add(name)

@@ -6,17 +6,18 @@ const FLOAT32_MAX = 3.4028234663852886e38
 
 export const real = () => z.number().min(-FLOAT32_MAX).max(FLOAT32_MAX)
 export const positive = () => z.number().min(1e-30).max(FLOAT32_MAX)
-export const offset = () =>
-  z
-    .int()
-    .min(-(2 ** 40))
-    .max(2 ** 40)
+/** No position is further away: clients write such numbers for what has no end. */
+const MOST_DISTANCE = 2 ** 40
+export const offset = () => z.int().min(-MOST_DISTANCE).max(MOST_DISTANCE)
+export const distance = () => z.int().min(0).max(MOST_DISTANCE)
 
 const MOST_HEADS = 65536
 const MOST_DIM = 2 ** 24
 
 export const heads = () => z.int().min(1).max(MOST_HEADS)
 export const dimension = () => z.int().min(1).max(MOST_DIM)
+/** Elements of a row that come in pairs. */
+export const pairedDimension = () => z.int().min(2).max(MOST_DIM)
 
 export const numerics = {
   precision: z

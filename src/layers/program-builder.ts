@@ -23,6 +23,8 @@ export interface OutputTensor {
   shape: number[]
   /** on the wire, where it is not the request's to choose */
   dtype?: 'uint8'
+  /** a float64 a row: where it is finite or −∞ there is no NaN in the row */
+  guide?: Ref | undefined
 }
 
 export interface OutputScalar {
@@ -219,9 +221,9 @@ export class RequestProgram extends ProgramBuilder {
     return this.#sources.get(step)
   }
 
-  output(name: string, buffer: Ref, shape: number[]): void {
+  output(name: string, buffer: Ref, shape: number[], guide?: Ref): void {
     this.keep(buffer)
-    this.outputs.push({ name, buffer, shape })
+    this.outputs.push({ name, buffer, shape, guide })
   }
 
   scalar(name: string, buffer: Ref, index: number): void {

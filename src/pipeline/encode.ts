@@ -1,5 +1,6 @@
 /** A program that has run → the bytes of its answer: what stands around the tensors, and their text in its place. */
 import type { Step } from '../../workers/contract.ts'
+import { canonicaliseFew } from '../../workers/text/encode.ts'
 import type { Engine, Lease } from '../engine/engine.ts'
 import { MEDIA_TYPES, tensorPath } from '../formats/body.ts'
 import { safetensorsHeader } from '../formats/safetensors.ts'
@@ -126,8 +127,14 @@ export class ReadyReply {
     const { engine, lease } = this.#of
     yield fileHeader(outputs, fields, style)
     for (const [index, output] of outputs.entries()) {
-      const { offset } = lease.placement.buffers[encodings[index]?.into ?? output.buffer]
-      yield new Uint8Array(engine.arena.memory.buffer, offset, writtenBytes(output, style))
+      const encoding = encodings[index]
+      const { offset, length, type } = lease.placement.buffers[encoding?.into ?? output.buffer]
+      const { buffer } = engine.arena.memory
+      if (this.inline && encoding === undefined) {
+        if (type === 'float32') canonicaliseFew(new Float32Array(buffer, offset, length))
+        if (type === 'float64') canonicaliseFew(new Float64Array(buffer, offset, length))
+      }
+      yield new Uint8Array(buffer, offset, writtenBytes(output, style))
     }
   }
 

@@ -15,8 +15,12 @@ const MOST_READ = 1000
 export function schemaProblem(schema: z.ZodType, tree: unknown, error: z.ZodError): Problem {
   const issues = readLists(error.issues, tree) ? (schema.safeParse(tree).error?.issues ?? []) : error.issues
   const known = issues.length > 0 ? issues : error.issues
-  const errors = known.flatMap(issue => fieldErrors(issue, tree)).slice(0, MOST)
-  return fieldsProblem('INVALID_REQUEST', errors)
+  const errors = new Map<string, FieldError>()
+  for (const issue of known) {
+    for (const error of fieldErrors(issue, tree)) errors.set(`${error.path} ${error.message}`, error)
+    if (errors.size >= MOST) break
+  }
+  return fieldsProblem('INVALID_REQUEST', [...errors.values()].slice(0, MOST))
 }
 
 /** Puts numbers that were only located in their places where a plain list was wanted, so that each can be judged. */
@@ -24,28 +28,29 @@ function readLists(issues: Issue[], tree: unknown): boolean {
   let some = false
   for (const { code, path } of issues) {
     const span = code === 'invalid_type' && path.length > 0 ? at(tree, path) : undefined
-    if (!(span instanceof NumbersSpan) || span.span.count > MOST_READ) continue
+    const list = span instanceof NumbersSpan ? span.toArray(MOST_READ) : span
+    if (list === span) continue
     const around = at(tree, path.slice(0, -1)) as Record<PropertyKey, unknown>
-    around[path[path.length - 1]] = span.toArray()
+    around[path[path.length - 1]] = list
     some = true
   }
   return some
 }
 
 function fieldErrors(issue: Issue, body: unknown): FieldError[] {
+  const holder = noObject(issue, body)
+  if (holder !== undefined) {
+    const message = `expected an object, got ${name(at(body, holder))}`
+    return [{ path: jsonPointer(...holder), message }]
+  }
   if (issue.code === 'unrecognized_keys') {
-    const got = at(body, issue.path)
-    // what was only located has no fields of its own
-    if (!isTree(got) && issue.path.length > 0) {
-      return [{ path: jsonPointer(...issue.path), message: `expected an object, got ${name(got)}` }]
-    }
-    return issue.keys.map(key => ({
+    return issue.keys.slice(0, MOST).map(key => ({
       path: jsonPointer(...issue.path, key),
       message: 'expected no such field, got one',
     }))
   }
   if (issue.code === 'invalid_union') {
-    const nested = closest(issue.errors)
+    const nested = closest(issue.errors, hasMembers(at(body, issue.path)))
     if (nested !== undefined) {
       return nested.flatMap(inner =>
         fieldErrors({ ...inner, path: [...issue.path, ...inner.path] } as Issue, body),
@@ -61,11 +66,19 @@ function fieldErrors(issue: Issue, body: unknown): FieldError[] {
   ]
 }
 
+/** Where, at or above a member that is named, no object stands: an array or a string that was only located has no members. */
+function noObject({ code, path }: Issue, body: unknown): PropertyKey[] | undefined {
+  for (let length = 0; length < path.length; length++) {
+    if (typeof path[length] !== 'string') continue
+    const above = path.slice(0, length)
+    if (!hasMembers(at(body, above))) return above
+  }
+  return code === 'unrecognized_keys' && !hasMembers(at(body, path)) ? path : undefined
+}
+
 /** The branch of a union that the value came furthest into, if it is clear which was meant. */
-function closest(branches: Issue[][]): Issue[] | undefined {
-  const deep = branches.filter(branch =>
-    branch.every(issue => issue.path.length > 0 || issue.code === 'unrecognized_keys'),
-  )
+function closest(branches: Issue[][], isObject: boolean): Issue[] | undefined {
+  const deep = isObject ? branches.filter(branch => branch.every(isMember)) : []
   const meant = deep.filter(branch => !branch.some(isKind))
   if (meant.length > 0) return meant[0]
   // of no branch's kind: every kind there is was possible
@@ -82,9 +95,9 @@ function isKind(issue: Issue): issue is z.core.$ZodIssueInvalidValue {
 function expected(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_type':
-      return issue.expected === 'int'
-        ? 'an integer'
-        : `${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`
+      if (issue.expected === 'int') return 'an integer'
+      if (issue.expected === 'record') return 'an object'
+      return `${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`
     case 'invalid_value':
       return names(issue.values)
     case 'too_small':
@@ -94,10 +107,24 @@ function expected(issue: Issue): string {
     case 'invalid_union':
       // a discriminated union that found no branch has their names instead of their issues
       if (issue.errors.length === 0) return names((issue as unknown as { options: unknown[] }).options)
-      return [...new Set(issue.errors.map(branch => expected(branch[0])))].join(' or ')
+      return [
+        ...new Set(issue.errors.map(([first]) => (isMember(first) ? 'an object' : expected(first)))),
+      ].join(' or ')
     default:
       return issue.message
   }
+}
+
+/** Is it an object, of a body or within one (a plan's)? What was only located is an object of another kind. */
+function hasMembers(value: unknown): boolean {
+  return (
+    isTree(value) || (typeof value === 'object' && Object.getPrototypeOf(value ?? []) === Object.prototype)
+  )
+}
+
+/** Is it about a member of what was to be an object? */
+function isMember({ code, path }: Issue): boolean {
+  return path.length > 0 || code === 'unrecognized_keys'
 }
 
 function names(values: readonly unknown[]): string {

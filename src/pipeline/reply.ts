@@ -4,7 +4,7 @@
  * as the kernels wrote them.
  */
 import { type Ref, type Step, WRITTEN_BYTES } from '../../workers/contract.ts'
-import type { EncodeArgs } from '../../workers/ops/text/op.ts'
+import { canonicaliseNaNs, type EncodeArgs } from '../../workers/ops/text/op.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { BodyFormat } from '../formats/body.ts'
 import { product } from '../formats/tensor.ts'
@@ -130,7 +130,17 @@ function emit(
   }
   const buffers = outputs.map(({ buffer }) => buffer).concat(refs)
   const written = encodings.filter(encoding => encoding !== undefined)
-  if (whole) p.stage(...written.map(encoding => encodeStep(encoding, 0, encoding.units)))
+  const steps: Step[] = whole ? written.map(encoding => encodeStep(encoding, 0, encoding.units)) : []
+  // those of an inline answer are looked at where it is copied: a stage of their own would take longer
+  const standing = inline ? [] : outputs.filter((_, index) => encodings[index] === undefined)
+  const looked = new Map(standing.map(({ buffer, guide }) => [buffer, guide]))
+  for (const [values, guide] of looked) {
+    const { type, length: count } = p.buffers[values]
+    if (type !== 'float32' && type !== 'float64') continue
+    const rows = guide === undefined ? 1 : p.buffers[guide].length
+    steps.push(p.step(canonicaliseNaNs, { values, guide }, { count, row: count / rows }))
+  }
+  p.stage(...steps)
   return { reply: { style, outputs, encodings, inline }, buffers }
 }
 

@@ -7,6 +7,7 @@ import { fromBfloat16, fromFloat16, roundTo } from './float16.ts'
 import { isDigit, latin1 } from './json-cursor.ts'
 import { nearestFloat32 } from './nearest-float32.ts'
 import { ELEMENT_TYPE, type TextKernels } from './text-kernels.ts'
+import { unescaped } from './unescape.ts'
 
 export { decodeUnits } from '../ops/text/op.ts'
 
@@ -92,27 +93,38 @@ function targetType(into: Target): number {
 
 function decodeBase64(t: DecodeTensors, a: DecodeArgs, from: number, to: number): Fault | undefined {
   const size = ELEMENT_BYTES[a.dtype]
-  if (a.escaped) {
-    const text: string = JSON.parse(`"${latin1(t.body, a.start, a.end)}"`)
-    const bytes = fromBase64(text, a.count * size)
-    return bytes === undefined ? badBase64(a.count * size, text.length) : decodeRaw(t, a, bytes, 0)
-  }
   for (let unit = from; unit < to; unit++) {
     const first = unit * UNIT_ELEMENTS
     const last = Math.min(a.count, first + UNIT_ELEMENTS)
-    const start = a.start + ((first * size) / 3) * 4
-    const end = last === a.count ? a.end : a.start + ((last * size) / 3) * 4
-    const bytes = fromBase64(latin1(t.body, start, end), (last - first) * size)
-    if (bytes === undefined) return badBase64((last - first) * size, end - start)
+    const length = (last - first) * size
+    const text = base64Text(t, a, ((first * size) / 3) * 4, charactersOf(length), last === a.count)
+    const bytes = fromBase64(text, length)
+    if (bytes === undefined) return badBase64(length, text.length)
     const fault = decodeRaw(t, a, bytes, first)
     if (fault !== undefined) return fault
   }
   return undefined
 }
 
+function charactersOf(bytes: number): number {
+  return Math.ceil(bytes / 3) * 4
+}
+
+/** A unit's characters; the last one has what is left, where that is wrong one more than it should. */
+function base64Text(
+  { body }: DecodeTensors,
+  a: DecodeArgs,
+  from: number,
+  characters: number,
+  isLast: boolean,
+): string {
+  if (a.escaped) return unescaped(body, a, from, characters + Number(isLast))
+  return latin1(body, a.start + from, isLast ? a.end : a.start + from + characters)
+}
+
 /** Strict base64: the standard alphabet, padded, nothing else; undefined if it is not just that for `size` bytes. */
 function fromBase64(text: string, size: number): Uint8Array | undefined {
-  if (text.length !== Math.ceil(size / 3) * 4) return undefined
+  if (text.length !== charactersOf(size)) return undefined
   try {
     const bytes = Uint8Array.fromBase64(text, { lastChunkHandling: 'strict' })
     return bytes.length === size ? bytes : undefined

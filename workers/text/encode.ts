@@ -1,8 +1,9 @@
 /** The elements of one result: as JSON text, base64 or raw bytes, unit by unit into slots of a text buffer. */
 
-import type { Tensors } from '../ops/define-op.ts'
+import type { Args, Tensors } from '../ops/define-op.ts'
 import {
   arraySizes,
+  type canonicaliseNaNs as canonicalise,
   type EncodeArgs,
   encodeSlotBytes,
   type encodeTensor as op,
@@ -14,6 +15,14 @@ import { printFloat64 } from './print.ts'
 import type { TextKernels } from './text-kernels.ts'
 
 export { encodeSlotBytes, encodeUnits } from '../ops/text/op.ts'
+
+/** Little-endian: the one quiet NaN of an answer, without a sign. */
+const NAN_BYTES = {
+  float16: [0x00, 0x7e],
+  bfloat16: [0xc0, 0x7f],
+  float32: [0x00, 0x00, 0xc0, 0x7f],
+  float64: [0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xf8, 0x7f],
+}
 
 type EncodeTensors = Tensors<typeof op>
 
@@ -35,6 +44,38 @@ export function encodeTensor(
         ? encodeJson(kernels, t, a, first, last, slotStart)
         : encodeBytes(t, a, first, last, slotStart)
     t.lengths[slot] = end - slotStart
+  }
+}
+
+/** Range = units of UNIT_ELEMENTS elements. */
+export function canonicaliseNaNs(
+  { values, guide }: Tensors<typeof canonicalise>,
+  { count, row }: Args<typeof canonicalise>,
+  from: number,
+  to: number,
+  kernels: TextKernels,
+): void {
+  const { BYTES_PER_ELEMENT: size, byteOffset } = values
+  const end = Math.min(count, to * UNIT_ELEMENTS)
+  const look = (first: number, last: number) =>
+    kernels.canonicaliseNaNs(byteOffset + first * size, last - first, Number(size === 8))
+  const first = from * UNIT_ELEMENTS
+  if (guide === undefined) look(first, end)
+  else {
+    for (let index = Math.floor(first / row); index * row < end; index++) {
+      const told = guide[index]
+      if (Number.isFinite(told) || told === Number.NEGATIVE_INFINITY) continue
+      look(Math.max(first, index * row), Math.min(end, (index + 1) * row))
+    }
+  }
+}
+
+/** The same without kernels, for few elements. */
+export function canonicaliseFew(values: Float32Array | Float64Array): void {
+  const { buffer, byteOffset, BYTES_PER_ELEMENT: size } = values
+  for (let index = 0; index < values.length; index++) {
+    if (!Number.isNaN(values[index])) continue
+    new Uint8Array(buffer, byteOffset + index * size, size).set(NAN_BYTES[size === 8 ? 'float64' : 'float32'])
   }
 }
 
@@ -88,6 +129,7 @@ function encodeBytes(t: EncodeTensors, a: EncodeArgs, first: number, last: numbe
     const at = (index - first) * size
     const value = t.values[index]
     if (a.dtype === 'uint8') bytes[at] = value
+    else if (Number.isNaN(value)) bytes.set(NAN_BYTES[a.dtype], at)
     else if (a.dtype === 'float32') view.setFloat32(at, value, true)
     else if (a.dtype === 'float64') view.setFloat64(at, value, true)
     else view.setUint16(at, a.dtype === 'float16' ? toFloat16(value) : toBfloat16(value), true)

@@ -30,6 +30,15 @@ export const CLOSE = 0x5d
 export const OPEN_OBJECT = 0x7b
 export const CLOSE_OBJECT = 0x7d
 
+/** Bytes of one number. The longest that programs write, float64 in full decimal digits, have 1077. */
+const MOST_NUMBER = 4096
+export const LONG_NUMBER = `expected a number of at most ${MOST_NUMBER} bytes, got a longer one`
+
+/** What `escapes` of the text kernels says where one is wrong. */
+const NO_ESCAPE = -1
+const NO_HEX = -2
+const ESCAPES = '"\\/bfnrtu'
+
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
 
 export class JsonCursor {
@@ -51,6 +60,10 @@ export class JsonCursor {
   number(): void {
     const after = this.kernels.skipNumber(this.start + this.at)
     const { missing } = this.kernels
+    const found = Math.min(missing > 0 ? missing : after, this.end) - this.start - this.at
+    if (found > MOST_NUMBER) {
+      throw new Stop({ position: this.at, pointer: '', message: LONG_NUMBER, tensor: false })
+    }
     if (after > this.end || missing >= this.end) {
       // it has seen what stands behind the text
       const rest = latin1(this.bytes, this.at, this.bytes.length)
@@ -66,6 +79,24 @@ export class JsonCursor {
     if (!matches(this.bytes, this.at, word)) return false
     this.at += word.length
     return true
+  }
+
+  /** Goes on within a string up to its end or to byte `most`; the byte that stands there. */
+  skipPart(text: { at: number; longer: number }, most: number): number {
+    const { kernels } = this
+    const found = kernels.skipString(this.start + text.at, this.end, Math.min(this.start + most, this.end))
+    const { escapes } = kernels
+    text.at = found - this.start
+    if (escapes === NO_ESCAPE) this.fail(text.at, `one of ${ESCAPES} behind the backslash`)
+    if (escapes === NO_HEX) this.fail(text.at, 'four hexadecimal digits')
+    text.longer += escapes
+    return this.bytes[text.at]
+  }
+
+  /** Fails where a string has neither ended nor goes on. */
+  unclosed(at: number): never {
+    const ended = this.bytes[at] === undefined
+    return this.fail(at, ended ? 'a closing quote' : 'a character, escaped where it is a control')
   }
 
   space(): void {

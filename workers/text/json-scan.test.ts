@@ -212,6 +212,108 @@ describe('scanJson', () => {
     expect(scanJson(shared(text)).ok).toBe(false)
   })
 
+  describe('escapes', () => {
+    const fault = (text: string) => {
+      const scan = scanJson(shared(text))
+      return scan.ok ? undefined : [scan.fault.position, scan.fault.message]
+    }
+
+    it.each([
+      ['{"base64":"AQAA\\q="}', 16, 'expected one of "\\/bfnrtu behind the backslash, got "q"'],
+      ['["a","\\x"]', 7, 'expected one of "\\/bfnrtu behind the backslash, got "x"'],
+      ['{"\\U0041":1}', 3, 'expected one of "\\/bfnrtu behind the backslash, got "U"'],
+      ['"\\\n"', 2, 'expected one of "\\/bfnrtu behind the backslash, got byte 0xa'],
+      ['"\\u12g4"', 5, 'expected four hexadecimal digits, got "g"'],
+      ['"\\u123"', 6, 'expected four hexadecimal digits, got QQQ'],
+      ['"\\u12', 5, 'expected a closing quote, got the end'],
+      ['"\\u', 3, 'expected a closing quote, got the end'],
+      ['"\\', 2, 'expected a closing quote, got the end'],
+    ])('%j is refused at its byte', (text, position, message) => {
+      expect(fault(text)?.[0]).toBe(position)
+      expect(fault(text)?.[1]).toBe(message.replace('QQQ', JSON.stringify('"')))
+    })
+
+    it.each([['base64'], ['text']])('of long texts are looked at too: %s', key => {
+      for (const at of [0, 15, 16, 1500, 2999]) {
+        const long = `${'x'.repeat(at)}\\q${'x'.repeat(3000 - at)}`
+        const begin = `{"${key}":"`.length
+        expect(fault(`{"${key}":"${long}"}`)?.[0]).toBe(begin + at + 1)
+      }
+    })
+
+    it('every one that there is, and the characters behind them', () => {
+      const escapes = [
+        '\\"',
+        '\\\\',
+        '\\/',
+        '\\b',
+        '\\f',
+        '\\n',
+        '\\r',
+        '\\t',
+        '\\u00e9',
+        '\\uABcd',
+        '\\ud83d\\ude00',
+      ]
+      for (const each of escapes) {
+        const long = `${each}${'x'.repeat(2000)}${each}`
+        const scan = scanJson(shared(`["a","${each}","${long}"]`))
+        expect(read(`["a","${each}"]`)).toEqual(JSON.parse(`["a","${each}"]`))
+        const { length } = JSON.parse(`"${long}"`)
+        expect(scan.ok && scan.spans[0]).toMatchObject({ escaped: true, characters: length })
+      }
+      const plain = scanJson(shared(`["a","${'x'.repeat(2000)}"]`))
+      expect(plain.ok && plain.spans[0]).toMatchObject({ escaped: false, characters: 2000, marks: [] })
+    })
+
+    it('marks behind the first one say where reading may begin, whatever the pieces', () => {
+      const text = `${'x'.repeat(100_000)}\\/${'\\u0041'.repeat(50_000)}${'y'.repeat(70_000)}`
+      const bytes = shared(`{"base64":"${text}"}`)
+      const scan = scanJson(bytes)
+      const span = scan.ok ? scan.spans[0] : undefined
+      if (span?.kind !== 'text') throw new Error('no text')
+      expect(span.characters).toBe(220_001)
+      const pairs = Array.from({ length: span.marks.length / 2 }, (_, i) =>
+        span.marks.slice(2 * i, 2 * i + 2),
+      )
+      expect(pairs.length).toBe(6)
+      for (const [byte, character] of pairs) {
+        const before = text.slice(0, byte - span.start)
+        expect(JSON.parse(`"${before}"`).length).toBe(character)
+      }
+      for (const piece of [100, 65536, 70_001, 1 << 20]) expect(inPieces(piece)(bytes)).toEqual(scan)
+    })
+  })
+
+  it('refuses numbers that are longer than any program writes', () => {
+    const most = '1'.repeat(4096)
+    const message = 'expected a number of at most 4096 bytes, got a longer one'
+    for (const around of [(n: string) => n, (n: string) => `{"a":${n}}`, (n: string) => `["a",${n}]`]) {
+      expect(scanJson(shared(around(most))).ok).toBe(true)
+      for (const long of [`${most}1`, `-${most}`, '1'.repeat(1 << 20), `1.${most}`, `1e${most}`]) {
+        const scan = scanJson(shared(around(long)))
+        expect(scan.ok || scan.fault, around('…')).toMatchObject({ message, tensor: false })
+      }
+    }
+    expect(scanJson(shared(`[[1],[${most}]]`)).ok).toBe(true)
+    for (const long of [`0.${most}`, `-1${most}`, '7'.repeat(1 << 20), `1e-${most}`]) {
+      const scan = scanJson(shared(`[[1],[${long}]]`))
+      expect(scan.ok || scan.fault).toMatchObject({ message, tensor: true, pointer: '/1/0' })
+    }
+  })
+
+  it('takes no more tensors and long strings than a stack of 256 layers has', () => {
+    const of = (count: number, each: string) =>
+      scanJson(shared(`{${Array.from({ length: count }, (_, index) => `"${index}":${each}`)}}`))
+    expect(of(16_384, '[1]').ok).toBe(true)
+    const found = of(16_385, '[1]')
+    expect(found.ok || found.fault).toMatchObject({
+      pointer: '/16384',
+      message: 'expected at most 16384 tensors and long strings, got more',
+    })
+    expect(of(16_385, '1').ok).toBe(true)
+  })
+
   it('reads numbers as long as what it looks at, whatever follows them', () => {
     for (let digits = 24; digits <= 34; digits++) {
       for (const sign of ['', '-']) {

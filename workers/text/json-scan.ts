@@ -21,7 +21,7 @@ import {
   QUOTE,
   Stop,
 } from './json-cursor.ts'
-import { jsonPointer } from './json-pointer.ts'
+import { jsonPointer, shortened } from './json-pointer.ts'
 import {
   type JsonScan,
   Pause,
@@ -39,6 +39,10 @@ const MAX_DEPTH = 64
 const MAX_NODES = 100_000
 /** Bytes of keys and strings beside the spans. */
 const MAX_TEXT = 1 << 20
+/** Tensors, and strings that are located: a stack of 256 layers has 4354 parameters, each of them a shape and a string. */
+const MAX_SPANS = 16_384
+/** Bytes of a string between two marks. */
+const MARK_BYTES = 65536
 /** Strings longer than this are located, not read; those under the key `base64` always are. */
 const LONG_TEXT = 1024
 
@@ -130,7 +134,7 @@ class Scanner extends JsonCursor {
       if (this.bytes[this.at] !== QUOTE) this.syntax('a key in quotes')
       const key = this.#key()
       this.#path.push(key)
-      if (key in result) this.#stop(`expected one ${JSON.stringify(key)}, got two`)
+      if (key in result) this.#stop(`expected one ${JSON.stringify(shortened(key))}, got two`)
       this.space()
       if (this.bytes[this.at] !== COLON) this.syntax('":"')
       this.at++
@@ -219,61 +223,49 @@ class Scanner extends JsonCursor {
     const paused = this.#resume.open?.text
     const open = paused?.start === start ? paused : undefined
     if (open === undefined && this.at >= this.#most) this.#pause(undefined)
-    const escaped = this.#skipString(open ?? { start, at: start, escaped: false })
+    const { longer, marks } = this.#skipString(open ?? { start, at: start, longer: 0, marks: [] })
     const end = this.at - 1
-    if (!locate && end - start <= LONG_TEXT) return this.#read(start, end)
-    return this.#locate({ kind: 'text', start, end, escaped })
+    const escaped = longer > 0
+    if (!locate && end - start <= LONG_TEXT) return this.#read(start, end, escaped)
+    return this.#locate({ kind: 'text', start, end, escaped, characters: end - start - longer, marks })
   }
 
-  /** Steps over a string; says whether it has backslashes. */
-  #skipString({ start, at: begin, escaped: before }: PausedText): boolean {
-    const { kernels } = this
-    const from = this.start + begin
-    const found = kernels.skipString(from, this.end, Math.min(this.start + this.#most, this.end))
-    const escaped = before || kernels.escaped
-    const at = found - this.start
-    const byte = this.bytes[at]
-    if (byte === QUOTE) {
-      this.at = at + 1
-      return escaped
+  /** Steps over a string, or what is left of one. */
+  #skipString(text: PausedText): PausedText {
+    for (;;) {
+      const mark = text.at + MARK_BYTES - ((text.at - text.start) % MARK_BYTES)
+      const byte = this.skipPart(text, Math.min(mark, this.#most))
+      if (byte === QUOTE) {
+        this.at = text.at + 1
+        return text
+      }
+      if (!(byte >= 0x20)) this.unclosed(text.at)
+      if (text.at >= mark && text.longer > 0) text.marks.push(text.at, text.at - text.start - text.longer)
+      if (text.at >= this.#most) this.#pause({ text })
     }
-    if (byte >= 0x20) this.#pause({ text: { start, at, escaped } })
-    return this.#unclosed(at)
-  }
-
-  #unclosed(at: number): never {
-    const ended = this.bytes[at] === undefined
-    return this.fail(at, ended ? 'a closing quote' : 'a character, escaped where it is a control')
   }
 
   #key(): string {
     const start = this.at + 1
-    const { kernels } = this
-    const found =
-      kernels.skipString(this.start + start, this.end, Math.min(this.start + start + LONG_TEXT, this.end)) -
-      this.start
-    const byte = this.bytes[found]
+    const text = { start, at: start, longer: 0, marks: [] }
+    const byte = this.skipPart(text, start + LONG_TEXT)
     if (byte !== QUOTE) {
       if (byte >= 0x20) this.#stop(`expected a key of at most ${LONG_TEXT} bytes, got a longer one`)
-      this.#unclosed(found)
+      this.unclosed(text.at)
     }
-    this.at = found + 1
-    return this.#read(start, found)
+    this.at = text.at + 1
+    return this.#read(start, text.at, text.longer > 0)
   }
 
-  #read(start: number, end: number): string {
+  #read(start: number, end: number, escaped: boolean): string {
     this.#text += end - start
     if (this.#text > MAX_TEXT) this.#stop(`expected at most ${MAX_TEXT} bytes of keys and strings, got more`)
-    const text = Buffer.from(this.bytes.buffer, this.bytes.byteOffset + start - 1, end - start + 2)
+    const text = Buffer.from(this.bytes.buffer, this.bytes.byteOffset + start, end - start)
     const decoded = text.toString('utf8')
     // a replacement character that the client did not write stands for bytes that are no UTF-8
     if (decoded.includes('\ufffd') && Buffer.compare(Buffer.from(decoded), text) !== 0)
       this.fail(start, 'UTF-8')
-    try {
-      return JSON.parse(decoded)
-    } catch {
-      return this.fail(start, 'a string with valid escapes')
-    }
+    return escaped ? JSON.parse(`"${decoded}"`) : decoded
   }
 
   /** What a piece before has located here. */
@@ -285,6 +277,8 @@ class Scanner extends JsonCursor {
   }
 
   #locate(span: Span): bigint {
+    if (this.spans.length === MAX_SPANS)
+      this.#stop(`expected at most ${MAX_SPANS} tensors and long strings, got more`)
     this.spans.push(span)
     return BigInt(this.spans.length - 1)
   }

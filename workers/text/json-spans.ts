@@ -22,6 +22,10 @@ export type Span =
       end: number
       /** has backslashes in it */
       escaped: boolean
+      /** bytes of what it stands for; of UTF-16 where that is escaped */
+      characters: number
+      /** [byte, character] pairs, flattened: places behind the first escape at which reading may begin */
+      marks: number[]
     }
   /** a number that no float64 can hold */
   | { kind: 'huge'; start: number; end: number }
@@ -43,7 +47,9 @@ export interface PausedScan {
 export interface PausedText {
   start: number
   at: number
-  escaped: boolean
+  /** what its escapes are longer by than what they stand for */
+  longer: number
+  marks: number[]
 }
 
 /** Where and how much to scan. */
@@ -53,6 +59,15 @@ export interface ScanPlace {
   /** pause after about this many bytes */
   piece?: number
   resume?: PausedScan
+}
+
+/** Bytes that a list of numbers may take, and more for each of them, indented and all. */
+const LIST_BYTES = 4096
+const NUMBER_BYTES = 128
+
+/** Neither blanks nor empty arrays make the text of an array longer than its numbers do. */
+export function isShort({ count, start, end }: { count: number; start: number; end: number }): boolean {
+  return end - start <= LIST_BYTES + NUMBER_BYTES * count
 }
 
 /** The numbers of a span as nested arrays; for short lists only. */

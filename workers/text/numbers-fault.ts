@@ -1,5 +1,5 @@
 /** What is wrong where an array of numbers or booleans is not regular, or no such array. */
-import { matches, OPEN_OBJECT, QUOTE } from './json-cursor.ts'
+import { LONG_NUMBER, matches, OPEN_OBJECT, QUOTE } from './json-cursor.ts'
 import type { NumbersPass, Outcome } from './text-kernels.ts'
 
 /** Numbers that JSON has no digits for. */
@@ -33,6 +33,8 @@ export function numbersFault(outcome: Outcome, pass: NumbersPass, bytes: Uint8Ar
       const { wanted: members, found } = pass.ragged
       return { message: `expected ${members} elements as in the first, got ${found}`, place }
     }
+    case 'long':
+      return { message: LONG_NUMBER, place }
     default:
       return noLeaf(wanted, place, bytes, pass.at)
   }

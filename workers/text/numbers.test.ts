@@ -7,6 +7,7 @@ import {
   float64,
   int32,
   kernels,
+  scan,
   scan as scanJson,
   shared,
 } from '../../test/support/text-memory.ts'
@@ -522,6 +523,44 @@ describe('decodeTensor', () => {
       expect(run(wrong)?.kind, wrong).toBe('bad_base64')
     }
   })
+})
+
+describe('base64 whose text has escapes', () => {
+  /** JSON may write any character as an escape: the scan knows where reading may begin. */
+  const escapedText = (text: string, every: number) =>
+    text.replaceAll(/./g, (one, at: number) => {
+      if (one === '/') return '\\/'
+      return at % every === 3 ? `\\u00${one.charCodeAt(0).toString(16)}` : one
+    })
+
+  it.each([[1], [2], [7], [1000], [100_000]])('is read from marks, unit by unit, every %i-th one', every => {
+    const values = Float32Array.from({ length: 150_001 }, (_, index) => Math.sin(index))
+    const text = escapedText(Buffer.from(values.buffer).toString('base64'), every)
+    const body = shared(`{"base64":"${text}"}`)
+    const found = scan(body)
+    if (!found.ok || found.spans[0].kind !== 'text') throw new Error('no text')
+    const { start, end, marks, characters, escaped } = found.spans[0]
+    expect(characters).toBe(800_008)
+    const into = new Float32Array(values.length)
+    const a = args({ form: 'base64', start, end, count: values.length, marks, escaped })
+    expect(decodeUnits(a)).toBe(4)
+    // in any order, by anybody
+    for (const unit of [2, 0, 3, 1])
+      expect(decodeTensor({ body, into }, a, unit, unit + 1, kernels)).toBeUndefined()
+    expect(into).toEqual(values)
+  })
+
+  it.each([['\\u0100'], ['\\n'], ['\\b'], ['\\"'], ['\\\\'], ['\\u000a'], ['\\u00e9'], ['\\ud83d']])(
+    'is refused where %s stands in it',
+    one => {
+      const body = shared(`${one}AAA`)
+      const a = args({ form: 'base64', count: 3, end: body.length, escaped: true, dtype: 'bool' })
+      expect(decodeTensor({ body, into: new Float32Array(3) }, a, 0, 1, kernels)).toMatchObject({
+        kind: 'bad_base64',
+        found: '4 characters that are not the base64 of 3 bytes',
+      })
+    },
+  )
 })
 
 describe('encodeTensor', () => {

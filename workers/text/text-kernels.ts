@@ -16,6 +16,7 @@ export interface TextKernels {
   scanNumbers(progress: number, end: number, mostCount: number, most: number): number
   readNumber(from: number): number
   readElements(from: number, end: number, into: number, first: number, type: number, direct: number): void
+  canonicaliseNaNs(values: number, count: number, wide: number): void
   printFloat32(x: number, into: number): number
   printElements(
     ...call: [
@@ -26,7 +27,7 @@ export interface TextKernels {
   /** what the calls have left behind */
   readonly missing: number
   readonly after: number
-  readonly escaped: boolean
+  readonly escapes: number
   readonly index: number
   readonly position: number
 }
@@ -35,8 +36,8 @@ interface Register {
   readonly value: number
 }
 
-type Exports = Omit<TextKernels, 'missing' | 'after' | 'escaped' | 'index' | 'position'> &
-  Record<'missing' | 'after' | 'escaped' | 'index' | 'position' | 'tablesAt', Register>
+type Exports = Omit<TextKernels, 'missing' | 'after' | 'escapes' | 'index' | 'position'> &
+  Record<'missing' | 'after' | 'escapes' | 'index' | 'position' | 'tablesAt', Register>
 
 export const ELEMENT_TYPE = { float64: 0, float32: 1, int32: 2, uint8: 3 } as const
 
@@ -56,6 +57,7 @@ export function createTextKernels(memory: WebAssembly.Memory): TextKernels {
     scanNumbers: wasm.scanNumbers,
     readNumber: wasm.readNumber,
     readElements: wasm.readElements,
+    canonicaliseNaNs: wasm.canonicaliseNaNs,
     printFloat32: (x, into) => wasm.printFloat32(x, into) >>> 0,
     printElements: (...call) => wasm.printElements(...call) >>> 0,
     get missing() {
@@ -64,8 +66,8 @@ export function createTextKernels(memory: WebAssembly.Memory): TextKernels {
     get after() {
       return wasm.after.value >>> 0
     },
-    get escaped() {
-      return wasm.escaped.value !== 0
+    get escapes() {
+      return wasm.escapes.value
     },
     get index() {
       return wasm.index.value >>> 0
@@ -102,6 +104,7 @@ const OUTCOMES = [
   'leaf',
   'mixed',
   'ragged',
+  'long',
 ] as const
 export type Outcome = (typeof OUTCOMES)[number]
 
@@ -172,7 +175,10 @@ export class NumbersPass {
   }
 
   get shape(): number[] {
-    return Array.from(this.#words.subarray(5, 5 + MAX_RANK)).filter(extent => extent !== NONE)
+    const extents: number[] = []
+    for (let level = 5; level < 5 + MAX_RANK && this.#words[level] !== NONE; level++)
+      extents.push(this.#words[level])
+    return extents
   }
 
   /** How many members the open arrays have had: the indices of what comes next. */

@@ -1,5 +1,6 @@
 /** JSON Schemas of the components that the documents of HTTP and of the stream share, from zod. */
 import * as z from 'zod'
+import { MOST_EXTENT } from '../../formats/tensor.ts'
 
 export type Json = Record<string, unknown>
 
@@ -45,7 +46,7 @@ export const TENSORS: Record<string, Json> = {
     description: 'A tensor in the form that the request’s `encoding` names; a number for a tensor of rank 0.',
     anyOf: [ref('NestedTensor'), ref('FlatTensor'), ref('Base64Tensor')],
   },
-  Shape: { type: 'array', items: { type: 'integer', minimum: 0 }, maxItems: 8 },
+  Shape: { type: 'array', items: { type: 'integer', minimum: 0, maximum: MOST_EXTENT }, maxItems: 8 },
   ElementType: { type: 'string', enum: [...VALUE_TYPES, 'bool', 'int32', 'int64'] },
 }
 

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { shortened } from '../../../workers/text/json-pointer.ts'
 import { Problem, type ProblemCode, problemOf } from '../../problem.ts'
 import { serverTiming } from './observe.ts'
 
@@ -13,6 +14,9 @@ const FASTIFY: Record<string, ProblemCode> = {
   FST_ERR_BAD_URL: 'BAD_HTTP',
 }
 
+/** Characters of the framework's own messages, which may quote a path. */
+const MOST_MESSAGE = 64
+
 export const errors = fp(
   async (app: FastifyInstance) => {
     app.setErrorHandler(sendProblem)
@@ -21,7 +25,7 @@ export const errors = fp(
       const allowed = ['GET', 'POST', 'HEAD'].filter(method =>
         app.hasRoute({ method: method as 'GET', url: path }),
       )
-      if (allowed.length === 0) throw new Problem('NOT_FOUND', `no resource ${path}`)
+      if (allowed.length === 0) throw new Problem('NOT_FOUND', `no resource ${shortened(path)}`)
       reply.header('allow', allowed.join(', '))
       throw new Problem('METHOD_NOT_ALLOWED', `expected ${allowed.join(' or ')}, got ${request.method}`)
     })
@@ -32,10 +36,11 @@ export const errors = fp(
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { code, statusCode, message } = error as Partial<FastifyError>
   const known = code === undefined ? undefined : FASTIFY[code]
-  const unreadable = statusCode === 400 && !(error instanceof Problem)
+  // a range that a file does not have, a precondition that it does not meet: whatever the framework holds against a request
+  const unreadable = isFault(statusCode) && !(error instanceof Problem)
   const problem =
     known !== undefined
-      ? new Problem(known, message ?? '')
+      ? new Problem(known, shortened(message ?? '', MOST_MESSAGE))
       : unreadable
         ? new Problem('BAD_HTTP', 'the request could not be read')
         : problemOf(error)
@@ -54,6 +59,10 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     .code(problem.status)
     .type('application/problem+json')
     .send(Buffer.from(JSON.stringify(problem.toJSON(request.id))))
+}
+
+function isFault(status: number | undefined): boolean {
+  return status !== undefined && status >= 400 && status < 500
 }
 
 /** What Node's HTTP parser refuses never becomes a request: answered on the socket, in the same form. */

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
+import { shortened } from '../../../workers/text/json-pointer.ts'
 import { type FetchMessage, RunId, type StartMessage } from '../../endpoints/stream-messages.ts'
 import { STREAM_RUN } from '../../endpoints/stream-run.ts'
 import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/decode.ts'
@@ -122,7 +123,7 @@ export class Connection {
     const run = this.#runs.get(message.id)
     if (run === undefined) {
       if (message.type !== 'fetch' && this.#ended.has(message.id)) return
-      const got = JSON.stringify(message.id)
+      const got = JSON.stringify(shortened(message.id))
       throw fieldProblem('INVALID_REQUEST', '/id', `expected the id of a run, got ${got}`)
     }
     if (message.type === 'credit') run.credit(message.add)
@@ -166,7 +167,7 @@ export class Connection {
   /** Throws why such a run does not begin now. */
   #mayBegin({ id }: StartMessage): void {
     if (this.#runs.has(id)) {
-      const got = JSON.stringify(id)
+      const got = JSON.stringify(shortened(id))
       throw fieldProblem('INVALID_REQUEST', '/id', `expected an id that no run has, got ${got}`)
     }
     if (this.#goingAway) {

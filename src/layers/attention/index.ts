@@ -100,7 +100,9 @@ export function attentionAnswers(
   const rows = inRank(g, g.queries)
   const kv = { ...g, heads: g.kvHeads }
   for (const name of requested) {
-    if (name in MAPS) p.output(prefix + name, written[MAPS[name]] as Ref, pairs)
+    // a weight is the exponential of a score less its row's logsumexp
+    const guide = name.endsWith('weights') ? logsumexp : undefined
+    if (name in MAPS) p.output(prefix + name, written[MAPS[name]] as Ref, pairs, guide)
     else if (name === 'logsumexp') p.output(prefix + name, logsumexp, rows)
     else if (name === 'entropy') p.output(prefix + name, entropy as Ref, rows)
   }

@@ -1,6 +1,8 @@
 /** `q_lengths` and `kv_lengths`: small control data, read here because shapes and costs depend on them. */
 
 import { decodeBytes, decodeUnits } from '../../../workers/text/decode.ts'
+import { latin1 } from '../../../workers/text/json-cursor.ts'
+import { isShort } from '../../../workers/text/json-spans.ts'
 import { elementPointer, type TensorSource } from '../../formats/tensor.ts'
 import { fieldProblem } from '../../problem.ts'
 import { expectShape } from '../geometry.ts'
@@ -11,6 +13,8 @@ export function readLengths(source: TensorSource, pointer: string, batch: number
   expectShape(pointer, source, [batch])
   if (source.form === 'shape') return undefined
   const lengths = new Int32Array(batch)
+  // an empty list may have no text of its own
+  if (batch === 0) return lengths
   const wrong =
     source.form === 'nested' || source.form === 'flat' ? read(source, lengths) : decode(source, lengths)
   const bad = wrong?.index ?? lengths.findIndex(length => length < 0 || length > most)
@@ -32,9 +36,9 @@ interface Wrong {
 
 /** From JSON text that the scan has found to be an array of numbers. */
 function read(source: TensorSource, lengths: Int32Array): Wrong | undefined {
-  const { buffer, byteOffset } = source.bytes
-  const text = Buffer.from(buffer, byteOffset + source.start, source.end - source.start).toString('latin1')
-  const values: unknown[] = JSON.parse(text)
+  const { start, end, count } = source
+  if (!isShort(source)) return { index: -1, found: `${end - start} bytes of text for ${count} of them` }
+  const values: unknown[] = JSON.parse(latin1(source.bytes, start, end))
   for (const [index, value] of values.entries()) {
     lengths[index] = value as number
     if (lengths[index] !== value) return { index, found: String(value) }

@@ -1,7 +1,7 @@
 /** Only what a unit writes whole: `workers/text/numbers.test.ts` knows the rest. */
 import * as fc from 'fast-check'
 import { type OpCase, randomTensors } from '../../../test/support/op-case.ts'
-import { decodeTensor, encodeTensor } from './op.ts'
+import { canonicaliseNaNs, decodeTensor, encodeTensor } from './op.ts'
 
 const count = fc.constantFrom(1, 3, 48, 49152, 100_000)
 const seed = fc.nat()
@@ -45,11 +45,22 @@ const encoded = fc.record({ count, seed }).map(({ count, seed }): OpCase => {
   }
 })
 
-export const cases = fc.oneof(decoded, encoded)
+/** It writes where it reads, and only over NaN: `workers/text/numbers.test.ts` has those. */
+const unchanged = (count: number, seed: number): OpCase => ({
+  op: canonicaliseNaNs,
+  args: { count, row: 1 },
+  inputs: { values: randomTensors(seed)(count), ...(seed % 2 === 1 && { guide: new Float64Array(count) }) },
+  outputs: {},
+})
+
+const looked = fc.record({ count, seed }).map(c => unchanged(c.count, c.seed))
+
+export const cases = fc.oneof(decoded, encoded, looked)
 
 export const empty: OpCase[] = [
   decodeCase({ count: 0, seed: 1, form: 'raw' }),
   decodeCase({ count: 0, seed: 1, form: 'base64' }),
+  unchanged(0, 1),
   {
     op: encodeTensor,
     args: { form: 'json', dtype: 'float32', shape: [2, 0], count: 0, firstUnit: 0 },

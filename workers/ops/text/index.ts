@@ -1,6 +1,6 @@
 import { decodeTensor } from '../../text/decode.ts'
-import { encodeTensor } from '../../text/encode.ts'
+import { canonicaliseNaNs, encodeTensor } from '../../text/encode.ts'
 import { implement } from '../implement.ts'
 import * as op from './op.ts'
 
-export const text = implement(op, { decodeTensor, encodeTensor })
+export const text = implement(op, { decodeTensor, encodeTensor, canonicaliseNaNs })

@@ -8,10 +8,9 @@ export const UNIT_ELEMENTS = 49152
 
 type Form = 'json' | 'base64' | 'raw'
 
-/** A JSON tensor has a unit per mark, an escaped base64 text is one unit, everything else goes by UNIT_ELEMENTS. */
-export function decodeUnits(a: { form: Form; marks: number[]; escaped: boolean; count: number }): number {
-  if (a.form === 'json') return a.marks.length / 2
-  return a.form === 'base64' && a.escaped ? 1 : Math.max(1, Math.ceil(a.count / UNIT_ELEMENTS))
+/** A JSON tensor has a unit per mark, everything else goes by UNIT_ELEMENTS. */
+export function decodeUnits(a: { form: Form; marks: number[]; count: number }): number {
+  return a.form === 'json' ? a.marks.length / 2 : Math.max(1, Math.ceil(a.count / UNIT_ELEMENTS))
 }
 
 /** Units of UNIT_ELEMENTS elements; a tensor without elements still has one, for its brackets. */
@@ -51,11 +50,14 @@ function emptyBytes([extent, ...rest]: number[]): number {
 /** Raw bytes are copied and checked this much faster than text is read or written. */
 const RAW_SPEED = 8
 
+/** Measured: an element looked at for NaN takes as long as reading this many bytes of text. */
+const SCAN_BYTES = 0.25
+
 const family = defineFamily('text')
 
 /**
  * Where the elements of one input tensor stand in the request body, and how they are written there. A JSON tensor has a unit
- * per mark, an escaped base64 text is one unit, everything else goes by UNIT_ELEMENTS.
+ * per mark, everything else goes by UNIT_ELEMENTS.
  */
 export const decodeTensor = family.define('decodeTensor', {
   tensors: {
@@ -72,9 +74,12 @@ export const decodeTensor = family.define('decodeTensor', {
     /** the element type on the wire: values of `json` form are rounded to it */
     dtype: data<ElementType>(),
     count: 'u32',
-    /** `json`: [byte, element] pairs at which a chunk of numbers begins, flattened; the first is [start, 0] */
+    /**
+     * `json`: [byte, element] pairs at which a chunk of numbers begins, flattened; the first is [start, 0]. Escaped base64:
+     * [byte, character] pairs, ascending, at which reading may begin beside the start.
+     */
     marks: data<number[]>(),
-    /** the base64 text has JSON escapes in it (`\/`) and must be read as a JSON string first */
+    /** the base64 text has JSON escapes in it (`\/`) */
     escaped: 'flag',
     /** refuse NaN and ±∞, and finite numbers that overflow the target's type */
     rejectNonFinite: 'flag',
@@ -111,6 +116,23 @@ export const encodeTensor = family.define('encodeTensor', {
   },
   units: encodeUnits,
   cost: (a, { units }) => ({ bytes: (encodeSlotBytes(a) * units) / (a.form === 'raw' ? RAW_SPEED : 1) }),
+  phase: 'encode',
+  shared: true,
+})
+
+/**
+ * The elements of a result that leaves as it stands: every NaN gets the bits that a NaN has in an answer. Units of UNIT_ELEMENTS
+ * elements.
+ */
+export const canonicaliseNaNs = family.define('canonicaliseNaNs', {
+  tensors: {
+    values: 'work:reals',
+    /** a number for every `row` elements: where it is finite or −∞ there is no NaN among them */
+    guide: 'in?:float64',
+  },
+  args: { count: 'u32', row: 'u32' },
+  units: a => Math.ceil(a.count / UNIT_ELEMENTS),
+  cost: a => ({ bytes: SCAN_BYTES * a.count }),
   phase: 'encode',
   shared: true,
 })

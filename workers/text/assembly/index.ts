@@ -1,5 +1,6 @@
 export { index, position, readElements } from './elements'
+export { canonicaliseNaNs } from './nan'
 export { after, missing, readNumber, skipNumber } from './number'
 export { printElements, printFloat32 } from './print'
-export { escaped, scanNumbers, skipSpace, skipString } from './scan'
+export { escapes, scanNumbers, skipSpace, skipString } from './scan'
 export { tablesAt } from './tables'

@@ -2,7 +2,7 @@
  * The structural pass over an array of numbers or booleans of any rank: checks the grammar and that the array is
  * regular, and counts. Stops after a while, so that others get their turn; what it knows stands in `Progress`.
  */
-import { startsNumber } from './digits'
+import { isDigit, startsNumber } from './digits'
 import { missing, skipNumber } from './number'
 import { nextComma, plainDigits, unsigned } from './plain'
 
@@ -47,6 +47,11 @@ const LEAF: i32 = 9
 const MIXED: i32 = 10
 /** another number of members than in the first array of the level */
 const RAGGED: i32 = 11
+/** a number of more than MOST_NUMBER bytes */
+const LONG: i32 = 12
+
+/** No program writes a number of more bytes: `json-cursor.ts` has the same. */
+const MOST_NUMBER: usize = 4096
 
 const UNKNOWN: u32 = 0
 const NUMBER: u32 = 1
@@ -147,6 +152,10 @@ export function scanNumbers(progress: usize, end: usize, mostCount: u32, most: u
           status = NO_DIGIT
           break
         }
+        if (q - p > MOST_NUMBER) {
+          status = LONG
+          break
+        }
       } else {
         if (byte == CLOSE) {
           status = NO_VALUE
@@ -212,15 +221,63 @@ export function scanNumbers(progress: usize, end: usize, mostCount: u32, most: u
   return status
 }
 
-/** `skipString` has met a backslash. */
-export let escaped: bool = false
+/** By how many bytes the escapes that `skipString` has met are longer than what they stand for; below 0, what is wrong. */
+export let escapes: i32 = 0
+/** no escape begins with the byte behind the backslash */
+const NO_ESCAPE: i32 = -1
+/** no hexadecimal digit where there must be one */
+const NO_HEX: i32 = -2
+
+const BACKSLASH: u32 = 0x5c
+const LETTER_U: u32 = 0x75
+
+// @ts-expect-error: decorator
+@inline
+function isHex(byte: u32): bool {
+  return isDigit(byte) || (byte | 0x20) - 0x61 <= 5
+}
+
+/** Whether it may stand behind a backslash: one of " \\ / b f n r t. */
+function isEscape(byte: u32): bool {
+  switch (byte) {
+    case 0x22:
+    case 0x5c:
+    case 0x2f:
+    case 0x62:
+    case 0x66:
+    case 0x6e:
+    case 0x72:
+    case 0x74:
+      return true
+    default:
+      return false
+  }
+}
+
+/** The byte after the escape at p, or `end`; where it is wrong, that byte, and `escapes` says so. */
+function skipEscape(p: usize, end: usize): usize {
+  if (p + 1 >= end) return end
+  const byte = <u32>load<u8>(p, 1)
+  if (byte != LETTER_U) {
+    escapes = isEscape(byte) ? escapes + 1 : NO_ESCAPE
+    return escapes < 0 ? p + 1 : p + 2
+  }
+  for (let digit = p + 2; digit < p + 6; digit++) {
+    if (digit >= end) return end
+    if (isHex(load<u8>(digit))) continue
+    escapes = NO_HEX
+    return digit
+  }
+  escapes += 5
+  return p + 6
+}
 
 /**
- * From p inside a string: the address of its closing quote, of a control character, or an address from `most` on
- * at which to go on (never between a backslash and what it escapes).
+ * From p inside a string: the address of its closing quote, of a control character, of what is wrong with an escape (see
+ * `escapes`), or else `most`, at which to go on: the byte after an escape that reaches over it.
  */
 export function skipString(p: usize, end: usize, most: usize): usize {
-  escaped = false
+  escapes = 0
   while (p < most) {
     const v = v128.load(p)
     const stop = v128.or(
@@ -233,13 +290,10 @@ export function skipString(p: usize, end: usize, most: usize): usize {
       continue
     }
     p += ctz(mask)
-    if (p >= end) return end
-    if (load<u8>(p) != 0x5c) return p
-    escaped = true
-    // the byte behind a backslash is no quote; a control character is none even there
-    if (p + 1 >= end) return end
-    if (load<u8>(p, 1) < 0x20) return p + 1
-    p += 2
+    if (p >= most) break
+    if (load<u8>(p) != BACKSLASH) return p
+    p = skipEscape(p, end)
+    if (escapes < 0 || p >= most) return p
   }
-  return p < end ? p : end
+  return most
 }

@@ -1,11 +1,12 @@
 /** `window`: a row attends to the keys around its own place. Beltagy et al. 2020 (Longformer), section 3.1. */
 import * as z from 'zod'
+import { distance } from '../../numerics.ts'
 import { defineMask } from './mask.ts'
 
 const schema = z
   .strictObject({
-    left: z.int().min(0).nullish().describe('keys to the left of the aligned position; null = unbounded'),
-    right: z.int().min(0).nullish().describe('keys to the right of the aligned position; null = unbounded'),
+    left: distance().nullish().describe('keys to the left of the aligned position; null = unbounded'),
+    right: distance().nullish().describe('keys to the right of the aligned position; null = unbounded'),
   })
   .describe(
     'Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it).',

@@ -5,7 +5,7 @@ import { type RopeArgs, ropeBackward, ropeForward } from '../../../../workers/op
 import { ropeTable as ropeTableOp } from '../../../../workers/ops/tables/op.ts'
 import { fieldProblem } from '../../../problem.ts'
 import type { Geometry } from '../../geometry.ts'
-import { offset, positive } from '../../numerics.ts'
+import { offset, pairedDimension, positive } from '../../numerics.ts'
 import type { ProgramBuilder } from '../../program-builder.ts'
 import type { AttentionPlan, RopeTable, Stage } from './stage.ts'
 
@@ -13,7 +13,7 @@ export const ropeField = z
   .strictObject({
     base: positive().default(10000),
     interleaved: z.boolean().default(false).describe('pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)'),
-    dims: z.int().min(2).optional().describe('how many leading elements are rotated; even; default d_k'),
+    dims: pairedDimension().optional().describe('how many leading elements are rotated; even; default d_k'),
     q_offset: offset()
       .optional()
       .describe('position of the first query; default 0, or the length of the past'),
