@@ -2,7 +2,7 @@
  * How fast each pair of a rotation turns with the position. The rules, and what their parameters are called, are those of
  * Hugging Face's transformers (modeling_rope_utils.py), in float64 throughout. θ_j is base^(−2j/dims) everywhere below.
  */
-import type { Tensors } from '../define-op.ts'
+import type { Args, Tensors } from '../define-op.ts'
 import type * as op from './op.ts'
 import type { FrequencyRule, RopeFrequenciesArgs } from './op.ts'
 
@@ -93,7 +93,7 @@ function llama3(rule: Extract<FrequencyRule, { kind: 'llama3' }>, theta: number)
 /** The highest of the positions + 1, and at least a.least. Writes length. */
 export function highestPosition(
   t: Tensors<typeof op.highestPosition>,
-  a: { least: number },
+  a: Args<typeof op.highestPosition>,
   _from: number,
   _to: number,
 ): void {
