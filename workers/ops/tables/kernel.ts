@@ -38,8 +38,7 @@ export function ropeTable(
   to: number,
 ): void {
   const half = a.dims / 2
-  const frequencies =
-    t.frequencies ?? Float64Array.from({ length: half }, (_, j) => a.base ** ((-2 * j) / a.dims))
+  const frequencies = t.frequencies ?? powersOf(a.base, a.dims)
   for (let row = from; row < to; row++) {
     const place = t.places?.[row] ?? row + a.offset
     for (let j = 0; j < half; j++) {
@@ -48,6 +47,13 @@ export function ropeTable(
       t.sin[row * half + j] = a.factor * Math.sin(angle)
     }
   }
+}
+
+/** base^(−2j/dims) */
+function powersOf(base: number, dims: number): Float64Array {
+  const powers = new Float64Array(dims / 2)
+  for (let j = 0; j < powers.length; j++) powers[j] = base ** ((-2 * j) / dims)
+  return powers
 }
 
 /**

@@ -19,6 +19,7 @@ export function ropeBackward(call: Call, from: i32, to: i32): void {
 }
 
 function rotateRows(call: Call, x: usize, y: usize, turn: f32, from: i32, to: i32): void {
+  if (from >= to) return
   const cos = call.cos
   const sin = call.sin
   const positions = call.positions
@@ -29,12 +30,21 @@ function rotateRows(call: Call, x: usize, y: usize, turn: f32, from: i32, to: i3
   const row = <usize>dim << 2
   const half = <usize>(dims / 2) << 2
   const rotated = <usize>dims << 2
+  // where the next row stands: its position, and what is left of its batch element; a division a row would be felt
+  let position = from % positions
+  let left = share - (from % share)
+  let table = <usize>((from / share) * positions) * half
   for (let r = from; r < to; ++r) {
     const at = <usize>r * row
-    const tableAt = <usize>((r / share) * positions + (r % positions)) * half
+    const tableAt = table + <usize>position * half
     if (interleaved) rotateNeighbours(x + at, cos + tableAt, sin + tableAt, y + at, half, turn)
     else rotateHalves(x + at, cos + tableAt, sin + tableAt, y + at, half, turn)
     if (dim > dims) memory.copy(y + at + rotated, x + at + rotated, row - rotated)
+    if (++position == positions) position = 0
+    if (--left == 0) {
+      left = share
+      table += <usize>positions * half
+    }
   }
 }
 
