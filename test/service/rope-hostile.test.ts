@@ -366,6 +366,15 @@ it('a plan names them too, and knows what shapes alone can tell', async () => {
   )
 })
 
+it('lists are bounded, and hold numbers whatever non_finite says', async () => {
+  const long = { kind: 'rope', length: 1, d_model: 2 ** 17, frequencies: { shape: [2 ** 15 + 1] } }
+  const { body } = await post(server, '/v1/plan', { endpoint: '/v1/positional-encoding', body: long })
+  expect(body).toMatchObject({ status: 400, detail: expect.stringMatching(/at most 32768 elements/) })
+  const none = { kind: 'rope', length: 1, d_model: 2, frequencies: ['Infinity'], non_finite: 'propagate' }
+  const refused = await post(server, '/v1/positional-encoding', none)
+  expect(refused.body).toMatchObject({ status: 400, errors: [{ path: '/frequencies/0' }] })
+})
+
 it('leaves no memory behind', async () => {
   expect(await settled(server, before)).toBe(before)
 })
