@@ -84,12 +84,31 @@ const numerics = {
 const MAPS = ['weights', 'scores', 'masked_scores', 'logsumexp', 'entropy', 'dropped_weights']
 const names = (...all: string[]) => fc.subarray(all)
 
+const scaling = fc.oneof(
+  record({ rope_type: some('linear', 'proportional', 'default'), factor: maybe(some(2, 0.5), 2) }),
+  record({ rope_type: some('dynamic'), factor: some(2, 8), max_position_embeddings: maybe(some(1, 4), 2) }),
+  record({
+    rope_type: some('yarn', 'llama3', 'longrope'),
+    factor: some(1, 4),
+    original_max_position_embeddings: some(1, 16),
+    low_freq_factor: maybe(some(1)),
+    high_freq_factor: maybe(some(4)),
+    short_factor: maybe(tensor(2)),
+    long_factor: maybe(tensor(1)),
+  }),
+)
+
 const rope = record({
   base: maybe(some(10000, 2, 1e30)),
   interleaved: maybe(fc.boolean()),
   dims: maybe(some(2, 4, 6)),
+  frequencies: maybe(fc.oneof(tensor(1), tensor(2)), 6),
+  factor: maybe(some(1, 0, -2)),
+  scaling: maybe(scaling, 6),
   q_offset: maybe(some(0, 3, 1e9, -5)),
   k_offset: maybe(some(0, 3)),
+  q_positions: maybe(fc.array(fc.integer({ min: -3, max: 2 ** 20 }), { maxLength: 6 }), 6),
+  k_positions: maybe(fc.array(fc.nat(9), { maxLength: 6 }), 6),
 })
 
 const kind = fc.oneof(
@@ -260,7 +279,7 @@ const transformer = sizes.chain(s => {
     norm_eps: maybe(some(0, 1e-5, 1)),
     activation: maybe(some('relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'), 2),
     position: maybe(some('none', 'sinusoidal', 'rope', 'alibi'), 2),
-    rope: maybe(record({ base: maybe(some(100)), dims: maybe(some(2, 4)) }), 20),
+    rope: maybe(record({ base: maybe(some(100)), dims: maybe(some(2, 4)), scaling: maybe(scaling) }), 20),
     causal: maybe(some<unknown>(true, 'bottom_right')),
     init,
   })
@@ -293,7 +312,15 @@ const positions = fc.tuple(extent, some(1, 2, 3, 4), extent).chain(([rows, heads
       interleaved: maybe(fc.boolean()),
       ...numerics,
     }),
-    record({ kind: some('rope'), ...ofX, dims: maybe(some(2, 4)), ...numerics }),
+    record({
+      kind: some('rope'),
+      ...ofX,
+      dims: maybe(some(2, 4)),
+      factor: maybe(some(1, 0, -2)),
+      scaling: maybe(scaling, 2),
+      positions: maybe(fc.array(fc.integer({ min: -3, max: 99 }), { minLength: rows, maxLength: rows }), 2),
+      ...numerics,
+    }),
     record({ kind: some('alibi'), length: fc.nat(6), heads: some(1, 3), ...numerics }),
     record({ kind: some('alibi'), ...ofX, heads: maybe(some(heads)), ...numerics }),
   )
