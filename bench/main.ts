@@ -1,9 +1,10 @@
 /**
- * `npm run bench`, or `npm run bench -- kernels layers approximations requests small json fairness long peers` for some of
+ * `npm run bench`, or `npm run bench -- kernels layers approximations requests small json fairness long eventloop peers` for some of
  * it; `npm run bench -- paired ../other` for two checkouts against each other.
  */
 import '../src/revectorize.ts'
 import { benchApproximations } from './approximations.ts'
+import { benchEventLoop } from './event-loop.ts'
 import { benchFairness } from './fairness.ts'
 import { benchJson } from './json.ts'
 import { benchKernels } from './kernels.ts'
@@ -24,6 +25,7 @@ const SECTIONS = {
   json: ['Large JSON bodies', benchJson],
   fairness: ['All cores for one, fairness for many', benchFairness],
   long: ['A long context', benchLong],
+  eventloop: ['The event loop while it is attacked, milliseconds', benchEventLoop],
 } as const
 
 const asked = process.argv.slice(2)

@@ -29,7 +29,7 @@ function readLists(issues: Issue[], tree: unknown): boolean {
     const span = code === 'invalid_type' && path.length > 0 ? at(tree, path) : undefined
     if (!(span instanceof NumbersSpan) || span.span.count > MOST_READ) continue
     const around = at(tree, path.slice(0, -1)) as Record<PropertyKey, unknown>
-    around[path[path.length - 1]] = span.toArray()
+    around[path[path.length - 1]] = span.toArray() ?? span
     some = true
   }
   return some
