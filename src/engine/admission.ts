@@ -52,7 +52,7 @@ export class Lease implements PlacedProgram, Disposable {
 /** What a step takes of the heap, with its buffers and its part in the answer: 620 bytes, measured on stacks. */
 const STEP_BYTES = 640
 /** Steps of all programs that have been admitted: a stream holds its program for as long as its client reads. */
-const MOST_STEPS = Math.floor(getHeapStatistics().heap_size_limit / 4 / STEP_BYTES)
+export const MOST_STEPS = Math.floor(getHeapStatistics().heap_size_limit / 4 / STEP_BYTES)
 
 /** What waits for the workers now. */
 export interface Load {

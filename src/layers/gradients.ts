@@ -11,6 +11,9 @@ import type { RequestProgram } from './program-builder.ts'
  */
 export type Differentiable = Record<string, boolean | string | undefined>
 
+/** Characters that are shown of a name which is none. */
+const MOST_SHOWN = 60
+
 /** A float mask has a gradient, wanted by default; a bool mask has none. */
 export function maskGradient(mask: TensorSource | undefined): Differentiable[string] {
   if (mask === undefined) return undefined
@@ -39,7 +42,7 @@ export class GradientSet {
         throw fieldProblem(
           'INVALID_REQUEST',
           `/backward/wrt/${index}`,
-          `expected an input of this request that has a gradient (${list}), got ${known[asked] ?? JSON.stringify(asked)}`,
+          `expected an input of this request that has a gradient (${list}), got ${known[asked] ?? JSON.stringify(asked.length > MOST_SHOWN ? `${asked.slice(0, MOST_SHOWN)}…` : asked)}`,
         )
       }
       for (const name of found) names.add(name)

@@ -9,6 +9,8 @@ type Issue = z.core.$ZodIssue
 
 /** Most errors one answer lists. */
 const MOST = 20
+/** Most characters of a field that no schema knows. */
+const MOST_SHOWN = 60
 /** Most numbers that are read where a list of something else was wanted. */
 const MOST_READ = 1000
 
@@ -43,7 +45,7 @@ function fieldErrors(issue: Issue, body: unknown): FieldError[] {
       return [{ path: jsonPointer(...issue.path), message: `expected an object, got ${name(got)}` }]
     }
     return issue.keys.slice(0, MOST).map(key => ({
-      path: jsonPointer(...issue.path, key),
+      path: jsonPointer(...issue.path, key.length > MOST_SHOWN ? `${key.slice(0, MOST_SHOWN)}…` : key),
       message: 'expected no such field, got one',
     }))
   }

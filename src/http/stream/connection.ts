@@ -1,5 +1,6 @@
 /** One client: its messages one after the other, its runs side by side, and nothing left of either when it goes. */
 import type { Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import { type FetchMessage, RunId, type StartMessage } from '../../endpoints/stream-messages.ts'
@@ -20,6 +21,9 @@ const MOST_RUNS = 32
 const MOST_FETCHES = 32
 /** Ids of runs that have ended: their client may not know yet. */
 const MOST_ENDED = 256
+/** Messages that are read before others have a turn, or as many as take this time. */
+const TURN_MESSAGES = 64
+const TURN_MS = 2
 /** Time for the last message to a client that is cut off. */
 const LAST_WORDS_MS = 200
 
@@ -92,8 +96,15 @@ export class Connection {
   async #read(): Promise<void> {
     this.#reading = true
     this.#socket.pause()
+    let [since, read] = [performance.now(), 0]
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
       await this.#queue.room()
+      // thousands of short messages may have come in one packet
+      if (++read > TURN_MESSAGES || performance.now() - since > TURN_MS) {
+        await nextTurn()
+        since = performance.now()
+        read = 0
+      }
       if (this.#closed.signal.aborted) break
       await this.#handle(next.bytes, next.binary)
     }
