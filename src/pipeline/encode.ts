@@ -16,7 +16,7 @@ import {
   writtenBytes,
 } from './reply.ts'
 
-/** From so many tensors on, what stands around them takes milliseconds. */
+/** What stands around more tensors than these takes milliseconds. */
 const MANY_OUTPUTS = 500
 
 /** What an answer says beside its tensors, by name (`loss`, `exact_error.rms`). */
