@@ -128,6 +128,11 @@ export const ATTACKS: Record<string, Attack> = {
     around(planned('/v1/attention', '?' as never), keys(19_000, '{}')),
   ),
   '19,000 fields in a tensor': posts('/v1/attention', () => around(attended({ q: '?' }), keys(19_000, '1'))),
+  '9000 arrays in 36 kB, ×4': posts(
+    '/v1/attention',
+    () => around(attended({ q: '?' }), Buffer.from(`["x",${'[1],'.repeat(8990)}1]`)),
+    4,
+  ),
   '16,000 names in a header': posts(
     STACK,
     file(16_000, index => `n${index}`),
