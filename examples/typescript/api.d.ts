@@ -217,9 +217,9 @@ export interface components {
              * @default false
              */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description [B]: query rows from there on are padding */
+            /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
-            /** @description [B]: keys from there on are padding */
+            /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
             /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
             window?: {
@@ -519,9 +519,9 @@ export interface components {
              * @default false
              */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description [B]: query rows from there on are padding */
+            /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
-            /** @description [B]: keys from there on are padding */
+            /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
             /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
             window?: {
@@ -751,9 +751,9 @@ export interface components {
              * @default false
              */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description [B]: query rows from there on are padding */
+            /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
-            /** @description [B]: keys from there on are padding */
+            /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
             /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
             window?: {
@@ -1121,9 +1121,9 @@ export interface components {
             softcap?: number;
             /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
             mask?: components["schemas"]["Tensor"];
-            /** @description [B]: query rows from there on are padding */
+            /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
-            /** @description [B]: keys from there on are padding */
+            /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
             /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
             window?: {

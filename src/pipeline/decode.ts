@@ -75,8 +75,12 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
         copy.set(text)
         return copy
       }
-      body.tree = safetensorsTree(bytes, share, text => engine.scanHere(text))
+      const scan = (text: Uint8Array) =>
+        text.length <= SCAN_HERE ? engine.scanHere(text) : engine.scan(text)
+      body.tree = await safetensorsTree(bytes, share, scan)
     }
+    // what comes next goes over the whole tree once more
+    if (bytes.length > SCAN_HERE) await nextTurn()
     return body
   } catch (error) {
     body[Symbol.dispose]()

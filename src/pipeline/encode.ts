@@ -1,4 +1,5 @@
 /** A program that has run → the bytes of its answer: what stands around the tensors, and their text in its place. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Step } from '../../workers/contract.ts'
 import { canonicaliseFew } from '../../workers/text/encode.ts'
 import type { Engine, Lease } from '../engine/engine.ts'
@@ -15,6 +16,9 @@ import {
   WINDOW_UNITS,
   writtenBytes,
 } from './reply.ts'
+
+/** What stands around more tensors than these takes milliseconds. */
+const MANY_OUTPUTS = 500
 
 /** What an answer says beside its tensors, by name (`loss`, `exact_error.rms`). */
 export type Fields = Record<string, unknown>
@@ -33,6 +37,8 @@ export interface Written {
 export class ReadyReply {
   readonly #reply: Reply
   readonly #of: Written
+  /** of a safetensors file, once its length has been asked for */
+  #header: Uint8Array | undefined
 
   constructor(reply: Reply, of: Written) {
     this.#reply = reply
@@ -70,8 +76,8 @@ export class ReadyReply {
   length(fields: Fields): number | undefined {
     const { style, outputs } = this.#reply
     if (style.format !== 'safetensors') return undefined
-    const header = fileHeader(outputs, fields, style).length
-    return outputs.reduce((sum, output) => sum + writtenBytes(output, style), header)
+    this.#header ??= fileHeader(outputs, fields, style)
+    return outputs.reduce((sum, output) => sum + writtenBytes(output, style), this.#header.length)
   }
 
   /** An inline answer in one piece, apart from the program's memory. */
@@ -80,7 +86,7 @@ export class ReadyReply {
     const parts: Uint8Array[] = []
     for (const piece of this.#pieces(fields)) {
       if (piece instanceof Uint8Array) parts.push(piece)
-      else parts.push(...this.#slots(piece, piece.units))
+      else if (piece !== undefined) parts.push(...this.#slots(piece, piece.units))
     }
     const whole = Buffer.concat(parts)
     this.#of.timings.encode += performance.now() - started
@@ -93,6 +99,10 @@ export class ReadyReply {
    */
   async *stream(fields: Fields, copied = false): AsyncGenerator<Uint8Array> {
     for (const piece of this.#pieces(fields)) {
+      if (piece === undefined) {
+        await nextTurn()
+        continue
+      }
       if (piece instanceof Uint8Array) {
         yield piece
         continue
@@ -117,15 +127,21 @@ export class ReadyReply {
     timings.add({ spans: report.spans })
   }
 
-  /** The pieces in order: bytes, and tensors whose text is to be written. */
-  *#pieces(fields: Fields): Generator<Uint8Array | Encoding> {
+  /** The pieces in order: bytes, and tensors whose text is to be written; undefined where the event loop may go on. */
+  *#pieces(fields: Fields): Generator<Uint8Array | Encoding | undefined> {
     const { style, outputs, encodings } = this.#reply
+    const many = outputs.length > MANY_OUTPUTS
     if (style.format === 'json') {
-      yield* jsonPieces(this.#reply, fields)
+      const tree = treeOf(this.#reply, fields)
+      if (many) yield undefined
+      const pieces = jsonPieces(tree, style)
+      if (many) yield undefined
+      yield* pieces
       return
     }
     const { engine, lease } = this.#of
-    yield fileHeader(outputs, fields, style)
+    yield this.#header ?? fileHeader(outputs, fields, style)
+    if (many) yield undefined
     for (const [index, output] of outputs.entries()) {
       const encoding = encodings[index]
       const { offset, length, type } = lease.placement.buffers[encoding?.into ?? output.buffer]
@@ -206,12 +222,12 @@ function put(tree: Tree, [head, ...below]: string[], value: unknown): void {
 }
 
 /** JSON text around the tensors, and the tensors in their places. */
-function jsonPieces(reply: Reply, fields: Fields): (Uint8Array | Encoding)[] {
+function jsonPieces(tree: Tree, style: ReplyStyle): (Uint8Array | Encoding)[] {
   const pieces: (Uint8Array | Encoding)[] = []
   let text = ''
   const write = (value: unknown): void => {
     if (value instanceof Place) {
-      const [open, close] = brackets(value.output, reply.style)
+      const [open, close] = brackets(value.output, style)
       pieces.push(Buffer.from(text + open), value.encoding as Encoding)
       text = close
       return
@@ -230,7 +246,7 @@ function jsonPieces(reply: Reply, fields: Fields): (Uint8Array | Encoding)[] {
     }
     text += list ? ']' : '}'
   }
-  write(treeOf(reply, fields))
+  write(tree)
   pieces.push(Buffer.from(text))
   return pieces
 }

@@ -26,7 +26,7 @@ export function schemaProblem(schema: z.ZodType, tree: unknown, error: z.ZodErro
 /** Puts numbers that were only located in their places where a plain list was wanted, so that each can be judged. */
 function readLists(issues: Issue[], tree: unknown): boolean {
   let some = false
-  for (const { code, path } of issues) {
+  for (const { code, path } of issues.slice(0, MOST)) {
     const span = code === 'invalid_type' && path.length > 0 ? at(tree, path) : undefined
     const list = span instanceof NumbersSpan ? span.toArray(MOST_READ) : span
     if (list === span) continue
@@ -56,6 +56,12 @@ function fieldErrors(issue: Issue, body: unknown): FieldError[] {
         fieldErrors({ ...inner, path: [...issue.path, ...inner.path] } as Issue, body),
       )
     }
+  }
+  if (issue.code === 'too_big' && issue.origin === 'array') {
+    const got = (at(body, issue.path) as unknown[]).length
+    return [
+      { path: jsonPointer(...issue.path), message: `expected at most ${issue.maximum} elements, got ${got}` },
+    ]
   }
   if (issue.code === 'custom') return [{ path: jsonPointer(...issue.path), message: issue.message }]
   return [

@@ -35,12 +35,10 @@ import type { TextKernels } from './text-kernels.ts'
 import { NumbersPass, type Outcome, PASS_BYTES } from './text-kernels.ts'
 
 const MAX_DEPTH = 64
-/** Values beside the spans. */
-const MAX_NODES = 100_000
+/** Values, and those of them that are spans: four and two for each parameter of the largest stack, and some. */
+const [MAX_NODES, MAX_SPANS] = [20_000, 9_000]
 /** Bytes of keys and strings beside the spans. */
 const MAX_TEXT = 1 << 20
-/** Tensors, and strings that are located: a stack of 256 layers has 4354 parameters, each of them a shape and a string. */
-const MAX_SPANS = 16_384
 /** Bytes of a string between two marks. */
 const MARK_BYTES = 65536
 /** Strings longer than this are located, not read; those under the key `base64` always are. */
@@ -277,9 +275,8 @@ class Scanner extends JsonCursor {
   }
 
   #locate(span: Span): bigint {
-    if (this.spans.length === MAX_SPANS)
+    if (this.spans.push(span) > MAX_SPANS)
       this.#stop(`expected at most ${MAX_SPANS} tensors and long strings, got more`)
-    this.spans.push(span)
     return BigInt(this.spans.length - 1)
   }
 

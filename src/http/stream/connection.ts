@@ -1,5 +1,6 @@
 /** One client: its messages one after the other, its runs side by side, and nothing left of either when it goes. */
 import type { Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import { shortened } from '../../../workers/text/json-pointer.ts'
@@ -21,6 +22,9 @@ const MOST_RUNS = 32
 const MOST_FETCHES = 32
 /** Ids of runs that have ended: their client may not know yet. */
 const MOST_ENDED = 256
+/** Messages that are read before others have a turn, or as many as take this time. */
+const TURN_MESSAGES = 64
+const TURN_MS = 2
 /** Time for the last message to a client that is cut off. */
 const LAST_WORDS_MS = 200
 
@@ -38,6 +42,7 @@ export class Connection {
   readonly #context: ConnectionContext
   readonly #queue: SendQueue
   readonly #inbound: Inbound
+  readonly #client: string | undefined
   readonly #closed = new AbortController()
   readonly #runs = new Map<string, Run>()
   readonly #keeping = new Map<Run, NodeJS.Timeout>()
@@ -51,6 +56,7 @@ export class Connection {
   constructor(socket: WebSocket, raw: Socket, context: ConnectionContext) {
     this.#socket = socket
     this.#context = context
+    this.#client = raw.remoteAddress
     this.#queue = new SendQueue(socket, context.idleSeconds)
     explainClosing(socket, this.#queue, context.requestId)
     this.#inbound = context.inbound.watch(raw, () => this.#stop())
@@ -91,8 +97,15 @@ export class Connection {
   async #read(): Promise<void> {
     this.#reading = true
     this.#socket.pause()
+    let [since, read] = [performance.now(), 0]
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
       await this.#queue.room()
+      // thousands of short messages may have come in one packet
+      if (++read > TURN_MESSAGES || performance.now() - since > TURN_MS) {
+        await nextTurn()
+        since = performance.now()
+        read = 0
+      }
       if (this.#closed.signal.aborted) break
       await this.#handle(next.bytes, next.binary)
     }
@@ -141,6 +154,7 @@ export class Connection {
       deadlineSeconds,
       idleSeconds,
       queue: this.#queue,
+      client: this.#client,
       closed: this.#closed.signal,
       mayBegin: message => this.#mayBegin(message),
       begun: admitted => {

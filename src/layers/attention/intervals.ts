@@ -58,7 +58,8 @@ export function placesOf(p: RequestProgram, options: PlaceOptions, geometry: Geo
     refs: { qLengths: refOf(options.q_lengths, q), kvLengths: refOf(options.kv_lengths, kv) },
   }
   if (bottomRight && (q !== undefined || kv !== undefined)) {
-    places.shifts = Int32Array.from({ length: batch }, (_, b) => (kv?.[b] ?? keys) - (q?.[b] ?? queries))
+    places.shifts = new Int32Array(batch)
+    for (let b = 0; b < batch; b++) places.shifts[b] = (kv?.[b] ?? keys) - (q?.[b] ?? queries)
     places.refs.shifts = refOf(places.shifts, places.shifts)
   }
   return places

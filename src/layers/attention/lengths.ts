@@ -5,21 +5,25 @@ import { latin1 } from '../../../workers/text/json-cursor.ts'
 import { isShort } from '../../../workers/text/json-spans.ts'
 import { elementPointer, type TensorSource } from '../../formats/tensor.ts'
 import { fieldProblem } from '../../problem.ts'
-import { expectShape } from '../geometry.ts'
+import { expectShape, wrong } from '../geometry.ts'
 import { decodeArgs } from '../program-builder.ts'
+
+/** The main thread reads them. */
+export const MOST_SEQUENCES = 65536
 
 /** [B] whole numbers in [0, most]; a tensor that is only a shape (`POST /v1/plan`) counts as all full. */
 export function readLengths(source: TensorSource, pointer: string, batch: number, most: number) {
   expectShape(pointer, source, [batch])
+  if (batch > MOST_SEQUENCES) wrong(pointer, source, `expected at most ${MOST_SEQUENCES} sequences`)
   if (source.form === 'shape') return undefined
   const lengths = new Int32Array(batch)
   // an empty list may have no text of its own
   if (batch === 0) return lengths
-  const wrong =
+  const fault =
     source.form === 'nested' || source.form === 'flat' ? read(source, lengths) : decode(source, lengths)
-  const bad = wrong?.index ?? lengths.findIndex(length => length < 0 || length > most)
-  if (wrong === undefined && bad < 0) return lengths
-  const found = wrong?.found ?? String(lengths[bad])
+  const bad = fault?.index ?? lengths.findIndex(length => length < 0 || length > most)
+  if (fault === undefined && bad < 0) return lengths
+  const found = fault?.found ?? String(lengths[bad])
   const below = bad < 0 ? '' : elementPointer(source, bad)
   const place = below === '' && bad >= 0 ? ` at index ${bad}` : ''
   throw fieldProblem(
@@ -29,13 +33,13 @@ export function readLengths(source: TensorSource, pointer: string, batch: number
   )
 }
 
-interface Wrong {
+interface NoLength {
   index: number
   found: string
 }
 
 /** From JSON text that the scan has found to be an array of numbers. */
-function read(source: TensorSource, lengths: Int32Array): Wrong | undefined {
+function read(source: TensorSource, lengths: Int32Array): NoLength | undefined {
   const { start, end, count } = source
   if (!isShort(source)) return { index: -1, found: `${end - start} bytes of text for ${count} of them` }
   const values: unknown[] = JSON.parse(latin1(source.bytes, start, end))
@@ -46,7 +50,7 @@ function read(source: TensorSource, lengths: Int32Array): Wrong | undefined {
   return undefined
 }
 
-function decode(source: TensorSource, lengths: Int32Array): Wrong | undefined {
+function decode(source: TensorSource, lengths: Int32Array): NoLength | undefined {
   const args = decodeArgs(source, { rejectNonFinite: true, allowNegativeInfinity: false })
   return decodeBytes({ body: source.bytes, into: lengths }, args, 0, decodeUnits(args))
 }

@@ -3,8 +3,8 @@ import { defineMask } from './mask.ts'
 
 export const lengths = defineMask({
   fields: tensors => ({
-    q_lengths: tensors.whole.optional().describe('[B]: query rows from there on are padding'),
-    kv_lengths: tensors.whole.optional().describe('[B]: keys from there on are padding'),
+    q_lengths: tensors.whole.optional().describe('[B], B ≤ 65536: query rows from there on are padding'),
+    kv_lengths: tensors.whole.optional().describe('[B], B ≤ 65536: keys from there on are padding'),
   }),
   rows: ({ q_lengths, kv_lengths }) =>
     q_lengths === undefined && kv_lengths === undefined ? undefined : { live: 'queries', hi: 'keys' },
