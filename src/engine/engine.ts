@@ -9,7 +9,7 @@ import { createTextKernels, PASS_BYTES, type TextKernels } from '../../workers/t
 import type { Config } from '../config.ts'
 import { Problem } from '../problem.ts'
 import type { Program } from '../program.ts'
-import { Admission, type Estimate, type Lease, type Limits } from './admission.ts'
+import { Admission, type Estimate, type Lease, type Limits, type Reclaimable } from './admission.ts'
 import { Arena, type Region, TASK_STATE_BYTES, WordPool } from './arena.ts'
 import { chooseKernels } from './choose-kernels.ts'
 import { CostModel } from './cost-model.ts'
@@ -116,14 +116,27 @@ export class Engine {
     return this.#admission.congestion(estimate)
   }
 
-  /** Admits a program and gives it memory. Throws the Problem that says why not: 413 for ever, 503 for now. */
-  admit(program: Program): Lease {
+  /** Memory that is given back where requests find none. */
+  reclaimFrom(reclaimable: Reclaimable): void {
+    this.#admission.reclaimable = reclaimable
+  }
+
+  /**
+   * Admits a program and gives it memory, at once unless held memory has to be given back first. Throws the Problem that says
+   * why not: 413 for ever, 503 for now.
+   */
+  admit(program: Program): Lease | Promise<Lease> {
     return this.#admission.admit(program)
   }
 
   /** Memory for a body or an answer; throws a 503 when there is none now. */
   allocate(bytes: number): Region {
     return this.#admission.allocate(bytes)
+  }
+
+  /** Memory for which held memory is given back where there is none; rejects with a 503 when that does not help. */
+  room(bytes: number): Promise<Region> {
+    return this.#admission.room(bytes)
   }
 
   busy(detail: string): Problem {

@@ -68,7 +68,8 @@ export async function serve<R>(
   timings.decode = performance.now() - started
   const compiled = compile(endpoint, request, sink.style(request))
   const { program, reply, frames } = compiled
-  using lease = engine.admit(program)
+  const admitted = engine.admit(program)
+  using lease = admitted instanceof Promise ? await admitted : admitted
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
   sink.accepted?.({ compiled, lease })

@@ -4,11 +4,13 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import { type FetchMessage, RunId, type StartMessage } from '../../endpoints/stream-messages.ts'
 import { STREAM_RUN } from '../../endpoints/stream-run.ts'
+import type { Arrival } from '../../pipeline/arrivals.ts'
 import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/decode.ts'
 import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
 import { explainClosing } from './closing.ts'
-import type { Inbound, InboundBudget } from './inbound-budget.ts'
+import type { HeldRuns, Holdings } from './held-runs.ts'
+import { IncomingMessages } from './incoming-messages.ts'
 import { type ControlBuffer, type ControlMessage, controlMessage, MessageSource, typeOf } from './messages.ts'
 import type { StreamMetrics } from './metrics.ts'
 import { Cancelled, Run } from './run.ts'
@@ -26,7 +28,7 @@ const LAST_WORDS_MS = 200
 export interface ConnectionContext extends Limits {
   intake: Intake
   control: ControlBuffer
-  inbound: InboundBudget
+  held: HeldRuns
   metrics: StreamMetrics
   log: FastifyBaseLogger
   requestId: string
@@ -36,12 +38,13 @@ export class Connection {
   readonly #socket: WebSocket
   readonly #context: ConnectionContext
   readonly #queue: SendQueue
-  readonly #inbound: Inbound
+  readonly #incoming: IncomingMessages
+  readonly #holdings: Holdings
   readonly #closed = new AbortController()
   readonly #runs = new Map<string, Run>()
   readonly #keeping = new Map<Run, NodeJS.Timeout>()
   readonly #ended = new Set<string>()
-  readonly #inbox: { bytes: Buffer; binary: boolean }[] = []
+  readonly #inbox: { bytes: Buffer; binary: boolean; arrival: Arrival | undefined }[] = []
   #reading = false
   #fetches = 0
   #goingAway = false
@@ -52,7 +55,9 @@ export class Connection {
     this.#context = context
     this.#queue = new SendQueue(socket, context.idleSeconds)
     explainClosing(socket, this.#queue, context.requestId)
-    this.#inbound = context.inbound.watch(raw, () => this.#stop())
+    const client = raw.remoteAddress ?? ''
+    this.#holdings = { client, bytes: 0 }
+    this.#incoming = new IncomingMessages(raw, client, context.intake, problem => this.#stop(problem))
     socket.on('message', (data, binary) => this.#receive(data as Buffer, binary))
     socket.on('pong', () => {
       this.#alive = true
@@ -81,8 +86,7 @@ export class Connection {
 
   #receive(bytes: Buffer, binary: boolean): void {
     this.#alive = true
-    this.#inbound.whole()
-    this.#inbox.push({ bytes, binary })
+    this.#inbox.push({ bytes, binary, arrival: this.#incoming.whole(bytes) })
     if (!this.#reading) void this.#read()
   }
 
@@ -90,12 +94,14 @@ export class Connection {
   async #read(): Promise<void> {
     this.#reading = true
     this.#socket.pause()
+    this.#incoming.pause()
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
       await this.#queue.room()
-      if (this.#closed.signal.aborted) break
-      await this.#handle(next.bytes, next.binary)
+      if (!this.#closed.signal.aborted) await this.#handle(next.bytes, next.binary)
+      next.arrival?.[Symbol.dispose]()
     }
     this.#reading = false
+    this.#incoming.resume()
     this.#socket.resume()
   }
 
@@ -134,11 +140,9 @@ export class Connection {
   /** Settles when the run has begun or has been refused: the next message is read after that. */
   async #start(body: Decoded): Promise<void> {
     const begun = Promise.withResolvers<void>()
-    const { intake, metrics, deadlineSeconds, idleSeconds } = this.#context
+    const { intake, metrics, held } = this.#context
     const run = new Run({
-      intake,
-      deadlineSeconds,
-      idleSeconds,
+      ...this.#context,
       queue: this.#queue,
       closed: this.#closed.signal,
       mayBegin: message => this.#mayBegin(message),
@@ -147,6 +151,11 @@ export class Connection {
         begun.resolve()
       },
       sent: type => metrics.frame(type),
+      hold: (bytes, giveWay) => held.hold(this.#holdings, bytes, giveWay),
+      forget: kept => this.#forget(kept),
+      cutOff: () => {
+        if (!this.#queue.betweenMessages) this.#socket.terminate()
+      },
     })
     const { id } = body.tree as Record<string, unknown>
     const failed = (error: unknown) => {
@@ -256,9 +265,14 @@ export class Connection {
     }
   }
 
-  /** Too much is on its way here: nothing more is read. */
-  #stop(): void {
-    this.#socket.close(1013, 'try again later')
+  /** What is on its way is too much or too slow: nothing more is read. */
+  #stop(problem: Problem): void {
+    const { metrics, requestId } = this.#context
+    metrics.problem(problem.code)
+    if (this.#queue.betweenMessages && this.#socket.readyState === this.#socket.OPEN)
+      this.#socket.send(JSON.stringify({ type: 'error', problem: problem.toJSON(requestId) }))
+    if (problem.code === 'BUSY') this.#socket.close(1013, 'try again later')
+    else this.#socket.close(1008, 'too slow')
     this.#socket.pause()
     setTimeout(() => this.#socket.terminate(), LAST_WORDS_MS)
   }

@@ -13,6 +13,7 @@ import { type ReplyStyle, replyStyle } from '../../pipeline/reply.ts'
 import { type Admitted, type ReachedFrame, type Sink, serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
 import { Credit } from './credit.ts'
+import type { HeldRun } from './held-runs.ts'
 import { type Limits, RunClock } from './run-clock.ts'
 import type { SendQueue } from './send-queue.ts'
 
@@ -28,7 +29,16 @@ export interface RunContext extends Limits {
   begun(run: Run): void
   /** a message with tensors has left */
   sent(type: FrameType): void
+  /** Its memory waits for the client; `giveWay` is called where others need it. */
+  hold(bytes: number, giveWay: (problem: Problem) => void): HeldRun
+  /** What is kept of it is to go. */
+  forget(run: Run): void
+  /** A message that is half on its way to a client who does not read it is to go, and the connection with it. */
+  cutOff(): void
 }
+
+/** Time for a message that is on its way when its run is given up. */
+const LAST_BYTES_MS = 200
 
 export type FrameType = 'layer' | 'done' | 'map'
 
@@ -51,13 +61,18 @@ export class Run implements Sink<StartMessage> {
   #reached = 0
   /** its memory, held for `fetch` */
   #held: Lease | undefined
+  /** while it waits for its client, or is kept */
+  #waiting: HeldRun | undefined
   #ended = false
   /** its client has said that it will fetch nothing */
   #unwanted = false
 
   constructor(context: RunContext) {
     this.#context = context
-    this.#clock = new RunClock(context, problem => this.#abort.abort(problem))
+    this.#clock = new RunClock(context, {
+      late: problem => this.#abort.abort(problem),
+      giveUp: problem => this.#giveUp(problem),
+    })
     context.closed.addEventListener('abort', this.#leave)
     if (context.closed.aborted) this.#leave()
   }
@@ -124,7 +139,7 @@ export class Run implements Sink<StartMessage> {
 
   async end(reply: ReadyReply): Promise<void> {
     const { id } = this.#message as StartMessage
-    this.#clock.wait()
+    this.#wait()
     await this.#sending
     this.signal.throwIfAborted()
     const { decode, queue, compute, encode } = this.receipt.timings
@@ -153,21 +168,26 @@ export class Run implements Sink<StartMessage> {
   /** Nothing more comes of it but what is fetched. */
   ended(well: boolean): void {
     this.#clock.end()
+    this.#goOn()
     this.#context.closed.removeEventListener('abort', this.#leave)
     this.#ended = true
-    if (!well || this.#unwanted || this.#context.closed.aborted) this.release()
+    if (!well || this.#held === undefined || this.#unwanted || this.#context.closed.aborted) this.release()
+    else this.#hold()
   }
 
   /** Its maps will not be fetched any more. */
   release(): void {
     this.#unwanted = true
     if (!this.#ended) return
+    this.#clock[Symbol.dispose]()
     this.#held?.[Symbol.dispose]()
     this.#held = undefined
+    this.#goOn()
   }
 
   /** Answers one head of a map that has been computed. */
   async fetch(message: FetchMessage): Promise<void> {
+    this.#waiting?.touch()
     const { layer, head, tensor } = message
     const admitted = this.#admitted as Admitted
     const { program } = admitted.compiled
@@ -206,7 +226,7 @@ export class Run implements Sink<StartMessage> {
   }
 
   async #deliver(reply: ReadyReply | undefined, fields: Fields & { type: FrameType }): Promise<void> {
-    this.#clock.wait()
+    this.#wait()
     await this.#sending
     if (reply !== undefined) {
       await this.#credit.take()
@@ -217,11 +237,39 @@ export class Run implements Sink<StartMessage> {
       sending.catch(() => {})
       this.#sending = sending
     }
+    this.#goOn()
     this.#clock.compute()
   }
 
+  #wait(): void {
+    this.#clock.wait()
+    this.#hold()
+  }
+
+  #hold(): void {
+    const { lease } = this.#admitted as Admitted
+    this.#waiting ??= this.#context.hold(lease.estimate.bytes, problem => this.#giveUp(problem))
+  }
+
+  #goOn(): void {
+    this.#waiting?.[Symbol.dispose]()
+    this.#waiting = undefined
+  }
+
+  /** It has waited too long, or others need its memory. */
+  #giveUp(problem: Problem): void {
+    if (this.#ended) {
+      this.#context.forget(this)
+      return
+    }
+    this.#abort.abort(problem)
+    setTimeout(() => {
+      if (!this.#ended) this.#context.cutOff()
+    }, LAST_BYTES_MS)
+  }
+
   async #send(reply: ReadyReply, fields: Fields & { type: FrameType }): Promise<void> {
-    await this.#context.queue.message(reply.binary, reply.stream(fields))
+    await this.#context.queue.message(reply.binary, reply.stream(fields), () => this.#waiting?.touch())
     this.#context.sent(fields.type)
   }
 
