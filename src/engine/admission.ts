@@ -142,10 +142,10 @@ export class Admission {
   }
 
   /** Memory for which held memory is given back where there is none; rejects with a 503 when that does not help. */
-  async room(bytes: number): Promise<Region> {
+  async room(bytes: number, grow = false): Promise<Region> {
     const end = performance.now() + RECLAIM_MS
     for (;;) {
-      const region = this.#arena.allocate(bytes)
+      const region = this.#arena.allocate(bytes, grow)
       if (region !== undefined) return region
       const freed = performance.now() < end ? this.reclaimable?.reclaim() : undefined
       if (freed === undefined) throw this.#full()

@@ -72,6 +72,7 @@ describe('the arena', () => {
     expect(arena.fits(2 << 20)).toBe(false)
     expect(arena.allocate(2 << 20)).toBeUndefined()
     expect(arena.extend(large, large.bytes + 64)).toBeUndefined()
+    expect(arena.allocate(64 << 10, true)).toBeUndefined()
     expect(arena.fits(64 << 10)).toBe(true)
     const small = [1, 2].map(() => arena.allocate(1 << 20) as Region)
     expect(small).not.toContain(undefined)

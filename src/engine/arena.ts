@@ -9,8 +9,8 @@ import { ALIGN, PAGE } from '../../workers/layout.ts'
 
 /** Page 0 belongs to the kernels' statics. */
 const START = PAGE
-/** Regions up to this size are small. */
-const SMALL_REGION = 1024 * 1024
+/** Regions up to this size are small, where nothing else is said. */
+export const SMALL_REGION = 1024 * 1024
 /** This part of the memory is for small regions alone: small requests find room whatever large ones hold. */
 const SMALL_SHARE = 1 / 32
 
@@ -28,9 +28,11 @@ export class Arena {
   /** Fill fresh regions with 0xff (NaN), so that a test sees what a kernel failed to write. */
   poison = false
   readonly #free = new FreeList(START)
+  readonly #smallRegion: number
   #used = 0
 
-  constructor(limitBytes: number) {
+  constructor(limitBytes: number, smallRegion = SMALL_REGION) {
+    this.#smallRegion = smallRegion
     const maximum = Math.min(65536, Math.floor(limitBytes / PAGE) + 2)
     this.memory = new WebAssembly.Memory({ initial: Math.min(16, maximum), maximum, shared: true })
     this.limit = (maximum - 2) * PAGE
@@ -51,10 +53,10 @@ export class Arena {
     return this.#free.top + wanted <= end || this.#free.fits(wanted, end)
   }
 
-  /** undefined when there is no room now. */
-  allocate(wanted: number): Region | undefined {
+  /** undefined when there is no room now. What may `grow` has no part in what is for small regions. */
+  allocate(wanted: number, grow = false): Region | undefined {
     const bytes = aligned(Math.max(1, wanted))
-    const end = this.#endFor(wanted)
+    const end = grow ? START + this.largeLimit : this.#endFor(wanted)
     const offset = this.#free.reuse(bytes, end) ?? this.#extend(bytes, end)
     if (offset === undefined) return undefined
     this.#take(offset, bytes)
@@ -65,7 +67,7 @@ export class Arena {
   extend({ offset, bytes }: Region, wanted: number): Region | undefined {
     const more = aligned(wanted) - bytes
     const behind = offset + bytes
-    const end = this.#endFor(wanted)
+    const end = START + this.largeLimit
     const found = behind === this.#free.top ? this.#extend(more, end) : this.#free.reuseAt(behind, more, end)
     if (found === undefined) return undefined
     this.#take(behind, more)
@@ -80,7 +82,7 @@ export class Arena {
   }
 
   #endFor(wanted: number): number {
-    return START + (wanted > SMALL_REGION ? this.largeLimit : this.limit)
+    return START + (wanted > this.#smallRegion ? this.largeLimit : this.limit)
   }
 
   #take(offset: number, bytes: number): void {

@@ -10,7 +10,7 @@ import type { Config } from '../config.ts'
 import { Problem } from '../problem.ts'
 import type { Program } from '../program.ts'
 import { Admission, type Estimate, type Lease, type Limits, type Reclaimable } from './admission.ts'
-import { Arena, type Region, TASK_STATE_BYTES, WordPool } from './arena.ts'
+import { Arena, type Region, SMALL_REGION, TASK_STATE_BYTES, WordPool } from './arena.ts'
 import { chooseKernels } from './choose-kernels.ts'
 import { CostModel } from './cost-model.ts'
 import type { JobReport, OnBarrier } from './job.ts'
@@ -23,6 +23,8 @@ export type { Lease } from './admission.ts'
 
 /** The most segments that may have been begun at a time. */
 const SEGMENTS = 256
+/** Of a worker, for what is still a small request. */
+const SCRATCH_BYTES = 256 * 1024
 /** Bytes of text that one piece of a scan goes over: about 1 ms. */
 const SCAN_PIECE = 4 << 20
 const SCAN_SECONDS = 0.001
@@ -54,7 +56,8 @@ export class Engine {
 
   /** Chooses the kernels, then starts the workers. Rejects when no kernels run here. */
   static async start(limits: Limits & Pick<Config, 'KERNELS'>, options: EngineOptions = {}): Promise<Engine> {
-    const arena = new Arena(limits.MEMORY_BYTES)
+    // every program has scratch memory for every worker
+    const arena = new Arena(limits.MEMORY_BYTES, SMALL_REGION + limits.THREADS * SCRATCH_BYTES)
     arena.poison = options.poison ?? false
     return new Engine(limits, options, arena, await chooseKernels(arena.memory, limits.KERNELS))
   }
@@ -135,8 +138,8 @@ export class Engine {
   }
 
   /** Memory for which held memory is given back where there is none; rejects with a 503 when that does not help. */
-  room(bytes: number): Promise<Region> {
-    return this.#admission.room(bytes)
+  room(bytes: number, grow = false): Promise<Region> {
+    return this.#admission.room(bytes, grow)
   }
 
   busy(detail: string): Problem {

@@ -59,6 +59,10 @@ export class Decoded implements Disposable {
     this.engine = engine
   }
 
+  get bytes(): number {
+    return this.#regions.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
   /** Shared memory that goes with the body. */
   room(bytes: number): Uint8Array {
     const region = this.engine.allocate(bytes)

@@ -39,7 +39,8 @@ export class GrowingBody implements Disposable {
     if (this.#length > (this.#region?.bytes ?? 0)) {
       const wanted = Math.min(this.#most, 2 * this.#length)
       this.#arrival.resize(wanted)
-      const longer = this.#region && this.#engine.arena.extend(this.#region, wanted)
+      const { arena } = this.#engine
+      const longer = this.#region ? arena.extend(this.#region, wanted) : arena.allocate(wanted, true)
       if (longer === undefined) return this.#move(wanted)
       this.#region = longer
     }
@@ -64,7 +65,7 @@ export class GrowingBody implements Disposable {
     const old = this.#region
     this.#moving = true
     try {
-      const region = await this.#engine.room(wanted)
+      const region = await this.#engine.room(wanted, true)
       this.#region = region
       const memory = new Uint8Array(arena.memory.buffer)
       for (let at = 0; old !== undefined && at < this.#placed && !this.#disposed; at += SLICE) {

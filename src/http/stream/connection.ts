@@ -9,11 +9,11 @@ import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/dec
 import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
 import { explainClosing } from './closing.ts'
-import type { HeldRuns, Holdings } from './held-runs.ts'
+import type { HeldMemory, HeldRuns, Holdings } from './held-runs.ts'
 import { IncomingMessages } from './incoming-messages.ts'
 import { type ControlBuffer, type ControlMessage, controlMessage, MessageSource, typeOf } from './messages.ts'
 import type { StreamMetrics } from './metrics.ts'
-import { Cancelled, Run } from './run.ts'
+import { Cancelled, type FrameType, Run } from './run.ts'
 import type { Limits } from './run-clock.ts'
 import { SendQueue } from './send-queue.ts'
 
@@ -141,22 +141,24 @@ export class Connection {
   async #start(body: Decoded): Promise<void> {
     const begun = Promise.withResolvers<void>()
     const { intake, metrics, held } = this.#context
-    const run = new Run({
+    const context = {
       ...this.#context,
       queue: this.#queue,
       closed: this.#closed.signal,
-      mayBegin: message => this.#mayBegin(message),
-      begun: admitted => {
+      mayBegin: (message: StartMessage) => this.#mayBegin(message),
+      begun: (admitted: Run) => {
         this.#begun(admitted)
         begun.resolve()
       },
-      sent: type => metrics.frame(type),
-      hold: (bytes, giveWay) => held.hold(this.#holdings, bytes, giveWay),
-      forget: kept => this.#forget(kept),
+      sent: (type: FrameType) => metrics.frame(type),
+      hold: (memory: HeldMemory, giveWay: (problem: Problem) => void) =>
+        held.hold(this.#holdings, memory, giveWay),
+      forget: (kept: Run) => this.#forget(kept),
       cutOff: () => {
         if (!this.#queue.betweenMessages) this.#socket.terminate()
       },
-    })
+    }
+    const run = new Run(context, body.bytes)
     const { id } = body.tree as Record<string, unknown>
     const failed = (error: unknown) => {
       run.ended(false)

@@ -11,8 +11,8 @@ function heldRuns() {
   const all = new HeldRuns(800)
   const gone: string[] = []
   const connection = (client: string) => ({ client, bytes: 0 })
-  const hold = (of: ReturnType<typeof connection>, name: string, bytes: number) =>
-    all.hold(of, bytes, problem => gone.push(`${name} ${problem.code}`))
+  const hold = (of: ReturnType<typeof connection>, name: string, bytes: number, idleMs = 0) =>
+    all.hold(of, { bytes, idleMs }, problem => gone.push(`${name} ${problem.code}`))
   return { all, gone, connection, hold }
 }
 
@@ -80,6 +80,17 @@ describe('memory that is wanted', () => {
     await freed
     // the rest is within the share
     expect(all.reclaim()).toBeUndefined()
+  })
+
+  it('is given back by runs whose client lets them wait again and again', () => {
+    const { all, gone, connection, hold } = heldRuns()
+    const one = connection('x')
+    hold(one, 'a', 90)
+    hold(one, 'b', 90)
+    hold(one, 'c', 90, 900)
+    vi.advanceTimersByTime(200)
+    void all.reclaim()
+    expect(gone).toEqual(['c CLIENT_IDLE'])
   })
 
   it('is none while runs keep to the share, but for those where nothing has moved for long', () => {

@@ -25,10 +25,15 @@ export interface Holdings {
   bytes: number
 }
 
+/** What a run holds, and milliseconds for which its client had let it wait before. */
+export interface HeldMemory {
+  bytes: number
+  idleMs: number
+}
+
 export class HeldRuns implements Reclaimable {
   readonly #most: number
   readonly #mostOfConnection: number
-  /** in the order in which they began to wait */
   readonly #held = new Set<HeldRun>()
   #total = 0
   #timer: NodeJS.Timeout | undefined
@@ -39,8 +44,9 @@ export class HeldRuns implements Reclaimable {
   }
 
   /** Until it is disposed of, the run waits. `giveWay` is to end it. */
-  hold(of: Holdings, bytes: number, giveWay: (problem: Problem) => void): HeldRun {
-    const held = new HeldRun(of, bytes, giveWay, () => this.#remove(held))
+  hold(of: Holdings, memory: HeldMemory, giveWay: (problem: Problem) => void): HeldRun {
+    const { bytes } = memory
+    const held = new HeldRun(of, memory, giveWay, () => this.#remove(held))
     this.#held.add(held)
     of.bytes += bytes
     this.#total += bytes
@@ -51,7 +57,7 @@ export class HeldRuns implements Reclaimable {
   reclaim(): Promise<void> | undefined {
     const now = performance.now()
     const client = this.#clientWithMost()
-    const of = [...this.#held].filter(held => held.of.client === client)
+    const of = this.#oldestFirst().filter(held => held.of.client === client)
     const idle = of.find(({ moved }) => now - moved >= IDLE_MS)
     const oldest = this.#total > this.#most ? of[0] : idle
     if (oldest === undefined) return undefined
@@ -91,11 +97,15 @@ export class HeldRuns implements Reclaimable {
 
   /** One that is to give way, of those where nothing has moved since. */
   #beyond(still: number): HeldRun | undefined {
-    const waiting = [...this.#held].filter(({ moved }) => moved <= still)
+    const waiting = this.#oldestFirst().filter(({ moved }) => moved <= still)
     const ofConnection = waiting.find(({ of }) => of.bytes > this.#mostOfConnection)
     if (ofConnection !== undefined || this.#total <= this.#most) return ofConnection
     const client = this.#clientWithMost()
     return waiting.find(({ of }) => of.client === client)
+  }
+
+  #oldestFirst(): HeldRun[] {
+    return [...this.#held].sort((a, b) => a.began - b.began)
   }
 
   #clientWithMost(): string {
@@ -112,15 +122,22 @@ export class HeldRun implements Disposable {
   readonly of: Holdings
   readonly bytes: number
   readonly giveWay: (problem: Problem) => void
-  readonly began = performance.now()
+  /** as if all the waiting had been at once: giving credit now and then is no way to hold memory for long */
+  readonly began: number
   /** when something last moved: bytes of a frame that is being read, a fetch */
-  moved = this.began
+  moved = performance.now()
   readonly #remove: () => void
   readonly #gone = Promise.withResolvers<void>()
 
-  constructor(of: Holdings, bytes: number, giveWay: (problem: Problem) => void, remove: () => void) {
+  constructor(
+    of: Holdings,
+    { bytes, idleMs }: HeldMemory,
+    giveWay: (problem: Problem) => void,
+    remove: () => void,
+  ) {
     this.of = of
     this.bytes = bytes
+    this.began = performance.now() - idleMs
     this.giveWay = giveWay
     this.#remove = remove
   }

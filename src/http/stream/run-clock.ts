@@ -25,8 +25,9 @@ export class RunClock implements Disposable {
   readonly #limits: Limits
   readonly #ends: Ends
   #computedMs = 0
+  #waitedMs = 0
   #since = performance.now()
-  #computing = false
+  #state: 'stopped' | 'computing' | 'waiting' = 'stopped'
   #ended = false
   #timer: NodeJS.Timeout | undefined
   #whole: NodeJS.Timeout | undefined
@@ -36,9 +37,13 @@ export class RunClock implements Disposable {
     this.#ends = ends
   }
 
+  /** Milliseconds for which it had waited, beyond those for which it had computed, when it last began to do either. */
+  get idleMs(): number {
+    return Math.max(0, this.#waitedMs - this.#computedMs)
+  }
+
   compute(): void {
     this.#stop()
-    this.#computing = true
     const { deadlineSeconds, runSeconds } = this.#limits
     const tooLong = `expected the run to take at most ${runSeconds} s, waiting for its client included`
     this.#whole ??= setTimeout(
@@ -46,6 +51,7 @@ export class RunClock implements Disposable {
       Math.min(LONGEST_MS, runSeconds * 1000),
     )
     this.#start(
+      'computing',
       deadlineSeconds * 1000 - this.#computedMs,
       new Problem('DEADLINE_EXCEEDED', `expected the run to take at most ${deadlineSeconds} s of computing`),
       this.#ends.late,
@@ -56,6 +62,7 @@ export class RunClock implements Disposable {
     this.#stop()
     const { idleSeconds } = this.#limits
     this.#start(
+      'waiting',
       idleSeconds * 1000,
       new Problem('CLIENT_IDLE', `expected the client to read or give credit within ${idleSeconds} s`),
       this.#ends.giveUp,
@@ -74,15 +81,23 @@ export class RunClock implements Disposable {
     clearTimeout(this.#whole)
   }
 
-  #start(ms: number, problem: Problem, end: (problem: Problem) => void): void {
+  #start(
+    state: 'computing' | 'waiting',
+    ms: number,
+    problem: Problem,
+    end: (problem: Problem) => void,
+  ): void {
     if (this.#ended) return
+    this.#state = state
     this.#since = performance.now()
     this.#timer = setTimeout(() => end(problem), Math.max(0, ms))
   }
 
   #stop(): void {
     clearTimeout(this.#timer)
-    if (this.#computing) this.#computedMs += performance.now() - this.#since
-    this.#computing = false
+    const ms = performance.now() - this.#since
+    if (this.#state === 'computing') this.#computedMs += ms
+    if (this.#state === 'waiting') this.#waitedMs += ms
+    this.#state = 'stopped'
   }
 }

@@ -13,7 +13,7 @@ import { type ReplyStyle, replyStyle } from '../../pipeline/reply.ts'
 import { type Admitted, type ReachedFrame, type Sink, serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
 import { Credit } from './credit.ts'
-import type { HeldRun } from './held-runs.ts'
+import type { HeldMemory, HeldRun } from './held-runs.ts'
 import { type Limits, RunClock } from './run-clock.ts'
 import type { SendQueue } from './send-queue.ts'
 
@@ -29,8 +29,8 @@ export interface RunContext extends Limits {
   begun(run: Run): void
   /** a message with tensors has left */
   sent(type: FrameType): void
-  /** Its memory waits for the client; `giveWay` is called where others need it. */
-  hold(bytes: number, giveWay: (problem: Problem) => void): HeldRun
+  /** Its memory waits for the client, who has let it wait before; `giveWay` is called where others need it. */
+  hold(memory: HeldMemory, giveWay: (problem: Problem) => void): HeldRun
   /** What is kept of it is to go. */
   forget(run: Run): void
   /** A message that is half on its way to a client who does not read it is to go, and the connection with it. */
@@ -48,6 +48,7 @@ export class Cancelled extends Error {}
 export class Run implements Sink<StartMessage> {
   readonly receipt = new Receipt()
   readonly #context: RunContext
+  readonly #bodyBytes: number
   readonly #clock: RunClock
   readonly #abort = new AbortController()
   readonly #leave = () => this.#abort.abort(new Problem('CLIENT_CLOSED', 'the client left'))
@@ -67,8 +68,10 @@ export class Run implements Sink<StartMessage> {
   /** its client has said that it will fetch nothing */
   #unwanted = false
 
-  constructor(context: RunContext) {
+  /** `bodyBytes`: the memory of the message that began it, which it holds until it has ended. */
+  constructor(context: RunContext, bodyBytes: number) {
     this.#context = context
+    this.#bodyBytes = bodyBytes
     this.#clock = new RunClock(context, {
       late: problem => this.#abort.abort(problem),
       giveUp: problem => this.#giveUp(problem),
@@ -247,8 +250,11 @@ export class Run implements Sink<StartMessage> {
   }
 
   #hold(): void {
-    const { lease } = this.#admitted as Admitted
-    this.#waiting ??= this.#context.hold(lease.estimate.bytes, problem => this.#giveUp(problem))
+    const { bytes } = (this.#admitted as Admitted).lease.estimate
+    const memory = this.#ended
+      ? { bytes, idleMs: 0 }
+      : { bytes: bytes + this.#bodyBytes, idleMs: this.#clock.idleMs }
+    this.#waiting ??= this.#context.hold(memory, problem => this.#giveUp(problem))
   }
 
   #goOn(): void {
