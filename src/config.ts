@@ -42,7 +42,9 @@ const environment = z.object({
   DEADLINE_SECONDS: seconds(120).describe(
     'time a request may take, from its head to the end of its answer; past it a 504 (while its body is still arriving, a 408)',
   ),
-  BODY_SECONDS: seconds(120).describe('time a request may take to arrive; past it a 408'),
+  BODY_SECONDS: seconds(120).describe(
+    'time a request or a message may take to arrive; past it, or where it comes slower than 16 KiB a second, a 408',
+  ),
   STREAM_IDLE_SECONDS: seconds(300).describe(
     'time a streamed run may wait for its client to read or to give credit, and maps are kept for `fetch`',
   ),

@@ -18,6 +18,8 @@ const IDLE_MS = 10_000
 /** Time in which the memory of a run that gives way is free, as a rule. */
 const SETTLE_MS = 500
 const CHECK_MS = 500
+/** Runs that give way in one turn of the event loop. */
+const MOST_AT_ONCE = 64
 
 /** What the runs of one connection hold. */
 export interface Holdings {
@@ -35,6 +37,8 @@ export class HeldRuns implements Reclaimable {
   readonly #most: number
   readonly #mostOfConnection: number
   readonly #held = new Set<HeldRun>()
+  /** bytes by client */
+  readonly #clients = new Map<string, number>()
   #total = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -48,8 +52,7 @@ export class HeldRuns implements Reclaimable {
     const { bytes } = memory
     const held = new HeldRun(of, memory, giveWay, () => this.#remove(held))
     this.#held.add(held)
-    of.bytes += bytes
-    this.#total += bytes
+    this.#count(of, bytes)
     if (this.#total > this.#most || of.bytes > this.#mostOfConnection) this.#checkLater()
     return held
   }
@@ -57,9 +60,12 @@ export class HeldRuns implements Reclaimable {
   reclaim(): Promise<void> | undefined {
     const now = performance.now()
     const client = this.#clientWithMost()
-    const of = this.#oldestFirst().filter(held => held.of.client === client)
-    const idle = of.find(({ moved }) => now - moved >= IDLE_MS)
-    const oldest = this.#total > this.#most ? of[0] : idle
+    const beyond = this.#total > this.#most
+    let oldest: HeldRun | undefined
+    for (const held of this.#held) {
+      if (held.of.client !== client || (!beyond && now - held.moved < IDLE_MS)) continue
+      if (oldest === undefined || held.began < oldest.began) oldest = held
+    }
     if (oldest === undefined) return undefined
     const wait = WANTED_MS - (now - oldest.began)
     if (wait > 0) return new Promise(resolve => setTimeout(resolve, wait))
@@ -68,9 +74,15 @@ export class HeldRuns implements Reclaimable {
   }
 
   #remove(held: HeldRun): void {
-    if (!this.#held.delete(held)) return
-    held.of.bytes -= held.bytes
-    this.#total -= held.bytes
+    if (this.#held.delete(held)) this.#count(held.of, -held.bytes)
+  }
+
+  #count(of: Holdings, bytes: number): void {
+    of.bytes += bytes
+    this.#total += bytes
+    const ofClient = (this.#clients.get(of.client) ?? 0) + bytes
+    if (ofClient === 0) this.#clients.delete(of.client)
+    else this.#clients.set(of.client, ofClient)
   }
 
   #giveWay(held: HeldRun): void {
@@ -90,29 +102,33 @@ export class HeldRuns implements Reclaimable {
   #check(): void {
     this.#timer = undefined
     const still = performance.now() - STILL_MS
-    for (let next = this.#beyond(still); next !== undefined; next = this.#beyond(still)) this.#giveWay(next)
+    const waiting = [...this.#held].filter(({ moved }) => moved <= still).sort((a, b) => a.began - b.began)
+    for (let turn = 0; turn < MOST_AT_ONCE; turn++) {
+      const beyond = this.#beyond(waiting)
+      if (beyond === undefined) break
+      this.#giveWay(beyond)
+    }
     const over = this.#held.values().some(({ of }) => of.bytes > this.#mostOfConnection)
     if (over || this.#total > this.#most) this.#checkLater()
   }
 
-  /** One that is to give way, of those where nothing has moved since. */
-  #beyond(still: number): HeldRun | undefined {
-    const waiting = this.#oldestFirst().filter(({ moved }) => moved <= still)
-    const ofConnection = waiting.find(({ of }) => of.bytes > this.#mostOfConnection)
+  /** The first that is to give way. */
+  #beyond(waiting: HeldRun[]): HeldRun | undefined {
+    const held = waiting.filter(each => this.#held.has(each))
+    const ofConnection = held.find(({ of }) => of.bytes > this.#mostOfConnection)
     if (ofConnection !== undefined || this.#total <= this.#most) return ofConnection
     const client = this.#clientWithMost()
-    return waiting.find(({ of }) => of.client === client)
-  }
-
-  #oldestFirst(): HeldRun[] {
-    return [...this.#held].sort((a, b) => a.began - b.began)
+    return held.find(({ of }) => of.client === client)
   }
 
   #clientWithMost(): string {
-    const bytes = new Map<string, number>()
-    for (const held of this.#held) bytes.set(held.of.client, (bytes.get(held.of.client) ?? 0) + held.bytes)
     let most = ''
-    for (const [client, sum] of bytes) if (sum > (bytes.get(most) ?? 0)) most = client
+    let bytes = 0
+    for (const [client, sum] of this.#clients) {
+      if (sum <= bytes) continue
+      most = client
+      bytes = sum
+    }
     return most
   }
 }
