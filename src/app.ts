@@ -12,8 +12,9 @@ import { answerClientError, errors, sendProblem } from './http/plugins/errors.ts
 import { Metrics, observe, requestId } from './http/plugins/observe.ts'
 import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
-import { stream } from './http/stream/index.ts'
-import { ArrivingBytes, type Intake } from './pipeline/decode.ts'
+import { STREAM_PATH, stream } from './http/stream/index.ts'
+import { Arrivals } from './pipeline/arrivals.ts'
+import type { Intake } from './pipeline/decode.ts'
 
 export interface App {
   fastify: FastifyInstance
@@ -34,24 +35,31 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     },
   })
   metrics.watch(engine)
-  const { DEADLINE_SECONDS: deadlineSeconds, STREAM_IDLE_SECONDS: idleSeconds } = config
+  const deadlineSeconds = config.DEADLINE_SECONDS
+  // at most half of the memory is for what is not whole yet
+  const arrivals = new Arrivals(engine.arena.limit / 2)
   const intake: Intake = {
     engine,
-    arriving: new ArrivingBytes(engine),
-    mostBytes: config.MAX_BODY_BYTES,
+    arrivals,
+    mostBytes: Math.min(config.MAX_BODY_BYTES, arrivals.limit),
     bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
   }
 
   const fastify = createFastify(config, logger)
   // order matters: see http/plugins/README.md
   await fastify.register(accepts)
-  await fastify.register(websocket, { mostBytes: config.MAX_BODY_BYTES })
+  await fastify.register(websocket, { path: STREAM_PATH, mostBytes: intake.mostBytes })
   await fastify.register(bodies)
   await fastify.register(observe, { metrics })
   await fastify.register(errors)
   await fastify.register(drain)
   await fastify.register(rest, { intake, deadlineSeconds })
-  await fastify.register(stream, { intake, deadlineSeconds, idleSeconds })
+  await fastify.register(stream, {
+    intake,
+    deadlineSeconds,
+    idleSeconds: config.STREAM_IDLE_SECONDS,
+    runSeconds: config.RUN_SECONDS,
+  })
   await fastify.register(health, { engine })
   await fastify.register(docs, { version: VERSION })
   await fastify.register(page)

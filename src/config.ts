@@ -22,7 +22,9 @@ const environment = z.object({
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
     .describe('pino level'),
-  MAX_BODY_BYTES: whole(256 * MIB).describe('largest request body; larger ones are a 413'),
+  MAX_BODY_BYTES: whole(256 * MIB).describe(
+    'largest request body (half of MEMORY_BYTES at most); larger ones are a 413',
+  ),
   MAX_REQUEST_BYTES: whole(Math.min(3 * GIB, Math.floor(totalmem() / 3))).describe(
     'most tensor memory one request may take; more is a 413',
   ),
@@ -40,9 +42,14 @@ const environment = z.object({
   DEADLINE_SECONDS: seconds(120).describe(
     'time a request may take, from its head to the end of its answer; past it a 504 (while its body is still arriving, a 408)',
   ),
-  BODY_SECONDS: seconds(120).describe('time a request may take to arrive; past it a 408'),
+  BODY_SECONDS: seconds(120).describe(
+    'time a request or a message may take to arrive; past it, or where it comes slower than 16 KiB a second, a 408',
+  ),
   STREAM_IDLE_SECONDS: seconds(300).describe(
     'time a streamed run may wait for its client to read or to give credit, and maps are kept for `fetch`',
+  ),
+  RUN_SECONDS: seconds(1800).describe(
+    'time a streamed run may take in all, with the time it waits for its client and its maps are kept; past it a 504',
   ),
   DRAIN_SECONDS: seconds(60).describe('time that accepted requests have to finish after SIGTERM'),
   KERNELS: z

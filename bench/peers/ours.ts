@@ -4,7 +4,8 @@ import { readConfig } from '../../src/config.ts'
 import { ENDPOINTS } from '../../src/endpoints/index.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { RequestProgram } from '../../src/layers/program-builder.ts'
-import { ArrivingBytes, decode, type Source } from '../../src/pipeline/decode.ts'
+import { Arrivals } from '../../src/pipeline/arrivals.ts'
+import { decode, type Source } from '../../src/pipeline/decode.ts'
 import { parse } from '../../src/pipeline/serve.ts'
 import { type FileTensor, float32, writeFile } from '../../test/service/safetensors-file.ts'
 import { type Case, type Contender, D_FF, D_MODEL, DIM, HEADS, LAYERS, noise, timed } from './contender.ts'
@@ -15,8 +16,8 @@ const never = new AbortController().signal
 
 export async function ours(threads: number): Promise<Contender> {
   const engine = await Engine.start(readConfig({ THREADS: String(threads), MEMORY_BYTES: String(2 ** 31) }))
-  const arriving = new ArrivingBytes(engine)
-  const intake = { engine, arriving, mostBytes: 2 ** 31, bodySeconds: 60 }
+  const arrivals = new Arrivals(engine.arena.limit)
+  const intake = { engine, arrivals, mostBytes: 2 ** 31, bodySeconds: 60 }
   return {
     name: `attention-server (${engine.kernels.variant})`,
     async prepare(of) {
@@ -24,6 +25,7 @@ export async function ours(threads: number): Promise<Contender> {
       const source: Source = {
         format: 'safetensors',
         declaredBytes: body.length,
+        client: '',
         read: async take => take(body),
       }
       const decoded = await decode(source, intake)
@@ -35,7 +37,7 @@ export async function ours(threads: number): Promise<Contender> {
       // the tensors stand in the body and are used there: what is left of decoding is checking them, which no peer does
       for (const [index, stage] of program.stages.entries())
         program.stages[index] = stage.filter(step => step.phase !== 'decode')
-      const lease = engine.admit(program)
+      const lease = await engine.admit(program)
       return {
         run: () => timed(() => engine.run(lease, never)),
         async close() {

@@ -112,7 +112,8 @@ const ErrorMessage = z
   })
   .describe(
     'With `id`: the run of that id has ended, or was not accepted. Without: a message was wrong, and all runs go on. The ' +
-      'connection lives on, unless what came is no WebSocket frame or is larger than the server takes; then it is closed.',
+      'connection lives on, unless what came is no WebSocket frame, is larger than the server takes or does not arrive in ' +
+      'time, or what is on its way takes too much memory; then it is closed.',
   )
   .meta({ id: 'ErrorMessage' })
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { Step } from '../../workers/contract.ts'
 import type { Program } from '../program.ts'
-import { Admission, MOST_STEPS } from './admission.ts'
+import { Admission, type Lease, MOST_STEPS } from './admission.ts'
 import { Arena } from './arena.ts'
 import { CostModel } from './cost-model.ts'
 
@@ -22,8 +22,8 @@ it('admits no more programs than the heap has room for, and again when one has e
     barriers: [],
     scratchBytes: 0,
   })
-  const held = admission.admit(program(MOST_STEPS))
-  const one = admission.admit(program(1))
+  const held = admission.admit(program(MOST_STEPS)) as Lease
+  const one = admission.admit(program(1)) as Lease
   expect(() => admission.admit(program(1))).toThrow(/programs of other requests/)
   held[Symbol.dispose]()
   admission.admit(program(1))

@@ -62,7 +62,18 @@ export interface Load {
   readonly backlogSeconds: number
 }
 
+/** Memory that its holders give back where others need it. */
+export interface Reclaimable {
+  /** Has one of them give way, or waits until one may; undefined where none has to. */
+  reclaim(): Promise<void> | undefined
+}
+
+/** Time that a request waits for such memory. */
+const RECLAIM_MS = 4000
+
 export class Admission {
+  reclaimable: Reclaimable | undefined
+
   readonly #limits: Limits
   readonly #arena: Arena
   readonly #costModel: CostModel
@@ -94,7 +105,7 @@ export class Admission {
 
   /** Why such a program would not be run even on an idle server; undefined if it would. */
   refusal({ flops, bytes }: Estimate): Problem | undefined {
-    const most = Math.min(this.#limits.MAX_REQUEST_BYTES, this.#arena.limit)
+    const most = Math.min(this.#limits.MAX_REQUEST_BYTES, this.#arena.largeLimit)
     if (flops > this.#limits.MAX_FLOPS) {
       return new Problem(
         'COMPUTE_TOO_LARGE',
@@ -108,40 +119,66 @@ export class Admission {
   }
 
   /** Why such a program would not be run just now; undefined if it would. */
-  congestion({ bytes }: Estimate): Problem | undefined {
+  congestion(estimate: Estimate): Problem | undefined {
+    return this.#overload() ?? (this.#arena.fits(estimate.bytes) ? undefined : this.#full())
+  }
+
+  #overload(): Problem | undefined {
     const { ready, jobs, backlogSeconds } = this.#load
     if (!ready) return this.busy('no worker responds')
     if (jobs > 0 && backlogSeconds > this.#limits.QUEUE_SECONDS)
       return this.busy(`${backlogSeconds.toFixed(1)} s of work are waiting`)
     if (this.#steps > MOST_STEPS) return this.busy('the programs of other requests are too many')
-    return this.#arena.fits(bytes) ? undefined : this.busy('the tensor memory is taken by other requests')
+    return undefined
   }
 
-  /** Admits a program and gives it memory. Throws the Problem that says why not: 413 for ever, 503 for now. */
-  admit(program: Program, plan: MemoryPlan = planMemory(program)): Lease {
+  /**
+   * Admits a program and gives it memory, at once unless held memory has to be given back first. Throws the Problem that says
+   * why not: 413 for ever, 503 for now.
+   */
+  admit(program: Program, plan: MemoryPlan = planMemory(program)): Lease | Promise<Lease> {
     const cost = this.#costModel.cost(program)
     const estimate = this.#estimate(program, plan, cost)
-    const problem = this.refusal(estimate) ?? this.congestion(estimate)
+    const problem = this.refusal(estimate) ?? this.#overload()
     if (problem !== undefined) throw problem
-    const region = this.allocate(estimate.bytes)
-    const placed = { program, placement: this.#place(region, program, plan), cost }
-    const steps = cost.steps.length
-    this.#steps += steps
-    return new Lease(placed, estimate, () => {
-      this.#steps -= steps
-      this.#arena.free(region)
-    })
+    const lease = (region: Region) => {
+      const placed = { program, placement: this.#place(region, program, plan), cost }
+      const steps = cost.steps.length
+      this.#steps += steps
+      return new Lease(placed, estimate, () => {
+        this.#steps -= steps
+        this.#arena.free(region)
+      })
+    }
+    const region = this.#arena.allocate(estimate.bytes)
+    return region === undefined ? this.room(estimate.bytes).then(lease) : lease(region)
+  }
+
+  /** Memory for which held memory is given back where there is none; rejects with a 503 when that does not help. */
+  async room(bytes: number, grow = false): Promise<Region> {
+    const end = performance.now() + RECLAIM_MS
+    for (;;) {
+      const region = this.#arena.allocate(bytes, grow)
+      if (region !== undefined) return region
+      const freed = performance.now() < end ? this.reclaimable?.reclaim() : undefined
+      if (freed === undefined) throw this.#full()
+      await freed
+    }
   }
 
   /** Memory for a body or an answer; throws a 503 when there is none now. */
   allocate(bytes: number): Region {
     const region = this.#arena.allocate(bytes)
-    if (region === undefined) throw this.busy('the tensor memory is taken by other requests')
+    if (region === undefined) throw this.#full()
     return region
   }
 
   busy(detail: string): Problem {
     return new Problem('BUSY', detail, { retryAfter: Math.max(1, Math.ceil(this.#load.backlogSeconds)) })
+  }
+
+  #full(): Problem {
+    return this.busy('the tensor memory is taken by other requests')
   }
 
   #place(region: Region, program: Program, { offsets, bytes }: MemoryPlan): Placement {

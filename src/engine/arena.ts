@@ -9,6 +9,10 @@ import { ALIGN, PAGE } from '../../workers/layout.ts'
 
 /** Page 0 belongs to the kernels' statics. */
 const START = PAGE
+/** Regions up to this size are small, where nothing else is said. */
+export const SMALL_REGION = 1024 * 1024
+/** This part of the memory is for small regions alone: small requests find room whatever large ones hold. */
+const SMALL_SHARE = 1 / 32
 
 export interface Region {
   readonly offset: number
@@ -17,16 +21,22 @@ export interface Region {
 
 export class Arena {
   readonly memory: WebAssembly.Memory
+  /** bytes of all regions together */
   readonly limit: number
+  /** bytes of all regions that are not small */
+  readonly largeLimit: number
   /** The byte that fresh regions are filled with, so that a test sees what a kernel failed to write; 0xff makes NaN. */
   fill: number | undefined
   readonly #free = new FreeList(START)
+  readonly #smallRegion: number
   #used = 0
 
-  constructor(limitBytes: number) {
+  constructor(limitBytes: number, smallRegion = SMALL_REGION) {
+    this.#smallRegion = smallRegion
     const maximum = Math.min(65536, Math.floor(limitBytes / PAGE) + 2)
     this.memory = new WebAssembly.Memory({ initial: Math.min(16, maximum), maximum, shared: true })
     this.limit = (maximum - 2) * PAGE
+    this.largeLimit = this.limit - aligned(this.limit * SMALL_SHARE)
   }
 
   get usedBytes(): number {
@@ -39,22 +49,50 @@ export class Arena {
 
   /** Whether an allocation of `wanted` bytes would find room now. */
   fits(wanted: number): boolean {
-    return this.#free.top + wanted <= START + this.limit || this.#free.fits(wanted)
+    const end = this.#endFor(wanted)
+    return this.#free.top + wanted <= end || this.#free.fits(wanted, end)
   }
 
-  /** undefined when there is no room now. */
-  allocate(wanted: number): Region | undefined {
+  /** undefined when there is no room now. What may `grow` has no part in what is for small regions. */
+  allocate(wanted: number, grow = false): Region | undefined {
     const bytes = aligned(Math.max(1, wanted))
-    const offset = this.#free.reuse(bytes) ?? this.#extend(bytes)
+    const end = grow ? START + this.largeLimit : this.#endFor(wanted)
+    const offset = this.#free.reuse(bytes, end) ?? this.#extend(bytes, end)
     if (offset === undefined) return undefined
-    this.#used += bytes
-    if (this.fill !== undefined) new Uint8Array(this.memory.buffer, offset, bytes).fill(this.fill)
+    this.#take(offset, bytes)
     return { offset, bytes }
   }
 
-  #extend(bytes: number): number | undefined {
+  /** The region with as many bytes, in its place; undefined where the addresses behind it are taken. */
+  extend({ offset, bytes }: Region, wanted: number): Region | undefined {
+    const more = aligned(wanted) - bytes
+    const behind = offset + bytes
+    const end = START + this.largeLimit
+    const found = behind === this.#free.top ? this.#extend(more, end) : this.#free.reuseAt(behind, more, end)
+    if (found === undefined) return undefined
+    this.#take(behind, more)
+    return { offset, bytes: bytes + more }
+  }
+
+  /** The region with no more than it needs for `wanted` bytes; the rest is free. */
+  shrink({ offset, bytes }: Region, wanted: number): Region {
+    const kept = aligned(Math.max(1, wanted))
+    if (kept < bytes) this.free({ offset: offset + kept, bytes: bytes - kept })
+    return { offset, bytes: Math.min(kept, bytes) }
+  }
+
+  #endFor(wanted: number): number {
+    return START + (wanted > this.#smallRegion ? this.largeLimit : this.limit)
+  }
+
+  #take(offset: number, bytes: number): void {
+    this.#used += bytes
+    if (this.fill !== undefined) new Uint8Array(this.memory.buffer, offset, bytes).fill(this.fill)
+  }
+
+  #extend(bytes: number, most: number): number | undefined {
     const end = this.#free.top + bytes
-    if (end > START + this.limit) return undefined
+    if (end > most) return undefined
     // kernels may read a few bytes past a buffer's end: the last page is never handed out
     const missing = end + PAGE - this.memory.buffer.byteLength
     if (missing > 0) {
@@ -106,29 +144,44 @@ export class FreeList {
     this.#from = new Array(KINDS).fill(start)
   }
 
-  /** Whether a hole is as large as this. */
-  fits(bytes: number): boolean {
-    return this.#holes.some(hole => hole.bytes >= bytes)
+  /** Whether a hole is as large as this, with its place below `end`. */
+  fits(bytes: number, end = Number.POSITIVE_INFINITY): boolean {
+    return this.#holes.some(hole => hole.bytes >= bytes && hole.offset + bytes <= end)
   }
 
-  /** The place of `bytes` bytes in a hole; undefined where none is large enough. */
-  reuse(bytes: number): number | undefined {
+  /** The place of `bytes` bytes in a hole, below `end`; undefined where none is large enough. */
+  reuse(bytes: number, end = Number.POSITIVE_INFINITY): number | undefined {
     const holes = this.#holes
     const kind = kindOf(bytes)
     let first = -1
     for (let at = this.#indexOf(this.#from[kind]); at < holes.length; at++) {
       const hole = holes[at]
+      // those behind it end even later
+      if (hole.offset + bytes > end) return undefined
       if (first < 0 && hole.bytes >= 2 ** kind) first = hole.offset
       if (hole.bytes < bytes) continue
-      const { offset } = hole
       this.#from[kind] = first
-      hole.offset += bytes
-      hole.bytes -= bytes
-      if (hole.bytes === 0) holes.splice(at, 1)
-      return offset
+      return this.#cut(at, bytes)
     }
     this.#from[kind] = first < 0 ? this.top : first
     return undefined
+  }
+
+  /** The same for the hole that begins at `offset`. */
+  reuseAt(offset: number, bytes: number, end = Number.POSITIVE_INFINITY): number | undefined {
+    const at = this.#indexOf(offset)
+    const hole = this.#holes[at]
+    if (hole?.offset !== offset || hole.bytes < bytes || offset + bytes > end) return undefined
+    return this.#cut(at, bytes)
+  }
+
+  #cut(at: number, bytes: number): number {
+    const hole = this.#holes[at]
+    const { offset } = hole
+    hole.offset += bytes
+    hole.bytes -= bytes
+    if (hole.bytes === 0) this.#holes.splice(at, 1)
+    return offset
   }
 
   /** The place of `bytes` bytes beyond everything handed out so far. */

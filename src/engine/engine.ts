@@ -9,8 +9,8 @@ import { createTextKernels, PASS_BYTES, type TextKernels } from '../../workers/t
 import type { Config } from '../config.ts'
 import { Problem } from '../problem.ts'
 import type { Program } from '../program.ts'
-import { Admission, type Estimate, type Lease, type Limits } from './admission.ts'
-import { Arena, type Region, TASK_STATE_BYTES, WordPool } from './arena.ts'
+import { Admission, type Estimate, type Lease, type Limits, type Reclaimable } from './admission.ts'
+import { Arena, type Region, SMALL_REGION, TASK_STATE_BYTES, WordPool } from './arena.ts'
 import { chooseKernels } from './choose-kernels.ts'
 import { CostModel } from './cost-model.ts'
 import type { JobReport, OnBarrier } from './job.ts'
@@ -24,6 +24,8 @@ export type { Lease } from './admission.ts'
 
 /** The most segments that may have been begun at a time. */
 const SEGMENTS = 256
+/** Of a worker, for what is still a small request. */
+const SCRATCH_BYTES = 256 * 1024
 /** Bytes of text that one piece of a scan goes over: about 1 ms. */
 const SCAN_PIECE = 4 << 20
 const SCAN_SECONDS = 0.001
@@ -58,7 +60,8 @@ export class Engine {
 
   /** Chooses the kernels, then starts the workers. Rejects when no kernels run here. */
   static async start(limits: Limits & Pick<Config, 'KERNELS'>, options: EngineOptions = {}): Promise<Engine> {
-    const arena = new Arena(limits.MEMORY_BYTES)
+    // every program has scratch memory for every worker
+    const arena = new Arena(limits.MEMORY_BYTES, SMALL_REGION + limits.THREADS * SCRATCH_BYTES)
     arena.fill = options.fill
     return new Engine(limits, options, arena, await chooseKernels(arena.memory, limits.KERNELS))
   }
@@ -121,14 +124,27 @@ export class Engine {
     return this.#admission.congestion(estimate)
   }
 
-  /** Admits a program and gives it memory. Throws the Problem that says why not: 413 for ever, 503 for now. */
-  admit(program: Program, memory?: MemoryPlan): Lease {
+  /** Memory that is given back where requests find none. */
+  reclaimFrom(reclaimable: Reclaimable): void {
+    this.#admission.reclaimable = reclaimable
+  }
+
+  /**
+   * Admits a program and gives it memory, at once unless held memory has to be given back first. Throws the Problem that says
+   * why not: 413 for ever, 503 for now.
+   */
+  admit(program: Program, memory?: MemoryPlan): Lease | Promise<Lease> {
     return this.#admission.admit(program, memory)
   }
 
   /** Memory for a body or an answer; throws a 503 when there is none now. */
   allocate(bytes: number): Region {
     return this.#admission.allocate(bytes)
+  }
+
+  /** Memory for which held memory is given back where there is none; rejects with a 503 when that does not help. */
+  room(bytes: number, grow = false): Promise<Region> {
+    return this.#admission.room(bytes, grow)
   }
 
   busy(detail: string): Problem {

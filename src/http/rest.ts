@@ -143,13 +143,23 @@ class RequestBody implements Source {
     this.#message = raw
   }
 
-  read(take: (chunk: Buffer) => void): Promise<void> {
+  get client(): string {
+    return this.#message.socket.remoteAddress ?? ''
+  }
+
+  read(take: (chunk: Buffer) => Promise<void> | undefined): Promise<void> {
     const message = this.#message
     const left = () =>
       this.#end.reject(new Problem('CLIENT_CLOSED', 'the client left before its body was whole'))
     message.on('data', (chunk: Buffer) => {
       try {
-        take(chunk)
+        const wait = take(chunk)
+        if (wait === undefined) return
+        message.pause()
+        wait.then(
+          () => message.resume(),
+          problem => this.cancel(problem),
+        )
       } catch (problem) {
         this.cancel(problem)
       }

@@ -1,27 +1,39 @@
 /**
- * Bytes → a tree with tensors located in it. The bytes stand in shared memory, where the workers find them. A large body
- * that announces its length is copied as it arrives; a small one, or one without a length, is collected first.
+ * Bytes → a tree with tensors located in it. The bytes stand in shared memory, where the workers find them. A large body is
+ * copied there as it arrives; a small one is collected first. Memory is taken for what has come, whatever was announced.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Region } from '../engine/arena.ts'
 import type { Engine } from '../engine/engine.ts'
 import { type BodyFormat, jsonTree, safetensorsTree } from '../formats/body.ts'
 import { Problem } from '../problem.ts'
+import type { Arrival, Arrivals } from './arrivals.ts'
+import { GrowingBody } from './growing-body.ts'
 
 /** JSON text up to this size is scanned on the main thread: less than what a crossing to a worker takes. */
 export const SCAN_HERE = 64 * 1024
-/** Bodies up to this size come in a piece or two: not worth memory before they are here. */
-const SMALL = 64 * 1024
-/** Bytes moved at once, so that a large body does not hold the event loop. */
-export const SLICE = 4 * 1024 * 1024
+/** Bodies up to this size come in a piece or two, and are not counted while they are on their way. */
+export const SMALL = 64 * 1024
+/** From this size on bodies stand in shared memory before they are whole. */
+const LARGE = 1024 * 1024
+/** Chunks that are kept apart, at most: each takes memory beside its bytes. */
+const MOST_CHUNKS = 256
+/** After a grace time, bytes a second that a body must have come at, on average. */
+const GRACE_SECONDS = 5
+const LEAST_RATE = 16 * 1024
 
 /** Where a body's bytes come from. */
 export interface Source {
   readonly format: BodyFormat
   /** 0 where its sender has not said */
   readonly declaredBytes: number
-  /** Pushes the bytes (an async iterator costs a small request more than all else about its body); ends when `take` throws. */
-  read(take: (chunk: Buffer) => void): Promise<void>
+  /** whose bytes they are: clients share the room for what is on its way */
+  readonly client: string
+  /**
+   * Pushes the bytes (an async iterator costs a small request more than all else about its body), and waits where `take`
+   * says so; ends when it throws or rejects.
+   */
+  read(take: (chunk: Buffer) => Promise<void> | undefined): Promise<void>
   /** Ends `read` early, which then rejects with this. Without it the bytes are here already: nothing to wait for. */
   cancel?(problem: Problem): void
 }
@@ -29,7 +41,7 @@ export interface Source {
 /** What reading bodies needs. */
 export interface Intake {
   engine: Engine
-  arriving: ArrivingBytes
+  arrivals: Arrivals
   mostBytes: number
   /** time a body may take to arrive */
   bodySeconds: number
@@ -39,24 +51,34 @@ export interface Intake {
 export class Decoded implements Disposable {
   readonly format: BodyFormat
   tree: unknown
-  readonly #engine: Engine
+  readonly engine: Engine
   readonly #regions: Region[] = []
 
   constructor(format: BodyFormat, engine: Engine, tree?: unknown) {
     this.format = format
     this.tree = tree
-    this.#engine = engine
+    this.engine = engine
+  }
+
+  get bytes(): number {
+    return this.#regions.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
   /** Shared memory that goes with the body. */
   room(bytes: number): Uint8Array {
-    const region = this.#engine.allocate(bytes)
+    const region = this.engine.allocate(bytes)
     this.#regions.push(region)
-    return new Uint8Array(this.#engine.arena.memory.buffer, region.offset, bytes)
+    return new Uint8Array(this.engine.arena.memory.buffer, region.offset, bytes)
+  }
+
+  /** A region that goes with the body from now on. */
+  keep(region: Region, bytes: number): Uint8Array {
+    this.#regions.push(region)
+    return new Uint8Array(this.engine.arena.memory.buffer, region.offset, bytes)
   }
 
   [Symbol.dispose](): void {
-    for (const region of this.#regions.splice(0)) this.#engine.arena.free(region)
+    for (const region of this.#regions.splice(0)) this.engine.arena.free(region)
   }
 }
 
@@ -90,121 +112,138 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
 
 async function read(source: Source, body: Decoded, intake: Intake): Promise<Uint8Array> {
   const { declaredBytes } = source
-  const { mostBytes, bodySeconds } = intake
+  const { mostBytes } = intake
   if (declaredBytes > mostBytes) throw tooLarge(declaredBytes, mostBytes)
-  if (source.cancel === undefined) return copyAsItComes(source, body)
-  const late = () =>
-    source.cancel?.(new Problem('BODY_TIMEOUT', `expected the whole body within ${bodySeconds} s`))
-  const clock = setTimeout(late, bodySeconds * 1000)
-  try {
-    if (declaredBytes <= SMALL) return await joined(await collect(source, intake), body)
-    using arrival = intake.arriving.begin()
-    arrival.add(declaredBytes)
-    return await copyAsItComes(source, body)
-  } finally {
-    clearTimeout(clock)
-  }
+  if (source.cancel === undefined) return copyAll(source, body)
+  const arriving = new ArrivingBody(source, intake)
+  await arriving.receive()
+  return arriving.moveTo(body)
 }
 
-async function copyAsItComes(source: Source, body: Decoded): Promise<Uint8Array> {
-  const bytes = body.room(source.declaredBytes)
+async function copyAll(source: Source, body: Decoded): Promise<Uint8Array> {
+  const region = await body.engine.room(source.declaredBytes)
+  const bytes = body.keep(region, source.declaredBytes)
   let at = 0
   await source.read(chunk => {
     bytes.set(chunk, at)
     at += chunk.length
-    if (source.cancel !== undefined) freeNow(chunk)
+    return undefined
   })
   return bytes
 }
 
-async function collect(source: Source, { arriving, mostBytes }: Intake): Promise<Buffer[]> {
-  using arrival = arriving.begin()
-  const chunks: Buffer[] = []
-  let length = 0
-  await source.read(chunk => {
-    length += chunk.length
-    if (length > mostBytes) throw tooLarge(length, mostBytes)
-    arrival.add(chunk.length)
+/** What has come of a body: chunks, and in shared memory when they have become many. */
+class ArrivingBody {
+  readonly #source: Source
+  readonly #intake: Intake
+  #chunks: Buffer[] = []
+  #length = 0
+  #arrival: Arrival | undefined
+  #growing: GrowingBody | undefined
+
+  constructor(source: Source, intake: Intake) {
+    this.#source = source
+    this.#intake = intake
+  }
+
+  /** Where it throws, nothing is left of the body. */
+  async receive(): Promise<void> {
+    const { mostBytes, bodySeconds } = this.#intake
+    using clock = new ArrivalClock(bodySeconds, problem => this.#source.cancel?.(problem))
+    try {
+      await this.#source.read(chunk => {
+        this.#length += chunk.length
+        clock.bytes = this.#length
+        if (this.#length > mostBytes) throw tooLarge(this.#length, mostBytes)
+        return this.#growing === undefined ? this.#collect(chunk) : this.#growing.take([chunk])
+      })
+    } catch (error) {
+      this.#growing?.[Symbol.dispose]()
+      throw error
+    } finally {
+      this.#arrival?.[Symbol.dispose]()
+    }
+  }
+
+  #collect(chunk: Buffer): Promise<void> | undefined {
+    const chunks = this.#chunks
     chunks.push(chunk)
-  })
-  return chunks
-}
-
-async function joined(chunks: Buffer[], body: Decoded): Promise<Uint8Array> {
-  let length = 0
-  for (const chunk of chunks) length += chunk.length
-  const bytes = body.room(length)
-  let at = 0
-  let moved = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.length
-    if (at - moved < SLICE) continue
-    moved = at
-    await nextTurn()
+    if (chunks.length > MOST_CHUNKS) chunks.splice(0, chunks.length, Buffer.concat(chunks))
+    if (this.#length <= SMALL) return undefined
+    const { declaredBytes, client } = this.#source
+    const { arrivals, engine, mostBytes } = this.#intake
+    this.#arrival ??= arrivals.begin(client, problem => this.#source.cancel?.(problem))
+    if (this.#length <= LARGE) {
+      this.#arrival.resize(this.#length)
+      return undefined
+    }
+    this.#growing = new GrowingBody(engine, this.#arrival, declaredBytes || mostBytes)
+    this.#chunks = []
+    return this.#growing.take(chunks)
   }
-  return bytes
+
+  /** To be called when all has come. */
+  moveTo(body: Decoded): Uint8Array {
+    if (this.#growing !== undefined) return body.keep(this.#growing.end(), this.#length)
+    const bytes = body.room(this.#length)
+    let at = 0
+    for (const chunk of this.#chunks) {
+      bytes.set(chunk, at)
+      at += chunk.length
+    }
+    return bytes
+  }
 }
 
 function tooLarge(length: number, most: number): Problem {
   return new Problem('BODY_TOO_LARGE', `expected at most ${most} bytes, got ${length} or more`)
 }
 
-/**
- * Frees a chunk that is its whole buffer and has been copied. Left to the garbage collector, chunks pile up until it
- * stops the world: 20 ms for every 64 MB received, measured.
- */
-function freeNow(chunk: Buffer): void {
-  if (chunk.byteLength === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer)
-    chunk.buffer.transfer(0)
-}
+/** Ends what does not arrive: as a whole in time, and as fast as any client can. */
+export class ArrivalClock implements Disposable {
+  /** that have come */
+  bytes = 0
+  readonly #seconds: number
+  readonly #late: (problem: Problem) => void
+  #begun = performance.now()
+  #pausedAt: number | undefined
+  #timer: NodeJS.Timeout | undefined
 
-/**
- * Bytes of bodies that are on their way, as announced or as they have come: bounded over all requests, so that clients who
- * never finish cannot take the memory from those who do.
- */
-export class ArrivingBytes {
-  readonly #engine: Engine
-  #total = 0
-
-  constructor(engine: Engine) {
-    this.#engine = engine
+  constructor(seconds: number, late: (problem: Problem) => void) {
+    this.#seconds = seconds
+    this.#late = late
+    this.#timer = setTimeout(() => this.#check(), Math.min(seconds, GRACE_SECONDS) * 1000)
   }
 
-  get total(): number {
-    return this.#total
+  /** Nothing is read: the time is not the client's. */
+  pause(): void {
+    clearTimeout(this.#timer)
+    this.#pausedAt ??= performance.now()
   }
 
-  begin(): Arrival {
-    return new Arrival(this)
-  }
-
-  /** At most half of the memory is for bodies that are not whole yet. */
-  add(bytes: number): void {
-    this.#total += bytes
-    if (this.#total > this.#engine.arena.limit / 2) throw this.#engine.busy('too many bodies are arriving')
-  }
-
-  subtract(bytes: number): void {
-    this.#total -= bytes
-  }
-}
-
-/** One body on its way: what it has added is subtracted when it ends, and nothing else. */
-class Arrival implements Disposable {
-  readonly #all: ArrivingBytes
-  #added = 0
-
-  constructor(all: ArrivingBytes) {
-    this.#all = all
-  }
-
-  add(bytes: number): void {
-    this.#added += bytes
-    this.#all.add(bytes)
+  resume(): void {
+    if (this.#pausedAt === undefined) return
+    this.#begun += performance.now() - this.#pausedAt
+    this.#pausedAt = undefined
+    this.#check()
   }
 
   [Symbol.dispose](): void {
-    this.#all.subtract(this.#added)
+    clearTimeout(this.#timer)
+  }
+
+  #check(): void {
+    const seconds = (performance.now() - this.#begun) / 1000
+    const due = GRACE_SECONDS + this.bytes / LEAST_RATE
+    const wait = Math.min(this.#seconds, due) - seconds
+    if (wait > 0) {
+      this.#timer = setTimeout(() => this.#check(), Math.ceil(wait * 1000))
+      return
+    }
+    const expected =
+      seconds >= this.#seconds
+        ? `expected the whole body within ${this.#seconds} s`
+        : `expected at least ${LEAST_RATE} bytes a second after the first ${GRACE_SECONDS} s`
+    this.#late(new Problem('BODY_TIMEOUT', `${expected}, got ${this.bytes} bytes in ${seconds.toFixed(1)} s`))
   }
 }

@@ -77,7 +77,8 @@ export async function serve<R>(
     ? await LARGE.run(compile(endpoint, request, style), asked(engine, sink.client, signal))
     : compileAtOnce(endpoint, request, style)
   const { program, memory, reply, frames } = compiled
-  using lease = engine.admit(program, memory)
+  const admitted = engine.admit(program, memory)
+  using lease = admitted instanceof Promise ? await admitted : admitted
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
   sink.accepted?.({ compiled, lease })

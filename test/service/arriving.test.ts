@@ -51,19 +51,31 @@ describe('a sender that is slow', () => {
 
 describe('the guard on arriving bodies', () => {
   it('is as it was when bodies have been refused', async () => {
-    const most = 1 << 20
+    const most = 2 << 20
     const server = await startServer({ MEMORY_BYTES: String(8 * most), MAX_BODY_BYTES: String(most) })
+    const before = server.app.engine.arena.usedBytes
     const head = 'POST /v1/attention HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n'
     const large = ' '.repeat(most + 50_000)
     const chunked = `${head}transfer-encoding: chunked\r\n\r\n${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`
     for (let turn = 0; turn < 40; turn++) expect(await slowly(server, chunked)).toMatch(/^HTTP\/1.1 413 /)
     // half of the memory is for bodies that are on their way: four fit, as before
-    const announced = `${head}content-length: ${most}\r\n\r\n{`
+    const unfinished = `${head}content-length: ${most}\r\n\r\n${' '.repeat(most - 1)}`
     const port = Number(new URL(server.url).port)
-    const waiting = Array.from({ length: 4 }, () => connect(port, '127.0.0.1'))
-    for (const socket of waiting) socket.write(announced)
-    await expect.poll(() => server.app.engine.arena.usedBytes).toBeGreaterThan(4 * most)
-    expect(await slowly(server, announced)).toMatch(/^HTTP\/1.1 503 /)
+    const refused: string[] = []
+    const send = () => {
+      const socket = connect(port, '127.0.0.1')
+      socket.on('error', () => {})
+      socket.on('data', data => refused.push(String(data)))
+      socket.write(unfinished)
+      return socket
+    }
+    const waiting = Array.from({ length: 4 }, send)
+    await expect.poll(() => server.app.engine.arena.usedBytes - before).toBe(4 * most)
+    expect(refused).toEqual([])
+    waiting.push(send())
+    await expect.poll(() => refused.length).toBe(1)
+    expect(refused[0]).toMatch(/^HTTP\/1.1 503 /)
     for (const socket of waiting) socket.destroy()
+    expect(await settled(server, before)).toBe(before)
   })
 })

@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { transformer } from '../../src/endpoints/transformer.ts'
-import { ArrivingBytes } from '../../src/pipeline/decode.ts'
+import { Arrivals } from '../../src/pipeline/arrivals.ts'
 import { type Numerics, replyStyle } from '../../src/pipeline/reply.ts'
 import { plan } from '../../src/pipeline/serve.ts'
 import { Problem } from '../../src/problem.ts'
@@ -221,7 +221,7 @@ describe('a large stack', () => {
     backward: { target: [[1, 2, 3, 4]] },
   }
   const { engine } = server.app
-  const intake = { engine, arriving: new ArrivingBytes(engine), mostBytes: 0, bodySeconds: 1 }
+  const intake = { engine, arrivals: new Arrivals(1 << 20), mostBytes: 0, bodySeconds: 1 }
   // a tree has no prototypes
   const tree = JSON.parse(JSON.stringify(large), (_, value) =>
     typeof value === 'object' && !Array.isArray(value) ? Object.assign(Object.create(null), value) : value,

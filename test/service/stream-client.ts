@@ -22,8 +22,11 @@ export class StreamClient {
     socket.on('error', () => {})
   }
 
-  static async open(server: Server): Promise<StreamClient> {
-    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/v1/stream`, { maxPayload: 1 << 30 })
+  static async open(server: Server, localAddress?: string): Promise<StreamClient> {
+    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/v1/stream`, {
+      maxPayload: 1 << 30,
+      localAddress,
+    })
     const client = new StreamClient(socket)
     await once(socket, 'open')
     return client

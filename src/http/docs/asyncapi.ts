@@ -99,4 +99,10 @@ a safetensors file with \`tensors.weights\`, \`scales.weights\`, \`tensors.grad_
 
 **Order.** \`accepted\`, then \`layer\` and \`progress\` messages, then one of \`done\`, \`cancelled\` and \`error\` with the run's id,
 which may then be used again. What comes for a run that has just ended is ignored. With \`detail\` and after \`done\`, the id stays
-taken until \`release\`. Messages are limited like bodies; one that is larger closes the connection (1009).`
+taken until \`release\`, for \`STREAM_IDLE_SECONDS\` at most. Messages are limited like bodies; one that is larger closes the connection
+(1009), one that is too slow (408) closes it with 1008, and the largest of too many that are not whole (503) with 1013.
+
+**Memory.** Runs that wait for a credit or for their frames to be read, and maps that are kept, may hold an eighth of the tensor
+memory on one connection and a quarter in all. Beyond that, or where other requests find no memory, the run that has waited
+longest ends with \`CLIENT_IDLE\`, and maps that are kept are gone: a \`fetch\` is told that there is no such run. A run takes
+\`RUN_SECONDS\` in all.`

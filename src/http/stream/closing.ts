@@ -13,7 +13,6 @@ export function explainClosing(socket: WebSocket, queue: SendQueue, requestId: s
     1002: new Problem('BAD_HTTP', 'expected WebSocket frames (RFC 6455), got something else'),
     1007: new Problem('INVALID_JSON', 'expected UTF-8, got something else'),
     1009: new Problem('BODY_TOO_LARGE', 'expected a smaller message'),
-    1013: new Problem('BUSY', 'too many messages are arriving', { retryAfter: 1 }),
   }
   socket.close = (code, reason) => {
     const problem = code === undefined ? undefined : faults[code]

@@ -6,14 +6,16 @@ import type { WebSocket } from 'ws'
 import { shortened } from '../../../workers/text/json-pointer.ts'
 import { type FetchMessage, RunId, type StartMessage } from '../../endpoints/stream-messages.ts'
 import { STREAM_RUN } from '../../endpoints/stream-run.ts'
+import type { Arrival } from '../../pipeline/arrivals.ts'
 import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/decode.ts'
 import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
 import { explainClosing } from './closing.ts'
-import type { Inbound, InboundBudget } from './inbound-budget.ts'
+import type { HeldMemory, HeldRuns, Holdings } from './held-runs.ts'
+import { IncomingMessages } from './incoming-messages.ts'
 import { type ControlBuffer, type ControlMessage, controlMessage, MessageSource, typeOf } from './messages.ts'
 import type { StreamMetrics } from './metrics.ts'
-import { Cancelled, Run } from './run.ts'
+import { Cancelled, type FrameType, Run } from './run.ts'
 import type { Limits } from './run-clock.ts'
 import { SendQueue } from './send-queue.ts'
 
@@ -31,7 +33,7 @@ const LAST_WORDS_MS = 200
 export interface ConnectionContext extends Limits {
   intake: Intake
   control: ControlBuffer
-  inbound: InboundBudget
+  held: HeldRuns
   metrics: StreamMetrics
   log: FastifyBaseLogger
   requestId: string
@@ -41,13 +43,14 @@ export class Connection {
   readonly #socket: WebSocket
   readonly #context: ConnectionContext
   readonly #queue: SendQueue
-  readonly #inbound: Inbound
-  readonly #client: string | undefined
+  readonly #client: string
+  readonly #incoming: IncomingMessages
+  readonly #holdings: Holdings
   readonly #closed = new AbortController()
   readonly #runs = new Map<string, Run>()
   readonly #keeping = new Map<Run, NodeJS.Timeout>()
   readonly #ended = new Set<string>()
-  readonly #inbox: { bytes: Buffer; binary: boolean }[] = []
+  readonly #inbox: { bytes: Buffer; binary: boolean; arrival: Arrival | undefined }[] = []
   #reading = false
   #fetches = 0
   #goingAway = false
@@ -56,10 +59,11 @@ export class Connection {
   constructor(socket: WebSocket, raw: Socket, context: ConnectionContext) {
     this.#socket = socket
     this.#context = context
-    this.#client = raw.remoteAddress
+    this.#client = raw.remoteAddress ?? ''
     this.#queue = new SendQueue(socket, context.idleSeconds)
     explainClosing(socket, this.#queue, context.requestId)
-    this.#inbound = context.inbound.watch(raw, () => this.#stop())
+    this.#holdings = { client: this.#client, bytes: 0 }
+    this.#incoming = new IncomingMessages(raw, this.#client, context.intake, problem => this.#stop(problem))
     socket.on('message', (data, binary) => this.#receive(data as Buffer, binary))
     socket.on('pong', () => {
       this.#alive = true
@@ -88,8 +92,7 @@ export class Connection {
 
   #receive(bytes: Buffer, binary: boolean): void {
     this.#alive = true
-    this.#inbound.whole()
-    this.#inbox.push({ bytes, binary })
+    this.#inbox.push({ bytes, binary, arrival: this.#incoming.whole(bytes) })
     if (!this.#reading) void this.#read()
   }
 
@@ -97,6 +100,7 @@ export class Connection {
   async #read(): Promise<void> {
     this.#reading = true
     this.#socket.pause()
+    this.#incoming.pause()
     let [since, read] = [performance.now(), 0]
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
       await this.#queue.room()
@@ -106,10 +110,11 @@ export class Connection {
         since = performance.now()
         read = 0
       }
-      if (this.#closed.signal.aborted) break
-      await this.#handle(next.bytes, next.binary)
+      if (!this.#closed.signal.aborted) await this.#handle(next.bytes, next.binary)
+      next.arrival?.[Symbol.dispose]()
     }
     this.#reading = false
+    this.#incoming.resume()
     this.#socket.resume()
   }
 
@@ -148,21 +153,26 @@ export class Connection {
   /** Settles when the run has begun or has been refused: the next message is read after that. */
   async #start(body: Decoded): Promise<void> {
     const begun = Promise.withResolvers<void>()
-    const { intake, metrics, deadlineSeconds, idleSeconds } = this.#context
-    const run = new Run({
-      intake,
-      deadlineSeconds,
-      idleSeconds,
+    const { intake, metrics, held } = this.#context
+    const context = {
+      ...this.#context,
       queue: this.#queue,
       client: this.#client,
       closed: this.#closed.signal,
-      mayBegin: message => this.#mayBegin(message),
-      begun: admitted => {
+      mayBegin: (message: StartMessage) => this.#mayBegin(message),
+      begun: (admitted: Run) => {
         this.#begun(admitted)
         begun.resolve()
       },
-      sent: type => metrics.frame(type),
-    })
+      sent: (type: FrameType) => metrics.frame(type),
+      hold: (memory: HeldMemory, giveWay: (problem: Problem) => void) =>
+        held.hold(this.#holdings, memory, giveWay),
+      forget: (kept: Run) => this.#forget(kept),
+      cutOff: () => {
+        if (!this.#queue.betweenMessages) this.#socket.terminate()
+      },
+    }
+    const run = new Run(context, body.bytes)
     const { id } = body.tree as Record<string, unknown>
     const failed = (error: unknown) => {
       run.ended(false)
@@ -271,9 +281,14 @@ export class Connection {
     }
   }
 
-  /** Too much is on its way here: nothing more is read. */
-  #stop(): void {
-    this.#socket.close(1013, 'try again later')
+  /** What is on its way is too much or too slow: nothing more is read. */
+  #stop(problem: Problem): void {
+    const { metrics, requestId } = this.#context
+    metrics.problem(problem.code)
+    if (this.#queue.betweenMessages && this.#socket.readyState === this.#socket.OPEN)
+      this.#socket.send(JSON.stringify({ type: 'error', problem: problem.toJSON(requestId) }))
+    if (problem.code === 'BUSY') this.#socket.close(1013, 'try again later')
+    else this.#socket.close(1008, 'too slow')
     this.#socket.pause()
     setTimeout(() => this.#socket.terminate(), LAST_WORDS_MS)
   }

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import type { Intake } from '../../pipeline/decode.ts'
 import { Problem } from '../../problem.ts'
 import { Connection } from './connection.ts'
-import { InboundBudget } from './inbound-budget.ts'
+import { HeldRuns } from './held-runs.ts'
 import { ControlBuffer } from './messages.ts'
 import { StreamMetrics } from './metrics.ts'
 import type { Limits } from './run-clock.ts'
@@ -12,21 +12,24 @@ import type { Limits } from './run-clock.ts'
 /** Clients are asked as often as this whether they are still there. */
 const ALIVE_MS = 30_000
 
+export const STREAM_PATH = '/v1/stream'
+
 export interface StreamOptions extends Limits {
   intake: Intake
 }
 
 export const stream = fp(
-  async (app: FastifyInstance, { intake, deadlineSeconds, idleSeconds }: StreamOptions) => {
+  async (app: FastifyInstance, { intake, ...limits }: StreamOptions) => {
     const { engine } = intake
+    const held = new HeldRuns(engine.arena.limit)
+    engine.reclaimFrom(held)
     const { metrics, drain } = app
     const connections = new Set<Connection>()
     const context = {
       intake,
-      deadlineSeconds,
-      idleSeconds,
+      ...limits,
+      held,
       control: new ControlBuffer(engine),
-      inbound: new InboundBudget(engine.arena.limit / 2),
       metrics: new StreamMetrics(
         metrics.registry,
         () => connections.size,
@@ -42,7 +45,7 @@ export const stream = fp(
     })
     app.route({
       method: 'GET',
-      url: '/v1/stream',
+      url: STREAM_PATH,
       handler: async (_request, reply) => {
         reply.header('upgrade', 'websocket')
         throw new Problem(

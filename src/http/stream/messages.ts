@@ -5,7 +5,8 @@ import { CLIENT_MESSAGES, type ClientMessage, type StartMessage } from '../../en
 import type { Engine } from '../../engine/engine.ts'
 import { isTree, jsonTree } from '../../formats/body.ts'
 import { name } from '../../formats/tensor.ts'
-import { SCAN_HERE, SLICE, type Source } from '../../pipeline/decode.ts'
+import { SCAN_HERE, type Source } from '../../pipeline/decode.ts'
+import { SLICE } from '../../pipeline/growing-body.ts'
 import { parse } from '../../pipeline/serve.ts'
 import { fieldProblem } from '../../problem.ts'
 
@@ -34,6 +35,7 @@ export class ControlBuffer {
 export class MessageSource implements Source {
   readonly format: 'json' | 'safetensors'
   readonly declaredBytes: number
+  readonly client = ''
   readonly #bytes: Buffer
 
   constructor(bytes: Buffer, binary: boolean) {

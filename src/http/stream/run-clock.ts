@@ -1,32 +1,60 @@
-/** The two times of a run: computing, which has a deadline, and waiting for its client, which must end some time. */
+/**
+ * The times of a run: computing, which has a deadline; waiting for its client, which must end some time; and both together,
+ * with the time for which its maps are kept.
+ */
 import { Problem } from '../../problem.ts'
 
 export interface Limits {
   deadlineSeconds: number
   idleSeconds: number
+  runSeconds: number
 }
 
-export class RunClock {
+/** Longer timers fire at once. */
+const LONGEST_MS = 2 ** 31 - 1
+
+/** What is called when a time is over. */
+interface Ends {
+  /** it has computed for too long */
+  late(problem: Problem): void
+  /** its client has let it wait for too long, or it has been here for too long */
+  giveUp(problem: Problem): void
+}
+
+export class RunClock implements Disposable {
   readonly #limits: Limits
-  readonly #late: (problem: Problem) => void
+  readonly #ends: Ends
   #computedMs = 0
+  #waitedMs = 0
   #since = performance.now()
-  #computing = false
+  #state: 'stopped' | 'computing' | 'waiting' = 'stopped'
   #ended = false
   #timer: NodeJS.Timeout | undefined
+  #whole: NodeJS.Timeout | undefined
 
-  constructor(limits: Limits, late: (problem: Problem) => void) {
+  constructor(limits: Limits, ends: Ends) {
     this.#limits = limits
-    this.#late = late
+    this.#ends = ends
+  }
+
+  /** Milliseconds for which it had waited, beyond those for which it had computed, when it last began to do either. */
+  get idleMs(): number {
+    return Math.max(0, this.#waitedMs - this.#computedMs)
   }
 
   compute(): void {
     this.#stop()
-    this.#computing = true
-    const { deadlineSeconds } = this.#limits
+    const { deadlineSeconds, runSeconds } = this.#limits
+    const tooLong = `expected the run to take at most ${runSeconds} s, waiting for its client included`
+    this.#whole ??= setTimeout(
+      () => this.#ends.giveUp(new Problem('DEADLINE_EXCEEDED', tooLong)),
+      Math.min(LONGEST_MS, runSeconds * 1000),
+    )
     this.#start(
+      'computing',
       deadlineSeconds * 1000 - this.#computedMs,
       new Problem('DEADLINE_EXCEEDED', `expected the run to take at most ${deadlineSeconds} s of computing`),
+      this.#ends.late,
     )
   }
 
@@ -34,25 +62,42 @@ export class RunClock {
     this.#stop()
     const { idleSeconds } = this.#limits
     this.#start(
+      'waiting',
       idleSeconds * 1000,
       new Problem('CLIENT_IDLE', `expected the client to read or give credit within ${idleSeconds} s`),
+      this.#ends.giveUp,
     )
   }
 
+  /** It has ended, but for the time for which it may be kept. */
   end(): void {
     this.#stop()
     this.#ended = true
   }
 
-  #start(ms: number, problem: Problem): void {
+  /** Nothing is kept of it. */
+  [Symbol.dispose](): void {
+    this.end()
+    clearTimeout(this.#whole)
+  }
+
+  #start(
+    state: 'computing' | 'waiting',
+    ms: number,
+    problem: Problem,
+    end: (problem: Problem) => void,
+  ): void {
     if (this.#ended) return
+    this.#state = state
     this.#since = performance.now()
-    this.#timer = setTimeout(() => this.#late(problem), Math.max(0, ms))
+    this.#timer = setTimeout(() => end(problem), Math.max(0, ms))
   }
 
   #stop(): void {
     clearTimeout(this.#timer)
-    if (this.#computing) this.#computedMs += performance.now() - this.#since
-    this.#computing = false
+    const ms = performance.now() - this.#since
+    if (this.#state === 'computing') this.#computedMs += ms
+    if (this.#state === 'waiting') this.#waitedMs += ms
+    this.#state = 'stopped'
   }
 }

@@ -13,6 +13,7 @@ import { type ReplyStyle, replyStyle } from '../../pipeline/reply.ts'
 import { type Admitted, type ReachedFrame, type Sink, serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
 import { Credit } from './credit.ts'
+import type { HeldMemory, HeldRun } from './held-runs.ts'
 import { type Limits, RunClock } from './run-clock.ts'
 import type { SendQueue } from './send-queue.ts'
 
@@ -30,7 +31,16 @@ export interface RunContext extends Limits {
   begun(run: Run): void
   /** a message with tensors has left */
   sent(type: FrameType): void
+  /** Its memory waits for the client, who has let it wait before; `giveWay` is called where others need it. */
+  hold(memory: HeldMemory, giveWay: (problem: Problem) => void): HeldRun
+  /** What is kept of it is to go. */
+  forget(run: Run): void
+  /** A message that is half on its way to a client who does not read it is to go, and the connection with it. */
+  cutOff(): void
 }
+
+/** Time for a message that is on its way when its run is given up. */
+const LAST_BYTES_MS = 200
 
 export type FrameType = 'layer' | 'done' | 'map'
 
@@ -40,6 +50,7 @@ export class Cancelled extends Error {}
 export class Run implements Sink<StartMessage> {
   readonly receipt = new Receipt()
   readonly #context: RunContext
+  readonly #bodyBytes: number
   readonly #clock: RunClock
   readonly #abort = new AbortController()
   readonly #leave = () => this.#abort.abort(new Problem('CLIENT_CLOSED', 'the client left'))
@@ -53,13 +64,20 @@ export class Run implements Sink<StartMessage> {
   #reached = 0
   /** its memory, held for `fetch` */
   #held: Lease | undefined
+  /** while it waits for its client, or is kept */
+  #waiting: HeldRun | undefined
   #ended = false
   /** its client has said that it will fetch nothing */
   #unwanted = false
 
-  constructor(context: RunContext) {
+  /** `bodyBytes`: the memory of the message that began it, which it holds until it has ended. */
+  constructor(context: RunContext, bodyBytes: number) {
     this.#context = context
-    this.#clock = new RunClock(context, problem => this.#abort.abort(problem))
+    this.#bodyBytes = bodyBytes
+    this.#clock = new RunClock(context, {
+      late: problem => this.#abort.abort(problem),
+      giveUp: problem => this.#giveUp(problem),
+    })
     context.closed.addEventListener('abort', this.#leave)
     if (context.closed.aborted) this.#leave()
   }
@@ -130,7 +148,7 @@ export class Run implements Sink<StartMessage> {
 
   async end(reply: ReadyReply): Promise<void> {
     const { id } = this.#message as StartMessage
-    this.#clock.wait()
+    this.#wait()
     await this.#sending
     this.signal.throwIfAborted()
     const { decode, queue, compute, encode } = this.receipt.timings
@@ -159,21 +177,26 @@ export class Run implements Sink<StartMessage> {
   /** Nothing more comes of it but what is fetched. */
   ended(well: boolean): void {
     this.#clock.end()
+    this.#goOn()
     this.#context.closed.removeEventListener('abort', this.#leave)
     this.#ended = true
-    if (!well || this.#unwanted || this.#context.closed.aborted) this.release()
+    if (!well || this.#held === undefined || this.#unwanted || this.#context.closed.aborted) this.release()
+    else this.#hold()
   }
 
   /** Its maps will not be fetched any more. */
   release(): void {
     this.#unwanted = true
     if (!this.#ended) return
+    this.#clock[Symbol.dispose]()
     this.#held?.[Symbol.dispose]()
     this.#held = undefined
+    this.#goOn()
   }
 
   /** Answers one head of a map that has been computed. */
   async fetch(message: FetchMessage): Promise<void> {
+    this.#waiting?.touch()
     const { layer, head, tensor } = message
     const admitted = this.#admitted as Admitted
     const { program } = admitted.compiled
@@ -212,7 +235,7 @@ export class Run implements Sink<StartMessage> {
   }
 
   async #deliver(reply: ReadyReply | undefined, fields: Fields & { type: FrameType }): Promise<void> {
-    this.#clock.wait()
+    this.#wait()
     await this.#sending
     if (reply !== undefined) {
       await this.#credit.take()
@@ -223,11 +246,42 @@ export class Run implements Sink<StartMessage> {
       sending.catch(() => {})
       this.#sending = sending
     }
+    this.#goOn()
     this.#clock.compute()
   }
 
+  #wait(): void {
+    this.#clock.wait()
+    this.#hold()
+  }
+
+  #hold(): void {
+    const { bytes } = (this.#admitted as Admitted).lease.estimate
+    const memory = this.#ended
+      ? { bytes, idleMs: 0 }
+      : { bytes: bytes + this.#bodyBytes, idleMs: this.#clock.idleMs }
+    this.#waiting ??= this.#context.hold(memory, problem => this.#giveUp(problem))
+  }
+
+  #goOn(): void {
+    this.#waiting?.[Symbol.dispose]()
+    this.#waiting = undefined
+  }
+
+  /** It has waited too long, or others need its memory. */
+  #giveUp(problem: Problem): void {
+    if (this.#ended) {
+      this.#context.forget(this)
+      return
+    }
+    this.#abort.abort(problem)
+    setTimeout(() => {
+      if (!this.#ended) this.#context.cutOff()
+    }, LAST_BYTES_MS)
+  }
+
   async #send(reply: ReadyReply, fields: Fields & { type: FrameType }): Promise<void> {
-    await this.#context.queue.message(reply.binary, reply.stream(fields))
+    await this.#context.queue.message(reply.binary, reply.stream(fields), () => this.#waiting?.touch())
     this.#context.sent(fields.type)
   }
 

@@ -54,12 +54,12 @@ export class SendQueue {
 
   /**
    * Sends what `pieces` yields, asking for a piece when the one before it has left this process. If they fail half-way
-   * the connection is beyond repair and is closed.
+   * the connection is beyond repair and is closed. `moved` is called whenever the client has taken some of it.
    */
-  message(binary: boolean, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  message(binary: boolean, pieces: AsyncIterable<Uint8Array>, moved: () => void): Promise<void> {
     return this.#enqueue(async () => {
       try {
-        await this.#fragments(binary, pieces)
+        await this.#fragments(binary, pieces, moved)
       } catch (error) {
         if (!this.#between) this.#socket.terminate()
         throw error
@@ -79,7 +79,7 @@ export class SendQueue {
     return turn
   }
 
-  async #fragments(binary: boolean, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  async #fragments(binary: boolean, pieces: AsyncIterable<Uint8Array>, moved: () => void): Promise<void> {
     let together: Uint8Array[] = []
     let bytes = 0
     for await (const piece of pieces) {
@@ -94,6 +94,7 @@ export class SendQueue {
       for (let at = 0; at < piece.length && piece.length >= SMALL; at += FRAGMENT) {
         const length = Math.min(FRAGMENT, piece.length - at)
         await this.#put(Buffer.from(piece.buffer, piece.byteOffset + at, length), binary, false)
+        moved()
       }
     }
     await this.#put(Buffer.concat(together), binary, true)
