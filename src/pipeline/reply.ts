@@ -4,7 +4,7 @@
  * as the kernels wrote them.
  */
 import { type Ref, type Step, WRITTEN_BYTES } from '../../workers/contract.ts'
-import type { EncodeArgs } from '../../workers/ops/text/op.ts'
+import { type EncodeArgs, encodeNanoseconds } from '../../workers/ops/text/op.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { BodyFormat } from '../formats/body.ts'
 import { product } from '../formats/tensor.ts'
@@ -46,6 +46,8 @@ export interface Encoding {
   args: EncodeArgs
   units: number
   slotBytes: number
+  /** that writing all of it takes, as in Cost */
+  nanoseconds: number
   into: Ref
   lengths: Ref
 }
@@ -96,6 +98,7 @@ function emit(
   const args = outputs.map(output => argsOf(output, style))
   const units = args.map(encodeUnits)
   const slotBytes = args.map(encodeSlotBytes)
+  const nanoseconds = args.map(encodeNanoseconds)
   const asItStands = ({ buffer }: OutputTensor, { dtype }: EncodeArgs) =>
     style.format === 'safetensors' && dtype === p.buffers[buffer].type
   let bytes = 0
@@ -126,11 +129,13 @@ function emit(
   for (const [at, index] of encoded.entries()) {
     const [into, lengths] = refs.slice(2 * at)
     const parts = { output: outputs[index], args: args[index], units: units[index], into, lengths }
-    encodings[index] = { ...parts, slotBytes: slotBytes[index] }
+    encodings[index] = { ...parts, slotBytes: slotBytes[index], nanoseconds: nanoseconds[index] }
   }
   const buffers = outputs.map(({ buffer }) => buffer).concat(refs)
   const written = encodings.filter(encoding => encoding !== undefined)
-  if (whole) p.stage(...written.map(encoding => encodeStep(encoding, 0, encoding.units)))
+  const steps = written.map(encoding => encodeStep(encoding, 0, encoding.units))
+  if (whole) p.stage(...steps)
+  else p.later.push(...steps)
   return { reply: { style, outputs, encodings, inline }, buffers }
 }
 
@@ -149,7 +154,7 @@ export function writtenBytes({ shape, dtype }: OutputTensor, style: ReplyStyle):
 
 /** Writes units [from, to) into the first slots. */
 export function encodeStep(
-  { output, args, slotBytes, into, lengths }: Encoding,
+  { output, args, units, nanoseconds, into, lengths }: Encoding,
   from: number,
   to: number,
 ): Step {
@@ -163,6 +168,6 @@ export function encodeStep(
     units: to - from,
     chain: 1,
     flops: 0,
-    bytes: (slotBytes * (to - from)) / (args.form === 'raw' ? 8 : 1),
+    nanoseconds: nanoseconds * ((to - from) / units),
   }
 }

@@ -1,10 +1,15 @@
 /** Encodings of positions that are tables. Angles are float64 whatever the precision. */
-import { defineFamily } from '../define-op.ts'
+import { defineFamily, price } from '../define-op.ts'
 
 /** Rough operations an element takes, most of them for its angle. */
 const SINUSOID_FLOPS = 100
 const ROTATION_FLOPS = 200
 const BIAS_FLOPS = 3
+
+const SINUSOID = price(32)
+const ROTATION = price(36)
+const BIAS = price(1.1)
+const BIAS_ROW = price(10)
 
 const family = defineFamily('tables')
 
@@ -16,7 +21,10 @@ export const sinusoidalTable = family.define('sinusoidalTable', {
   tensors: { encoding: 'out' },
   args: { positions: 'i32', dim: 'i32', base: 'f64', offset: 'f64' },
   units: a => a.positions,
-  cost: a => ({ flops: a.positions * a.dim * SINUSOID_FLOPS }),
+  cost: (a, { precision: p }) => {
+    const elements = a.positions * a.dim
+    return { flops: elements * SINUSOID_FLOPS, nanoseconds: elements * SINUSOID[p] }
+  },
   shared: true,
 })
 
@@ -25,7 +33,10 @@ export const ropeTable = family.define('ropeTable', {
   tensors: { cos: 'out', sin: 'out' },
   args: { positions: 'i32', dims: 'i32', base: 'f64', offset: 'f64' },
   units: a => a.positions,
-  cost: a => ({ flops: a.positions * (a.dims / 2) * ROTATION_FLOPS }),
+  cost: (a, { precision: p }) => {
+    const pairs = a.positions * (a.dims / 2)
+    return { flops: pairs * ROTATION_FLOPS, nanoseconds: pairs * ROTATION[p] }
+  },
   shared: true,
 })
 
@@ -34,6 +45,9 @@ export const alibiBias = family.define('alibiBias', {
   tensors: { slopes: 'in', bias: 'out' },
   args: { heads: 'i32', queries: 'i32', keys: 'i32' },
   units: a => a.heads * a.queries,
-  cost: (a, { units }) => ({ flops: units * a.keys * BIAS_FLOPS }),
+  cost: (a, { units, precision: p }) => ({
+    flops: units * a.keys * BIAS_FLOPS,
+    nanoseconds: units * (BIAS_ROW[p] + a.keys * BIAS[p]),
+  }),
   shared: true,
 })
