@@ -1,5 +1,5 @@
 /**
- * `npm run bench`, or `npm run bench -- kernels layers approximations requests small json fairness long peers` for some of
+ * `npm run bench`, or `npm run bench -- kernels layers approximations requests small json plans fairness long peers` for some of
  * it; `npm run bench -- paired ../other` for two checkouts against each other.
  */
 import '../src/revectorize.ts'
@@ -11,6 +11,7 @@ import { benchLayers } from './layers.ts'
 import { benchLong } from './long.ts'
 import { benchPaired } from './paired.ts'
 import { benchPeers } from './peers/main.ts'
+import { benchPlans } from './plans.ts'
 import { machine } from './report.ts'
 import { benchRequests, benchSmall } from './requests.ts'
 
@@ -22,6 +23,7 @@ const SECTIONS = {
   requests: ['Whole requests', benchRequests],
   small: ['Small requests beside an echo', benchSmall],
   json: ['Large JSON bodies', benchJson],
+  plans: ['Plans beside what requests take', benchPlans],
   fairness: ['All cores for one, fairness for many', benchFairness],
   long: ['A long context', benchLong],
 } as const
