@@ -1,6 +1,6 @@
 /**
- * `npm run bench`, or `npm run bench -- kernels layers approximations requests small json fairness long attacks eventloop peers` for
- * some of it; `npm run bench -- paired ../other` for two checkouts against each other.
+ * `npm run bench`, or `npm run bench -- kernels layers approximations requests small json plans fairness long attacks eventloop peers`
+ * for some of it; `npm run bench -- paired ../other` for two checkouts against each other.
  */
 import '../src/revectorize.ts'
 import { benchApproximations } from './approximations.ts'
@@ -13,6 +13,7 @@ import { benchLayers } from './layers.ts'
 import { benchLong } from './long.ts'
 import { benchPaired } from './paired.ts'
 import { benchPeers } from './peers/main.ts'
+import { benchPlans } from './plans.ts'
 import { machine } from './report.ts'
 import { benchRequests, benchSmall } from './requests.ts'
 
@@ -24,6 +25,7 @@ const SECTIONS = {
   requests: ['Whole requests', benchRequests],
   small: ['Small requests beside an echo', benchSmall],
   json: ['Large JSON bodies', benchJson],
+  plans: ['Plans beside what requests take', benchPlans],
   fairness: ['All cores for one, fairness for many', benchFairness],
   long: ['A long context', benchLong],
   attacks: ['Small requests while somebody attacks', benchAttacks],

@@ -32,6 +32,8 @@ export interface Program {
   barriers: Barrier[]
   /** work area that each task in flight needs */
   scratchBytes: number
+  /** steps over its buffers that follow, as programs of their own, when it has run: known for their cost */
+  later?: Step[]
 }
 
 export const BYTES: Record<BufferType, number> = { float64: 8, float32: 4, int32: 4, uint8: 1 }

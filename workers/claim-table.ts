@@ -18,14 +18,6 @@ export interface Split {
   group?: number
 }
 
-/** How many units a claim has at least and at most; what is claimed is run `max` at a time, with a poll in between. */
-export interface Grain {
-  min: number
-  max: number
-  /** stands for `max` in low-latency mode: while small jobs come, workers poll more often */
-  lowLatency: number
-}
-
 /** Stages of steps: of a program, or of a segment of it. */
 export type Stages<S extends Split = Split> = readonly (readonly S[])[]
 

@@ -3,9 +3,8 @@
  * Both threads know these types and nothing of each other.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { Grain } from './claim-table.ts'
 import type { ListedStep } from './ops/index.ts'
-import type { BufferType, Fault, Phase, Precision } from './step-types.ts'
+import type { BufferType, Fault, Phase } from './step-types.ts'
 
 export * from './step-types.ts'
 
@@ -37,8 +36,8 @@ export type Step = ListedStep
 
 export type OpName = Step['op']
 
-/** A step as a worker gets it; `flops` of one unit. */
-export type StepCall = Step extends infer S ? (S extends Step ? Omit<S, 'bytes'> & Grain : never) : never
+/** A step as a worker gets it; `nanoseconds`: the estimated time of one unit on this machine. */
+export type StepCall = Step extends infer S ? (S extends Step ? Omit<S, 'flops'> : never) : never
 
 /** Units of a segment's step that were claimed and not done: the next worker at the segment does them first. */
 export interface Remainder {
@@ -76,11 +75,18 @@ export interface Task {
 /** [start, end] in milliseconds since the epoch, where the task had steps of that phase. */
 export type Spans = Partial<Record<Phase, [number, number]>>
 
+/** Time that units of one of a segment's steps took (it is counted over its stages). */
+export interface Measured {
+  step: number
+  units: number
+  seconds: number
+}
+
 /** What a worker did at a segment. */
 export interface Work {
   spans: Spans
-  /** floating-point operations, and the seconds they took, of each precision */
-  speed: Partial<Record<Precision, { flops: number; seconds: number }>>
+  /** of the steps that it was at for long enough that this says something */
+  measured: Measured[]
 }
 
 export type TaskResult =

@@ -14,6 +14,17 @@ import {
 } from './contract.ts'
 import type { Operations } from './ops/table.ts'
 
+/** Workers poll at this interval: what is cut finer shares less of what is prepared. */
+const POLL_MS = 6
+/** The same in low-latency mode: small jobs would have to wait for it. */
+const LOW_LATENCY_MS = 1
+/** A step's first portion is estimated to take no more than this, so that an estimate a hundred times too low does no harm. */
+const FIRST_MS = 0.5
+/** Claiming less than this costs more than it gains. */
+const MIN_CLAIM_MS = 0.15
+/** Less than this says more about overhead than about the step. */
+const TELLING_MS = 1
+
 /** What goes wrong comes back as data. */
 export function runTask(memory: WebAssembly.Memory, ops: Operations, task: Task): TaskResult {
   for (const wakeWord of task.wakes) wake(memory, wakeWord)
@@ -48,7 +59,7 @@ interface Ended {
 
 class Assignment {
   readonly claims: ClaimTable
-  readonly work: Work = { spans: {}, speed: {} }
+  readonly work: Work = { spans: {}, measured: [] }
   readonly #task: Task
   readonly #ops: Operations
   readonly #calls: StepCall[]
@@ -56,6 +67,12 @@ class Assignment {
   readonly #lowLatency: Int32Array
   /** tells the watchdog that this worker has not hung */
   readonly #polled: () => void
+  /** the step that it is at, the units of it that it has done, and the time they took */
+  #at = -1
+  #units = 0
+  #milliseconds = 0
+  /** of one unit of that step: as estimated, or as measured where that is more (its first units may be its cheapest) */
+  #unitMs = 0
 
   constructor(memory: WebAssembly.Memory, ops: Operations, task: Task, polled: () => void) {
     this.#polled = polled
@@ -70,13 +87,21 @@ class Assignment {
   }
 
   run(): Ended {
+    const ended = this.#runStages()
+    this.#tell()
+    return ended
+  }
+
+  #runStages(): Ended {
     const { stages, team, remainder } = this.#task
     let ended = remainder && this.#do(remainder)
     let step = 0
     for (const [stage, calls] of stages.entries()) {
       for (const call of calls) {
         while (ended === undefined) {
-          const claim = this.claims.claim(step, call, call.min, this.#grain(call), team)
+          const unitMs = call.nanoseconds * 1e-6
+          const [least, most] = [unitsIn(MIN_CLAIM_MS, unitMs), unitsIn(this.#pollMs, unitMs)]
+          const claim = this.claims.claim(step, call, least, most, team)
           if (claim === undefined) break
           ended = this.#do({ stage, step, from: claim[0], to: claim[1] })
         }
@@ -88,11 +113,12 @@ class Assignment {
     return {}
   }
 
-  /** Runs claimed units a grain at a time, and polls in between; undefined where it may go on. */
+  /** Runs claimed units a portion at a time, and polls in between; undefined where it may go on. */
   #do({ stage, step, from, to }: Remainder): Ended | undefined {
     const call = this.#calls[step]
+    this.#enter(step)
     for (let at = from; at < to; ) {
-      const end = Math.min(to, at + this.#grain(call))
+      const end = Math.min(to, at + this.#portion())
       const fault = this.#call(call, at, end)
       if (fault !== undefined) {
         this.claims.stop()
@@ -106,8 +132,35 @@ class Assignment {
     return undefined
   }
 
-  #grain({ max, lowLatency }: StepCall): number {
-    return Atomics.load(this.#lowLatency, 0) === 0 ? max : lowLatency
+  /** The worker goes on to a step, of which it knows nothing but the estimate. */
+  #enter(step: number): void {
+    if (step === this.#at) return
+    this.#tell()
+    this.#at = step
+    this.#units = 0
+    this.#milliseconds = 0
+    this.#unitMs = this.#calls[step].nanoseconds * 1e-6
+  }
+
+  /** Notes what the step took that it has been at. */
+  #tell(): void {
+    if (this.#milliseconds < TELLING_MS) return
+    this.work.measured.push({ step: this.#at, units: this.#units, seconds: this.#milliseconds / 1000 })
+  }
+
+  /** The units that are run at once. */
+  #portion(): number {
+    return unitsIn(this.#units === 0 ? FIRST_MS : this.#pollMs, this.#unitMs)
+  }
+
+  get #pollMs(): number {
+    return Atomics.load(this.#lowLatency, 0) === 0 ? POLL_MS : LOW_LATENCY_MS
+  }
+
+  #measure(units: number, milliseconds: number): void {
+    this.#units += units
+    this.#milliseconds += milliseconds
+    this.#unitMs = Math.max(milliseconds / units, this.#calls[this.#at].nanoseconds * 1e-6)
   }
 
   #call(call: StepCall, from: number, to: number): Fault | undefined {
@@ -121,14 +174,14 @@ class Assignment {
     const end = now()
     const { spans } = this.work
     spans[call.phase] = [spans[call.phase]?.[0] ?? begin, end]
-    if (call.phase === 'compute') {
-      const { speed } = this.work
-      speed[call.precision] ??= { flops: 0, seconds: 0 }
-      speed[call.precision]!.flops += call.flops * (to - from)
-      speed[call.precision]!.seconds += (end - begin) / 1000
-    }
+    this.#measure(to - from, end - begin)
     return fault as Fault | undefined
   }
+}
+
+/** How many units of `unitMs` each take about `milliseconds`. */
+function unitsIn(milliseconds: number, unitMs: number): number {
+  return Math.max(1, Math.floor(milliseconds / unitMs))
 }
 
 /** Milliseconds since the epoch, comparable between threads. */

@@ -99,7 +99,7 @@ export class Admission {
     return {
       flops,
       bytes: plan.bytes + THREADS * program.scratchBytes,
-      seconds: cost.seconds / THREADS,
+      seconds: (cost.seconds + cost.later) / THREADS,
     }
   }
 

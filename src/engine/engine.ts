@@ -45,7 +45,7 @@ export interface EngineOptions {
 
 export class Engine {
   readonly arena: Arena
-  readonly costModel = new CostModel()
+  readonly costModel: CostModel
   readonly kernels: VariantChoice
   readonly threads: number
   readonly #pool: Pool
@@ -71,6 +71,8 @@ export class Engine {
     this.threads = threads
     this.arena = arena
     this.kernels = kernels
+    const chosen = kernels.measurements.find(({ variant }) => variant === kernels.variant)
+    this.costModel = new CostModel(chosen?.gigaflops)
     const { memory } = arena
     const onLost = options.onLost ?? (() => {})
     const wakeWords = new WordPool(arena, threads, WAKE_WORD_BYTES)

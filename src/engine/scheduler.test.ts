@@ -284,7 +284,7 @@ describe('barriers', () => {
       reached++
       return undefined
     })
-    sent[0].answer([{ ok: false, fault, step: 0, spans: {}, speed: {} }])
+    sent[0].answer([{ ok: false, fault, step: 0, spans: {}, measured: [] }])
     expect((await report).fault?.fault).toEqual(fault)
     expect(reached).toBe(0)
   })

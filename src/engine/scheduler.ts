@@ -206,7 +206,7 @@ export class Scheduler {
   #answered({ job, assignment }: Assigned, result: TaskResult): void {
     // before the worker is released: nothing is complete at a barrier when a task on the way there has failed
     job.note(assignment, result)
-    if (result.ok) this.#context.costModel.learn(result.speed)
+    if (result.ok) this.#context.costModel.learn(assignment.segment.stages.flat(), result.measured)
     else if ('crash' in result) {
       this.#events.lost(result.crash)
       job.fail(workerLost())

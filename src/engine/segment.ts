@@ -3,7 +3,7 @@
  * ends at a barrier at the latest, and is short enough to cross as text.
  */
 
-import { ClaimTable, type Grain, MAX_STEPS } from '../../workers/claim-table.ts'
+import { ClaimTable, MAX_STEPS } from '../../workers/claim-table.ts'
 import type { BufferPlace, Ref, Remainder, Step, StepCall, Task } from '../../workers/contract.ts'
 import type { WordPool } from './arena.ts'
 import type { PlacedProgram } from './placement.ts'
@@ -12,14 +12,8 @@ import type { PlacedProgram } from './placement.ts'
 export const SOLO_SECONDS = 0.002
 /** Segments of a longer way end when a team has been at them for about this time, and the next is chosen among what waits. */
 const SEGMENT_SECONDS = 0.1
-/** Workers poll at this interval: what is cut finer shares less of what is prepared. */
-const GRAIN_SECONDS = 0.006
-/** The same in low-latency mode: small jobs would have to wait for it. */
-const LOW_LATENCY_SECONDS = 0.001
 /** A worker that would have less to do than this is not worth waking. */
 const SHARE_SECONDS = 0.0005
-/** Claiming less than this costs more than it gains. */
-const MIN_GRAIN_SECONDS = 0.00015
 
 /** What segments need of the engine. */
 export interface SegmentContext {
@@ -69,7 +63,7 @@ export class Segment {
     const offset = claimTables.take()
     this.#claims = { offset, table: new ClaimTable(memory, offset, this.stages) }
     this.#claims.table.reset()
-    const calls = stepCalls(this.stages, this.#buffers, (step, at) => grainOf(step, this.#costs[at]))
+    const calls = stepCalls(this.stages, this.#buffers, this.#costs)
     this.#text = JSON.stringify({ ...calls, team: this.team, claimTable: offset, lowLatency }).slice(0, -1)
   }
 
@@ -166,24 +160,11 @@ export function planSegment(
   }
 }
 
-function grainOf({ units }: Step, seconds: number): Grain {
-  return {
-    min: unitsIn(MIN_GRAIN_SECONDS, units, seconds),
-    max: unitsIn(GRAIN_SECONDS, units, seconds),
-    lowLatency: unitsIn(LOW_LATENCY_SECONDS, units, seconds),
-  }
-}
-
-/** How many of a step's units take about `interval`. */
-function unitsIn(interval: number, units: number, seconds: number): number {
-  return Math.max(1, Math.floor(units / Math.max(1, seconds / interval)))
-}
-
 /** The steps of a segment as workers get them, and of the program's buffers only those they name: a stack has hundreds. */
 function stepCalls(
   stages: Step[][],
   buffers: BufferPlace[],
-  grainOf: (step: Step, at: number) => Grain,
+  costs: Float64Array,
 ): Pick<Task, 'buffers' | 'stages'> {
   const places: BufferPlace[] = []
   const known = new Map<Ref, Ref>()
@@ -212,8 +193,7 @@ function stepCalls(
       units,
       chain,
       group,
-      flops: step.flops / units,
-      ...grainOf(step, at++),
+      nanoseconds: Math.ceil((costs[at++] * 1e9) / units),
     } as StepCall
   }
   return { stages: stages.map(stage => stage.map(call)), buffers: places }

@@ -72,6 +72,7 @@ export class ProgramBuilder implements Program {
   readonly buffers: BufferSpec[] = []
   readonly stages: Step[][] = []
   readonly barriers: Barrier[] = []
+  readonly later: Step[] = []
   scratchBytes = 0
   /** steps whose ops have not been asked yet what they take */
   readonly #unsized: { step: StepOf<Op>; op: Op; wanted: Wanted }[] = []
@@ -106,7 +107,7 @@ export class ProgramBuilder implements Program {
     op: Op<N, T, A>,
     tensors: RefsOf<T>,
     args: ArgsOf<A>,
-    { nonFinite, area = 0, units, precision = this.precision }: StepOptions = {},
+    { nonFinite, area = 0, reckoned = area, units, precision = this.precision }: StepOptions = {},
   ): StepOf<Op<N, T, A>> {
     const step = {
       op: op.name,
@@ -119,9 +120,9 @@ export class ProgramBuilder implements Program {
       chain: 1,
       group: undefined,
       flops: 0,
-      bytes: 0,
+      nanoseconds: 0,
     }
-    this.#unsized.push({ step, op, wanted: { area, units } })
+    this.#unsized.push({ step, op, wanted: { area, reckoned, units } })
     return step
   }
 

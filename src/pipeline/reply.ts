@@ -4,7 +4,7 @@
  * as the kernels wrote them.
  */
 import { type Ref, type Step, WRITTEN_BYTES } from '../../workers/contract.ts'
-import { canonicaliseNaNs, type EncodeArgs } from '../../workers/ops/text/op.ts'
+import { canonicaliseNaNs, type EncodeArgs, encodeNanoseconds } from '../../workers/ops/text/op.ts'
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { BodyFormat } from '../formats/body.ts'
 import { product } from '../formats/tensor.ts'
@@ -46,6 +46,8 @@ export interface Encoding {
   args: EncodeArgs
   units: number
   slotBytes: number
+  /** that writing all of it takes, as in Cost */
+  nanoseconds: number
   into: Ref
   lengths: Ref
 }
@@ -98,6 +100,7 @@ function* emit(
   yield
   const units = args.map(encodeUnits)
   const slotBytes = args.map(encodeSlotBytes)
+  const nanoseconds = args.map(encodeNanoseconds)
   yield
   const asItStands = ({ buffer }: OutputTensor, { dtype }: EncodeArgs) =>
     style.format === 'safetensors' && dtype === p.buffers[buffer].type
@@ -130,12 +133,14 @@ function* emit(
   for (const [at, index] of encoded.entries()) {
     const [into, lengths] = [refs[2 * at], refs[2 * at + 1]]
     const parts = { output: outputs[index], args: args[index], units: units[index], into, lengths }
-    encodings[index] = { ...parts, slotBytes: slotBytes[index] }
+    encodings[index] = { ...parts, slotBytes: slotBytes[index], nanoseconds: nanoseconds[index] }
   }
   const buffers = outputs.map(({ buffer }) => buffer).concat(refs)
   yield
   const written = encodings.filter(encoding => encoding !== undefined)
-  const steps: Step[] = whole ? written.map(encoding => encodeStep(encoding, 0, encoding.units)) : []
+  const steps: Step[] = written.map(encoding => encodeStep(encoding, 0, encoding.units))
+  // what is no inline answer is written after the program has run
+  if (!whole) p.later.push(...steps.splice(0))
   // those of an inline answer are looked at where it is copied: a stage of their own would take longer
   const standing = inline ? [] : outputs.filter((_, index) => encodings[index] === undefined)
   const looked = new Map(standing.map(({ buffer, guide }) => [buffer, guide]))
@@ -164,7 +169,7 @@ export function writtenBytes({ shape, dtype }: OutputTensor, style: ReplyStyle):
 
 /** Writes units [from, to) into the first slots. */
 export function encodeStep(
-  { output, args, slotBytes, into, lengths }: Encoding,
+  { output, args, units, nanoseconds, into, lengths }: Encoding,
   from: number,
   to: number,
 ): Step {
@@ -178,6 +183,6 @@ export function encodeStep(
     units: to - from,
     chain: 1,
     flops: 0,
-    bytes: (slotBytes * (to - from)) / (args.form === 'raw' ? 8 : 1),
+    nanoseconds: nanoseconds * ((to - from) / units),
   }
 }

@@ -15,7 +15,6 @@ import type { Operations } from '../../workers/ops/table.ts'
 import { runTask } from '../../workers/run-segment.ts'
 
 export const never = new AbortController().signal
-const FLOPS = new CostModel().flops.float64
 
 /** What an operation was called with: its stage (or the number that its step was given), and its range. */
 export interface Call {
@@ -46,8 +45,8 @@ export function step(seconds: number, units: number, chain = 1, stage = 0): Step
     phase: 'compute',
     units,
     chain,
-    flops: seconds * FLOPS,
-    bytes: 0,
+    flops: 0,
+    nanoseconds: seconds * 1e9,
   }
 }
 

@@ -8,6 +8,7 @@ import { expectWithinBudget } from '../../test/support/float32-budget.ts'
 import { describeCase, type OpCase } from '../../test/support/op-case.ts'
 import { RUNNERS, type Runner } from '../../test/support/op-runner.ts'
 import { callLayout, wasmOps, wordsOf } from '../wasm/call-layout.ts'
+import { sizeStep } from './define-op.ts'
 import { KERNELS, OPS } from './index.ts'
 
 interface FamilyCases {
@@ -55,6 +56,34 @@ for (const { family } of OPS) {
       const drawn = fc.sample(cases, { seed: 1, numRuns: 200 }).map(({ op }) => op.name)
       expect([...new Set(drawn)].sort()).toEqual(names)
       expect([...new Set(empty.map(({ op }) => op.name))].sort()).toEqual(names)
+    })
+
+    it('cost something wherever they write something, in both precisions, and a number in any case', () => {
+      for (const { op, args, inputs, outputs } of [
+        ...fc.sample(cases, { seed: 3, numRuns: 200 }),
+        ...empty,
+      ]) {
+        const buffers = [...Object.values(inputs).map(({ length }) => length), ...Object.values(outputs)]
+        const tensors = Object.fromEntries(
+          [...Object.keys(inputs), ...Object.keys(outputs)].map((n, i) => [n, i]),
+        )
+        for (const precision of ['float32', 'float64'] as const) {
+          const step = { op: op.name, args: { ...args }, tensors, precision, phase: 'compute' as const }
+          const sized = { ...step, units: 0, chain: 1, flops: 0, nanoseconds: 0 }
+          const wanted = { units: undefined, area: 7, reckoned: 9 }
+          sizeStep(
+            op,
+            sized,
+            buffers.map(length => ({ length })),
+            wanted,
+          )
+          const { flops, nanoseconds } = sized
+          expect(Number.isFinite(flops) && flops >= 0, op.name).toBe(true)
+          expect(Number.isFinite(nanoseconds) && nanoseconds >= 0, op.name).toBe(true)
+          const written = Object.values(outputs).some(length => length > 0)
+          if (written) expect(nanoseconds, op.name).toBeGreaterThan(0)
+        }
+      }
     })
 
     const own = RUNNERS.filter(({ wasm }) => inWasm || !wasm)

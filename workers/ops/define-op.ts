@@ -95,19 +95,35 @@ export type ArgsOf<A> = Flat<
 // ---- ops -------------------------------------------------------------------------------------------------------------
 
 export interface Cost {
-  /** floating-point operations of the whole step */
+  /** floating-point operations of the whole step, as plans tell them and limits count them */
   flops: number
-  /** bytes of text or memory the step mostly spends its time on, where that is not arithmetic */
-  bytes: number
+  /** time that the whole step takes on one worker of the machine on which prices were measured */
+  nanoseconds: number
 }
 
-/** What a step's cost may depend on beside the arguments. */
-export interface CostContext<T> {
+/** Nanoseconds that one of a kind of work takes (a product, a pair, an element that is written), in each precision's kernel. */
+export type Price = Readonly<Record<Precision, number>>
+
+/** Measured: `npm run bench -- plans` says how well. One number where both precisions share a kernel. */
+export function price(float32: number, float64 = float32): Price {
+  return { float32, float64 }
+}
+
+/** What a step's cost may depend on beside the arguments and tensors. */
+export interface StepContext {
+  precision: Precision
   units: number
+  /** pairs that are attended, over the whole batch, for one head; where the elements decide it, as many as there should be */
+  area: number
+  /** those that the time is reckoned with */
+  reckoned: number
+  /** inputs may hold non-finite values, and the kernels may have to take no shortcut */
+  nonFinite: boolean
+}
+
+export interface CostContext<T> extends StepContext {
   /** the tensors that are there */
   tensors: RefsOf<T>
-  /** pairs that are attended, over the whole batch, for one head */
-  area: number
 }
 
 /** A word of a call that is worked out from the arguments and tensors rather than being one of them. */
@@ -125,7 +141,8 @@ export interface OpSpec<T extends TensorSpecs, A extends ArgSpecs> {
   chain?(a: ArgsOf<A>): number
   /** a worker is given whole groups of this many units where it can be */
   group?(a: ArgsOf<A>): number
-  cost(a: ArgsOf<A>, context: CostContext<T>): Partial<Cost>
+  /** each kind of its work at its price; `flops` where there is arithmetic worth telling */
+  cost(a: ArgsOf<A>, context: CostContext<T>): Pick<Cost, 'nanoseconds'> & Partial<Cost>
   /** which part of a request's life it belongs to, default `compute` */
   phase?: Phase
   /** one TypeScript kernel (`kernel.ts`) serves both precisions; else float64 is `reference.ts` and float32 `simd/` */
@@ -204,12 +221,16 @@ export function defineFamily(name: string, { callBytes = CALL_BYTES } = {}): Fam
   return new Family(name, callBytes)
 }
 
+/** What an element that is written takes even where nothing is computed for it: sums over nothing are zeros. */
+const WRITTEN_NANOSECONDS = 0.05
+
 /** What is known about a step's size where it is made. */
 export interface Wanted {
   /** of a step that does only a part of the op's work */
   units: number | undefined
-  /** as in CostContext */
+  /** as in StepContext */
   area: number
+  reckoned: number
 }
 
 /**
@@ -220,7 +241,7 @@ export function sizeStep<O extends Op>(
   op: O,
   step: StepOf<O>,
   buffers: readonly { length: number }[],
-  { units, area }: Wanted,
+  { units, area, reckoned }: Wanted,
 ): number {
   const { args, precision } = step
   const tensors: Record<string, Ref | undefined> = step.tensors
@@ -235,9 +256,11 @@ export function sizeStep<O extends Op>(
   step.units = written > 0 && elements === 0 ? 0 : (units ?? op.units(args))
   step.chain = op.chain?.(args) ?? 1
   step.group = op.group?.(args)
-  const { flops = 0, bytes = 0 } = op.cost(args, { units: step.units, tensors: step.tensors, area })
+  const nonFinite = step.nonFinite !== undefined
+  const context = { precision, units: step.units, tensors: step.tensors, area, reckoned, nonFinite }
+  const { flops = 0, nanoseconds } = op.cost(args, context)
   step.flops = flops
-  step.bytes = bytes
+  step.nanoseconds = nanoseconds + elements * WRITTEN_NANOSECONDS
   return precision === 'float32' && !op.shared ? areaBytes(scratchBytes(op, args)) : 0
 }
 

@@ -28,6 +28,8 @@ export interface Scores {
   earlierIntervals?: Ref
   /** pairs that are attended, over the whole batch, for one head */
   area: number
+  /** those that the time is reckoned with, where the elements decide how many there are */
+  reckoned?: number
   nonFinite?: Ref
 }
 
@@ -68,7 +70,7 @@ export function softmaxForward(
   v: Ref,
   requested: RequestedResults,
 ): AttentionResults {
-  const { args, area } = scores
+  const { args, area, reckoned } = scores
   const { into } = requested
   const rows = args.batch * args.heads * args.queries
   const output = p.reals(rows * args.dimV)
@@ -76,7 +78,7 @@ export function softmaxForward(
   const entropy = requested.entropy ? (into?.entropy ?? p.reals(rows)) : undefined
   const maps = mapBuffers(p, args, requested.maps)
   const tensors = { ...scoreTensors(scores), v, output, logsumexp, entropy, ...maps }
-  p.stage(p.step(attentionForward, tensors, args, { nonFinite: scores.nonFinite, area }))
+  p.stage(p.step(attentionForward, tensors, args, { nonFinite: scores.nonFinite, area, reckoned }))
   return { scores, v, output, logsumexp, entropy, written: maps }
 }
 
@@ -136,7 +138,7 @@ export function softmaxBackward(
   scalars: Ref | undefined,
   needs: AttentionNeeds,
 ): AttentionGradients {
-  const { args, area, maskLayout, nonFinite } = state.scores
+  const { args, area, reckoned, maskLayout, nonFinite } = state.scores
   const rows = args.batch * args.heads * args.queries
   const kvRows = args.batch * args.kvHeads * args.keys
   const gradients: AttentionGradients = {
@@ -162,12 +164,12 @@ export function softmaxBackward(
       gradK: gradients.k,
       gradV: gradients.v,
     }
-    steps.push(p.step(attentionBackward, tensors, { ...args, parts }, { nonFinite, area }))
+    steps.push(p.step(attentionBackward, tensors, { ...args, parts }, { nonFinite, area, reckoned }))
   }
   if (gradients.mask !== undefined && maskLayout !== undefined) {
     const tensors = { ...inputs, gradMask: gradients.mask }
     const maskArgs = { ...args, maskShape: maskLayout.shape }
-    steps.push(p.step(attentionMaskGradient, tensors, maskArgs, { nonFinite, area }))
+    steps.push(p.step(attentionMaskGradient, tensors, maskArgs, { nonFinite, area, reckoned }))
   }
   p.stage(...steps)
   for (let part = 0; gradQParts !== undefined && part < parts - 1; part++) {

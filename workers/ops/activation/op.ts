@@ -1,11 +1,19 @@
 /** The functions between the two products of a feed-forward layer, element by element. */
-import { type Args, defineArgs, defineFamily, oneOf } from '../define-op.ts'
+import { type Args, defineArgs, defineFamily, oneOf, price } from '../define-op.ts'
 import { ELEMENT_BLOCK } from '../element-block.ts'
 
 export { ELEMENT_BLOCK }
 
 /** Rough operations per element. */
 const FLOPS = 30
+/** An element, forward; backward takes twice as long. */
+const ELEMENT = {
+  relu: price(0.08, 2),
+  gelu: price(2, 20),
+  gelu_tanh: price(1.5, 20),
+  silu: price(0.9, 8),
+  swiglu: price(0.9, 8),
+}
 
 const family = defineFamily('activation')
 
@@ -19,7 +27,7 @@ export const activationForward = family.define('activationForward', {
   tensors: { x: 'in', gate: 'in?', y: 'out' },
   args,
   units: a => Math.ceil(a.count / ELEMENT_BLOCK),
-  cost: a => ({ flops: a.count * FLOPS }),
+  cost: (a, { precision: p }) => ({ flops: a.count * FLOPS, nanoseconds: a.count * ELEMENT[a.kind][p] }),
 })
 
 /** gradX = f′(x) ⊙ gradY; for swiglu gradX = silu(gate) ⊙ gradY and gradGate = silu′(gate) ⊙ x ⊙ gradY. */
@@ -27,7 +35,10 @@ export const activationBackward = family.define('activationBackward', {
   tensors: { x: 'in', gate: 'in?', gradY: 'in', gradX: 'out', gradGate: 'out?' },
   args,
   units: a => Math.ceil(a.count / ELEMENT_BLOCK),
-  cost: a => ({ flops: a.count * 2 * FLOPS }),
+  cost: (a, { precision: p }) => ({
+    flops: a.count * 2 * FLOPS,
+    nanoseconds: a.count * 2 * ELEMENT[a.kind][p],
+  }),
 })
 
 export type ActivationArgs = Args<typeof activationForward>

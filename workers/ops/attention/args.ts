@@ -1,6 +1,6 @@
 /** What attention's kernels are told beside their tensors, and the words of a call that follow from it. */
 import { type ArgsOf, data, defineArgs, oneOf } from '../define-op.ts'
-import { packDepth, tilesTogether } from './scratch.ts'
+import { packDepth, tilesTogether } from './resources.ts'
 
 /** What attention computes, apart from its tensors. */
 export const args = defineArgs({

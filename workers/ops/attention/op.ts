@@ -6,12 +6,16 @@
 import { KEY_BLOCK, QUERY_TILE } from '../../layout.ts'
 import { type Args, data, defineFamily, type Tensors, type TensorsOf } from '../define-op.ts'
 import { type AttentionArgs, args, gradientWords, words } from './args.ts'
-import { areas } from './scratch.ts'
+import {
+  areas,
+  backwardTime,
+  forwardTime,
+  mapsTime,
+  maskGradientTime,
+  weightGradientTime,
+} from './resources.ts'
 
 export type { AttentionArgs }
-
-/** Measured: an element of a map takes as long as reading this many bytes of text. */
-const MAP_BYTES = 0.25
 
 const family = defineFamily('attention', { callBytes: 512 })
 
@@ -66,10 +70,6 @@ function pairsOf({ batch, heads, queries, keys }: AttentionArgs): number {
   return batch * heads * queries * keys
 }
 
-function countOf(maps: Record<string, unknown>): number {
-  return Object.values(maps).filter(map => map !== undefined).length
-}
-
 /** Unit = QUERY_TILE query rows of one (batch, head), all independent. */
 export const attentionForward = family.define('attentionForward', {
   tensors: {
@@ -89,12 +89,13 @@ export const attentionForward = family.define('attentionForward', {
   args,
   units: queryTiles,
   group: a => tiles(a.queries),
-  /** maps cost what it takes to write them, and `scores` the products of the pairs that no row attends to */
-  cost: (a, { tensors: { scores, maskedScores, weights, droppedWeights }, area }) => {
-    const unseen = scores === undefined ? 0 : pairsOf(a) - a.heads * area
+  /** `scores` takes the products of the pairs that no row attends to, too */
+  cost: (a, context) => {
+    const { tensors, area } = context
+    const unseen = tensors.scores === undefined ? 0 : pairsOf(a) - a.heads * area
     return {
       flops: 2 * a.heads * area * (a.dimK + a.dimV) + 2 * unseen * a.dimK,
-      bytes: MAP_BYTES * countOf({ scores, maskedScores, weights, droppedWeights }) * pairsOf(a),
+      nanoseconds: forwardTime(a, context),
     }
   },
   words,
@@ -107,10 +108,7 @@ export const attentionMaps = family.define('attentionMaps', {
   args,
   units: queryTiles,
   group: a => tiles(a.queries),
-  cost: (a, { tensors: { scores, maskedScores, weights, droppedWeights } }) => ({
-    flops: 2 * pairsOf(a) * a.dimK,
-    bytes: MAP_BYTES * countOf({ scores, maskedScores, weights, droppedWeights }) * pairsOf(a),
-  }),
+  cost: (a, context) => ({ flops: 2 * pairsOf(a) * a.dimK, nanoseconds: mapsTime(a, context) }),
   words,
   areas,
 })
@@ -163,12 +161,16 @@ export const attentionBackward = family.define('attentionBackward', {
   },
   units: a => a.batch * a.heads * a.parts * partBlocks(a),
   chain: a => partBlocks(a) * (a.heads / a.kvHeads),
-  cost: (a, { tensors: { gradQ, gradK, gradV }, area }) => {
+  cost: (a, context) => {
+    const { tensors, area } = context
     const products =
-      (gradV === undefined ? 0 : a.dimV) +
-      (gradK === undefined ? 0 : a.dimK) +
-      (gradQ === undefined ? 0 : a.dimK)
-    return { flops: 2 * a.heads * area * (a.dimK + a.dimV + products) }
+      (tensors.gradV === undefined ? 0 : a.dimV) +
+      (tensors.gradK === undefined ? 0 : a.dimK) +
+      (tensors.gradQ === undefined ? 0 : a.dimK)
+    return {
+      flops: 2 * a.heads * area * (a.dimK + a.dimV + products),
+      nanoseconds: backwardTime(a, context),
+    }
   },
   words: { ...gradientWords, partBlocks: { type: 'i32', of: partBlocks } },
   areas,
@@ -187,7 +189,10 @@ export const attentionMaskGradient = family.define('attentionMaskGradient', {
     maskShape: data<[number, number, number, number]>(),
   },
   units: ({ maskShape: [batch, heads, rows] }) => batch * heads * tiles(rows),
-  cost: (a, { area }) => ({ flops: 2 * a.heads * area * (a.dimK + a.dimV) }),
+  cost: (a, context) => ({
+    flops: 2 * a.heads * context.area * (a.dimK + a.dimV),
+    nanoseconds: maskGradientTime(a, context),
+  }),
   words: {
     ...gradientWords,
     maskBatch: { type: 'i32', of: a => a.maskShape[0] },
@@ -222,7 +227,14 @@ export const weightGradient = family.define('weightGradient', {
     seedHigh: 'u32',
   },
   units: a => a.batch * a.heads * a.queries,
-  cost: (a, { units }) => ({ flops: units * (2 * a.keys) }),
+  cost: (a, { units, tensors, precision }) => ({
+    flops: units * (2 * a.keys),
+    nanoseconds: weightGradientTime(
+      units * a.keys,
+      a.dropoutP > 0 || tensors.maskedScores !== undefined,
+      precision,
+    ),
+  }),
   shared: true,
 })
 

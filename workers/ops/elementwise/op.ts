@@ -1,5 +1,5 @@
 /** Sums, dropout, padding and concatenation: what goes through tensors once, as fast as memory. */
-import { type Args, defineArgs, defineFamily } from '../define-op.ts'
+import { type Args, type ArgsOf, defineArgs, defineFamily, price, type StepContext } from '../define-op.ts'
 import { ELEMENT_BLOCK } from '../element-block.ts'
 
 export { ELEMENT_BLOCK }
@@ -9,6 +9,13 @@ export const COLUMN_BLOCK = 64
 
 /** Rough operations a dropped or kept element takes. */
 const DROPOUT_FLOPS = 10
+
+const ADDED = price(0.1, 1)
+const SUMMED = price(0.4, 3.6)
+const DROPPED = price(0.9, 8)
+const KEPT_ROW = price(30)
+const COPIED = price(0.5)
+const DROPPED_ROW = price(20, 50)
 
 const family = defineFamily('elementwise')
 
@@ -21,7 +28,7 @@ export const add = family.define('add', {
     period: 'i32',
   },
   units: a => Math.ceil(a.count / ELEMENT_BLOCK),
-  cost: (_, { units }) => ({ flops: units * ELEMENT_BLOCK }),
+  cost: (a, { units, precision: p }) => ({ flops: units * ELEMENT_BLOCK, nanoseconds: a.count * ADDED[p] }),
 })
 
 /**
@@ -32,7 +39,10 @@ export const columnSums = family.define('columnSums', {
   tensors: { x: 'in', y: 'out' },
   args: { batch: 'i32', heads: 'i32', positions: 'i32', width: 'i32' },
   units: a => Math.ceil((a.heads * a.width) / COLUMN_BLOCK),
-  cost: a => ({ flops: a.batch * a.positions * a.heads * a.width }),
+  cost: (a, { precision: p }) => {
+    const elements = a.batch * a.positions * a.heads * a.width
+    return { flops: elements, nanoseconds: elements * SUMMED[p] }
+  },
 })
 
 /**
@@ -47,7 +57,10 @@ export const dropoutRows = family.define('dropoutRows', {
     keepScale: { type: 'f32', of: a => 1 / (1 - a.p) },
   },
   units: a => a.rows,
-  cost: a => ({ flops: a.rows * a.dim * DROPOUT_FLOPS }),
+  cost: (a, { precision: p }) => ({
+    flops: a.rows * a.dim * DROPOUT_FLOPS,
+    nanoseconds: a.rows * (DROPPED_ROW[p] + a.dim * DROPPED[p]),
+  }),
 })
 
 /** y = x where the row is no padding, else 0: rows of a batch from its length on are padding. Unit = row. */
@@ -55,7 +68,10 @@ export const maskRows = family.define('maskRows', {
   tensors: { x: 'in', lengths: 'in:int32', y: 'out' },
   args: { batch: 'i32', positions: 'i32', dim: 'i32' },
   units: a => a.batch * a.positions,
-  cost: (a, { units }) => ({ flops: units * a.dim }),
+  cost: (a, { units, precision: p }) => ({
+    flops: units * a.dim,
+    nanoseconds: units * (KEPT_ROW[p] + a.dim * COPIED[p]),
+  }),
   shared: true,
 })
 
@@ -67,12 +83,20 @@ const concatArgs = defineArgs({
   dim: 'i32',
 })
 
+function concatCost(
+  { heads, past, positions, dim }: ArgsOf<typeof concatArgs>,
+  { precision: p }: StepContext,
+) {
+  const elements = heads * (past + positions) * dim
+  return { flops: elements, nanoseconds: elements * COPIED[p] }
+}
+
 /** y [heads, past + positions, dim] from past [heads, past, dim] and x [heads, positions, dim]. Unit = head. */
 export const concatForward = family.define('concatForward', {
   tensors: { past: 'in', x: 'in', y: 'out' },
   args: concatArgs,
   units: a => a.heads,
-  cost: a => ({ flops: a.heads * (a.past + a.positions) * a.dim }),
+  cost: concatCost,
   shared: true,
 })
 
@@ -81,7 +105,7 @@ export const concatBackward = family.define('concatBackward', {
   tensors: { gradY: 'in', gradPast: 'out?', gradX: 'out?' },
   args: concatArgs,
   units: a => a.heads,
-  cost: a => ({ flops: a.heads * (a.past + a.positions) * a.dim }),
+  cost: concatCost,
   shared: true,
 })
 

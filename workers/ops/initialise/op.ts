@@ -1,9 +1,10 @@
 /** Random parameters; `kernel.ts` documents the generator. */
-import { type Args, defineFamily, oneOf } from '../define-op.ts'
+import { type Args, defineFamily, oneOf, price } from '../define-op.ts'
 import { ELEMENT_BLOCK } from '../element-block.ts'
 
 /** Rough operations a random element takes. */
 const DRAW_FLOPS = 60
+const ELEMENT = { constant: price(0.3), uniform: price(12), normal: price(40) }
 
 const family = defineFamily('initialise')
 
@@ -21,9 +22,10 @@ export const initialise = family.define('initialise', {
     stream: 'i32',
   },
   units: a => Math.ceil(a.count / ELEMENT_BLOCK),
-  cost: (a, { units }) => {
-    return { flops: units * ELEMENT_BLOCK * (a.distribution === 'constant' ? 1 : DRAW_FLOPS) }
-  },
+  cost: (a, { units, precision: p }) => ({
+    flops: units * ELEMENT_BLOCK * (a.distribution === 'constant' ? 1 : DRAW_FLOPS),
+    nanoseconds: a.count * ELEMENT[a.distribution][p],
+  }),
   shared: true,
 })
 

@@ -3,7 +3,7 @@
  * same expressions: a worker for the kernels, the main thread for the cost of what is attended.
  */
 
-import { type Args, data, defineFamily } from '../define-op.ts'
+import { type Args, data, defineFamily, price } from '../define-op.ts'
 
 /**
  * A whole number that belongs to a query row of one batch element:
@@ -30,8 +30,9 @@ export interface RowMask {
   live?: RowExpr
 }
 
-/** Measured: the interval of a row takes as long as this much text. */
-const ROW_BYTES = 50
+/** A row, and each of its masks. */
+const ROW = price(15)
+const MASK = price(20)
 
 const family = defineFamily('intervals')
 
@@ -54,7 +55,9 @@ export const intervals = family.define('intervals', {
     masks: data<RowMask[]>(),
   },
   units: a => a.batch,
-  cost: a => ({ bytes: a.batch * (ROW_BYTES * a.queries) }),
+  cost: (a, { precision: p }) => ({
+    nanoseconds: a.batch * a.queries * (ROW[p] + a.masks.length * MASK[p]),
+  }),
   // it reads no tensor of the request, and so stands beside what reads them
   phase: 'decode',
   shared: true,

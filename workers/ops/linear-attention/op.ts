@@ -8,15 +8,26 @@
  * a row's keys end (causal) are pairs formed. All of it is O((N + M)·d_k·d_v).
  */
 import { KEY_BLOCK, QUERY_TILE, TILE_COLUMNS, TILE_GROUP, WIDEST_PANEL } from '../../layout.ts'
-import { type ArgsOf, data, defineArgs, defineFamily, oneOf } from '../define-op.ts'
+import type { Precision } from '../../step-types.ts'
+import { type ArgsOf, data, defineArgs, defineFamily, oneOf, price, type StepContext } from '../define-op.ts'
 
 /** Positions of one unit: keys of one state, query rows of one part of the output. A tile of scores holds them. */
 export const LINEAR_CHUNK = 96
 
 /** Rough operations a feature takes. */
 const FEATURE_FLOPS = 8
-/** Measured: an addition of states takes as long as reading this many bytes of text. */
-const SUM_BYTES = 0.3
+
+const ROW = price(30, 400)
+const FEATURE = price(2, 40)
+const PRODUCT = price(0.019, 1.5)
+/** A pair of positions of one chunk, without and with its products: the reference computes features for each. */
+const PAIR = price(0.5, 50)
+const PAIR_PRODUCT = price(0.012, 24)
+/** An element of a state that is prepared for a chunk, or added. */
+const STATE = price(0.5, 0)
+const ADDED = price(2.3)
+const DELTA = price(0.2, 2)
+const DELTA_ROW = price(25, 8)
 
 const family = defineFamily('linear-attention')
 
@@ -72,10 +83,31 @@ function chunksOfSide(a: LinearStateArgs): number {
 }
 
 /** A product with a state a row, and where causal with a chunk of keys. */
-function queryFlops(a: LinearAttentionArgs): number {
+function queryCost(a: LinearAttentionArgs, { precision, units }: StepContext) {
   const rows = a.batch * a.heads * a.queries
   const pairs = a.causal ? LINEAR_CHUNK : 0
-  return rows * (2 * (stateLength(a) + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK)
+  return {
+    flops: rows * (2 * (stateLength(a) + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK),
+    nanoseconds: chunksTime(a, { rows, units, pairs: Math.min(pairs, a.queries), times: 1 }, precision),
+  }
+}
+
+interface Rows {
+  rows: number
+  units: number
+  /** of a row */
+  pairs: number
+  /** how many results there are */
+  times: number
+}
+
+/** Rows with their features, and their products with a state and with the rows of a chunk. */
+function chunksTime(a: LinearAttentionArgs, { rows, units, pairs, times }: Rows, p: Precision): number {
+  const state = stateLength(a)
+  const paired = pairs * (PAIR[p] + (a.dimK + a.dimV) * PAIR_PRODUCT[p])
+  return (
+    rows * (ROW[p] + a.dimK * FEATURE[p] + times * (state * PRODUCT[p] + paired)) + units * state * STATE[p]
+  )
 }
 
 const words = {
@@ -138,9 +170,13 @@ export const linearStates = family.define('linearStates', {
   },
   args: stateArgs,
   units: chunksOfSide,
-  cost: a => {
+  cost: (a, { precision: p, units }) => {
     const [heads, positions] = sideOf(a)
-    return { flops: a.batch * heads * positions * (2 * stateLength(a) + FEATURE_FLOPS * a.dimK) }
+    const rows = a.batch * heads * positions
+    return {
+      flops: rows * (2 * stateLength(a) + FEATURE_FLOPS * a.dimK),
+      nanoseconds: chunksTime(a, { rows, units, pairs: 0, times: 1 }, p),
+    }
   },
   words,
   areas,
@@ -155,9 +191,9 @@ export const linearStateSums = family.define('linearStateSums', {
   tensors: { states: 'in', sums: 'out' },
   args: stateArgs,
   units: a => a.batch * a.kvHeads,
-  cost: (a, { units }) => {
-    const additions = units === 0 ? 0 : (chunksOfSide(a) / units) * stateLength(a)
-    return { flops: units * additions, bytes: units * (SUM_BYTES * additions) }
+  cost: (a, { units, precision: p }) => {
+    const additions = units === 0 ? 0 : chunksOfSide(a) * stateLength(a)
+    return { flops: additions, nanoseconds: additions * ADDED[p] }
   },
   shared: true,
 })
@@ -178,7 +214,7 @@ export const linearAttentionForward = family.define('linearAttentionForward', {
   },
   args,
   units: a => a.batch * a.heads * linearChunks(a.queries),
-  cost: a => ({ flops: queryFlops(a) }),
+  cost: queryCost,
   words,
   areas,
 })
@@ -188,7 +224,10 @@ export const linearAttentionDelta = family.define('linearAttentionDelta', {
   tensors: { output: 'in', gradOutput: 'in', normaliser: 'in', scaled: 'out', gradNormaliser: 'out' },
   args,
   units: a => a.batch * a.heads * a.queries,
-  cost: (a, { units }) => ({ flops: units * (3 * a.dimV) }),
+  cost: (a, { units, precision: p }) => ({
+    flops: units * (3 * a.dimV),
+    nanoseconds: units * (DELTA_ROW[p] + a.dimV * DELTA[p]),
+  }),
   words,
   areas,
 })
@@ -209,7 +248,7 @@ export const linearAttentionBackwardQuery = family.define('linearAttentionBackwa
   tensors: { ...backwardTensors, gradQ: 'out' },
   args,
   units: a => a.batch * a.heads * linearChunks(a.queries),
-  cost: a => ({ flops: queryFlops(a) }),
+  cost: queryCost,
   words,
   areas,
 })
@@ -219,11 +258,13 @@ export const linearAttentionBackwardKey = family.define('linearAttentionBackward
   tensors: { ...backwardTensors, gradK: 'out?', gradV: 'out?' },
   args,
   units: a => a.batch * a.kvHeads * linearChunks(a.keys),
-  cost: (a, { tensors }) => {
+  cost: (a, { tensors, precision: p, units }) => {
     const pairs = a.causal ? (a.heads / a.kvHeads) * LINEAR_CHUNK : 0
     const products = (tensors.gradK === undefined ? 0 : 1) + (tensors.gradV === undefined ? 0 : 1)
     const perKey = 2 * products * (a.dimK * a.dimV + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK
-    return { flops: a.batch * a.kvHeads * a.keys * perKey }
+    const rows = a.batch * a.kvHeads * a.keys
+    const time = chunksTime(a, { rows, units, pairs: Math.min(pairs, a.queries), times: products }, p)
+    return { flops: rows * perKey, nanoseconds: time }
   },
   words,
   areas,

@@ -1,5 +1,5 @@
 /** Products with weight matrices, y = x·W + b, and their two gradients. */
-import { type Args, type ArgsOf, defineArgs, defineFamily } from '../define-op.ts'
+import { type Args, type ArgsOf, defineArgs, defineFamily, price, type StepContext } from '../define-op.ts'
 
 /** Rows × columns of the result that are one unit of a product. */
 export const PRODUCT_ROWS = 48
@@ -10,6 +10,13 @@ export const ROWS_TOGETHER = 96
 export const PACK_DEPTH = 256
 /** Columns of the widest variant's register tile. */
 const PANEL = 16
+
+const ROW = price(20, 100)
+const PRODUCT = price(0.0185, 1.6)
+/** An element of the weight; where there are more than caches hold, one that comes from memory. */
+const WEIGHT = price(0.18, 4.5)
+const FAR_WEIGHT = price(0.9, 6)
+const CACHED = 2 ** 21
 
 const family = defineFamily('linear')
 
@@ -46,8 +53,15 @@ function productUnits(rows: number, columns: number): number {
   return Math.ceil(rows / PRODUCT_ROWS) * Math.ceil(columns / PRODUCT_COLUMNS)
 }
 
-function cost({ batch, positions, dimIn, dimOut }: Sizes) {
-  return { flops: 2 * batch * positions * dimIn * dimOut }
+function cost({ batch, positions, dimIn, dimOut }: Sizes, { precision: p }: StepContext) {
+  const rows = batch * positions
+  const weights = dimIn * dimOut
+  const products = rows * weights
+  return {
+    flops: 2 * products,
+    nanoseconds:
+      rows * ROW[p] + products * PRODUCT[p] + weights * (weights > CACHED ? FAR_WEIGHT[p] : WEIGHT[p]),
+  }
 }
 
 /**

@@ -1,8 +1,11 @@
 /** The squared error against a target, and the whole loss with its entropy term. */
-import { defineFamily } from '../define-op.ts'
+import { defineFamily, price } from '../define-op.ts'
 
 const SQUARE_FLOPS = 4
 const SUM_FLOPS = 2
+
+const SQUARED = price(1.3, 2.7)
+const SUMMED = price(5)
 
 const family = defineFamily('loss')
 
@@ -20,7 +23,10 @@ export const squaredErrorLoss = family.define('squaredErrorLoss', {
   },
   args: { batch: 'i32', heads: 'i32', queries: 'i32', dimV: 'i32', factor: 'f64' },
   units: a => a.batch * a.heads,
-  cost: (a, { units }) => ({ flops: units * a.queries * a.dimV * SQUARE_FLOPS }),
+  cost: (a, { units, precision: p }) => {
+    const elements = units * a.queries * a.dimV
+    return { flops: elements * SQUARE_FLOPS, nanoseconds: elements * SQUARED[p] }
+  },
   shared: true,
 })
 
@@ -43,6 +49,9 @@ export const lossTotal = family.define('lossTotal', {
     entropyWeight: 'f64',
   },
   units: () => 1,
-  cost: a => ({ flops: (a.partials + a.rows) * SUM_FLOPS }),
+  cost: (a, { precision: p }) => {
+    const summed = a.partials + a.rows
+    return { flops: summed * SUM_FLOPS, nanoseconds: summed * SUMMED[p] }
+  },
   shared: true,
 })

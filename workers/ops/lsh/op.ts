@@ -1,10 +1,12 @@
 /** The hashes of LSH attention: random rotations, and the buckets of rows in every round. */
-import { type Args, data, defineArgs, defineFamily } from '../define-op.ts'
+import { type Args, data, defineArgs, defineFamily, price } from '../define-op.ts'
 
 /** Rough operations an element of a rotation takes. */
 const ROTATION_FLOPS = 60
-/** Measured: a multiplication and an addition of a hash take as long as reading this many bytes of text. */
-const HASH_BYTES = 0.02
+const ROTATED = price(12)
+/** Of a hash: a multiplication with an addition, and a sum that is compared. */
+const HASHED = price(0.12, 3.8)
+const COMPARED = price(1)
 
 const family = defineFamily('lsh')
 
@@ -28,7 +30,10 @@ export const lshRotations = family.define('lshRotations', {
   tensors: { rotations: 'out:float64' },
   args: rotation,
   units: a => a.rounds * columnCount(a),
-  cost: (a, { units }) => ({ flops: units * ROTATION_FLOPS * a.dim }),
+  cost: (a, { units, precision: p }) => ({
+    flops: units * ROTATION_FLOPS * a.dim,
+    nanoseconds: units * a.dim * ROTATED[p],
+  }),
   shared: true,
 })
 
@@ -43,9 +48,13 @@ export const lshBuckets = family.define('lshBuckets', {
   },
   areas: { products: a => 8 * columnCount(a) },
   units: a => a.rows,
-  cost: (a, { units }) => {
-    const products = a.rounds * columnCount(a) * a.dim
-    return { flops: units * 2 * products, bytes: units * (HASH_BYTES * products) }
+  cost: (a, { units, precision: p }) => {
+    const sums = a.rounds * columnCount(a)
+    const products = sums * a.dim
+    return {
+      flops: units * 2 * products,
+      nanoseconds: units * (products * HASHED[p] + sums * COMPARED[p]),
+    }
   },
 })
 

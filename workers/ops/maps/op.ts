@@ -1,5 +1,9 @@
 /** What is done with maps [batch, heads, queries, keys] for streams and pictures: choosing heads, and thumbnails. */
-import { type Args, data, defineFamily, oneOf } from '../define-op.ts'
+import { type Args, data, defineFamily, oneOf, price } from '../define-op.ts'
+
+const COPIED = price(0.4)
+const POOLED = price(2)
+const QUANTISED = price(3)
 
 const family = defineFamily('maps')
 
@@ -11,7 +15,10 @@ export const takeHeads = family.define('takeHeads', {
   tensors: { x: 'in:reals', y: 'out:reals' },
   args: { batch: 'i32', heads: 'i32', chosen: data<number[]>(), width: 'i32' },
   units: a => a.batch * a.chosen.length,
-  cost: (a, { units }) => ({ flops: units * a.width }),
+  cost: (a, { units, precision: p }) => ({
+    flops: units * a.width,
+    nanoseconds: units * a.width * COPIED[p],
+  }),
   shared: true,
 })
 
@@ -23,7 +30,10 @@ export const poolMaps = family.define('poolMaps', {
   tensors: { x: 'in', y: 'out' },
   args: { maps: 'i32', rows: 'i32', columns: 'i32', block: 'i32', pool: oneOf('max', 'mean') },
   units: a => a.maps * Math.ceil(a.rows / a.block),
-  cost: (a, { units }) => ({ flops: units * a.block * a.columns }),
+  cost: (a, { units, precision: p }) => {
+    const elements = units * a.block * a.columns
+    return { flops: elements, nanoseconds: elements * POOLED[p] }
+  },
   shared: true,
 })
 
@@ -37,7 +47,10 @@ export const quantiseMaps = family.define('quantiseMaps', {
     signed: 'flag',
   },
   units: a => a.maps,
-  cost: a => ({ flops: a.maps * Math.max(1, a.elements) }),
+  cost: (a, { precision: p }) => {
+    const elements = a.maps * Math.max(1, a.elements)
+    return { flops: elements, nanoseconds: elements * QUANTISED[p] }
+  },
   shared: true,
 })
 

@@ -1,5 +1,5 @@
 /** LayerNorm and RMSNorm of rows, with a gain and an offset. */
-import { type Args, defineArgs, defineFamily, oneOf } from '../define-op.ts'
+import { type Args, defineArgs, defineFamily, oneOf, price } from '../define-op.ts'
 
 /** Rows of one unit of `normBackward`. */
 export const NORM_ROWS = 32
@@ -7,6 +7,9 @@ export const NORM_ROWS = 32
 /** Rough operations per element: these kernels are bound by memory. */
 const FORWARD_FLOPS = 8
 const BACKWARD_FLOPS = 16
+
+const FORWARD = { row: price(9, 390), element: price(0.85, 4.2) }
+const BACKWARD = { row: price(17, 100), element: price(2.1, 14) }
 
 const family = defineFamily('norm')
 
@@ -24,7 +27,10 @@ export const normForward = family.define('normForward', {
   tensors: { x: 'in', gamma: 'in?', beta: 'in?', y: 'out' },
   args,
   units: a => a.rows,
-  cost: a => ({ flops: a.rows * a.dim * FORWARD_FLOPS }),
+  cost: (a, { precision: p }) => ({
+    flops: a.rows * a.dim * FORWARD_FLOPS,
+    nanoseconds: a.rows * (FORWARD.row[p] + a.dim * FORWARD.element[p]),
+  }),
 })
 
 /**
@@ -43,7 +49,10 @@ export const normBackward = family.define('normBackward', {
   },
   args,
   units: a => Math.ceil(a.rows / NORM_ROWS),
-  cost: (a, { units }) => ({ flops: units * Math.min(a.rows, NORM_ROWS) * a.dim * BACKWARD_FLOPS }),
+  cost: (a, { units, precision: p }) => ({
+    flops: units * Math.min(a.rows, NORM_ROWS) * a.dim * BACKWARD_FLOPS,
+    nanoseconds: a.rows * (BACKWARD.row[p] + a.dim * BACKWARD.element[p]),
+  }),
 })
 
 export type NormArgs = Args<typeof normForward>

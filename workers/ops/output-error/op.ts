@@ -1,8 +1,11 @@
 /** How far an approximation's output is from exact attention's. */
-import { defineArgs, defineFamily } from '../define-op.ts'
+import { defineArgs, defineFamily, price } from '../define-op.ts'
 
 const ELEMENT_FLOPS = 5
 const PARTIAL_FLOPS = 4
+
+const COMPARED = price(1.5, 2.5)
+const SUMMED = price(5)
 
 const family = defineFamily('output-error')
 
@@ -16,7 +19,10 @@ export const outputError = family.define('outputError', {
   tensors: { output: 'in', exact: 'in', qLengths: 'in?:int32', partials: 'out:float64' },
   args,
   units: a => a.batch * a.heads,
-  cost: (a, { units }) => ({ flops: units * ELEMENT_FLOPS * a.queries * a.dimV }),
+  cost: (a, { units, precision: p }) => {
+    const elements = units * a.queries * a.dimV
+    return { flops: elements * ELEMENT_FLOPS, nanoseconds: elements * COMPARED[p] }
+  },
   shared: true,
 })
 
@@ -25,6 +31,9 @@ export const outputErrorTotal = family.define('outputErrorTotal', {
   tensors: { partials: 'in:float64', errors: 'out:float64' },
   args,
   units: () => 1,
-  cost: a => ({ flops: PARTIAL_FLOPS * a.batch * a.heads }),
+  cost: (a, { precision: p }) => {
+    const heads = a.batch * a.heads
+    return { flops: heads * PARTIAL_FLOPS, nanoseconds: heads * SUMMED[p] }
+  },
   shared: true,
 })

@@ -6,16 +6,17 @@
  * or several; a pair counts in the first pass that has it, and the passes' softmaxes are merged into the exact softmax
  * over the union of their pairs. The passes stand side by side in the batch axis: [passes·batch, …].
  */
-import { type Args, type ArgsOf, data, defineArgs, defineFamily } from '../define-op.ts'
+import { type Args, type ArgsOf, data, defineArgs, defineFamily, price } from '../define-op.ts'
 
-/** Measured: an element that is gathered, or merged, takes as long as reading this many bytes of text. */
-const GATHER_BYTES = 0.05
-const MERGE_BYTES = 0.25
-/** What a row to be merged costs beside its elements, in elements. */
-const MERGE_ROW = 16
-/** The same of an index that is sorted, and of one that is put into another order. */
-const SORT_BYTES = 9
-const REORDER_BYTES = 0.5
+/** An index that is sorted, a bucket, an index that is put into another order; a pair of a mask. */
+const SORTED = price(25)
+const BUCKET = price(1.2)
+const REORDERED = price(1.6)
+const MASKED = price(1)
+/** A row that is gathered, of those that are summed or merged, and its elements. */
+const GATHERED = { row: price(3, 6), element: price(0.06, 1) }
+const SUMMED = { row: price(5, 12), element: price(0.13, 1.1) }
+const MERGED = { row: price(25), element: price(1.6) }
 
 export interface Pass {
   /**
@@ -83,7 +84,13 @@ export const sortPasses = family.define('sortPasses', {
   },
   args: shapes,
   units: passUnits,
-  cost: (a, { units }) => ({ bytes: units > 0 ? units * (SORT_BYTES * indices(a)) : 0 }),
+  cost: (a, { units, precision: p }) => {
+    if (units === 0) return { nanoseconds: 0 }
+    let buckets = 0
+    for (const pass of a.passes) buckets += pass.buckets
+    const lists = (units / a.passes.length) * (1 + a.heads / a.kvHeads)
+    return { nanoseconds: units * indices(a) * SORTED[p] + lists * buckets * BUCKET[p] }
+  },
   shared: true,
 })
 
@@ -103,9 +110,9 @@ export const earlierPasses = family.define('earlierPasses', {
   },
   args: shapes,
   units: passUnits,
-  cost: (a, { units }) => {
-    return { bytes: units > 0 ? units * (REORDER_BYTES * (a.passes.length - 1) * indices(a)) : 0 }
-  },
+  cost: (a, { units, precision: p }) => ({
+    nanoseconds: units > 0 ? units * (a.passes.length - 1) * indices(a) * REORDERED[p] : 0,
+  }),
   shared: true,
 })
 
@@ -114,7 +121,7 @@ export const passesMask = family.define('passesMask', {
   tensors: { keyOrder: 'in:int32', queryRanks: 'in:int32', intervals: 'in:int32', mask: 'out:uint8' },
   args: shapes,
   units: a => a.batch * a.heads,
-  cost: (a, { units }) => ({ bytes: units * (REORDER_BYTES * a.queries * a.keys) }),
+  cost: (a, { units, precision: p }) => ({ nanoseconds: units * a.queries * a.keys * MASKED[p] }),
   shared: true,
 })
 
@@ -135,7 +142,9 @@ export const gatherRows = family.define('gatherRows', {
   args,
   words: { rowBytes: { type: 'i32', of: (a, t) => a.dim * t.x.BYTES_PER_ELEMENT } },
   units: a => a.parts * a.heads * a.rows,
-  cost: (a, { units }) => ({ bytes: units * (GATHER_BYTES * a.dim) }),
+  cost: (a, { units, precision: p }) => ({
+    nanoseconds: units * (GATHERED.row[p] + a.dim * GATHERED.element[p]),
+  }),
 })
 
 /** y[h, i] = Σ_p x[p, h, ranks[p, h, i]], in ascending order of p. Unit = row of y. */
@@ -143,9 +152,9 @@ export const sumParts = family.define('sumParts', {
   tensors: { x: 'in', ranks: 'in:int32', y: 'out' },
   args,
   units: a => a.heads * a.rows,
-  cost: (a, { units }) => ({
+  cost: (a, { units, precision: p }) => ({
     flops: units * a.parts * a.dim,
-    bytes: units * (GATHER_BYTES * a.parts * a.dim),
+    nanoseconds: units * a.parts * (SUMMED.row[p] + a.dim * SUMMED.element[p]),
   }),
 })
 
@@ -162,9 +171,9 @@ export const mergeParts = family.define('mergeParts', {
   },
   args,
   units: a => a.heads * a.rows,
-  cost: (a, { units }) => ({
+  cost: (a, { units, precision: p }) => ({
     flops: units * 2 * a.parts * a.dim,
-    bytes: units * (MERGE_BYTES * a.parts * (a.dim + MERGE_ROW)),
+    nanoseconds: units * a.parts * (MERGED.row[p] + a.dim * MERGED.element[p]),
   }),
   shared: true,
 })

@@ -1,8 +1,11 @@
 /** Normalisation of query and key rows before their product. */
-import { type Args, defineArgs, defineFamily, oneOf } from '../define-op.ts'
+import { type Args, defineArgs, defineFamily, oneOf, price } from '../define-op.ts'
 
 /** Rough operations per element: these kernels are bound by memory. */
 const FLOPS = 8
+
+const FORWARD = { row: price(8), element: price(0.5, 3.4) }
+const BACKWARD = { row: price(10), element: price(1, 6) }
 
 const family = defineFamily('qk-norm')
 
@@ -19,7 +22,10 @@ export const qkNormForward = family.define('qkNormForward', {
   tensors: { x: 'in', y: 'out' },
   args,
   units: a => a.rows,
-  cost: a => ({ flops: a.rows * a.dim * FLOPS }),
+  cost: (a, { precision: p }) => ({
+    flops: a.rows * a.dim * FLOPS,
+    nanoseconds: a.rows * (FORWARD.row[p] + a.dim * FORWARD.element[p]),
+  }),
 })
 
 /** Unit = row. A row whose gradY is all zero gives zeros, even where x is NaN. */
@@ -27,7 +33,10 @@ export const qkNormBackward = family.define('qkNormBackward', {
   tensors: { x: 'in', gradY: 'in', gradX: 'out' },
   args,
   units: a => a.rows,
-  cost: a => ({ flops: a.rows * a.dim * FLOPS * 2 }),
+  cost: (a, { precision: p }) => ({
+    flops: a.rows * a.dim * FLOPS * 2,
+    nanoseconds: a.rows * (BACKWARD.row[p] + a.dim * BACKWARD.element[p]),
+  }),
 })
 
 export type QkNormArgs = Args<typeof qkNormForward>

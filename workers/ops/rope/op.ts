@@ -1,8 +1,11 @@
 /** Rotary position embedding. */
-import { type Args, defineArgs, defineFamily } from '../define-op.ts'
+import { type Args, type ArgsOf, defineArgs, defineFamily, price, type StepContext } from '../define-op.ts'
 
 /** Rough operations per element: these kernels are bound by memory. */
 const FLOPS = 12
+
+const ROW = price(2, 4)
+const ELEMENT = price(0.16, 4.2)
 
 const family = defineFamily('rope')
 
@@ -21,12 +24,16 @@ const args = defineArgs({
   interleaved: 'flag',
 })
 
+function cost(a: ArgsOf<typeof args>, { precision: p }: StepContext) {
+  return { flops: a.rows * a.dim * FLOPS, nanoseconds: a.rows * (ROW[p] + a.dim * ELEMENT[p]) }
+}
+
 /** Unit = row. */
 export const ropeForward = family.define('ropeForward', {
   tensors: { x: 'in', cos: 'in', sin: 'in', y: 'out' },
   args,
   units: a => a.rows,
-  cost: a => ({ flops: a.rows * a.dim * FLOPS }),
+  cost,
 })
 
 /** Unit = row. The transpose of a rotation is the one by the opposite angle; a factor in cos and sin stays one. */
@@ -34,7 +41,7 @@ export const ropeBackward = family.define('ropeBackward', {
   tensors: { gradY: 'in', cos: 'in', sin: 'in', gradX: 'out' },
   args,
   units: a => a.rows,
-  cost: a => ({ flops: a.rows * a.dim * FLOPS }),
+  cost,
 })
 
 export type RopeArgs = Args<typeof ropeForward>

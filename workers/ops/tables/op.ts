@@ -1,5 +1,5 @@
 /** Encodings of positions that are tables. Angles are float64 whatever the precision. */
-import { type Args, data, defineFamily } from '../define-op.ts'
+import { type Args, data, defineFamily, price } from '../define-op.ts'
 
 /** Rough operations an element takes, most of them for its angle. */
 const SINUSOID_FLOPS = 100
@@ -8,6 +8,13 @@ const BIAS_FLOPS = 3
 /** of an angle's frequency, and of a position that is looked at for the highest one */
 const FREQUENCY_FLOPS = 100
 const POSITION_FLOPS = 2
+
+const SINUSOID = price(32)
+const ROTATION = price(36)
+const BIAS = price(1.1)
+const BIAS_ROW = price(10)
+const FREQUENCY = price(36)
+const POSITION = price(1)
 
 const family = defineFamily('tables')
 
@@ -19,7 +26,10 @@ export const sinusoidalTable = family.define('sinusoidalTable', {
   tensors: { encoding: 'out' },
   args: { positions: 'i32', dim: 'i32', base: 'f64', offset: 'f64' },
   units: a => a.positions,
-  cost: a => ({ flops: a.positions * a.dim * SINUSOID_FLOPS }),
+  cost: (a, { precision: p }) => {
+    const elements = a.positions * a.dim
+    return { flops: elements * SINUSOID_FLOPS, nanoseconds: elements * SINUSOID[p] }
+  },
   shared: true,
 })
 
@@ -38,7 +48,10 @@ export const ropeTable = family.define('ropeTable', {
   },
   args: { positions: 'i32', dims: 'i32', base: 'f64', offset: 'f64', factor: 'f64' },
   units: a => a.positions,
-  cost: a => ({ flops: a.positions * (a.dims / 2) * ROTATION_FLOPS }),
+  cost: (a, { precision: p }) => {
+    const pairs = a.positions * (a.dims / 2)
+    return { flops: pairs * ROTATION_FLOPS, nanoseconds: pairs * ROTATION[p] }
+  },
   shared: true,
 })
 
@@ -77,7 +90,7 @@ export const ropeFrequencies = family.define('ropeFrequencies', {
     rule: data<FrequencyRule>(),
   },
   units: a => a.dims / 2,
-  cost: a => ({ flops: (a.dims / 2) * FREQUENCY_FLOPS }),
+  cost: a => ({ flops: (a.dims / 2) * FREQUENCY_FLOPS, nanoseconds: (a.dims / 2) * FREQUENCY.float64 }),
   shared: true,
 })
 
@@ -90,7 +103,7 @@ export const highestPosition = family.define('highestPosition', {
     least: 'f64',
   },
   units: () => 1,
-  cost: a => ({ flops: a.positions * POSITION_FLOPS }),
+  cost: a => ({ flops: a.positions * POSITION_FLOPS, nanoseconds: a.positions * POSITION.float64 }),
   shared: true,
 })
 
@@ -99,7 +112,10 @@ export const alibiBias = family.define('alibiBias', {
   tensors: { slopes: 'in', bias: 'out' },
   args: { heads: 'i32', queries: 'i32', keys: 'i32' },
   units: a => a.heads * a.queries,
-  cost: (a, { units }) => ({ flops: units * a.keys * BIAS_FLOPS }),
+  cost: (a, { units, precision: p }) => ({
+    flops: units * a.keys * BIAS_FLOPS,
+    nanoseconds: units * (BIAS_ROW[p] + a.keys * BIAS[p]),
+  }),
   shared: true,
 })
 

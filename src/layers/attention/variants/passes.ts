@@ -43,8 +43,9 @@ export interface PassPlan {
   intervals: Ref
   earlierRanks?: Ref
   earlierIntervals?: Ref
-  /** pairs of all passes over the whole batch for one head, roughly */
+  /** pairs of all passes over the whole batch for one head, roughly, and those that the time is reckoned with */
   area: number
+  reckoned: number
 }
 
 /** What the backward pass reads again. */
@@ -96,7 +97,12 @@ export function planPasses(
     kBuckets: buckets.k,
   }
   p.stage(p.step(sortPasses, tensors, args))
-  const plan = { ...order, args, area: passes.reduce((sum, pass) => sum + passArea(context, pass), 0) }
+  const plan = { ...order, args, area: 0, reckoned: 0 }
+  for (const pass of passes) {
+    const { area, reckoned } = passPairs(context, pass)
+    plan.area += area
+    plan.reckoned += reckoned
+  }
   if (count === 1) return plan
   const earlierRanks = integers((count - 1) * allKeys)
   const earlierIntervals = integers(2 * (count - 1) * allQueries)
@@ -105,12 +111,17 @@ export function planPasses(
   return { ...plan, earlierRanks, earlierIntervals }
 }
 
-/** Pairs of a pass: those in reach, or a bucket's share of the keys, but no more than its chunks hold. */
-function passArea({ places, masks, args, causal }: VariantContext, { buckets, chunk, reach }: Pass): number {
+/**
+ * Pairs of a pass: those in reach, or a bucket's share of the keys, but no more than its chunks hold. Rows may all hash alike,
+ * and then one bucket has all keys: time is reckoned with half of what that would be, and is off by no more than two there.
+ */
+function passPairs({ places, masks, args, causal }: VariantContext, { by, buckets, chunk, reach }: Pass) {
   const near: RowMask[] = reach < 0 ? [] : [{ lo: ['-', 'aligned', reach], hi: ['+', 'aligned', reach + 1] }]
-  const pairs = areaOf(places, [...masks, ...near], args.batch) / buckets
-  if (chunk === 0) return pairs
-  return Math.min(pairs, args.batch * args.queries * chunk * (causal ? 2 : 3))
+  const pairs = areaOf(places, [...masks, ...near], args.batch)
+  const inChunks = args.batch * args.queries * chunk * (causal ? 2 : 3)
+  const most = chunk === 0 ? pairs : Math.min(pairs, inChunks)
+  const area = Math.min(pairs / buckets, most)
+  return { area, reckoned: by === 'hash' ? Math.max(area, most / 2) : area }
 }
 
 /** The exact softmax over the pairs of all passes. */
@@ -135,10 +146,11 @@ export function passesForward(
     shift: 0,
     earlier: passes - 1,
   }
-  const { intervals, earlierRanks, earlierIntervals, area } = plan
+  const { intervals, earlierRanks, earlierIntervals, area, reckoned } = plan
+  const { nonFinite } = scores
   const folded = softmaxForward(
     p,
-    { args, q: q.y, k: k.y, intervals, earlierRanks, earlierIntervals, area, nonFinite: scores.nonFinite },
+    { args, q: q.y, k: k.y, intervals, earlierRanks, earlierIntervals, area, reckoned, nonFinite },
     sortedV.y,
     { entropy: wantEntropy },
   )
