@@ -314,7 +314,7 @@ describe('runs that wait for their client', () => {
   })
 
   it('take RUN_SECONDS in all, kept ones too', async () => {
-    const server = await startServer({ RUN_SECONDS: '1' })
+    const server = await startServer({ RUN_SECONDS: '5' })
     const before = server.app.engine.arena.usedBytes
     const client = await StreamClient.open(server)
     client.send(held('a'))
