@@ -3,6 +3,7 @@
  * copied there as it arrives; a small one is collected first. Memory is taken for what has come, whatever was announced.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { JsonScan } from '../../workers/text/json-spans.ts'
 import type { Region } from '../engine/arena.ts'
 import type { Engine } from '../engine/engine.ts'
 import { type BodyFormat, jsonTree, safetensorsTree } from '../formats/body.ts'
@@ -89,7 +90,7 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
   try {
     const bytes = await read(source, body, intake)
     if (source.format === 'json') {
-      const scan = bytes.length <= SCAN_HERE ? engine.scanHere(bytes) : await engine.scan(bytes)
+      const scan = bytes.length <= SCAN_HERE ? engine.scanHere(bytes) : await scanned(engine, bytes)
       body.tree = jsonTree(bytes, scan)
     } else {
       const share = (text: Uint8Array) => {
@@ -98,7 +99,7 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
         return copy
       }
       const scan = (text: Uint8Array) =>
-        text.length <= SCAN_HERE ? engine.scanHere(text) : engine.scan(text)
+        text.length <= SCAN_HERE ? engine.scanHere(text) : scanned(engine, text)
       body.tree = await safetensorsTree(bytes, share, scan)
     }
     // what comes next goes over the whole tree once more
@@ -108,6 +109,11 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
     body[Symbol.dispose]()
     throw error
   }
+}
+
+/** By workers. What has come from them took its time; what is made of it comes in another turn. */
+async function scanned(engine: Engine, text: Uint8Array): Promise<JsonScan> {
+  return await nextTurn(await engine.scan(text))
 }
 
 async function read(source: Source, body: Decoded, intake: Intake): Promise<Uint8Array> {
