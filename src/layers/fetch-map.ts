@@ -3,7 +3,8 @@
 import type { BufferPlace } from '../../workers/contract.ts'
 import { takeHeads } from '../../workers/ops/maps/op.ts'
 import { BYTES } from '../program.ts'
-import type { KeptMap, RequestProgram } from './program-builder.ts'
+import type { KeptMap } from './outputs.ts'
+import type { RequestProgram } from './program-builder.ts'
 
 /** `place`: where the map stands; `index`: of the head among those it holds. */
 export function fetchMap(

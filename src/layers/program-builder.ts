@@ -15,44 +15,7 @@ import { type DecodeArgs, decodeTensor } from '../../workers/ops/text/op.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { Problem } from '../problem.ts'
 import type { Barrier, BufferSpec, Program } from '../program.ts'
-
-export interface OutputTensor {
-  /** `output`, `grads.q`, … */
-  name: string
-  buffer: Ref
-  shape: number[]
-  /** on the wire, where it is not the request's to choose */
-  dtype?: 'uint8'
-  /** a float64 a row: where it is finite or −∞ there is no NaN in the row */
-  guide?: Ref | undefined
-}
-
-export interface OutputScalar {
-  name: string
-  /** a float64 buffer and the element that holds it */
-  buffer: Ref
-  index: number
-}
-
-/** A barrier at which a layer of a pass is complete, and the tensors that leave there; none where none was asked for. */
-export interface Frame extends Barrier {
-  pass: 'forward' | 'backward'
-  layer: number
-  outputs: OutputTensor[]
-}
-
-/** A full map [batch, heads, queries, keys] that stays after the program has run, for its heads to be fetched. */
-export interface KeptMap extends Pick<Frame, 'pass' | 'layer'> {
-  tensor: string
-  buffer: Ref
-  /** whether what is fetched has the axis batch */
-  batched: boolean
-  batch: number
-  /** the heads it holds, in this order */
-  heads: number[]
-  queries: number
-  keys: number
-}
+import type { Frame, KeptMap, OutputScalar, OutputTensor } from './outputs.ts'
 
 /** What a step may be told beside its tensors and arguments. */
 export interface StepOptions extends Partial<Wanted> {

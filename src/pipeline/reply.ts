@@ -8,7 +8,8 @@ import { canonicaliseNaNs, type EncodeArgs, encodeNanoseconds } from '../../work
 import { encodeSlotBytes, encodeUnits } from '../../workers/text/encode.ts'
 import type { BodyFormat } from '../formats/body.ts'
 import { product } from '../formats/tensor.ts'
-import type { OutputTensor, RequestProgram } from '../layers/program-builder.ts'
+import type { OutputTensor } from '../layers/outputs.ts'
+import type { RequestProgram } from '../layers/program-builder.ts'
 import { Problem } from '../problem.ts'
 import type { BufferSpec } from '../program.ts'
 

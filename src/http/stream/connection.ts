@@ -1,17 +1,16 @@
 /** One client: its messages one after the other, its runs side by side, and nothing left of either when it goes. */
 import type { Socket } from 'node:net'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import { shortened } from '../../../workers/text/json-pointer.ts'
 import { type FetchMessage, RunId, type StartMessage } from '../../endpoints/stream-messages.ts'
 import { STREAM_RUN } from '../../endpoints/stream-run.ts'
-import type { Arrival } from '../../pipeline/arrivals.ts'
 import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/decode.ts'
 import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
 import { explainClosing } from './closing.ts'
 import type { HeldMemory, HeldRuns, Holdings } from './held-runs.ts'
+import { Inbox } from './inbox.ts'
 import { IncomingMessages } from './incoming-messages.ts'
 import { type ControlBuffer, type ControlMessage, controlMessage, MessageSource, typeOf } from './messages.ts'
 import type { StreamMetrics } from './metrics.ts'
@@ -24,9 +23,6 @@ const MOST_RUNS = 32
 const MOST_FETCHES = 32
 /** Ids of runs that have ended: their client may not know yet. */
 const MOST_ENDED = 256
-/** Messages that are read before others have a turn, or as many as take this time. */
-const TURN_MESSAGES = 64
-const TURN_MS = 2
 /** Time for the last message to a client that is cut off. */
 const LAST_WORDS_MS = 200
 
@@ -44,14 +40,12 @@ export class Connection {
   readonly #context: ConnectionContext
   readonly #queue: SendQueue
   readonly #client: string
-  readonly #incoming: IncomingMessages
   readonly #holdings: Holdings
   readonly #closed = new AbortController()
   readonly #runs = new Map<string, Run>()
   readonly #keeping = new Map<Run, NodeJS.Timeout>()
   readonly #ended = new Set<string>()
-  readonly #inbox: { bytes: Buffer; binary: boolean; arrival: Arrival | undefined }[] = []
-  #reading = false
+  readonly #inbox: Inbox
   #fetches = 0
   #goingAway = false
   #alive = true
@@ -63,7 +57,8 @@ export class Connection {
     this.#queue = new SendQueue(socket, context.idleSeconds)
     explainClosing(socket, this.#queue, context.requestId)
     this.#holdings = { client: this.#client, bytes: 0 }
-    this.#incoming = new IncomingMessages(raw, this.#client, context.intake, problem => this.#stop(problem))
+    const incoming = new IncomingMessages(raw, this.#client, context.intake, problem => this.#stop(problem))
+    this.#inbox = new Inbox(socket, incoming, this.#queue, (bytes, binary) => this.#handle(bytes, binary))
     socket.on('message', (data, binary) => this.#receive(data as Buffer, binary))
     socket.on('pong', () => {
       this.#alive = true
@@ -84,7 +79,7 @@ export class Connection {
 
   /** To be called now and then: a client that answers nothing is gone. */
   checkAlive(): void {
-    if (this.#reading || !this.#queue.idle) return
+    if (this.#inbox.reading || !this.#queue.idle) return
     if (!this.#alive) this.#socket.terminate()
     this.#alive = false
     if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
@@ -92,34 +87,12 @@ export class Connection {
 
   #receive(bytes: Buffer, binary: boolean): void {
     this.#alive = true
-    this.#inbox.push({ bytes, binary, arrival: this.#incoming.whole(bytes) })
-    if (!this.#reading) void this.#read()
-  }
-
-  /** While a message is being read, or too many answers wait, nothing more is taken off the wire. */
-  async #read(): Promise<void> {
-    this.#reading = true
-    this.#socket.pause()
-    this.#incoming.pause()
-    let [since, read] = [performance.now(), 0]
-    for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
-      await this.#queue.room()
-      // thousands of short messages may have come in one packet
-      if (++read > TURN_MESSAGES || performance.now() - since > TURN_MS) {
-        await nextTurn()
-        since = performance.now()
-        read = 0
-      }
-      if (!this.#closed.signal.aborted) await this.#handle(next.bytes, next.binary)
-      next.arrival?.[Symbol.dispose]()
-    }
-    this.#reading = false
-    this.#incoming.resume()
-    this.#socket.resume()
+    this.#inbox.add(bytes, binary)
   }
 
   async #handle(bytes: Buffer, binary: boolean): Promise<void> {
     const { control, intake } = this.#context
+    if (this.#closed.signal.aborted) return
     try {
       if (!binary && bytes.length <= SCAN_HERE) {
         const tree = control.read(bytes)
