@@ -97,13 +97,18 @@ export const areas = {
   tileFactor: elements(() => QUERY_TILE),
   /** f32 [24][8]: the tile's maxima, lane by lane */
   laneMax: elements(() => QUERY_TILE * LANES),
-  /** f32 [24] each: logsumexp of the tile's rows in two parts */
-  shiftUpper: elements(() => QUERY_TILE),
-  shiftLower: elements(() => QUERY_TILE),
+  /** f32 [24] each: m and 1/Σ of the tile's rows, and entropy − ln Σ */
+  rowMax: elements(() => QUERY_TILE),
+  rowFactor: elements(() => QUERY_TILE),
+  rowEntropy: elements(() => QUERY_TILE),
   /** i32 [tilesTogether][2]: the keys that some row of a tile sees */
   tileKeys: elements(a => tilesTogether(a) * 2),
-  /** i32, f32 [tilesTogether][2]: see fixed-softmax.ts */
-  tileState: elements(a => tilesTogether(a) * 2),
+  /** u32 [tilesTogether]: the tile's rows whose output is not finite, a bit each */
+  large: elements(tilesTogether),
+  /** f64 [24][depth + 1]: see large-values.ts */
+  largeSums: elements(a => 2 * QUERY_TILE * (packDepth(a) + 1)),
+  /** [tilesTogether][24][dimK]: scale·Q */
+  scaledQueries: elements(a => rows(a) * a.dimK),
   /** f32 [12]: see exponentials.ts */
   constants: elements(() => 16),
 }

@@ -57,12 +57,14 @@ function linearForward(
   const tensors = { q, k, v, intervals, sums, output, normaliser }
   p.stage(p.step(linearAttentionForward, tensors, args, { nonFinite }))
   // there is none, and nothing that reads it is taken beside linear attention
-  const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: 0 })
+  const nothing = p.buffer({ type: 'float64', length: 0 })
+  const logsumexp = into?.logsumexp ?? nothing
   const state = { scores, v, output, args, sums, normaliser }
   return {
     scores,
     v,
     output,
+    denominator: nothing,
     logsumexp,
     written: {},
     backward: (p, gradOutput, _, needs) => linearBackward(p, state, gradOutput, needs),
