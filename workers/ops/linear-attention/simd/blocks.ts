@@ -1,7 +1,7 @@
 /**
  * What the kernels of linear attention are made of: features φ, a product with a state, and the pairs of one block.
  *
- * Formulas and their source: reference.ts.
+ * Formulas and their source: reference/.
  */
 import { exp } from '../../../wasm/assembly/elementary'
 import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'

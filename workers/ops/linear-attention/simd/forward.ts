@@ -6,7 +6,7 @@
  *
  * S and z are the sums before the chunk in which a row's keys end; A covers the keys from there on. Rows whose keys end in the same
  * chunk are taken together, so that a row's sums are its own, wherever it stands. Scales: scales.ts.
- * Hazards and source: reference.ts. Writes states; output and normaliser.
+ * Hazards and source: reference/. Writes states; output and normaliser.
  */
 import { addBlock, addScaled, addState, divide, dotRows, features, packTiles } from './blocks'
 import { LINEAR_CHUNK, Call, SIDE_QUERIES } from '../../../wasm/generated/linear-attention'

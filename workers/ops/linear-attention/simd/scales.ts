@@ -1,6 +1,6 @@
 /**
  * Features by their logarithms, l = ln φ, where they or their products are out of the ordinary: states with scales, and rows that
- * are computed once more, element by element in float64. Formulas: op.ts, reference.ts.
+ * are computed once more, element by element in float64. Formulas: op.ts, reference/.
  */
 import { log } from '../../../wasm/assembly/elementary'
 import { Call, PLAIN_LOG } from '../../../wasm/generated/linear-attention'
