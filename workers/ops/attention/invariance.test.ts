@@ -82,7 +82,7 @@ function numbersOf(p: Problem) {
   }
 }
 
-/** How a problem is called: rows [first, end), so many other heads before it, keys of padding after its own. */
+/** How a problem is called: rows [first, end), with other heads before it, keys of padding after its own. */
 interface Call {
   first: number
   end: number

@@ -146,7 +146,7 @@ function partBlocks({ keys, parts }: { keys: number; parts: number }): number {
  * gradQ or gradQParts, gradK, gradV); otherwise those of one (batch, kvHead). Others are independent. l = 0 initialises the
  * part's gradQ of its query head, and delta where it is the chain's first; member 0 initialises the block's gradK and gradV.
  *
- * gradQ is the same sum, to the bit, either way: of the parts' own sums, in their order. A part is so many blocks of its head's
+ * gradQ is the same sum, to the bit, either way: of the parts' own sums, in their order. A part is the same blocks of its head's
  * keys whatever else the call holds, so that gradients do not depend on the batch.
  */
 export const attentionBackward = family.define('attentionBackward', {
