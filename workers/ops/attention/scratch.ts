@@ -27,6 +27,10 @@ interface Dims {
   dimV: number
 }
 
+interface Sizes extends Dims {
+  queries: number
+}
+
 /** Dimensions packed at a time. */
 export function packDepth({ dimK, dimV }: Dims): number {
   return Math.min(DEPTH, Math.max(dimK, dimV))
@@ -43,8 +47,8 @@ function wholePanels(dim: number): number {
 }
 
 /** An area of this many elements of 4 bytes. */
-function elements(count: (a: Dims) => number) {
-  return (a: Dims) => 4 * count(a)
+function elements(count: (a: Sizes) => number) {
+  return (a: Sizes) => 4 * count(a)
 }
 
 function rows(a: Dims): number {
@@ -107,8 +111,8 @@ export const areas = {
   large: elements(tilesTogether),
   /** f64 [24][depth + 1]: see large-values.ts */
   largeSums: elements(a => 2 * QUERY_TILE * (packDepth(a) + 1)),
-  /** [tilesTogether][24][dimK]: scale·Q */
-  scaledQueries: elements(a => rows(a) * a.dimK),
+  /** [tilesTogether][24][dimK], no more tiles than there are: scale·Q */
+  scaledQueries: elements(a => Math.min(rows(a), Math.ceil(a.queries / QUERY_TILE) * QUERY_TILE) * a.dimK),
   /** f32 [12]: see exponentials.ts */
   constants: elements(() => 16),
 }
