@@ -35,7 +35,7 @@ export function benchKernels(): void {
     const scratch = operands.tensor(scratchBytes(attentionForward, args) / 4).byteOffset
     const [q, k, v, output, gradOutput] = [1, 2, 3, 4, 5].map(() => operands.tensor(size))
     const [gradQ, gradK, gradV] = [1, 2, 3].map(() => operands.tensor(size))
-    const logsumexp = operands.doubles(HEADS * n)
+    const [denominator, logsumexp] = [operands.doubles(2 * HEADS * n), operands.doubles(HEADS * n)]
     const delta = operands.tensor(HEADS * n)
     const intervals = operands.causal(n)
     for (const name of Object.keys(SIMD_VARIANTS) as SimdVariant[]) {
@@ -43,7 +43,8 @@ export function benchKernels(): void {
       const [forwardKernel, backwardKernel] = [simd.kernel(attentionForward), simd.kernel(attentionBackward)]
       const speeds = [false, true].flatMap(causal => {
         const pairs = HEADS * (causal ? (n * (n + 1)) / 2 : n * n)
-        const forward = { q, k, v, output, logsumexp, intervals: causal ? intervals : undefined }
+        const rows = { denominator, logsumexp }
+        const forward = { q, k, v, output, ...rows, intervals: causal ? intervals : undefined }
         const backward = { ...forward, gradOutput, delta, gradQ, gradK, gradV }
         const seconds = [
           bestSeconds(() => forwardKernel(forward, args, 0, attentionForward.units(args), scratch)),

@@ -24,6 +24,7 @@ export function benchMaps(): void {
   operands.reset()
   const scratch = operands.tensor(scratchBytes(attentionForward, ARGS) / 4).byteOffset
   const [q, k, v, output] = [1, 2, 3, 4].map(() => operands.tensor(HEADS * N * D))
+  const denominator = operands.doubles(2 * HEADS * N)
   const logsumexp = operands.doubles(HEADS * N)
   const nothing = operands.causal(N).fill(N)
   const [weights, scores] = [operands.tensor(PAIRS), operands.tensor(PAIRS)]
@@ -40,14 +41,14 @@ export function benchMaps(): void {
   for (const variant of Object.keys(SIMD_VARIANTS) as SimdVariant[]) {
     const forward = new SimdModule(operands.memory, variant).kernel(attentionForward)
     for (const [name, maps, masks] of choices) {
-      const tensors = { q, k, v, output, logsumexp, ...masks }
+      const tensors = { q, k, v, output, denominator, logsumexp, ...masks }
       const alone = bestSeconds(() => forward(tensors, ARGS, 0, UNITS, scratch))
       const both = { ...tensors, ...maps }
       const together = bestSeconds(() => forward(both, ARGS, 0, UNITS, scratch))
       const milliseconds = [alone, together].map(seconds => (seconds * 1000).toFixed(2))
       rows.push([name, variant, ...milliseconds, speed(maps, together - alone)])
     }
-    const padding = { q, k, v, output, logsumexp, weights, intervals: nothing }
+    const padding = { q, k, v, output, denominator, logsumexp, weights, intervals: nothing }
     const zeros = bestSeconds(() => forward(padding, ARGS, 0, UNITS, scratch))
     rows.push([
       'zeros where all is padding',

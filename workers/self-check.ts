@@ -64,6 +64,7 @@ export function attentionProblem(memory: WebAssembly.Memory, n: number, d: numbe
     gradQ: take(n * d),
     gradK: take(n * d),
     gradV: take(n * d),
+    denominator: new Float64Array(memory.buffer, take(4 * n).byteOffset, 2 * n),
     logsumexp: new Float64Array(memory.buffer, take(2 * n).byteOffset, n),
     delta: take(n),
   }

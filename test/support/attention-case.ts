@@ -30,6 +30,7 @@ export interface AttentionCase {
   scalars?: Float64Array
   /** what the kernels write */
   output: Reals
+  denominator: Float64Array
   logsumexp: Float64Array
   entropy: Reals
   scores: Reals
@@ -105,6 +106,7 @@ export function buildCase(
     nonFinite: spec.poison.length > 0,
     earlier: 0,
     parts: spec.parts ?? 1,
+    apart: spec.apart,
   }
   const parts = spec.parts ?? 1
   const rows = batch * heads * queries
@@ -122,15 +124,16 @@ export function buildCase(
     kvLengths: integers(spec.kvLengths, keys),
     scalars: spec.entropyCoefficient === undefined ? undefined : allocate('float64', 2),
     output: unwritten(rows * dimV),
+    denominator: allocate('float64', 2 * rows).fill(Number.NaN),
     logsumexp: allocate('float64', rows).fill(Number.NaN),
     entropy: unwritten(rows),
     scores: unwritten(rows * keys),
     maskedScores: unwritten(rows * keys),
     weights: unwritten(rows * keys),
     droppedWeights: unwritten(rows * keys),
-    delta: unwritten(parts * rows),
+    delta: unwritten((spec.apart ? parts : 1) * rows),
     gradQ: unwritten(rows * dimK),
-    gradQParts: unwritten((parts - 1) * rows * dimK),
+    gradQParts: unwritten((spec.apart ? parts - 1 : Math.min(1, parts - 1)) * rows * dimK),
     gradK: unwritten(batch * kvHeads * keys * dimK),
     gradV: unwritten(batch * kvHeads * keys * dimV),
     gradMask: spec.maskKind === 'float' ? unwritten(product(maskShape)) : undefined,

@@ -43,7 +43,7 @@ function withMaps(c: AttentionCase, maps: readonly MapName[]): AttentionCase {
   return { ...c, ...Object.fromEntries(others) }
 }
 
-/** Writes output, logsumexp, entropy, and maps: by default none. */
+/** Writes output, denominator, logsumexp, entropy, and maps: by default none. */
 export function runForward(kernels: AttentionKernels, c: AttentionCase, options: RunOptions = {}): void {
   const tensors = withMaps(c, options.maps ?? [])
   for (const [from, to] of ranges(attentionForward.units(c.args), 1, options.cuts)) {
@@ -51,7 +51,7 @@ export function runForward(kernels: AttentionKernels, c: AttentionCase, options:
   }
 }
 
-/** Writes maps, by default all of them; reads logsumexp. */
+/** Writes maps, by default all of them; reads denominator. */
 export function runMaps(kernels: AttentionKernels, c: AttentionCase, options: RunOptions = {}): void {
   const tensors = withMaps(c, options.maps ?? MAPS)
   for (const [from, to] of ranges(attentionForward.units(c.args), 1, options.cuts)) {
@@ -59,17 +59,18 @@ export function runMaps(kernels: AttentionKernels, c: AttentionCase, options: Ru
   }
 }
 
-/** Writes delta, gradQ (the sum of its parts), gradK, gradV; reads output, logsumexp, entropy. */
+/** Writes delta, gradQ (the sum of its parts), gradK, gradV; reads output, denominator, entropy. */
 export function runBackward(kernels: AttentionKernels, c: AttentionCase, options: RunOptions = {}): void {
   const units = attentionBackward.units(c.args)
   const chain = attentionBackward.chain?.(c.args) ?? 1
   for (const [from, to] of ranges(units, chain, options.cuts)) {
     kernels.attentionBackward(c, c.args, from, to, options.scratch ?? 0)
   }
+  if (!c.args.apart) return
   for (let at = 0; at < c.gradQParts.length; at++) c.gradQ[at % c.gradQ.length] += c.gradQParts[at]
 }
 
-/** Writes gradMask (the case must have a float mask); reads output, logsumexp, entropy. */
+/** Writes gradMask (the case must have a float mask); reads output, denominator, entropy. */
 export function runMaskGradient(kernels: AttentionKernels, c: AttentionCase, options: RunOptions = {}): void {
   if (c.gradMask === undefined) throw new Error('this case has no float mask')
   const args: MaskGradientArgs = { ...c.args, maskShape: c.maskShape }

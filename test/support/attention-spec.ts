@@ -32,8 +32,9 @@ export interface AttentionSpec {
   seedHigh: number
   /** undefined = no `scalars` at all */
   entropyCoefficient: number | undefined
-  /** independent parts of a head's keys in the backward pass; undefined = 1 */
+  /** parts of a head's keys in the backward pass, and whether they are independent; undefined = 1 */
   parts: number | undefined
+  apart: boolean
   /** standard deviation of the elements of q and k: 1, or about 8 for scores near ±100 */
   magnitude: number
   /** non-finite elements, each at index `at` mod the tensor's length */
@@ -94,6 +95,7 @@ export function attentionSpecs(limits: Limits = {}): fc.Arbitrary<AttentionSpec>
     seedHigh: uint32,
     entropyCoefficient: fc.constantFrom(undefined, 0, 0.5, -0.25),
     parts: fc.constantFrom(undefined, 1, 2, 3),
+    apart: fc.boolean(),
     magnitude: oneOf(limits.magnitude, [1]),
     poison: limits.poison ? fc.array(poison, { minLength: 1, maxLength: 3 }) : fc.constant([]),
     seed: uint32,
@@ -131,6 +133,7 @@ export const plainSpec: AttentionSpec = {
   seedHigh: 0,
   entropyCoefficient: undefined,
   parts: undefined,
+  apart: true,
   magnitude: 1,
   poison: [],
   seed: 1,

@@ -31,7 +31,7 @@ export function runLinear(c: AttentionCase, { kernels, allocate, precision, cuts
   const each = (units: number, step: (from: number, to: number) => void) => {
     for (const [from, to] of ranges(units, 1, cuts)) step(from, to)
   }
-  const sumsOf = (side: 'keys' | 'queries', t: { x: Reals; y: Reals; w?: Reals }) => {
+  const sumsOf = (side: 'keys' | 'queries', t: { x: Reals; y: Reals; w?: Reals; rowScale?: Reals }) => {
     const [heads, positions] = side === 'keys' ? [a.kvHeads, a.keys] : [a.heads, a.queries]
     const units = a.batch * heads * linearChunks(positions)
     const states = reals(units * stateLength(a))
@@ -44,21 +44,22 @@ export function runLinear(c: AttentionCase, { kernels, allocate, precision, cuts
     return sums
   }
   const normaliser = reals(rows)
+  const rowScale = reals(rows)
   const keySums = sumsOf('keys', { x: c.k, y: c.v })
   const queryUnits = a.batch * a.heads * linearChunks(a.queries)
   each(queryUnits, (from, to) => {
-    kernels.linearAttentionForward({ ...c, sums: keySums, normaliser }, a, from, to, scratch)
+    kernels.linearAttentionForward({ ...c, sums: keySums, normaliser, rowScale }, a, from, to, scratch)
   })
   const scaled = reals(rows * a.dimV)
   const gradNormaliser = reals(rows)
   each(rows, (from, to) => {
     kernels.linearAttentionDelta({ ...c, normaliser, scaled, gradNormaliser }, a, from, to, scratch)
   })
-  const t = { ...c, scaled, gradNormaliser }
+  const t = { ...c, scaled, gradNormaliser, rowScale }
   each(queryUnits, (from, to) => {
     kernels.linearAttentionBackwardQuery({ ...t, sums: keySums }, a, from, to, scratch)
   })
-  const sums = sumsOf('queries', { x: c.q, y: scaled, w: gradNormaliser })
+  const sums = sumsOf('queries', { x: c.q, y: scaled, w: gradNormaliser, rowScale })
   each(a.batch * a.kvHeads * linearChunks(a.keys), (from, to) => {
     kernels.linearAttentionBackwardKey({ ...t, sums }, a, from, to, scratch)
   })

@@ -38,6 +38,8 @@ export interface AttentionResults {
   scores: Scores
   v: Ref
   output: Ref
+  /** float64 [batch, heads, queries, 2]: (m, Σ exp(s − m)) */
+  denominator: Ref
   logsumexp: Ref
   entropy?: Ref
   /** [batch, heads, queries, keys], those that were requested */
@@ -62,7 +64,7 @@ export interface RequestedResults {
 }
 
 /**
- * O = softmax(s)·V; keeps what the backward pass needs: output, logsumexp, and the entropy where it is requested for.
+ * O = softmax(s)·V; keeps what the backward pass needs: output, denominator, and the entropy where it is requested for.
  */
 export function softmaxForward(
   p: ProgramBuilder,
@@ -74,24 +76,25 @@ export function softmaxForward(
   const { into } = requested
   const rows = args.batch * args.heads * args.queries
   const output = p.reals(rows * args.dimV)
+  const denominator = p.buffer({ type: 'float64', length: 2 * rows })
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
   const entropy = requested.entropy ? (into?.entropy ?? p.reals(rows)) : undefined
   const maps = mapBuffers(p, args, requested.maps)
-  const tensors = { ...scoreTensors(scores), v, output, logsumexp, entropy, ...maps }
+  const tensors = { ...scoreTensors(scores), v, output, denominator, logsumexp, entropy, ...maps }
   p.stage(p.step(attentionForward, tensors, args, { nonFinite: scores.nonFinite, area, reckoned }))
-  return { scores, v, output, logsumexp, entropy, written: maps }
+  return { scores, v, output, denominator, logsumexp, entropy, written: maps }
 }
 
-/** The maps of scores that no forward pass goes through, from their logsumexp. */
+/** The maps of scores that no forward pass goes through, from their denominator. */
 export function softmaxMaps(
   p: ProgramBuilder,
   scores: Scores,
-  logsumexp: Ref,
+  denominator: Ref,
   names: readonly MapName[],
 ): { maps: Maps; step: Step } {
   const { args } = scores
   const maps = mapBuffers(p, args, names)
-  const tensors = { ...scoreTensors(scores), logsumexp, ...maps }
+  const tensors = { ...scoreTensors(scores), denominator, ...maps }
   const step = p.step(attentionMaps, tensors, args, { nonFinite: scores.nonFinite })
   return { maps, step }
 }
@@ -112,11 +115,15 @@ export interface AttentionNeeds {
 /** Chains of key blocks that a backward pass should have at least, for the cores to share one request. */
 const CHAINS = 4
 
-/** In how many parts a head's keys are gone through: the sizes alone decide, so that the bits are the same anywhere. */
-function backwardParts({ batch, kvHeads, keys }: AttentionArgs): number {
-  if (batch * kvHeads === 0) return 1
-  const needs = Math.ceil(CHAINS / (batch * kvHeads))
-  return Math.max(1, Math.min(needs, Math.floor(keys / (2 * KEY_BLOCK))))
+/**
+ * In how many parts a head's keys are gone through: their number alone decides, so that gradients are the same bits whatever
+ * the batch. Where heads are few, the parts are chains of their own.
+ */
+function backwardParts({ batch, heads, kvHeads, queries, keys }: AttentionArgs) {
+  const rows = batch * heads * queries
+  const parts = rows === 0 ? 1 : Math.max(1, Math.min(CHAINS, Math.floor(keys / (2 * KEY_BLOCK))))
+  const apart = batch * kvHeads < CHAINS
+  return { parts, apart, sums: apart ? parts - 1 : Math.min(1, parts - 1) }
 }
 
 export interface AttentionGradients {
@@ -127,9 +134,9 @@ export interface AttentionGradients {
 }
 
 /**
- * Differentiates softmaxForward: dV = Pᵀ·dO, dS = P ⊙ (dP − delta − c·(s − lse + H)), dQ = dS·K·scale, dK = dSᵀ·Q·scale,
- * dMask = dS. P is recomputed from logsumexp. `scalars` = (loss, entropy coefficient c). Where heads are few, their keys are
- * gone through in parts, whose dQ are added up afterwards.
+ * Differentiates softmaxForward: dV = Pᵀ·dO, dS = P ⊙ (dP − delta − c·(ln P + H)), dQ = dS·K·scale, dK = dSᵀ·Q·scale,
+ * dMask = dS. P is recomputed from the denominators. `scalars` = (loss, entropy coefficient c). A head's keys are
+ * gone through in parts; where heads are few, side by side, and their dQ are added up afterwards.
  */
 export function softmaxBackward(
   p: ProgramBuilder,
@@ -150,21 +157,21 @@ export function softmaxBackward(
         ? p.reals(maskLayout.shape.reduce((product, extent) => product * extent, 1))
         : undefined,
   }
-  const { v, output, logsumexp, entropy } = state
-  const inputs = { ...scoreTensors(state.scores), v, output, logsumexp, entropy, gradOutput, scalars }
+  const { v, output, denominator, entropy } = state
+  const inputs = { ...scoreTensors(state.scores), v, output, denominator, entropy, gradOutput, scalars }
   const steps: Step[] = []
-  const parts = backwardParts(args)
-  const gradQParts = needs.q && parts > 1 ? p.reals((parts - 1) * rows * args.dimK) : undefined
+  const { parts, apart, sums } = backwardParts(args)
+  const gradQParts = needs.q && sums > 0 ? p.reals(sums * rows * args.dimK) : undefined
   if (needs.q || needs.k || needs.v) {
     const tensors = {
       ...inputs,
-      delta: p.reals(parts * rows),
+      delta: p.reals((apart ? parts : 1) * rows),
       gradQ: gradients.q,
       gradQParts,
       gradK: gradients.k,
       gradV: gradients.v,
     }
-    steps.push(p.step(attentionBackward, tensors, { ...args, parts }, { nonFinite, area, reckoned }))
+    steps.push(p.step(attentionBackward, tensors, { ...args, parts, apart }, { nonFinite, area, reckoned }))
   }
   if (gradients.mask !== undefined && maskLayout !== undefined) {
     const tensors = { ...inputs, gradMask: gradients.mask }
@@ -172,7 +179,7 @@ export function softmaxBackward(
     steps.push(p.step(attentionMaskGradient, tensors, maskArgs, { nonFinite, area, reckoned }))
   }
   p.stage(...steps)
-  for (let part = 0; gradQParts !== undefined && part < parts - 1; part++) {
+  for (let part = 0; apart && gradQParts !== undefined && part < sums; part++) {
     gradients.q = addPart(p, gradients.q as Ref, gradQParts, part)
   }
   return gradients

@@ -19,7 +19,7 @@ function byProgram(c: AttentionCase, precision: Precision, nonFinite: boolean): 
   const p = new RequestProgram(precision, nonFinite ? 'propagate' : 'reject')
   if (p.nonFinite !== undefined) p.buffers[p.nonFinite].data = [1]
   const reals = (x: ArrayLike<number>) => p.reals(x.length, x)
-  const { args, mask, slopes, intervals, shifts, logsumexp } = c
+  const { args, mask, slopes, intervals, shifts, denominator } = c
   const integers = (x: Int32Array | undefined) => x && p.buffer({ type: 'int32', length: x.length, data: x })
   const entropyTerm = c.scalars?.[1] ? p.buffer({ type: 'float64', length: 2, data: c.scalars }) : undefined
   const bytes = args.maskKind === 'bool'
@@ -38,9 +38,10 @@ function byProgram(c: AttentionCase, precision: Precision, nonFinite: boolean): 
     scores,
     v: reals(c.v),
     output: reals(c.output),
-    logsumexp: p.buffer({ type: 'float64', length: logsumexp.length, data: logsumexp }),
+    denominator: p.buffer({ type: 'float64', length: denominator.length, data: denominator }),
+    logsumexp: p.buffer({ type: 'float64', length: 0 }),
     written: {},
-    maps: (p, others, names) => softmaxMaps(p, others, attended.logsumexp, names),
+    maps: (p, others, names) => softmaxMaps(p, others, attended.denominator, names),
     backward: () => ({}),
   }
   const gradient = weightGradient(p, attended, reals(c.gradOutput), entropyTerm)

@@ -16,7 +16,7 @@ export function weightGradient(
   gradOutput: Ref,
   scalars: Ref | undefined,
 ): Ref {
-  const { scores, logsumexp, v } = attended
+  const { scores, denominator, v } = attended
   const { args } = scores
   const apart = args.maskKind === 'float' || scalars !== undefined || scores.nonFinite !== undefined
   const products = {
@@ -35,7 +35,7 @@ export function weightGradient(
   const tensors = {
     products: gradWeights,
     gradWeights,
-    logsumexp,
+    denominator,
     scalars,
     maskedScores: masked?.maps.maskedScores,
   }

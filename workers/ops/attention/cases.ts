@@ -42,13 +42,13 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
     weights: rows * keys,
     droppedWeights: rows * keys,
   }
-  // no logsumexp of these scores, but one for every row: what units own does not depend on it
-  const logsumexp = random(rows, 1, 3)
+  // no denominator of these scores, but one for every row: what units own does not depend on it
+  const denominator = random(2 * rows, 1, 3)
   const backward = () => ({
     ...scores,
     v: c.v,
     output: random(rows * dimV),
-    logsumexp,
+    denominator,
     gradOutput: c.gradOutput,
     ...given({ entropy: c.scalars && random(rows), scalars: c.scalars }),
   })
@@ -57,6 +57,7 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
       const more = wanted[4] ? choose(wanted, maps) : {}
       const outputs = {
         output: rows * dimV,
+        denominator: 2 * rows,
         logsumexp: rows,
         ...given({ entropy: wanted[5] && rows }),
         ...more,
@@ -64,12 +65,13 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
       return { op: op.attentionForward, args, inputs: { ...scores, v: c.v } as Inputs, outputs }
     }
     case 'attentionMaps':
-      return { op: op.attentionMaps, args, inputs: { ...scores, logsumexp }, outputs: choose(wanted, maps) }
+      return { op: op.attentionMaps, args, inputs: { ...scores, denominator }, outputs: choose(wanted, maps) }
     case 'attentionBackward': {
       const keyRows = batch * args.kvHeads * keys
       const grads = choose(wanted, { gradQ: rows * dimK, gradK: keyRows * dimK, gradV: keyRows * dimV })
-      const apart = 'gradQ' in grads && { gradQParts: (parts - 1) * rows * dimK }
-      const outputs = { ...grads, ...apart, delta: parts * rows }
+      const own = args.apart ? parts - 1 : Math.min(1, parts - 1)
+      const ofParts = 'gradQ' in grads && { gradQParts: own * rows * dimK }
+      const outputs = { ...grads, ...ofParts, delta: (args.apart ? parts : 1) * rows }
       return { op: op.attentionBackward, args, inputs: backward() as Inputs, outputs }
     }
     case 'attentionMaskGradient': {
@@ -85,7 +87,7 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
       const products = random(rows * keys).map((value, at) =>
         at % 7 === 3 ? Number.NEGATIVE_INFINITY : value,
       )
-      const apart = c.scalars && { maskedScores: products, logsumexp, scalars: c.scalars }
+      const apart = c.scalars && { maskedScores: products, denominator, scalars: c.scalars }
       const outputs = { gradWeights: rows * keys }
       return { op: op.weightGradient, args, inputs: { products, ...apart }, outputs }
     }

@@ -44,6 +44,12 @@ const scoreTensors = {
   earlierIntervals: 'in?:int32',
 } as const
 
+/**
+ * `denominator` [batch, heads, queries, 2] is that of the softmax in two numbers, (m, Σ_j exp(s_j − m)): m is the largest masked
+ * score s, or near it (float32), and −∞ with a sum of 0 where a row attends to nothing. A weight is exp(s − m)/Σ. From
+ * logsumexp alone no weight could be computed again where scores are large: 3e38 + ln 3 is 3e38.
+ */
+
 /** [batch, heads, queries, keys], each when given. */
 const maps = {
   /** q·kᵀ·scale for every pair, whatever the masks and lengths say */
@@ -77,10 +83,8 @@ export const attentionForward = family.define('attentionForward', {
     v: 'in',
     /** [batch, heads, queries, dimV]; zeros where a row attends to nothing */
     output: 'out',
-    /**
-     * [batch, heads, queries] = log Σ_j exp(masked score); −∞ where a row attends to nothing. float64 in both precisions:
-     * weights are computed again from it, and its rounding to float32 would be as large an error as the score's own.
-     */
+    denominator: 'out:float64',
+    /** [batch, heads, queries] = m + ln Σ_j exp(s_j − m); −∞ where a row attends to nothing */
     logsumexp: 'out:float64',
     /** [batch, heads, queries] = −Σ p ln p of the weights before dropout; 0 where nothing is attended */
     entropy: 'out?',
@@ -102,9 +106,9 @@ export const attentionForward = family.define('attentionForward', {
   areas,
 })
 
-/** The maps alone, where logsumexp is not that of one forward pass over these scores. The same units as attentionForward. */
+/** The maps alone, where the denominator is not that of one forward pass over these scores. The same units as attentionForward. */
 export const attentionMaps = family.define('attentionMaps', {
-  tensors: { ...scoreTensors, logsumexp: 'in:float64', ...maps },
+  tensors: { ...scoreTensors, denominator: 'in:float64', ...maps },
   args,
   units: queryTiles,
   group: a => tiles(a.queries),
@@ -116,9 +120,9 @@ export const attentionMaps = family.define('attentionMaps', {
 const gradientTensors = {
   ...scoreTensors,
   v: 'in',
-  /** [batch, heads, queries, dimV], [batch, heads, queries], from the forward kernel */
+  /** [batch, heads, queries, dimV], [batch, heads, queries, 2], from the forward kernel */
   output: 'in',
-  logsumexp: 'in:float64',
+  denominator: 'in:float64',
   /** [batch, heads, queries], needed when `scalars` is given and its coefficient is not 0 */
   entropy: 'in?',
   /** [batch, heads, queries, dimV] = ∂L/∂output; may hold NaN in padding rows and in rows that attend to nothing */
@@ -136,31 +140,36 @@ function partBlocks({ keys, parts }: { keys: number; parts: number }): number {
  * Unit = KEY_BLOCK keys of one kv head against one query head of its group, numbered
  * (((batch·kvHeads + kvHead)·parts + part)·L + l)·group + member, group = heads/kvHeads, where a part has
  * L = ⌈⌈keys/KEY_BLOCK⌉/parts⌉ key blocks, keyBlock = part·L + l (the last parts may lack some: such a unit does nothing).
- * The units of one (batch, kvHead, part) run in this order, one after the other (they accumulate into gradQ or
- * gradQParts, gradK, gradV); others are independent. l = 0 initialises the part's gradQ and delta of its query head;
- * member 0 initialises the block's gradK and gradV.
+ * Where parts are `apart`, the units of one (batch, kvHead, part) run in this order, one after the other (they accumulate into
+ * gradQ or gradQParts, gradK, gradV); otherwise those of one (batch, kvHead). Others are independent. l = 0 initialises the
+ * part's gradQ of its query head, and delta where it is the chain's first; member 0 initialises the block's gradK and gradV.
+ *
+ * gradQ is the same sum, to the bit, either way: of the parts' own sums, in their order. A part is the same blocks of its head's
+ * keys whatever else the call holds, so that gradients do not depend on the batch.
  */
 export const attentionBackward = family.define('attentionBackward', {
   tensors: {
     ...gradientTensors,
-    /** [parts, batch, heads, queries] = Σ_d output·gradOutput, written by a part's first unit and read by its others */
+    /** [parts apart or 1, batch, heads, queries] = Σ_d output·gradOutput, written by a chain's first unit and read by its others */
     delta: 'work',
     gradQ: 'out?',
-    /** where gradQ is and there are parts: [parts − 1, batch, heads, queries, dimK], to be added to gradQ in order */
+    /**
+     * where gradQ is and there are several parts. Apart: [parts − 1, batch, heads, queries, dimK], to be added to gradQ in order.
+     * Otherwise [batch, heads, queries, dimK]: a part's own sum, which its last unit adds to gradQ
+     */
     gradQParts: 'out?',
     gradK: 'out?',
     gradV: 'out?',
   },
   args: {
     ...args,
-    /**
-     * the keys of a head are gone through in this many parts, independent of each other: part 0 writes gradQ, the others
-     * gradQParts, to be added to it in their order
-     */
+    /** the keys of a head are gone through in this many parts: part 0 adds to gradQ, the others to gradQParts */
     parts: 'i32',
+    /** parts are independent of each other, for the cores to share a request of few heads */
+    apart: 'flag?',
   },
   units: a => a.batch * a.heads * a.parts * partBlocks(a),
-  chain: a => partBlocks(a) * (a.heads / a.kvHeads),
+  chain: a => (a.apart ? 1 : a.parts) * partBlocks(a) * (a.heads / a.kvHeads),
   cost: (a, context) => {
     const { tensors, area } = context
     const products =
@@ -210,8 +219,8 @@ export const weightGradient = family.define('weightGradient', {
     products: 'in',
     /** [batch, heads, queries, keys] from attentionMaps: −∞ where not attended; needed for the entropy term */
     maskedScores: 'in?',
-    /** [batch, heads, queries] from the forward kernel, needed for the entropy term */
-    logsumexp: 'in?:float64',
+    /** [batch, heads, queries, 2] from the forward kernel, needed for the entropy term */
+    denominator: 'in?:float64',
     /** [2] = (loss, entropy coefficient) */
     scalars: 'in?:float64',
     /** [batch, heads, queries, keys]; may be `products` itself */

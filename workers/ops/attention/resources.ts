@@ -31,6 +31,10 @@ const LANES = 8
 /** What a kernel notes of the tile it is at (`Place` in `simd/scores.ts`). */
 const PLACE_BYTES = 64
 
+interface Sizes extends Dims {
+  queries: number
+}
+
 /** Dimensions packed at a time. */
 export function packDepth({ dimK, dimV }: Dims): number {
   return Math.min(DEPTH, Math.max(dimK, dimV))
@@ -47,8 +51,8 @@ function wholePanels(dim: number): number {
 }
 
 /** An area of this many elements of 4 bytes. */
-function elements(count: (a: Dims) => number) {
-  return (a: Dims) => 4 * count(a)
+function elements(count: (a: Sizes) => number) {
+  return (a: Sizes) => 4 * count(a)
 }
 
 function rows(a: Dims): number {
@@ -101,13 +105,18 @@ export const areas = {
   tileFactor: elements(() => QUERY_TILE),
   /** f32 [24][8]: the tile's maxima, lane by lane */
   laneMax: elements(() => QUERY_TILE * LANES),
-  /** f32 [24] each: logsumexp of the tile's rows in two parts */
-  shiftUpper: elements(() => QUERY_TILE),
-  shiftLower: elements(() => QUERY_TILE),
+  /** f32 [24] each: m and 1/Σ of the tile's rows, and entropy − ln Σ */
+  rowMax: elements(() => QUERY_TILE),
+  rowFactor: elements(() => QUERY_TILE),
+  rowEntropy: elements(() => QUERY_TILE),
   /** i32 [tilesTogether][2]: the keys that some row of a tile sees */
   tileKeys: elements(a => tilesTogether(a) * 2),
-  /** i32, f32 [tilesTogether][2]: see fixed-softmax.ts */
-  tileState: elements(a => tilesTogether(a) * 2),
+  /** u32 [tilesTogether]: the tile's rows whose output is not finite, a bit each */
+  large: elements(tilesTogether),
+  /** f64 [24][depth + 1]: see large-values.ts */
+  largeSums: elements(a => 2 * QUERY_TILE * (packDepth(a) + 1)),
+  /** [tilesTogether][24][dimK], no more tiles than there are: scale·Q */
+  scaledQueries: elements(a => Math.min(rows(a), Math.ceil(a.queries / QUERY_TILE) * QUERY_TILE) * a.dimK),
   /** f32 [12]: see exponentials.ts */
   constants: elements(() => 16),
 }

@@ -72,7 +72,14 @@ function linearCase(spec: Spec): OpCase {
     v: random(keyRows * dimV),
     intervals,
   })
-  const backward = () => ({ ...shared(), scaled: random(rows * dimV), gradNormaliser: random(rows) })
+  // most rows have no scale
+  const rowScale = random(rows).map((value, row) => (row % 7 === 0 ? 30 * value : 0))
+  const backward = () => ({
+    ...shared(),
+    scaled: random(rows * dimV),
+    gradNormaliser: random(rows),
+    rowScale,
+  })
   switch (name) {
     case 'linearStates':
       return {
@@ -82,6 +89,7 @@ function linearCase(spec: Spec): OpCase {
           x: random(own * dimK),
           y: random(own * dimV),
           w: side === 'queries' && random(own),
+          rowScale: side === 'queries' && rowScale,
           intervals,
         }),
         outputs: { states },
@@ -99,7 +107,7 @@ function linearCase(spec: Spec): OpCase {
         op: op.linearAttentionForward,
         args,
         inputs,
-        outputs: { output: rows * dimV, normaliser: rows },
+        outputs: { output: rows * dimV, normaliser: rows, rowScale: rows },
       }
     }
     case 'linearAttentionDelta': {

@@ -6,6 +6,13 @@
  *
  * so that no pair of positions need be looked at: S and z are summed chunk by chunk, and only within the chunk in which
  * a row's keys end (causal) are pairs formed. All of it is O((N + M)·d_k·d_v).
+ *
+ * φ(q)·φ(k) may lie anywhere between e^−∞ and 10⁷⁶, and cancels but for its share in a row's sum. So states keep a scale m for each
+ * dimension, and rows one of their own, A, as logarithms (l = ln φ):
+ *
+ *   S_d = Σ_j exp(l(k_jd) − m_d)·v_jᵀ      f_d = exp(l(q_d) + m_d − A)      output = Σ_d f_d·S_d/Σ_d f_d·z_d
+ *
+ * Where logarithms are no larger than `PLAIN_LOG`, m and A are 0, and all is as if there were none.
  */
 import { KEY_BLOCK, QUERY_TILE, TILE_COLUMNS, TILE_GROUP, WIDEST_PANEL } from '../../layout.ts'
 import type { Precision } from '../../step-types.ts'
@@ -13,6 +20,11 @@ import { type ArgsOf, data, defineArgs, defineFamily, oneOf, price, type StepCon
 
 /** Positions of one unit: keys of one state, query rows of one part of the output. A tile of scores holds them. */
 export const LINEAR_CHUNK = 96
+
+/** Of float32: features and sums of products of them between e^±PLAIN_LOG and e^±2·PLAIN_LOG have no scale. */
+export const PLAIN_LOG = 20
+/** The same of float64. */
+export const PLAIN_LOG_64 = 150
 
 /** Rough operations a feature takes. */
 const FEATURE_FLOPS = 8
@@ -57,13 +69,20 @@ const stateArgs = defineArgs({ ...args, side: oneOf('keys', 'queries') })
 export type LinearAttentionArgs = ArgsOf<typeof args>
 export type LinearStateArgs = ArgsOf<typeof stateArgs>
 
+type Dims = Pick<LinearAttentionArgs, 'dimK' | 'dimV'>
+
 /** How many chunks the positions are. */
 export function linearChunks(positions: number): number {
   return Math.ceil(positions / LINEAR_CHUNK)
 }
 
-/** Elements of one state: S [dimK, dimV], then z [dimK]. */
-export function stateLength({ dimK, dimV }: Pick<LinearAttentionArgs, 'dimK' | 'dimV'>): number {
+/** Elements of one state: S [dimK, dimV], z [dimK], then the scales m [dimK], −∞ where nothing was summed. */
+export function stateLength({ dimK, dimV }: Dims): number {
+  return dimK * (dimV + 2)
+}
+
+/** Those that take part in products. */
+function stateProducts({ dimK, dimV }: Dims): number {
   return dimK * (dimV + 1)
 }
 
@@ -87,7 +106,7 @@ function queryCost(a: LinearAttentionArgs, { precision, units }: StepContext) {
   const rows = a.batch * a.heads * a.queries
   const pairs = a.causal ? LINEAR_CHUNK : 0
   return {
-    flops: rows * (2 * (stateLength(a) + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK),
+    flops: rows * (2 * (stateProducts(a) + pairs * (a.dimK + a.dimV)) + FEATURE_FLOPS * a.dimK),
     nanoseconds: chunksTime(a, { rows, units, pairs: Math.min(pairs, a.queries), times: 1 }, precision),
   }
 }
@@ -103,7 +122,7 @@ interface Rows {
 
 /** Rows with their features, and their products with a state and with the rows of a chunk. */
 function chunksTime(a: LinearAttentionArgs, { rows, units, pairs, times }: Rows, p: Precision): number {
-  const state = stateLength(a)
+  const state = stateProducts(a)
   const paired = pairs * (PAIR[p] + (a.dimK + a.dimV) * PAIR_PRODUCT[p])
   return (
     rows * (ROW[p] + a.dimK * FEATURE[p] + times * (state * PRODUCT[p] + paired)) + units * state * STATE[p]
@@ -116,14 +135,16 @@ const words = {
   one: { type: 'f32' as const, of: () => 1 },
 }
 
-type Dims = Pick<LinearAttentionArgs, 'dimK' | 'dimV'>
-
 /** An area of this many elements of 4 bytes. */
 function elements(count: (a: Dims) => number) {
   return (a: Dims) => 4 * count(a)
 }
 
 const areas = {
+  /** exp(l + m) of the unit's rows, where there are scales [96][dimK] */
+  scaledFeatures: elements(({ dimK }) => LINEAR_CHUNK * dimK + TILE_GROUP),
+  /** f64 [dimV + dimK]: sums of one row */
+  wideSums: elements(({ dimK, dimV }) => 2 * (dimK + dimV)),
   /** φ of the unit's rows, and of a block of the others [96][dimK] */
   features: elements(({ dimK }) => LINEAR_CHUNK * dimK + TILE_GROUP),
   otherFeatures: elements(({ dimK }) => LINEAR_CHUNK * dimK),
@@ -155,15 +176,17 @@ const areas = {
 }
 
 /**
- * states [batch, heads of the side, chunks, stateLength]: S = Σ φ(x_r)·y_rᵀ [dimK, dimV] and z = Σ φ(x_r)·w_r [dimK]
+ * states [batch, heads of the side, chunks, stateLength]: S = Σ φ(x_r)·y_rᵀ [dimK, dimV] and z = Σ φ(x_r)·w_r [dimK], scaled,
  * over the rows of one chunk that are no padding. Keys: x = k, y = v, w = 1. Queries: x = q, y = scaled, w =
- * gradNormaliser, over the rows that attend to something. Unit = one chunk.
+ * gradNormaliser, over the rows that attend to something, their φ divided by e^A. Unit = one chunk.
  */
 export const linearStates = family.define('linearStates', {
   tensors: {
     x: 'in',
     y: 'in',
     w: 'in?',
+    /** of queries: A, from `linearAttentionForward` */
+    rowScale: 'in?',
     /** [batch or 1, queries, 2]: the keys [0, to) that a row attends to; [keys, keys) of padding rows. Without it all keys */
     intervals: 'in?:int32',
     states: 'out',
@@ -174,7 +197,7 @@ export const linearStates = family.define('linearStates', {
     const [heads, positions] = sideOf(a)
     const rows = a.batch * heads * positions
     return {
-      flops: rows * (2 * stateLength(a) + FEATURE_FLOPS * a.dimK),
+      flops: rows * (2 * stateProducts(a) + FEATURE_FLOPS * a.dimK),
       nanoseconds: chunksTime(a, { rows, units, pairs: 0, times: 1 }, p),
     }
   },
@@ -192,7 +215,7 @@ export const linearStateSums = family.define('linearStateSums', {
   args: stateArgs,
   units: a => a.batch * a.kvHeads,
   cost: (a, { units, precision: p }) => {
-    const additions = units === 0 ? 0 : chunksOfSide(a) * stateLength(a)
+    const additions = units === 0 ? 0 : chunksOfSide(a) * stateProducts(a)
     return { flops: additions, nanoseconds: additions * ADDED[p] }
   },
   shared: true,
@@ -200,7 +223,7 @@ export const linearStateSums = family.define('linearStateSums', {
 
 /**
  * sums: from `linearStateSums` of the keys. output [batch, heads, queries, dimV], zeros where a row attends to nothing;
- * normaliser [batch, heads, queries] = φ(q)ᵀz, 0 there. Unit = LINEAR_CHUNK query rows of one (batch, head).
+ * normaliser [batch, heads, queries] = φ(q)ᵀz/e^A, 0 there; rowScale [batch, heads, queries] = A, exactly 0 where there is none. Unit = LINEAR_CHUNK query rows of one (batch, head).
  */
 export const linearAttentionForward = family.define('linearAttentionForward', {
   tensors: {
@@ -211,6 +234,7 @@ export const linearAttentionForward = family.define('linearAttentionForward', {
     sums: 'in',
     output: 'out',
     normaliser: 'out',
+    rowScale: 'out',
   },
   args,
   units: a => a.batch * a.heads * linearChunks(a.queries),
@@ -240,6 +264,7 @@ const backwardTensors = {
   /** from `linearAttentionDelta` */
   scaled: 'in',
   gradNormaliser: 'in',
+  rowScale: 'in',
   sums: 'in',
 } as const
 

@@ -1,9 +1,14 @@
 /** What linear attention does between its chunks, and before its backward pass. */
 
-import type { Tensors } from '../define-op.ts'
+import type { Reals, Tensors } from '../define-op.ts'
 import { dot } from '../rows.ts'
 import type * as op from './op.ts'
 import { type LinearAttentionArgs, type LinearStateArgs, linearChunks, stateLength, stateSums } from './op.ts'
+
+/** Sums beyond this go into the scale: the largest numbers of the type leave room for a row's products. */
+function largestSum(sums: Reals): number {
+  return sums instanceof Float32Array ? 1e37 : 1e300
+}
 
 /**
  * Running sums of the states of one kv head, as needed at a chunk's beginning:
@@ -13,7 +18,7 @@ import { type LinearAttentionArgs, type LinearStateArgs, linearChunks, stateLeng
  *   not causal        sums[0] = the total
  *
  * states [batch, heads of the side, chunks, L]; sums [batch, kvHeads, stateSums, L]. Hazard: a long float32 sum loses
- * digits; it is held in float64 and rounded where it is written. A unit is one (batch, kv head); writes its sums.
+ * digits; it is held in float64 and rounded where it is written. Sums have the largest scale of what was added. A unit is one (batch, kv head); writes its sums.
  */
 export function linearStateSums(
   t: Tensors<typeof op.linearStateSums>,
@@ -28,17 +33,52 @@ export function linearStateSums(
   const length = stateLength(a)
   const slots = stateSums(a, positions)
   for (let unit = from; unit < to; unit++) {
-    const running = new Float64Array(length)
-    const write = (slot: number) => t.sums.set(running, (unit * slots + slot) * length)
+    const running = emptyState(a)
+    const write = (slot: number) => writeState(running, a, t.sums, (unit * slots + slot) * length)
     for (let step = 0; step < chunks; step++) {
       const chunk = keys ? step : chunks - 1 - step
       if (a.causal) write(keys ? chunk : chunk + 1)
       for (let member = 0; member < members; member++) {
         const at = ((unit * members + member) * chunks + chunk) * length
-        for (let e = 0; e < length; e++) running[e] += t.states[at + e]
+        addState(running, a, t.states.subarray(at, at + length))
       }
     }
     write(a.causal && keys ? chunks : 0)
+  }
+}
+
+type Dims = Pick<LinearStateArgs, 'dimK' | 'dimV'>
+
+function emptyState(a: Dims): Float64Array {
+  const state = new Float64Array(stateLength(a))
+  return state.fill(Number.NEGATIVE_INFINITY, a.dimK * (a.dimV + 1))
+}
+
+function addState(running: Float64Array, { dimK, dimV }: Dims, state: Reals): void {
+  const scales = dimK * (dimV + 1)
+  for (let d = 0; d < dimK; d++) {
+    const [own, other] = [running[scales + d], state[scales + d]]
+    if (other === Number.NEGATIVE_INFINITY) continue
+    const scale = Math.max(own, other)
+    const [keep, add] = [Math.exp(own - scale), Math.exp(other - scale)]
+    running[scales + d] = scale
+    for (let e = d * dimV; e < (d + 1) * dimV; e++) running[e] = keep * running[e] + add * state[e]
+    const z = dimK * dimV + d
+    running[z] = keep * running[z] + add * state[z]
+  }
+}
+
+function writeState(running: Float64Array, { dimK, dimV }: Dims, sums: Reals, at: number): void {
+  sums.set(running, at)
+  const limit = largestSum(sums)
+  for (let d = 0; d < dimK; d++) {
+    let largest = 0
+    for (let e = d * dimV; e < (d + 1) * dimV; e++) largest = Math.max(largest, Math.abs(running[e]))
+    if (!(largest > limit)) continue
+    for (let e = d * dimV; e < (d + 1) * dimV; e++) sums[at + e] = running[e] / largest
+    const z = dimK * dimV + d
+    sums[at + z] = running[z] / largest
+    sums[at + z + dimK] = running[z + dimK] + Math.log(largest)
   }
 }
 

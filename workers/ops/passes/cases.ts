@@ -53,15 +53,20 @@ export function passesCase({ op, entropy, seed, ...args }: PassesSpec): OpCase {
     case 'sumParts':
       return { op: sumParts, args, inputs: { x: random(all * dim), ranks }, outputs: { y: own * dim } }
     case 'mergeParts': {
-      const logsumexps = random(all)
-      if (seed % 3 === 0) logsumexps[seed % all] = Number.NEGATIVE_INFINITY
+      const denominators = random(2 * all).map((x, at) => (at % 2 === 0 ? x : 1 + Math.abs(x)))
+      if (seed % 3 === 0) denominators.set([Number.NEGATIVE_INFINITY, 0], 2 * (seed % all))
       const inputs = given({
         outputs: random(all * dim),
-        logsumexps,
+        denominators,
         entropies: entropy && random(all),
         ranks,
       })
-      const outputs = given({ output: own * dim, logsumexp: own, entropy: entropy && own })
+      const outputs = given({
+        output: own * dim,
+        denominator: 2 * own,
+        logsumexp: own,
+        entropy: entropy && own,
+      })
       return { op: mergeParts, args, inputs, outputs }
     }
   }

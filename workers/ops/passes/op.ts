@@ -162,10 +162,13 @@ export const sumParts = family.define('sumParts', {
 export const mergeParts = family.define('mergeParts', {
   tensors: {
     outputs: 'in',
-    logsumexps: 'in:float64',
+    /** [parts, heads, rows, 2], as attentionForward writes it */
+    denominators: 'in:float64',
     entropies: 'in?',
     ranks: 'in:int32',
     output: 'out',
+    /** [heads, rows, 2] and [heads, rows] */
+    denominator: 'out:float64',
     logsumexp: 'out:float64',
     entropy: 'out?',
   },

@@ -35,7 +35,7 @@ export function scoreProduct(
 }
 
 /**
- * C[rows×columns] += A[rows×depth] · B[depth×columns], or = with `Set`; C and B in place with any row length. `one` is the address of a 1;
+ * C[rows×columns] += factor · A[rows×depth] · B[depth×columns], or = with `Set`; C and B in place with any row length. `factor`, by which A·B is multiplied, is an address;
  * `edge` is the last columns % NR columns of B, packed [depth][NR] and padded with zeros. `ranges`, where not 0, gives each
  * row group the part of the depth it needs.
  */
@@ -52,9 +52,9 @@ export function product<L, E>(
   c: usize,
   cRow: usize,
   spare: usize,
-  one: usize,
+  factor: usize,
 ): void {
-  cutProduct<L, E>(a, aStep, rows, b, bRow, NR * 4, edge, columns, depth, ranges, c, cRow, spare, one)
+  cutProduct<L, E>(a, aStep, rows, b, bRow, NR * 4, edge, columns, depth, ranges, c, cRow, spare, factor)
 }
 
 /** The same with B packed by `packRows`. */
@@ -69,10 +69,10 @@ export function panelProduct<L, E>(
   c: usize,
   cRow: usize,
   spare: usize,
-  one: usize,
+  factor: usize,
 ): void {
   const edge = panels + <usize>(columns / NR) * PANEL
-  cutProduct<L, E>(a, aStep, rows, panels, NR * 4, PANEL, edge, columns, depth, ranges, c, cRow, spare, one)
+  cutProduct<L, E>(a, aStep, rows, panels, NR * 4, PANEL, edge, columns, depth, ranges, c, cRow, spare, factor)
 }
 
 /** B's panels of NR columns are bPanel bytes apart; the incomplete one is at `edge`. */
@@ -90,7 +90,7 @@ function cutProduct<L, E>(
   c: usize,
   cRow: usize,
   spare: usize,
-  one: usize,
+  factor: usize,
 ): void {
   const aRow: usize = isFloat<L>() ? 4 : TILE_ROW
   for (let column = 0; column < columns; column += NR) {
@@ -115,9 +115,9 @@ function cutProduct<L, E>(
       const panelFrom = panel + <usize>begin * panelRow
       const into = c + <usize>row * cRow + (<usize>column << 2)
       if (height == MR && width == NR) {
-        registerTile<L, E>(from, aRow, MR, aStep, panelFrom, panelRow, end - begin, into, cRow, one)
+        registerTile<L, E>(from, aRow, MR, aStep, panelFrom, panelRow, end - begin, into, cRow, factor)
       } else {
-        registerTile<L, Set>(from, aRow, height, aStep, panelFrom, panelRow, end - begin, spare, NR * 4, one)
+        registerTile<L, Set>(from, aRow, height, aStep, panelFrom, panelRow, end - begin, spare, NR * 4, factor)
         putCorner<E>(spare, height, width, into, cRow)
       }
     }

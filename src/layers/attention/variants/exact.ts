@@ -8,7 +8,7 @@ const exactly: VariantForward = (p, scores, v, requested) => {
   return {
     ...state,
     backward: (p, gradOutput, scalars, needs) => softmaxBackward(p, state, gradOutput, scalars, needs),
-    maps: (p, others, names) => softmaxMaps(p, others, state.logsumexp, names),
+    maps: (p, others, names) => softmaxMaps(p, others, state.denominator, names),
   }
 }
 

@@ -37,9 +37,11 @@ interface LinearState {
   sums: Ref
   /** [batch, heads, queries]: what each row is divided by */
   normaliser: Ref
+  /** [batch, heads, queries]: the logarithm of what the row's features were divided by */
+  rowScale: Ref
 }
 
-/** output = φ(q)ᵀS/(φ(q)ᵀz), S and z summed over the attended keys. Keeps output, normaliser and the sums. */
+/** output = φ(q)ᵀS/(φ(q)ᵀz), S and z summed over the attended keys. Keeps output, normaliser, scales and the sums. */
 function linearForward(
   p: RequestProgram,
   scores: Scores,
@@ -53,16 +55,19 @@ function linearForward(
   const sums = sumsOfStates(p, scores, args, 'keys', { x: scores.k, y: v })
   const output = p.reals(rows * dimV)
   const normaliser = p.reals(rows)
+  const rowScale = p.reals(rows)
   const { q, k, intervals, nonFinite } = scores
-  const tensors = { q, k, v, intervals, sums, output, normaliser }
+  const tensors = { q, k, v, intervals, sums, output, normaliser, rowScale }
   p.stage(p.step(linearAttentionForward, tensors, args, { nonFinite }))
   // there is none, and nothing that reads it is taken beside linear attention
-  const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: 0 })
-  const state = { scores, v, output, args, sums, normaliser }
+  const nothing = p.buffer({ type: 'float64', length: 0 })
+  const logsumexp = into?.logsumexp ?? nothing
+  const state = { scores, v, output, args, sums, normaliser, rowScale }
   return {
     scores,
     v,
     output,
+    denominator: nothing,
     logsumexp,
     written: {},
     backward: (p, gradOutput, _, needs) => linearBackward(p, state, gradOutput, needs),
@@ -75,7 +80,7 @@ function linearForward(
 /** Differentiates linearForward, for q, k and v. */
 function linearBackward(
   p: RequestProgram,
-  { scores, v, output, args, sums, normaliser }: LinearState,
+  { scores, v, output, args, sums, normaliser, rowScale }: LinearState,
   gradOutput: Ref,
   needs: AttentionNeeds,
 ): AttentionGradients {
@@ -88,7 +93,7 @@ function linearBackward(
   const { q, k, intervals, nonFinite } = scores
   const delta = { output, gradOutput, normaliser, scaled, gradNormaliser }
   p.stage(p.step(linearAttentionDelta, delta, args))
-  const inputs = { q, k, v, intervals, scaled, gradNormaliser }
+  const inputs = { q, k, v, intervals, scaled, gradNormaliser, rowScale }
   const gradients: AttentionGradients = {}
   if (needs.q) {
     const gradQ = p.reals(rows * dimK)
@@ -97,7 +102,12 @@ function linearBackward(
     p.stage(p.step(linearAttentionBackwardQuery, tensors, args, { nonFinite }))
   }
   if (needs.k || needs.v) {
-    const querySums = sumsOfStates(p, scores, args, 'queries', { x: q, y: scaled, w: gradNormaliser })
+    const querySums = sumsOfStates(p, scores, args, 'queries', {
+      x: q,
+      y: scaled,
+      w: gradNormaliser,
+      rowScale,
+    })
     gradients.k = needs.k ? p.reals(kvRows * dimK) : undefined
     gradients.v = needs.v ? p.reals(kvRows * dimV) : undefined
     const tensors = { ...inputs, sums: querySums, gradK: gradients.k, gradV: gradients.v }
@@ -117,7 +127,7 @@ function sumsOfStates(
   { intervals, nonFinite }: Scores,
   linear: LinearAttentionArgs,
   side: 'keys' | 'queries',
-  t: { x: Ref; y: Ref; w?: Ref },
+  t: { x: Ref; y: Ref; w?: Ref; rowScale?: Ref },
 ): Ref {
   const args = { ...linear, side }
   const [heads, positions] = side === 'keys' ? [args.kvHeads, args.keys] : [args.heads, args.queries]

@@ -55,7 +55,7 @@ interface PassesState {
   /** attention over the sorted keys, passes and batch in one axis */
   folded: AttentionResults
   output: Ref
-  logsumexp: Ref
+  denominator: Ref
   entropy?: Ref
 }
 
@@ -157,36 +157,39 @@ export function passesForward(
 
   const rows = batch * heads * queries
   const output = p.reals(rows * dimV)
+  const denominator = p.buffer({ type: 'float64', length: 2 * rows })
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
   const entropy = wantEntropy ? (into?.entropy ?? p.reals(rows)) : undefined
   const merged = {
     outputs: folded.output,
-    logsumexps: folded.logsumexp,
+    denominators: folded.denominator,
     entropies: folded.entropy,
     ranks: plan.queryRanks,
     output,
+    denominator,
     logsumexp,
     entropy,
   }
   const gather = { parts: passes, heads: batch * heads, rows: queries, dim: dimV }
   p.stage(p.step(mergeParts, merged, gather))
-  const state = { scores, plan, folded, output, logsumexp, entropy }
-  const found = names.length === 0 ? undefined : passesMaps(p, scores, logsumexp, plan, names)
+  const state = { scores, plan, folded, output, denominator, entropy }
+  const found = names.length === 0 ? undefined : passesMaps(p, scores, denominator, plan, names)
   if (found !== undefined) p.stage(found.step)
   return {
     scores,
     v,
     output,
+    denominator,
     logsumexp,
     entropy,
-    maps: (p, others, names) => passesMaps(p, others, logsumexp, plan, names),
+    maps: (p, others, names) => passesMaps(p, others, denominator, plan, names),
     written: found?.maps ?? {},
     backward: (p, gradOutput, scalars, needs) => passesBackward(p, state, gradOutput, scalars, needs),
   }
 }
 
 /**
- * Differentiates passesForward: each pass's share of the gradients comes from the merged output and logsumexp, in the
+ * Differentiates passesForward: each pass's share of the gradients comes from the merged output and denominator, in the
  * pass's order; the shares add up.
  */
 function passesBackward(
@@ -202,11 +205,11 @@ function passesBackward(
   const k = { heads: batch * kvHeads, rows: keys }
   const sorted = (x: Ref, dim: number) => sortRows(p, x, plan.queryOrder, plan, { ...q, dim })
   const output = sorted(merged.output, dimV)
-  const logsumexp = sorted(merged.logsumexp, 1)
+  const denominator = sorted(merged.denominator, 2)
   const entropy = merged.entropy === undefined ? undefined : sorted(merged.entropy, 1)
   const grad = sorted(gradOutput, dimV)
-  p.stage(output.step, logsumexp.step, grad.step, ...(entropy ? [entropy.step] : []))
-  const inOrder = { ...folded, output: output.y, logsumexp: logsumexp.y, entropy: entropy?.y }
+  p.stage(output.step, denominator.step, grad.step, ...(entropy ? [entropy.step] : []))
+  const inOrder = { ...folded, output: output.y, denominator: denominator.y, entropy: entropy?.y }
   const parts = softmaxBackward(p, inOrder, grad.y, scalars, { ...needs, mask: false })
   const forQ = addUp(p, parts.q, plan.queryRanks, plan, { ...q, dim: dimK })
   const forK = addUp(p, parts.k, plan.keyRanks, plan, { ...k, dim: dimK })
@@ -219,7 +222,7 @@ function passesBackward(
 function passesMaps(
   p: RequestProgram,
   scores: Scores,
-  logsumexp: Ref,
+  denominator: Ref,
   { args, keyOrder, queryRanks, intervals }: PassPlan,
   names: readonly MapName[],
 ) {
@@ -232,7 +235,7 @@ function passesMaps(
     maskKind: 'bool',
     maskStrides: [heads * queries * keys, queries * keys, keys, 1],
   }
-  return softmaxMaps(p, { ...scores, mask, args: masked }, logsumexp, names)
+  return softmaxMaps(p, { ...scores, mask, args: masked }, denominator, names)
 }
 
 interface Rows {

@@ -1,7 +1,7 @@
 import { dropoutKeys, keepFactor } from '../../dropout.ts'
 import type { AttentionArgs, MapsTensors } from '../op.ts'
 import { type QueryRow, queryRows } from './attended.ts'
-import { maskedScore, scaledScore } from './score.ts'
+import { maskedScore, scaledScore, weightOf } from './score.ts'
 
 const nothing = Number.NEGATIVE_INFINITY
 
@@ -10,7 +10,7 @@ const nothing = Number.NEGATIVE_INFINITY
  *
  *   scores = scale·q·k for every pair, masked or not
  *   maskedScores = s, what the softmax sees; −∞ where not attended
- *   weights = exp(s − logsumexp); 0 where not attended
+ *   weights = exp(s − m)/Σ with the row's denominator (m, Σ); 0 where not attended
  *   droppedWeights = z·weights, z = dropout's 0 or 1/(1−p)
  *
  * Hazard: −∞ − (−∞) in a row that attends to nothing would be NaN: pairs that are not attended are 0 without arithmetic.
@@ -24,14 +24,14 @@ export function attentionMaps(t: MapsTensors, a: AttentionArgs, from: number, to
   }
 }
 
-/** A row of every map, from the row's masked scores s[lo … hi) and its logsumexp. */
+/** A row of every map, from the row's masked scores s[lo … hi) and its denominator. */
 export function writeMaps(t: MapsTensors, a: AttentionArgs, row: QueryRow, masked: Float64Array): void {
   if (!t.scores && !t.maskedScores && !t.weights && !t.droppedWeights) return
   const keys = dropoutKeys(a, row.index)
   for (let j = 0; j < a.keys; j++) {
     const at = row.index * a.keys + j
     const s = row.lo <= j && j < row.hi ? masked[j] : nothing
-    const p = s === nothing ? 0 : Math.exp(s - t.logsumexp[row.index])
+    const p = s === nothing ? 0 : weightOf(t, row, s)
     if (t.scores) t.scores[at] = scaledScore(t, a, row, j)
     if (t.maskedScores) t.maskedScores[at] = s
     if (t.weights) t.weights[at] = p

@@ -2,7 +2,7 @@ import { QUERY_TILE } from '../../../layout.ts'
 import { dropoutKeys, keepFactor } from '../../dropout.ts'
 import type { MaskGradientArgs, MaskGradientTensors } from '../op.ts'
 import { queryRow } from './attended.ts'
-import { maskedScore } from './score.ts'
+import { maskedScore, weightOf } from './score.ts'
 import { deltaOf, gradMaskedScore } from './score-gradient.ts'
 
 /**
@@ -60,7 +60,7 @@ function addRowGradient(
   for (let j = row.lo; j < row.hi; j++) {
     const s = maskedScore(t, a, row, j)
     if (s === Number.NEGATIVE_INFINITY) continue
-    const p = Math.exp(s - t.logsumexp[row.index])
+    const p = weightOf(t, row, s)
     const z = keepFactor(a, keys, j)
     t.gradMask[a.maskShape[3] === 1 ? at : at + j] += gradMaskedScore(t, a, row, j, { s, p, z, delta })
   }

@@ -7,7 +7,10 @@
  *
  * (Σ_k p_k·dP_k = Σ_d dO_d·Σ_k z_k·p_k·v_kd, which is the output again.) For the entropy, dH/dp_j = −(ln p_j + 1), so
  *
- *   dH/ds_j = −p_j·(ln p_j + 1 − Σ_k p_k·(ln p_k + 1)) = −p_j·(ln p_j + H),   ln p_j = s_j − logsumexp.
+ *   dH/ds_j = −p_j·(ln p_j + 1 − Σ_k p_k·(ln p_k + 1)) = −p_j·(ln p_j + H),   ln p_j = s_j − m − ln Σ.
+ *
+ * Hazard: dP and delta may overflow where their difference does not (keys whose values are large and alike): where the
+ * difference is not finite, both are formed again from a gradOutput that is scaled down.
  */
 
 import type { Reals } from '../../define-op.ts'
@@ -25,7 +28,7 @@ interface Pair {
 
 /** Σ_d output·gradOutput; 0 for a row that attends to nothing, whose gradOutput may be NaN. */
 export function deltaOf(t: GradientTensors, a: AttentionArgs, row: QueryRow): number {
-  if (t.logsumexp[row.index] === Number.NEGATIVE_INFINITY) return 0
+  if (t.denominator[2 * row.index + 1] === 0) return 0
   return dot(t.output, row.index, t.gradOutput, row.index, a.dimV)
 }
 
@@ -38,12 +41,31 @@ export function gradMaskedScore(
   { s, p, z, delta }: Pair,
 ): number {
   const gradWeight = z * dot(t.gradOutput, row.index, t.v, row.firstKey + j, a.dimV)
-  return p * (gradWeight - delta - entropyTerm(t, row, s))
+  let difference = gradWeight - delta
+  if (!Number.isFinite(difference)) difference = scaledDifference(t, a, row, row.firstKey + j, z)
+  return p * (difference - entropyTerm(t, row, s))
+}
+
+/** z·Σ_d dO·v − Σ_d dO·output, with dO scaled down by a power of two in between. */
+function scaledDifference(
+  t: GradientTensors,
+  a: AttentionArgs,
+  row: QueryRow,
+  key: number,
+  z: number,
+): number {
+  let difference = 0
+  for (let d = 0; d < a.dimV; d++) {
+    const grad = t.gradOutput[row.index * a.dimV + d] * 2 ** -600
+    difference += z * grad * t.v[key * a.dimV + d] - grad * t.output[row.index * a.dimV + d]
+  }
+  return difference * 2 ** 600
 }
 
 /** c·(ln p + H); an absent or zero coefficient leaves the entropy out, whatever stands there. */
 function entropyTerm(t: GradientTensors, row: QueryRow, s: number): number {
   const coefficient = t.scalars?.[1] ?? 0
   if (coefficient === 0) return 0
-  return coefficient * (s - t.logsumexp[row.index] + (t.entropy as Reals)[row.index])
+  const [m, sum] = t.denominator.subarray(2 * row.index, 2 * row.index + 2)
+  return coefficient * (s - m + ((t.entropy as Reals)[row.index] - Math.log(sum)))
 }

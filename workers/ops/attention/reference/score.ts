@@ -1,16 +1,16 @@
 /**
  * What the softmax sees of one pair (query row i, key j of the row's interval):
  *
- *   s = scale·Σ_d q[i,d]·k[j,d]          scaledScore
+ *   s = Σ_d (scale·q[i,d])·k[j,d]        scaledScore
  *   s = softcap·tanh(s/softcap)          where softcap > 0
  *   s = s + Σ biases                     float mask, ALiBi
  *   s = −∞                               where a mask says so
  *
+ * Hazard: q·k may overflow where scale·q·k does not, so q is scaled first.
  * Hazard: NaN or ∞ behind a mask must not come through (−∞ + NaN is NaN), so the masks are asked first, and q and k are
  * not read for a pair that is masked. −∞ is the only value that means "not attended".
  */
 
-import { dot } from '../../rows.ts'
 import type { AttentionArgs, ScoreTensors } from '../op.ts'
 import { allowedByDenseMasks, maskIndex, type QueryRow } from './attended.ts'
 
@@ -25,8 +25,12 @@ const alibi: Bias = (t, _, row, j) =>
 const biases: readonly Bias[] = [floatMask, alibi]
 
 /** scale·q·k, before anything else. */
-export function scaledScore(t: ScoreTensors, a: AttentionArgs, row: QueryRow, j: number): number {
-  return a.scale * dot(t.q, row.index, t.k, row.firstKey + j, a.dimK)
+export function scaledScore({ q, k }: ScoreTensors, a: AttentionArgs, row: QueryRow, j: number): number {
+  const qAt = row.index * a.dimK
+  const kAt = (row.firstKey + j) * a.dimK
+  let sum = 0
+  for (let d = 0; d < a.dimK; d++) sum += a.scale * q[qAt + d] * k[kAt + d]
+  return sum
 }
 
 /** c·tanh(s/c); c = 0 leaves s as it is. */
@@ -49,4 +53,9 @@ export function maskedScore(t: ScoreTensors, a: AttentionArgs, row: QueryRow, j:
     bias += b
   }
   return softcapForward(scaledScore(t, a, row, j), a.softcap) + bias
+}
+
+/** The weight of an attended pair: exp(s − m)/Σ. */
+export function weightOf({ denominator }: { denominator: Float64Array }, row: QueryRow, s: number): number {
+  return Math.exp(s - denominator[2 * row.index]) / denominator[2 * row.index + 1]
 }

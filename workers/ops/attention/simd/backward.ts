@@ -1,12 +1,13 @@
 /**
  * The gradients of q, k and v for one key block against all rows of one query head:
  *
- *   dV += (z·P)ᵀ·dO      dK += dSᵀ·Q      dQ += dS·K        (dS holds the scale; see gradient-tile.ts)
+ *   dV += (z·P)ᵀ·dO      dK += dSᵀ·(scale·Q)      dQ += scale·dS·K        (see gradient-tile.ts)
  *
  * going through the query tiles that see the block, in ascending order. Units of one part of a kv head's keys follow one
  * another, key block by key block, and within a block member by member of the query group; each adds to the part's dQ (its
  * first key block sets it to zero), dK and dV (the group's member 0 sets the block's rows to zero): always the same order of
- * additions. Memory: a few tiles. Writes delta too, in a part's first key block.
+ * additions. Parts that are not apart follow one another too, and the last block of each adds the part's dQ to the whole.
+ * Memory: a few tiles. Writes delta too, in a chain's first key block.
  * Differentiates forward.ts. Source: Dao 2023 (FlashAttention-2), algorithm 2.
  */
 import { Call } from '../../../wasm/generated/attention'
@@ -17,7 +18,7 @@ import { KEY_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-ti
 import { maskTile } from './mask-tile'
 import { packEdge, packPanels } from '../../../wasm/assembly/pack'
 import { Add, Columns, product } from '../../../wasm/assembly/product'
-import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleOf } from './scores'
+import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleOf, scaleQueries } from './scores'
 import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
 
 export function attentionBackward(call: Call, from: i32, to: i32): void {
@@ -33,19 +34,42 @@ export function attentionBackward(call: Call, from: i32, to: i32): void {
     place.b = place.kvHead / call.kvHeads
     place.h = (place.kvHead % call.kvHeads) * group + member
     place.head = place.b * call.heads + place.h
-    place.delta = call.delta + ((<usize>part * rows) << 2)
-    place.gradQ = part == 0 ? call.gradQ : call.gradQParts + ((<usize>(part - 1) * rows * <usize>call.dimK) << 2)
+    const slot = call.apart ? part : 0
+    place.delta = call.delta + ((<usize>slot * rows) << 2)
+    place.gradQ = part == 0 ? call.gradQ : call.gradQParts + ((<usize>max(0, slot - 1) * rows * <usize>call.dimK) << 2)
     place.key = (part * call.partBlocks + block) * KEY_BLOCK
     place.keys = min(KEY_BLOCK, call.keys - place.key)
-    initialise(call, place, block == 0, member == 0)
+    initialise(call, place, block == 0, block == 0 && (part == 0 || call.apart != 0), member == 0)
     if (place.keys > 0) keyBlock(call, place)
+    if (call.gradQ && !call.apart && part > 0 && block == call.partBlocks - 1) addPart(call, place)
   }
 }
 
-function initialise(call: Call, place: Place, firstBlock: bool, firstMember: bool): void {
-  if (firstBlock) {
+/** gradQ of the head += the part's own. */
+function addPart(call: Call, place: Place): void {
+  const first = (<usize>place.head * <usize>call.queries * <usize>call.dimK) << 2
+  let into = call.gradQ + first
+  let from = place.gradQ + first
+  let count = call.queries * call.dimK
+  for (; count >= 8; count -= 8) {
+    const g0 = f32x4.add(v128.load(into), v128.load(from))
+    const g1 = f32x4.add(v128.load(into, 16), v128.load(from, 16))
+    v128.store(into, g1, 16)
+    v128.store(into, g0)
+    into += 32
+    from += 32
+  }
+  for (; count > 0; --count) {
+    store<f32>(into, load<f32>(into) + load<f32>(from))
+    into += 4
+    from += 4
+  }
+}
+
+function initialise(call: Call, place: Place, firstOfPart: bool, firstOfChain: bool, firstMember: bool): void {
+  if (firstOfPart) {
     const rows = <usize>place.head * <usize>call.queries
-    for (let row = 0; row < call.queries; row += QUERY_TILE) {
+    for (let row = 0; firstOfChain && row < call.queries; row += QUERY_TILE) {
       const at = rows + <usize>row
       deltaTile(call, at, min(QUERY_TILE, call.queries - row), place.delta + (at << 2))
     }
@@ -76,7 +100,7 @@ function keyBlock(call: Call, place: Place): void {
     if (seen == NOTHING) continue
     const at = <usize>place.head * <usize>call.queries + <usize>place.row
     scoreGradients(call, place, at, key, place.delta + (at << 2), seen, false)
-    const q = call.q + at * kRow
+    const q = call.scaledQueries
     const gradOutput = call.gradOutput + at * vRow
     if (call.nonFinite) {
       attendedProducts(call, place, at, key)
@@ -100,7 +124,7 @@ function keyBlock(call: Call, place: Place): void {
     }
     if (call.gradQ) {
       const k = call.k + key * kRow
-      blockProduct<Add>(call, call.gradTile, place.rows, k, call.keyRows, call.dimK, place.keys, place.gradQ + at * kRow)
+      blockProduct<Add>(call, call.gradTile, place.rows, k, call.keyRows, call.dimK, place.keys, place.gradQ + at * kRow, scaleOf(call))
     }
   }
 }
@@ -114,10 +138,11 @@ function attendedProducts(call: Call, place: Place, at: usize, key: usize): void
     attendedColumnsProduct(call, call.tile, rows, keys, call.gradOutput + at * vRow, call.dimV, call.gradV + key * vRow)
   }
   if (call.gradK) {
-    attendedColumnsProduct(call, call.gradTile, rows, keys, call.q + at * kRow, call.dimK, call.gradK + key * kRow)
+    attendedColumnsProduct(call, call.gradTile, rows, keys, call.scaledQueries, call.dimK, call.gradK + key * kRow)
   }
   if (call.gradQ) {
-    attendedRowsProduct(call, call.gradTile, rows, keys, call.k + key * kRow, call.dimK, place.gradQ + at * kRow)
+    const gradQ = place.gradQ + at * kRow
+    attendedRowsProduct(call, call.gradTile, rows, keys, call.k + key * kRow, call.dimK, gradQ, call.scale)
   }
 }
 
@@ -133,10 +158,11 @@ export function packKeys(call: Call, place: Place, key: usize): void {
 export function scoreGradients(call: Call, place: Place, at: usize, key: usize, delta: usize, seen: i32, toBias: bool): void {
   const kRow = <usize>call.dimK << 2
   const vRow = <usize>call.dimV << 2
-  const q = call.q + at * kRow
   const gradOutput = call.gradOutput + at * vRow
-  dotTile(call, q, place.rows, call.k + key * kRow, place.keys, call.dimK, call.keyPack, call.tile, scaleOf(call))
+  const q = call.scaledQueries
+  scaleQueries(call, call.q + at * kRow, place.rows, q)
+  dotTile(call, q, place.rows, call.k + key * kRow, place.keys, call.dimK, call.keyPack, call.tile)
   maskTile(call, place, call.rowFrom, call.rowTo, seen, !toBias)
-  dotTile(call, gradOutput, place.rows, call.v + key * vRow, place.keys, call.dimV, call.valuePack, call.gradTile, oneOf(call))
+  dotTile(call, gradOutput, place.rows, call.v + key * vRow, place.keys, call.dimV, call.valuePack, call.gradTile)
   gradientTile(call, place, at, delta, toBias)
 }

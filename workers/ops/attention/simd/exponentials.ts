@@ -2,14 +2,13 @@
  * The exponentials of a whole score tile, in place, and the maxima of its rows: the loops that a product's speed is lost
  * or kept in.
  *
- *   e = 2ⁿ·2ʳ with x = (s − upper) − lower,  n = round(x·log₂e),  r = x·log₂e − n ∈ [−½, ½],  2ʳ = 1 + r·p(r)
+ *   e = 2ⁿ·2ʳ with x = s − m,  n = round(x·log₂e),  r = x·log₂e − n ∈ [−½, ½],  2ʳ = 1 + r·p(r);  0 where x < −87
  *
  * p is minimax of degree 5 for the relative error (3e-9). Hazards: x·log₂e rounded would cost r its digits; with FMA r is
- * exact but for the rounding of log₂e (1.3e-8·|x|, which x ≤ 0 makes small where e is not). 2ⁿ must not wrap round: x is
- * raised to −88 first, where n = −127 and the exponent's bits are 0, so that e is exactly 0 there (also for −∞); 2ⁿ is
- * multiplied, not added to the bits, so that a NaN stays one. Exactly 1 at x = 0. Meant for x ≤ 88. Where every pair is
- * attended and no input is NaN, n is added to the bits after all, which leaves the multipliers free: x is raised to −87,
- * and what would have been 0 is 1.6e-38.
+ * exact but for the rounding of log₂e (1.3e-8·|x|, which x ≤ 0 makes small where e is not). Below −87, where 2ⁿ would wrap
+ * round, what was computed is thrown away by comparison (also for −∞, where it is a NaN), so x may be anything ≤ 88. n is
+ * added to the exponent's bits, which leaves the multipliers free; where inputs may be NaN, 2ⁿ is multiplied, so that a NaN
+ * stays one: the same bits otherwise, 2ⁿ·2ʳ being normal from −87 on. Exactly 1 at x = 0.
  *
  * V8 makes a constant anew wherever it is used, with three instructions. So they are written to memory (`Call.constants`)
  * and read before the loop, as something it cannot know.
@@ -18,13 +17,13 @@ import { Call } from '../../../wasm/generated/attention'
 import { MR, madd } from '../../../wasm/assembly/lanes'
 import { FORWARD_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-tile'
 
-/** 1.5·2²³ + 127: adding it rounds to an integer n and leaves n + 127, the biased exponent of 2ⁿ, in the low bits. */
-const ROUND: f32 = 12583039
+/** 1.5·2²³: adding it rounds to an integer n and leaves n in the low bits; with 127 more, the biased exponent of 2ⁿ. */
+const ROUND: f32 = 12582912
 
 /** The constants of 2ˣ, four bytes each. */
 export function writeConstants(call: Call): void {
   const at = call.constants
-  store<f32>(at, -88)
+  store<f32>(at, -87)
   store<f32>(at, 1.44269504, 4)
   store<f32>(at, ROUND, 8)
   store<f32>(at, 0.0001532646274426952, 12)
@@ -34,46 +33,45 @@ export function writeConstants(call: Call): void {
   store<f32>(at, 0.24022647738456726, 28)
   store<f32>(at, 0.6931471824645996, 32)
   store<f32>(at, 1, 36)
-  store<f32>(at, -87, 40)
-  store<f32>(at, ROUND - 127, 44)
+  store<f32>(at, ROUND + 127, 40)
 }
 
-/** 2ʳ of eˣ = 2ⁿ·2ʳ, where t is x·log₂e after the addition that rounded it to n. */
+/** Markers: whether what is exponentiated may be NaN. */
+export type Finite = i32
+export type AnyValue = f32
+
 // @ts-ignore: decorator
 @inline
-export function fraction(
-  x: v128, t: v128, log2e: v128, round: v128, p6: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, one: v128,
+export function exp<N>(
+  x: v128, least: v128, log2e: v128, round: v128,
+  p6: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, one: v128,
 ): v128 {
+  const t = madd(x, log2e, round)
   const r = madd(x, log2e, f32x4.sub(round, t))
   let p = madd(p6, r, p5)
   p = madd(p, r, p4)
   p = madd(p, r, p3)
   p = madd(p, r, p2)
   p = madd(p, r, p1)
-  return madd(p, r, one)
+  p = madd(p, r, one)
+  const exponent = i32x4.shl(t, 23)
+  return v128.andnot(isFloat<N>() ? f32x4.mul(p, exponent) : i32x4.add(p, exponent), f32x4.lt(x, least))
 }
 
+/** Where the constant that rounds stands. */
 // @ts-ignore: decorator
 @inline
-export function exp<L>(
-  x: v128, least: v128, log2e: v128, round: v128,
-  p6: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, one: v128,
-): v128 {
-  const y = f32x4.pmax(x, least)
-  const t = madd(y, log2e, round)
-  const p = fraction(y, t, log2e, round, p6, p5, p4, p3, p2, p1, one)
-  const exponent = i32x4.shl(t, 23)
-  return addsBits<L>() ? i32x4.add(p, exponent) : f32x4.mul(p, exponent)
+export function roundAt<N>(call: Call): v128 {
+  return isFloat<N>() ? v128.load_splat<f32>(call.constants, 40) : v128.load_splat<f32>(call.constants, 8)
 }
 
 /**
- * Markers. `Sum`: sum the exponentials of each row, lane by lane. `SumAll`: the same where every pair is attended and no
- * input is NaN. `Moment`: the same as `Sum`, and sum e·x beside it. `Two`: no sum, but a second part of the shift.
+ * Markers. `Sum`: sum the exponentials of each row, lane by lane. `Moment`: the same, and sum e·x beside it. `Weights`: no
+ * sum, but a factor for each row.
  */
 export type Sum = i32
-export type SumAll = i64
 export type Moment = f64
-export type Two = f32
+export type Weights = f32
 
 // @ts-ignore: decorator
 @inline
@@ -87,23 +85,17 @@ function hasMoment<L>(): bool {
   return isFloat<L>() && sizeof<L>() == 8
 }
 
-// @ts-ignore: decorator
-@inline
-function addsBits<L>(): bool {
-  return isInteger<L>() && sizeof<L>() == 8
-}
-
 /**
- * tile = exp(tile − upper[r] − lower[r]) for the rows within `ranges`. Where it sums there is no lower part, and
- * totals[r][8] += the row's exponentials, lane by lane; with `Moment`, moments[r][8] += Σ e·x too, with 0·(−∞) = 0.
+ * tile = exp(tile − m[r]) for the rows within `ranges`, times factors[r] with `Weights`. Where it sums, totals[r][8] += the
+ * row's exponentials, lane by lane; with `Moment`, moments[r][8] += Σ e·x too, with 0·(−∞) = 0.
  */
-export function exponentials<L>(
-  call: Call, tile: usize, rows: i32, upper: usize, lower: usize, totals: usize, moments: usize,
+export function exponentials<L, N>(
+  call: Call, tile: usize, rows: i32, maxima: usize, factors: usize, totals: usize, moments: usize,
 ): void {
   const k = call.constants
-  const least = addsBits<L>() ? v128.load_splat<f32>(k, 40) : v128.load_splat<f32>(k)
+  const least = v128.load_splat<f32>(k)
   const log2e = v128.load_splat<f32>(k, 4)
-  const round = addsBits<L>() ? v128.load_splat<f32>(k, 44) : v128.load_splat<f32>(k, 8)
+  const round = roundAt<N>(call)
   const p6 = v128.load_splat<f32>(k, 12)
   const p5 = v128.load_splat<f32>(k, 16)
   const p4 = v128.load_splat<f32>(k, 20)
@@ -116,8 +108,8 @@ export function exponentials<L>(
     const begin = <usize>load<i32>(range) << 2
     const length = (<usize>load<i32>(range, 4) << 2) - begin
     for (let r = first, last = min(rows, first + MR); r < last; ++r) {
-      const m = v128.load_splat<f32>(upper + (<usize>r << 2))
-      const l = !sums<L>() ? v128.load_splat<f32>(lower + (<usize>r << 2)) : m
+      const m = v128.load_splat<f32>(maxima + (<usize>r << 2))
+      const factor = !sums<L>() ? v128.load_splat<f32>(factors + (<usize>r << 2)) : m
       const sum = totals + (<usize>r << 5)
       let s0 = !sums<L>() ? m : v128.load(sum)
       let s1 = !sums<L>() ? m : v128.load(sum, 16)
@@ -127,14 +119,14 @@ export function exponentials<L>(
       let at = tile + <usize>r * TILE_ROW + begin
       const end = at + length
       for (; at < end; at += 32) {
-        let x0 = f32x4.sub(v128.load(at), m)
-        let x1 = f32x4.sub(v128.load(at, 16), m)
+        const x0 = f32x4.sub(v128.load(at), m)
+        const x1 = f32x4.sub(v128.load(at, 16), m)
+        let e0 = exp<N>(x0, least, log2e, round, p6, p5, p4, p3, p2, p1, one)
+        let e1 = exp<N>(x1, least, log2e, round, p6, p5, p4, p3, p2, p1, one)
         if (!sums<L>()) {
-          x0 = f32x4.sub(x0, l)
-          x1 = f32x4.sub(x1, l)
+          e0 = f32x4.mul(e0, factor)
+          e1 = f32x4.mul(e1, factor)
         }
-        const e0 = exp<L>(x0, least, log2e, round, p6, p5, p4, p3, p2, p1, one)
-        const e1 = exp<L>(x1, least, log2e, round, p6, p5, p4, p3, p2, p1, one)
         v128.store(at, e1, 16)
         v128.store(at, e0)
         if (sums<L>()) {

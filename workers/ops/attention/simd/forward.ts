@@ -1,25 +1,25 @@
 /**
  * output = softmax(masked scores)·v for query tiles, block by block of keys: no more than a 24×128 tile of scores exists.
  *
- * The softmax of a tile is in fixed-softmax.ts where its scores are known to be small, otherwise the recurrence over a row's
- * key blocks in online-softmax.ts; what it sees in scores.ts and mask-tile.ts.
- * Which blocks a tile goes through, and in which order, depends on the tile alone: any cut of the range gives the same
- * bits. Tiles that run together only share the packed keys. Maps that are asked for are written on the way (map-rows.ts).
- * Writes output (where O is accumulated in place), logsumexp, entropy; the maps scores, maskedScores, weights, droppedWeights.
+ * The softmax of a tile is the recurrence over a row's key blocks in online-softmax.ts; what it sees in scores.ts and
+ * mask-tile.ts. A row's sums are its own: blocks begin at multiples of 128 keys, and what other rows of its tile see adds nothing
+ * to them, so a row has the same bits in any call and in any cut of one. Tiles that run together only share the packed keys.
+ * Maps that are asked for are written on the way (map-rows.ts).
+ * Writes output (where O is accumulated in place), denominator, logsumexp, entropy; the maps scores, maskedScores, weights,
+ * droppedWeights.
  * Sources: Milakov & Gimelshein 2018 (online softmax); Dao 2023 (FlashAttention-2).
  */
 import { Call } from '../../../wasm/generated/attention'
 import { attendedRowsProduct } from './non-finite'
 import { writeConstants } from './exponentials'
-import { beginTile, canFix, fixedExponentials, isFixed } from './fixed-softmax'
 import { FORWARD_BLOCK, QUERY_TILE } from '../../../wasm/assembly/score-tile'
 import { finishMaps, scoreMap, storeTile } from './map-rows'
+import { largeOutputs } from './large-values'
 import { isPlain, maskTile } from './mask-tile'
-import { largestKey } from './norms'
-import { PER_TILE, begin, dropTile, finish, softmaxTile } from './online-softmax'
+import { PER_TILE, begin, finish, softmaxTile } from './online-softmax'
 import { packPanels } from '../../../wasm/assembly/pack'
 import { Add, Set } from '../../../wasm/assembly/product'
-import { Place, blockProduct, dotTile, onePack, packBlockRows, placeOf, scaleOf } from './scores'
+import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleQueries } from './scores'
 import { NOTHING, fullRanges, rangesOf, rowIntervals } from './visibility'
 
 export function attentionForward(call: Call, from: i32, to: i32): void {
@@ -39,7 +39,7 @@ export function attentionForward(call: Call, from: i32, to: i32): void {
   }
 }
 
-/** The maps alone, from a logsumexp that is there: without an output none is formed. */
+/** The maps alone, from a denominator that is there: without an output none is formed. */
 export function attentionMaps(call: Call, from: i32, to: i32): void {
   attentionForward(call, from, to)
 }
@@ -58,7 +58,6 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
   const headRow = <usize>place.head * <usize>call.queries
   const k = call.k + <usize>place.kvHead * <usize>call.keys * kRow
   const v = call.v + <usize>place.kvHead * <usize>call.keys * vRow
-  const can = call.output != 0 && canFix(call)
   let least = call.keys
   let most = 0
   for (let t = 0; t < count; ++t) {
@@ -71,16 +70,15 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     const last = <i32>(seen >> 32)
     least = min(least, <i32>seen)
     most = max(most, last)
+    const at = headRow + <usize>place.row
+    scaleQueries(call, call.q + at * kRow, place.rows, scaledTile(call, t))
     if (!call.output) continue
     store<i32>(call.tileKeys + (<usize>t << 3), <i32>seen)
     store<i32>(call.tileKeys + (<usize>t << 3), last, 4)
     begin(call, lane)
-    const at = headRow + <usize>place.row
     if (last == 0) {
       memory.fill(call.output + at * vRow, 0, <usize>place.rows * vRow)
-      finish(call, place, lane, at)
-    } else {
-      beginTile(call, t, call.q + at * kRow, place.rows, can, lane, common)
+      finish(call, place, t, lane, at)
     }
   }
   if (call.scores) {
@@ -95,7 +93,6 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     const kBlock = k + <usize>place.key * kRow
     const vBlock = v + <usize>place.key * vRow
     let packed = false
-    let largest: f32 = 0
     for (let t = 0; t < count; ++t) {
       const lane = <usize>t * PER_TILE
       enter(call, place, first + t)
@@ -107,16 +104,14 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       if (!packed) {
         if (onePack(call, call.dimK)) packPanels(kBlock, kRow, place.keys, call.dimK, call.keyPack)
         if (call.output) packBlockRows(call, vBlock, call.valueRows, call.dimV, place.keys)
-        if (can) largest = largestKey(call, place.keys)
         packed = true
       }
       const at = headRow + <usize>place.row
-      const fixed = seen != NOTHING && can && isFixed(call, t, largest, lane, place.rows)
       const inMap = (at * <usize>call.keys + <usize>place.key) << 2
-      const stored = call.scores ? call.scores : map && (fixed || isPlain(call, seen)) ? map : 0
+      const stored = call.scores ? call.scores : map && isPlain(call, seen) ? map : 0
       if (call.scores) fullRanges(call, place.keys)
       dotTile(
-        call, call.q + at * kRow, place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile, scaleOf(call),
+        call, scaledTile(call, t), place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile,
         stored ? stored + inMap : 0,
       )
       if (call.scores) {
@@ -124,22 +119,20 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       }
       if (seen == NOTHING) continue
       const output = call.output + at * vRow
-      if (fixed) {
-        if (map != 0 && map != stored) storeTile(call, place, map + inMap)
-        fixedExponentials(call, place, lane, seen)
-        if (call.dropout) dropTile(call, place)
-      } else {
-        maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
-        if (map != 0 && map != stored) storeTile(call, place, map + inMap)
-        if (!call.output) continue
-        softmaxTile(call, place, lane, output, isPlain(call, seen))
-      }
+      maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
+      if (map != 0 && map != stored) storeTile(call, place, map + inMap)
+      if (!call.output) continue
+      softmaxTile(call, place, lane, output)
       const reach = call.tileKeys + (<usize>t << 3)
       addValues(call, place, vBlock, output, place.key <= load<i32>(reach))
-      if (place.key + FORWARD_BLOCK >= load<i32>(reach, 4)) finish(call, place, lane, at)
+      if (place.key + FORWARD_BLOCK >= load<i32>(reach, 4)) finish(call, place, t, lane, at)
     }
   }
 
+  for (let t = 0; call.output != 0 && t < count; ++t) {
+    enter(call, place, first + t)
+    largeOutputs(call, place, t, <usize>t * PER_TILE, scaledTile(call, t))
+  }
   for (let t = 0; map != 0 && t < count; ++t) {
     enter(call, place, first + t)
     const lane = <usize>t * PER_TILE
@@ -147,14 +140,21 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
   }
 }
 
+/** Where scale·Q of the tile'th of the tiles that run together stands. */
+// @ts-ignore: decorator
+@inline
+export function scaledTile(call: Call, tile: i32): usize {
+  return call.scaledQueries + <usize>(tile * QUERY_TILE) * (<usize>call.dimK << 2)
+}
+
 /** O += e·V, or O = e·V in a tile's first block. */
 function addValues(call: Call, place: Place, v: usize, output: usize, fresh: bool): void {
   if (call.nonFinite) {
     if (fresh) memory.fill(output, 0, <usize>place.rows * (<usize>call.dimV << 2))
-    attendedRowsProduct(call, call.tile, place.rows, place.keys, v, call.dimV, output)
+    attendedRowsProduct(call, call.tile, place.rows, place.keys, v, call.dimV, output, 1)
   } else if (fresh) {
-    blockProduct<Set>(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output)
+    blockProduct<Set>(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output, oneOf(call))
   } else {
-    blockProduct<Add>(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output)
+    blockProduct<Add>(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output, oneOf(call))
   }
 }

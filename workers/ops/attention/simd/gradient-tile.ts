@@ -1,21 +1,25 @@
 /**
  * From the score tile to the weights and the scores' gradient, tile by tile, for the two backward kernels.
  *
- *   x = s − logsumexp                    p = exp(x)
+ *   x = s − m                            p = exp(x)/Σ, (m, Σ) the row's denominator
  *   dP = z·dO·Vᵀ                         z = dropout's 0 or 1/(1−p)
- *   dB = p·(dP − delta − c·(x + H))      the gradient of the masked score, c·H being the entropy term of the loss
- *   dS = dB·(1 − tanh²)·scale            back through the softcap to q·k
+ *   dB = p·(dP − delta − c·(ln p + H))   the gradient of the masked score, c·H being the entropy term of the loss
+ *   dS = dB·(1 − tanh²)                  back through the softcap to (scale·q)·k
  *   tile becomes z·p, gradTile dB or dS
  *
- * Hazards: in a row that attends to nothing, logsumexp is −∞ and x would be NaN: 0 stands in. A masked pair has p = 0,
- * but its dP may be infinite: dB is 0 wherever p is. 1 − tanh² is formed as (1 − tanh)(1 + tanh).
- * Differentiates forward.ts; p is computed again from logsumexp, so nothing of size N·M was kept.
+ * Hazards: in a row that attends to nothing, m is −∞ and x would be NaN: 0 stands in, and for 1/Σ. A masked pair has p = 0,
+ * but its dP may be infinite: dB is 0 wherever p is. 1 − tanh² is formed as (1 − tanh)(1 + tanh). dP and delta may overflow where
+ * p·(dP − delta) does not: a row in which that is not finite is formed again by large-values.ts.
+ * Differentiates forward.ts; p is computed again, from scores that are the forward pass's to the bit, so nothing of size N·M was
+ * kept.
  * Sources: Dao et al. 2022 (FlashAttention, algorithm 4); the entropy term: dH/ds = −p·(ln p + H).
  */
 import { Call } from '../../../wasm/generated/attention'
 import { dropRow } from './dropout'
-import { Two, exponentials } from './exponentials'
-import { MR, madd } from '../../../wasm/assembly/lanes'
+import { AnyValue, Finite, Weights, exponentials } from './exponentials'
+import { largeGradientRow } from './large-values'
+import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'
+import { log } from '../../../wasm/assembly/elementary'
 import { KEY_BLOCK, FORWARD_BLOCK, QUERY_TILE, TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
 import { packTransposed } from '../../../wasm/assembly/pack'
 import { Place } from './scores'
@@ -48,21 +52,24 @@ export function deltaTile(call: Call, at: usize, rows: i32, delta: usize): void 
     }
   }
   for (let r: usize = 0; r < <usize>rows; ++r) {
-    if (load<f64>(call.logsumexp + ((at + r) << 3)) == -Infinity) store<f32>(delta + (r << 2), 0)
+    if (load<f64>(call.denominator + ((at + r) << 4), 8) == 0) store<f32>(delta + (r << 2), 0)
   }
 }
 
 /**
- * logsumexp of the rows from row `at` into shiftUpper and shiftLower: a float64 as the sum of two float32, because rounding
- * it to one would be as large an error as the score's own. 0 where it is −∞; an infinity has no lower part.
+ * m and 1/Σ of the rows from row `at`, into rowMax and rowFactor, both 0 where nothing is attended; entropy − ln Σ into rowEntropy,
+ * where there is an entropy.
  */
-export function shiftRows(call: Call, at: usize, rows: i32): void {
+export function denominatorRows(call: Call, at: usize, rows: i32): void {
   for (let r: usize = 0; r < <usize>rows; ++r) {
-    const lse = load<f64>(call.logsumexp + ((at + r) << 3))
-    const upper: f32 = lse == -Infinity ? 0 : <f32>lse
-    const lower = <f32>(lse - <f64>upper)
-    store<f32>(call.shiftUpper + (r << 2), upper)
-    store<f32>(call.shiftLower + (r << 2), lse - lse == 0 && lower == lower ? lower : 0)
+    const denominator = call.denominator + ((at + r) << 4)
+    const sum = load<f64>(denominator, 8)
+    const empty = sum == 0
+    store<f32>(call.rowMax + (r << 2), empty ? 0 : <f32>load<f64>(denominator))
+    store<f32>(call.rowFactor + (r << 2), empty ? 0 : <f32>(1 / sum))
+    if (!call.entropyCoefficient) continue
+    const entropy = <f64>load<f32>(call.entropy + ((at + r) << 2))
+    store<f32>(call.rowEntropy + (r << 2), empty ? 0 : <f32>(entropy - log(sum)))
   }
 }
 
@@ -82,10 +89,9 @@ function dotLanes(x: usize, y: usize, depth: i32): v128 {
  * `at` is the tile's first row in [batch, heads, queries]; delta[r] belongs to row r of the tile.
  */
 export function gradientTile(call: Call, place: Place, at: usize, delta: usize, toBias: bool): void {
-  const factor: f32 = toBias ? 1 : call.scale
   const capped = call.softcap > 0 && !toBias
   const rows = place.rows
-  shiftRows(call, at, rows)
+  denominatorRows(call, at, rows)
   for (let r = 0; r < rows; ++r) {
     const range = call.ranges + (<usize>(r / MR) << 3)
     const begin = load<i32>(range)
@@ -99,60 +105,66 @@ export function gradientTile(call: Call, place: Place, at: usize, delta: usize, 
     if (call.dropout) dropRow(call, place.head, place.row + r, place.key, gradient, begin, end)
     if (call.entropyCoefficient == 0) continue
     const index = <usize>r << 2
-    const x = load<f32>(call.shiftUpper + index)
-    const x2 = load<f32>(call.shiftLower + index)
-    entropyRow(weights, gradient, begin, end, x, x2, call.entropyCoefficient, load<f32>(call.entropy + (at << 2) + index))
+    const m = load<f32>(call.rowMax + index)
+    entropyRow(weights, gradient, begin, end, m, call.entropyCoefficient, load<f32>(call.rowEntropy + index))
   }
-  exponentials<Two>(call, call.tile, rows, call.shiftUpper, call.shiftLower, 0, 0)
+  if (call.nonFinite) exponentials<Weights, AnyValue>(call, call.tile, rows, call.rowMax, call.rowFactor, 0, 0)
+  else exponentials<Weights, Finite>(call, call.tile, rows, call.rowMax, call.rowFactor, 0, 0)
   for (let r = 0; r < rows; ++r) {
     const range = call.ranges + (<usize>(r / MR) << 3)
     const begin = load<i32>(range)
     const end = load<i32>(range, 4)
     const weights = call.tile + <usize>r * TILE_ROW
     const gradient = call.gradTile + <usize>r * TILE_ROW
-    scoreGradientRow(weights, gradient, begin, end, load<f32>(delta + (<usize>r << 2)), factor)
+    if (!scoreGradientRow(call, weights, gradient, begin, end, load<f32>(delta + (<usize>r << 2)))) {
+      largeGradientRow(call, place, at, r, begin, end)
+    }
     if (call.dropout) dropRow(call, place.head, place.row + r, place.key, weights, begin, end)
     if (capped) uncapRow(gradient, call.tanhTile + <usize>r * TILE_ROW, begin, end)
     if (call.nonFinite) forgetMasked(call.attended + <usize>(r * FORWARD_BLOCK), gradient)
   }
 }
 
-/** p·(dP − delta)·factor, 0 where p is 0. */
+/** p·(dP − delta), 0 where p is 0. */
 // @ts-ignore: decorator
 @inline
-function scoreGradient(p: v128, gradWeight: v128, delta: v128, factor: v128): v128 {
-  const g = f32x4.mul(f32x4.mul(p, f32x4.sub(gradWeight, delta)), factor)
-  return v128.andnot(g, f32x4.eq(p, f32x4.splat(0)))
+function scoreGradient(p: v128, gradWeight: v128, delta: v128): v128 {
+  return v128.andnot(f32x4.mul(p, f32x4.sub(gradWeight, delta)), f32x4.eq(p, f32x4.splat(0)))
 }
 
-/** gradient = p·(gradient − delta)·factor */
-function scoreGradientRow(weights: usize, gradient: usize, begin: i32, end: i32, delta: f32, factor: f32): void {
+/** gradient = p·(gradient − delta); whether all of it is finite. */
+function scoreGradientRow(call: Call, weights: usize, gradient: usize, begin: i32, end: i32, delta: f32): bool {
   const d = f32x4.splat(delta)
-  const f = f32x4.splat(factor)
+  const zero = f32x4.splat(0)
   const last = gradient + (<usize>end << 2)
+  let n0 = zero
+  let n1 = zero
   weights += <usize>begin << 2
   gradient += <usize>begin << 2
   for (; gradient < last; gradient += 32) {
-    const g0 = scoreGradient(v128.load(weights), v128.load(gradient), d, f)
-    const g1 = scoreGradient(v128.load(weights, 16), v128.load(gradient, 16), d, f)
+    const g0 = scoreGradient(v128.load(weights), v128.load(gradient), d)
+    const g1 = scoreGradient(v128.load(weights, 16), v128.load(gradient, 16), d)
     v128.store(gradient, g1, 16)
     v128.store(gradient, g0)
+    // 0, or NaN once something is not finite
+    n0 = madd(g0, zero, n0)
+    n1 = madd(g1, zero, n1)
     weights += 32
   }
+  v128.store(call.spare, n1, 16)
+  v128.store(call.spare, n0)
+  return sumLanes(v128.load(call.spare), v128.load(call.spare, 16)) == 0
 }
 
-/** gradient −= c·(x + H), from scores; x no less than −88, where p is 0 anyway. */
-function entropyRow(
-  scores: usize, gradient: usize, begin: i32, end: i32, upper: f32, lower: f32, c: f32, entropy: f32,
-): void {
-  const u = f32x4.splat(upper)
-  const l = f32x4.splat(lower)
+/** gradient −= c·(s − m + H − ln Σ), s − m no less than −88, where p is 0 anyway. */
+function entropyRow(scores: usize, gradient: usize, begin: i32, end: i32, max: f32, c: f32, entropy: f32): void {
+  const m = f32x4.splat(max)
   const coefficient = f32x4.splat(-c)
   const h = f32x4.splat(entropy)
   const least = f32x4.splat(-88)
   for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 32) {
-    const x0 = f32x4.pmax(f32x4.sub(f32x4.sub(v128.load(scores + j), u), l), least)
-    const x1 = f32x4.pmax(f32x4.sub(f32x4.sub(v128.load(scores + j, 16), u), l), least)
+    const x0 = f32x4.pmax(f32x4.sub(v128.load(scores + j), m), least)
+    const x1 = f32x4.pmax(f32x4.sub(v128.load(scores + j, 16), m), least)
     const g0 = madd(coefficient, f32x4.add(x0, h), v128.load(gradient + j))
     const g1 = madd(coefficient, f32x4.add(x1, h), v128.load(gradient + j, 16))
     v128.store(gradient + j, g1, 16)
@@ -173,7 +185,7 @@ function uncapRow(gradient: usize, tanhRow: usize, begin: i32, end: i32): void {
   }
 }
 
-/** In a row whose logsumexp or delta is NaN, what is not attended still has no weight and no gradient. */
+/** In a row whose denominator or delta is NaN, what is not attended still has no weight and no gradient. */
 export function forgetMasked(attended: usize, row: usize): void {
   for (let j: usize = 0; j < <usize>KEY_BLOCK; ++j) if (!load<u8>(attended + j)) store<f32>(row + (j << 2), 0)
 }

@@ -1,18 +1,17 @@
 /**
  * The maps [batch, heads, queries, keys] beside the online softmax: a tile's scores go into the map while they are there,
- * and when a row is done, so that its logsumexp is known, they turn into weights where they stand:
+ * and when a row is done, so that its denominator (m, Σ) is known, they turn into weights where they stand:
  *
- *   weights = exp(maskedScores − logsumexp), 0 where not attended      droppedWeights = z·weights
+ *   weights = exp(maskedScores − m)/Σ, 0 where not attended      droppedWeights = z·weights
  *
  * Nothing is computed twice, and no more memory is needed: the first map that is asked for of maskedScores, weights and
  * droppedWeights holds the masked scores first.
- * Hazards: logsumexp rounded to float32 would be as large an error as the score's own, so it is subtracted in two parts.
- * Where it is NaN, so is −∞ − logsumexp: what is not attended has weight 0 all the same.
+ * Hazard: where Σ is NaN, so is 0/Σ: what is not attended has weight 0 all the same.
  */
 import { Call } from '../../../wasm/generated/attention'
 import { dropRow } from './dropout'
-import { Two, exp } from './exponentials'
-import { shiftRows } from './gradient-tile'
+import { AnyValue, Finite, exp, roundAt } from './exponentials'
+import { denominatorRows } from './gradient-tile'
 import { MR } from '../../../wasm/assembly/lanes'
 import { TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
 import { copyRows } from '../../../wasm/assembly/product'
@@ -51,7 +50,7 @@ export function storeTile(call: Call, place: Place, map: usize): void {
 export function finishMaps(call: Call, place: Place, at: usize, rowFrom: usize, rowTo: usize): void {
   const scores = scoreMap(call)
   const weights = weightMap(call)
-  if (weights) shiftRows(call, at, place.rows)
+  if (weights) denominatorRows(call, at, place.rows)
   for (let r: usize = 0; r < <usize>place.rows; ++r) {
     const row = (at + r) * (<usize>call.keys << 2)
     const from = load<i32>(rowFrom + (r << 2))
@@ -61,9 +60,9 @@ export function finishMaps(call: Call, place: Place, at: usize, rowFrom: usize, 
     if (call.droppedWeights) fillAround(call, call.droppedWeights + row, from, to, 0)
     if (!weights) continue
     const start = row + (<usize>from << 2)
-    const upper = load<f32>(call.shiftUpper + (r << 2))
-    const lower = load<f32>(call.shiftLower + (r << 2))
-    weightsRow(call, scores + start, weights + start, to - from, upper, lower)
+    const m = load<f32>(call.rowMax + (r << 2))
+    const factor = load<f32>(call.rowFactor + (r << 2))
+    weightsRow(call, scores + start, weights + start, to - from, m, factor)
     if (!call.droppedWeights) continue
     if (call.weights) memory.copy(call.droppedWeights + start, weights + start, <usize>(to - from) << 2)
     if (call.dropout) dropMapRow(call, place, place.row + <i32>r, from, to - from, call.droppedWeights + start)
@@ -86,31 +85,36 @@ function fillRun(at: usize, count: i32, value: f32): void {
   fill(at, j, count, value)
 }
 
-/** into = exp(scores − upper − lower), `count` elements; both may be the same place. */
-function weightsRow(call: Call, scores: usize, into: usize, count: i32, upper: f32, lower: f32): void {
-  if (upper != upper) {
+/** into = exp(scores − m)·factor, `count` elements; both may be the same place. */
+function weightsRow(call: Call, scores: usize, into: usize, count: i32, m: f32, factor: f32): void {
+  if (factor != factor) {
     for (let at: usize = 0, end = <usize>count << 2; at < end; at += 4) {
-      store<f32>(into + at, load<f32>(scores + at) == -Infinity ? 0 : upper)
+      store<f32>(into + at, load<f32>(scores + at) == -Infinity ? 0 : factor)
     }
     return
   }
   const whole = count & ~7
-  weightsRun(call, scores, into, whole, upper, lower)
+  weightsRun(call, scores, into, whole, m, factor)
   if (whole == count) return
   // the last, incomplete eight by way of a place that has room for eight
   const done = <usize>whole << 2
   const left = <usize>(count - whole) << 2
   memory.copy(call.spare, scores + done, left)
-  weightsRun(call, call.spare, call.spare, 8, upper, lower)
+  weightsRun(call, call.spare, call.spare, 8, m, factor)
   memory.copy(into + done, call.spare, left)
 }
 
-/** The same for a multiple of eight elements and an `upper` that is no NaN. */
-function weightsRun(call: Call, scores: usize, into: usize, count: i32, upper: f32, lower: f32): void {
+/** The same for a multiple of eight elements and a factor that is no NaN: nor are the scores then. */
+function weightsRun(call: Call, scores: usize, into: usize, count: i32, m: f32, factor: f32): void {
+  if (call.nonFinite) weightsLoop<AnyValue>(call, scores, into, count, m, factor)
+  else weightsLoop<Finite>(call, scores, into, count, m, factor)
+}
+
+function weightsLoop<N>(call: Call, scores: usize, into: usize, count: i32, m: f32, factor: f32): void {
   const k = call.constants
   const least = v128.load_splat<f32>(k)
   const log2e = v128.load_splat<f32>(k, 4)
-  const round = v128.load_splat<f32>(k, 8)
+  const round = roundAt<N>(call)
   const p6 = v128.load_splat<f32>(k, 12)
   const p5 = v128.load_splat<f32>(k, 16)
   const p4 = v128.load_splat<f32>(k, 20)
@@ -118,13 +122,13 @@ function weightsRun(call: Call, scores: usize, into: usize, count: i32, upper: f
   const p2 = v128.load_splat<f32>(k, 28)
   const p1 = v128.load_splat<f32>(k, 32)
   const one = v128.load_splat<f32>(k, 36)
-  const u = f32x4.splat(upper)
-  const l = f32x4.splat(lower)
+  const u = f32x4.splat(m)
+  const f = f32x4.splat(factor)
   for (const end = scores + (<usize>count << 2); scores < end; scores += 32) {
-    const x0 = f32x4.sub(f32x4.sub(v128.load(scores), u), l)
-    const x1 = f32x4.sub(f32x4.sub(v128.load(scores, 16), u), l)
-    const e0 = exp<Two>(x0, least, log2e, round, p6, p5, p4, p3, p2, p1, one)
-    const e1 = exp<Two>(x1, least, log2e, round, p6, p5, p4, p3, p2, p1, one)
+    const x0 = f32x4.sub(v128.load(scores), u)
+    const x1 = f32x4.sub(v128.load(scores, 16), u)
+    const e0 = f32x4.mul(exp<N>(x0, least, log2e, round, p6, p5, p4, p3, p2, p1, one), f)
+    const e1 = f32x4.mul(exp<N>(x1, least, log2e, round, p6, p5, p4, p3, p2, p1, one), f)
     v128.store(into, e1, 16)
     v128.store(into, e0)
     into += 32

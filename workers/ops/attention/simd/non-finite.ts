@@ -3,36 +3,61 @@
  * multiplied by its weight 0, because 0·NaN is NaN; an attended one must.
  */
 import { Call } from '../../../wasm/generated/attention'
+import { madd } from '../../../wasm/assembly/lanes'
 import { FORWARD_BLOCK, TILE_ROW } from '../../../wasm/assembly/score-tile'
 
-/** to[0 … dim) += factor·from[0 … dim) */
-function addScaled(to: usize, factor: f32, from: usize, dim: i32): void {
-  for (let d = 0; d < dim; ++d) {
+/**
+ * to[0 … dim) += factor·Σ_n tile[n]·b[n] over the `count` pairs that are attended: tile's elements tileStep bytes apart, those of
+ * `attended` attendedStep, b's rows bRow. Summed as a register tile sums (register-tile.ts), to the same bits.
+ */
+function addAttended(
+  tile: usize, tileStep: usize, attended: usize, attendedStep: usize, count: i32, b: usize, bRow: usize, dim: i32,
+  to: usize, factor: f32,
+): void {
+  const f = f32x4.splat(factor)
+  for (let d = 0; d < dim; d += 4) {
     const at = <usize>d << 2
-    store<f32>(to + at, load<f32>(to + at) + factor * load<f32>(from + at))
+    const whole = d + 4 <= dim
+    if (whole) v128.store(to + at, f32x4.add(v128.load(to + at), f32x4.mul(f, sumAttended(tile, tileStep, attended, attendedStep, count, b + at, bRow, true))))
+    for (let x = d; !whole && x < dim; ++x) {
+      const place = <usize>x << 2
+      const sum = sumAttended(tile, tileStep, attended, attendedStep, count, b + place, bRow, false)
+      store<f32>(to + place, load<f32>(to + place) + factor * f32x4.extract_lane(sum, 0))
+    }
   }
 }
 
-/** result[r] += Σ_j tile[r][j]·b[j] over the attended pairs; rows of b and result have `dim` elements. */
-export function attendedRowsProduct(call: Call, tile: usize, rows: i32, keys: i32, b: usize, dim: i32, result: usize): void {
+/** Four columns of the sum, or one of them in every lane. */
+function sumAttended(
+  tile: usize, tileStep: usize, attended: usize, attendedStep: usize, count: i32, b: usize, bRow: usize, four: bool,
+): v128 {
+  let sum = f32x4.splat(0)
+  for (let n: usize = 0; n < <usize>count; ++n) {
+    if (!load<u8>(attended + n * attendedStep)) continue
+    const at = b + n * bRow
+    sum = madd(v128.load_splat<f32>(tile + n * tileStep), four ? v128.load(at) : v128.load_splat<f32>(at), sum)
+  }
+  return sum
+}
+
+/** result[r] += factor·Σ_j tile[r][j]·b[j] over the attended pairs; rows of b and result have `dim` elements. */
+export function attendedRowsProduct(
+  call: Call, tile: usize, rows: i32, keys: i32, b: usize, dim: i32, result: usize, factor: f32,
+): void {
   const step = <usize>dim << 2
-  for (let r = 0; r < rows; ++r) {
-    for (let j = 0; j < keys; ++j) {
-      if (!load<u8>(call.attended + <usize>(r * FORWARD_BLOCK + j))) continue
-      const factor = load<f32>(tile + <usize>r * TILE_ROW + (<usize>j << 2))
-      addScaled(result + <usize>r * step, factor, b + <usize>j * step, dim)
-    }
+  for (let r: usize = 0; r < <usize>rows; ++r) {
+    const attended = call.attended + r * <usize>FORWARD_BLOCK
+    addAttended(tile + r * TILE_ROW, 4, attended, 1, keys, b, step, dim, result + r * step, factor)
   }
 }
 
 /** result[j] += Σ_r tile[r][j]·b[r] over the attended pairs. */
-export function attendedColumnsProduct(call: Call, tile: usize, rows: i32, keys: i32, b: usize, dim: i32, result: usize): void {
+export function attendedColumnsProduct(
+  call: Call, tile: usize, rows: i32, keys: i32, b: usize, dim: i32, result: usize,
+): void {
   const step = <usize>dim << 2
-  for (let r = 0; r < rows; ++r) {
-    for (let j = 0; j < keys; ++j) {
-      if (!load<u8>(call.attended + <usize>(r * FORWARD_BLOCK + j))) continue
-      const factor = load<f32>(tile + <usize>r * TILE_ROW + (<usize>j << 2))
-      addScaled(result + <usize>j * step, factor, b + <usize>r * step, dim)
-    }
+  for (let j: usize = 0; j < <usize>keys; ++j) {
+    const attended = call.attended + j
+    addAttended(tile + (j << 2), TILE_ROW, attended, <usize>FORWARD_BLOCK, rows, b, step, dim, result + j * step, 1)
   }
 }

@@ -4,20 +4,22 @@
  * With what is subtracted m, sum l and (for the entropy) moment t of each row:
  *   m' = max s where that exceeds m by more than 8, otherwise m       a = exp(m − m')       e = exp(s − m')
  *   l = a·l + Σ e        t = a·(t + (m − m')·l) + Σ e·(s − m')        O = a·O + e·V
- * and at the end  output = O/l,  logsumexp = m + ln l,  entropy = ln l − t/l.
+ * and at the end  output = O/l,  denominator = (m, l),  logsumexp = m + ln l,  entropy = ln l − t/l.
  *
  * m need not be the maximum, only near enough for e not to overflow: e ≤ e⁸ = 2981. So O, l and t are seldom scaled, and
- * l and t stay apart in eight lanes until the end.
+ * l and t stay apart in eight lanes until the end. All of it is a row's own: nothing depends on the other rows of its tile, nor
+ * on keys that it does not attend to, whose e is 0 (blocks and lanes count from key 0).
  * Hazards: a row that has seen nothing yet has m = −∞, and −∞ − (−∞) is NaN: 0 stands in for such an m, so that
- * e = exp(−∞) = 0. A NaN score may not become m, but its e is NaN, and so are l and the row.
+ * e = exp(−∞) = 0. A NaN score may not become m, but its e is NaN, and so are l and the row. O may overflow where O/l does not:
+ * a row that is not finite is formed again by large-values.ts.
  * Sources: Milakov & Gimelshein 2018 (online softmax); Dao 2023 (FlashAttention-2); FlashAttention-4 (scaling only
  * when it must).
  */
 import { Call } from '../../../wasm/generated/attention'
 import { dropRow } from './dropout'
 import { exp, log } from '../../../wasm/assembly/elementary'
-import { Moment, Sum, SumAll, exponentials, rowMaxima } from './exponentials'
-import { MR, sumLanes } from '../../../wasm/assembly/lanes'
+import { AnyValue, Finite, Moment, Sum, exponentials, rowMaxima } from './exponentials'
+import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'
 import { TILE_ROW } from '../../../wasm/assembly/score-tile'
 import { Place } from './scores'
 
@@ -37,15 +39,15 @@ export function begin(call: Call, lane: usize): void {
 }
 
 /** From scores to e = exp(s − m), updating m, l, t and O. */
-export function softmaxTile(call: Call, place: Place, lane: usize, output: usize, plain: bool): void {
+export function softmaxTile(call: Call, place: Place, lane: usize, output: usize): void {
   const rows = place.rows
   rowMaxima(call, call.tile, rows, call.tileMax)
   if (raise(call, lane)) rescale(call, rows, lane, output)
   const sums = call.runningSum + lane * 8
   const moments = call.runningMoment + lane * 8
-  if (call.entropy) exponentials<Moment>(call, call.tile, rows, call.tileMax, 0, sums, moments)
-  else if (plain) exponentials<SumAll>(call, call.tile, rows, call.tileMax, 0, sums, 0)
-  else exponentials<Sum>(call, call.tile, rows, call.tileMax, 0, sums, 0)
+  if (call.nonFinite) exponentials<Moment, AnyValue>(call, call.tile, rows, call.tileMax, 0, sums, moments)
+  else if (call.entropy) exponentials<Moment, Finite>(call, call.tile, rows, call.tileMax, 0, sums, moments)
+  else exponentials<Sum, Finite>(call, call.tile, rows, call.tileMax, 0, sums, 0)
   if (call.dropout) dropTile(call, place)
 }
 
@@ -122,24 +124,65 @@ function scaleRow(row: usize, dim: i32, factor: f32): void {
   }
 }
 
-/** O/l, m + ln l, ln l − t/l; zeros, −∞ and 0 where nothing was attended. */
-export function finish(call: Call, place: Place, lane: usize, at: usize): void {
+/**
+ * O/l, (m, l), m + ln l, ln l − t/l; zeros, (−∞, 0), −∞ and 0 where nothing was attended. Rows whose output is not finite are
+ * noted in `large`, a bit each.
+ */
+export function finish(call: Call, place: Place, tile: i32, lane: usize, at: usize): void {
+  let large: u32 = 0
   for (let r: usize = 0; r < <usize>place.rows; ++r) {
     const lanes = lane * 8 + (r << 5)
     const sum = sumLanes(v128.load(call.runningSum + lanes), v128.load(call.runningSum + lanes, 16))
+    let m: f64 = -Infinity
     let logsumexp: f64 = -Infinity
     let entropy: f64 = 0
     if (sum != 0) {
       const l = <f64>sum
       const logSum = log(l)
-      logsumexp = <f64>load<f32>(call.runningMax + lane + (r << 2)) + logSum
+      m = <f64>load<f32>(call.runningMax + lane + (r << 2))
+      logsumexp = m + logSum
       if (call.entropy) {
         const moments = call.runningMoment + lanes
         entropy = logSum - <f64>sumLanes(v128.load(moments), v128.load(moments, 16)) / l
       }
-      scaleRow(call.output + (at + r) * (<usize>call.dimV << 2), call.dimV, 1 / sum)
+      if (!divideRow(call, call.output + (at + r) * (<usize>call.dimV << 2), 1 / sum)) large |= 1 << <u32>r
     }
+    store<f64>(call.denominator + ((at + r) << 4), m)
+    store<f64>(call.denominator + ((at + r) << 4), <f64>sum, 8)
     store<f64>(call.logsumexp + ((at + r) << 3), logsumexp)
     if (call.entropy) store<f32>(call.entropy + ((at + r) << 2), <f32>entropy)
   }
+  store<u32>(call.large + (<usize>tile << 2), large)
+}
+
+/**
+ * row = row·factor; whether all of it is finite. 0 is added, because −0 comes out of FMA where a row's first product underflows,
+ * but 0 where that is added to a sum: which of both it is, hangs on the tile.
+ */
+function divideRow(call: Call, row: usize, factor: f32): bool {
+  const f = f32x4.splat(factor)
+  const zero = f32x4.splat(0)
+  let n0 = zero
+  let n1 = zero
+  let d = call.dimV
+  for (; d >= 8; d -= 8) {
+    const s0 = f32x4.add(f32x4.mul(v128.load(row), f), zero)
+    const s1 = f32x4.add(f32x4.mul(v128.load(row, 16), f), zero)
+    v128.store(row, s1, 16)
+    v128.store(row, s0)
+    // 0, or NaN once something is not finite
+    n0 = madd(s0, zero, n0)
+    n1 = madd(s1, zero, n1)
+    row += 32
+  }
+  v128.store(call.spare, n1, 16)
+  v128.store(call.spare, n0)
+  let rest: f32 = 0
+  for (; d > 0; --d) {
+    const s = load<f32>(row) * factor + 0
+    store<f32>(row, s)
+    rest += s * 0
+    row += 4
+  }
+  return sumLanes(v128.load(call.spare), v128.load(call.spare, 16)) + rest == 0
 }

@@ -1,7 +1,7 @@
 /**
  * The score tile, 24 query rows × 96 keys (128 in the forward pass), and its products with blocks of keys and values.
  *
- *   s = scale·q·k → softcap·tanh(s/softcap) → + ALiBi + mask → −∞ where not attended (mask-tile.ts)
+ *   s = (scale·q)·k → softcap·tanh(s/softcap) → + ALiBi + mask → −∞ where not attended (mask-tile.ts)
  *
  * Only columns in `ranges` of rows < rows are ever defined, except where said otherwise.
  */
@@ -52,17 +52,36 @@ export function onePack(call: Call, dim: i32): bool {
   return dim <= call.depth
 }
 
+/** into = scale·q for the tile's rows: before the product, which may overflow where scale·q·k does not. */
+export function scaleQueries(call: Call, q: usize, rows: i32, into: usize): void {
+  const scale = f32x4.splat(call.scale)
+  let count = rows * call.dimK
+  for (; count >= 8; count -= 8) {
+    const q0 = f32x4.mul(v128.load(q), scale)
+    const q1 = f32x4.mul(v128.load(q, 16), scale)
+    v128.store(into, q1, 16)
+    v128.store(into, q0)
+    q += 32
+    into += 32
+  }
+  for (; count > 0; --count) {
+    store<f32>(into, load<f32>(q) * call.scale)
+    q += 4
+    into += 4
+  }
+}
+
 /**
- * tile[24×128] = factor·X·Yᵀ within `ranges` (`factor` an address): X rows [rows][dim] at x, Y rows [keys][dim] at y. The
+ * tile[24×128] = X·Yᵀ within `ranges`: X rows [rows][dim] at x, Y rows [keys][dim] at y. The
  * depth is taken in parts of call.depth; when there is just one part, the pack of Y is expected to be there already. `map`,
  * where not 0, is the tile's place in a map [batch, heads, queries, keys], which is written beside the tile.
  */
 export function dotTile(
-  call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, yPack: usize, tile: usize, factor: usize,
-  map: usize = 0,
+  call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, yPack: usize, tile: usize, map: usize = 0,
 ): void {
   const row = <usize>dim << 2
   const mapRow = <usize>call.keys << 2
+  const factor = oneOf(call)
   if (onePack(call, dim)) {
     scoreProduct(x, row, rows, yPack, dim, call.ranges, tile, factor, true, map, mapRow, keys)
     return
@@ -76,18 +95,18 @@ export function dotTile(
 }
 
 /**
- * rows[r] = (`Set`) or += (`Add`) Σ_j tile[r][j]·b[j] within `seen`, b being the block's rows at `b`, which `packBlockRows`
- * has packed.
+ * rows[r] = (`Set`) or += (`Add`) factor·Σ_j tile[r][j]·b[j] within `seen` (`factor` an address), b being the block's rows at
+ * `b`, which `packBlockRows` has packed.
  */
 export function blockProduct<E>(
   call: Call, tile: usize, rows: i32, b: usize, packed: usize, dim: i32, keys: i32, result: usize,
+  factor: usize,
 ): void {
   const row = <usize>dim << 2
-  const one = oneOf(call)
   if (onePack(call, dim)) {
-    panelProduct<Rows, E>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, one)
+    panelProduct<Rows, E>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, factor)
   } else {
-    product<Rows, E>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, one)
+    product<Rows, E>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, factor)
   }
 }
 

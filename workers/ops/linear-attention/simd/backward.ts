@@ -8,10 +8,13 @@
  * The heads of a group are gone through in ascending order, and their blocks in ascending order.
  * Differentiates forward.ts. Writes gradQ; gradK and gradV, where given.
  */
-import { addBlock, addState, divide, dotRows, extend, features, packTiles, throughFeatures, transposeState } from './blocks'
+import {
+  addBlock, addScaled, addState, divide, dotRows, extend, features, packTiles, throughFeatures, transposeState,
+} from './blocks'
 import { LINEAR_CHUNK, Call } from '../../../wasm/generated/linear-attention'
-import { chunksOf, firstRow, liveQueries, seenKeys, sumAt } from './states'
-import { countKeys, kvHeadOf, pairUpTo } from './forward'
+import { backwardPair, backwardRow, scaledFeatures, throughScaled } from './scales'
+import { chunksOf, firstRow, isScaled, keysOf, liveQueries, scalesOf, seenKeys, sumAt } from './states'
+import { countKeys, kvHeadOf, pairUpTo, sameChunk } from './forward'
 
 /** scaled = gradOutput/normaliser, gradNormaliser = −(gradOutput·output)/normaliser; zeros where the normaliser is 0. */
 export function linearAttentionDelta(call: Call, from: i32, to: i32): void {
@@ -34,7 +37,6 @@ export function linearAttentionDelta(call: Call, from: i32, to: i32): void {
 export function linearAttentionBackwardQuery(call: Call, from: i32, to: i32): void {
   const chunks = chunksOf(call.queries)
   const kRow = <usize>call.dimK << 2
-  const vRow = <usize>call.dimV << 2
   let transposed: usize = 0
   for (let unit = from; unit < to; ++unit) {
     const head = unit / chunks
@@ -42,35 +44,54 @@ export function linearAttentionBackwardQuery(call: Call, from: i32, to: i32): vo
     const rows = min(LINEAR_CHUNK, call.queries - first)
     const kvHead = kvHeadOf(call, head)
     const at = <usize>head * <usize>call.queries + <usize>first
-    const gradQ = call.gradQ + at * kRow
-    memory.fill(gradQ, 0, <usize>rows * kRow)
-    const counts = countKeys(call, head / call.heads, first, rows)
-    const most = <i32>(counts >> 32)
-    if (most == 0) continue
-
-    const chunk = <i32>counts / LINEAR_CHUNK
-    const state = sumAt(call, kvHead, call.keys, chunk)
-    if (state != transposed) transposeState(call, state)
-    transposed = state
-    extend(call.scaled + at * vRow, rows, call.dimV, call.gradNormaliser + (at << 2), call.extended)
-    packTiles(call.extended, rows, call.dimV + 1, call.extendedPack)
-    addState(call, call.extendedPack, rows, call.dimV + 1, call.stateTransposed, call.dimK, gradQ)
-    if (call.causal) {
-      for (let block = chunk * LINEAR_CHUNK; block < most; block += LINEAR_CHUNK) {
-        const keys = min(LINEAR_CHUNK, most - block)
-        const key = <usize>kvHead * <usize>call.keys + <usize>block
-        features(call.k + key * kRow, keys * call.dimK, call.otherFeatures)
-        extend(call.v + key * vRow, keys, call.dimV, 0, call.otherExtended)
-        pairUpTo(call, rows, block, keys)
-        addBlock(
-          call, call.extended, rows, call.dimV + 1, call.otherExtended, keys, call.otherFeatures, call.dimK, gradQ, false,
-        )
+    memory.fill(call.gradQ + at * kRow, 0, <usize>rows * kRow)
+    countKeys(call, head / call.heads, first, rows)
+    for (let r = 0; r < rows; ) {
+      const counts = call.counts + (<usize>r << 2)
+      if (load<i32>(counts) == 0) {
+        ++r
+        continue
       }
+      const end = sameChunk(call, r, rows)
+      const state = sumAt(call, kvHead, call.keys, load<i32>(counts) / LINEAR_CHUNK)
+      if (state != transposed) transposeState(call, state)
+      transposed = state
+      backwardRows(call, kvHead, at + <usize>r, counts, end - r, state)
+      r = end
     }
-    for (let r: usize = 0; r < <usize>rows; ++r) {
-      if (load<i32>(call.counts + (r << 2)) == 0) memory.fill(gradQ + r * kRow, 0, kRow)
-    }
-    throughFeatures(gradQ, call.q + at * kRow, rows * call.dimK)
+  }
+}
+
+/** gradQ of rows from row `at` of [batch, heads, queries] on, whose keys end in the same chunk; `state`, transposed too, before it. */
+function backwardRows(call: Call, kvHead: i32, at: usize, counts: usize, rows: i32, state: usize): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  const gradQ = call.gradQ + at * kRow
+  const q = call.q + at * kRow
+  const scaled = call.scaled + at * vRow
+  extend(scaled, rows, call.dimV, call.gradNormaliser + (at << 2), call.extended)
+  packTiles(call.extended, rows, call.dimV + 1, call.extendedPack)
+  addState(call, call.extendedPack, rows, call.dimV + 1, call.stateTransposed, call.dimK, gradQ)
+  const block = (load<i32>(counts) / LINEAR_CHUNK) * LINEAR_CHUNK
+  const keys = call.causal ? load<i32>(counts + (<usize>(rows - 1) << 2)) - block : 0
+  const key = <usize>kvHead * <usize>call.keys + <usize>block
+  const k = call.k + key * kRow
+  const v = call.v + key * vRow
+  if (keys > 0) {
+    features(k, keys * call.dimK, call.otherFeatures)
+    extend(v, keys, call.dimV, 0, call.otherExtended)
+    pairUpTo(call, counts, rows, block, keys)
+    addBlock(
+      call, call.extended, rows, call.dimV + 1, call.otherExtended, keys, call.otherFeatures, call.dimK, gradQ, false,
+    )
+  }
+  throughFeatures(gradQ, q, rows * call.dimK)
+  for (let r: usize = 0; r < <usize>rows; ++r) {
+    const scale = load<f32>(call.rowScale + ((at + r) << 2))
+    if (scale == 0) continue
+    const own = call.causal ? load<i32>(counts + (r << 2)) - block : 0
+    const c = load<f32>(call.gradNormaliser + ((at + r) << 2))
+    backwardRow(call, q + r * kRow, state, k, v, own, scaled + r * vRow, c, scale, gradQ + r * kRow)
   }
 }
 
@@ -85,31 +106,43 @@ export function linearAttentionBackwardKey(call: Call, from: i32, to: i32): void
     const keys = min(LINEAR_CHUNK, call.keys - first)
     const b = kvHead / call.kvHeads
     const at = <usize>kvHead * <usize>call.keys + <usize>first
-    const gradK = call.gradK + at * kRow
-    const gradV = call.gradV + at * vRow
-    if (call.gradK) memory.fill(gradK, 0, <usize>keys * kRow)
-    if (call.gradV) memory.fill(gradV, 0, <usize>keys * vRow)
+    const k = call.k + at * kRow
+    const gradK = call.gradK ? call.gradK + at * kRow : 0
+    const gradV = call.gradV ? call.gradV + at * vRow : 0
+    if (gradK) memory.fill(gradK, 0, <usize>keys * kRow)
+    if (gradV) memory.fill(gradV, 0, <usize>keys * vRow)
     const live = max(0, min(seenKeys(call, b) - first, keys))
     if (live == 0) continue
 
     const whole = min(chunksOf(firstRow(call, b, first + live - 1)), chunksOf(call.queries))
     const state = sumAt(call, kvHead, call.queries, whole)
-    features(call.k + at * kRow, live * call.dimK, call.features)
-    packTiles(call.features, live, call.dimK, call.featurePack)
+    const scales = scalesOf(call, state)
+    const scaled = isScaled(call, scales)
+    features(k, live * call.dimK, call.features)
+    if (scaled) scaledFeatures(call, k, live, scales, call.scaledFeatures)
+    packTiles(scaled ? call.scaledFeatures : call.features, live, call.dimK, call.featurePack)
     extend(call.v + at * vRow, live, call.dimV, 0, call.extended)
     packTiles(call.extended, live, call.dimV + 1, call.extendedPack)
-    if (call.gradV) addState(call, call.featurePack, live, call.dimK, state, call.dimV, gradV)
-    if (call.gradK) {
+    if (gradV) addState(call, call.featurePack, live, call.dimK, state, call.dimV, gradV)
+    if (gradK) {
       if (state != transposed) transposeState(call, state)
       transposed = state
       addState(call, call.extendedPack, live, call.dimV + 1, call.stateTransposed, call.dimK, gradK)
     }
-    if (call.causal) addRows(call, kvHead, first, live, whole * LINEAR_CHUNK, gradK, gradV)
-    if (call.gradK) throughFeatures(gradK, call.k + at * kRow, live * call.dimK)
+    // where the state has scales, what it gives goes through φ apart from the pairs
+    const pairs = scaled ? call.scaledFeatures : gradK
+    if (scaled && gradK) {
+      throughScaled(call, gradK, k, live, scales)
+      memory.fill(pairs, 0, <usize>live * kRow)
+    }
+    if (call.causal) addRows(call, kvHead, first, live, whole * LINEAR_CHUNK, gradK ? pairs : 0, gradV)
+    if (gradK) throughFeatures(pairs, k, live * call.dimK)
+    if (scaled && gradK) addScaled(gradK, 1, pairs, live * call.dimK)
+    if (call.causal) addScaledRows(call, kvHead, first, live, whole * LINEAR_CHUNK, gradK, gradV)
   }
 }
 
-/** The pairs of `live` keys with the rows that attend to some of them and stand before row `end`. */
+/** The pairs of `live` keys with the rows that attend to some of them, have no scale, and stand before row `end`. */
 function addRows(call: Call, kvHead: i32, first: i32, live: i32, end: i32, gradK: usize, gradV: usize): void {
   const b = kvHead / call.kvHeads
   const group = call.heads / call.kvHeads
@@ -126,15 +159,43 @@ function addRows(call: Call, kvHead: i32, first: i32, live: i32, end: i32, gradK
       }
       const scaled = call.scaled + row * vRow
       features(call.q + row * kRow, rows * call.dimK, call.otherFeatures)
-      if (call.gradV) {
+      for (let r: usize = 0; r < <usize>rows; ++r) {
+        if (load<f32>(call.rowScale + ((row + r) << 2)) != 0) memory.fill(call.otherFeatures + r * kRow, 0, kRow)
+      }
+      if (gradV) {
         addBlock(
           call, call.features, live, call.dimK, call.otherFeatures, rows, scaled, call.dimV, gradV, false,
         )
       }
-      if (call.gradK) {
+      if (gradK) {
         extend(scaled, rows, call.dimV, call.gradNormaliser + (row << 2), call.otherExtended)
         addBlock(
           call, call.extended, live, call.dimV + 1, call.otherExtended, rows, call.otherFeatures, call.dimK, gradK, false,
+        )
+      }
+    }
+  }
+}
+
+/** The same pairs with the rows that have a scale, one by one. */
+function addScaledRows(call: Call, kvHead: i32, first: i32, live: i32, end: i32, gradK: usize, gradV: usize): void {
+  const b = kvHead / call.kvHeads
+  const group = call.heads / call.kvHeads
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  const key = <usize>kvHead * <usize>call.keys + <usize>first
+  const last = min(end, liveQueries(call, b))
+  for (let member = 0; member < group; ++member) {
+    const head = <usize>(kvHead * group + member) * <usize>call.queries
+    for (let i = firstRow(call, b, first); i < last; ++i) {
+      const row = head + <usize>i
+      const scale = load<f32>(call.rowScale + (row << 2))
+      if (scale == 0) continue
+      const c = load<f32>(call.gradNormaliser + (row << 2))
+      for (let j: usize = 0; j < <usize>min(live, keysOf(call, b, i) - first); ++j) {
+        backwardPair(
+          call, call.q + row * kRow, call.k + (key + j) * kRow, call.v + (key + j) * vRow, call.scaled + row * vRow, c, scale,
+          gradK ? gradK + j * kRow : 0, gradV ? gradV + j * vRow : 0,
         )
       }
     }

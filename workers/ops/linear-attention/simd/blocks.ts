@@ -1,7 +1,7 @@
 /**
  * What the kernels of linear attention are made of: features φ, a product with a state, and the pairs of one block.
  *
- * Formulas and their source: reference.ts.
+ * Formulas and their source: reference/.
  */
 import { exp } from '../../../wasm/assembly/elementary'
 import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'
@@ -71,7 +71,7 @@ export function extend(from: usize, rows: i32, dim: i32, last: usize, into: usiz
   }
 }
 
-/** The unit's rows, transposed tile by tile. */
+/** Rows' features, or others, transposed tile by tile. */
 export function packTiles(from: usize, rows: i32, dim: i32, pack: usize): void {
   const row = <usize>dim << 2
   for (let r = 0; r < rows; r += QUERY_TILE) {

@@ -12,9 +12,31 @@ export function chunksOf(positions: i32): i32 {
   return (positions + LINEAR_CHUNK - 1) / LINEAR_CHUNK
 }
 
-/** Bytes of one state: S [dimK, dimV] and z [dimK]. */
+/** Bytes of one state: S [dimK, dimV], z [dimK] and the scales [dimK]. */
 export function stateBytes(call: Call): usize {
-  return (<usize>call.dimK * <usize>(call.dimV + 1)) << 2
+  return (<usize>call.dimK * <usize>(call.dimV + 2)) << 2
+}
+
+/** z and the scales of a state. */
+// @ts-ignore: decorator
+@inline
+export function zOf(call: Call, state: usize): usize {
+  return state + ((<usize>call.dimK * <usize>call.dimV) << 2)
+}
+
+// @ts-ignore: decorator
+@inline
+export function scalesOf(call: Call, state: usize): usize {
+  return zOf(call, state) + (<usize>call.dimK << 2)
+}
+
+/** Whether the scales say something: of a dimension in which something was summed, other than 0. */
+export function isScaled(call: Call, scales: usize): bool {
+  for (let d: usize = 0; d < <usize>call.dimK << 2; d += 4) {
+    const m = load<f32>(scales + d)
+    if (m != 0 && m != -Infinity) return true
+  }
+  return false
 }
 
 /** The sum numbered `slot` of a kv head, on the side that has `positions` positions. */

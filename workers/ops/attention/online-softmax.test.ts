@@ -1,6 +1,6 @@
 /**
- * Where a tile's softmax changes from a fixed subtrahend to its maxima, from block to block of the keys, and where it must:
- * against the float64 reference, and the same bits however the range is cut.
+ * The online softmax from block to block of the keys, where maxima rise and fall between them: against the float64 reference, and the
+ * same bits however the range is cut.
  */
 import { describe, expect, it } from 'vitest'
 import { type AttentionCase, buildCase } from '../../../test/support/attention-case.ts'
