@@ -10,6 +10,11 @@ type Mutants = Awaited<ReturnType<Stryker['runMutationTest']>>
 interface Group {
   files: string[]
   tests: string[]
+  /**
+   * Leaves out the mutants that make i-- of i++: in a kernel's loops they are all endless, which any test finds, after half
+   * a minute each. They would only raise the score.
+   */
+  loops?: true
 }
 
 const OPS = 'workers/ops'
@@ -26,10 +31,12 @@ const GROUPS: Record<string, Group> = {
   'linear-attention': {
     files: [`${OPS}/linear-attention/reference.ts`],
     tests: [`${OPS}/linear-attention/*.test.ts`, CONTRACT],
+    loops: true,
   },
   ops: {
     files: SMALL_OPS.map(family => `${OPS}/${family}/reference.ts`),
     tests: [...SMALL_OPS.map(family => `${OPS}/${family}/*.test.ts`), CONTRACT],
+    loops: true,
   },
   masks: {
     files: [
@@ -65,10 +72,11 @@ function score(mutants: Mutants): string {
 
 const lines: string[] = []
 for (const name of asked.length > 0 ? asked : Object.keys(GROUPS)) {
-  const { files, tests } = GROUPS[name]
+  const { files, tests, loops } = GROUPS[name]
   const results = await new Stryker({
     mutate: [...files, '!**/*.test.ts'],
     testFiles: tests,
+    mutator: { plugins: null, excludedMutations: loops ? ['UpdateOperator'] : [] },
     incrementalFile: `reports/mutation/${name}.json`,
     htmlReporter: { fileName: `reports/mutation/${name}.html` },
   }).runMutationTest()

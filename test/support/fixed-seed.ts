@@ -6,7 +6,7 @@ import * as fc from 'fast-check'
 import { beforeEach } from 'vitest'
 import { SIMD_VARIANTS } from '../../workers/wasm/variants.ts'
 
-fc.configureGlobal({ seed: 1, interruptAfterTimeLimit: 700, endOnFailure: true })
+fc.configureGlobal({ seed: 1, interruptAfterTimeLimit: 400, endOnFailure: true })
 
 /** Tests of WebAssembly and of float32: they run the mutated code at most to judge something else by it. */
 const others = new RegExp(`\\b(${Object.keys(SIMD_VARIANTS).join('|')}|float32)\\b`)
