@@ -54,7 +54,7 @@ const GROUPS: Record<string, Group> = {
   formats: { files: ['src/formats/*.ts'], tests: ['src/formats/*.test.ts'] },
   'json-scan': {
     files: ['workers/text/json-scan.ts'],
-    tests: ['workers/text/json-scan.test.ts', 'src/formats/*.test.ts'],
+    tests: ['workers/text/json-scan{,-cases}.test.ts', 'src/formats/*.test.ts'],
   },
 }
 
