@@ -96,6 +96,10 @@ describe('sums, additions and dropout of rows', () => {
     })
     expect(right.filter(value => value === 0).length).toBeGreaterThan(1)
     expect(Array.from(y)).toEqual(right)
+    // an element whose bits are just the threshold is kept
+    const bits = dropoutBits(dropoutKeys(seed, 2), 4)
+    reference.dropoutRows({ x, y }, { rows, dim, p: bits / 2 ** 32, ...seed }, 2, 3)
+    expect(y[2 * dim + 4]).toBeGreaterThan(0)
     const whole = new Float64Array(rows * dim)
     reference.dropoutRows({ x, y: whole }, { rows, dim, p: 0, ...seed }, 0, 3)
     expect(whole).toEqual(x)
