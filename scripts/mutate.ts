@@ -18,7 +18,6 @@ interface Group {
 }
 
 const OPS = 'workers/ops'
-const CONTRACT = `${OPS}/contract.test.ts`
 const SMALL_OPS = ['activation', 'elementwise', 'linear', 'lsh', 'norm', 'passes', 'qk-norm', 'rope']
 
 const GROUPS: Record<string, Group> = {
@@ -30,7 +29,7 @@ const GROUPS: Record<string, Group> = {
   },
   'linear-attention': {
     files: [`${OPS}/linear-attention/reference.ts`],
-    tests: [`${OPS}/linear-attention/*.test.ts`, CONTRACT],
+    tests: [`${OPS}/linear-attention/*.test.ts`],
     loops: true,
   },
   ops: {
