@@ -1,6 +1,14 @@
 /** Comparisons that need no kernels: of numbers, and of gradients with central differences. */
 import { expect } from 'vitest'
 
+/** The same numbers; of many it shows just the first that differs, where a full comparison would print for half a minute. */
+export function expectSame(computed: ArrayLike<number>, right: ArrayLike<number>): void {
+  expect(computed.length).toBe(right.length)
+  for (let i = 0; i < right.length; i++) {
+    if (!Object.is(computed[i], right[i])) expect(computed[i], `element ${i}`).toBe(right[i])
+  }
+}
+
 /** Equal to 12 digits of the largest. */
 export function expectClose(computed: ArrayLike<number>, right: ArrayLike<number>): void {
   expect(computed.length).toBe(right.length)

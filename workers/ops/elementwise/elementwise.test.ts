@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { expectClose } from '../../../test/support/gradient-check.ts'
+import { expectClose, expectSame } from '../../../test/support/differences.ts'
 import type { OpCase } from '../../../test/support/op-case.ts'
 import { RUNNERS, truthOf } from '../../../test/support/op-runner.ts'
 import { dropoutBits, dropoutKeys } from '../dropout.ts'
@@ -53,7 +53,10 @@ describe('sums, additions and dropout of rows', () => {
     ]) {
       const y = new Float64Array(count + 5).fill(-1)
       reference.add({ a, b, y }, { count, period }, unit, unit + 1)
-      expect(Array.from(y)).toEqual(Array.from(y, (_, i) => (i >= begin && i < end ? 10 + (i % period) : -1)))
+      expectSame(
+        y,
+        Array.from(y, (_, i) => (i >= begin && i < end ? 10 + (i % period) : -1)),
+      )
     }
   })
 

@@ -1,5 +1,6 @@
 /** Products of whole numbers, unit by unit: every sum is exact. */
-import { describe, expect, it } from 'vitest'
+import { describe, it } from 'vitest'
+import { expectSame } from '../../../test/support/differences.ts'
 import { inUnits } from '../../../test/support/in-units.ts'
 import { type LinearArgs, linearBackwardInput, linearBackwardWeight, linearForward } from './op.ts'
 import * as reference from './reference.ts'
@@ -50,13 +51,22 @@ describe.each(WIDE)('forward, from $dimIn to $dimOut', a => {
     )
 
   it('is the product', () => {
-    expect(run({})).toEqual(product)
+    expectSame(run({}), product)
   })
 
   it('and the bias, the residual, or both', () => {
-    expect(run({ bias })).toEqual(product.map((value, i) => value + biases[i]))
-    expect(run({ residual })).toEqual(product.map((value, i) => value + residual[i]))
-    expect(run({ bias, residual })).toEqual(product.map((value, i) => value + biases[i] + residual[i]))
+    expectSame(
+      run({ bias }),
+      product.map((value, i) => value + biases[i]),
+    )
+    expectSame(
+      run({ residual }),
+      product.map((value, i) => value + residual[i]),
+    )
+    expectSame(
+      run({ bias, residual }),
+      product.map((value, i) => value + biases[i] + residual[i]),
+    )
   })
 })
 
@@ -79,11 +89,14 @@ describe.each([
     )
 
   it('is the product with the weight’s columns', () => {
-    expect(run({})).toEqual(product)
+    expectSame(run({}), product)
   })
 
   it('and what else reaches x', () => {
-    expect(run({ residual })).toEqual(product.map((value, i) => value + residual[i]))
+    expectSame(
+      run({ residual }),
+      product.map((value, i) => value + residual[i]),
+    )
   })
 })
 
@@ -107,12 +120,12 @@ describe.each([
     })
 
   it('is the product over all rows', () => {
-    expect(run()).toEqual(right(0))
+    expectSame(run(), right(0))
   })
 
   it('without a row that is padding, though NaN stands in its x', () => {
     for (let k = 0; k < a.dimIn; k++) x[place(0, k, positions, a.headsIn, a.dimIn)] = Number.NaN
     for (let c = 0; c < a.dimOut; c++) gradY[place(0, c, positions, a.headsOut, a.dimOut)] = 0
-    expect(run()).toEqual(right(1))
+    expectSame(run(), right(1))
   })
 })
