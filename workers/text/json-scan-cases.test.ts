@@ -204,8 +204,11 @@ describe('a scan in pieces', () => {
   it('touches no more than its work area', () => {
     const text = shared('{"a":[[1,2],[3,4]],"b":[true]}')
     const behind = new Uint8Array(text.buffer, WORK + PASS_BYTES, 4096).fill(0x5a)
+    const before = Buffer.from(text.buffer, 0, WORK)
+    const tables = Buffer.from(before)
     expect(scanJson(text).ok).toBe(true)
     expect(behind.every(byte => byte === 0x5a)).toBe(true)
+    expect(before.equals(tables)).toBe(true)
   })
 
   it('pauses before what begins there or later, and leaves out what it has located', () => {
