@@ -159,9 +159,10 @@ describe('locates', () => {
   })
 
   it('arrays of numbers, of booleans, of words that mean numbers, and of nothing', () => {
-    const text = '{"a":[ [1],[2]],"b":[true],"c":["NaN",1],"d":["-Infinity"],"e":[ ],"f":["Nan"],"g":[false]}'
+    const text =
+      '{"a":[ [1],[2]],"b":[true],"c":["NaN",1],"d":["-Infinity"],"e":[ ],"f":["Nan"],"g":[false],"h":[-1]}'
     const [value, spans] = spansOf(text)
-    expect(value).toEqual({ a: 0n, b: 1n, c: 2n, d: 3n, e: 4n, f: ['Nan'], g: 5n })
+    expect(value).toEqual({ a: 0n, b: 1n, c: 2n, d: 3n, e: 4n, f: ['Nan'], g: 5n, h: 6n })
     const numbers = (key: string, what: object) => {
       const start = text.indexOf(`"${key}":`) + 4
       return { kind: 'numbers', start, marks: [start, 0], element: 'number', ...what }
@@ -173,6 +174,7 @@ describe('locates', () => {
       numbers('d', { shape: [1], count: 1 }),
       numbers('e', { shape: [0], count: 0 }),
       numbers('g', { shape: [1], count: 1, element: 'boolean' }),
+      numbers('h', { shape: [1], count: 1 }),
     ])
   })
 })
@@ -199,6 +201,27 @@ describe('a scan in pieces', () => {
 
   it('pauses within a string of blanks', () => {
     expect(pauseOf(`["a","${' '.repeat(2000)}"]`, 700)).toMatchObject({ open: { text: { start: 6 } } })
+  })
+
+  it('goes on where it has paused: what it has passed is not read again', () => {
+    const text = `{"a":[1,2,3],"b":"${'y'.repeat(2000)}","c":[${'[1,2],'.repeat(300)}[3,4]],"d":"${'z'.repeat(2000)}"}`
+    const bytes = shared(text)
+    const whole = scanJson(bytes)
+    let resume: PausedScan | undefined
+    for (let pauses = 0; ; pauses++) {
+      const scan = scanPiece(kernels, bytes, { work: WORK, piece: 500, ...(resume && { resume }) })
+      if (!('paused' in scan)) {
+        expect(scan).toEqual(whole)
+        expect(pauses).toBeGreaterThan(5)
+        break
+      }
+      resume = scan.paused
+      const { spans, open, at } = resume
+      // no JSON any more, but for the first bytes, which say what it is
+      for (const { start, end } of spans) bytes.fill(1, start + 4, end - 1)
+      const begun = open?.numbers ?? open?.text
+      if (begun) bytes.fill(1, begun.start + 4, at)
+    }
   })
 
   it('touches no more than its work area', () => {
