@@ -119,7 +119,10 @@ describe.each([
       })
     })
 
-  it('is the product over all rows', () => {
+  it('is the product over all rows, and the same of all units in one call', () => {
+    const gradWeight = new Float64Array(a.dimIn * a.dimOut)
+    reference.linearBackwardWeight({ x, gradY, gradWeight }, a, 0, linearBackwardWeight.units(a))
+    expectSame(gradWeight, right(0))
     expectSame(run(), right(0))
   })
 

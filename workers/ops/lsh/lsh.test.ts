@@ -27,10 +27,11 @@ describe('the bucket of a row', () => {
     Float64Array.from({ length: dim * dim }, (_, i) => (i % (dim + 1) === 0 ? 1 : 0))
   const hash = (x: number[], dim: number, factors: number[], rotations = identity(dim), rounds = 1) => {
     const rows = x.length / dim
-    const buckets = new Int32Array(rounds * rows).fill(-1)
+    const buckets = new Int32Array(rounds * rows + 3).fill(-1)
     const args = { rows, dim, rounds, factors, seedLow: 0, seedHigh: 0 }
     lshBuckets({ x: Float64Array.from(x), rotations, buckets }, args, 0, rows)
-    return Array.from(buckets)
+    expect(Array.from(buckets.subarray(rounds * rows))).toEqual([-1, -1, -1])
+    return Array.from(buckets.subarray(0, rounds * rows))
   }
 
   it.each([
@@ -63,6 +64,8 @@ describe('the bucket of a row', () => {
     // columns 0 and 1 make a digit of 4, column 2 makes one of 2
     expect(hash([1, 5, 1], 3, [4, 2])).toEqual([2 * 1 + 0])
     expect(hash([1, -5, -1], 3, [4, 2])).toEqual([2 * 3 + 1])
+    // each looks at its own columns alone, however large the others
+    expect(hash([1, 0, 5], 3, [4, 2])).toEqual([0])
     expect(hash([1, 0, 0, -1, 3, 2], 3, [2, 4])).toEqual([4 * 0 + 0, 4 * 1 + 0])
     expect(hash([-1, 3, -7], 3, [2, 4])).toEqual([4 * 1 + 3])
   })

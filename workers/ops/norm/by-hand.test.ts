@@ -112,6 +112,16 @@ describe.each(['layer', 'rms'] as const)('the gradients of %s', kind => {
     )
   })
 
+  it('are the same of all units in one call', () => {
+    const [gradX, partialGamma, partialBeta] = [rows, units, units].map(
+      count => new Float64Array(count * dim),
+    )
+    reference.normBackward({ x, gradY, gradX, partialGamma, partialBeta }, args, 0, units)
+    expect(gradX).toEqual(run('gradX'))
+    expect(partialGamma).toEqual(run('partialGamma'))
+    expect(partialBeta).toEqual(run('partialBeta'))
+  })
+
   it('pass by a row that nobody read, though it holds NaN', () => {
     const t = { x: x.slice(), gradY: gradY.slice() }
     const [begin, end] = [2 * dim, 3 * dim]

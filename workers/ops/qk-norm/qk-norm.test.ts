@@ -13,6 +13,7 @@ describe('qk-norm', () => {
     { kind: 'l2' as const, eps: 50, scale: 1 },
     { kind: 'rms' as const, eps: 1e-6, scale: 1 },
     { kind: 'rms' as const, eps: 0.5, scale: 0.3 },
+    { kind: 'rms' as const, eps: 4, scale: 1 },
   ])('$kind, eps $eps', ({ kind, eps, scale }) => {
     const args = { rows, dim, kind, eps }
     const x = random(rows * dim, scale)
