@@ -43,7 +43,7 @@ describe('rope', () => {
   })
 
   it.each([true, false])('rows of the range are turned, and no others, interleaved %s', interleaved => {
-    const args = { rows: 4, positions: 2, dim: 5, dims: 4, interleaved }
+    const args = { rows: 4, heads: 2, positions: 2, dim: 5, dims: 4, interleaved }
     // a quarter turn of the first pair, none of the second, at both positions
     const [cos, sin] = [Float64Array.of(0, 1, 0, 1), Float64Array.of(1, 0, 1, 0)]
     const x = Float64Array.from({ length: 20 }, (_, i) => i + 1)
