@@ -116,7 +116,9 @@ describe.each(SPECS)('%s', (_name, more) => {
     }
   })
 
-  it.runIf(more.maskKind === 'float')('the gradient of its mask', () => {
+  if (more.maskKind !== 'float') return
+
+  it('the gradient of its mask', () => {
     const { c, right } = problem()
     reference.attentionForward(c, c.args, 0, attentionForward.units(c.args))
     const args = { ...c.args, maskShape: c.maskShape }
