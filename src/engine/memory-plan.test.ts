@@ -121,6 +121,15 @@ it('large buffers find the holes before small ones fill them', () => {
   expect(bytes).toBe(1024 + 64 + 64)
 })
 
+it('a part takes no memory of its own', () => {
+  const p = new ProgramBuilder('float32')
+  const whole = p.reals(16)
+  const part = p.part(whole, 4, 8)
+  p.stage(naming([whole]))
+  p.stage(naming([part]))
+  expect(planMemory(p)).toEqual({ offsets: [0, 16], bytes: 64 })
+})
+
 it('what stands elsewhere takes no memory here', () => {
   const p = new ProgramBuilder('float32')
   const elsewhere = p.buffer({ type: 'float32', length: 1000, at: 65536 })

@@ -41,7 +41,7 @@ it('an honest plan stays within bounds of what it was at the start, whatever oth
       }),
     )
   const before = await honest()
-  const x = zeros([1, 1, 700, 1])
+  const x = zeros([1, 1, 800, 1])
   const odd = { softcap: 1, dropout: { p: 0.5 }, return: ['entropy'], encoding: 'base64' }
   for (let request = 0; request < 60; request++) {
     const precision = request % 2 === 0 ? 'float32' : 'float64'

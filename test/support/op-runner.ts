@@ -21,6 +21,8 @@ export interface RunOptions {
   poison?: number
   /** seed: run the units in random pieces and random order; without it in one call */
   cuts?: number
+  /** run these units and no others */
+  only?: [from: number, to: number]
 }
 
 export interface Runner {
@@ -64,7 +66,7 @@ function plainKernel({ op }: OpCase): Call {
   return (t, a, from, to) => found.kernel(t, a, from, to, text)
 }
 
-function run(c: OpCase, precision: Precision, call: Call, { poison = 0xff, cuts }: RunOptions) {
+function run(c: OpCase, precision: Precision, call: Call, { poison = 0xff, cuts, only }: RunOptions) {
   const { op, args } = c
   let next = PAGE
   const fences: [name: string, at: number][] = []
@@ -95,7 +97,7 @@ function run(c: OpCase, precision: Precision, call: Call, { poison = 0xff, cuts 
   const scratch = take('scratch', scratchOf(c))
   const before = Object.values(inputs).map(copy)
   const chain = op.chain?.({ ...args }) ?? 1
-  for (const [from, to] of ranges(unitsOf(c), chain, cuts)) {
+  for (const [from, to] of only ? [only] : ranges(unitsOf(c), chain, cuts)) {
     const fault = call({ ...inputs, ...outputs }, { ...args }, from, to, scratch)
     if (fault !== undefined) throw new Error(JSON.stringify(fault))
   }

@@ -5,7 +5,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { expectWithinBudget } from '../../test/support/float32-budget.ts'
-import { describeCase, type OpCase } from '../../test/support/op-case.ts'
+import { describeCase, type OpCase, unitsOf } from '../../test/support/op-case.ts'
 import { RUNNERS, type Runner } from '../../test/support/op-runner.ts'
 import { callLayout, wasmOps, wordsOf } from '../wasm/call-layout.ts'
 import { sizeStep } from './define-op.ts'
@@ -97,6 +97,11 @@ for (const { family } of OPS) {
         )
       })
 
+      it('have units that each write elements of their own, unless they form chains', () => {
+        const some = fc.sample(cases, { seed: 5, numRuns: 60 })
+        for (const c of some) if (c.op.chain === undefined) expectApart(runner, c)
+      })
+
       it('do nothing wrong where an extent is 0', () => {
         for (const c of empty) expectKept(runner, c, 2)
       })
@@ -127,4 +132,29 @@ function expectKept(runner: Runner, c: OpCase, cuts: number): void {
   const cut = runner.run(c, { poison: 0x5a, cuts })
   expect(cut.outputs, describeCase(c)).toEqual(whole.outputs)
   expect([...whole.touched, ...cut.touched], describeCase(c)).toEqual([])
+}
+
+/** Some units by themselves: what two of them write would depend on which thread comes last. */
+function expectApart(runner: Runner, c: OpCase): void {
+  const units = unitsOf(c)
+  const poison = 0x5a
+  const writers: Record<string, number[]> = {}
+  for (const unit of new Set([0, 1, Math.floor(units / 2), units - 1])) {
+    if (unit < 0 || unit >= units) continue
+    const { outputs } = runner.run(c, { poison, only: [unit, unit + 1] })
+    for (const [name, values] of Object.entries(outputs)) {
+      // any byte of a text may be the poison's
+      if (values instanceof Uint8Array) continue
+      const untouched = values.slice()
+      new Uint8Array(untouched.buffer).fill(poison)
+      writers[name] ??= Array(values.length).fill(0)
+      const counts = writers[name]
+      values.forEach((value, i) => {
+        if (value !== untouched[i]) counts[i]++
+      })
+    }
+  }
+  for (const [name, counts] of Object.entries(writers)) {
+    expect(Math.max(0, ...counts), `${name} of ${describeCase(c)}`).toBeLessThanOrEqual(1)
+  }
 }

@@ -50,12 +50,12 @@ describe('the backward pass of few heads', () => {
   it('has one part where there are no heads, however many the keys', async () => {
     const empty = (rows: number) => ({ shape: [0, 1, rows, 4], dtype: 'float32', base64: '' })
     const { tensors } = await runProgram('/v1/attention', {
-      q: empty(2 ** 40),
-      k: empty(2 ** 38),
-      v: empty(2 ** 38),
-      backward: { target: empty(2 ** 40) },
+      q: empty(2 ** 30),
+      k: empty(2 ** 28),
+      v: empty(2 ** 28),
+      backward: { target: empty(2 ** 30) },
     })
-    expect(tensors['grads.q'].shape).toEqual([0, 1, 2 ** 40, 4])
+    expect(tensors['grads.q'].shape).toEqual([0, 1, 2 ** 30, 4])
     expect(tensors['grads.k'].data).toEqual([])
   })
 })

@@ -5,7 +5,8 @@ import { expectClose, expectGradient } from '../../../test/support/gradient-chec
 import type { OpCase } from '../../../test/support/op-case.ts'
 import { RUNNERS, truthOf } from '../../../test/support/op-runner.ts'
 import { activationCase, activationSpecs } from './cases.ts'
-import { type ActivationArgs, activationBackward, activationForward } from './op.ts'
+import { type ActivationArgs, activationBackward, activationForward, ELEMENT_BLOCK } from './op.ts'
+import * as reference from './reference.ts'
 
 /** ∫ of the normal density up to x, by Simpson's rule: nothing in common with the kernel. */
 function cumulative(x: number): number {
@@ -52,6 +53,54 @@ describe('activations', () => {
       if (x[i] !== 0) expect(slopes[i]).toBeCloseTo(x[i] > 0 ? 1 : 0, 20)
     }
     expect(slopes[3]).toBe(kind === 'relu' ? 0 : 0.5)
+  })
+
+  it('relu has no slope where x is NaN', () => {
+    const inputs = { x: Float64Array.of(Number.NaN, -0, 3), gradY: Float64Array.of(2, 2, 2) }
+    const args: ActivationArgs = { kind: 'relu', count: 3 }
+    const { gradX } = truthOf({ op: activationBackward, args, inputs, outputs: { gradX: 3 } })
+    expect([gradX[0], Math.abs(gradX[1]), gradX[2]]).toEqual([Number.NaN, 0, 2])
+  })
+
+  it.each(['silu', 'swiglu'] as const)(
+    '%s: a unit is a block of elements, the last one what is left',
+    kind => {
+      const count = 2 * ELEMENT_BLOCK + 3
+      const args: ActivationArgs = { kind, count }
+      const [x, gate, gradY] = [0.5, -2, 3].map(value => new Float64Array(count).fill(value))
+      const written = (unit: number) => {
+        const [y, gradX, gradGate] = [0, 0, 0].map(() => new Float64Array(count + 5).fill(7))
+        const gated = kind === 'swiglu'
+        reference.activationForward({ x, y, ...(gated && { gate }) }, args, unit, unit + 1)
+        const gradients = { gradX, ...(gated && { gate, gradGate }) }
+        reference.activationBackward({ x, gradY, ...gradients }, args, unit, unit + 1)
+        return (gated ? [y, gradX, gradGate] : [y, gradX]).map(values => [
+          values.findIndex(value => value !== 7),
+          values.findLastIndex(value => value !== 7) + 1,
+          values.filter(value => value !== 7).length,
+        ])
+      }
+      for (const [unit, begin, end] of [
+        [0, 0, ELEMENT_BLOCK],
+        [1, ELEMENT_BLOCK, 2 * ELEMENT_BLOCK],
+        [2, 2 * ELEMENT_BLOCK, count],
+      ]) {
+        for (const each of written(unit)) expect(each).toEqual([begin, end, end - begin])
+      }
+    },
+  )
+
+  it('swiglu needs a gate, and gives its gradient where it is wanted', () => {
+    const [x, gate, gradY] = [[2], [1], [3]].map(values => Float64Array.from(values))
+    const [y, gradX, gradGate] = [0, 0, 0].map(() => new Float64Array(1))
+    const args: ActivationArgs = { kind: 'swiglu', count: 1 }
+    expect(() => reference.activationForward({ x, y }, args, 0, 1)).toThrow('swiglu needs a gate')
+    expect(() => reference.activationBackward({ x, gradY, gradX }, args, 0, 1)).toThrow('swiglu needs a gate')
+    reference.activationBackward({ x, gate, gradY, gradX }, args, 0, 1)
+    expect(gradX[0]).toBeCloseTo(3 / (1 + Math.exp(-1)), 12)
+    const sigmoid = 1 / (1 + Math.exp(-1))
+    reference.activationBackward({ x, gate, gradY, gradX, gradGate }, args, 0, 1)
+    expect(gradGate[0]).toBeCloseTo((sigmoid + sigmoid * (1 - sigmoid)) * 2 * 3, 12)
   })
 
   it('have these gradients', () => {

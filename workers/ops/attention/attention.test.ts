@@ -17,6 +17,7 @@ import { type AttentionSpec, attentionSpecs, plainSpec } from '../../../test/sup
 import { wasmMemory } from '../../../test/support/wasm-memory.ts'
 import type { Precision } from '../../contract.ts'
 import { SIMD_VARIANTS, type SimdVariant } from '../../wasm/variants.ts'
+import { attentionBackward } from './op.ts'
 
 const wasm = wasmMemory(192)
 
@@ -114,6 +115,29 @@ describe.each(RUNNERS)('$name kernels', runner => {
         expect(copies(), `${keys} keys`).toEqual(expected)
       }),
       { numRuns: 100 },
+    )
+  })
+
+  it('write any choice of gradients as all of them together, and need no entropy that is not asked for', () => {
+    const names = ['gradQ', 'gradK', 'gradV'] as const
+    const specs = attentionSpecs({ keys: [3, 17, 200] })
+    fc.assert(
+      fc.property(specs, fc.subarray([...names]), (spec, wanted) => {
+        const expected = run(runner, build(runner, spec))
+        const c = build(runner, spec)
+        const scratch = runner.precision === 'float64' ? 0 : wasm.scratch(caseScratch(c))
+        const left: Record<string, undefined> = {}
+        for (const name of names) if (!wanted.includes(name)) left[name] = undefined
+        if (!wanted.includes('gradQ')) left.gradQParts = undefined
+        if (!spec.entropyCoefficient) left.entropy = undefined
+        const some = { ...c, ...left }
+        runForward(runner.kernels, some, { scratch })
+        runner.kernels.attentionBackward(some, c.args, 0, attentionBackward.units(c.args), scratch)
+        for (let at = 0; at < c.gradQParts.length; at++) c.gradQ[at % c.gradQ.length] += c.gradQParts[at]
+        expect(Array.from(c.output)).toEqual(expected.output)
+        for (const name of wanted) expect(Array.from(c[name]), name).toEqual(expected[name])
+      }),
+      { numRuns: 40 },
     )
   })
 

@@ -7,6 +7,7 @@ import type { OpCase } from '../../../test/support/op-case.ts'
 import { truthOf } from '../../../test/support/op-runner.ts'
 import { linearCase, linearSpecs } from './cases.ts'
 import { type LinearArgs, linearBackwardInput, linearForward } from './op.ts'
+import { linearBackwardWeight } from './reference.ts'
 
 type Rows = number[][]
 
@@ -82,6 +83,15 @@ describe('products with weights', () => {
       }),
       { numRuns: 30 },
     )
+  })
+
+  it('leave rows out of the weight’s gradient whose own gradient is zero, not those that hold a zero', () => {
+    const args = { batch: 1, positions: 3, dimIn: 2, dimOut: 2, headsIn: 1, headsOut: 1, nonFinite: true }
+    const x = Float64Array.of(1, 2, Number.NaN, 3, 4, 5)
+    const gradY = Float64Array.of(0, 7, 0, 0, 10, 0)
+    const gradWeight = new Float64Array(4).fill(Number.NaN)
+    linearBackwardWeight({ x, gradY, gradWeight }, args, 0, 1)
+    expect(Array.from(gradWeight)).toEqual([4 * 10, 1 * 7, 5 * 10, 2 * 7])
   })
 
   it('add what else reaches x to its gradient', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { expectDifferences, inner } from '../../../test/support/gradient-check.ts'
+import { expectDifferences, inner } from '../../../test/support/differences.ts'
 import { normalNumbers } from '../../../test/support/numbers.ts'
 import { ropeTable } from '../tables/kernel.ts'
 import { ropeBackward, ropeForward } from './reference.ts'
@@ -40,6 +40,20 @@ describe('rope', () => {
     const gradX = new Float64Array(rows * dim)
     ropeBackward({ gradY, cos, sin, gradX }, args, 0, rows)
     expectDifferences(forward, x, gradY, gradX)
+  })
+
+  it.each([true, false])('rows of the range are turned, and no others, interleaved %s', interleaved => {
+    const args = { rows: 4, heads: 2, positions: 2, dim: 5, dims: 4, interleaved }
+    // a quarter turn of the first pair, none of the second, at both positions
+    const [cos, sin] = [Float64Array.of(0, 1, 0, 1), Float64Array.of(1, 0, 1, 0)]
+    const x = Float64Array.from({ length: 20 }, (_, i) => i + 1)
+    const y = new Float64Array(20).fill(-9)
+    ropeForward({ x, cos, sin, y }, args, 1, 3)
+    const turned = (at: number) =>
+      interleaved
+        ? [-x[at + 1], x[at], x[at + 2], x[at + 3], x[at + 4]]
+        : [-x[at + 2], x[at + 1], x[at], x[at + 3], x[at + 4]]
+    expect(Array.from(y)).toEqual([...Array(5).fill(-9), ...turned(5), ...turned(10), ...Array(5).fill(-9)])
   })
 
   it('scores depend on the distance alone', () => {

@@ -6,6 +6,5 @@ export const lengths = defineMask({
     q_lengths: tensors.whole.optional().describe('[B], B ≤ 65536: query rows from there on are padding'),
     kv_lengths: tensors.whole.optional().describe('[B], B ≤ 65536: keys from there on are padding'),
   }),
-  rows: ({ q_lengths, kv_lengths }) =>
-    q_lengths === undefined && kv_lengths === undefined ? undefined : { live: 'queries', hi: 'keys' },
+  rows: () => ({ live: 'queries', hi: 'keys' }),
 })

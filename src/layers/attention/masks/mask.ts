@@ -6,7 +6,7 @@ import type { TensorKinds } from '../../../formats/tensor-fields.ts'
 export interface Mask<F extends z.ZodRawShape = z.ZodRawShape> {
   /** members of the request, each optional or with a default */
   fields(tensors: TensorKinds): F
-  /** the interval of keys, where the request sets the mask */
+  /** the interval of keys; asked only where the request sets one of the fields */
   rows(options: Partial<z.output<z.ZodObject<F>>>): RowMask | undefined
 }
 

@@ -38,9 +38,9 @@ export function softcapForward(s: number, c: number): number {
   return c > 0 ? c * Math.tanh(s / c) : s
 }
 
-/** The derivative of softcapForward at s: 1 − tanh²(s/c). */
+/** The derivative of softcapForward at s for c > 0: 1 − tanh²(s/c). */
 export function softcapBackward(s: number, c: number): number {
-  return c > 0 ? 1 - Math.tanh(s / c) ** 2 : 1
+  return 1 - Math.tanh(s / c) ** 2
 }
 
 /** The score after softcap, biases and masks; −∞ exactly where the pair is not attended. */
