@@ -1,9 +1,11 @@
-/** Requests that were made to take the service from the others. Each goes on until it is told to stop. */
+/**
+ * Requests that were made to take workers or memory from the others; those for the main thread are in `event-loop.ts`. Each goes
+ * on until it is told to stop.
+ */
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { WebSocket } from 'ws'
-import { float32, writeFile } from '../../test/service/safetensors-file.ts'
-import { JSON_TYPE, SAFETENSORS_TYPE } from '../client.ts'
+import { JSON_TYPE } from '../client.ts'
 
 export interface Attack {
   name: string
@@ -18,20 +20,20 @@ const wait = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 const ends = (stop: AbortSignal) => new Promise(resolve => stop.addEventListener('abort', resolve))
 
 /** The same request over and over, on several connections. */
-function repeated(name: string, path: string, body: () => string | Buffer, type = JSON_TYPE): Attack {
+function repeated(name: string, path: string, body: () => string): Attack {
   const run: Attack['run'] = async (url, stop, note) => {
     const bytes = Buffer.from(body())
     const client = async () => {
-      while (!stop.aborted) note(await status(url + path, bytes, type, stop))
+      while (!stop.aborted) note(await status(url + path, bytes, stop))
     }
     await Promise.all(Array.from({ length: CONNECTIONS }, client))
   }
   return { name, run }
 }
 
-function status(url: string, body: Buffer, type: string, stop: AbortSignal): Promise<string> {
+function status(url: string, body: Buffer, stop: AbortSignal): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
-  const headers = { 'content-type': type, 'content-length': body.length }
+  const headers = { 'content-type': JSON_TYPE, 'content-length': body.length }
   const outgoing = request(url, { method: 'POST', headers, signal: stop }, answer => {
     answer.resume()
     answer.on('end', () => resolve(String(answer.statusCode)))
@@ -42,15 +44,12 @@ function status(url: string, body: Buffer, type: string, stop: AbortSignal): Pro
   return promise
 }
 
-const plan = (body: object, endpoint = '/v1/attention') => JSON.stringify({ endpoint, body })
-const shaped = (...shape: number[]) => ({ shape })
-const qkv = (...shape: number[]) => ({ q: shaped(...shape), k: shaped(...shape), v: shaped(...shape) })
-
 /** 65,536 buckets, and rows that all fall into one of them. */
 function alike(): string {
-  const rows = 16_384
+  const rows = 5000
   const x = { shape: [1, 1, rows, 1], dtype: 'float32', base64: Buffer.alloc(4 * rows, 1).toString('base64') }
-  return JSON.stringify({ q: x, k: x, v: x, attention_kind: { kind: 'lsh', buckets: 65_536, seed: 1 } })
+  const kind = { kind: 'lsh', buckets: 65_536, rounds: 16, seed: 1 }
+  return JSON.stringify({ q: x, k: x, v: x, attention_kind: kind, precision: 'float64' })
 }
 
 function tinyTasks(): string {
@@ -58,24 +57,12 @@ function tinyTasks(): string {
   return JSON.stringify({ q: x, k: x, v: x, softcap: 3, dropout: { p: 0.1, seed: 1 }, return: ['entropy'] })
 }
 
-function manyNames(): Buffer {
-  const one = float32(new Float32Array(1), [1])
-  return writeFile(Object.fromEntries(Array.from({ length: 16_000 }, (_, i) => [`t${i}`, one])), {})
-}
-
-const everything = () => ({
-  stack: { layers: 256, heads: 1, d_ff: 4, init: {} },
-  x: shaped(1, 2, 4),
-  return: ['output', 'weights', 'scores', 'masked_scores', 'logsumexp', 'entropy'],
-  backward: { target: shaped(1, 2, 4) },
-})
-
 /** Bodies of 256 MB are announced; a byte of each comes. */
 const announced: Attack = {
   name: 'announced bodies',
   async run(url, stop, note) {
     const { hostname, port } = new URL(url)
-    const sockets = Array.from({ length: 8 }, () => {
+    const sockets = Array.from({ length: 16 }, () => {
       const socket = connect(Number(port), hostname)
       const head = `POST /v1/attention HTTP/1.1\r\nHost: x\r\nContent-Type: ${JSON_TYPE}`
       socket.write(`${head}\r\nContent-Length: ${256 << 20}\r\n\r\n{`)
@@ -161,13 +148,6 @@ export const ATTACKS: Attack[] = [
   announced,
   unfinished,
   creditless,
-  repeated('10⁶ lengths', '/v1/plan', () =>
-    plan({ ...qkv(1_000_000, 1, 1, 1), q_lengths: Array(1_000_000).fill(1) }),
-  ),
-  repeated('99,000 names', '/v1/plan', () => plan({ ...qkv(1, 1, 2, 2), return: Array(99_000).fill('x') })),
-  repeated('16,000 tensors', '/v1/attention', manyNames, SAFETENSORS_TYPE),
-  repeated('98 MB of lengths', '/v1/attention', () => `{"q_lengths":[${'1,'.repeat(49e6)}1]}`),
-  repeated('256 layers', '/v1/plan', () => plan(everything(), '/v1/transformer')),
   repeated('240 MB of base64', '/v1/attention', escapes),
   repeated('a bad escape', '/v1/attention', () =>
     JSON.stringify({
