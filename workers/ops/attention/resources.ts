@@ -111,6 +111,8 @@ export const areas = {
   rowEntropy: elements(() => QUERY_TILE),
   /** i32 [tilesTogether][2]: the keys that some row of a tile sees */
   tileKeys: elements(a => tilesTogether(a) * 2),
+  /** f32 [tilesTogether]: the largest ‖scale·q‖² of a tile's rows */
+  tileNorms: elements(tilesTogether),
   /** u32 [tilesTogether]: the tile's rows whose output is not finite, a bit each */
   large: elements(tilesTogether),
   /** f64 [24][depth + 1]: see large-values.ts */

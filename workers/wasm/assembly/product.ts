@@ -2,11 +2,14 @@
  * Products of any size, cut into register tiles: a score tile from rows of X and packed rows of Y, and C += A·B for
  * everything else. Sums over blocks are formed blockwise.
  */
-import { MR, NR } from './lanes'
+import { MR, NR, madd } from './lanes'
 import { FORWARD_BLOCK, PANEL, TILE_ROW } from './score-tile'
 import { Add, Set, Strided, registerTile } from './register-tile'
 
 export { Add, Columns, Rows, Set } from './register-tile'
+
+/** The address of a 1. */
+const ONE: usize = memory.data<f32>([1])
 
 /**
  * The score tile T[24×128] = factor · X · Yᵀ, or += where not `fresh` (`factor` an address): `rows` rows of X, xRow bytes
@@ -117,8 +120,8 @@ function cutProduct<L, E>(
       if (height == MR && width == NR) {
         registerTile<L, E>(from, aRow, MR, aStep, panelFrom, panelRow, end - begin, into, cRow, factor)
       } else {
-        registerTile<L, Set>(from, aRow, height, aStep, panelFrom, panelRow, end - begin, spare, NR * 4, factor)
-        putCorner<E>(spare, height, width, into, cRow)
+        registerTile<L, Set>(from, aRow, height, aStep, panelFrom, panelRow, end - begin, spare, NR * 4, ONE)
+        putCorner<E>(spare, height, width, into, cRow, factor)
       }
     }
   }
@@ -140,11 +143,20 @@ export function copyRows(a: usize, aRow: usize, height: i32, width: i32, c: usiz
   }
 }
 
-/** C[height×width] += the corner of a register tile, or =. */
-function putCorner<E>(spare: usize, height: i32, width: i32, c: usize, cRow: usize): void {
+/** C[height×width] += factor · the corner of a register tile, or =: rounded as the tile itself is added, to the same bits. */
+function putCorner<E>(spare: usize, height: i32, width: i32, c: usize, cRow: usize, factor: usize): void {
+  const f = v128.load_splat<f32>(factor)
+  const end = <usize>width << 2
   for (let r = 0; r < height; ++r) {
-    for (let x: usize = 0, end = <usize>width << 2; x < end; x += 4) {
-      store<f32>(c + x, isFloat<E>() ? load<f32>(c + x) + load<f32>(spare + x) : load<f32>(spare + x))
+    let x: usize = 0
+    for (; x + 16 <= end; x += 16) {
+      const sum = v128.load(spare + x)
+      v128.store(c + x, isFloat<E>() ? madd(f, sum, v128.load(c + x)) : f32x4.mul(f, sum))
+    }
+    for (; x < end; x += 4) {
+      const sum = v128.load_splat<f32>(spare + x)
+      const value = isFloat<E>() ? madd(f, sum, v128.load_splat<f32>(c + x)) : f32x4.mul(f, sum)
+      store<f32>(c + x, f32x4.extract_lane(value, 0))
     }
     c += cRow
     spare += NR * 4

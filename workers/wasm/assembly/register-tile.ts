@@ -14,19 +14,18 @@ export type Set = i32
 /**
  * One row of a finished register tile into C. Both loads of a pair come before either store, because V8 fuses a pair
  * only where nothing is written in between; and the upper half is stored first, because otherwise it leaves the lower
- * half's store behind beside the fused one. The factor's product is rounded by itself, as where a tile is added by way of
- * another place (`putCorner`), so that the bits do not hang on where a row stands.
+ * half's store behind beside the fused one.
  */
 // @ts-ignore: decorator
 @inline
 function finishRow<E>(c: usize, factor: v128, c0: v128, c1: v128, c2: v128, c3: v128): void {
-  const s0 = isFloat<E>() ? f32x4.add(v128.load(c), f32x4.mul(factor, c0)) : f32x4.mul(factor, c0)
-  const s1 = isFloat<E>() ? f32x4.add(v128.load(c, 16), f32x4.mul(factor, c1)) : f32x4.mul(factor, c1)
+  const s0 = isFloat<E>() ? madd(factor, c0, v128.load(c)) : f32x4.mul(factor, c0)
+  const s1 = isFloat<E>() ? madd(factor, c1, v128.load(c, 16)) : f32x4.mul(factor, c1)
   v128.store(c, s1, 16)
   v128.store(c, s0)
   if (NR == 16) {
-    const s2 = isFloat<E>() ? f32x4.add(v128.load(c, 32), f32x4.mul(factor, c2)) : f32x4.mul(factor, c2)
-    const s3 = isFloat<E>() ? f32x4.add(v128.load(c, 48), f32x4.mul(factor, c3)) : f32x4.mul(factor, c3)
+    const s2 = isFloat<E>() ? madd(factor, c2, v128.load(c, 32)) : f32x4.mul(factor, c2)
+    const s3 = isFloat<E>() ? madd(factor, c3, v128.load(c, 48)) : f32x4.mul(factor, c3)
     v128.store(c, s3, 48)
     v128.store(c, s2, 32)
   }

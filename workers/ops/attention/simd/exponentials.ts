@@ -36,9 +36,14 @@ export function writeConstants(call: Call): void {
   store<f32>(at, ROUND + 127, 40)
 }
 
-/** Markers: whether what is exponentiated may be NaN. */
+/**
+ * Markers of what x may be: a number or −∞, NaN too, or no less than −87; and that, but only within the interval of keys that the
+ * row attends to, 0 standing for what lies outside.
+ */
 export type Finite = i32
 export type AnyValue = f32
+export type Small = i64
+export type SmallWithin = u64
 
 // @ts-ignore: decorator
 @inline
@@ -55,7 +60,14 @@ export function exp<N>(
   p = madd(p, r, p1)
   p = madd(p, r, one)
   const exponent = i32x4.shl(t, 23)
-  return v128.andnot(isFloat<N>() ? f32x4.mul(p, exponent) : i32x4.add(p, exponent), f32x4.lt(x, least))
+  const e = isFloat<N>() ? f32x4.mul(p, exponent) : i32x4.add(p, exponent)
+  return sizeof<N>() == 8 ? e : v128.andnot(e, f32x4.lt(x, least))
+}
+
+// @ts-ignore: decorator
+@inline
+function isWithin<N>(): bool {
+  return sizeof<N>() == 8 && !isSigned<N>()
 }
 
 /** Where the constant that rounds stands. */
@@ -91,6 +103,7 @@ function hasMoment<L>(): bool {
  */
 export function exponentials<L, N>(
   call: Call, tile: usize, rows: i32, maxima: usize, factors: usize, totals: usize, moments: usize,
+  key: i32 = 0, rowFrom: usize = 0, rowTo: usize = 0,
 ): void {
   const k = call.constants
   const least = v128.load_splat<f32>(k)
@@ -103,6 +116,7 @@ export function exponentials<L, N>(
   const p2 = v128.load_splat<f32>(k, 28)
   const p1 = v128.load_splat<f32>(k, 32)
   const one = v128.load_splat<f32>(k, 36)
+  const eight = isWithin<N>() ? i32x4.splat(8) : one
   for (let first = 0; first < rows; first += MR) {
     const range = call.ranges + (<usize>(first / MR) << 3)
     const begin = <usize>load<i32>(range) << 2
@@ -118,11 +132,21 @@ export function exponentials<L, N>(
       let t1 = hasMoment<L>() ? v128.load(moment, 16) : m
       let at = tile + <usize>r * TILE_ROW + begin
       const end = at + length
+      const before = isWithin<N>() ? i32x4.splat(load<i32>(rowFrom + (<usize>r << 2)) - key - 1) : m
+      const to = isWithin<N>() ? i32x4.splat(load<i32>(rowTo + (<usize>r << 2)) - key) : m
+      let j0 = isWithin<N>() ? i32x4.add(i32x4.splat(<i32>begin >> 2), i32x4(0, 1, 2, 3)) : m
+      let j1 = isWithin<N>() ? i32x4.add(i32x4.splat(<i32>begin >> 2), i32x4(4, 5, 6, 7)) : m
       for (; at < end; at += 32) {
         const x0 = f32x4.sub(v128.load(at), m)
         const x1 = f32x4.sub(v128.load(at, 16), m)
         let e0 = exp<N>(x0, least, log2e, round, p6, p5, p4, p3, p2, p1, one)
         let e1 = exp<N>(x1, least, log2e, round, p6, p5, p4, p3, p2, p1, one)
+        if (isWithin<N>()) {
+          e0 = v128.and(e0, v128.and(i32x4.gt_s(j0, before), i32x4.gt_s(to, j0)))
+          e1 = v128.and(e1, v128.and(i32x4.gt_s(j1, before), i32x4.gt_s(to, j1)))
+          j0 = i32x4.add(j0, eight)
+          j1 = i32x4.add(j1, eight)
+        }
         if (!sums<L>()) {
           e0 = f32x4.mul(e0, factor)
           e1 = f32x4.mul(e1, factor)

@@ -16,11 +16,12 @@ import { FORWARD_BLOCK, QUERY_TILE } from '../../../wasm/assembly/score-tile'
 import { finishMaps, scoreMap, storeTile } from './map-rows'
 import { largeOutputs } from './large-values'
 import { isPlain, maskTile } from './mask-tile'
-import { PER_TILE, begin, finish, softmaxTile } from './online-softmax'
+import { boundOf, isBounded, largestKey, largestRow } from './norms'
+import { PER_TILE, begin, finish, softmaxTile, softmaxWithin } from './online-softmax'
 import { packPanels } from '../../../wasm/assembly/pack'
 import { Add, Set } from '../../../wasm/assembly/product'
 import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleQueries } from './scores'
-import { NOTHING, fullRanges, rangesOf, rowIntervals } from './visibility'
+import { NOTHING, PARTLY, fullRanges, rangesOf, rowIntervals } from './visibility'
 
 export function attentionForward(call: Call, from: i32, to: i32): void {
   const place = placeOf(call)
@@ -58,6 +59,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
   const headRow = <usize>place.head * <usize>call.queries
   const k = call.k + <usize>place.kvHead * <usize>call.keys * kRow
   const v = call.v + <usize>place.kvHead * <usize>call.keys * vRow
+  const bounded = isBounded(call)
   let least = call.keys
   let most = 0
   for (let t = 0; t < count; ++t) {
@@ -73,6 +75,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     const at = headRow + <usize>place.row
     scaleQueries(call, call.q + at * kRow, place.rows, scaledTile(call, t))
     if (!call.output) continue
+    if (bounded) store<f32>(call.tileNorms + (<usize>t << 2), largestRow(call, scaledTile(call, t), place.rows))
     store<i32>(call.tileKeys + (<usize>t << 3), <i32>seen)
     store<i32>(call.tileKeys + (<usize>t << 3), last, 4)
     begin(call, lane)
@@ -93,6 +96,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     const kBlock = k + <usize>place.key * kRow
     const vBlock = v + <usize>place.key * vRow
     let packed = false
+    let largest: f32 = Infinity
     for (let t = 0; t < count; ++t) {
       const lane = <usize>t * PER_TILE
       enter(call, place, first + t)
@@ -104,6 +108,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       if (!packed) {
         if (onePack(call, call.dimK)) packPanels(kBlock, kRow, place.keys, call.dimK, call.keyPack)
         if (call.output) packBlockRows(call, vBlock, call.valueRows, call.dimV, place.keys)
+        if (bounded) largest = largestKey(call, place.keys)
         packed = true
       }
       const at = headRow + <usize>place.row
@@ -119,10 +124,13 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       }
       if (seen == NOTHING) continue
       const output = call.output + at * vRow
-      maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
-      if (map != 0 && map != stored) storeTile(call, place, map + inMap)
-      if (!call.output) continue
-      softmaxTile(call, place, lane, output)
+      const bound = bounded ? boundOf(load<f32>(call.tileNorms + (<usize>t << 2)), largest) : Infinity
+      if (!bounded || map != 0 || seen != PARTLY || !softmaxWithin(call, place, lane, bound)) {
+        maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
+        if (map != 0 && map != stored) storeTile(call, place, map + inMap)
+        if (!call.output) continue
+        softmaxTile(call, place, lane, output, bound, isPlain(call, seen))
+      }
       const reach = call.tileKeys + (<usize>t << 3)
       addValues(call, place, vBlock, output, place.key <= load<i32>(reach))
       if (place.key + FORWARD_BLOCK >= load<i32>(reach, 4)) finish(call, place, t, lane, at)

@@ -18,11 +18,11 @@ function addAttended(
   for (let d = 0; d < dim; d += 4) {
     const at = <usize>d << 2
     const whole = d + 4 <= dim
-    if (whole) v128.store(to + at, f32x4.add(v128.load(to + at), f32x4.mul(f, sumAttended(tile, tileStep, attended, attendedStep, count, b + at, bRow, true))))
+    if (whole) v128.store(to + at, madd(f, sumAttended(tile, tileStep, attended, attendedStep, count, b + at, bRow, true), v128.load(to + at)))
     for (let x = d; !whole && x < dim; ++x) {
       const place = <usize>x << 2
       const sum = sumAttended(tile, tileStep, attended, attendedStep, count, b + place, bRow, false)
-      store<f32>(to + place, load<f32>(to + place) + factor * f32x4.extract_lane(sum, 0))
+      store<f32>(to + place, f32x4.extract_lane(madd(f, sum, v128.load_splat<f32>(to + place)), 0))
     }
   }
 }

@@ -18,7 +18,7 @@
 import { Call } from '../../../wasm/generated/attention'
 import { dropRow } from './dropout'
 import { exp, log } from '../../../wasm/assembly/elementary'
-import { AnyValue, Finite, Moment, Sum, exponentials, rowMaxima } from './exponentials'
+import { AnyValue, Finite, Moment, Small, SmallWithin, Sum, exponentials, rowMaxima } from './exponentials'
 import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'
 import { TILE_ROW } from '../../../wasm/assembly/score-tile'
 import { Place } from './scores'
@@ -29,6 +29,9 @@ export const PER_TILE: usize = 96
 /** How far scores may exceed what is subtracted from them before it is raised: e ≤ e⁸. */
 const SLACK: f32 = 8
 
+/** How far below m a score may be for its exponential to be none that is replaced by 0. */
+const LARGEST: f32 = 87
+
 /** A tile that has seen nothing. */
 export function begin(call: Call, lane: usize): void {
   for (let r: usize = 0; r < PER_TILE; r += 4) {
@@ -38,17 +41,58 @@ export function begin(call: Call, lane: usize): void {
   if (call.entropy) memory.fill(call.runningMoment + lane * 8, 0, PER_TILE * 8)
 }
 
-/** From scores to e = exp(s − m), updating m, l, t and O. */
-export function softmaxTile(call: Call, place: Place, lane: usize, output: usize): void {
+/**
+ * From scores to e = exp(s − m), updating m, l, t and O. No |s| is larger than `bound`; `whole`: every pair is attended. What the
+ * bound spares changes nothing: maxima that raise no m, and the comparison of x with −87.
+ */
+export function softmaxTile(call: Call, place: Place, lane: usize, output: usize, bound: f32, whole: bool): void {
   const rows = place.rows
-  rowMaxima(call, call.tile, rows, call.tileMax)
-  if (raise(call, lane)) rescale(call, rows, lane, output)
+  if (!keepsMaxima(call, rows, lane, bound)) {
+    rowMaxima(call, call.tile, rows, call.tileMax)
+    if (raise(call, lane)) rescale(call, rows, lane, output)
+  }
   const sums = call.runningSum + lane * 8
   const moments = call.runningMoment + lane * 8
   if (call.nonFinite) exponentials<Moment, AnyValue>(call, call.tile, rows, call.tileMax, 0, sums, moments)
   else if (call.entropy) exponentials<Moment, Finite>(call, call.tile, rows, call.tileMax, 0, sums, moments)
+  else if (whole && bound + largestMaximum(call) <= LARGEST) exponentials<Sum, Small>(call, call.tile, rows, call.tileMax, 0, sums, 0)
   else exponentials<Sum, Finite>(call, call.tile, rows, call.tileMax, 0, sums, 0)
   if (call.dropout) dropTile(call, place)
+}
+
+/**
+ * The same from scores that are not masked, where the bound spares the maxima and what lies outside of the rows' intervals is all
+ * that is masked: replaced by 0 where it would have become 0. Whether it did.
+ */
+export function softmaxWithin(call: Call, place: Place, lane: usize, bound: f32): bool {
+  if (call.entropy || call.nonFinite || !keepsMaxima(call, place.rows, lane, bound)) return false
+  if (!(bound + largestMaximum(call) <= LARGEST)) return false
+  exponentials<Sum, SmallWithin>(
+    call, call.tile, place.rows, call.tileMax, 0, call.runningSum + lane * 8, 0,
+    place.key, call.rowFrom + lane, call.rowTo + lane,
+  )
+  if (call.dropout) dropTile(call, place)
+  return true
+}
+
+/** Whether no score can exceed a row's m by more than SLACK; tileMax then is m. */
+function keepsMaxima(call: Call, rows: i32, lane: usize, bound: f32): bool {
+  const least = f32x4.splat(bound - SLACK)
+  let below = i32x4.splat(0)
+  for (let r: usize = 0; r < <usize>rows << 2; r += 16) {
+    const m = v128.load(call.runningMax + lane + r)
+    below = v128.or(below, f32x4.lt(m, least))
+    v128.store(call.tileMax + r, m)
+  }
+  return !v128.any_true(below)
+}
+
+/** The largest m of the tile's rows, 0 standing for none. */
+function largestMaximum(call: Call): f32 {
+  let m = v128.load(call.tileMax)
+  for (let r: usize = 16; r < PER_TILE; r += 16) m = f32x4.pmax(m, v128.load(call.tileMax + r))
+  m = f32x4.pmax(m, v128.shuffle<i64>(m, m, 1, 1))
+  return max(f32x4.extract_lane(m, 0), f32x4.extract_lane(m, 1))
 }
 
 /** Dropout of the tile's exponentials. */
