@@ -31,7 +31,7 @@ function compile(length: number, kind: string, causal: boolean, backward: boolea
   const body = { q: tensor, k: tensor, v: tensor, causal, attention_kind: kind, return: ['output'] }
   const request = backward ? { ...body, backward: { grad_output: tensor } } : body
   const program = new RequestProgram('float32', 'reject')
-  endpoint.compile(program, endpoint.shapes.parse(request))
+  for (const _ of endpoint.compile(program, endpoint.shapes.parse(request)) ?? []);
   program.finish()
   return program
 }

@@ -1,10 +1,11 @@
 /**
- * `npm run bench`, or `npm run bench -- kernels layers approximations requests small json fairness long attacks peers` for some of
- * it; `npm run bench -- paired ../other` for two checkouts against each other.
+ * `npm run bench`, or `npm run bench -- kernels layers approximations requests small json fairness long attacks eventloop peers` for
+ * some of it; `npm run bench -- paired ../other` for two checkouts against each other.
  */
 import '../src/revectorize.ts'
 import { benchApproximations } from './approximations.ts'
 import { benchAttacks } from './attacks/main.ts'
+import { benchEventLoop } from './event-loop.ts'
 import { benchFairness } from './fairness.ts'
 import { benchJson } from './json.ts'
 import { benchKernels } from './kernels.ts'
@@ -26,6 +27,7 @@ const SECTIONS = {
   fairness: ['All cores for one, fairness for many', benchFairness],
   long: ['A long context', benchLong],
   attacks: ['Small requests while somebody attacks', benchAttacks],
+  eventloop: ['The event loop while it is attacked, milliseconds', benchEventLoop],
 } as const
 
 const asked = process.argv.slice(2)

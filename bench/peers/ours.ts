@@ -30,7 +30,7 @@ export async function ours(threads: number): Promise<Contender> {
       const endpoint = ENDPOINTS.find(each => each.path === path)
       if (endpoint === undefined) throw new Error(`no endpoint ${path}`)
       const program = new RequestProgram('float32', 'reject')
-      endpoint.compile(program, parse(endpoint.request, decoded.tree))
+      for (const _ of endpoint.compile(program, parse(endpoint.request, decoded.tree)) ?? []);
       program.finish()
       // the tensors stand in the body and are used there: what is left of decoding is checking them, which no peer does
       for (const [index, stage] of program.stages.entries())

@@ -15,6 +15,7 @@ import {
   multiHeadBackward,
   multiHeadForward,
 } from '../layers/multi-head.ts'
+import { nameList } from '../layers/numerics.ts'
 import { type Params, paramName } from '../layers/params.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { contextOf, type Sequence, sequenceShape } from '../layers/sequence.ts'
@@ -25,9 +26,11 @@ export const inputField = (tensors: TensorKinds) =>
 
 export const LAYER_RETURNS = ['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'params'] as const
 
-/** What `wrt` may name beside these inputs. */
-export const wrtField = (...inputs: string[]) =>
-  z.union([z.enum([...inputs, 'mask', 'past_k', 'past_v', 'params']), paramName])
+/** What `wrt` may name: these inputs, those of every layer, and as many parameters. */
+export function wrtField(params: number, ...inputs: string[]) {
+  const names = [...inputs, 'mask', 'past_k', 'past_v', 'params']
+  return nameList(z.union([z.enum(names), paramName]), names.length + params)
+}
 
 /** What a layer's request may hold beside its own fields. */
 interface LayerRequest extends AttentionOptions {

@@ -13,7 +13,7 @@ import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { backwardField, lossForward } from '../layers/loss.ts'
-import { numerics, returns } from '../layers/numerics.ts'
+import { nameList, numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
@@ -29,7 +29,7 @@ function request(tensors: TensorKinds) {
       return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS]),
       backward: backwardField(
         tensors,
-        z.enum(['q', 'k', 'v', 'mask', 'past_k', 'past_v']),
+        nameList(z.enum(['q', 'k', 'v', 'mask', 'past_k', 'past_v']), 6),
         'q, k, v and a float mask',
       ).optional(),
       ...numerics,

@@ -6,8 +6,10 @@ import type { RequestProgram } from '../layers/program-builder.ts'
 /** How a request becomes a program: all that serving it takes. */
 export interface Compilable<R = unknown> {
   request: z.ZodType<R>
+  /** Layers that are compiled one after the other, where there may be many; the way then pauses behind each of them. */
+  layers?(request: R): number
   /** Throws the Problem that says what is wrong between the fields. Reads no tensor's elements, takes no memory. */
-  compile(p: RequestProgram, request: R): void
+  compile(p: RequestProgram, request: R): Generator<void> | void
 }
 
 export interface Endpoint<R = unknown> extends Compilable<R> {

@@ -50,7 +50,7 @@ function request(tensors: TensorKinds) {
       return: returns(LAYER_RETURNS),
       backward: backwardField(
         tensors,
-        wrtField('x', 'context'),
+        wrtField(8, 'x', 'context'),
         'x, context, every parameter and a float mask',
       ).optional(),
       ...numerics,

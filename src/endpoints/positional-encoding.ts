@@ -9,7 +9,7 @@ import { alibiSlopes } from '../layers/attention/biases.ts'
 import { ropeTable, rotateBackward, rotateForward } from '../layers/attention/stages/rope.ts'
 import { MOST_HEADS, wrong } from '../layers/geometry.ts'
 import { backwardField, lossForward } from '../layers/loss.ts'
-import { dimension, heads, numerics, offset, positive } from '../layers/numerics.ts'
+import { dimension, heads, nameList, numerics, offset, positive } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { fieldProblem } from '../problem.ts'
 import { gradsResult, lossResult, tensor } from './answers.ts'
@@ -21,7 +21,7 @@ const length = () => z.int().min(0).max(MOST_POSITIONS).optional().describe('pos
 
 function request(tensors: TensorKinds) {
   const common = {
-    backward: backwardField(tensors, z.enum(['x']), 'x')
+    backward: backwardField(tensors, nameList(z.enum(['x']), 1), 'x')
       .optional()
       .describe('with x: the gradient that reaches it'),
     ...numerics,

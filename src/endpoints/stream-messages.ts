@@ -2,11 +2,12 @@
 import * as z from 'zod'
 import { NumbersSpan, name } from '../formats/tensor.ts'
 import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
-import { numerics } from '../layers/numerics.ts'
+import { nameList, numerics } from '../layers/numerics.ts'
 import { MOST_LAYERS, optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
 
 export const FORWARD_EMITS = ['output', 'weights', 'scores', 'entropy', 'logsumexp'] as const
 export const BACKWARD_EMITS = ['grad_output', 'grad_weights', 'grad_params'] as const
+const EMITS = [...FORWARD_EMITS, ...BACKWARD_EMITS] as const
 /** Tensors [B, H, N, N] of a layer. */
 export const MAP_EMITS = ['weights', 'scores', 'grad_weights'] as const
 
@@ -70,8 +71,7 @@ function startMessage(tensors: TensorKinds) {
       ...optionsBesideStack(tensors),
       pass: z.enum(['forward', 'forward_backward']).default('forward'),
       backward: stackBackwardField(tensors).optional().describe('with `"pass":"forward_backward"`'),
-      emit: z
-        .array(z.enum([...FORWARD_EMITS, ...BACKWARD_EMITS]))
+      emit: nameList(z.enum(EMITS), EMITS.length)
         .default(['weights'])
         .describe(
           'what the layers’ frames hold. Forward: output [B,N,d_model], weights and scores [B,H,N,N], entropy and logsumexp ' +

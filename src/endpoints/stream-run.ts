@@ -12,20 +12,26 @@ import type { Frame, OutputTensor, RequestProgram } from '../layers/program-buil
 import { sequenceShape } from '../layers/sequence.ts'
 import { backwardLayer, beginBackward, beginForward, endForward, forwardLayer } from '../layers/stack.ts'
 import { compileStack, stackLoss } from '../layers/stack-request.ts'
-import { thumbnails } from '../layers/thumbnails.ts'
+import { type Detail, thumbnails } from '../layers/thumbnails.ts'
 import { fieldProblem } from '../problem.ts'
 import type { Compilable } from './endpoint.ts'
 import { StartMessage } from './stream-messages.ts'
 
-export const STREAM_RUN: Compilable<StartMessage> = { request: StartMessage, compile: compileRun }
+export const STREAM_RUN: Compilable<StartMessage> = {
+  request: StartMessage,
+  layers: ({ stack }) => stack.layers,
+  compile: compileRun,
+}
 
-function compileRun(p: RequestProgram, request: StartMessage): void {
-  const compiled = compileStack(p, request)
+function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> {
+  const compiled = yield* compileStack(p, request)
   const { x, input, plan, shape, params, taken, differentiable } = compiled
   refuseEmits(plan.kind, request.emit)
   const emits = new Set<string>(request.emit)
   const layers = new Set(request.layers ?? Array.from({ length: shape.layers }, (_, layer) => layer))
   const outputShape = sequenceShape(x, x.positions, x.dim)
+  const chosen = chosenHeads(request, plan.geometry)
+  const { detail } = request
   const mapNames = (['weights', 'scores'] satisfies MapName[]).filter(name => emits.has(name))
 
   const forward = (layer: number, { attention, output }: BlockState): OutputTensor[] => {
@@ -35,13 +41,9 @@ function compileRun(p: RequestProgram, request: StartMessage): void {
     const at = { pass: 'forward', layer } as const
     return [
       ...(emits.has('output') ? [{ name: 'tensors.output', buffer: output, shape: outputShape }] : []),
-      ...mapNames.flatMap(name =>
-        mapOutputs(p, request, plan.geometry, at, name, state.written[name] as Ref),
-      ),
-      ...(emits.has('entropy')
-        ? [rowOutput(p, request, plan.geometry, 'entropy', state.entropy as Ref)]
-        : []),
-      ...(emits.has('logsumexp') ? [rowOutput(p, request, plan.geometry, 'logsumexp', state.logsumexp)] : []),
+      ...mapNames.flatMap(name => mapOutputs(p, chosen, detail, at, name, state.written[name] as Ref)),
+      ...(emits.has('entropy') ? [rowOutput(p, chosen, 'entropy', state.entropy as Ref)] : []),
+      ...(emits.has('logsumexp') ? [rowOutput(p, chosen, 'logsumexp', state.logsumexp)] : []),
     ]
   }
   const entropyWeight = request.backward?.entropy_weight ?? 0
@@ -52,6 +54,7 @@ function compileRun(p: RequestProgram, request: StartMessage): void {
   for (let layer = 0; layer < shape.layers; layer++) {
     const block = forwardLayer(p, state, layer)
     p.barrier({ pass: 'forward', layer }, forward(layer, block))
+    yield
   }
   endForward(p, state)
   p.output('output', state.output, outputShape)
@@ -65,6 +68,7 @@ function compileRun(p: RequestProgram, request: StartMessage): void {
   })
   const last = shape.layers - 1
   const layerOf = (param: string) => Number(/^layers\.(\d+)\./.exec(param)?.[1] ?? last)
+  const ofLayers = Map.groupBy(taken, ({ name }) => layerOf(name))
   const gradients = beginBackward(p, state, loss.gradOutput, {
     scalars: loss.scalars,
     needs: param =>
@@ -81,14 +85,15 @@ function compileRun(p: RequestProgram, request: StartMessage): void {
       const scalars = entropyWeight === 0 ? undefined : loss.scalars
       const gradient = weightGradient(p, block.attention.attention.attended, ofLayer.heads, scalars)
       const at = { pass: 'backward', layer } as const
-      outputs.push(...mapOutputs(p, request, plan.geometry, at, 'grad_weights', gradient))
+      outputs.push(...mapOutputs(p, chosen, detail, at, 'grad_weights', gradient))
     }
-    for (const param of taken) {
-      const buffer = layerOf(param.name) === layer ? gradients.params.get(param.name) : undefined
+    for (const param of ofLayers.get(layer) ?? []) {
+      const buffer = gradients.params.get(param.name)
       if (buffer === undefined) continue
       outputs.push({ name: `tensors.grad_params.${param.name}`, buffer, shape: param.shape })
     }
     p.barrier({ pass: 'backward', layer }, outputs)
+    yield
   }
   answerGradients(p, {
     x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
@@ -96,20 +101,22 @@ function compileRun(p: RequestProgram, request: StartMessage): void {
   })
 }
 
-function headsOf({ heads }: StartMessage, geometry: Geometry): number[] {
-  return heads ?? Array.from({ length: geometry.heads }, (_, head) => head)
+/** The heads that frames hold. */
+interface Chosen {
+  geometry: Geometry
+  heads: number[]
+  /** whether the request has named them; otherwise they are all of the stack's */
+  named: boolean
+}
+
+function chosenHeads({ heads }: StartMessage, geometry: Geometry): Chosen {
+  const named = heads !== undefined
+  return { geometry, heads: heads ?? Array.from({ length: geometry.heads }, (_, head) => head), named }
 }
 
 /** The chosen heads of a buffer [batch, heads, width]. */
-function choose(
-  p: RequestProgram,
-  request: StartMessage,
-  geometry: Geometry,
-  buffer: Ref,
-  width: number,
-): Ref {
-  const { heads: chosen } = request
-  if (chosen === undefined) return buffer
+function choose(p: RequestProgram, { geometry, heads: chosen, named }: Chosen, buffer: Ref, width: number) {
+  if (!named) return buffer
   const { batch, heads } = geometry
   const y = p.buffer({ type: p.buffers[buffer].type, length: batch * chosen.length * width })
   const args = { batch, heads, chosen, width }
@@ -118,37 +125,31 @@ function choose(
 }
 
 /** A number a query: entropies, logsumexp. */
-function rowOutput(
-  p: RequestProgram,
-  request: StartMessage,
-  geometry: Geometry,
-  name: string,
-  buffer: Ref,
-): OutputTensor {
+function rowOutput(p: RequestProgram, chosen: Chosen, name: string, buffer: Ref): OutputTensor {
+  const { geometry, heads } = chosen
   const { queries } = geometry
-  const inHeads = { ...geometry, heads: headsOf(request, geometry).length }
   return {
     name: `tensors.${name}`,
-    buffer: choose(p, request, geometry, buffer, queries),
-    shape: inRank(inHeads, queries),
+    buffer: choose(p, chosen, buffer, queries),
+    shape: inRank({ ...geometry, heads: heads.length }, queries),
   }
 }
 
 /** A map, or with `detail` its thumbnails; the map itself is then kept. */
 function mapOutputs(
   p: RequestProgram,
-  request: StartMessage,
-  geometry: Geometry,
+  chosen: Chosen,
+  detail: Detail | undefined,
   at: Pick<Frame, 'pass' | 'layer'>,
   tensor: string,
   full: Ref,
 ): OutputTensor[] {
+  const { geometry, heads } = chosen
   const { batched, batch, queries, keys } = geometry
-  const heads = headsOf(request, geometry)
   const inHeads = { ...geometry, heads: heads.length }
   const name = `tensors.${tensor}`
-  const buffer = choose(p, request, geometry, full, queries * keys)
-  if (request.detail === undefined) return [{ name, buffer, shape: inRank(inHeads, queries, keys) }]
+  const buffer = choose(p, chosen, full, queries * keys)
+  if (detail === undefined) return [{ name, buffer, shape: inRank(inHeads, queries, keys) }]
   p.keepMap({ ...at, tensor, buffer, batched, batch, heads, queries, keys })
   const maps = {
     buffer,
@@ -157,7 +158,7 @@ function mapOutputs(
     columns: keys,
     signed: tensor !== 'weights',
   }
-  const small = thumbnails(p, maps, request.detail)
+  const small = thumbnails(p, maps, detail)
   return [
     { name, buffer: small.bytes, shape: inRank(inHeads, small.rows, small.columns), dtype: 'uint8' },
     { name: `scales.${tensor}`, buffer: small.scale, shape: inRank(inHeads) },

@@ -58,11 +58,12 @@ export const transformer = defineEndpoint({
   summary: 'A whole transformer stack at once: output, maps of every layer and head, and all gradients',
   request,
   answer: TransformerAnswer,
+  layers: ({ stack }) => stack.layers,
   compile,
 })
 
-function compile(p: RequestProgram, request: TransformerRequest): void {
-  const compiled = compileStack(p, request)
+function* compile(p: RequestProgram, request: TransformerRequest): Generator<void> {
+  const compiled = yield* compileStack(p, request)
   const { x, input, plan, shape, params, taken, differentiable } = compiled
   const gradientSet = new GradientSet(request.backward?.wrt, {
     x: true,
@@ -74,6 +75,7 @@ function compile(p: RequestProgram, request: TransformerRequest): void {
   for (let layer = 0; layer < shape.layers; layer++) {
     const { attention } = forwardLayer(p, state, layer)
     attentionAnswers(p, attention.attention, request.return, false, `layers.${layer}.`)
+    yield
   }
   endForward(p, state)
   const outputShape = sequenceShape(x, x.positions, x.dim)
@@ -87,7 +89,10 @@ function compile(p: RequestProgram, request: TransformerRequest): void {
     needs: name => gradientSet.has(`params.${name}`),
     needsMask: gradientSet.has('mask'),
   })
-  for (let layer = shape.layers - 1; layer >= 0; layer--) backwardLayer(p, state, gradients, layer)
+  for (let layer = shape.layers - 1; layer >= 0; layer--) {
+    backwardLayer(p, state, gradients, layer)
+    yield
+  }
   answerGradients(p, {
     x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
     mask: [gradients.mask, request.mask],

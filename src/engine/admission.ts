@@ -1,4 +1,5 @@
 /** Whether a program may run, by its cost and memory, and the memory it gets. */
+import { getHeapStatistics } from 'node:v8'
 import { VIEWS } from '../../workers/contract.ts'
 import type { Config } from '../config.ts'
 import { Problem } from '../problem.ts'
@@ -48,6 +49,11 @@ export class Lease implements PlacedProgram, Disposable {
   }
 }
 
+/** What a step takes of the heap, with its buffers and its part in the answer: 620 bytes, measured on stacks. */
+const STEP_BYTES = 640
+/** Steps of all programs that have been admitted: a stream holds its program for as long as its client reads. */
+const MOST_STEPS = Math.floor(getHeapStatistics().heap_size_limit / 4 / STEP_BYTES)
+
 /** What waits for the workers now. */
 export interface Load {
   /** false while no worker responds */
@@ -61,6 +67,8 @@ export class Admission {
   readonly #arena: Arena
   readonly #costModel: CostModel
   readonly #load: Load
+  /** of the programs that have been admitted and hold their memory */
+  #steps = 0
 
   constructor(limits: Limits, arena: Arena, costModel: CostModel, load: Load) {
     this.#limits = limits
@@ -69,8 +77,8 @@ export class Admission {
     this.#load = load
   }
 
-  estimate(program: Program): Estimate {
-    return this.#estimate(program, planMemory(program), this.#costModel.cost(program))
+  estimate(program: Program, plan: MemoryPlan): Estimate {
+    return this.#estimate(program, plan, this.#costModel.cost(program))
   }
 
   #estimate(program: Program, plan: MemoryPlan, cost: Cost): Estimate {
@@ -105,19 +113,24 @@ export class Admission {
     if (!ready) return this.busy('no worker responds')
     if (jobs > 0 && backlogSeconds > this.#limits.QUEUE_SECONDS)
       return this.busy(`${backlogSeconds.toFixed(1)} s of work are waiting`)
+    if (this.#steps > MOST_STEPS) return this.busy('the programs of other requests are too many')
     return this.#arena.fits(bytes) ? undefined : this.busy('the tensor memory is taken by other requests')
   }
 
   /** Admits a program and gives it memory. Throws the Problem that says why not: 413 for ever, 503 for now. */
-  admit(program: Program): Lease {
-    const plan = planMemory(program)
+  admit(program: Program, plan: MemoryPlan = planMemory(program)): Lease {
     const cost = this.#costModel.cost(program)
     const estimate = this.#estimate(program, plan, cost)
     const problem = this.refusal(estimate) ?? this.congestion(estimate)
     if (problem !== undefined) throw problem
     const region = this.allocate(estimate.bytes)
     const placed = { program, placement: this.#place(region, program, plan), cost }
-    return new Lease(placed, estimate, () => this.#arena.free(region))
+    const steps = cost.steps.length
+    this.#steps += steps
+    return new Lease(placed, estimate, () => {
+      this.#steps -= steps
+      this.#arena.free(region)
+    })
   }
 
   /** Memory for a body or an answer; throws a 503 when there is none now. */

@@ -78,6 +78,13 @@ export function aligned(bytes: number): number {
   return Math.ceil(bytes / ALIGN) * ALIGN
 }
 
+/** Holes are told apart by the power of two at or below their bytes. */
+const KINDS = 54
+
+function kindOf(bytes: number): number {
+  return Math.min(KINDS - 1, Math.floor(Math.log2(bytes)))
+}
+
 interface Hole {
   offset: number
   bytes: number
@@ -91,9 +98,12 @@ export class FreeList {
   /** everything from here on is unused */
   top: number
   readonly #holes: Hole[] = []
+  /** of each power of two: no hole below this address has as many bytes, so that a search may begin there */
+  readonly #from: number[]
 
   constructor(start: number) {
     this.top = start
+    this.#from = new Array(KINDS).fill(start)
   }
 
   /** Whether a hole is as large as this. */
@@ -103,14 +113,21 @@ export class FreeList {
 
   /** The place of `bytes` bytes in a hole; undefined where none is large enough. */
   reuse(bytes: number): number | undefined {
-    for (const [at, hole] of this.#holes.entries()) {
+    const holes = this.#holes
+    const kind = kindOf(bytes)
+    let first = -1
+    for (let at = this.#indexOf(this.#from[kind]); at < holes.length; at++) {
+      const hole = holes[at]
+      if (first < 0 && hole.bytes >= 2 ** kind) first = hole.offset
       if (hole.bytes < bytes) continue
       const { offset } = hole
+      this.#from[kind] = first
       hole.offset += bytes
       hole.bytes -= bytes
-      if (hole.bytes === 0) this.#holes.splice(at, 1)
+      if (hole.bytes === 0) holes.splice(at, 1)
       return offset
     }
+    this.#from[kind] = first < 0 ? this.top : first
     return undefined
   }
 
@@ -124,8 +141,7 @@ export class FreeList {
   /** Joined with the holes that it touches; what reaches `top` is no hole but unused again. */
   giveBack(offset: number, bytes: number): void {
     const holes = this.#holes
-    let at = 0
-    while (at < holes.length && holes[at].offset < offset) at++
+    let at = this.#indexOf(offset)
     const before = holes[at - 1]
     const behind = holes[at]
     let hole: Hole
@@ -145,6 +161,20 @@ export class FreeList {
       this.top = hole.offset
       holes.splice(at, 1)
     }
+    for (let kind = kindOf(hole.bytes); kind >= 0; kind--)
+      if (this.#from[kind] > hole.offset) this.#from[kind] = hole.offset
+  }
+
+  /** The first hole at or behind this address. */
+  #indexOf(offset: number): number {
+    const holes = this.#holes
+    let [low, high] = [0, holes.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (holes[middle].offset < offset) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 }
 

@@ -14,6 +14,7 @@ import { Arena, type Region, TASK_STATE_BYTES, WordPool } from './arena.ts'
 import { chooseKernels } from './choose-kernels.ts'
 import { CostModel } from './cost-model.ts'
 import type { JobReport, OnBarrier } from './job.ts'
+import type { MemoryPlan } from './memory-plan.ts'
 import type { PlacedProgram } from './placement.ts'
 import { MAX_PER_SLOT, Pool } from './pool.ts'
 import { BATCH, Scheduler } from './scheduler.ts'
@@ -106,8 +107,8 @@ export class Engine {
   }
 
   /** What a program would take. */
-  estimate(program: Program): Estimate {
-    return this.#admission.estimate(program)
+  estimate(program: Program, memory: MemoryPlan): Estimate {
+    return this.#admission.estimate(program, memory)
   }
 
   /** Why such a program would not be run even on an idle server; undefined if it would. */
@@ -121,8 +122,8 @@ export class Engine {
   }
 
   /** Admits a program and gives it memory. Throws the Problem that says why not: 413 for ever, 503 for now. */
-  admit(program: Program): Lease {
-    return this.#admission.admit(program)
+  admit(program: Program, memory?: MemoryPlan): Lease {
+    return this.#admission.admit(program, memory)
   }
 
   /** Memory for a body or an answer; throws a 503 when there is none now. */

@@ -20,10 +20,23 @@ interface Lifetimes {
   last: Int32Array
 }
 
+/** Buffers or stages between two pauses. */
+const PAUSE = 1024
+
+/** Without the pauses. */
 export function planMemory(program: Program): MemoryPlan {
+  const planning = planningMemory(program)
+  for (;;) {
+    const { done, value } = planning.next()
+    if (done) return value
+  }
+}
+
+/** Pauses now and then. */
+export function* planningMemory(program: Program): Generator<void, MemoryPlan> {
   const { buffers } = program
   const end = program.stages.length
-  const { first, last } = lifetimes(program)
+  const { first, last } = yield* lifetimes(program)
   const sizes = new Float64Array(buffers.length)
   const births: number[][] = []
   const deaths: number[][] = []
@@ -37,15 +50,18 @@ export function planMemory(program: Program): MemoryPlan {
     sizes[buffer] = aligned(length * BYTES[type])
     births[first[buffer]].push(buffer)
     deaths[last[buffer]].push(buffer)
+    if (buffer % PAUSE === PAUSE - 1) yield
   }
   const free = new FreeList(0)
   const offsets = new Array<number>(buffers.length).fill(-1)
   let bytes = 0
+  let placed = 0
   for (let stage = 0; stage <= end; stage++) {
     // large ones first: they find the large holes
     const born = births[stage]
     if (born.length > 1) born.sort((a, b) => sizes[b] - sizes[a])
     for (const buffer of born) {
+      if (++placed % PAUSE === 0) yield
       const size = sizes[buffer]
       offsets[buffer] = size === 0 ? 0 : (free.reuse(size) ?? free.extend(size))
       bytes = Math.max(bytes, free.top)
@@ -61,7 +77,7 @@ export function planMemory(program: Program): MemoryPlan {
 }
 
 /** A buffer that no step names needs no life, but a place: it lives in stage 0. */
-function lifetimes({ buffers, stages, barriers }: Program): Lifetimes {
+function* lifetimes({ buffers, stages, barriers }: Program): Generator<void, Lifetimes> {
   const end = stages.length
   const lives = { first: new Int32Array(buffers.length).fill(end), last: new Int32Array(buffers.length) }
   const kept: number[] = []
@@ -76,6 +92,7 @@ function lifetimes({ buffers, stages, barriers }: Program): Lifetimes {
       named.push(nonFinite)
       need(named, stage, buffers, lives)
     }
+    if (stage % PAUSE === PAUSE - 1) yield
   }
   for (let index = 0; index < barriers.length; index++) {
     need(barriers[index].buffers, barriers[index].stage, buffers, lives)

@@ -2,7 +2,7 @@
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import type { JsonScan, Span } from '../../workers/text/json-spans.ts'
 import { fieldProblem, Problem } from '../problem.ts'
-import { parseSafetensors } from './safetensors.ts'
+import { headerOf, parseSafetensors } from './safetensors.ts'
 import { FileTensor, HugeNumber, NumbersSpan, product, TextSpan } from './tensor.ts'
 
 export type BodyFormat = 'json' | 'safetensors'
@@ -68,16 +68,21 @@ function located(bytes: Uint8Array, span: Span): unknown {
   }
 }
 
-/** `share` copies text to where workers can read it; `scan` finds the structure of JSON text that is known to be short. */
-export function safetensorsTree(
+type Scan = (text: Uint8Array) => JsonScan | Promise<JsonScan>
+
+/** `share` copies text to where workers can read it; `scan` finds the structure of JSON text of at most 1 MB. */
+export async function safetensorsTree(
   bytes: Uint8Array,
   share: (text: Uint8Array) => Uint8Array,
-  scan: (text: Uint8Array) => JsonScan,
-): unknown {
-  const file = parseSafetensors(bytes, scan)
+  scan: Scan,
+): Promise<unknown> {
+  const header = headerOf(bytes)
+  const scanned = header && (await scan(header))
+  const file = parseSafetensors(bytes, () => scanned as JsonScan)
   if (!file.ok) throw fieldProblem('INVALID_SAFETENSORS', file.pointer, file.message)
   const { request } = file.metadata
-  const root = request === undefined ? Object.create(null) : requestTree(share(Buffer.from(request)), scan)
+  const root =
+    request === undefined ? Object.create(null) : await requestTree(share(Buffer.from(request)), scan)
   for (const { name, ...place } of file.tensors) {
     const count = product(place.shape)
     put(
@@ -90,8 +95,8 @@ export function safetensorsTree(
 }
 
 /** The JSON string under `__metadata__.request`: everything that is no tensor. */
-function requestTree(bytes: Uint8Array, scan: (text: Uint8Array) => JsonScan): Record<string, unknown> {
-  const tree = jsonTree(bytes, scan(bytes))
+async function requestTree(bytes: Uint8Array, scan: Scan): Promise<Record<string, unknown>> {
+  const tree = jsonTree(bytes, await scan(bytes))
   if (isTree(tree)) return tree
   throw fieldProblem('INVALID_SAFETENSORS', '/__metadata__/request', 'expected a JSON object')
 }

@@ -22,6 +22,10 @@ export type SafetensorsFile =
   | { ok: false; pointer: string; message: string }
 
 const MAX_HEADER = 1 << 20
+/** A stack of 256 layers has 4354 parameters. */
+const MAX_TENSORS = 4400
+/** `backward.grad_params.layers.0.attention.w_q` has 6. */
+const MAX_LEVELS = 16
 
 const DTYPES: Record<string, ElementType> = {
   F64: 'float64',
@@ -41,6 +45,13 @@ class Malformed extends Error {
     super(message)
     this.pointer = pointer
   }
+}
+
+/** The header's text; undefined where the file says of it what cannot be. */
+export function headerOf(bytes: Uint8Array): Uint8Array | undefined {
+  if (bytes.length < 8) return undefined
+  const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true)
+  return length > Math.min(MAX_HEADER, bytes.length - 8) ? undefined : bytes.subarray(8, 8 + Number(length))
 }
 
 /** `scan` finds the structure of the header. */
@@ -71,6 +82,8 @@ function parse(bytes: Uint8Array, scanHeader: (header: Uint8Array) => JsonScan):
     throw new Malformed(scan.fault.pointer, `header, at byte ${scan.fault.position}: ${scan.fault.message}`)
   if (!isObject(scan.value)) throw new Malformed('', 'expected a JSON object as the header')
   const { __metadata__: metadata, ...entries } = scan.value
+  const count = Object.keys(entries).length
+  if (count > MAX_TENSORS) throw new Malformed('', `expected at most ${MAX_TENSORS} tensors, got ${count}`)
   const tensors = Object.entries(entries).map(([name, entry]) =>
     readEntry(name, entry, header, scan.spans, data),
   )
@@ -80,6 +93,8 @@ function parse(bytes: Uint8Array, scanHeader: (header: Uint8Array) => JsonScan):
 
 function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span[], data: number): FileEntry {
   const pointer = jsonPointer(name)
+  if (name.split('.', MAX_LEVELS + 1).length > MAX_LEVELS)
+    throw new Malformed(pointer, `expected a name of at most ${MAX_LEVELS} levels`)
   if (!isObject(entry)) throw new Malformed(pointer, 'expected an object with dtype, shape and data_offsets')
   const unknown = Object.keys(entry).find(key => !['dtype', 'shape', 'data_offsets'].includes(key))
   if (unknown !== undefined)

@@ -57,8 +57,10 @@ export class NumbersSpan {
     this.span = span
   }
 
-  /** The numbers as plain arrays, for short lists such as a shape. */
+  /** The numbers as plain arrays, for short lists such as a shape; undefined where their text is long. */
   toArray(): unknown {
+    // a number may have as many digits as the body has room for
+    if (this.span.end - this.span.start > MOST_READ) return undefined
     return expandNumbers(this.bytes, this.span)
   }
 }
@@ -99,6 +101,8 @@ export interface TensorFault {
 }
 
 const MAX_RANK = 8
+/** Bytes of numbers in JSON that are read at once. */
+const MOST_READ = 4 << 20
 const FIELDS = ['shape', 'dtype', 'data', 'base64']
 /** Characters of a value that a message shows. */
 const MOST_SHOWN = 60

@@ -34,7 +34,7 @@ export const rest = fp(
     for (const endpoint of ENDPOINTS) {
       app.post(endpoint.path, (request, reply) => answer(endpoint, request, reply, intake, deadlineSeconds))
     }
-    app.post('/v1/plan', request => answerPlan(request, intake))
+    app.post('/v1/plan', (request, reply) => answerPlan(request, reply, intake, deadlineSeconds))
   },
   {
     name: 'rest',
@@ -52,19 +52,10 @@ async function answer(
 ): Promise<Buffer | undefined> {
   const receipt = new Receipt()
   request.receipt = receipt
-  const stop = new AbortController()
-  const clock = setTimeout(() => {
-    stop.abort(new Problem('DEADLINE_EXCEEDED', `expected an answer within ${deadlineSeconds} s, got none`))
-    // an answer that is on its way to a client who does not read it holds memory that others need
-    if (reply.raw.headersSent) reply.raw.destroy()
-  }, deadlineSeconds * 1000)
-  reply.raw.once('close', () => {
-    if (reply.raw.writableFinished) return
-    stop.abort(new Problem('CLIENT_CLOSED', 'the client left before its answer was there'))
-  })
+  const { signal, clock } = stopsWith(reply, deadlineSeconds)
   try {
     const sink = new Response(request, reply, receipt)
-    await serve(endpoint, new RequestBody(request), sink, intake, stop.signal)
+    await serve(endpoint, new RequestBody(request), sink, intake, signal)
     return sink.whole
   } catch (error) {
     // too late for a problem
@@ -75,18 +66,49 @@ async function answer(
   }
 }
 
+/** Fires when the answer is late, or its client has left. */
+function stopsWith(reply: FastifyReply, deadlineSeconds: number) {
+  const stop = new AbortController()
+  const clock = setTimeout(() => {
+    stop.abort(new Problem('DEADLINE_EXCEEDED', `expected an answer within ${deadlineSeconds} s, got none`))
+    // an answer that is on its way to a client who does not read it holds memory that others need
+    if (reply.raw.headersSent) reply.raw.destroy()
+  }, deadlineSeconds * 1000)
+  reply.raw.once('close', () => {
+    if (reply.raw.writableFinished) return
+    stop.abort(new Problem('CLIENT_CLOSED', 'the client left before its answer was there'))
+  })
+  return { signal: stop.signal, clock }
+}
+
 /** What a request would take, computing nothing. */
-async function answerPlan(request: FastifyRequest, intake: Intake) {
+async function answerPlan(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  intake: Intake,
+  deadlineSeconds: number,
+) {
+  const { signal, clock } = stopsWith(reply, deadlineSeconds)
+  try {
+    return await planned(request, intake, signal)
+  } finally {
+    clearTimeout(clock)
+  }
+}
+
+async function planned(request: FastifyRequest, intake: Intake, signal: AbortSignal) {
   using body = await decode(new RequestBody(request), intake)
   const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
   const endpoint = ENDPOINTS.find(each => each.path === path)
   if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${path}`)
   try {
-    const { shapes, estimate, problem } = plan(
+    const { shapes, estimate, problem } = await plan(
       endpoint,
       tree,
       planned => replyStyle(planned as Numerics, 'json'),
       intake,
+      request.ip,
+      signal,
     )
     return {
       shapes,
@@ -156,6 +178,10 @@ class Response implements Sink<unknown> {
     this.#request = request
     this.#reply = reply
     this.receipt = receipt
+  }
+
+  get client(): string {
+    return this.#request.ip
   }
 
   style(request: unknown): ReplyStyle {

@@ -9,8 +9,8 @@ import { expectShape } from './geometry.ts'
 import { real } from './numerics.ts'
 import type { RequestProgram } from './program-builder.ts'
 
-/** The field `backward`; `wrt`: what it may name. */
-export function backwardField(tensors: TensorKinds, wrt: z.ZodType<string>, byDefault: string) {
+/** The field `backward`; `wrt`: the list of what it may name. */
+export function backwardField(tensors: TensorKinds, wrt: z.ZodType<string[]>, byDefault: string) {
   return z
     .strictObject({
       grad_output: tensors.values.optional().describe('∂L/∂output, shaped like the output'),
@@ -24,7 +24,7 @@ export function backwardField(tensors: TensorKinds, wrt: z.ZodType<string>, byDe
       entropy_weight: real()
         .optional()
         .describe('λ: adds λ × the mean entropy of the rows that attend to something'),
-      wrt: z.array(wrt).optional().describe(`inputs whose gradients are wanted; default ${byDefault}`),
+      wrt: wrt.optional().describe(`inputs whose gradients are wanted; default ${byDefault}`),
     })
     .superRefine((value, context) => {
       if ((value.grad_output === undefined) !== (value.target === undefined)) return

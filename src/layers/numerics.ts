@@ -39,9 +39,14 @@ export const numerics = {
     .describe('element type of the tensors in the answer; default: the precision'),
 }
 
+/** A list of at most `most` names: they are counted before any of them is looked at. */
+export function nameList<T extends string>(name: z.ZodType<T>, most: number) {
+  const { $schema: _, ...items } = z.toJSONSchema(name, { io: 'input' })
+  return z.array(z.unknown()).max(most).pipe(z.array(name)).meta({ items })
+}
+
 export function returns<const T extends readonly [string, ...string[]]>(names: T) {
-  return z
-    .array(z.enum(names))
+  return nameList(z.enum(names), names.length)
     .default(['output' as never])
     .describe('what to answer beside loss and gradients')
 }

@@ -61,6 +61,8 @@ export interface StepOptions extends Partial<Wanted> {
 
 /** Workers count a stage's units in 32-bit words. */
 const UNITS_LIMIT = 2 ** 31
+/** Steps that are asked between two pauses. */
+const PAUSE_STEPS = 256
 
 export class ProgramBuilder implements Program {
   /** of its steps and buffers, where they name none */
@@ -128,12 +130,14 @@ export class ProgramBuilder implements Program {
 
   /**
    * Asks the ops what their steps take, and leaves out those without units. It is done once, when the program is whole: a
-   * plan may fill in arguments until then.
+   * plan may fill in arguments until then. It pauses now and then.
    */
-  finish(): void {
+  *finishing(): Generator<void, void> {
+    let sized = 0
     for (const { step, op, wanted } of this.#unsized.splice(0)) {
       const scratch = sizeStep(op, step, this.buffers, wanted)
       this.scratchBytes = Math.max(this.scratchBytes, scratch)
+      if (++sized % PAUSE_STEPS === 0) yield
     }
     /** how many stages are left up to each of them */
     const left: number[] = []
@@ -152,10 +156,15 @@ export class ProgramBuilder implements Program {
       }
       // the first one stays in any case: a barrier stands behind a stage
       if (some.length > 0 || left.length === 0) this.stages[length++] = some
-      left.push(length)
+      if (left.push(length) % PAUSE_STEPS === 0) yield
     }
     this.stages.length = length
     for (const barrier of this.barriers) barrier.stage = left[barrier.stage] - 1
+  }
+
+  /** The same without a pause. */
+  finish(): void {
+    for (const _ of this.finishing());
   }
 }
 

@@ -1,13 +1,18 @@
 /** The request of `POST /v1/transformer`, and the stack that `GET /v1/stream` runs too. */
 import * as z from 'zod'
+import { isTree } from '../formats/body.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions } from './attention/fields.ts'
 import { ropeField } from './attention/stages/rope.ts'
 import { backwardField } from './loss.ts'
-import { dimension, heads } from './numerics.ts'
+import { dimension, heads, nameList } from './numerics.ts'
 import { initField, paramName } from './params.ts'
 
 export const MOST_LAYERS = 256
+/** 8 of attention, 4 of its norms and 5 of the feed-forward network in each layer, and the last norm's. */
+const MOST_PARAMS = 17 * MOST_LAYERS + 2
+/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask and params. */
+const MOST_WRT = MOST_PARAMS + 5 * MOST_LAYERS + 5
 
 export function stack(tensors: TensorKinds) {
   return z
@@ -42,8 +47,7 @@ export function stack(tensors: TensorKinds) {
         .optional()
         .describe('with `"position":"rope"`'),
       causal: z.union([z.boolean(), z.enum(['top_left', 'bottom_right'])]).default(false),
-      params: z
-        .record(z.string(), tensors.values)
+      params: paramsByName(tensors)
         .optional()
         .describe(
           'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, ' +
@@ -57,6 +61,17 @@ export function stack(tensors: TensorKinds) {
       path: ['rope'],
     })
     .meta({ id: tensors.shapeAlone ? 'StackShape' : 'Stack' })
+}
+
+/** They are counted before any of them is looked at. */
+function paramsByName(tensors: TensorKinds) {
+  const count = (value: unknown, context: z.RefinementCtx) => {
+    const found = isTree(value) ? Object.keys(value).length : 0
+    if (found <= MOST_PARAMS) return value
+    context.addIssue({ code: 'custom', message: `expected at most ${MOST_PARAMS} parameters, got ${found}` })
+    return z.NEVER
+  }
+  return z.preprocess(count, z.record(z.string(), tensors.values)).meta({ maxProperties: MOST_PARAMS })
 }
 
 /** Options of attention that stand beside the stack; causal, rope and alibi are the stack's own. */
@@ -80,7 +95,7 @@ export function optionsBesideStack(tensors: TensorKinds) {
 export function stackBackwardField(tensors: TensorKinds) {
   return backwardField(
     tensors,
-    z.union([z.enum(['x', 'mask', 'params']), paramName]),
+    nameList(z.union([z.enum(['x', 'mask', 'params']), paramName]), MOST_WRT),
     'x, every parameter and a float mask',
   )
 }

@@ -34,7 +34,8 @@ export interface CompiledStack {
   differentiable: Params['differentiable']
 }
 
-export function compileStack(p: RequestProgram, request: StackFields): CompiledStack {
+/** Pauses behind each layer. */
+export function* compileStack(p: RequestProgram, request: StackFields): Generator<void, CompiledStack> {
   const { stack } = request
   const x = sequenceOf('/x', request.x)
   if (stack.d_model !== undefined && stack.d_model !== x.dim) {
@@ -55,11 +56,12 @@ export function compileStack(p: RequestProgram, request: StackFields): CompiledS
     )
   }
   const draws: Step[][] = []
-  const blocks = Array.from({ length: stack.layers }, (_, layer) => {
-    const block = blockParams(params, stack, layer, x.dim, dHidden, sizes)
+  const blocks: BlockParams[] = []
+  for (let layer = 0; layer < stack.layers; layer++) {
+    blocks.push(blockParams(params, stack, layer, x.dim, dHidden, sizes))
     draws.push(params.draws())
-    return block
-  })
+    yield
+  }
   const finalNorm =
     stack.norm === 'pre' && params.has('final_norm.gamma')
       ? normParams(params, stack, 'final_norm', x.dim)

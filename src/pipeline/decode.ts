@@ -75,7 +75,9 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
         copy.set(text)
         return copy
       }
-      body.tree = safetensorsTree(bytes, share, text => engine.scanHere(text))
+      const scan = (text: Uint8Array) =>
+        text.length <= SCAN_HERE ? engine.scanHere(text) : engine.scan(text)
+      body.tree = await safetensorsTree(bytes, share, scan)
     }
     return body
   } catch (error) {

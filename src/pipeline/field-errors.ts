@@ -14,19 +14,22 @@ const MOST_READ = 1000
 
 export function schemaProblem(schema: z.ZodType, tree: unknown, error: z.ZodError): Problem {
   const issues = readLists(error.issues, tree) ? (schema.safeParse(tree).error?.issues ?? []) : error.issues
-  const known = issues.length > 0 ? issues : error.issues
-  const errors = known.flatMap(issue => fieldErrors(issue, tree)).slice(0, MOST)
-  return fieldsProblem('INVALID_REQUEST', errors)
+  const errors: FieldError[] = []
+  for (const issue of issues.length > 0 ? issues : error.issues) {
+    if (errors.length >= MOST) break
+    errors.push(...fieldErrors(issue, tree))
+  }
+  return fieldsProblem('INVALID_REQUEST', errors.slice(0, MOST))
 }
 
 /** Puts numbers that were only located in their places where a plain list was wanted, so that each can be judged. */
 function readLists(issues: Issue[], tree: unknown): boolean {
   let some = false
-  for (const { code, path } of issues) {
+  for (const { code, path } of issues.slice(0, MOST)) {
     const span = code === 'invalid_type' && path.length > 0 ? at(tree, path) : undefined
     if (!(span instanceof NumbersSpan) || span.span.count > MOST_READ) continue
     const around = at(tree, path.slice(0, -1)) as Record<PropertyKey, unknown>
-    around[path[path.length - 1]] = span.toArray()
+    around[path[path.length - 1]] = span.toArray() ?? span
     some = true
   }
   return some
@@ -39,7 +42,7 @@ function fieldErrors(issue: Issue, body: unknown): FieldError[] {
     if (!isTree(got) && issue.path.length > 0) {
       return [{ path: jsonPointer(...issue.path), message: `expected an object, got ${name(got)}` }]
     }
-    return issue.keys.map(key => ({
+    return issue.keys.slice(0, MOST).map(key => ({
       path: jsonPointer(...issue.path, key),
       message: 'expected no such field, got one',
     }))
@@ -51,6 +54,12 @@ function fieldErrors(issue: Issue, body: unknown): FieldError[] {
         fieldErrors({ ...inner, path: [...issue.path, ...inner.path] } as Issue, body),
       )
     }
+  }
+  if (issue.code === 'too_big' && issue.origin === 'array') {
+    const got = (at(body, issue.path) as unknown[]).length
+    return [
+      { path: jsonPointer(...issue.path), message: `expected at most ${issue.maximum} elements, got ${got}` },
+    ]
   }
   if (issue.code === 'custom') return [{ path: jsonPointer(...issue.path), message: issue.message }]
   return [

@@ -66,36 +66,39 @@ export interface Replies {
 }
 
 /** Adds to a program what writing its answer takes, and what its frames take behind the steps that they stand behind. */
-export function emitReply(p: RequestProgram, style: ReplyStyle): Replies {
-  const frames = p.barriers.length === 0 ? [] : emitFrames(p, style)
-  const { reply, buffers } = emit(p, p.outputs, style)
+export function* emitReply(p: RequestProgram, style: ReplyStyle): Generator<void, Replies> {
+  const frames = p.barriers.length === 0 ? [] : yield* emitFrames(p, style)
+  const { reply, buffers } = yield* emit(p, p.outputs, style)
   for (const buffer of buffers) p.keep(buffer)
   return { reply, frames }
 }
 
-function emitFrames(p: RequestProgram, style: ReplyStyle): Replies['frames'] {
+function* emitFrames(p: RequestProgram, style: ReplyStyle): Generator<void, Replies['frames']> {
   const stages = p.stages.splice(0)
   let next = 0
-  const frames = p.barriers.map(frame => {
+  const frames: Replies['frames'] = []
+  for (const frame of p.barriers) {
     while (next <= frame.stage) p.stages.push(stages[next++])
-    const { reply, buffers } = frame.outputs.length === 0 ? {} : emit(p, frame.outputs, style)
+    const { reply, buffers } = frame.outputs.length === 0 ? {} : yield* emit(p, frame.outputs, style)
     if (buffers !== undefined) frame.buffers = buffers
     frame.stage = p.stages.length - 1
-    return reply
-  })
+    frames.push(reply)
+  }
   while (next < stages.length) p.stages.push(stages[next++])
   return frames
 }
 
-/** `buffers`: what must stay in its place until the answer has been written. */
-function emit(
+/** `buffers`: what must stay in its place until the answer has been written. It pauses between what it does to all outputs. */
+function* emit(
   p: RequestProgram,
   outputs: OutputTensor[],
   style: ReplyStyle,
-): { reply: Reply; buffers: Ref[] } {
+): Generator<void, { reply: Reply; buffers: Ref[] }> {
   const args = outputs.map(output => argsOf(output, style))
+  yield
   const units = args.map(encodeUnits)
   const slotBytes = args.map(encodeSlotBytes)
+  yield
   const asItStands = ({ buffer }: OutputTensor, { dtype }: EncodeArgs) =>
     style.format === 'safetensors' && dtype === p.buffers[buffer].type
   let bytes = 0
@@ -122,13 +125,15 @@ function emit(
   const first = p.buffers.length
   p.buffers.push(...specs)
   const refs = specs.map((_, at) => first + at)
+  yield
   const encodings: Reply['encodings'] = outputs.map(() => undefined)
   for (const [at, index] of encoded.entries()) {
-    const [into, lengths] = refs.slice(2 * at)
+    const [into, lengths] = [refs[2 * at], refs[2 * at + 1]]
     const parts = { output: outputs[index], args: args[index], units: units[index], into, lengths }
     encodings[index] = { ...parts, slotBytes: slotBytes[index] }
   }
   const buffers = outputs.map(({ buffer }) => buffer).concat(refs)
+  yield
   const written = encodings.filter(encoding => encoding !== undefined)
   if (whole) p.stage(...written.map(encoding => encodeStep(encoding, 0, encoding.units)))
   return { reply: { style, outputs, encodings, inline }, buffers }

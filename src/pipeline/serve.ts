@@ -5,7 +5,9 @@
 import type * as z from 'zod'
 import type { Compilable, Endpoint } from '../endpoints/endpoint.ts'
 import type { Estimate, Lease } from '../engine/admission.ts'
+import type { Engine } from '../engine/engine.ts'
 import type { JobReport } from '../engine/job.ts'
+import { type MemoryPlan, planningMemory } from '../engine/memory-plan.ts'
 import { type Frame, RequestProgram } from '../layers/program-builder.ts'
 import type { Problem } from '../problem.ts'
 import { dataProblem } from './data-fault.ts'
@@ -14,10 +16,12 @@ import { ReadyReply } from './encode.ts'
 import { schemaProblem } from './field-errors.ts'
 import { type Receipt, width } from './receipt.ts'
 import { emitReply, type Replies, type ReplyStyle } from './reply.ts'
+import { type Asked, Turns } from './turns.ts'
 
 /** A program with everything that writing its answer takes. */
 export interface Compiled extends Replies {
   program: RequestProgram
+  memory: MemoryPlan
 }
 
 /** A program that has been admitted. */
@@ -42,6 +46,8 @@ export interface Sink<R> {
   readonly receipt: Receipt
   /** fires when nothing can be written any more; by default the request's own signal */
   readonly closed?: AbortSignal
+  /** whose request it is, where clients can be told from each other */
+  readonly client?: string | undefined
   style(request: R): ReplyStyle
   accepted?(admitted: Admitted): void
   /** The promise is the back-pressure: a client that does not read holds its own program, and no worker. */
@@ -66,9 +72,12 @@ export async function serve<R>(
   using body = source instanceof Decoded ? source : await decode(source, intake)
   const request = parse(endpoint.request, body.tree)
   timings.decode = performance.now() - started
-  const compiled = compile(endpoint, request, sink.style(request))
-  const { program, reply, frames } = compiled
-  using lease = engine.admit(program)
+  const style = sink.style(request)
+  const compiled = isLarge(endpoint, request)
+    ? await LARGE.run(compile(endpoint, request, style), asked(engine, sink.client, signal))
+    : compileAtOnce(endpoint, request, style)
+  const { program, memory, reply, frames } = compiled
+  using lease = engine.admit(program, memory)
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
   sink.accepted?.({ compiled, lease })
@@ -104,14 +113,42 @@ interface Numerics {
   non_finite: 'reject' | 'propagate'
 }
 
-/** The answer's steps belong to the program: a plan and an answer cannot differ. */
-export function compile<R>(endpoint: Compilable<R>, request: R, style: ReplyStyle): Compiled {
+/** The answer's steps belong to the program: a plan and an answer cannot differ. It pauses wherever there may be much. */
+export function* compile<R>(
+  endpoint: Compilable<R>,
+  request: R,
+  style: ReplyStyle,
+): Generator<void, Compiled> {
   const { precision, non_finite } = request as Numerics
   const program = new RequestProgram(precision, non_finite)
-  endpoint.compile(program, request)
-  const replies = emitReply(program, style)
-  program.finish()
-  return { program, ...replies }
+  const compiling = endpoint.compile(program, request)
+  if (compiling !== undefined) yield* compiling
+  const replies = yield* emitReply(program, style)
+  yield* program.finishing()
+  const memory = yield* planningMemory(program)
+  return { program, memory, ...replies }
+}
+
+/** Without the pauses. */
+export function compileAtOnce<R>(endpoint: Compilable<R>, request: R, style: ReplyStyle): Compiled {
+  const compiling = compile(endpoint, request, style)
+  for (;;) {
+    const { done, value } = compiling.next()
+    if (done) return value
+  }
+}
+
+/** Layers of a stack that is compiled at once: about 3 ms with everything asked for. */
+const LAYERS_AT_ONCE = 8
+/** One for all that this thread serves. */
+const LARGE = new Turns()
+
+function isLarge<R>({ layers }: Compilable<R>, request: R): boolean {
+  return layers !== undefined && layers(request) > LAYERS_AT_ONCE
+}
+
+function asked(engine: Engine, client: string | undefined, signal: AbortSignal): Asked {
+  return { client, signal, busy: () => engine.busy('too many large stacks are being compiled') }
 }
 
 /** What a request would take; the stages up to the admission, and no further. */
@@ -122,15 +159,20 @@ export interface Plan {
   problem: Problem | undefined
 }
 
-export function plan<R>(
+/** `client` and `signal`: as of a sink, and of `serve`. */
+export async function plan<R>(
   endpoint: Endpoint<R>,
   tree: unknown,
   style: (request: R) => ReplyStyle,
   { engine }: Intake,
-): Plan {
+  client: string | undefined,
+  signal: AbortSignal,
+): Promise<Plan> {
   const request = parse(endpoint.shapes, tree)
-  const { program } = compile(endpoint, request, style(request))
-  const estimate = engine.estimate(program)
+  const { program, memory } = isLarge(endpoint, request)
+    ? await LARGE.run(compile(endpoint, request, style(request)), asked(engine, client, signal))
+    : compileAtOnce(endpoint, request, style(request))
+  const estimate = engine.estimate(program, memory)
   return {
     shapes: Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape])),
     estimate,

@@ -306,7 +306,7 @@ describe('what is wrong is named', () => {
       `[${'{},'.repeat(200_000)}{}]`,
       'INVALID_JSON',
       /./ as unknown as string,
-      /at most 100000 values/,
+      /at most 20000 values/,
     ],
   ])('%s', async (_name, body, code, path, message) => {
     const answer = await attention(server, body)

@@ -5,7 +5,7 @@ import { planMemory } from '../../src/engine/memory-plan.ts'
 import { jsonTree } from '../../src/formats/body.ts'
 import type { RequestProgram } from '../../src/layers/program-builder.ts'
 import { type Numerics, replyStyle } from '../../src/pipeline/reply.ts'
-import { compile, parse } from '../../src/pipeline/serve.ts'
+import { compileAtOnce, parse } from '../../src/pipeline/serve.ts'
 import { type BufferView, VIEWS } from '../../workers/contract.ts'
 import { PAGE } from '../../workers/layout.ts'
 import { opTable } from '../../workers/ops/table.ts'
@@ -40,7 +40,7 @@ export async function runProgram(path: string, body: unknown, unitsAtATime = Inf
   const bytes = new Uint8Array(memory.buffer, PAGE, json.length)
   bytes.set(json)
   const request = parse(endpoint.request, jsonTree(bytes, scanJson(text, bytes, WORK)))
-  const { program } = compile(endpoint, request, replyStyle(request as Numerics, 'json'))
+  const { program } = compileAtOnce(endpoint, request, replyStyle(request as Numerics, 'json'))
   const start = Math.ceil((PAGE + json.length) / 64) * 64
   return { ...execute(program, start, unitsAtATime), program }
 }

@@ -35,8 +35,10 @@ import type { TextKernels } from './text-kernels.ts'
 import { NumbersPass, type Outcome, PASS_BYTES } from './text-kernels.ts'
 
 const MAX_DEPTH = 64
-/** Values beside the spans. */
-const MAX_NODES = 100_000
+/** Values, with the spans: four for each parameter of the largest stack, and some. The main thread goes over each of them. */
+const MAX_NODES = 20_000
+/** Those that are spans: two for each parameter, and some. */
+const MAX_SPANS = 9_000
 /** Bytes of keys and strings beside the spans. */
 const MAX_TEXT = 1 << 20
 /** Strings longer than this are located, not read; those under the key `base64` always are. */
@@ -285,7 +287,8 @@ class Scanner extends JsonCursor {
   }
 
   #locate(span: Span): bigint {
-    this.spans.push(span)
+    if (this.spans.push(span) > MAX_SPANS)
+      this.#stop(`expected at most ${MAX_SPANS} arrays of numbers and long strings, got more`)
     return BigInt(this.spans.length - 1)
   }
 

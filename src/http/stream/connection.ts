@@ -37,6 +37,7 @@ export class Connection {
   readonly #context: ConnectionContext
   readonly #queue: SendQueue
   readonly #inbound: Inbound
+  readonly #client: string | undefined
   readonly #closed = new AbortController()
   readonly #runs = new Map<string, Run>()
   readonly #keeping = new Map<Run, NodeJS.Timeout>()
@@ -50,6 +51,7 @@ export class Connection {
   constructor(socket: WebSocket, raw: Socket, context: ConnectionContext) {
     this.#socket = socket
     this.#context = context
+    this.#client = raw.remoteAddress
     this.#queue = new SendQueue(socket, context.idleSeconds)
     explainClosing(socket, this.#queue, context.requestId)
     this.#inbound = context.inbound.watch(raw, () => this.#stop())
@@ -140,6 +142,7 @@ export class Connection {
       deadlineSeconds,
       idleSeconds,
       queue: this.#queue,
+      client: this.#client,
       closed: this.#closed.signal,
       mayBegin: message => this.#mayBegin(message),
       begun: admitted => {

@@ -20,6 +20,8 @@ import type { SendQueue } from './send-queue.ts'
 export interface RunContext extends Limits {
   intake: Intake
   queue: SendQueue
+  /** whose connection it is */
+  client: string | undefined
   /** fires when the connection is gone */
   closed: AbortSignal
   /** Throws where no such run may begin. */
@@ -68,6 +70,10 @@ export class Run implements Sink<StartMessage> {
 
   get closed(): AbortSignal {
     return this.#context.closed
+  }
+
+  get client(): string | undefined {
+    return this.#context.client
   }
 
   /** undefined until it has been read and found right */

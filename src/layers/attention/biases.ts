@@ -5,10 +5,9 @@
  */
 export function alibiSlopes(heads: number): number[] {
   const below = 2 ** Math.floor(Math.log2(heads))
-  const extra = geometric(2 * below).filter((_, index) => index % 2 === 0)
-  return [...geometric(below), ...extra].slice(0, heads)
-}
-
-function geometric(heads: number): number[] {
-  return Array.from({ length: heads }, (_, index) => 2 ** ((-8 * (index + 1)) / heads))
+  // plain loops: the main thread waits for this, and there may be 65536 of them
+  const slopes: number[] = []
+  for (let head = 1; head <= below; head++) slopes.push(2 ** ((-8 * head) / below))
+  for (let head = 1; slopes.length < heads; head += 2) slopes.push(2 ** ((-8 * head) / (2 * below)))
+  return slopes
 }
