@@ -83,6 +83,15 @@ export function fieldProblem(code: ProblemCode, path: string, message: string): 
   return fieldsProblem(code, [{ path, message }])
 }
 
+/** A 400 about two fields of one object that may not stand together. */
+export function bothProblem(pointer: string, one: string, other: string): Problem {
+  const message = `expected ${one} or ${other}, got both`
+  return fieldsProblem('INVALID_REQUEST', [
+    { path: `${pointer}/${one}`, message },
+    { path: `${pointer}/${other}`, message },
+  ])
+}
+
 /** A 400 about one or more fields; its detail is the first. */
 export function fieldsProblem(code: ProblemCode, errors: FieldError[]): Problem {
   return new Problem(code, detailOf(errors[0]), { errors })

@@ -6,12 +6,13 @@ import { alibiBias, sinusoidalTable } from '../../workers/ops/tables/op.ts'
 import { product, type TensorSource } from '../formats/tensor.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { alibiSlopes } from '../layers/attention/biases.ts'
-import { ropeTable, rotateBackward, rotateForward } from '../layers/attention/stages/rope.ts'
+import { frequencyFields, planFrequencies } from '../layers/attention/rope-frequencies.ts'
+import { placesOf, ropeTable, rotateBackward, rotateForward } from '../layers/attention/stages/rope.ts'
 import { MOST_HEADS, wrong } from '../layers/geometry.ts'
 import { backwardField, lossForward } from '../layers/loss.ts'
 import { dimension, heads, nameList, numerics, offset, positive } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
-import { fieldProblem } from '../problem.ts'
+import { bothProblem, fieldProblem } from '../problem.ts'
 import { gradsResult, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
 
@@ -52,8 +53,13 @@ function request(tensors: TensorKinds) {
           .boolean()
           .default(false)
           .describe('pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)'),
-        base,
-        offset: start,
+        ...frequencyFields(tensors),
+        offset: offset().optional().describe('the first position; default 0'),
+        positions: tensors.whole
+          .optional()
+          .describe(
+            'int32 [length], or [B, length] where B is the first extent of x [B, …, N, d_model]; instead of `offset`. Negative ones turn backwards',
+          ),
         x: tensors.values.optional().describe('[…, N, d_model]: `output` = x, every row rotated'),
         ...common,
       }),
@@ -73,8 +79,8 @@ type PositionalEncodingRequest = z.output<ReturnType<typeof request>>
 const PositionalEncodingAnswer = z
   .strictObject({
     encoding: tensor.optional().describe('sinusoidal: [length, d_model]'),
-    cos: tensor.optional().describe('rope: [length, dims/2]'),
-    sin: tensor.optional().describe('rope: [length, dims/2]'),
+    cos: tensor.optional().describe('rope: [length, dims/2], or [B, length, dims/2] as the positions are'),
+    sin: tensor.optional().describe('rope: in the shape of cos'),
     slopes: tensor.optional().describe('alibi: [heads]'),
     bias: tensor.optional().describe('alibi: [heads, length, length] = −slope·|i − j|'),
     output: tensor.optional().describe('with x: in its shape'),
@@ -151,17 +157,21 @@ function sinusoidal(p: RequestProgram, request: Kind<'sinusoidal'>): Encoded | u
 }
 
 function rope(p: RequestProgram, request: Kind<'rope'>): Encoded | undefined {
-  const { positions, dim } = extents(request)
-  const { dims = dim, base, offset, interleaved } = request
-  if (dims % 2 !== 0 || dims > dim) {
-    const message = `expected an even number of at most d_model = ${dim}, got ${dims}`
-    throw fieldProblem('INVALID_REQUEST', '/dims', request.dims ? message : `${message} (the default)`)
-  }
-  const [table, step] = ropeTable(p, { base, interleaved, dims, offset, positions })
+  const { positions, dim } = extents(request, request.positions?.shape.at(-1))
+  const { x, offset = 0, positions: places, interleaved } = request
+  if (places !== undefined && request.offset !== undefined) throw bothProblem('', 'positions', 'offset')
+  const batch = x === undefined ? places?.shape.at(-2) : x.shape.length > 2 ? x.shape[0] : undefined
+  const rowPlaces =
+    places === undefined
+      ? { positions, offset, batches: 1 }
+      : placesOf(p, '/positions', places, positions, batch)
+  const frequencies = planFrequencies(p, request, { name: 'd_model', dim }, [rowPlaces], '')
+  const [table, step] = ropeTable(p, frequencies, interleaved, rowPlaces)
   p.stage(step)
   if (request.x === undefined) {
-    p.output('cos', table.cos, [positions, dims / 2])
-    p.output('sin', table.sin, [positions, dims / 2])
+    const shape = [...(places?.shape ?? [positions]), table.dims / 2]
+    p.output('cos', table.cos, shape)
+    p.output('sin', table.sin, shape)
     return undefined
   }
   const rows = { heads: product(request.x.shape.slice(0, -2)), positions, dim }
@@ -206,10 +216,10 @@ function sumWith(p: RequestProgram, x: TensorSource, constant: Ref, period: numb
   return { output: y, backward: gradOutput => gradOutput }
 }
 
-/** Positions and elements a row, from x or from the request's own numbers. */
-function extents({ x, length, d_model }: Kind<'sinusoidal'> | Kind<'rope'>) {
+/** Positions and elements a row, from x or from the request's own numbers. `placed`: how many positions it lists. */
+function extents({ x, length, d_model }: Kind<'sinusoidal'> | Kind<'rope'>, placed?: number) {
   if (x !== undefined && x.shape.length < 2) wrong('/x', x, 'expected [N, d_model] or more axes')
-  const [positions = length, dim = d_model] = x?.shape.slice(-2) ?? []
+  const [positions = length ?? placed, dim = d_model] = x?.shape.slice(-2) ?? []
   if (positions === undefined || dim === undefined) {
     const name = positions === undefined ? 'length' : 'd_model'
     throw fieldProblem('INVALID_REQUEST', `/${name}`, 'expected a number (or x), got nothing')

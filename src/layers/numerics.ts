@@ -2,10 +2,12 @@
 import * as z from 'zod'
 
 /** Largest finite float32: options are numbers both precisions can hold. */
-const FLOAT32_MAX = 3.4028234663852886e38
+export const FLOAT32_MAX = 3.4028234663852886e38
 
 export const real = () => z.number().min(-FLOAT32_MAX).max(FLOAT32_MAX)
-export const positive = () => z.number().min(1e-30).max(FLOAT32_MAX)
+/** Least positive number of an option: its reciprocal is one that both precisions can hold. */
+export const LEAST_POSITIVE = 1e-30
+export const positive = () => z.number().min(LEAST_POSITIVE).max(FLOAT32_MAX)
 export const offset = () =>
   z
     .int()

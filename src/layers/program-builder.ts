@@ -217,6 +217,14 @@ export class RequestProgram extends ProgramBuilder {
     return into
   }
 
+  /** A tensor of the request whose elements are whole numbers that int32 can hold. */
+  inputWhole(pointer: string, source: TensorSource): Ref {
+    const into = this.#room('int32', source)
+    const step = this.#decode(pointer, source, into, false)
+    if (step !== undefined) this.#decodes.push(step)
+    return into
+  }
+
   /** Adds a step that reads no tensor of the request: it stands beside those that read them. */
   prepare(step: Step): void {
     step.phase = 'decode'

@@ -42,7 +42,7 @@ export function stack(tensors: TensorKinds) {
         .describe(
           '`sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores',
         ),
-      rope: ropeField
+      rope: ropeField(tensors)
         .omit({ q_offset: true, k_offset: true })
         .optional()
         .describe('with `"position":"rope"`'),

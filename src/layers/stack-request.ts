@@ -188,7 +188,7 @@ function attentionOptions({
     dropout: attentionKind(options.attention_kind).kind === 'linear' ? undefined : options.dropout,
     causal: stack.causal,
     alibi: stack.position === 'alibi',
-    rope: stack.position === 'rope' ? (stack.rope ?? { base: 10000, interleaved: false }) : undefined,
+    rope: stack.position === 'rope' ? (stack.rope ?? { interleaved: false }) : undefined,
   }
 }
 

@@ -20,7 +20,7 @@ export function dataProblem(
     bad_element:
       source.dtype === 'bool'
         ? 'expected true or false (or bytes 0 and 1)'
-        : 'expected an integer of that type',
+        : 'expected an integer from −2147483648 to 2147483647',
     bad_base64: 'expected base64',
   }[fault.kind]
   const code = fault.kind === 'non_finite' || fault.kind === 'overflow' ? 'NON_FINITE' : 'INVALID_TENSOR'

@@ -48,7 +48,7 @@ export function attentionOptions(tensors: TensorKinds) {
         '`true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says.',
       ),
     ...qkNormFields,
-    ...ropeFields,
+    ...ropeFields(tensors),
     dropout: dropout.optional(),
     ...variantFields,
   }

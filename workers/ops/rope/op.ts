@@ -7,10 +7,19 @@ const FLOPS = 12
 const family = defineFamily('rope')
 
 /**
- * Rotation of the first `dims` elements of every row of x [rows, dim] by the table's row (row mod positions); the rest is
- * copied. Pairs are (x_j, x_{j+dims/2}), or (x_2j, x_2j+1) when interleaved.
+ * Rotation of the first `dims` elements of every row of x [rows, dim] by a row of the table; the rest is copied. Pairs are
+ * (x_j, x_{j+dims/2}), or (x_2j, x_2j+1) when interleaved. Rows are [batch, heads, positions]; those of a batch element turn by
+ * the same `positions` rows of the table, which follow each other by batch element. Where one set of them is for all, `heads`
+ * counts those of the whole batch.
  */
-const args = defineArgs({ rows: 'i32', positions: 'i32', dim: 'i32', dims: 'i32', interleaved: 'flag' })
+const args = defineArgs({
+  rows: 'i32',
+  heads: 'i32',
+  positions: 'i32',
+  dim: 'i32',
+  dims: 'i32',
+  interleaved: 'flag',
+})
 
 /** Unit = row. */
 export const ropeForward = family.define('ropeForward', {
@@ -20,7 +29,7 @@ export const ropeForward = family.define('ropeForward', {
   cost: a => ({ flops: a.rows * a.dim * FLOPS }),
 })
 
-/** Unit = row. The rotation is orthogonal: its backward rotates by the opposite angle. */
+/** Unit = row. The transpose of a rotation is the one by the opposite angle; a factor in cos and sin stays one. */
 export const ropeBackward = family.define('ropeBackward', {
   tensors: { gradY: 'in', cos: 'in', sin: 'in', gradX: 'out' },
   args,

@@ -9,14 +9,14 @@ import type { RopeArgs } from './op.ts'
 /**
  *   (y_a, y_b) = (x_a·cos − x_b·sin, x_a·sin + x_b·cos)
  *
- * for the pairs (a, b) = (j, j + dims/2), or (2j, 2j + 1) when interleaved, of every row of x, y [rows, dim]; the table's
- * row is row mod positions. Elements from `dims` on are copied. Writes y.
+ * for the pairs (a, b) = (j, j + dims/2), or (2j, 2j + 1) when interleaved, of every row of x, y [batch, heads, positions, dim]; the
+ * table [batch, positions] has a row for each batch element and position. Elements from `dims` on are copied. Writes y.
  */
 export function ropeForward(t: Tensors<typeof op.ropeForward>, a: RopeArgs, from: number, to: number): void {
   rotate(t.x, t.cos, t.sin, 1, t.y, a, from, to)
 }
 
-/** Differentiates ropeForward: a rotation is orthogonal, so its transpose rotates by the opposite angle. Writes gradX. */
+/** Differentiates ropeForward: the transpose of a rotation is the one by the opposite angle. Writes gradX. */
 export function ropeBackward(
   t: Tensors<typeof op.ropeBackward>,
   a: RopeArgs,
@@ -40,7 +40,8 @@ function rotate(
   const half = a.dims / 2
   for (let row = from; row < to; row++) {
     const at = row * a.dim
-    const tableAt = (row % a.positions) * half
+    const tableRow = Math.floor(row / (a.heads * a.positions)) * a.positions + (row % a.positions)
+    const tableAt = tableRow * half
     for (let j = 0; j < half; j++) {
       const first = at + (a.interleaved ? 2 * j : j)
       const second = a.interleaved ? first + 1 : first + half

@@ -17,8 +17,8 @@ describe('rope', () => {
     { interleaved: true, dims: 6 },
   ])('interleaved $interleaved, dims $dims', ({ interleaved, dims }) => {
     const [cos, sin] = [new Float64Array((positions * dims) / 2), new Float64Array((positions * dims) / 2)]
-    ropeTable({ cos, sin }, { positions, dims, base: 100, offset: 3 }, 0, positions)
-    const args = { rows, positions, dim, dims, interleaved }
+    ropeTable({ cos, sin }, { positions, dims, base: 100, offset: 3, factor: 1.3 }, 0, positions)
+    const args = { rows, heads, positions, dim, dims, interleaved }
     const x = random(rows * dim)
     const forward = (from: Float64Array) => {
       const y = new Float64Array(rows * dim)
@@ -31,8 +31,8 @@ describe('rope', () => {
         const angle = ((row % positions) + 3) * 100 ** ((-2 * j) / dims)
         const [first, second] = interleaved ? [2 * j, 2 * j + 1] : [j, j + dims / 2]
         const [x1, x2] = [x[row * dim + first], x[row * dim + second]]
-        expect(y[row * dim + first]).toBeCloseTo(x1 * Math.cos(angle) - x2 * Math.sin(angle), 12)
-        expect(y[row * dim + second]).toBeCloseTo(x1 * Math.sin(angle) + x2 * Math.cos(angle), 12)
+        expect(y[row * dim + first]).toBeCloseTo(1.3 * (x1 * Math.cos(angle) - x2 * Math.sin(angle)), 12)
+        expect(y[row * dim + second]).toBeCloseTo(1.3 * (x1 * Math.sin(angle) + x2 * Math.cos(angle)), 12)
       }
       for (let d = dims; d < dim; d++) expect(y[row * dim + d]).toBe(x[row * dim + d])
     }
@@ -49,11 +49,12 @@ describe('rope', () => {
         const [cos, sin, y] = [new Float64Array(dim / 2), new Float64Array(dim / 2), new Float64Array(dim)]
         ropeTable(
           { cos, sin },
-          { positions: 1, dims: dim, base: 10000, offset: side === 0 ? offsetQ : offsetK },
+          { positions: 1, dims: dim, base: 10000, offset: side === 0 ? offsetQ : offsetK, factor: 1 },
           0,
           1,
         )
-        ropeForward({ x, cos, sin, y }, { rows: 1, positions: 1, dim, dims: dim, interleaved: false }, 0, 1)
+        const args = { rows: 1, heads: 1, positions: 1, dim, dims: dim, interleaved: false }
+        ropeForward({ x, cos, sin, y }, args, 0, 1)
         return y
       })
       return inner(turned[0], turned[1])

@@ -2,6 +2,8 @@
 import type { Args, Tensors } from '../define-op.ts'
 import type * as op from './op.ts'
 
+export { highestPosition, ropeFrequencies } from './frequencies.ts'
+
 /**
  *   encoding[i, 2j] = sin((i + offset)/base^(2j/dim))        encoding[i, 2j + 1] = cos of the same
  *
@@ -24,9 +26,10 @@ export function sinusoidalTable(
 }
 
 /**
- *   angle[position, j] = (position + offset)·base^(−2j/dims)
+ *   angle[row, j] = place·frequency_j,   cos[row, j] = factor·cos(angle),   sin[row, j] = factor·sin(angle)
  *
- * A unit is a position; writes cos and sin of its angles, [positions, dims/2] each. Source: Su et al. 2021 (RoFormer).
+ * where place is places[row], or row + offset, and frequency_j is frequencies[j], or base^(−2j/dims). A unit is a row; writes
+ * cos and sin of its angles, [positions, dims/2] each. Angles in float64, as above. Source: Su et al. 2021 (RoFormer).
  */
 export function ropeTable(
   t: Tensors<typeof op.ropeTable>,
@@ -35,11 +38,14 @@ export function ropeTable(
   to: number,
 ): void {
   const half = a.dims / 2
-  for (let position = from; position < to; position++) {
+  const frequencies =
+    t.frequencies ?? Float64Array.from({ length: half }, (_, j) => a.base ** ((-2 * j) / a.dims))
+  for (let row = from; row < to; row++) {
+    const place = t.places?.[row] ?? row + a.offset
     for (let j = 0; j < half; j++) {
-      const angle = (position + a.offset) * a.base ** ((-2 * j) / a.dims)
-      t.cos[position * half + j] = Math.cos(angle)
-      t.sin[position * half + j] = Math.sin(angle)
+      const angle = place * frequencies[j]
+      t.cos[row * half + j] = a.factor * Math.cos(angle)
+      t.sin[row * half + j] = a.factor * Math.sin(angle)
     }
   }
 }

@@ -3,69 +3,111 @@ import * as z from 'zod'
 import type { Ref, Step } from '../../../../workers/contract.ts'
 import { type RopeArgs, ropeBackward, ropeForward } from '../../../../workers/ops/rope/op.ts'
 import { ropeTable as ropeTableOp } from '../../../../workers/ops/tables/op.ts'
-import { fieldProblem } from '../../../problem.ts'
-import type { Geometry } from '../../geometry.ts'
-import { offset, positive } from '../../numerics.ts'
-import type { ProgramBuilder } from '../../program-builder.ts'
+import type { TensorSource } from '../../../formats/tensor.ts'
+import type { TensorKinds } from '../../../formats/tensor-fields.ts'
+import { bothProblem } from '../../../problem.ts'
+import { type Geometry, wrong } from '../../geometry.ts'
+import { offset } from '../../numerics.ts'
+import type { ProgramBuilder, RequestProgram } from '../../program-builder.ts'
+import { type Frequencies, frequencyFields, planFrequencies, type RowPlaces } from '../rope-frequencies.ts'
 import type { AttentionPlan, RopeTable, Stage } from './stage.ts'
 
-export const ropeField = z
-  .strictObject({
-    base: positive().default(10000),
-    interleaved: z.boolean().default(false).describe('pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)'),
-    dims: z.int().min(2).optional().describe('how many leading elements are rotated; even; default d_k'),
-    q_offset: offset()
+export function ropeField(tensors: TensorKinds) {
+  const places = (what: string) =>
+    tensors.whole
       .optional()
-      .describe('position of the first query; default 0, or the length of the past'),
-    k_offset: offset()
-      .optional()
-      .describe('position of the first new key; default 0, or the length of the past'),
-  })
-  .describe('Rotary position embedding of q and k, after qk_norm.')
-
-export const ropeFields = { rope: ropeField.optional() }
-
-export interface RopeOptions {
-  base: number
-  interleaved: boolean
-  dims: number
-  /** position of the first row */
-  offset: number
-  positions: number
+      .describe(
+        `int32 positions of the ${what}, or with a leading B; instead of \`${what[0]}_offset\`. Negative ones turn backwards`,
+      )
+  return z
+    .strictObject({
+      ...frequencyFields(tensors),
+      interleaved: z.boolean().default(false).describe('pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)'),
+      dims: z
+        .int()
+        .min(2)
+        .optional()
+        .describe('how many leading elements are rotated; even; default d_k, or twice the frequencies'),
+      q_offset: offset()
+        .optional()
+        .describe('position of the first query; default 0, or the length of the past'),
+      k_offset: offset()
+        .optional()
+        .describe('position of the first new key; default 0, or the length of the past'),
+      q_positions: places('queries [N]'),
+      k_positions: places('keys [M] that are new'),
+    })
+    .describe(
+      'Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other.',
+    )
 }
+
+export function ropeFields(tensors: TensorKinds) {
+  return { rope: ropeField(tensors).optional() }
+}
+
+type RopeOptions = z.output<ReturnType<typeof ropeField>>
 
 /** The tables that every layer of a request shares. New queries and keys stand behind the past, unless the request says otherwise. */
 export function planRope(
-  p: ProgramBuilder,
-  rope: z.output<typeof ropeField>,
+  p: RequestProgram,
+  rope: RopeOptions,
   g: Geometry,
   past: number,
   pointer: string,
 ): { q: RopeTable; k: RopeTable } {
-  const { base, interleaved, dims = g.dimK, q_offset = past, k_offset = past } = rope
-  if (dims % 2 !== 0 || dims > g.dimK) {
-    const message = `expected an even number of at most d_k = ${g.dimK}, got ${dims}`
-    throw fieldProblem('INVALID_REQUEST', `${pointer}/dims`, rope.dims ? message : `${message} (the default)`)
+  const batch = g.batched ? g.batch : undefined
+  const side = (name: 'q' | 'k', count: number): RowPlaces => {
+    const [offset, places] = [rope[`${name}_offset`], rope[`${name}_positions`]]
+    if (places === undefined) return { positions: count, offset: offset ?? past, batches: 1 }
+    if (offset !== undefined) throw bothProblem(pointer, `${name}_positions`, `${name}_offset`)
+    return placesOf(p, `${pointer}/${name}_positions`, places, count, batch)
   }
-  const fresh = g.keys - past
-  const [q, qStep] = ropeTable(p, { base, interleaved, dims, offset: q_offset, positions: g.queries })
-  if (q_offset === k_offset && g.queries === fresh) {
+  const rows = [side('q', g.queries), side('k', g.keys - past)]
+  const frequencies = planFrequencies(p, rope, { name: 'd_k', dim: g.dimK }, rows, pointer)
+  const [forQ, forK] = rows
+  const [q, qStep] = ropeTable(p, frequencies, rope.interleaved, forQ)
+  const placed = forQ.places !== undefined || forK.places !== undefined
+  if (!placed && forQ.offset === forK.offset && forQ.positions === forK.positions) {
     p.stage(qStep)
     return { q, k: q }
   }
-  const [k, kStep] = ropeTable(p, { base, interleaved, dims, offset: k_offset, positions: fresh })
+  const [k, kStep] = ropeTable(p, frequencies, rope.interleaved, forK)
   p.stage(qStep, kStep)
   return { q, k }
 }
 
+/** Positions that a request gives: [count], or [batch, count] where it has a batch. */
+export function placesOf(
+  p: RequestProgram,
+  pointer: string,
+  source: TensorSource,
+  count: number,
+  batch: number | undefined,
+): RowPlaces {
+  const { shape } = source
+  const apart = shape.length === 2 && shape[0] === batch
+  if (shape.at(-1) !== count || !(shape.length === 1 || apart)) {
+    const batched = batch === undefined ? '' : ` or [${batch}, ${count}]`
+    wrong(pointer, source, `expected [${count}]${batched}`)
+  }
+  const places = p.inputWhole(pointer, source)
+  return { positions: count, offset: 0, places, batches: apart ? (batch as number) : 1 }
+}
+
 /** A table, and the step that fills it. */
-export function ropeTable(p: ProgramBuilder, options: RopeOptions): [RopeTable, Step] {
-  const { base, dims, offset, positions, interleaved } = options
-  const cos = p.reals((positions * dims) / 2)
-  const sin = p.reals((positions * dims) / 2)
-  const args = { positions, dims, base, offset }
-  const step = p.step(ropeTableOp, { cos, sin }, args)
-  return [{ dims, interleaved, cos, sin }, step]
+export function ropeTable(
+  p: ProgramBuilder,
+  { dims, base, factor, ref }: Frequencies,
+  interleaved: boolean,
+  { positions, offset, places, batches }: RowPlaces,
+): [RopeTable, Step] {
+  const rows = batches * positions
+  const cos = p.reals((rows * dims) / 2)
+  const sin = p.reals((rows * dims) / 2)
+  const args = { positions: rows, dims, base, offset, factor }
+  const step = p.step(ropeTableOp, { places, frequencies: ref, cos, sin }, args)
+  return [{ batches, dims, interleaved, cos, sin }, step]
 }
 
 /** One of q and k, [heads, positions, dim] with the batch folded into heads, rotated. */
@@ -83,8 +125,10 @@ export function rotateForward(
   table: RopeTable,
 ): Rotated {
   const count = rows.heads * rows.positions
-  const { dims, interleaved, cos, sin } = table
-  const args = { rows: count, positions: rows.positions, dim: rows.dim, dims, interleaved }
+  const { batches, dims, interleaved, cos, sin } = table
+  // an empty batch has no rows to share a table between
+  const heads = rows.heads / Math.max(1, batches)
+  const args = { rows: count, heads, positions: rows.positions, dim: rows.dim, dims, interleaved }
   const y = p.reals(count * rows.dim)
   return { y, args, table, step: p.step(ropeForward, { x, cos, sin, y }, args) }
 }

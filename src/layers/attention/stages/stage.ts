@@ -12,8 +12,10 @@ import type { Intervals, Places } from '../intervals.ts'
 import type { RequestedResults } from '../softmax.ts'
 import type { Attended, VariantForward } from '../variants/variant.ts'
 
-/** cos and sin of the angles, [positions, dims/2] each. */
+/** cos and sin of the angles, [batches, positions, dims/2] each. */
 export interface RopeTable {
+  /** 1 where all batch elements turn by the same angles */
+  batches: number
   dims: number
   interleaved: boolean
   cos: Ref

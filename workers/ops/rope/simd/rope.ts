@@ -1,11 +1,11 @@
 /**
- * Rotary position embedding of rows x, y [rows, dim] by the angles of the table's row (row mod positions), cos and sin
- * [positions, dims/2]:
+ * Rotary position embedding of rows x, y [batch, heads, positions, dim] by the angles of the table's row, cos and sin
+ * [batch, positions, dims/2]:
  *
  *   (y_a, y_b) = (x_a·cos − x_b·sin, x_b·cos + x_a·sin)
  *
  * for the pairs (j, j + dims/2), or (2j, 2j + 1) when interleaved; elements from `dims` on are copied. `turn` is 1, or −1 for
- * the backward pass: a rotation is orthogonal, so its transpose rotates by the opposite angle. A unit is a row.
+ * the backward pass: the transpose of a rotation is the one by the opposite angle. A unit is a row.
  */
 import { madd } from '../../../wasm/assembly/lanes'
 import { Call } from '../../../wasm/generated/rope'
@@ -22,6 +22,7 @@ function rotateRows(call: Call, x: usize, y: usize, turn: f32, from: i32, to: i3
   const cos = call.cos
   const sin = call.sin
   const positions = call.positions
+  const share = call.heads * positions
   const dim = call.dim
   const dims = call.dims
   const interleaved = call.interleaved
@@ -30,7 +31,7 @@ function rotateRows(call: Call, x: usize, y: usize, turn: f32, from: i32, to: i3
   const rotated = <usize>dims << 2
   for (let r = from; r < to; ++r) {
     const at = <usize>r * row
-    const tableAt = <usize>(r % positions) * half
+    const tableAt = <usize>((r / share) * positions + (r % positions)) * half
     if (interleaved) rotateNeighbours(x + at, cos + tableAt, sin + tableAt, y + at, half, turn)
     else rotateHalves(x + at, cos + tableAt, sin + tableAt, y + at, half, turn)
     if (dim > dims) memory.copy(y + at + rotated, x + at + rotated, row - rotated)
