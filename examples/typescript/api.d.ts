@@ -242,21 +242,30 @@ export interface components {
                 /** @default 1e-12 */
                 eps?: number;
             };
-            /** @description Rotary position embedding of q and k, after qk_norm. */
+            /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
             rope?: {
-                /** @default 10000 */
+                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
                 base?: number;
+                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
+                frequencies?: components["schemas"]["Tensor"];
+                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
+                factor?: number;
+                scaling?: components["schemas"]["RopeScaling"];
                 /**
                  * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
                  * @default false
                  */
                 interleaved?: boolean;
-                /** @description how many leading elements are rotated; even; default d_k */
+                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
                 dims?: number;
                 /** @description position of the first query; default 0, or the length of the past */
                 q_offset?: number;
                 /** @description position of the first new key; default 0, or the length of the past */
                 k_offset?: number;
+                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
+                q_positions?: components["schemas"]["Tensor"];
+                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
+                k_positions?: components["schemas"]["Tensor"];
             };
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
@@ -319,6 +328,48 @@ export interface components {
              * @enum {string}
              */
             output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+        };
+        /** @description How the frequencies are scaled for longer contexts: `rope_scaling` or `rope_parameters` of a model’s config.json on Hugging Face, by its own field names. A field that the type does not have is a 400. The length that dynamic and longrope look at is the highest position of q and the new keys + 1. */
+        RopeScaling: {
+            /**
+             * @description default `"default"`
+             * @enum {string}
+             */
+            rope_type?: "default" | "linear" | "dynamic" | "yarn" | "longrope" | "llama3" | "proportional";
+            /**
+             * @description the older name of rope_type
+             * @enum {string}
+             */
+            type?: "default" | "linear" | "dynamic" | "yarn" | "longrope" | "llama3" | "proportional";
+            /** @description instead of `base` */
+            rope_theta?: number;
+            /** @description which share of a head is rotated, instead of `dims`; proportional: which share of its pairs turns, by frequencies as if all did */
+            partial_rotary_factor?: number;
+            /** @description dynamic: beyond this length the base grows; else what the lengths below default to */
+            max_position_embeddings?: number;
+            /** @description linear, dynamic, llama3: needed. yarn, longrope: default max_position_embeddings over the original. proportional: default 1 */
+            factor?: number;
+            /** @description yarn, longrope, llama3: default max_position_embeddings */
+            original_max_position_embeddings?: number;
+            /** @description yarn, longrope: cos and sin times it. Default: 0.1·ln(factor) + 1 for yarn, √(1 + ln(factor)/ln(original)) for longrope, 1 where factor ≤ 1 */
+            attention_factor?: number;
+            /** @description yarn: pairs that turn more often than this keep their frequency; default 32 */
+            beta_fast?: number;
+            /** @description yarn: pairs that turn less often than this are interpolated; default 1 */
+            beta_slow?: number;
+            /** @description yarn: beside mscale_all_dim, neither being 0, attention_factor is by default (0.1·mscale·ln(factor) + 1)/(0.1·mscale_all_dim·ln(factor) + 1) */
+            mscale?: number;
+            mscale_all_dim?: number;
+            /** @description yarn: whether the ends of the ramp are whole pairs; default true */
+            truncate?: boolean;
+            /** @description longrope: [dims/2], divides the frequencies up to the original length */
+            short_factor?: components["schemas"]["Tensor"];
+            /** @description longrope: [dims/2], divides the frequencies beyond the original length */
+            long_factor?: components["schemas"]["Tensor"];
+            /** @description llama3: wavelengths beyond original/low_freq_factor are interpolated */
+            low_freq_factor?: number;
+            /** @description llama3: wavelengths below original/high_freq_factor are kept; greater than low_freq_factor */
+            high_freq_factor?: number;
         };
         LshAttention: {
             /** @constant */
@@ -493,21 +544,30 @@ export interface components {
                 /** @default 1e-12 */
                 eps?: number;
             };
-            /** @description Rotary position embedding of q and k, after qk_norm. */
+            /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
             rope?: {
-                /** @default 10000 */
+                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
                 base?: number;
+                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
+                frequencies?: components["schemas"]["Tensor"];
+                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
+                factor?: number;
+                scaling?: components["schemas"]["RopeScaling"];
                 /**
                  * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
                  * @default false
                  */
                 interleaved?: boolean;
-                /** @description how many leading elements are rotated; even; default d_k */
+                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
                 dims?: number;
                 /** @description position of the first query; default 0, or the length of the past */
                 q_offset?: number;
                 /** @description position of the first new key; default 0, or the length of the past */
                 k_offset?: number;
+                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
+                q_positions?: components["schemas"]["Tensor"];
+                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
+                k_positions?: components["schemas"]["Tensor"];
             };
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
@@ -716,21 +776,30 @@ export interface components {
                 /** @default 1e-12 */
                 eps?: number;
             };
-            /** @description Rotary position embedding of q and k, after qk_norm. */
+            /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
             rope?: {
-                /** @default 10000 */
+                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
                 base?: number;
+                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
+                frequencies?: components["schemas"]["Tensor"];
+                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
+                factor?: number;
+                scaling?: components["schemas"]["RopeScaling"];
                 /**
                  * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
                  * @default false
                  */
                 interleaved?: boolean;
-                /** @description how many leading elements are rotated; even; default d_k */
+                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
                 dims?: number;
                 /** @description position of the first query; default 0, or the length of the past */
                 q_offset?: number;
                 /** @description position of the first new key; default 0, or the length of the past */
                 k_offset?: number;
+                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
+                q_positions?: components["schemas"]["Tensor"];
+                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
+                k_positions?: components["schemas"]["Tensor"];
             };
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
@@ -920,13 +989,17 @@ export interface components {
              * @default false
              */
             interleaved?: boolean;
-            /** @default 10000 */
+            /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
             base?: number;
-            /**
-             * @description the first position
-             * @default 0
-             */
+            /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
+            frequencies?: components["schemas"]["Tensor"];
+            /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
+            factor?: number;
+            scaling?: components["schemas"]["RopeScaling"];
+            /** @description the first position; default 0 */
             offset?: number;
+            /** @description int32 [length], or [B, length] where B is the first extent of x [B, …, N, d_model]; instead of `offset`. Negative ones turn backwards */
+            positions?: components["schemas"]["Tensor"];
             /** @description […, N, d_model]: `output` = x, every row rotated */
             x?: components["schemas"]["Tensor"];
             /** @description with x: the gradient that reaches it */
@@ -1020,9 +1093,9 @@ export interface components {
         PositionalEncodingAnswer: {
             /** @description sinusoidal: [length, d_model] */
             encoding?: components["schemas"]["AnswerTensor"];
-            /** @description rope: [length, dims/2] */
+            /** @description rope: [length, dims/2], or [B, length, dims/2] as the positions are */
             cos?: components["schemas"]["AnswerTensor"];
-            /** @description rope: [length, dims/2] */
+            /** @description rope: in the shape of cos */
             sin?: components["schemas"]["AnswerTensor"];
             /** @description alibi: [heads] */
             slopes?: components["schemas"]["AnswerTensor"];
@@ -1162,11 +1235,11 @@ export interface components {
             /** @default 0.00001 */
             norm_eps?: number;
             /**
-             * @description `swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1))
+             * @description `swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1)); `geglu` and `geglu_tanh`: gelu or gelu_tanh in place of silu. `quick_gelu`: x·σ(1.702·x)
              * @default relu
              * @enum {string}
              */
-            activation?: "relu" | "gelu" | "gelu_tanh" | "silu" | "swiglu";
+            activation?: "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh";
             /**
              * @description `sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores
              * @default none
@@ -1175,19 +1248,28 @@ export interface components {
             position?: "none" | "sinusoidal" | "rope" | "alibi";
             /** @description with `"position":"rope"` */
             rope?: {
-                /** @default 10000 */
+                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
                 base?: number;
+                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
+                frequencies?: components["schemas"]["Tensor"];
+                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
+                factor?: number;
+                scaling?: components["schemas"]["RopeScaling"];
                 /**
                  * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
                  * @default false
                  */
                 interleaved?: boolean;
-                /** @description how many leading elements are rotated; even; default d_k */
+                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
                 dims?: number;
+                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
+                q_positions?: components["schemas"]["Tensor"];
+                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
+                k_positions?: components["schemas"]["Tensor"];
             };
             /** @default false */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). Biases, beta and final_norm may be left out. Weights are [d_in, d_out]. */
+            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). Biases, beta and final_norm may be left out. Weights are [d_in, d_out]. */
             params?: {
                 [key: string]: components["schemas"]["Tensor"];
             };

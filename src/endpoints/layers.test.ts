@@ -152,7 +152,16 @@ describe('gradients by central differences', () => {
       kvHeads: fc.constantFrom(1, 2),
       norm: fc.constantFrom('pre', 'post'),
       norm_kind: fc.constantFrom('layer', 'rms'),
-      activation: fc.constantFrom('relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'),
+      activation: fc.constantFrom(
+        'relu',
+        'gelu',
+        'gelu_tanh',
+        'silu',
+        'quick_gelu',
+        'swiglu',
+        'geglu',
+        'geglu_tanh',
+      ),
       position: fc.constantFrom('none', 'sinusoidal', 'rope', 'alibi'),
       bias: fc.boolean(),
       finalNorm: fc.boolean(),
@@ -176,7 +185,7 @@ describe('gradients by central differences', () => {
           add('attention.w_o', dModel, dModel)
           add('ffn.w_1', dModel, dFf)
           add('ffn.w_2', dFf, dModel)
-          if (activation === 'swiglu') add('ffn.w_gate', dModel, dFf)
+          if (activation.endsWith('glu') || activation === 'geglu_tanh') add('ffn.w_gate', dModel, dFf)
           for (const name of ['norm1', 'norm2']) {
             add(`${name}.gamma`, dModel)
             if (norm_kind === 'layer') add(`${name}.beta`, dModel)

@@ -33,9 +33,11 @@ export function stack(tensors: TensorKinds) {
       norm_kind: z.enum(['layer', 'rms']).default('layer').describe('`rms` has gamma only'),
       norm_eps: z.number().min(0).max(1).default(1e-5),
       activation: z
-        .enum(['relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'])
+        .enum(['relu', 'gelu', 'gelu_tanh', 'silu', 'quick_gelu', 'swiglu', 'geglu', 'geglu_tanh'])
         .default('relu')
-        .describe('`swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1))'),
+        .describe(
+          '`swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1)); `geglu` and `geglu_tanh`: gelu or gelu_tanh in place of silu. `quick_gelu`: x·σ(1.702·x)',
+        ),
       position: z
         .enum(['none', 'sinusoidal', 'rope', 'alibi'])
         .default('none')
@@ -51,7 +53,7 @@ export function stack(tensors: TensorKinds) {
         .optional()
         .describe(
           'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, ' +
-            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). ' +
+            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). ' +
             'Biases, beta and final_norm may be left out. Weights are [d_in, d_out].',
         ),
       init: initField.optional(),

@@ -1,5 +1,6 @@
 /** A request's `stack`, its input and options → what `stack.ts` runs. Shared by the resource and the stream. */
 import type { Ref, Step } from '../../workers/contract.ts'
+import { GATED } from '../../workers/ops/activation/op.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
 import { type AttentionOptions, planAttention } from './attention/plan.ts'
@@ -162,7 +163,7 @@ function blockParams(
     norm1: normParams(params, stack, `layers.${layer}.norm1`, dModel),
     ffn: {
       w_1: weight('ffn.w_1', [dModel, dHidden]),
-      w_gate: stack.activation === 'swiglu' ? weight('ffn.w_gate', [dModel, dHidden]) : undefined,
+      w_gate: GATED.has(stack.activation) ? weight('ffn.w_gate', [dModel, dHidden]) : undefined,
       w_2: weight('ffn.w_2', [dHidden, dModel]),
       b_1: bias('ffn.b_1', dHidden),
       b_2: bias('ffn.b_2', dModel),

@@ -258,7 +258,10 @@ const transformer = sizes.chain(s => {
     norm: maybe(some('pre', 'post'), 2),
     norm_kind: maybe(some('layer', 'rms'), 2),
     norm_eps: maybe(some(0, 1e-5, 1)),
-    activation: maybe(some('relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'), 2),
+    activation: maybe(
+      some('relu', 'gelu', 'gelu_tanh', 'silu', 'quick_gelu', 'swiglu', 'geglu', 'geglu_tanh'),
+      2,
+    ),
     position: maybe(some('none', 'sinusoidal', 'rope', 'alibi'), 2),
     rope: maybe(record({ base: maybe(some(100)), dims: maybe(some(2, 4)) }), 20),
     causal: maybe(some<unknown>(true, 'bottom_right')),

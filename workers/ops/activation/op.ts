@@ -10,11 +10,11 @@ const FLOPS = 30
 const family = defineFamily('activation')
 
 const args = defineArgs({
-  kind: oneOf('relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'),
+  kind: oneOf('relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu', 'geglu', 'geglu_tanh', 'quick_gelu'),
   count: 'i32',
 })
 
-/** y = f(x), or silu(gate) ⊙ x for swiglu. Unit = ELEMENT_BLOCK elements. */
+/** y = f(x), or f(gate) ⊙ x for the gated ones. Unit = ELEMENT_BLOCK elements. */
 export const activationForward = family.define('activationForward', {
   tensors: { x: 'in', gate: 'in?', y: 'out' },
   args,
@@ -22,7 +22,7 @@ export const activationForward = family.define('activationForward', {
   cost: a => ({ flops: a.count * FLOPS }),
 })
 
-/** gradX = f′(x) ⊙ gradY; for swiglu gradX = silu(gate) ⊙ gradY and gradGate = silu′(gate) ⊙ x ⊙ gradY. */
+/** gradX = f′(x) ⊙ gradY; gated: gradX = f(gate) ⊙ gradY and gradGate = f′(gate) ⊙ x ⊙ gradY. */
 export const activationBackward = family.define('activationBackward', {
   tensors: { x: 'in', gate: 'in?', gradY: 'in', gradX: 'out', gradGate: 'out?' },
   args,
@@ -32,3 +32,6 @@ export const activationBackward = family.define('activationBackward', {
 
 export type ActivationArgs = Args<typeof activationForward>
 export type ActivationKind = ActivationArgs['kind']
+
+/** Those that scale x with a function of a gate. */
+export const GATED: ReadonlySet<ActivationKind> = new Set(['swiglu', 'geglu', 'geglu_tanh'])
