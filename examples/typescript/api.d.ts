@@ -1216,6 +1216,8 @@ export interface components {
             /** @description default: the last extent of x */
             d_model?: number;
             heads: number;
+            /** @description elements of a head’s q, k and v; default d_model/heads, or what params say */
+            head_dim?: number;
             /** @description heads of keys and values (GQA); divides heads; default heads */
             kv_heads?: number;
             /** @description hidden units of the feed-forward network; default 4·d_model, or what params say */
@@ -1241,12 +1243,11 @@ export interface components {
              */
             activation?: "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh";
             /**
-             * @description `sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores
-             * @default none
+             * @description `sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores; default `rope` where there is a rope, else `none`
              * @enum {string}
              */
             position?: "none" | "sinusoidal" | "rope" | "alibi";
-            /** @description with `"position":"rope"` */
+            /** @description turns q and k in every layer; `"position":"rope"` alone takes its defaults */
             rope?: {
                 /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
                 base?: number;
@@ -1267,9 +1268,13 @@ export interface components {
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
             };
+            /** @description factor of q·k; default 1/√d_k */
+            scale?: number;
+            /** @description c > 0: s → c·tanh(s/c) */
+            softcap?: number;
             /** @default false */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). Biases, beta and final_norm may be left out. Weights are [d_in, d_out]. */
+            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta}. Biases, beta and final_norm may be left out. Weights are [d_in, d_out]. */
             params?: {
                 [key: string]: components["schemas"]["Tensor"];
             };

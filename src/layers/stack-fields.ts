@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { isTree } from '../formats/body.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
-import { attentionOptions } from './attention/fields.ts'
+import { attentionOptions, scale, softcap } from './attention/fields.ts'
 import { ropeField } from './attention/stages/rope.ts'
 import { backwardField } from './loss.ts'
 import { dimension, heads, nameList } from './numerics.ts'
@@ -20,6 +20,9 @@ export function stack(tensors: TensorKinds) {
       layers: z.int().min(1).max(MOST_LAYERS),
       d_model: dimension().optional().describe('default: the last extent of x'),
       heads: heads(),
+      head_dim: dimension()
+        .optional()
+        .describe('elements of a head’s q, k and v; default d_model/heads, or what params say'),
       kv_heads: heads().optional().describe('heads of keys and values (GQA); divides heads; default heads'),
       d_ff: dimension()
         .optional()
@@ -40,26 +43,29 @@ export function stack(tensors: TensorKinds) {
         ),
       position: z
         .enum(['none', 'sinusoidal', 'rope', 'alibi'])
-        .default('none')
+        .optional()
         .describe(
-          '`sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores',
+          '`sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores; default `rope` where ' +
+            'there is a rope, else `none`',
         ),
       rope: ropeField(tensors)
         .omit({ q_offset: true, k_offset: true })
         .optional()
-        .describe('with `"position":"rope"`'),
+        .describe('turns q and k in every layer; `"position":"rope"` alone takes its defaults'),
+      scale: scale.optional(),
+      softcap: softcap.optional(),
       causal: z.union([z.boolean(), z.enum(['top_left', 'bottom_right'])]).default(false),
       params: paramsByName(tensors)
         .optional()
         .describe(
           'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, ' +
-            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). ' +
+            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta}. ' +
             'Biases, beta and final_norm may be left out. Weights are [d_in, d_out].',
         ),
       init: initField.optional(),
     })
-    .refine(value => value.rope === undefined || value.position === 'rope', {
-      error: 'expected "position":"rope" beside rope, got another position',
+    .refine(value => value.rope === undefined || (value.position ?? 'rope') === 'rope', {
+      error: 'expected "position":"rope" beside rope, or no position; got another position',
       path: ['rope'],
     })
     .meta({ id: tensors.shapeAlone ? 'StackShape' : 'Stack' })

@@ -2,7 +2,7 @@
 import type { Ref, Step } from '../../workers/contract.ts'
 import { GATED } from '../../workers/ops/activation/op.ts'
 import type { TensorSource } from '../formats/tensor.ts'
-import { fieldProblem } from '../problem.ts'
+import { bothProblem, fieldProblem } from '../problem.ts'
 import { type AttentionOptions, planAttention } from './attention/plan.ts'
 import { NO_PAST } from './attention/stages/past.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
@@ -63,10 +63,9 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
     draws.push(params.draws())
     yield
   }
-  const finalNorm =
-    stack.norm === 'pre' && params.has('final_norm.gamma')
-      ? normParams(params, stack, 'final_norm', x.dim)
-      : undefined
+  const finalNorm = params.has('final_norm.gamma')
+    ? normParams(params, stack, 'final_norm', x.dim)
+    : undefined
   const taken = params.finish()
   const geometry: Geometry = {
     batched: x.batched,
@@ -76,8 +75,7 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
     keys: x.positions,
     ...sizes,
   }
-  const pointers = { alibi: '/stack/position', rope: '/stack/rope', causal: '/stack/causal' }
-  const plan = planAttention(p, attentionOptions(request), geometry, NO_PAST, pointers)
+  const plan = planAttention(p, attentionOptions(request), geometry, NO_PAST, pointersOf(request))
   const shape = stackShape(request, x, dHidden)
   const input = p.input('/x', request.x)
   return {
@@ -122,18 +120,24 @@ function headSizes(params: Params, stack: StackRequest, dModel: number): HeadSiz
     const message = `expected a number that divides heads = ${heads}, got ${kvHeads}`
     throw fieldProblem('INVALID_REQUEST', '/stack/kv_heads', message)
   }
-  if (!params.given && dModel % heads !== 0) {
+  const headDim = stack.head_dim ?? dModel / heads
+  if (!params.given && !Number.isInteger(headDim)) {
     const message = `expected a number that divides d_model = ${dModel}, got ${heads}`
     throw fieldProblem('INVALID_REQUEST', '/stack/heads', message)
   }
   const share = (name: string, among: number): number => {
-    const columns = params.extent(`layers.0.attention.${name}`, 1) ?? (dModel / heads) * among
-    if (columns % among === 0) return columns / among
+    const columns = params.extent(`layers.0.attention.${name}`, 1) ?? headDim * among
+    if (stack.head_dim === undefined ? columns % among === 0 : columns === headDim * among)
+      return columns / among
     const source = stack.params?.[`layers.0.attention.${name}`] as TensorSource
+    const expected =
+      stack.head_dim === undefined
+        ? `a number of columns that ${among} heads divide`
+        : `${among} heads of head_dim = ${headDim} columns`
     throw fieldProblem(
       'SHAPE_MISMATCH',
       `/stack/params/layers.0.attention.${name}`,
-      `expected a number of columns that ${among} heads divide, got [${source.shape.join(', ')}]`,
+      `expected ${expected}, got [${source.shape.join(', ')}]`,
     )
   }
   return { heads, kvHeads, dimK: share('w_q', heads), dimV: share('w_v', kvHeads) }
@@ -177,6 +181,20 @@ function normParams(params: Params, stack: StackRequest, name: string, dim: numb
   return { gamma, beta: stack.norm_kind === 'rms' ? undefined : params.maybe(`${name}.beta`, [dim], 'beta') }
 }
 
+/** What may stand in the stack or beside it. */
+const EITHER = ['scale', 'softcap'] as const
+
+/** Where the options of attention stand in the request. */
+function pointersOf(request: StackFields): Record<string, string> {
+  const { stack } = request
+  const pointers = { alibi: '/stack/position', rope: '/stack/rope', causal: '/stack/causal' }
+  const inStack = EITHER.filter(name => stack[name] !== undefined)
+  for (const name of inStack) {
+    if (request[name] !== undefined) throw bothProblem('', `stack/${name}`, name)
+  }
+  return { ...pointers, ...Object.fromEntries(inStack.map(name => [name, `/stack/${name}`])) }
+}
+
 function attentionOptions({
   stack,
   checkpoint: _checkpoint,
@@ -189,7 +207,9 @@ function attentionOptions({
     dropout: attentionKind(options.attention_kind).kind === 'linear' ? undefined : options.dropout,
     causal: stack.causal,
     alibi: stack.position === 'alibi',
-    rope: stack.position === 'rope' ? (stack.rope ?? { interleaved: false }) : undefined,
+    rope: stack.rope ?? (stack.position === 'rope' ? { interleaved: false } : undefined),
+    scale: stack.scale ?? options.scale,
+    softcap: stack.softcap ?? options.softcap,
   }
 }
 

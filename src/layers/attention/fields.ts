@@ -20,6 +20,9 @@ export const ATTENTION_RETURNS = [
 /** Keys and values as the next request takes them for its past. */
 export const PRESENT_RETURNS = ['present_k', 'present_v'] as const
 
+export const scale = real().describe('factor of q·k; default 1/√d_k')
+export const softcap = positive().describe('c > 0: s → c·tanh(s/c)')
+
 const dropout = z
   .strictObject({
     p: z.number().min(0).lt(1),
@@ -32,8 +35,8 @@ const dropout = z
 /** Options that say what attention computes, as in CONTRACT section 2. */
 export function attentionOptions(tensors: TensorKinds) {
   return {
-    scale: real().optional().describe('factor of q·k; default 1/√d_k'),
-    softcap: positive().optional().describe('c > 0: s → c·tanh(s/c)'),
+    scale: scale.optional(),
+    softcap: softcap.optional(),
     mask: tensors.mask
       .optional()
       .describe(

@@ -1,0 +1,85 @@
+/** Stacks: gradients against central differences in float64 over random configurations, and what is the same as what. */
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { type Body, drawer, expectGradients } from '../../test/support/layer-cases.ts'
+import { fields, options, withPadding } from '../../test/support/layer-options.ts'
+import { runProgram } from '../../test/support/run-program.ts'
+import { D_MODEL, type StackSpec, stackOf, stacks } from '../../test/support/stack-cases.ts'
+
+const STACK = '/v1/transformer'
+const picks = fc.array(fc.nat(), { minLength: 3, maxLength: 3 })
+const seed = fc.integer({ min: 1, max: 2 ** 31 })
+const sizes = fc.record({ batch: fc.integer({ min: 1, max: 2 }), n: fc.integer({ min: 1, max: 5 }) })
+
+/** A plain stack of one kind. */
+const PLAIN: StackSpec = {
+  layers: 2,
+  kvHeads: 1,
+  headDim: undefined,
+  norm: 'pre',
+  norm_kind: 'layer',
+  activation: 'gelu',
+  position: undefined,
+  bias: true,
+  finalNorm: true,
+}
+
+/** A request for a stack like that, in float64. */
+function requestOf(change: Partial<StackSpec>, stack: Body = {}, from = 1): Body {
+  const draw = drawer(from)
+  const x = draw(2, 5, D_MODEL)
+  const fields = { precision: 'float64', x, return: ['output', 'weights'] }
+  return { ...fields, stack: { ...stackOf({ ...PLAIN, ...change }, draw), ...stack } }
+}
+
+const answer = async (body: Body) => (await runProgram(STACK, body)).tensors
+
+describe('a transformer stack', () => {
+  it('has the gradients of central differences, and the same bits with checkpoints', async () => {
+    await fc.assert(
+      fc.asyncProperty(options, stacks, sizes, seed, picks, async (o, s, { batch, n }, from, at) => {
+        const draw = drawer(from)
+        const output = [batch, n, D_MODEL]
+        const { causal, rope: _rope, alibi: _alibi, ...beside } = fields(o, draw, batch, n, n, output)
+        const stack: Body = { ...stackOf(s, draw), causal }
+        const body = withPadding({ ...beside, stack, x: draw(...output) }, o, output)
+        const names = await expectGradients(STACK, body, at)
+        const params = names.filter(name => name.startsWith('params.'))
+        expect(params.length).toBe(Object.keys(stack.params as object).length)
+        const plain = await runProgram(STACK, body)
+        const checkpointed = await runProgram(STACK, { ...body, checkpoint: true })
+        expect(checkpointed.tensors).toEqual(plain.tensors)
+        expect(checkpointed.loss).toBe(plain.loss)
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  it('takes scale and softcap in the stack or beside it', async () => {
+    const within = await answer(requestOf({}, { scale: 0.3, softcap: 2 }))
+    expect(within).toEqual(await answer({ ...requestOf({}), scale: 0.3, softcap: 2 }))
+    expect(within).not.toEqual(await answer(requestOf({})))
+  })
+
+  it('rotates where it has a rope, with or without saying so twice', async () => {
+    const rope = { base: 100 }
+    const said = await answer(requestOf({ position: 'rope' }, { rope }))
+    expect(await answer(requestOf({}, { rope }))).toEqual(said)
+    expect(await answer(requestOf({}))).not.toEqual(said)
+  })
+
+  it('has heads of any head_dim, drawn too', async () => {
+    const stack = { layers: 1, heads: 3, head_dim: 5, kv_heads: 1, init: { seed: 3 } }
+    const x = drawer(1)(4, D_MODEL)
+    const { tensors } = await runProgram(STACK, { stack, x, return: ['output', 'params'] })
+    expect(tensors.output.shape).toEqual([4, D_MODEL])
+    expect(tensors['params.layers.0.attention.w_q'].shape).toEqual([D_MODEL, 15])
+    expect(tensors['params.layers.0.attention.w_v'].shape).toEqual([D_MODEL, 5])
+    expect(tensors['params.layers.0.attention.w_o'].shape).toEqual([15, D_MODEL])
+  })
+
+  it('ends with the final norm also behind post-norm', async () => {
+    const { output } = await answer(requestOf({ norm: 'post' }))
+    expect(output).not.toEqual((await answer(requestOf({ norm: 'post', finalNorm: false }))).output)
+  })
+})
