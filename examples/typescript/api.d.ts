@@ -230,7 +230,7 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
                 kind: "rms";
@@ -532,7 +532,7 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
                 kind: "rms";
@@ -764,7 +764,7 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
                 kind: "rms";
@@ -1132,7 +1132,7 @@ export interface components {
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
             };
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
                 kind: "rms";
@@ -1274,7 +1274,7 @@ export interface components {
             softcap?: number;
             /** @default false */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta}. Biases, beta and final_norm may be left out. Weights are [d_in, d_out]. */
+            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta}. Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out]. */
             params?: {
                 [key: string]: components["schemas"]["Tensor"];
             };

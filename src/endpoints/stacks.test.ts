@@ -22,6 +22,7 @@ const PLAIN: StackSpec = {
   position: undefined,
   bias: true,
   finalNorm: true,
+  gains: false,
 }
 
 /** A request for a stack like that, in float64. */
@@ -42,6 +43,7 @@ describe('a transformer stack', () => {
         const output = [batch, n, D_MODEL]
         const { causal, rope: _rope, alibi: _alibi, ...beside } = fields(o, draw, batch, n, n, output)
         const stack: Body = { ...stackOf(s, draw), causal }
+        if (s.gains && beside.qk_norm === 'l2') delete beside.qk_norm
         const body = withPadding({ ...beside, stack, x: draw(...output) }, o, output)
         const names = await expectGradients(STACK, body, at)
         const params = names.filter(name => name.startsWith('params.'))
@@ -76,6 +78,27 @@ describe('a transformer stack', () => {
     expect(tensors['params.layers.0.attention.w_q'].shape).toEqual([D_MODEL, 15])
     expect(tensors['params.layers.0.attention.w_v'].shape).toEqual([D_MODEL, 5])
     expect(tensors['params.layers.0.attention.w_o'].shape).toEqual([15, D_MODEL])
+  })
+
+  it('multiplies normalised queries and keys with their gains', async () => {
+    const body = requestOf({ gains: true }, { rope: {} })
+    const { params } = body.stack as { params: Record<string, { data: number[] }> }
+    const gains = Object.keys(params).filter(name => /[qk]_norm/.test(name))
+    expect(gains).toHaveLength(4)
+    for (const name of gains) params[name].data.fill(1)
+    const eps = { qk_norm: { kind: 'rms', eps: 1e-6 } }
+    const plain = requestOf({ gains: true }, { rope: {} })
+    for (const name of gains) delete (plain.stack as { params: Body }).params[name]
+    const right = await answer({ ...plain, ...eps })
+    const close = (found: typeof right) => {
+      for (const [index, value] of found.output.data.entries()) {
+        expect(value).toBeCloseTo(right.output.data[index], 12)
+      }
+    }
+    close(await answer(body))
+    close(await answer({ ...body, ...eps }))
+    const other = await answer({ ...body, qk_norm: { kind: 'rms', eps: 1 } })
+    expect(other.output.data[0]).not.toBeCloseTo(right.output.data[0], 6)
   })
 
   it('ends with the final norm also behind post-norm', async () => {

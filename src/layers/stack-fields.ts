@@ -9,8 +9,8 @@ import { dimension, heads, nameList } from './numerics.ts'
 import { initField, paramName } from './params.ts'
 
 export const MOST_LAYERS = 256
-/** 8 of attention, 4 of its norms and 5 of the feed-forward network in each layer, and the last norm's. */
-const MOST_PARAMS = 17 * MOST_LAYERS + 2
+/** 10 of attention, 4 of its norms and 5 of the feed-forward network in each layer, and the last norm's. */
+const MOST_PARAMS = 19 * MOST_LAYERS + 2
 /** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask and params. */
 const MOST_WRT = MOST_PARAMS + 5 * MOST_LAYERS + 5
 
@@ -58,9 +58,9 @@ export function stack(tensors: TensorKinds) {
       params: paramsByName(tensors)
         .optional()
         .describe(
-          'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, ' +
+          'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, ' +
             'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta}. ' +
-            'Biases, beta and final_norm may be left out. Weights are [d_in, d_out].',
+            'Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out].',
         ),
       init: initField.optional(),
     })

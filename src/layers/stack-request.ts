@@ -1,13 +1,12 @@
 /** A request's `stack`, its input and options → what `stack.ts` runs. Shared by the resource and the stream. */
 import type { Ref, Step } from '../../workers/contract.ts'
-import { GATED } from '../../workers/ops/activation/op.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { bothProblem, fieldProblem } from '../problem.ts'
 import { type AttentionOptions, planAttention } from './attention/plan.ts'
 import { NO_PAST } from './attention/stages/past.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import { attentionKind } from './attention/variants/index.ts'
-import type { BlockParams, NormParams } from './block.ts'
+import type { BlockParams } from './block.ts'
 import type { Geometry } from './geometry.ts'
 import type { Param } from './gradients.ts'
 import { type Loss, type LossOptions, lossForward } from './loss.ts'
@@ -16,6 +15,7 @@ import type { RequestProgram } from './program-builder.ts'
 import { type Sequence, sequenceOf, sequenceShape } from './sequence.ts'
 import type { StackParams, StackShape, StackState } from './stack.ts'
 import type { StackRequest } from './stack-fields.ts'
+import { blockParams, hasGains, headSizes, normParams } from './stack-params.ts'
 
 /** The fields of a request that say what a stack computes. */
 export interface StackFields extends Omit<AttentionOptions, 'causal' | 'rope' | 'alibi'> {
@@ -75,7 +75,13 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
     keys: x.positions,
     ...sizes,
   }
-  const plan = planAttention(p, attentionOptions(request), geometry, NO_PAST, pointersOf(request))
+  const plan = planAttention(
+    p,
+    attentionOptions(request, hasGains(params, 'attention')),
+    geometry,
+    NO_PAST,
+    pointersOf(request),
+  )
   const shape = stackShape(request, x, dHidden)
   const input = p.input('/x', request.x)
   return {
@@ -112,75 +118,6 @@ export function stackLoss(
   return lossForward(p, subject, backward)
 }
 
-type HeadSizes = Pick<Geometry, 'heads' | 'kvHeads' | 'dimK' | 'dimV'>
-
-function headSizes(params: Params, stack: StackRequest, dModel: number): HeadSizes {
-  const { heads, kv_heads: kvHeads = heads } = stack
-  if (heads % kvHeads !== 0) {
-    const message = `expected a number that divides heads = ${heads}, got ${kvHeads}`
-    throw fieldProblem('INVALID_REQUEST', '/stack/kv_heads', message)
-  }
-  const headDim = stack.head_dim ?? dModel / heads
-  if (!params.given && !Number.isInteger(headDim)) {
-    const message = `expected a number that divides d_model = ${dModel}, got ${heads}`
-    throw fieldProblem('INVALID_REQUEST', '/stack/heads', message)
-  }
-  const share = (name: string, among: number): number => {
-    const columns = params.extent(`layers.0.attention.${name}`, 1) ?? headDim * among
-    if (stack.head_dim === undefined ? columns % among === 0 : columns === headDim * among)
-      return columns / among
-    const source = stack.params?.[`layers.0.attention.${name}`] as TensorSource
-    const expected =
-      stack.head_dim === undefined
-        ? `a number of columns that ${among} heads divide`
-        : `${among} heads of head_dim = ${headDim} columns`
-    throw fieldProblem(
-      'SHAPE_MISMATCH',
-      `/stack/params/layers.0.attention.${name}`,
-      `expected ${expected}, got [${source.shape.join(', ')}]`,
-    )
-  }
-  return { heads, kvHeads, dimK: share('w_q', heads), dimV: share('w_v', kvHeads) }
-}
-
-function blockParams(
-  params: Params,
-  stack: StackRequest,
-  layer: number,
-  dModel: number,
-  dHidden: number,
-  { heads, kvHeads, dimK, dimV }: HeadSizes,
-): BlockParams {
-  const weight = (name: string, shape: number[]) => params.take(`layers.${layer}.${name}`, shape, 'weight')
-  const bias = (name: string, columns: number) => params.maybe(`layers.${layer}.${name}`, [columns], 'bias')
-  return {
-    attention: {
-      w_q: weight('attention.w_q', [dModel, heads * dimK]),
-      w_k: weight('attention.w_k', [dModel, kvHeads * dimK]),
-      w_v: weight('attention.w_v', [dModel, kvHeads * dimV]),
-      w_o: weight('attention.w_o', [heads * dimV, dModel]),
-      b_q: bias('attention.b_q', heads * dimK),
-      b_k: bias('attention.b_k', kvHeads * dimK),
-      b_v: bias('attention.b_v', kvHeads * dimV),
-      b_o: bias('attention.b_o', dModel),
-    },
-    norm1: normParams(params, stack, `layers.${layer}.norm1`, dModel),
-    ffn: {
-      w_1: weight('ffn.w_1', [dModel, dHidden]),
-      w_gate: GATED.has(stack.activation) ? weight('ffn.w_gate', [dModel, dHidden]) : undefined,
-      w_2: weight('ffn.w_2', [dHidden, dModel]),
-      b_1: bias('ffn.b_1', dHidden),
-      b_2: bias('ffn.b_2', dModel),
-    },
-    norm2: normParams(params, stack, `layers.${layer}.norm2`, dModel),
-  }
-}
-
-function normParams(params: Params, stack: StackRequest, name: string, dim: number): NormParams {
-  const gamma = params.take(`${name}.gamma`, [dim], 'gamma')
-  return { gamma, beta: stack.norm_kind === 'rms' ? undefined : params.maybe(`${name}.beta`, [dim], 'beta') }
-}
-
 /** What may stand in the stack or beside it. */
 const EITHER = ['scale', 'softcap'] as const
 
@@ -195,14 +132,13 @@ function pointersOf(request: StackFields): Record<string, string> {
   return { ...pointers, ...Object.fromEntries(inStack.map(name => [name, `/stack/${name}`])) }
 }
 
-function attentionOptions({
-  stack,
-  checkpoint: _checkpoint,
-  x: _x,
-  ...options
-}: StackFields): AttentionOptions {
+function attentionOptions(
+  { stack, checkpoint: _checkpoint, x: _x, ...options }: StackFields,
+  gains: boolean,
+): AttentionOptions {
   return {
     ...options,
+    qk_norm: gains ? normOfGains(options.qk_norm) : options.qk_norm,
     // linear attention has no weights to drop; that leaves the hidden units
     dropout: attentionKind(options.attention_kind).kind === 'linear' ? undefined : options.dropout,
     causal: stack.causal,
@@ -211,6 +147,13 @@ function attentionOptions({
     scale: stack.scale ?? options.scale,
     softcap: stack.softcap ?? options.softcap,
   }
+}
+
+/** A gain belongs to an RMS norm, of which `qk_norm` says no more than eps. */
+function normOfGains(norm: AttentionOptions['qk_norm'] = { kind: 'rms', eps: 1e-6 }) {
+  if (norm !== 'l2' && norm.kind === 'rms') return norm
+  const message = 'expected "kind":"rms" beside q_norm.gamma and k_norm.gamma in stack/params, got "l2"'
+  throw fieldProblem('INVALID_REQUEST', '/qk_norm', message)
 }
 
 function stackShape({ stack, dropout, checkpoint }: StackFields, x: Sequence, dHidden: number): StackShape {

@@ -378,6 +378,49 @@ describe('what is wrong is named', () => {
       /1 heads of head_dim = 2 columns, got \[1, 1\]/,
     ],
     [
+      'a gain of queries alone',
+      STACK,
+      { x: [[1]], stack: { ...one, params: weightsOfOne({ 'layers.0.attention.q_norm.gamma': [1] }) } },
+      'INVALID_REQUEST',
+      '/stack/params/layers.0.attention.k_norm.gamma',
+      /expected a tensor, got nothing/,
+    ],
+    [
+      'a gain of the model’s width',
+      STACK,
+      {
+        x: [[1]],
+        stack: {
+          ...one,
+          params: weightsOfOne({
+            'layers.0.attention.q_norm.gamma': [1, 1],
+            'layers.0.attention.k_norm.gamma': [1],
+          }),
+        },
+      },
+      'SHAPE_MISMATCH',
+      '/stack/params/layers.0.attention.q_norm.gamma',
+      /expected \[1\], got \[2\]/,
+    ],
+    [
+      'gains beside an l2 norm',
+      STACK,
+      {
+        x: [[1]],
+        qk_norm: 'l2',
+        stack: {
+          ...one,
+          params: weightsOfOne({
+            'layers.0.attention.q_norm.gamma': [1],
+            'layers.0.attention.k_norm.gamma': [1],
+          }),
+        },
+      },
+      'INVALID_REQUEST',
+      '/qk_norm',
+      /"rms" beside q_norm.gamma/,
+    ],
+    [
       'the beta of a final norm without its gamma',
       STACK,
       { x: [[1]], stack: { ...one, params: weightsOfOne({ 'final_norm.beta': [1] }) } },

@@ -25,6 +25,8 @@ export const stacks = fc.record({
   position: fc.constantFrom(undefined, 'sinusoidal', 'rope', 'alibi'),
   bias: fc.boolean(),
   finalNorm: fc.boolean(),
+  /** of queries and keys */
+  gains: fc.boolean(),
 })
 export type StackSpec = typeof stacks extends fc.Arbitrary<infer T> ? T : never
 
@@ -51,6 +53,10 @@ function stackParams(s: StackSpec, draw: ReturnType<typeof drawer>): Record<stri
     add(`${name}.w_k`, dSource, kv)
     add(`${name}.w_v`, dSource, kv)
     add(`${name}.w_o`, q, D_MODEL)
+    if (s.gains) {
+      add(`${name}.q_norm.gamma`, headDim)
+      add(`${name}.k_norm.gamma`, headDim)
+    }
     if (s.bias) {
       add(`${name}.b_q`, q)
       add(`${name}.b_v`, kv)

@@ -23,8 +23,8 @@ import type { Attended } from './variants/variant.ts'
 
 export const STAGES: readonly Stage[] = [qkNorm, rope, past, scores]
 
-/** New queries, keys and values [batch, heads, positions, dim], and keys and values of the past. */
-export type AttentionInputs = Pick<AttentionFlow, 'q' | 'k' | 'v' | 'pastK' | 'pastV'>
+/** New queries, keys and values [batch, heads, positions, dim], gains of their norm, and keys and values of the past. */
+export type AttentionInputs = Pick<AttentionFlow, 'q' | 'k' | 'v' | 'gainQ' | 'gainK' | 'pastK' | 'pastV'>
 
 export interface AttentionState {
   plan: AttentionPlan
