@@ -1223,11 +1223,11 @@ export interface components {
             /** @description hidden units of the feed-forward network; default 4·d_model, or what params say */
             d_ff?: number;
             /**
-             * @description `post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN
+             * @description `post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN with norm2. `sandwich`: x = x + norm2(attention(norm1(x))); x = x + norm4(ffn(norm3(x)))
              * @default post
              * @enum {string}
              */
-            norm?: "pre" | "post";
+            norm?: "pre" | "post" | "sandwich";
             /**
              * @description `rms` has gamma only
              * @default layer
@@ -1274,7 +1274,7 @@ export interface components {
             softcap?: number;
             /** @default false */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta}. Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out]. */
+            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), final_norm.{gamma,beta}. Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out]. */
             params?: {
                 [key: string]: components["schemas"]["Tensor"];
             };

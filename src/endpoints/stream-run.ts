@@ -35,7 +35,8 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
   const mapNames = (['weights', 'scores'] satisfies MapName[]).filter(name => emits.has(name))
 
   const forward = (layer: number, { attention, output }: BlockState): OutputTensor[] => {
-    if (plan.exact !== undefined) exactError(p, attention.attention, plan.exact, `layers.${layer}.`)
+    const { exact } = attention.attention.plan
+    if (exact !== undefined) exactError(p, attention.attention, exact, `layers.${layer}.`)
     if (!layers.has(layer)) return []
     const state = attention.attention.attended
     const at = { pass: 'forward', layer } as const
@@ -47,7 +48,7 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
     ]
   }
   const entropyWeight = request.backward?.entropy_weight ?? 0
-  const state = beginForward(p, plan, shape, input, params, {
+  const state = beginForward(p, shape, input, params, {
     entropy: emits.has('entropy') || entropyWeight !== 0,
     maps: layer => (layers.has(layer) ? mapNames : []),
   })

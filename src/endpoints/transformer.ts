@@ -64,14 +64,14 @@ export const transformer = defineEndpoint({
 
 function* compile(p: RequestProgram, request: TransformerRequest): Generator<void> {
   const compiled = yield* compileStack(p, request)
-  const { x, input, plan, shape, params, taken, differentiable } = compiled
+  const { x, input, shape, params, taken, differentiable } = compiled
   const gradientSet = new GradientSet(request.backward?.wrt, {
     x: true,
     mask: maskGradient(request.mask),
     ...differentiable,
   })
   const { entropy, maps = [] } = requestedResults(request)
-  const state = beginForward(p, plan, shape, input, params, { entropy, maps: () => maps })
+  const state = beginForward(p, shape, input, params, { entropy, maps: () => maps })
   for (let layer = 0; layer < shape.layers; layer++) {
     const { attention } = forwardLayer(p, state, layer)
     attentionAnswers(p, attention.attention, request.return, false, `layers.${layer}.`)

@@ -9,8 +9,8 @@ import { dimension, heads, nameList } from './numerics.ts'
 import { initField, paramName } from './params.ts'
 
 export const MOST_LAYERS = 256
-/** 10 of attention, 4 of its norms and 5 of the feed-forward network in each layer, and the last norm's. */
-const MOST_PARAMS = 19 * MOST_LAYERS + 2
+/** 10 of attention, 8 of its norms and 5 of the feed-forward network in each layer, and the last norm's. */
+const MOST_PARAMS = 23 * MOST_LAYERS + 2
 /** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask and params. */
 const MOST_WRT = MOST_PARAMS + 5 * MOST_LAYERS + 5
 
@@ -28,10 +28,11 @@ export function stack(tensors: TensorKinds) {
         .optional()
         .describe('hidden units of the feed-forward network; default 4·d_model, or what params say'),
       norm: z
-        .enum(['pre', 'post'])
+        .enum(['pre', 'post', 'sandwich'])
         .default('post')
         .describe(
-          '`post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN',
+          '`post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN with norm2. ' +
+            '`sandwich`: x = x + norm2(attention(norm1(x))); x = x + norm4(ffn(norm3(x)))',
         ),
       norm_kind: z.enum(['layer', 'rms']).default('layer').describe('`rms` has gamma only'),
       norm_eps: z.number().min(0).max(1).default(1e-5),
@@ -59,7 +60,7 @@ export function stack(tensors: TensorKinds) {
         .optional()
         .describe(
           'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, ' +
-            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta}. ' +
+            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), final_norm.{gamma,beta}. ' +
             'Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out].',
         ),
       init: initField.optional(),

@@ -2,7 +2,8 @@
 import { GATED } from '../../workers/ops/activation/op.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
-import type { BlockParams, NormParams } from './block.ts'
+import { type BlockParams, NORMS, type NormParams } from './block.ts'
+import type { FeedForwardParams } from './feed-forward.ts'
 import type { Geometry } from './geometry.ts'
 import type { MultiHeadParams } from './multi-head.ts'
 import type { Params } from './params.ts'
@@ -54,19 +55,32 @@ export function blockParams(
   sizes: HeadSizes,
 ): BlockParams {
   const at = `layers.${layer}`
+  const norms: NormParams[] = []
+  /** A part, and the norms around it. */
+  const part = <T>(params: T): T => {
+    for (let count = 0; count < NORMS[stack.norm]; count++) norms.push(norm(norms.length + 1))
+    return params
+  }
+  const norm = (index: number) => normParams(params, stack, `${at}.norm${index}`, dModel)
+  const attention = part(attentionParams(params, layer, 'attention', dModel, dModel, sizes))
+  const ffn = part(feedForwardParams(params, stack, `${at}.ffn`, dModel, dHidden))
+  return { attention, ffn, norms }
+}
+
+function feedForwardParams(
+  params: Params,
+  stack: StackRequest,
+  at: string,
+  dModel: number,
+  dHidden: number,
+): FeedForwardParams {
+  const gated = GATED.has(stack.activation)
   return {
-    attention: attentionParams(params, layer, 'attention', dModel, dModel, sizes),
-    norm1: normParams(params, stack, `${at}.norm1`, dModel),
-    ffn: {
-      w_1: params.take(`${at}.ffn.w_1`, [dModel, dHidden], 'weight'),
-      w_gate: GATED.has(stack.activation)
-        ? params.take(`${at}.ffn.w_gate`, [dModel, dHidden], 'weight')
-        : undefined,
-      w_2: params.take(`${at}.ffn.w_2`, [dHidden, dModel], 'weight'),
-      b_1: params.maybe(`${at}.ffn.b_1`, [dHidden], 'bias'),
-      b_2: params.maybe(`${at}.ffn.b_2`, [dModel], 'bias'),
-    },
-    norm2: normParams(params, stack, `${at}.norm2`, dModel),
+    w_1: params.take(`${at}.w_1`, [dModel, dHidden], 'weight'),
+    w_gate: gated ? params.take(`${at}.w_gate`, [dModel, dHidden], 'weight') : undefined,
+    w_2: params.take(`${at}.w_2`, [dHidden, dModel], 'weight'),
+    b_1: params.maybe(`${at}.b_1`, [dHidden], 'bias'),
+    b_2: params.maybe(`${at}.b_2`, [dModel], 'bias'),
   }
 }
 

@@ -82,7 +82,7 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
     NO_PAST,
     pointersOf(request),
   )
-  const shape = stackShape(request, x, dHidden)
+  const shape = stackShape(request, x, plan, dHidden)
   const input = p.input('/x', request.x)
   return {
     x,
@@ -156,18 +156,25 @@ function normOfGains(norm: AttentionOptions['qk_norm'] = { kind: 'rms', eps: 1e-
   throw fieldProblem('INVALID_REQUEST', '/qk_norm', message)
 }
 
-function stackShape({ stack, dropout, checkpoint }: StackFields, x: Sequence, dHidden: number): StackShape {
+function stackShape(
+  { stack, dropout, checkpoint }: StackFields,
+  x: Sequence,
+  plan: AttentionPlan,
+  dHidden: number,
+): StackShape {
   const { batch, positions, dim: dModel } = x
   const normArgs = { rows: batch * positions, dim: dModel, kind: stack.norm_kind, eps: stack.norm_eps }
   const seed = dropout?.seed ?? 0
   return {
     layers: stack.layers,
+    geometry: plan.geometry,
     sinusoidal:
       stack.position === 'sinusoidal' ? { positions, dim: dModel, offset: 0, base: 10000 } : undefined,
     elements: batch * positions * dModel,
     normArgs,
     checkpoint,
     block: layer => ({
+      plan,
       seedOffset: 2 * layer,
       norm: stack.norm,
       normArgs,

@@ -10,7 +10,6 @@ import type { NormArgs } from '../../workers/ops/norm/op.ts'
 import { sinusoidalTable } from '../../workers/ops/tables/op.ts'
 
 import type { MapName, RowResults } from './attention/softmax.ts'
-import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
   type BlockGradients,
   type BlockParams,
@@ -20,11 +19,13 @@ import {
   blockForward,
   type NormParams,
 } from './block.ts'
+import type { Geometry } from './geometry.ts'
 import { type NormState, normBackward, normForward } from './norm.ts'
 import type { RequestProgram } from './program-builder.ts'
 
 export interface StackShape {
   layers: number
+  geometry: Geometry
   /** add the sinusoidal encoding to x, from this position on */
   sinusoidal?: { positions: number; dim: number; offset: number; base: number }
   elements: number
@@ -48,7 +49,6 @@ export interface StackRequested {
 
 /** A stack on its way: what its layers so far have left, for the next one and for backward. */
 export interface StackState {
-  plan: AttentionPlan
   shape: StackShape
   params: StackParams
   requested: StackRequested
@@ -65,26 +65,25 @@ export interface StackState {
 /** Begins a stack: `forwardLayer` for each layer follows, then `endForward`. */
 export function beginForward(
   p: RequestProgram,
-  plan: AttentionPlan,
   shape: StackShape,
   x: Ref,
   params: StackParams,
   requested: StackRequested,
 ): StackState {
-  const { batch, heads, queries } = plan.geometry
+  const { batch, heads, queries } = shape.geometry
   const elements = shape.layers * batch * heads * queries
   const rows: RowResults = {
     logsumexp: p.buffer({ type: 'float64', length: elements }),
     entropy: requested.entropy ? p.reals(elements) : undefined,
   }
   const output = shape.sinusoidal === undefined ? x : addPositions(p, shape, x)
-  return { plan, shape, params, requested, inputs: [], blocks: [], rows, output }
+  return { shape, params, requested, inputs: [], blocks: [], rows, output }
 }
 
 /** The next layer. What the caller emits for it, before the next one, stands right behind it. */
 export function forwardLayer(p: RequestProgram, state: StackState, layer: number): BlockState {
-  const { plan, shape, params, requested, rows } = state
-  const { batch, heads, queries } = plan.geometry
+  const { shape, params, requested, rows } = state
+  const { batch, heads, queries } = shape.geometry
   const rowsOfLayer = batch * heads * queries
   const part = (ref: Ref) => p.part(ref, layer * rowsOfLayer, rowsOfLayer)
   const into = {
@@ -94,7 +93,7 @@ export function forwardLayer(p: RequestProgram, state: StackState, layer: number
   state.inputs.push(state.output)
   p.stage(...params.draws[layer])
   const options = { entropy: requested.entropy, maps: requested.maps(layer), into }
-  const block = blockForward(p, plan, shape.block(layer), state.output, params.blocks[layer], options)
+  const block = blockForward(p, shape.block(layer), state.output, params.blocks[layer], options)
   state.blocks.push(shape.checkpoint ? undefined : block)
   state.output = block.output
   return block
@@ -147,7 +146,7 @@ export function backwardLayer(
   const block = state.blocks[layer] ?? recompute(p, state, layer)
   const { grad: gradOutput, params, scalars, needsMask } = backward
   const needs = (name: string) => backward.needs(`layers.${layer}.${name}`)
-  const gradients = blockBackward(p, block, gradOutput, scalars, needs, needsMask)
+  const gradients = blockBackward(block, gradOutput, { scalars, wants: needs, wantMask: needsMask })
   for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
   if (gradients.mask !== undefined) backward.mask = addMasks(p, backward.mask, gradients.mask)
   backward.grad = gradients.x
@@ -155,9 +154,9 @@ export function backwardLayer(
 }
 
 /** A checkpointed block once more, from its input. */
-function recompute(p: RequestProgram, { plan, shape, params, inputs, rows }: StackState, layer: number) {
+function recompute(p: RequestProgram, { shape, params, inputs, rows }: StackState, layer: number) {
   const options = { entropy: rows.entropy !== undefined }
-  return blockForward(p, plan, shape.block(layer), inputs[layer], params.blocks[layer], options)
+  return blockForward(p, shape.block(layer), inputs[layer], params.blocks[layer], options)
 }
 
 /** x plus its sinusoidal encoding, the same for every batch element; a constant, so its backward is nothing. */

@@ -10,7 +10,7 @@ export const stacks = fc.record({
   kvHeads: fc.constantFrom(1, HEADS),
   /** the default is D_MODEL/HEADS = 4 */
   headDim: fc.constantFrom(undefined, undefined, 2, 6),
-  norm: fc.constantFrom('pre', 'post'),
+  norm: fc.constantFrom('pre', 'post', 'sandwich'),
   norm_kind: fc.constantFrom('layer', 'rms'),
   activation: fc.constantFrom(
     'relu',
@@ -73,8 +73,7 @@ function stackParams(s: StackSpec, draw: ReturnType<typeof drawer>): Record<stri
       add(`${at}.ffn.b_1`, dFf)
       add(`${at}.ffn.b_2`, D_MODEL)
     }
-    norm(`${at}.norm1`)
-    norm(`${at}.norm2`)
+    for (let index = 1; index <= (s.norm === 'sandwich' ? 4 : 2); index++) norm(`${at}.norm${index}`)
   }
   if (s.finalNorm) norm('final_norm')
   return params
