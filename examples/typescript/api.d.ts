@@ -1247,7 +1247,7 @@ export interface components {
              * @enum {string}
              */
             position?: "none" | "sinusoidal" | "rope" | "alibi";
-            /** @description turns q and k in every layer; `"position":"rope"` alone takes its defaults */
+            /** @description turns q and k in every layer, or in those where the list has one; `"position":"rope"` alone takes its defaults */
             rope?: {
                 /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
                 base?: number;
@@ -1267,7 +1267,38 @@ export interface components {
                 q_positions?: components["schemas"]["Tensor"];
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
-            };
+            } | ({
+                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
+                base?: number;
+                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
+                frequencies?: components["schemas"]["Tensor"];
+                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
+                factor?: number;
+                scaling?: components["schemas"]["RopeScaling"];
+                /**
+                 * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
+                 * @default false
+                 */
+                interleaved?: boolean;
+                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
+                dims?: number;
+                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
+                q_positions?: components["schemas"]["Tensor"];
+                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
+                k_positions?: components["schemas"]["Tensor"];
+            } | null)[];
+            /** @description keys that a row attends to, in every layer or by layer; see `window` beside the stack */
+            window?: {
+                /** @description keys to the left of the aligned position; null = unbounded */
+                left?: number | null;
+                /** @description keys to the right of the aligned position; null = unbounded */
+                right?: number | null;
+            } | ({
+                /** @description keys to the left of the aligned position; null = unbounded */
+                left?: number | null;
+                /** @description keys to the right of the aligned position; null = unbounded */
+                right?: number | null;
+            } | null)[];
             /** @description factor of q·k; default 1/√d_k */
             scale?: number;
             /** @description c > 0: s → c·tanh(s/c) */

@@ -122,6 +122,40 @@ describe('a transformer stack', () => {
     expect((await silent('norm4')).output.data).not.toEqual(x)
   })
 
+  it('takes windows and ropes by layer', async () => {
+    const window = { left: 1, right: 0 }
+    const rope = { base: 50, dims: 2 }
+    const all = await answer(requestOf({}, { window, rope }))
+    expect(await answer(requestOf({}, { window: [window, window], rope: [rope, { ...rope }] }))).toEqual(all)
+    expect(await answer({ ...requestOf({}, { rope }), window })).toEqual(all)
+    const mixed = await answer(requestOf({}, { window: [null, window], rope: [rope, null] }))
+    const plain = await answer(requestOf({}, { rope }))
+    // layer 0 has the rope and no window, layer 1 the window and no rope
+    expect(mixed['layers.0.weights']).toEqual(plain['layers.0.weights'])
+    expect(mixed['layers.1.weights']).not.toEqual(all['layers.1.weights'])
+    for (const [index, weight] of mixed['layers.1.weights'].data.entries()) {
+      const [i, j] = [Math.floor(index / 5) % 5, index % 5]
+      expect(weight === 0).toBe(j < i - 1 || j > i)
+    }
+    const half = { ...requestOf({ layers: 1 }, { window }), return: ['weights'] }
+    const last = { ...requestOf({ layers: 1 }, { window: [window] }), return: ['weights'] }
+    expect(await answer(half)).toEqual(await answer(last))
+  })
+
+  it('has gradients where each layer has its own window and rope', async () => {
+    const stack = {
+      causal: true,
+      window: [{ left: 1 }, null, { left: 2 }, null],
+      rope: [{ base: 10 }, null, { base: 10 }, { frequencies: [0.5, 0.1] }],
+    }
+    const body = requestOf({ layers: 4 }, stack, 9)
+    Object.assign(body, { mask: drawer(3)(5, 5), backward: { target: drawer(4)(2, 5, D_MODEL) } })
+    const names = await expectGradients(STACK, { ...body, return: ['output'] }, [7])
+    expect(names).toContain('mask')
+    const { tensors } = await runProgram(STACK, body)
+    expect((await runProgram(STACK, { ...body, checkpoint: true })).tensors).toEqual(tensors)
+  })
+
   it('ends with the final norm also behind post-norm', async () => {
     const { output } = await answer(requestOf({ norm: 'post' }))
     expect(output).not.toEqual((await answer(requestOf({ norm: 'post', finalNorm: false }))).output)

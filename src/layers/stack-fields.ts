@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { isTree } from '../formats/body.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions, scale, softcap } from './attention/fields.ts'
+import { windowSchema } from './attention/masks/window.ts'
 import { ropeField } from './attention/stages/rope.ts'
 import { backwardField } from './loss.ts'
 import { dimension, heads, nameList } from './numerics.ts'
@@ -49,10 +50,14 @@ export function stack(tensors: TensorKinds) {
           '`sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores; default `rope` where ' +
             'there is a rope, else `none`',
         ),
-      rope: ropeField(tensors)
-        .omit({ q_offset: true, k_offset: true })
+      rope: byLayer(ropeField(tensors).omit({ q_offset: true, k_offset: true }))
         .optional()
-        .describe('turns q and k in every layer; `"position":"rope"` alone takes its defaults'),
+        .describe(
+          'turns q and k in every layer, or in those where the list has one; `"position":"rope"` alone takes its defaults',
+        ),
+      window: byLayer(windowSchema)
+        .optional()
+        .describe('keys that a row attends to, in every layer or by layer; see `window` beside the stack'),
       scale: scale.optional(),
       softcap: softcap.optional(),
       causal: z.union([z.boolean(), z.enum(['top_left', 'bottom_right'])]).default(false),
@@ -70,6 +75,11 @@ export function stack(tensors: TensorKinds) {
       path: ['rope'],
     })
     .meta({ id: tensors.shapeAlone ? 'StackShape' : 'Stack' })
+}
+
+/** One for all layers, or a list with one for each, null where a layer has none. */
+function byLayer<T extends z.ZodType>(one: T) {
+  return z.union([one, z.array(one.nullable()).max(MOST_LAYERS)])
 }
 
 /** They are counted before any of them is looked at. */

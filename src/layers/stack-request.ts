@@ -1,11 +1,8 @@
 /** A request's `stack`, its input and options → what `stack.ts` runs. Shared by the resource and the stream. */
 import type { Ref, Step } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
-import { bothProblem, fieldProblem } from '../problem.ts'
-import { type AttentionOptions, planAttention } from './attention/plan.ts'
-import { NO_PAST } from './attention/stages/past.ts'
+import { fieldProblem } from '../problem.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
-import { attentionKind } from './attention/variants/index.ts'
 import type { BlockParams } from './block.ts'
 import type { Geometry } from './geometry.ts'
 import type { Param } from './gradients.ts'
@@ -16,9 +13,10 @@ import { type Sequence, sequenceOf, sequenceShape } from './sequence.ts'
 import type { StackParams, StackShape, StackState } from './stack.ts'
 import type { StackRequest } from './stack-fields.ts'
 import { blockParams, hasGains, headSizes, normParams } from './stack-params.ts'
+import { type BesideStack, layerPlans, normOfGains } from './stack-plans.ts'
 
 /** The fields of a request that say what a stack computes. */
-export interface StackFields extends Omit<AttentionOptions, 'causal' | 'rope' | 'alibi'> {
+export interface StackFields extends BesideStack {
   stack: StackRequest
   x: TensorSource
   checkpoint: boolean
@@ -75,14 +73,11 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
     keys: x.positions,
     ...sizes,
   }
-  const plan = planAttention(
-    p,
-    attentionOptions(request, hasGains(params, 'attention')),
-    geometry,
-    NO_PAST,
-    pointersOf(request),
-  )
-  const shape = stackShape(request, x, plan, dHidden)
+  const { stack: _stack, x: _x, checkpoint: _checkpoint, ...beside } = request
+  if (hasGains(params, 'attention')) beside.qk_norm = normOfGains(beside.qk_norm)
+  const plans = yield* layerPlans(p, stack, beside, geometry)
+  const [plan] = plans
+  const shape = stackShape(request, x, plans, dHidden)
   const input = p.input('/x', request.x)
   return {
     x,
@@ -118,48 +113,10 @@ export function stackLoss(
   return lossForward(p, subject, backward)
 }
 
-/** What may stand in the stack or beside it. */
-const EITHER = ['scale', 'softcap'] as const
-
-/** Where the options of attention stand in the request. */
-function pointersOf(request: StackFields): Record<string, string> {
-  const { stack } = request
-  const pointers = { alibi: '/stack/position', rope: '/stack/rope', causal: '/stack/causal' }
-  const inStack = EITHER.filter(name => stack[name] !== undefined)
-  for (const name of inStack) {
-    if (request[name] !== undefined) throw bothProblem('', `stack/${name}`, name)
-  }
-  return { ...pointers, ...Object.fromEntries(inStack.map(name => [name, `/stack/${name}`])) }
-}
-
-function attentionOptions(
-  { stack, checkpoint: _checkpoint, x: _x, ...options }: StackFields,
-  gains: boolean,
-): AttentionOptions {
-  return {
-    ...options,
-    qk_norm: gains ? normOfGains(options.qk_norm) : options.qk_norm,
-    // linear attention has no weights to drop; that leaves the hidden units
-    dropout: attentionKind(options.attention_kind).kind === 'linear' ? undefined : options.dropout,
-    causal: stack.causal,
-    alibi: stack.position === 'alibi',
-    rope: stack.rope ?? (stack.position === 'rope' ? { interleaved: false } : undefined),
-    scale: stack.scale ?? options.scale,
-    softcap: stack.softcap ?? options.softcap,
-  }
-}
-
-/** A gain belongs to an RMS norm, of which `qk_norm` says no more than eps. */
-function normOfGains(norm: AttentionOptions['qk_norm'] = { kind: 'rms', eps: 1e-6 }) {
-  if (norm !== 'l2' && norm.kind === 'rms') return norm
-  const message = 'expected "kind":"rms" beside q_norm.gamma and k_norm.gamma in stack/params, got "l2"'
-  throw fieldProblem('INVALID_REQUEST', '/qk_norm', message)
-}
-
 function stackShape(
   { stack, dropout, checkpoint }: StackFields,
   x: Sequence,
-  plan: AttentionPlan,
+  plans: AttentionPlan[],
   dHidden: number,
 ): StackShape {
   const { batch, positions, dim: dModel } = x
@@ -167,14 +124,14 @@ function stackShape(
   const seed = dropout?.seed ?? 0
   return {
     layers: stack.layers,
-    geometry: plan.geometry,
+    geometry: plans[0].geometry,
     sinusoidal:
       stack.position === 'sinusoidal' ? { positions, dim: dModel, offset: 0, base: 10000 } : undefined,
     elements: batch * positions * dModel,
     normArgs,
     checkpoint,
     block: layer => ({
-      plan,
+      plan: plans[layer],
       seedOffset: 2 * layer,
       norm: stack.norm,
       normArgs,

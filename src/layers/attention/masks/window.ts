@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { defineMask } from './mask.ts'
 
-const schema = z
+export const windowSchema = z
   .strictObject({
     left: z.int().min(0).nullish().describe('keys to the left of the aligned position; null = unbounded'),
     right: z.int().min(0).nullish().describe('keys to the right of the aligned position; null = unbounded'),
@@ -12,7 +12,7 @@ const schema = z
   )
 
 export const window = defineMask({
-  fields: () => ({ window: schema.optional() }),
+  fields: () => ({ window: windowSchema.optional() }),
   rows: ({ window }) => {
     const left = window?.left ?? undefined
     const right = window?.right ?? undefined
