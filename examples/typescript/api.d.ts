@@ -1154,7 +1154,11 @@ export interface components {
              * @default false
              */
             compare_exact?: boolean;
-            /** @description Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds seed + 2i and seed + 2i + 1. */
+            /** @description [B, M, d_context], or [M, d_context] without a batch: every layer also attends to it (a decoder, as PyTorch’s TransformerDecoderLayer). Its parameters are layers.i.cross_attention.{w_q,…}, its norm is norm2, and that of the feed-forward network norm3 (sandwich: norm3 and norm4, then norm5 and norm6). scale, softcap, qk_norm and dropout hold there too; rope, causal, window, alibi, the mask and attention_kind do not. */
+            context?: components["schemas"]["Tensor"];
+            /** @description [B]: positions of the context from there on are padding */
+            context_lengths?: components["schemas"]["Tensor"];
+            /** @description Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds seed + 2i and seed + 2i + 1; with a context seed + 3i, seed + 3i + 1 (cross-attention) and seed + 3i + 2. */
             dropout?: {
                 p: number;
                 /** @default 0 */
@@ -1171,7 +1175,7 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "params")[];
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -1184,8 +1188,8 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, every parameter and a float mask */
-                wrt?: (("x" | "mask" | "params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, the context, every parameter and a float mask */
+                wrt?: (("x" | "mask" | "context" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1305,7 +1309,7 @@ export interface components {
             softcap?: number;
             /** @default false */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), final_norm.{gamma,beta}. Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out]. */
+            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}. Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out]. */
             params?: {
                 [key: string]: components["schemas"]["Tensor"];
             };
@@ -1343,6 +1347,18 @@ export interface components {
                 entropy?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: weights after dropout */
                 dropped_weights?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: softmax, before dropout */
+                cross_weights?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: q·kᵀ·scale for every pair */
+                cross_scores?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
+                cross_masked_scores?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N]; "-Infinity" where a row attends to nothing */
+                cross_logsumexp?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N]: −Σ p ln p in nats, before dropout */
+                cross_entropy?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: weights after dropout */
+                cross_dropped_weights?: components["schemas"]["AnswerTensor"];
                 /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
                 exact_error?: {
                     /** @description largest difference */
@@ -1368,6 +1384,8 @@ export interface components {
             grads?: {
                 /** @description x’s */
                 x?: components["schemas"]["AnswerTensor"];
+                /** @description the context’s */
+                context?: components["schemas"]["AnswerTensor"];
                 /** @description the sum over the layers, in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
                 /** @description by the parameters’ names */

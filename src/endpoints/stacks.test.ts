@@ -24,6 +24,7 @@ const PLAIN: StackSpec = {
   bias: true,
   finalNorm: true,
   gains: false,
+  dContext: undefined,
 }
 
 /** A request for a stack like that, in float64. */
@@ -46,7 +47,12 @@ describe('a transformer stack', () => {
         const stack: Body = { ...stackOf(s, draw), causal }
         if (s.gains && beside.qk_norm === 'l2') delete beside.qk_norm
         const body = withPadding({ ...beside, stack, x: draw(...output) }, o, output)
+        if (s.dContext !== undefined) {
+          body.context = draw(batch, 4, s.dContext)
+          if (o.padded) body.context_lengths = Array.from({ length: batch }, (_, b) => 3 * b)
+        }
         const names = await expectGradients(STACK, body, at)
+        expect(names.includes('context')).toBe(s.dContext !== undefined)
         const params = names.filter(name => name.startsWith('params.'))
         expect(params.length).toBe(Object.keys(stack.params as object).length)
         const plain = await runProgram(STACK, body)
@@ -154,6 +160,51 @@ describe('a transformer stack', () => {
     expect(names).toContain('mask')
     const { tensors } = await runProgram(STACK, body)
     expect((await runProgram(STACK, { ...body, checkpoint: true })).tensors).toEqual(tensors)
+  })
+
+  it('answers the maps and rows of cross-attention', async () => {
+    const body = requestOf({ dContext: 5, kvHeads: 2 }, { causal: true })
+    const context = drawer(8)(2, 7, 5)
+    const names = ['weights', 'scores', 'masked_scores', 'logsumexp', 'entropy', 'dropped_weights']
+    const dropout = { p: 0.3, seed: 4 }
+    const asked = { context, context_lengths: [7, 3], dropout, return: names.map(name => `cross_${name}`) }
+    const found = await answer({ ...body, ...asked })
+    expect(Object.keys(found)).toHaveLength(12)
+    const weights = found['layers.1.cross_weights']
+    expect(weights.shape).toEqual([2, 2, 5, 7])
+    for (const [index, weight] of weights.data.entries()) {
+      const padding = index >= 2 * 5 * 7 && index % 7 >= 3
+      expect(weight === 0).toBe(padding)
+    }
+    const rows = weights.data.length / 7
+    for (let row = 0; row < rows; row++) {
+      const sum = weights.data.slice(7 * row, 7 * row + 7).reduce((a, b) => a + b)
+      expect(sum).toBeCloseTo(1, 12)
+    }
+    const dropped = found['layers.1.cross_dropped_weights'].data
+    expect(
+      dropped.every((weight, i) => weight === 0 || Math.abs(weight - weights.data[i] / 0.7) < 1e-12),
+    ).toBe(true)
+    expect(dropped.filter((weight, i) => weight === 0 && weights.data[i] !== 0).length).toBeGreaterThan(20)
+    expect(found['layers.0.cross_logsumexp'].shape).toEqual([2, 2, 5])
+  })
+
+  it('lets no padding of a context into anything', async () => {
+    const body = requestOf({ dContext: 5 })
+    const backward = { target: drawer(4)(2, 5, D_MODEL), entropy_weight: 0.1 }
+    const draw = drawer(8)
+    const context = draw(2, 7, 5)
+    const asked = { ...body, context_lengths: [7, 3], backward }
+    const found = await runProgram(STACK, { ...asked, context })
+    const spoiled = context.data.map((value, index) => (index >= (7 + 3) * 5 ? 'NaN' : value))
+    const other = await runProgram(STACK, {
+      ...asked,
+      context: { shape: [2, 7, 5], data: spoiled },
+      non_finite: 'propagate',
+    })
+    expect(other.loss).toBe(found.loss)
+    expect(other.tensors).toEqual(found.tensors)
+    expect(found.tensors['grads.context'].data.slice(10 * 5)).toEqual(Array(4 * 5).fill(0))
   })
 
   it('ends with the final norm also behind post-norm', async () => {

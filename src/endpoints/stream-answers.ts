@@ -36,8 +36,13 @@ const LayerMessage = z
         scores: tensor.optional(),
         entropy: tensor.optional(),
         logsumexp: tensor.optional(),
+        cross_weights: tensor.optional(),
+        cross_scores: tensor.optional(),
+        cross_entropy: tensor.optional(),
+        cross_logsumexp: tensor.optional(),
         grad_output: tensor.optional(),
         grad_weights: tensor.optional(),
+        grad_cross_weights: tensor.optional(),
         grad_params: z.record(z.string(), tensor).optional().describe('by full parameter name'),
       })
       .describe('what `emit` names of this pass; with `detail` the maps are thumbnails of dtype uint8'),
@@ -45,7 +50,10 @@ const LayerMessage = z
       .strictObject({
         weights: tensor.optional(),
         scores: tensor.optional(),
+        cross_weights: tensor.optional(),
+        cross_scores: tensor.optional(),
         grad_weights: tensor.optional(),
+        grad_cross_weights: tensor.optional(),
       })
       .optional()
       .describe(
@@ -80,9 +88,11 @@ const DoneMessage = z
     }),
     output: tensor.describe('[B, N, d_model] in x’s rank'),
     grads: z
-      .strictObject({ x: tensor.optional(), mask: tensor.optional() })
+      .strictObject({ x: tensor.optional(), context: tensor.optional(), mask: tensor.optional() })
       .optional()
-      .describe('of x and a float mask, as `wrt` says; those of parameters are in the layers’ frames'),
+      .describe(
+        'of x, the context and a float mask, as `wrt` says; those of parameters are in the layers’ frames',
+      ),
   })
   .meta({ id: 'DoneMessage' })
 
@@ -94,7 +104,7 @@ const MapMessage = z
     head: z.int(),
     tensor: z.enum(MAP_EMITS),
     pass,
-    values: tensor.describe('[B, N, N], or [N, N] without a batch'),
+    values: tensor.describe('[B, N, M], or [N, M] without a batch; M is N but for cross-attention'),
   })
   .describe('the answer to `fetch`')
   .meta({ id: 'MapMessage' })

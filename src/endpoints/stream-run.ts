@@ -3,11 +3,13 @@
 import type { Ref } from '../../workers/contract.ts'
 import { takeHeads } from '../../workers/ops/maps/op.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
+import { type AttentionState, crossNames } from '../layers/attention/index.ts'
 import type { MapName } from '../layers/attention/softmax.ts'
 import { weightGradient } from '../layers/attention/weight-gradient.ts'
 import type { BlockState } from '../layers/block.ts'
 import { type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
+import type { MultiHeadState } from '../layers/multi-head.ts'
 import type { Frame, OutputTensor, RequestProgram } from '../layers/program-builder.ts'
 import { sequenceShape } from '../layers/sequence.ts'
 import { backwardLayer, beginBackward, beginForward, endForward, forwardLayer } from '../layers/stack.ts'
@@ -25,32 +27,40 @@ export const STREAM_RUN: Compilable<StartMessage> = {
 
 function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> {
   const compiled = yield* compileStack(p, request)
-  const { x, input, plan, shape, params, taken, differentiable } = compiled
+  const { x, inputs, plan, shape, params, taken, differentiable } = compiled
   refuseEmits(plan.kind, request.emit)
   const emits = new Set<string>(request.emit)
   const layers = new Set(request.layers ?? Array.from({ length: shape.layers }, (_, layer) => layer))
   const outputShape = sequenceShape(x, x.positions, x.dim)
-  const chosen = chosenHeads(request, plan.geometry)
   const { detail } = request
-  const mapNames = (['weights', 'scores'] satisfies MapName[]).filter(name => emits.has(name))
+  const maps = mapNames(request.emit)
+  const crossMaps = mapNames(crossNames(request.emit))
 
-  const forward = (layer: number, { attention, output }: BlockState): OutputTensor[] => {
+  const forward = (layer: number, { attention, cross, output }: BlockState): OutputTensor[] => {
     const { exact } = attention.attention.plan
     if (exact !== undefined) exactError(p, attention.attention, exact, `layers.${layer}.`)
     if (!layers.has(layer)) return []
-    const state = attention.attention.attended
     const at = { pass: 'forward', layer } as const
+    const ofAttention = (state: AttentionState, names: MapName[], prefix: string) => {
+      const chosen = chosenHeads(request, state.plan.geometry)
+      const { written, entropy, logsumexp } = state.attended
+      const rows = Object.entries({ entropy, logsumexp }).filter(([name]) => emits.has(prefix + name))
+      return [
+        ...names.flatMap(name => mapOutputs(p, chosen, detail, at, prefix + name, written[name] as Ref)),
+        ...rows.map(([name, ref]) => rowOutput(p, chosen, prefix + name, ref as Ref)),
+      ]
+    }
     return [
       ...(emits.has('output') ? [{ name: 'tensors.output', buffer: output, shape: outputShape }] : []),
-      ...mapNames.flatMap(name => mapOutputs(p, chosen, detail, at, name, state.written[name] as Ref)),
-      ...(emits.has('entropy') ? [rowOutput(p, chosen, 'entropy', state.entropy as Ref)] : []),
-      ...(emits.has('logsumexp') ? [rowOutput(p, chosen, 'logsumexp', state.logsumexp)] : []),
+      ...ofAttention(attention.attention, maps, ''),
+      ...(cross === undefined ? [] : ofAttention(cross.attention, crossMaps, 'cross_')),
     ]
   }
   const entropyWeight = request.backward?.entropy_weight ?? 0
-  const state = beginForward(p, shape, input, params, {
-    entropy: emits.has('entropy') || entropyWeight !== 0,
-    maps: layer => (layers.has(layer) ? mapNames : []),
+  const state = beginForward(p, shape, inputs, params, {
+    entropy: emits.has('entropy') || emits.has('cross_entropy') || entropyWeight !== 0,
+    maps: layer => (layers.has(layer) ? maps : []),
+    crossMaps: layer => (layers.has(layer) ? crossMaps : []),
   })
   for (let layer = 0; layer < shape.layers; layer++) {
     const block = forwardLayer(p, state, layer)
@@ -64,6 +74,7 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
   const loss = stackLoss(p, compiled, state, request.backward)
   const gradientSet = new GradientSet(request.backward.wrt, {
     x: true,
+    context: request.context && true,
     mask: maskGradient(request.mask),
     ...differentiable,
   })
@@ -75,6 +86,7 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
     needs: param =>
       emits.has('grad_params') && layers.has(layerOf(param)) && gradientSet.has(`params.${param}`),
     needsMask: gradientSet.has('mask'),
+    needsContext: gradientSet.has('context'),
   })
   for (let layer = last; layer >= 0; layer--) {
     const { block, gradOutput, gradients: ofLayer } = backwardLayer(p, state, gradients, layer)
@@ -82,12 +94,16 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
     if (layers.has(layer) && emits.has('grad_output')) {
       outputs.push({ name: 'tensors.grad_output', buffer: gradOutput, shape: outputShape })
     }
-    if (layers.has(layer) && emits.has('grad_weights')) {
+    const gradWeights = (name: string, state: MultiHeadState | undefined, heads: Ref | undefined) => {
+      if (!layers.has(layer) || !emits.has(name) || state === undefined) return
+      const { attended, plan } = state.attention
       const scalars = entropyWeight === 0 ? undefined : loss.scalars
-      const gradient = weightGradient(p, block.attention.attention.attended, ofLayer.heads, scalars)
+      const gradient = weightGradient(p, attended, heads as Ref, scalars)
       const at = { pass: 'backward', layer } as const
-      outputs.push(...mapOutputs(p, chosen, detail, at, 'grad_weights', gradient))
+      outputs.push(...mapOutputs(p, chosenHeads(request, plan.geometry), detail, at, name, gradient))
     }
+    gradWeights('grad_weights', block.attention, ofLayer.heads)
+    gradWeights('grad_cross_weights', block.cross, ofLayer.crossHeads)
     for (const param of ofLayers.get(layer) ?? []) {
       const buffer = gradients.params.get(param.name)
       if (buffer === undefined) continue
@@ -98,8 +114,14 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
   }
   answerGradients(p, {
     x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
+    context: [gradients.context, request.context],
     mask: [gradients.mask, request.mask],
   })
+}
+
+/** Of those names the maps of a forward pass. */
+function mapNames(names: readonly string[]): MapName[] {
+  return (['weights', 'scores'] satisfies MapName[]).filter(name => names.includes(name))
 }
 
 /** The heads that frames hold. */
@@ -157,7 +179,7 @@ function mapOutputs(
     maps: batch * heads.length,
     rows: queries,
     columns: keys,
-    signed: tensor !== 'weights',
+    signed: !/^(cross_)?weights$/.test(tensor),
   }
   const small = thumbnails(p, maps, detail)
   return [
@@ -166,11 +188,11 @@ function mapOutputs(
   ]
 }
 
-/** Linear attention has no weights. */
+/** Linear attention has no weights; cross-attention is not linear. */
 function refuseEmits(kind: string, emit: readonly string[]): void {
   if (kind !== 'linear') return
   const has = ['output', 'grad_output', 'grad_params']
-  const at = emit.findIndex(name => !has.includes(name))
+  const at = emit.findIndex(name => !has.includes(name) && !name.includes('cross_'))
   if (at < 0) return
   const message = `expected what "attention_kind":"linear" has (${has.join(', ')}), got "${emit[at]}"`
   throw fieldProblem('INVALID_REQUEST', `/emit/${at}`, message)

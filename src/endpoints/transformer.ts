@@ -1,18 +1,27 @@
 /** `POST /v1/transformer`: a whole stack, everything answered at once. */
 import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
-import { ATTENTION_RETURNS } from '../layers/attention/fields.ts'
-import { attentionAnswers, requestedResults } from '../layers/attention/index.ts'
+import { ATTENTION_RETURNS, CROSS_RETURNS } from '../layers/attention/fields.ts'
+import { attentionAnswers, crossNames, requestedResults } from '../layers/attention/index.ts'
 import { answerGradients, answerParams, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { sequenceShape } from '../layers/sequence.ts'
-import { backwardLayer, beginBackward, beginForward, endForward, forwardLayer } from '../layers/stack.ts'
+import {
+  backwardLayer,
+  beginBackward,
+  beginForward,
+  endForward,
+  forwardLayer,
+  type StackState,
+} from '../layers/stack.ts'
 import { optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
-import { compileStack, stackLoss } from '../layers/stack-request.ts'
+import { type CompiledStack, compileStack, stackLoss } from '../layers/stack-request.ts'
+import { fieldProblem } from '../problem.ts'
 import {
   approximation,
   attentionResults,
+  crossResults,
   exactError,
   gradsResult,
   lossResult,
@@ -27,7 +36,7 @@ function request(tensors: TensorKinds) {
       stack: stack(tensors),
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
       ...optionsBesideStack(tensors),
-      return: returns(['output', ...ATTENTION_RETURNS, 'params']).describe(
+      return: returns(['output', ...ATTENTION_RETURNS, ...CROSS_RETURNS, 'params']).describe(
         'what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer',
       ),
       backward: stackBackwardField(tensors).optional(),
@@ -42,13 +51,16 @@ const TransformerAnswer = z
   .strictObject({
     output: tensor.optional().describe('[B, N, d_model] in x’s rank'),
     layers: z
-      .array(z.strictObject({ ...attentionResults, ...exactError }))
+      .array(z.strictObject({ ...attentionResults, ...crossResults, ...exactError }))
       .optional()
       .describe('what `return` names of each layer’s attention'),
     ...approximation,
     params: paramsResult,
     ...lossResult,
-    grads: gradsResult({ x: 'x’s', mask: 'the sum over the layers, in the mask’s own shape' }, true),
+    grads: gradsResult(
+      { x: 'x’s', context: 'the context’s', mask: 'the sum over the layers, in the mask’s own shape' },
+      true,
+    ),
   })
   .meta({ id: 'TransformerAnswer' })
 
@@ -63,21 +75,16 @@ export const transformer = defineEndpoint({
 })
 
 function* compile(p: RequestProgram, request: TransformerRequest): Generator<void> {
+  refuseCross(request)
   const compiled = yield* compileStack(p, request)
-  const { x, input, shape, params, taken, differentiable } = compiled
+  const { x, taken } = compiled
   const gradientSet = new GradientSet(request.backward?.wrt, {
     x: true,
+    context: request.context && true,
     mask: maskGradient(request.mask),
-    ...differentiable,
+    ...compiled.differentiable,
   })
-  const { entropy, maps = [] } = requestedResults(request)
-  const state = beginForward(p, shape, input, params, { entropy, maps: () => maps })
-  for (let layer = 0; layer < shape.layers; layer++) {
-    const { attention } = forwardLayer(p, state, layer)
-    attentionAnswers(p, attention.attention, request.return, false, `layers.${layer}.`)
-    yield
-  }
-  endForward(p, state)
+  const state = yield* forward(p, compiled, request)
   const outputShape = sequenceShape(x, x.positions, x.dim)
   if (request.return.includes('output')) p.output('output', state.output, outputShape)
   if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
@@ -88,14 +95,48 @@ function* compile(p: RequestProgram, request: TransformerRequest): Generator<voi
     scalars: loss.scalars,
     needs: name => gradientSet.has(`params.${name}`),
     needsMask: gradientSet.has('mask'),
+    needsContext: gradientSet.has('context'),
   })
-  for (let layer = shape.layers - 1; layer >= 0; layer--) {
+  for (let layer = state.shape.layers - 1; layer >= 0; layer--) {
     backwardLayer(p, state, gradients, layer)
     yield
   }
   answerGradients(p, {
     x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
+    context: [gradients.context, request.context],
     mask: [gradients.mask, request.mask],
   })
   answerParams(p, 'grads.', taken, ({ name }) => gradients.params.get(name))
+}
+
+/** All layers, and what is to be answered of each. */
+function* forward(
+  p: RequestProgram,
+  { inputs, shape, params }: CompiledStack,
+  request: Pick<TransformerRequest, 'return' | 'backward'>,
+): Generator<void, StackState> {
+  const cross = crossNames(request.return)
+  const { entropy, maps = [] } = requestedResults(request)
+  const ofCross = requestedResults({ return: cross })
+  const { maps: crossMaps = [] } = ofCross
+  const requested = { entropy: entropy || ofCross.entropy, maps: () => maps, crossMaps: () => crossMaps }
+  const state = beginForward(p, shape, inputs, params, requested)
+  for (let layer = 0; layer < shape.layers; layer++) {
+    const block = forwardLayer(p, state, layer)
+    attentionAnswers(p, block.attention.attention, request.return, false, `layers.${layer}.`)
+    if (block.cross !== undefined) {
+      attentionAnswers(p, block.cross.attention, cross, false, `layers.${layer}.cross_`)
+    }
+    yield
+  }
+  endForward(p, state)
+  return state
+}
+
+/** Without a context there is no cross-attention. */
+function refuseCross(request: TransformerRequest): void {
+  const at = request.return.findIndex(name => name.startsWith('cross_'))
+  if (at < 0 || request.context !== undefined) return
+  const message = `expected context beside "${request.return[at]}", got none`
+  throw fieldProblem('INVALID_REQUEST', `/return/${at}`, message)
 }

@@ -22,7 +22,9 @@ import {
   feedForwardForward,
 } from './feed-forward.ts'
 import {
+  type MultiHeadInputs,
   type MultiHeadParams,
+  type MultiHeadShape,
   type MultiHeadState,
   multiHeadBackward,
   multiHeadForward,
@@ -33,7 +35,9 @@ import type { RequestProgram } from './program-builder.ts'
 export type NormPlace = 'pre' | 'post' | 'sandwich'
 
 export interface BlockParams {
-  attention: MultiHeadParams & { w_o: Ref }
+  attention: MultiHeadParams
+  /** with a context */
+  cross?: MultiHeadParams
   ffn: FeedForwardParams
   /** norm1, norm2, … */
   norms: NormParams[]
@@ -49,7 +53,9 @@ export const NORMS: Record<NormPlace, number> = { pre: 1, post: 1, sandwich: 2 }
 
 export interface BlockShape {
   plan: AttentionPlan
-  /** what is added to the dropout's seed for its attention */
+  /** how it attends to a context, where there is one */
+  cross?: { plan: AttentionPlan; dContext: number }
+  /** what is added to the dropout's seed for its first part; each has one of its own */
   seedOffset: number
   norm: NormPlace
   normArgs: NormArgs
@@ -57,8 +63,21 @@ export interface BlockShape {
   ffn: FeedForwardShape
 }
 
+/** Rows [batch, queries, dModel] and, for cross-attention, [batch, keys, dContext]. */
+export interface BlockInputs {
+  x: Ref
+  context?: Ref | undefined
+}
+
+/** What each attention is to give beside its output. */
+export interface BlockRequested {
+  attention: RequestedResults
+  cross: RequestedResults
+}
+
 export interface BlockState {
   attention: MultiHeadState
+  cross?: MultiHeadState
   output: Ref
   /** from the gradient of the output to that of x */
   back: Back
@@ -69,6 +88,8 @@ export interface BlockGradients {
   x: Ref
   /** of attention's own output [batch, heads, queries, dimV] */
   heads: Ref
+  crossHeads?: Ref
+  context?: Ref
   mask?: Ref
   params: Map<string, Ref>
 }
@@ -79,6 +100,7 @@ interface Way {
   /** is asked for the parameters' names */
   wants(name: string): boolean
   wantMask: boolean
+  wantContext: boolean
   found: Omit<BlockGradients, 'x' | 'heads'> & Partial<Pick<BlockGradients, 'heads'>>
 }
 
@@ -96,20 +118,22 @@ type Part = (x: Ref, residual?: Ref) => Applied
 export function blockForward(
   p: RequestProgram,
   shape: BlockShape,
-  x: Ref,
+  { x, context }: BlockInputs,
   params: BlockParams,
-  requested: RequestedResults,
+  requested: BlockRequested,
 ): BlockState {
   let norms = 0
   const norm: Part = input => normed(p, shape, `norm${++norms}`, params.norms[norms - 1], input)
-  let attention: MultiHeadState | undefined
-  const parts: Part[] = [
+  const states: MultiHeadState[] = []
+  const attends =
+    (inner: Attention): Part =>
     (input, residual) => {
-      attention = attend(p, shape, { x: input, residual }, params, requested)
-      return { output: attention.output, back: attendBack(p, attention) }
-    },
-    (input, residual) => feed(p, shape, input, params.ffn, residual),
-  ]
+      const state = attend(p, inner, { x: input, context: inner.context, residual })
+      states.push(state)
+      return { output: state.output, back: attendBack(p, inner, state) }
+    }
+  const parts: Part[] = attentionsOf(shape, params, requested, context).map(attends)
+  parts.push((input, residual) => feed(p, shape, input, params.ffn, residual))
   const applied: Applied[] = []
   let output = x
   for (const part of parts) {
@@ -118,7 +142,8 @@ export function blockForward(
     output = each.output
   }
   const back: Back = (way, gradY) => applied.reduceRight((grad, each) => each.back(way, grad), gradY)
-  return { attention: attention as MultiHeadState, output, back }
+  const [attention, cross] = states
+  return { attention, cross, output, back }
 }
 
 /** Differentiates blockForward. */
@@ -176,31 +201,75 @@ function normed(
   }
 }
 
-function attend(
-  p: RequestProgram,
-  { plan, dModel, seedOffset }: BlockShape,
-  inputs: { x: Ref; residual: Ref | undefined },
-  { attention }: BlockParams,
-  requested: RequestedResults,
-): MultiHeadState {
-  const sizes = { dModel, dContext: dModel, dOut: dModel }
-  return multiHeadForward(p, plan, sizes, inputs, attention, requested, seedOffset)
+/** One attention of a layer. */
+interface Attention {
+  name: 'attention' | 'cross_attention'
+  plan: AttentionPlan
+  sizes: MultiHeadShape
+  params: MultiHeadParams
+  context: Ref | undefined
+  requested: RequestedResults
+  seedOffset: number
 }
 
-function attendBack(p: RequestProgram, state: MultiHeadState): Back {
+function attentionsOf(
+  { plan, cross, dModel, seedOffset }: BlockShape,
+  params: BlockParams,
+  requested: BlockRequested,
+  context: Ref | undefined,
+): Attention[] {
+  const own: Attention = {
+    name: 'attention',
+    plan,
+    sizes: { dModel, dContext: dModel, dOut: dModel },
+    params: params.attention,
+    context: undefined,
+    requested: requested.attention,
+    seedOffset,
+  }
+  if (cross === undefined || params.cross === undefined) return [own]
+  return [
+    own,
+    {
+      name: 'cross_attention',
+      plan: cross.plan,
+      sizes: { ...own.sizes, dContext: cross.dContext },
+      params: params.cross,
+      context,
+      requested: requested.cross,
+      seedOffset: seedOffset + 1,
+    },
+  ]
+}
+
+function attend(
+  p: RequestProgram,
+  { plan, sizes, params, requested, seedOffset }: Attention,
+  inputs: MultiHeadInputs,
+): MultiHeadState {
+  return multiHeadForward(p, plan, sizes, inputs, params, requested, seedOffset)
+}
+
+function attendBack(p: RequestProgram, { name }: Attention, state: MultiHeadState): Back {
+  const { cross } = state
   return (way, gradY, residual) => {
     const needs = {
       x: true,
-      context: false,
-      mask: way.wantMask,
+      context: cross && way.wantContext,
+      mask: !cross && way.wantMask,
       pastK: false,
       pastV: false,
-      param: (name: string) => way.wants(`attention.${name}`),
+      param: (param: string) => way.wants(`${name}.${param}`),
     }
     const found = multiHeadBackward(p, state, gradY, way.scalars, needs, residual)
-    note(way, 'attention', found.params)
-    way.found.mask = found.mask
-    way.found.heads = found.heads
+    note(way, name, found.params)
+    if (cross) {
+      way.found.context = found.context
+      way.found.crossHeads = found.heads
+    } else {
+      way.found.mask = found.mask
+      way.found.heads = found.heads
+    }
     return found.x as Ref
   }
 }

@@ -26,11 +26,11 @@ export interface MultiHeadInputs {
   /** [batch, queries, dModel] */
   x: Ref
   /** [batch, new keys, dContext]; x itself for self-attention */
-  context?: Ref
-  pastK?: Ref
-  pastV?: Ref
+  context?: Ref | undefined
+  pastK?: Ref | undefined
+  pastV?: Ref | undefined
   /** added to the output, laid out like it; only with w_o */
-  residual?: Ref
+  residual?: Ref | undefined
 }
 
 export interface MultiHeadState {

@@ -10,10 +10,10 @@ import { dimension, heads, nameList } from './numerics.ts'
 import { initField, paramName } from './params.ts'
 
 export const MOST_LAYERS = 256
-/** 10 of attention, 8 of its norms and 5 of the feed-forward network in each layer, and the last norm's. */
-const MOST_PARAMS = 23 * MOST_LAYERS + 2
-/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask and params. */
-const MOST_WRT = MOST_PARAMS + 5 * MOST_LAYERS + 5
+/** 10 of each attention, 5 of the feed-forward network and 2 of each of 6 norms in each layer, and the last norm's. */
+const MOST_PARAMS = 37 * MOST_LAYERS + 2
+/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask, context and params. */
+const MOST_WRT = MOST_PARAMS + 14 * MOST_LAYERS + 6
 
 export function stack(tensors: TensorKinds) {
   return z
@@ -65,7 +65,7 @@ export function stack(tensors: TensorKinds) {
         .optional()
         .describe(
           'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, ' +
-            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), final_norm.{gamma,beta}. ' +
+            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}. ' +
             'Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out].',
         ),
       init: initField.optional(),
@@ -98,9 +98,20 @@ export function optionsBesideStack(tensors: TensorKinds) {
   const { causal: _causal, rope: _rope, alibi: _alibi, dropout, ...options } = attentionOptions(tensors)
   return {
     ...options,
+    context: tensors.values
+      .optional()
+      .describe(
+        '[B, M, d_context], or [M, d_context] without a batch: every layer also attends to it (a decoder, as PyTorch’s ' +
+          'TransformerDecoderLayer). Its parameters are layers.i.cross_attention.{w_q,…}, its norm is norm2, and that of the ' +
+          'feed-forward network norm3 (sandwich: norm3 and norm4, then norm5 and norm6). scale, softcap, qk_norm and dropout ' +
+          'hold there too; rope, causal, window, alibi, the mask and attention_kind do not.',
+      ),
+    context_lengths: tensors.whole
+      .optional()
+      .describe('[B]: positions of the context from there on are padding'),
     dropout: dropout.describe(
       'Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds ' +
-        'seed + 2i and seed + 2i + 1.',
+        'seed + 2i and seed + 2i + 1; with a context seed + 3i, seed + 3i + 1 (cross-attention) and seed + 3i + 2.',
     ),
     checkpoint: z
       .boolean()
@@ -114,8 +125,8 @@ export function optionsBesideStack(tensors: TensorKinds) {
 export function stackBackwardField(tensors: TensorKinds) {
   return backwardField(
     tensors,
-    nameList(z.union([z.enum(['x', 'mask', 'params']), paramName]), MOST_WRT),
-    'x, every parameter and a float mask',
+    nameList(z.union([z.enum(['x', 'mask', 'context', 'params']), paramName]), MOST_WRT),
+    'x, the context, every parameter and a float mask',
   )
 }
 

@@ -45,7 +45,7 @@ export function hasGains(params: Params, attention: string): boolean {
   return ['q_norm', 'k_norm'].some(name => params.has(`layers.0.${attention}.${name}.gamma`))
 }
 
-/** Every layer's parameters, of these widths. */
+/** A layer's parameters, of these widths. */
 export function blockParams(
   params: Params,
   stack: StackRequest,
@@ -53,6 +53,7 @@ export function blockParams(
   dModel: number,
   dHidden: number,
   sizes: HeadSizes,
+  dContext: number | undefined,
 ): BlockParams {
   const at = `layers.${layer}`
   const norms: NormParams[] = []
@@ -63,8 +64,12 @@ export function blockParams(
   }
   const norm = (index: number) => normParams(params, stack, `${at}.norm${index}`, dModel)
   const attention = part(attentionParams(params, layer, 'attention', dModel, dModel, sizes))
+  const cross =
+    dContext === undefined
+      ? undefined
+      : part(attentionParams(params, layer, 'cross_attention', dModel, dContext, sizes))
   const ffn = part(feedForwardParams(params, stack, `${at}.ffn`, dModel, dHidden))
-  return { attention, ffn, norms }
+  return { attention, cross, ffn, norms }
 }
 
 function feedForwardParams(
@@ -91,7 +96,7 @@ function attentionParams(
   dModel: number,
   dSource: number,
   { heads, kvHeads, dimK, dimV }: HeadSizes,
-): MultiHeadParams & { w_o: number } {
+): MultiHeadParams {
   const at = `layers.${layer}.${name}`
   const gain = hasGains(params, name)
     ? (side: string) => params.take(`${at}.${side}_norm.gamma`, [dimK], 'gamma')

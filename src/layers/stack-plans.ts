@@ -1,5 +1,6 @@
 /** How each layer of a stack attends: the options that stand in the stack and beside it, compiled once for layers that agree. */
 
+import type { TensorSource } from '../formats/tensor.ts'
 import { bothProblem, fieldProblem } from '../problem.ts'
 import { type AttentionOptions, planAttention } from './attention/plan.ts'
 import { NO_PAST } from './attention/stages/past.ts'
@@ -44,6 +45,24 @@ export function* layerPlans(
   return plans
 }
 
+/**
+ * Of cross-attention in every layer, to keys of which `lengths` says how many are no padding. What says where a row stands
+ * (rope, causal, a window, alibi), the mask and the kind are of self-attention alone.
+ */
+export function crossPlan(
+  p: RequestProgram,
+  stack: StackRequest,
+  beside: BesideStack,
+  g: Geometry,
+  lengths: TensorSource | undefined,
+): AttentionPlan {
+  const { q_lengths, qk_norm, dropout } = beside
+  const scale = stack.scale ?? beside.scale
+  const softcap = stack.softcap ?? beside.softcap
+  const options = { q_lengths, kv_lengths: lengths, qk_norm, dropout, scale, softcap }
+  return planAttention(p, options, g, NO_PAST, { kv_lengths: '/context_lengths' })
+}
+
 /** An option that is one for all layers, or a list by layer; and what tells it from others. */
 function ofLayer<T extends object>(option: T | (T | null)[] | undefined, layer: number) {
   if (!Array.isArray(option)) return [option, 'all'] as const
@@ -86,8 +105,11 @@ function sharedOptions(stack: StackRequest, beside: BesideStack): AttentionOptio
 }
 
 /** A gain belongs to an RMS norm, of which `qk_norm` says no more than eps. */
-export function normOfGains(norm: AttentionOptions['qk_norm'] = { kind: 'rms', eps: 1e-6 }) {
+export function normOfGains(
+  norm: AttentionOptions['qk_norm'] = { kind: 'rms', eps: 1e-6 },
+  attention = 'attention',
+) {
   if (norm !== 'l2' && norm.kind === 'rms') return norm
   const message = 'expected qk_norm of "kind":"rms" beside gains of queries and keys, got "l2"'
-  throw fieldProblem('INVALID_REQUEST', '/stack/params/layers.0.attention.q_norm.gamma', message)
+  throw fieldProblem('INVALID_REQUEST', `/stack/params/layers.0.${attention}.q_norm.gamma`, message)
 }

@@ -1,30 +1,32 @@
 /** A request's `stack`, its input and options → what `stack.ts` runs. Shared by the resource and the stream. */
-import type { Ref, Step } from '../../workers/contract.ts'
+import type { Step } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
-import type { BlockParams } from './block.ts'
+import type { BlockInputs, BlockParams, BlockShape } from './block.ts'
 import type { Geometry } from './geometry.ts'
 import type { Param } from './gradients.ts'
 import { type Loss, type LossOptions, lossForward } from './loss.ts'
 import { Params } from './params.ts'
 import type { RequestProgram } from './program-builder.ts'
-import { type Sequence, sequenceOf, sequenceShape } from './sequence.ts'
+import { contextOf, type Sequence, sequenceOf, sequenceShape } from './sequence.ts'
 import type { StackParams, StackShape, StackState } from './stack.ts'
 import type { StackRequest } from './stack-fields.ts'
 import { blockParams, hasGains, headSizes, normParams } from './stack-params.ts'
-import { type BesideStack, layerPlans, normOfGains } from './stack-plans.ts'
+import { type BesideStack, crossPlan, layerPlans, normOfGains } from './stack-plans.ts'
 
 /** The fields of a request that say what a stack computes. */
 export interface StackFields extends BesideStack {
   stack: StackRequest
   x: TensorSource
   checkpoint: boolean
+  context?: TensorSource | undefined
+  context_lengths?: TensorSource | undefined
 }
 
 export interface CompiledStack {
   x: Sequence
-  input: Ref
+  inputs: BlockInputs
   plan: AttentionPlan
   shape: StackShape
   params: StackParams
@@ -46,6 +48,7 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
   }
   const params = new Params(p, stack, '/stack')
   const sizes = headSizes(params, stack, x.dim)
+  const context = contextOfStack(request, x)
   const dHidden = params.extent('layers.0.ffn.w_1', 1) ?? stack.d_ff ?? 4 * x.dim
   if (stack.d_ff !== undefined && stack.d_ff !== dHidden) {
     throw fieldProblem(
@@ -57,7 +60,7 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
   const draws: Step[][] = []
   const blocks: BlockParams[] = []
   for (let layer = 0; layer < stack.layers; layer++) {
-    blocks.push(blockParams(params, stack, layer, x.dim, dHidden, sizes))
+    blocks.push(blockParams(params, stack, layer, x.dim, dHidden, sizes, context?.dim))
     draws.push(params.draws())
     yield
   }
@@ -73,21 +76,47 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
     keys: x.positions,
     ...sizes,
   }
-  const { stack: _stack, x: _x, checkpoint: _checkpoint, ...beside } = request
-  if (hasGains(params, 'attention')) beside.qk_norm = normOfGains(beside.qk_norm)
-  const plans = yield* layerPlans(p, stack, beside, geometry)
+  const { stack: _stack, x: _x, checkpoint: _checkpoint, context_lengths: lengths, ...beside } = request
+  const optionsOf = (attention: string) => {
+    if (!hasGains(params, attention)) return beside
+    return { ...beside, qk_norm: normOfGains(beside.qk_norm, attention) }
+  }
+  const plans = yield* layerPlans(p, stack, optionsOf('attention'), geometry)
   const [plan] = plans
-  const shape = stackShape(request, x, plans, dHidden)
-  const input = p.input('/x', request.x)
+  const cross = context && {
+    dContext: context.dim,
+    plan: crossPlan(
+      p,
+      stack,
+      optionsOf('cross_attention'),
+      { ...geometry, keys: context.positions },
+      lengths,
+    ),
+  }
+  const shape = stackShape(request, x, plans, cross, dHidden)
+  const inputs = {
+    x: p.input('/x', request.x),
+    context: request.context && p.input('/context', request.context),
+  }
   return {
     x,
-    input,
+    inputs,
     plan,
     shape,
     params: { blocks, draws, finalNorm },
     taken,
     differentiable: params.differentiable,
   }
+}
+
+function contextOfStack({ context, context_lengths: lengths }: StackFields, x: Sequence) {
+  if (context !== undefined) return contextOf(context, x)
+  if (lengths === undefined) return undefined
+  throw fieldProblem(
+    'INVALID_REQUEST',
+    '/context_lengths',
+    'expected context beside context_lengths, got none',
+  )
 }
 
 /** The loss of a stack's output, with the entropies of every layer, and what it leaves for the backward pass. */
@@ -108,7 +137,7 @@ export function stackLoss(
     qLengths: plan.places.refs.qLengths,
     elements: plan.liveRows * dim,
     maskPadding: true,
-    attention: { rows: shape.layers * batch * plan.geometry.heads * queries, ...rows },
+    attention: { rows: shape.layers * shape.attentions * batch * plan.geometry.heads * queries, ...rows },
   }
   return lossForward(p, subject, backward)
 }
@@ -117,13 +146,16 @@ function stackShape(
   { stack, dropout, checkpoint }: StackFields,
   x: Sequence,
   plans: AttentionPlan[],
+  cross: BlockShape['cross'],
   dHidden: number,
 ): StackShape {
   const { batch, positions, dim: dModel } = x
   const normArgs = { rows: batch * positions, dim: dModel, kind: stack.norm_kind, eps: stack.norm_eps }
   const seed = dropout?.seed ?? 0
+  const parts = cross === undefined ? 2 : 3
   return {
     layers: stack.layers,
+    attentions: cross === undefined ? 1 : 2,
     geometry: plans[0].geometry,
     sinusoidal:
       stack.position === 'sinusoidal' ? { positions, dim: dModel, offset: 0, base: 10000 } : undefined,
@@ -132,7 +164,8 @@ function stackShape(
     checkpoint,
     block: layer => ({
       plan: plans[layer],
-      seedOffset: 2 * layer,
+      cross,
+      seedOffset: parts * layer,
       norm: stack.norm,
       normArgs,
       dModel,
@@ -142,7 +175,7 @@ function stackShape(
         dModel,
         dHidden,
         activation: stack.activation,
-        dropout: { p: dropout?.p ?? 0, seed, seedOffset: 2 * layer + 1 },
+        dropout: { p: dropout?.p ?? 0, seed, seedOffset: parts * (layer + 1) - 1 },
       },
     }),
   }

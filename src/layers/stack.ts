@@ -12,6 +12,7 @@ import { sinusoidalTable } from '../../workers/ops/tables/op.ts'
 import type { MapName, RowResults } from './attention/softmax.ts'
 import {
   type BlockGradients,
+  type BlockInputs,
   type BlockParams,
   type BlockShape,
   type BlockState,
@@ -25,6 +26,8 @@ import type { RequestProgram } from './program-builder.ts'
 
 export interface StackShape {
   layers: number
+  /** of a layer: 2 with cross-attention */
+  attentions: 1 | 2
   geometry: Geometry
   /** add the sinusoidal encoding to x, from this position on */
   sinusoidal?: { positions: number; dim: number; offset: number; base: number }
@@ -45,6 +48,7 @@ export interface StackParams {
 export interface StackRequested {
   entropy: boolean
   maps(layer: number): readonly MapName[]
+  crossMaps(layer: number): readonly MapName[]
 }
 
 /** A stack on its way: what its layers so far have left, for the next one and for backward. */
@@ -54,9 +58,10 @@ export interface StackState {
   requested: StackRequested
   /** input of each block, and where they are kept the blocks' states */
   inputs: Ref[]
+  context: Ref | undefined
   blocks: (BlockState | undefined)[]
   finalNorm?: NormState
-  /** of every layer: [layers, batch, heads, queries] */
+  /** of every attention: [layers, 1 or 2, batch, heads, queries] */
   rows: RowResults
   /** of the last layer so far */
   output: Ref
@@ -66,37 +71,46 @@ export interface StackState {
 export function beginForward(
   p: RequestProgram,
   shape: StackShape,
-  x: Ref,
+  { x, context }: BlockInputs,
   params: StackParams,
   requested: StackRequested,
 ): StackState {
-  const { batch, heads, queries } = shape.geometry
-  const elements = shape.layers * batch * heads * queries
+  const elements = shape.layers * shape.attentions * rowsOfOne(shape)
   const rows: RowResults = {
     logsumexp: p.buffer({ type: 'float64', length: elements }),
     entropy: requested.entropy ? p.reals(elements) : undefined,
   }
   const output = shape.sinusoidal === undefined ? x : addPositions(p, shape, x)
-  return { shape, params, requested, inputs: [], blocks: [], rows, output }
+  return { shape, params, requested, inputs: [], context, blocks: [], rows, output }
 }
 
 /** The next layer. What the caller emits for it, before the next one, stands right behind it. */
 export function forwardLayer(p: RequestProgram, state: StackState, layer: number): BlockState {
-  const { shape, params, requested, rows } = state
-  const { batch, heads, queries } = shape.geometry
-  const rowsOfLayer = batch * heads * queries
-  const part = (ref: Ref) => p.part(ref, layer * rowsOfLayer, rowsOfLayer)
-  const into = {
-    logsumexp: part(rows.logsumexp),
-    entropy: rows.entropy === undefined ? undefined : part(rows.entropy),
+  const { shape, params, requested, rows, context } = state
+  const count = rowsOfOne(shape)
+  const attention = (index: number, maps: readonly MapName[]) => {
+    const part = (ref: Ref) => p.part(ref, (layer * shape.attentions + index) * count, count)
+    const entropy = rows.entropy === undefined ? undefined : part(rows.entropy)
+    return { entropy: requested.entropy, maps, into: { logsumexp: part(rows.logsumexp), entropy } }
   }
   state.inputs.push(state.output)
   p.stage(...params.draws[layer])
-  const options = { entropy: requested.entropy, maps: requested.maps(layer), into }
-  const block = blockForward(p, shape.block(layer), state.output, params.blocks[layer], options)
+  const wanted = {
+    attention: attention(0, requested.maps(layer)),
+    cross: shape.attentions > 1 ? attention(1, requested.crossMaps(layer)) : NOTHING,
+  }
+  const inputs = { x: state.output, context }
+  const block = blockForward(p, shape.block(layer), inputs, params.blocks[layer], wanted)
   state.blocks.push(shape.checkpoint ? undefined : block)
   state.output = block.output
   return block
+}
+
+const NOTHING = { entropy: false }
+
+/** Rows of the scores of one attention. */
+function rowsOfOne({ geometry: { batch, heads, queries } }: StackShape): number {
+  return batch * heads * queries
 }
 
 /** The last norm, where there is one. */
@@ -112,11 +126,13 @@ export interface StackBackward {
   /** of the output of the layer that comes next; after layer 0, of x */
   grad: Ref
   mask?: Ref
+  context?: Ref
   /** by full name: `layers.0.attention.w_q`, `final_norm.gamma` */
   params: Map<string, Ref>
   scalars: Ref | undefined
   needs(name: string): boolean
   needsMask: boolean
+  needsContext: boolean
 }
 
 /** Begins the backward pass of a stack that has ended: `backwardLayer` for each layer, from the last on, follows. */
@@ -124,7 +140,7 @@ export function beginBackward(
   p: RequestProgram,
   state: StackState,
   gradOutput: Ref,
-  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask'>,
+  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask' | 'needsContext'>,
 ): StackBackward {
   const backward: StackBackward = { grad: gradOutput, params: new Map(), ...asked }
   if (state.finalNorm === undefined) return backward
@@ -144,19 +160,23 @@ export function backwardLayer(
   layer: number,
 ): { block: BlockState; gradOutput: Ref; gradients: BlockGradients } {
   const block = state.blocks[layer] ?? recompute(p, state, layer)
-  const { grad: gradOutput, params, scalars, needsMask } = backward
-  const needs = (name: string) => backward.needs(`layers.${layer}.${name}`)
-  const gradients = blockBackward(block, gradOutput, { scalars, wants: needs, wantMask: needsMask })
+  const { grad: gradOutput, params, scalars, needsMask: wantMask, needsContext: wantContext } = backward
+  const wants = (name: string) => backward.needs(`layers.${layer}.${name}`)
+  const gradients = blockBackward(block, gradOutput, { scalars, wants, wantMask, wantContext })
   for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
-  if (gradients.mask !== undefined) backward.mask = addMasks(p, backward.mask, gradients.mask)
+  for (const name of ['mask', 'context'] as const) {
+    const gradient = gradients[name]
+    if (gradient !== undefined) backward[name] = addTo(p, backward[name], gradient)
+  }
   backward.grad = gradients.x
   return { block, gradOutput, gradients }
 }
 
 /** A checkpointed block once more, from its input. */
-function recompute(p: RequestProgram, { shape, params, inputs, rows }: StackState, layer: number) {
-  const options = { entropy: rows.entropy !== undefined }
-  return blockForward(p, shape.block(layer), inputs[layer], params.blocks[layer], options)
+function recompute(p: RequestProgram, { shape, params, inputs, context, rows }: StackState, layer: number) {
+  const wanted = { entropy: rows.entropy !== undefined }
+  const from = { x: inputs[layer], context }
+  return blockForward(p, shape.block(layer), from, params.blocks[layer], { attention: wanted, cross: wanted })
 }
 
 /** x plus its sinusoidal encoding, the same for every batch element; a constant, so its backward is nothing. */
@@ -170,8 +190,8 @@ function addPositions(p: RequestProgram, { sinusoidal, elements }: StackShape, x
   return y
 }
 
-/** The mask is shared by every layer: its gradients add up. */
-function addMasks(p: RequestProgram, sum: Ref | undefined, gradient: Ref): Ref {
+/** The mask and the context are shared by every layer: their gradients add up. */
+function addTo(p: RequestProgram, sum: Ref | undefined, gradient: Ref): Ref {
   if (sum === undefined) return gradient
   const count = p.buffers[gradient].length
   const y = p.reals(count)

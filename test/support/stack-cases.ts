@@ -27,6 +27,8 @@ export const stacks = fc.record({
   finalNorm: fc.boolean(),
   /** of queries and keys */
   gains: fc.boolean(),
+  /** of the context, for cross-attention */
+  dContext: fc.constantFrom(undefined, undefined, 5),
 })
 export type StackSpec = typeof stacks extends fc.Arbitrary<infer T> ? T : never
 
@@ -66,6 +68,7 @@ function stackParams(s: StackSpec, draw: ReturnType<typeof drawer>): Record<stri
   for (let layer = 0; layer < s.layers; layer++) {
     const at = `layers.${layer}`
     attention(`${at}.attention`, D_MODEL)
+    if (s.dContext !== undefined) attention(`${at}.cross_attention`, s.dContext)
     add(`${at}.ffn.w_1`, D_MODEL, dFf)
     add(`${at}.ffn.w_2`, dFf, D_MODEL)
     if (s.activation.endsWith('glu') || s.activation === 'geglu_tanh') add(`${at}.ffn.w_gate`, D_MODEL, dFf)
@@ -73,7 +76,8 @@ function stackParams(s: StackSpec, draw: ReturnType<typeof drawer>): Record<stri
       add(`${at}.ffn.b_1`, dFf)
       add(`${at}.ffn.b_2`, D_MODEL)
     }
-    for (let index = 1; index <= (s.norm === 'sandwich' ? 4 : 2); index++) norm(`${at}.norm${index}`)
+    const norms = (s.dContext === undefined ? 2 : 3) * (s.norm === 'sandwich' ? 2 : 1)
+    for (let index = 1; index <= norms; index++) norm(`${at}.norm${index}`)
   }
   if (s.finalNorm) norm('final_norm')
   return params

@@ -17,6 +17,16 @@ export const ATTENTION_RETURNS = [
   'dropped_weights',
 ] as const
 
+/** The same of cross-attention, in a stack with a context. */
+export const CROSS_RETURNS = [
+  'cross_weights',
+  'cross_scores',
+  'cross_masked_scores',
+  'cross_logsumexp',
+  'cross_entropy',
+  'cross_dropped_weights',
+] as const
+
 /** Keys and values as the next request takes them for its past. */
 export const PRESENT_RETURNS = ['present_k', 'present_v'] as const
 

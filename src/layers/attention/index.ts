@@ -72,6 +72,11 @@ const MAPS: Record<string, MapName> = {
   dropped_weights: 'droppedWeights',
 }
 
+/** What is asked for of cross-attention, under the names that it shares with attention. */
+export function crossNames(names: readonly string[]): string[] {
+  return names.flatMap(name => (name.startsWith('cross_') ? name.slice('cross_'.length) : []))
+}
+
 /** What the forward pass is to give: the maps that are asked for, and entropies also where they are part of the loss. */
 export function requestedResults(request: {
   return: readonly string[]

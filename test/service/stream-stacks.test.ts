@@ -1,0 +1,87 @@
+/** `GET /v1/stream` of stacks with more than self-attention: the bits of POST /v1/transformer, frame by frame. */
+import { describe, expect, it } from 'vitest'
+import { drawer } from '../support/layer-cases.ts'
+import { post, startServer } from './server.ts'
+import { type Message, StreamClient } from './stream-client.ts'
+
+const server = await startServer()
+const draw = drawer(17)
+
+const STACK = '/v1/transformer'
+const stack = { layers: 2, heads: 4, kv_heads: 2, d_ff: 12, causal: true, init: { seed: 3, bias: true } }
+const x = draw(2, 9, 8)
+const target = draw(2, 9, 8)
+
+/** Runs to the end; the messages of the run. */
+async function run(start: object): Promise<{ client: StreamClient; last: Message }> {
+  const client = await StreamClient.open(server)
+  client.send({ type: 'start', id: 'a', ...start })
+  const last = await client.ended('a')
+  return { client, last }
+}
+
+describe('a decoder with a context', () => {
+  const request = {
+    stack,
+    x,
+    context: draw(2, 11, 6),
+    context_lengths: [11, 4],
+    dropout: { p: 0.2, seed: 1 },
+    backward: { target, entropy_weight: 0.3 },
+  }
+  const maps = ['weights', 'entropy', 'cross_weights', 'cross_scores', 'cross_entropy', 'cross_logsumexp']
+  const backward = ['grad_cross_weights', 'grad_params']
+
+  it('streams the bits of POST /v1/transformer', async () => {
+    const answer = await post(server, STACK, { ...request, return: ['output', ...maps] })
+    expect(answer.status).toBe(200)
+    const { client, last } = await run({ ...request, pass: 'forward_backward', emit: [...maps, ...backward] })
+    await client.close()
+    expect(last).toMatchObject({ loss: answer.body.loss, output: answer.body.output })
+    expect(last.grads).toEqual({ x: answer.body.grads.x, context: answer.body.grads.context })
+    const params: Record<string, unknown> = {}
+    for (const { pass, index, tensors } of client.of('layer')) {
+      if (pass === 'forward') expect(tensors).toEqual(answer.body.layers[index])
+      else {
+        Object.assign(params, tensors.grad_params)
+        const gradients = tensors.grad_cross_weights as number[][][][]
+        expect([gradients.length, gradients[0].length, gradients[0][0].length]).toEqual([2, 4, 9])
+        // beyond the second context's end nothing is attended
+        for (const row of gradients[1].flat()) {
+          expect(row).toHaveLength(11)
+          expect(row.slice(4).every(value => value === 0)).toBe(true)
+          expect(row.slice(0, 4).some(value => value !== 0)).toBe(true)
+        }
+      }
+    }
+    expect(params).toEqual(answer.body.grads.params)
+  })
+
+  it('sends thumbnails of cross-attention, and its maps when they are fetched', async () => {
+    const answer = await post(server, STACK, { ...request, backward: undefined, return: ['cross_weights'] })
+    const start = { ...request, backward: undefined, emit: ['cross_weights'], detail: { max_size: 4 } }
+    const { client } = await run({ ...start, heads: [2] })
+    const [frame] = client.of('layer')
+    expect(frame.tensors.cross_weights.length).toBe(2)
+    expect(frame.scales.cross_weights).toHaveLength(2)
+    client.send({ type: 'fetch', id: 'a', layer: 1, head: 2, tensor: 'cross_weights' })
+    const map = await client.until(({ type }) => type === 'map' || type === 'error')
+    await client.close()
+    const weights = answer.body.layers[1].cross_weights as number[][][][]
+    expect(map.values).toEqual(weights.map(heads => heads[2]))
+  })
+
+  it.each(['cross_weights', 'grad_cross_weights'])('refuses %s without one', async name => {
+    const { client, last } = await run({
+      stack,
+      x,
+      pass: 'forward_backward',
+      backward: { target },
+      emit: [name],
+    })
+    await client.close()
+    expect(last.problem.errors).toEqual([
+      { path: '/emit/0', message: `expected context beside "${name}", got none` },
+    ])
+  })
+})
