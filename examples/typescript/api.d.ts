@@ -1156,6 +1156,10 @@ export interface components {
             compare_exact?: boolean;
             /** @description [B, M, d_context], or [M, d_context] without a batch: every layer also attends to it (a decoder, as PyTorch’s TransformerDecoderLayer). Its parameters are layers.i.cross_attention.{w_q,…}, its norm is norm2, and that of the feed-forward network norm3 (sandwich: norm3 and norm4, then norm5 and norm6). scale, softcap, qk_norm and dropout hold there too; rope, causal, window, alibi, the mask and attention_kind do not. */
             context?: components["schemas"]["Tensor"];
+            /** @description Keys and values of the positions before x, of every layer: layers.i.k and layers.i.v [B, H_kv, P, head_dim], as `"return":["present"]` gives them. For causal stacks; positions go on from P, and masks and kv_lengths count all P + N keys. In safetensors past.layers.0.k. */
+            past?: {
+                [key: string]: components["schemas"]["Tensor"];
+            };
             /** @description [B]: positions of the context from there on are padding */
             context_lengths?: components["schemas"]["Tensor"];
             /** @description Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds seed + 2i and seed + 2i + 1; with a context seed + 3i, seed + 3i + 1 (cross-attention) and seed + 3i + 2. */
@@ -1170,12 +1174,12 @@ export interface components {
              */
             checkpoint?: boolean;
             /**
-             * @description what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer
+             * @description what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer. `present`: keys and values of every layer, as the next request takes them for its `past`
              * @default [
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "present" | "params")[];
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -1189,7 +1193,7 @@ export interface components {
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
                 /** @description inputs whose gradients are wanted; default x, the context, every parameter and a float mask */
-                wrt?: (("x" | "mask" | "context" | "params") | string)[];
+                wrt?: (("x" | "mask" | "context" | "past" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1374,6 +1378,10 @@ export interface components {
              * @enum {string}
              */
             approximation?: "linear" | "lsh" | "local" | "strided" | "block";
+            /** @description layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated */
+            present?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -1386,6 +1394,8 @@ export interface components {
                 x?: components["schemas"]["AnswerTensor"];
                 /** @description the context’s */
                 context?: components["schemas"]["AnswerTensor"];
+                /** @description an object, where `wrt` names it */
+                past?: components["schemas"]["AnswerTensor"];
                 /** @description the sum over the layers, in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
                 /** @description by the parameters’ names */

@@ -40,6 +40,7 @@ const LayerMessage = z
         cross_scores: tensor.optional(),
         cross_entropy: tensor.optional(),
         cross_logsumexp: tensor.optional(),
+        present: z.record(z.string(), tensor).optional().describe('layers.i.k and layers.i.v'),
         grad_output: tensor.optional(),
         grad_weights: tensor.optional(),
         grad_cross_weights: tensor.optional(),
@@ -88,10 +89,15 @@ const DoneMessage = z
     }),
     output: tensor.describe('[B, N, d_model] in x’s rank'),
     grads: z
-      .strictObject({ x: tensor.optional(), context: tensor.optional(), mask: tensor.optional() })
+      .strictObject({
+        x: tensor.optional(),
+        context: tensor.optional(),
+        past: tensor.optional(),
+        mask: tensor.optional(),
+      })
       .optional()
       .describe(
-        'of x, the context and a float mask, as `wrt` says; those of parameters are in the layers’ frames',
+        'of x, the context, the past and a float mask, as `wrt` says; those of parameters are in the layers’ frames',
       ),
   })
   .meta({ id: 'DoneMessage' })

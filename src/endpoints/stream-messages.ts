@@ -15,6 +15,7 @@ export const FORWARD_EMITS = [
   'cross_scores',
   'cross_entropy',
   'cross_logsumexp',
+  'present',
 ] as const
 export const BACKWARD_EMITS = ['grad_output', 'grad_weights', 'grad_cross_weights', 'grad_params'] as const
 const EMITS = [...FORWARD_EMITS, ...BACKWARD_EMITS] as const
@@ -95,7 +96,7 @@ function startMessage(tensors: TensorKinds) {
             '[B,H,N]. Backward: grad_output (what reaches that layer’s output), grad_weights [B,H,N,N] (∂L/∂weights, each weight ' +
             'taken as a variable of its own; 0 where not attended), grad_params (an object by full parameter name; the last ' +
             'layer’s has final_norm too). With a context, cross_weights, cross_scores, cross_entropy, cross_logsumexp and ' +
-            'grad_cross_weights are those of its attention [B,H,N,M]. A pass with nothing to emit sends no layer frames.',
+            'grad_cross_weights are those of its attention [B,H,N,M]. `present` is an object as `past` (causal stacks). A pass with nothing to emit sends no layer frames.',
         ),
       layers: indices.optional().describe('the layers whose frames are wanted; default all'),
       heads: indices
@@ -128,6 +129,8 @@ function startMessage(tensors: TensorKinds) {
       for (const [index, name] of value.emit.entries()) {
         if (value.context === undefined && name.includes('cross_'))
           issue(['emit', index], `expected context beside "${name}", got none`)
+        if (name === 'present' && !value.stack.causal)
+          issue(['emit', index], 'expected a causal stack beside "present", got stack/causal false')
         if (!backward && (BACKWARD_EMITS as readonly string[]).includes(name))
           issue(['emit', index], `expected "pass":"forward_backward" beside "${name}", got "forward"`)
       }

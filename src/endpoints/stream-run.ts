@@ -13,6 +13,7 @@ import type { MultiHeadState } from '../layers/multi-head.ts'
 import type { Frame, OutputTensor, RequestProgram } from '../layers/program-builder.ts'
 import { sequenceShape } from '../layers/sequence.ts'
 import { backwardLayer, beginBackward, beginForward, endForward, forwardLayer } from '../layers/stack.ts'
+import { pastGradients, presentOutputs } from '../layers/stack-past.ts'
 import { compileStack, stackLoss } from '../layers/stack-request.ts'
 import { type Detail, thumbnails } from '../layers/thumbnails.ts'
 import { fieldProblem } from '../problem.ts'
@@ -54,6 +55,7 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
       ...(emits.has('output') ? [{ name: 'tensors.output', buffer: output, shape: outputShape }] : []),
       ...ofAttention(attention.attention, maps, ''),
       ...(cross === undefined ? [] : ofAttention(cross.attention, crossMaps, 'cross_')),
+      ...(emits.has('present') ? presentOutputs(attention.attention, layer, 'tensors.') : []),
     ]
   }
   const entropyWeight = request.backward?.entropy_weight ?? 0
@@ -87,6 +89,7 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
       emits.has('grad_params') && layers.has(layerOf(param)) && gradientSet.has(`params.${param}`),
     needsMask: gradientSet.has('mask'),
     needsContext: gradientSet.has('context'),
+    needsPast: name => gradientSet.has(`past.${name}`),
   })
   for (let layer = last; layer >= 0; layer--) {
     const { block, gradOutput, gradients: ofLayer } = backwardLayer(p, state, gradients, layer)
@@ -116,6 +119,7 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
     x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
     context: [gradients.context, request.context],
     mask: [gradients.mask, request.mask],
+    ...pastGradients(gradients.past, request.past),
   })
 }
 

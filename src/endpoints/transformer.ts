@@ -16,6 +16,7 @@ import {
   type StackState,
 } from '../layers/stack.ts'
 import { optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
+import { pastGradients, presentOutputs, refuseNonCausal } from '../layers/stack-past.ts'
 import { type CompiledStack, compileStack, stackLoss } from '../layers/stack-request.ts'
 import { fieldProblem } from '../problem.ts'
 import {
@@ -36,8 +37,9 @@ function request(tensors: TensorKinds) {
       stack: stack(tensors),
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
       ...optionsBesideStack(tensors),
-      return: returns(['output', ...ATTENTION_RETURNS, ...CROSS_RETURNS, 'params']).describe(
-        'what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer',
+      return: returns(['output', ...ATTENTION_RETURNS, ...CROSS_RETURNS, 'present', 'params']).describe(
+        'what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer. `present`: keys and values ' +
+          'of every layer, as the next request takes them for its `past`',
       ),
       backward: stackBackwardField(tensors).optional(),
       ...numerics,
@@ -55,10 +57,21 @@ const TransformerAnswer = z
       .optional()
       .describe('what `return` names of each layer’s attention'),
     ...approximation,
+    present: z
+      .record(z.string(), tensor)
+      .optional()
+      .describe(
+        'layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated',
+      ),
     params: paramsResult,
     ...lossResult,
     grads: gradsResult(
-      { x: 'x’s', context: 'the context’s', mask: 'the sum over the layers, in the mask’s own shape' },
+      {
+        x: 'x’s',
+        context: 'the context’s',
+        past: 'an object, where `wrt` names it',
+        mask: 'the sum over the layers, in the mask’s own shape',
+      },
       true,
     ),
   })
@@ -75,7 +88,7 @@ export const transformer = defineEndpoint({
 })
 
 function* compile(p: RequestProgram, request: TransformerRequest): Generator<void> {
-  refuseCross(request)
+  refuseReturns(request)
   const compiled = yield* compileStack(p, request)
   const { x, taken } = compiled
   const gradientSet = new GradientSet(request.backward?.wrt, {
@@ -96,6 +109,7 @@ function* compile(p: RequestProgram, request: TransformerRequest): Generator<voi
     needs: name => gradientSet.has(`params.${name}`),
     needsMask: gradientSet.has('mask'),
     needsContext: gradientSet.has('context'),
+    needsPast: name => gradientSet.has(`past.${name}`),
   })
   for (let layer = state.shape.layers - 1; layer >= 0; layer--) {
     backwardLayer(p, state, gradients, layer)
@@ -105,6 +119,7 @@ function* compile(p: RequestProgram, request: TransformerRequest): Generator<voi
     x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
     context: [gradients.context, request.context],
     mask: [gradients.mask, request.mask],
+    ...pastGradients(gradients.past, request.past),
   })
   answerParams(p, 'grads.', taken, ({ name }) => gradients.params.get(name))
 }
@@ -127,14 +142,20 @@ function* forward(
     if (block.cross !== undefined) {
       attentionAnswers(p, block.cross.attention, cross, false, `layers.${layer}.cross_`)
     }
+    if (request.return.includes('present')) {
+      for (const { name, buffer, shape } of presentOutputs(block.attention.attention, layer))
+        p.output(name, buffer, shape)
+    }
     yield
   }
   endForward(p, state)
   return state
 }
 
-/** Without a context there is no cross-attention. */
-function refuseCross(request: TransformerRequest): void {
+/** Without a context there is no cross-attention; only a causal stack has a present. */
+function refuseReturns(request: TransformerRequest): void {
+  const present = request.return.indexOf('present')
+  if (present >= 0) refuseNonCausal(request.stack, `/return/${present}`, '"present"')
   const at = request.return.findIndex(name => name.startsWith('cross_'))
   if (at < 0 || request.context !== undefined) return
   const message = `expected context beside "${request.return[at]}", got none`

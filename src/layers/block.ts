@@ -67,6 +67,9 @@ export interface BlockShape {
 export interface BlockInputs {
   x: Ref
   context?: Ref | undefined
+  /** [batch, kvHeads, past, dim] */
+  pastK?: Ref | undefined
+  pastV?: Ref | undefined
 }
 
 /** What each attention is to give beside its output. */
@@ -90,6 +93,8 @@ export interface BlockGradients {
   heads: Ref
   crossHeads?: Ref
   context?: Ref
+  pastK?: Ref
+  pastV?: Ref
   mask?: Ref
   params: Map<string, Ref>
 }
@@ -101,6 +106,7 @@ interface Way {
   wants(name: string): boolean
   wantMask: boolean
   wantContext: boolean
+  wantPast: { k: boolean; v: boolean }
   found: Omit<BlockGradients, 'x' | 'heads'> & Partial<Pick<BlockGradients, 'heads'>>
 }
 
@@ -118,7 +124,7 @@ type Part = (x: Ref, residual?: Ref) => Applied
 export function blockForward(
   p: RequestProgram,
   shape: BlockShape,
-  { x, context }: BlockInputs,
+  inputs: BlockInputs,
   params: BlockParams,
   requested: BlockRequested,
 ): BlockState {
@@ -128,14 +134,14 @@ export function blockForward(
   const attends =
     (inner: Attention): Part =>
     (input, residual) => {
-      const state = attend(p, inner, { x: input, context: inner.context, residual })
+      const state = attend(p, inner, { x: input, ...inner.inputs, residual })
       states.push(state)
       return { output: state.output, back: attendBack(p, inner, state) }
     }
-  const parts: Part[] = attentionsOf(shape, params, requested, context).map(attends)
+  const parts: Part[] = attentionsOf(shape, params, requested, inputs).map(attends)
   parts.push((input, residual) => feed(p, shape, input, params.ffn, residual))
   const applied: Applied[] = []
-  let output = x
+  let output = inputs.x
   for (const part of parts) {
     const each = AROUND[shape.norm](p, part, norm, output)
     applied.push(each)
@@ -207,7 +213,7 @@ interface Attention {
   plan: AttentionPlan
   sizes: MultiHeadShape
   params: MultiHeadParams
-  context: Ref | undefined
+  inputs: Pick<MultiHeadInputs, 'context' | 'pastK' | 'pastV'>
   requested: RequestedResults
   seedOffset: number
 }
@@ -216,14 +222,14 @@ function attentionsOf(
   { plan, cross, dModel, seedOffset }: BlockShape,
   params: BlockParams,
   requested: BlockRequested,
-  context: Ref | undefined,
+  { context, pastK, pastV }: BlockInputs,
 ): Attention[] {
   const own: Attention = {
     name: 'attention',
     plan,
     sizes: { dModel, dContext: dModel, dOut: dModel },
     params: params.attention,
-    context: undefined,
+    inputs: { pastK, pastV },
     requested: requested.attention,
     seedOffset,
   }
@@ -235,7 +241,7 @@ function attentionsOf(
       plan: cross.plan,
       sizes: { ...own.sizes, dContext: cross.dContext },
       params: params.cross,
-      context,
+      inputs: { context },
       requested: requested.cross,
       seedOffset: seedOffset + 1,
     },
@@ -257,8 +263,8 @@ function attendBack(p: RequestProgram, { name }: Attention, state: MultiHeadStat
       x: true,
       context: cross && way.wantContext,
       mask: !cross && way.wantMask,
-      pastK: false,
-      pastV: false,
+      pastK: !cross && way.wantPast.k,
+      pastV: !cross && way.wantPast.v,
       param: (param: string) => way.wants(`${name}.${param}`),
     }
     const found = multiHeadBackward(p, state, gradY, way.scalars, needs, residual)
@@ -267,7 +273,8 @@ function attendBack(p: RequestProgram, { name }: Attention, state: MultiHeadStat
       way.found.context = found.context
       way.found.crossHeads = found.heads
     } else {
-      way.found.mask = found.mask
+      const { mask, pastK, pastV } = found
+      Object.assign(way.found, { mask, pastK, pastV })
       way.found.heads = found.heads
     }
     return found.x as Ref

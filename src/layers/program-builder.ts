@@ -280,7 +280,8 @@ export class RequestProgram extends ProgramBuilder {
     const body = this.buffer({ type: 'uint8', length, at })
     const step = this.step(decodeTensor, { body, into, seen: this.nonFinite }, args)
     this.#sources.set(step, { pointer, source })
-    if (!PARAMETER.test(pointer)) this.inputShapes[pointer.slice(1)] = source.shape
+    if (pointer.startsWith('/past/')) this.inputShapes.past = source.shape
+    else if (!PARAMETER.test(pointer)) this.inputShapes[pointer.slice(1)] = source.shape
     else this.inputShapes.params = Number(this.inputShapes.params ?? 0) + 1
     return step
   }

@@ -12,8 +12,8 @@ import { initField, paramName } from './params.ts'
 export const MOST_LAYERS = 256
 /** 10 of each attention, 5 of the feed-forward network and 2 of each of 6 norms in each layer, and the last norm's. */
 const MOST_PARAMS = 37 * MOST_LAYERS + 2
-/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask, context and params. */
-const MOST_WRT = MOST_PARAMS + 14 * MOST_LAYERS + 6
+/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask, context, params; and the past. */
+const MOST_WRT = MOST_PARAMS + 14 * MOST_LAYERS + 6 + 3 * MOST_LAYERS + 2
 
 export function stack(tensors: TensorKinds) {
   return z
@@ -61,7 +61,7 @@ export function stack(tensors: TensorKinds) {
       scale: scale.optional(),
       softcap: softcap.optional(),
       causal: z.union([z.boolean(), z.enum(['top_left', 'bottom_right'])]).default(false),
-      params: paramsByName(tensors)
+      params: byName(tensors, MOST_PARAMS, 'parameters')
         .optional()
         .describe(
           'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, ' +
@@ -83,14 +83,14 @@ function byLayer<T extends z.ZodType>(one: T) {
 }
 
 /** They are counted before any of them is looked at. */
-function paramsByName(tensors: TensorKinds) {
+function byName(tensors: TensorKinds, most: number, what: string) {
   const count = (value: unknown, context: z.RefinementCtx) => {
     const found = isTree(value) ? Object.keys(value).length : 0
-    if (found <= MOST_PARAMS) return value
-    context.addIssue({ code: 'custom', message: `expected at most ${MOST_PARAMS} parameters, got ${found}` })
+    if (found <= most) return value
+    context.addIssue({ code: 'custom', message: `expected at most ${most} ${what}, got ${found}` })
     return z.NEVER
   }
-  return z.preprocess(count, z.record(z.string(), tensors.values)).meta({ maxProperties: MOST_PARAMS })
+  return z.preprocess(count, z.record(z.string(), tensors.values)).meta({ maxProperties: most })
 }
 
 /** Options of attention that stand beside the stack; causal, rope and alibi are the stack's own. */
@@ -105,6 +105,13 @@ export function optionsBesideStack(tensors: TensorKinds) {
           'TransformerDecoderLayer). Its parameters are layers.i.cross_attention.{w_q,…}, its norm is norm2, and that of the ' +
           'feed-forward network norm3 (sandwich: norm3 and norm4, then norm5 and norm6). scale, softcap, qk_norm and dropout ' +
           'hold there too; rope, causal, window, alibi, the mask and attention_kind do not.',
+      ),
+    past: byName(tensors, 2 * MOST_LAYERS, 'tensors')
+      .optional()
+      .describe(
+        'Keys and values of the positions before x, of every layer: layers.i.k and layers.i.v [B, H_kv, P, head_dim], as ' +
+          '`"return":["present"]` gives them. For causal stacks; positions go on from P, and masks and kv_lengths count all ' +
+          'P + N keys. In safetensors past.layers.0.k.',
       ),
     context_lengths: tensors.whole
       .optional()
@@ -122,10 +129,13 @@ export function optionsBesideStack(tensors: TensorKinds) {
   }
 }
 
+/** In `wrt`, of a stack’s past. */
+const pastName = z.string().regex(/^past\../, 'the name of an input or "past.<name>"')
+
 export function stackBackwardField(tensors: TensorKinds) {
   return backwardField(
     tensors,
-    nameList(z.union([z.enum(['x', 'mask', 'context', 'params']), paramName]), MOST_WRT),
+    nameList(z.union([z.enum(['x', 'mask', 'context', 'past', 'params']), paramName, pastName]), MOST_WRT),
     'x, the context, every parameter and a float mask',
   )
 }

@@ -3,7 +3,7 @@
 import type { TensorSource } from '../formats/tensor.ts'
 import { bothProblem, fieldProblem } from '../problem.ts'
 import { type AttentionOptions, planAttention } from './attention/plan.ts'
-import { NO_PAST } from './attention/stages/past.ts'
+import { NO_PAST, type Past } from './attention/stages/past.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import { attentionKind } from './attention/variants/index.ts'
 import type { Geometry } from './geometry.ts'
@@ -19,6 +19,7 @@ export function* layerPlans(
   stack: StackRequest,
   beside: BesideStack,
   g: Geometry,
+  past: Pick<Past, 'given' | 'length'>,
 ): Generator<void, AttentionPlan[]> {
   const shared = sharedOptions(stack, beside)
   const pointers = pointersOf(stack, beside)
@@ -35,7 +36,7 @@ export function* layerPlans(
       if (stack.rope === undefined && stack.position === 'rope') options.rope = { interleaved: false }
       const at = Array.isArray(stack.rope) ? { ...pointers, rope: `/stack/rope/${layer}` } : pointers
       const like = plans[0] && { ...plans[0], rope: ropes.get(ropeKey) }
-      plan = planAttention(p, options, g, NO_PAST, at, like)
+      plan = planAttention(p, options, g, past, at, like)
       ropes.set(ropeKey, plan.rope)
       known.set(key, plan)
     }

@@ -3,16 +3,17 @@ import type { Step } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
-import type { BlockInputs, BlockParams, BlockShape } from './block.ts'
+import type { BlockParams, BlockShape } from './block.ts'
 import type { Geometry } from './geometry.ts'
 import type { Param } from './gradients.ts'
 import { type Loss, type LossOptions, lossForward } from './loss.ts'
 import { Params } from './params.ts'
 import type { RequestProgram } from './program-builder.ts'
 import { contextOf, type Sequence, sequenceOf, sequenceShape } from './sequence.ts'
-import type { StackParams, StackShape, StackState } from './stack.ts'
+import type { StackInputs, StackParams, StackShape, StackState } from './stack.ts'
 import type { StackRequest } from './stack-fields.ts'
 import { blockParams, hasGains, headSizes, normParams } from './stack-params.ts'
+import { type StackPast, stackPast } from './stack-past.ts'
 import { type BesideStack, crossPlan, layerPlans, normOfGains } from './stack-plans.ts'
 
 /** The fields of a request that say what a stack computes. */
@@ -22,11 +23,13 @@ export interface StackFields extends BesideStack {
   checkpoint: boolean
   context?: TensorSource | undefined
   context_lengths?: TensorSource | undefined
+  past?: Record<string, TensorSource> | undefined
 }
 
 export interface CompiledStack {
   x: Sequence
-  inputs: BlockInputs
+  inputs: StackInputs
+  past: StackPast
   plan: AttentionPlan
   shape: StackShape
   params: StackParams
@@ -68,7 +71,7 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
     ? normParams(params, stack, 'final_norm', x.dim)
     : undefined
   const taken = params.finish()
-  const geometry: Geometry = {
+  const fresh: Geometry = {
     batched: x.batched,
     headed: true,
     batch: x.batch,
@@ -76,12 +79,14 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
     keys: x.positions,
     ...sizes,
   }
+  const past = stackPast(p, request, fresh)
+  const geometry = { ...fresh, keys: fresh.keys + past.length }
   const { stack: _stack, x: _x, checkpoint: _checkpoint, context_lengths: lengths, ...beside } = request
   const optionsOf = (attention: string) => {
     if (!hasGains(params, attention)) return beside
     return { ...beside, qk_norm: normOfGains(beside.qk_norm, attention) }
   }
-  const plans = yield* layerPlans(p, stack, optionsOf('attention'), geometry)
+  const plans = yield* layerPlans(p, stack, optionsOf('attention'), geometry, past)
   const [plan] = plans
   const cross = context && {
     dContext: context.dim,
@@ -97,15 +102,17 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
   const inputs = {
     x: p.input('/x', request.x),
     context: request.context && p.input('/context', request.context),
+    past: past.layers,
   }
   return {
     x,
     inputs,
+    past,
     plan,
     shape,
     params: { blocks, draws, finalNorm },
     taken,
-    differentiable: params.differentiable,
+    differentiable: { ...past.differentiable, ...params.differentiable },
   }
 }
 
@@ -158,7 +165,9 @@ function stackShape(
     attentions: cross === undefined ? 1 : 2,
     geometry: plans[0].geometry,
     sinusoidal:
-      stack.position === 'sinusoidal' ? { positions, dim: dModel, offset: 0, base: 10000 } : undefined,
+      stack.position === 'sinusoidal'
+        ? { positions, dim: dModel, offset: plans[0].past, base: 10000 }
+        : undefined,
     elements: batch * positions * dModel,
     normArgs,
     checkpoint,

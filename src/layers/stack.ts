@@ -51,6 +51,14 @@ export interface StackRequested {
   crossMaps(layer: number): readonly MapName[]
 }
 
+/** Keys and values of a layer's past. */
+export type LayerPast = Pick<BlockInputs, 'pastK' | 'pastV'>
+
+export interface StackInputs extends Pick<BlockInputs, 'x' | 'context'> {
+  /** of each layer, where there is one */
+  past: LayerPast[]
+}
+
 /** A stack on its way: what its layers so far have left, for the next one and for backward. */
 export interface StackState {
   shape: StackShape
@@ -59,6 +67,7 @@ export interface StackState {
   /** input of each block, and where they are kept the blocks' states */
   inputs: Ref[]
   context: Ref | undefined
+  past: LayerPast[]
   blocks: (BlockState | undefined)[]
   finalNorm?: NormState
   /** of every attention: [layers, 1 or 2, batch, heads, queries] */
@@ -71,7 +80,7 @@ export interface StackState {
 export function beginForward(
   p: RequestProgram,
   shape: StackShape,
-  { x, context }: BlockInputs,
+  { x, context, past }: StackInputs,
   params: StackParams,
   requested: StackRequested,
 ): StackState {
@@ -81,12 +90,12 @@ export function beginForward(
     entropy: requested.entropy ? p.reals(elements) : undefined,
   }
   const output = shape.sinusoidal === undefined ? x : addPositions(p, shape, x)
-  return { shape, params, requested, inputs: [], context, blocks: [], rows, output }
+  return { shape, params, requested, inputs: [], context, past, blocks: [], rows, output }
 }
 
 /** The next layer. What the caller emits for it, before the next one, stands right behind it. */
 export function forwardLayer(p: RequestProgram, state: StackState, layer: number): BlockState {
-  const { shape, params, requested, rows, context } = state
+  const { shape, params, requested, rows, context, past } = state
   const count = rowsOfOne(shape)
   const attention = (index: number, maps: readonly MapName[]) => {
     const part = (ref: Ref) => p.part(ref, (layer * shape.attentions + index) * count, count)
@@ -99,7 +108,7 @@ export function forwardLayer(p: RequestProgram, state: StackState, layer: number
     attention: attention(0, requested.maps(layer)),
     cross: shape.attentions > 1 ? attention(1, requested.crossMaps(layer)) : NOTHING,
   }
-  const inputs = { x: state.output, context }
+  const inputs = { x: state.output, context, ...past[layer] }
   const block = blockForward(p, shape.block(layer), inputs, params.blocks[layer], wanted)
   state.blocks.push(shape.checkpoint ? undefined : block)
   state.output = block.output
@@ -129,10 +138,13 @@ export interface StackBackward {
   context?: Ref
   /** by full name: `layers.0.attention.w_q`, `final_norm.gamma` */
   params: Map<string, Ref>
+  /** by name: `layers.0.k` */
+  past: Map<string, Ref>
   scalars: Ref | undefined
   needs(name: string): boolean
   needsMask: boolean
   needsContext: boolean
+  needsPast(name: string): boolean
 }
 
 /** Begins the backward pass of a stack that has ended: `backwardLayer` for each layer, from the last on, follows. */
@@ -140,9 +152,9 @@ export function beginBackward(
   p: RequestProgram,
   state: StackState,
   gradOutput: Ref,
-  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask' | 'needsContext'>,
+  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask' | 'needsContext' | 'needsPast'>,
 ): StackBackward {
-  const backward: StackBackward = { grad: gradOutput, params: new Map(), ...asked }
+  const backward: StackBackward = { grad: gradOutput, params: new Map(), past: new Map(), ...asked }
   if (state.finalNorm === undefined) return backward
   const ofNorm = { gamma: asked.needs('final_norm.gamma'), beta: asked.needs('final_norm.beta') }
   const { x, gamma, beta } = normBackward(p, state.finalNorm, gradOutput, ofNorm)
@@ -162,7 +174,12 @@ export function backwardLayer(
   const block = state.blocks[layer] ?? recompute(p, state, layer)
   const { grad: gradOutput, params, scalars, needsMask: wantMask, needsContext: wantContext } = backward
   const wants = (name: string) => backward.needs(`layers.${layer}.${name}`)
-  const gradients = blockBackward(block, gradOutput, { scalars, wants, wantMask, wantContext })
+  const wantPast = { k: backward.needsPast(`layers.${layer}.k`), v: backward.needsPast(`layers.${layer}.v`) }
+  const asked = { scalars, wants, wantMask, wantContext, wantPast }
+  const gradients = blockBackward(block, gradOutput, asked)
+  for (const [name, ref] of Object.entries({ k: gradients.pastK, v: gradients.pastV })) {
+    if (ref !== undefined) backward.past.set(`layers.${layer}.${name}`, ref)
+  }
   for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
   for (const name of ['mask', 'context'] as const) {
     const gradient = gradients[name]
@@ -173,9 +190,13 @@ export function backwardLayer(
 }
 
 /** A checkpointed block once more, from its input. */
-function recompute(p: RequestProgram, { shape, params, inputs, context, rows }: StackState, layer: number) {
+function recompute(
+  p: RequestProgram,
+  { shape, params, inputs, context, past, rows }: StackState,
+  layer: number,
+) {
   const wanted = { entropy: rows.entropy !== undefined }
-  const from = { x: inputs[layer], context }
+  const from = { x: inputs[layer], context, ...past[layer] }
   return blockForward(p, shape.block(layer), from, params.blocks[layer], { attention: wanted, cross: wanted })
 }
 

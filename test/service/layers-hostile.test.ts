@@ -469,6 +469,77 @@ describe('what is wrong is named', () => {
       /stack\/window or window, got both/,
     ],
     [
+      'a past of a stack that is not causal',
+      STACK,
+      { x, stack: drawn, past: {} },
+      'INVALID_REQUEST',
+      '/past',
+      /causal stack beside past, got stack\/causal false/,
+    ],
+    [
+      'the present of a stack that is not causal',
+      STACK,
+      { x, stack: drawn, return: ['present'] },
+      'INVALID_REQUEST',
+      '/return/0',
+      /causal stack beside "present"/,
+    ],
+    [
+      'a past without values',
+      STACK,
+      { x, stack: { ...drawn, causal: true }, past: { 'layers.0.k': [[[1, 2]]] } },
+      'INVALID_REQUEST',
+      '/past/layers.0.v',
+      /expected a tensor, got nothing/,
+    ],
+    [
+      'a past of more layers',
+      STACK,
+      {
+        x,
+        stack: { ...drawn, causal: true },
+        past: { 'layers.0.k': [[[1, 2]]], 'layers.0.v': [[[1, 2]]], 'layers.1.k': [[[1, 2]]] },
+      },
+      'INVALID_REQUEST',
+      '/past/layers.1.k',
+      /no such tensor/,
+    ],
+    [
+      'a past of other heads',
+      STACK,
+      { x, stack: { ...drawn, causal: true }, past: { 'layers.0.k': [[[1]]], 'layers.0.v': [[[1]]] } },
+      'SHAPE_MISMATCH',
+      '/past/layers.0.k',
+      /expected \[1, 1, 2\], got \[1, 1, 1\]/,
+    ],
+    [
+      'a past of two lengths',
+      STACK,
+      {
+        x,
+        stack: { ...drawn, layers: 2, causal: true },
+        past: {
+          'layers.0.k': [[[1, 2]]],
+          'layers.0.v': [[[1, 2]]],
+          'layers.1.k': [
+            [
+              [1, 2],
+              [3, 4],
+            ],
+          ],
+          'layers.1.v': [
+            [
+              [1, 2],
+              [3, 4],
+            ],
+          ],
+        },
+      },
+      'SHAPE_MISMATCH',
+      '/past/layers.1.k',
+      /1 positions as in layers.0.k, got 2/,
+    ],
+    [
       'lengths of a context that is not there',
       STACK,
       { x, stack: drawn, context_lengths: [1] },

@@ -1,7 +1,8 @@
 /** `GET /v1/stream` of stacks with more than self-attention: the bits of POST /v1/transformer, frame by frame. */
 import { describe, expect, it } from 'vitest'
 import { drawer } from '../support/layer-cases.ts'
-import { post, startServer } from './server.ts'
+import { float32, readFile, values, writeFile } from './safetensors-file.ts'
+import { post, SAFETENSORS_TYPE, startServer } from './server.ts'
 import { type Message, StreamClient } from './stream-client.ts'
 
 const server = await startServer()
@@ -19,6 +20,63 @@ async function run(start: object): Promise<{ client: StreamClient; last: Message
   const last = await client.ended('a')
   return { client, last }
 }
+
+describe('a causal stack with a past', () => {
+  it('streams its present as POST /v1/transformer gives it, and goes on from it', async () => {
+    const first = await post(server, STACK, { stack, x, return: ['present'] })
+    expect(first.status).toBe(200)
+    const started = await run({ stack, x, emit: ['present'] })
+    const present = Object.assign({}, ...started.client.of('layer').map(({ tensors }) => tensors.present))
+    await started.client.close()
+    expect(present).toEqual(first.body.present)
+    const next = {
+      stack,
+      x: draw(2, 2, 8),
+      past: present,
+      backward: { target: draw(2, 2, 8), wrt: ['past'] },
+    }
+    const answer = await post(server, STACK, { ...next, return: ['output', 'weights'] })
+    expect(answer.status).toBe(200)
+    expect(answer.body.layers[0].weights[1][3][1]).toHaveLength(11)
+    const { client, last } = await run({ ...next, pass: 'forward_backward' })
+    await client.close()
+    expect(last).toMatchObject({ output: answer.body.output, grads: answer.body.grads })
+    expect(Object.keys(answer.body.grads.past)).toHaveLength(4)
+  })
+
+  it('takes a past and gives a present as safetensors', async () => {
+    const json = await post(server, STACK, { stack, x, return: ['output', 'present'] })
+    const tensors = Object.fromEntries(
+      Object.entries(json.body.present as Record<string, number[][][][]>).map(([name, value]) => [
+        `past.${name}`,
+        float32(value.flat(3), [2, 2, 9, 2]),
+      ]),
+    )
+    const next = draw(2, 2, 8)
+    const response = await fetch(server.url + STACK, {
+      method: 'POST',
+      headers: { 'content-type': SAFETENSORS_TYPE, accept: SAFETENSORS_TYPE },
+      body: writeFile(
+        { ...tensors, x: float32(next.data, next.shape) },
+        { request: JSON.stringify({ stack, return: ['output', 'present'] }) },
+      ),
+    })
+    const bytes = Buffer.from(await response.arrayBuffer())
+    expect(response.status, bytes.toString()).toBe(200)
+    const { tensors: found } = readFile(bytes)
+    expect(found['present.layers.1.v'].shape).toEqual([2, 2, 11, 2])
+    const same = await post(server, STACK, { stack, x: next, past: json.body.present })
+    expect(values(found.output)).toEqual(same.body.output.flat(2).map(Math.fround))
+  })
+
+  it('refuses a present that is none', async () => {
+    const { client, last } = await run({ stack: { ...stack, causal: false }, x, emit: ['present'] })
+    await client.close()
+    expect(last.problem.errors).toEqual([
+      { path: '/emit/0', message: 'expected a causal stack beside "present", got stack/causal false' },
+    ])
+  })
+})
 
 describe('a decoder with a context', () => {
   const request = {
