@@ -1156,6 +1156,14 @@ export interface components {
             compare_exact?: boolean;
             /** @description [B, M, d_context], or [M, d_context] without a batch: every layer also attends to it (a decoder, as PyTorch’s TransformerDecoderLayer). Its parameters are layers.i.cross_attention.{w_q,…}, its norm is norm2, and that of the feed-forward network norm3 (sandwich: norm3 and norm4, then norm5 and norm6). scale, softcap, qk_norm and dropout hold there too; rope, causal, window, alibi, the mask and attention_kind do not. */
             context?: components["schemas"]["Tensor"];
+            /** @description A stack whose output is the context of the other (as PyTorch’s Transformer); in place of `context`. dropout, qk_norm and checkpoint hold for both, and its layers draw with the seeds behind the decoder’s (seed + 3·layers + 2i and seed + 3·layers + 2i + 1); everything else beside `stack` is the decoder’s. `entropy_weight` means the rows of both. */
+            encoder?: {
+                stack: components["schemas"]["Stack"];
+                /** @description [B, M, d], or [M, d] without a batch */
+                x: components["schemas"]["Tensor"];
+                /** @description [B]: positions from there on are padding, in the encoder and in the context that it makes */
+                q_lengths?: components["schemas"]["Tensor"];
+            };
             /** @description Keys and values of the positions before x, of every layer: layers.i.k and layers.i.v [B, H_kv, P, head_dim], as `"return":["present"]` gives them. For causal stacks; positions go on from P, and masks and kv_lengths count all P + N keys. In safetensors past.layers.0.k. */
             past?: {
                 [key: string]: components["schemas"]["Tensor"];
@@ -1192,8 +1200,8 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, the context, every parameter and a float mask */
-                wrt?: (("x" | "mask" | "context" | "past" | "params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter and a float mask */
+                wrt?: (("x" | "mask" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1373,6 +1381,28 @@ export interface components {
                     relative: number | ("NaN" | "Infinity");
                 };
             }[];
+            /** @description the same of the encoder, where there is one */
+            encoder?: {
+                output?: components["schemas"]["AnswerTensor"];
+                layers?: {
+                    /** @description [B, H, N, M]: softmax, before dropout */
+                    weights?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
+                    scores?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
+                    masked_scores?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+                    logsumexp?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
+                    entropy?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N, M]: weights after dropout */
+                    dropped_weights?: components["schemas"]["AnswerTensor"];
+                }[];
+                /** @description every parameter by its name, with "return":["params"] */
+                params?: {
+                    [key: string]: components["schemas"]["AnswerTensor"];
+                };
+            };
             /**
              * @description the attention_kind, where it is not softmax: the output is not that of exact attention
              * @enum {string}
@@ -1396,6 +1426,8 @@ export interface components {
                 context?: components["schemas"]["AnswerTensor"];
                 /** @description an object, where `wrt` names it */
                 past?: components["schemas"]["AnswerTensor"];
+                /** @description x and params of the encoder */
+                encoder?: components["schemas"]["AnswerTensor"];
                 /** @description the sum over the layers, in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
                 /** @description by the parameters’ names */

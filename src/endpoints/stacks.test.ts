@@ -207,6 +207,84 @@ describe('a transformer stack', () => {
     expect(found.tensors['grads.context'].data.slice(10 * 5)).toEqual(Array(4 * 5).fill(0))
   })
 
+  it('has the gradients of an encoder before it', async () => {
+    const models = fc.record({
+      encoder: stacks,
+      decoder: stacks,
+      padded: fc.boolean(),
+      dropped: fc.boolean(),
+    })
+    await fc.assert(
+      fc.asyncProperty(models, sizes, seed, picks, async (model, { batch, n }, from, at) => {
+        const draw = drawer(from)
+        const encoder = { ...model.encoder, dContext: undefined }
+        const decoder = { ...model.decoder, dContext: D_MODEL }
+        const body: Body = {
+          precision: 'float64',
+          stack: { ...stackOf(decoder, draw), causal: true },
+          x: draw(batch, n, D_MODEL),
+          encoder: {
+            stack: stackOf(encoder, draw),
+            x: draw(batch, 4, D_MODEL),
+            q_lengths: model.padded ? Array.from({ length: batch }, (_, b) => 4 - 3 * b) : undefined,
+          },
+          dropout: model.dropped ? { p: 0.3, seed: 5 } : undefined,
+          backward: { target: draw(batch, n, D_MODEL), entropy_weight: 0.4 },
+        }
+        const names = await expectGradients(STACK, body, at)
+        expect(names.slice(0, 1)).toEqual(['x'])
+        expect(names).toContain('encoder.x')
+        for (const [prefix, { stack }] of [
+          ['', body as Body & { stack: Body }],
+          ['encoder.', body.encoder as { stack: Body }],
+        ] as const) {
+          const params = Object.keys(stack.params as Body).map(name => `${prefix}params.${name}`)
+          expect(names).toEqual(expect.arrayContaining(params))
+        }
+        const plain = await runProgram(STACK, body)
+        const checkpointed = await runProgram(STACK, { ...body, checkpoint: true })
+        expect(checkpointed.tensors).toEqual(plain.tensors)
+      }),
+      { numRuns: 6 },
+    )
+  })
+
+  it('with an encoder is what two requests give', async () => {
+    const encoder = requestOf({ norm: 'post' }, {}, 3)
+    const decoder = requestOf({ dContext: D_MODEL }, { causal: true }, 4)
+    const asked = { return: ['output', 'weights', 'cross_weights', 'params'] }
+    const whole = await answer({
+      ...decoder,
+      ...asked,
+      encoder: { stack: encoder.stack, x: encoder.x, q_lengths: [5, 3] },
+    })
+    const first = await answer({
+      ...encoder,
+      q_lengths: [5, 3],
+      kv_lengths: [5, 3],
+      return: ['output', 'weights', 'params'],
+    })
+    const second = await answer({ ...decoder, ...asked, context: first.output, context_lengths: [5, 3] })
+    const below = Object.fromEntries(
+      Object.entries(first).map(([name, tensor]) => [`encoder.${name}`, tensor]),
+    )
+    expect(whole).toEqual({ ...second, ...below })
+  })
+
+  it('computes only the gradients of an encoder that are wanted', async () => {
+    const encoder = { stack: { layers: 1, heads: 2, init: {} }, x: drawer(1)(3, D_MODEL) }
+    const body = { stack: encoder.stack, x: drawer(2)(4, D_MODEL), encoder, precision: 'float64' }
+    const gradientsOf = async (...wrt: string[]) => {
+      const found = await answer({ ...body, backward: { target: drawer(3)(4, D_MODEL), wrt } })
+      return Object.keys(found).filter(name => name.startsWith('grads.'))
+    }
+    expect(await gradientsOf('encoder.x')).toEqual(['grads.encoder.x'])
+    expect(await gradientsOf('x')).toEqual(['grads.x'])
+    const norm = ['gamma', 'beta'].map(name => `grads.encoder.params.layers.0.norm1.${name}`)
+    expect(await gradientsOf('encoder.params.layers.0.norm1')).toEqual(norm)
+    expect((await gradientsOf('encoder')).length).toBe((await gradientsOf('encoder.params')).length + 1)
+  })
+
   it('ends with the final norm also behind post-norm', async () => {
     const { output } = await answer(requestOf({ norm: 'post' }))
     expect(output).not.toEqual((await answer(requestOf({ norm: 'post', finalNorm: false }))).output)

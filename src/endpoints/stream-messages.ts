@@ -80,13 +80,15 @@ const detail = z
   )
 
 function startMessage(tensors: TensorKinds) {
+  const ofStack = stack(tensors)
+  const { encoder: _encoder, ...beside } = optionsBesideStack(tensors, ofStack)
   return z
     .strictObject({
       type: z.literal('start'),
       id: RunId,
-      stack: stack(tensors),
+      stack: ofStack,
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
-      ...optionsBesideStack(tensors),
+      ...beside,
       pass: z.enum(['forward', 'forward_backward']).default('forward'),
       backward: stackBackwardField(tensors).optional().describe('with `"pass":"forward_backward"`'),
       emit: nameList(z.enum(EMITS), EMITS.length)

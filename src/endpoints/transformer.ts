@@ -1,8 +1,11 @@
 /** `POST /v1/transformer`: a whole stack, everything answered at once. */
 import * as z from 'zod'
+import type { Ref } from '../../workers/contract.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { ATTENTION_RETURNS, CROSS_RETURNS } from '../layers/attention/fields.ts'
 import { attentionAnswers, crossNames, requestedResults } from '../layers/attention/index.ts'
+import type { RowResults } from '../layers/attention/softmax.ts'
+import { compileModel } from '../layers/encoder-decoder.ts'
 import { answerGradients, answerParams, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
@@ -13,11 +16,15 @@ import {
   beginForward,
   endForward,
   forwardLayer,
+  NO_GRADIENTS,
+  rowCount,
+  rowsOf,
+  type StackBackward,
   type StackState,
 } from '../layers/stack.ts'
 import { optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
 import { pastGradients, presentOutputs, refuseNonCausal } from '../layers/stack-past.ts'
-import { type CompiledStack, compileStack, stackLoss } from '../layers/stack-request.ts'
+import { type CompiledStack, stackLoss } from '../layers/stack-request.ts'
 import { fieldProblem } from '../problem.ts'
 import {
   approximation,
@@ -32,11 +39,12 @@ import {
 import { defineEndpoint } from './endpoint.ts'
 
 function request(tensors: TensorKinds) {
+  const ofStack = stack(tensors)
   return z
     .strictObject({
-      stack: stack(tensors),
+      stack: ofStack,
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
-      ...optionsBesideStack(tensors),
+      ...optionsBesideStack(tensors, ofStack),
       return: returns(['output', ...ATTENTION_RETURNS, ...CROSS_RETURNS, 'present', 'params']).describe(
         'what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer. `present`: keys and values ' +
           'of every layer, as the next request takes them for its `past`',
@@ -56,6 +64,14 @@ const TransformerAnswer = z
       .array(z.strictObject({ ...attentionResults, ...crossResults, ...exactError }))
       .optional()
       .describe('what `return` names of each layer’s attention'),
+    encoder: z
+      .strictObject({
+        output: tensor.optional(),
+        layers: z.array(z.strictObject(attentionResults)).optional(),
+        params: paramsResult,
+      })
+      .optional()
+      .describe('the same of the encoder, where there is one'),
     ...approximation,
     present: z
       .record(z.string(), tensor)
@@ -70,6 +86,7 @@ const TransformerAnswer = z
         x: 'x’s',
         context: 'the context’s',
         past: 'an object, where `wrt` names it',
+        encoder: 'x and params of the encoder',
         mask: 'the sum over the layers, in the mask’s own shape',
       },
       true,
@@ -83,73 +100,105 @@ export const transformer = defineEndpoint({
   summary: 'A whole transformer stack at once: output, maps of every layer and head, and all gradients',
   request,
   answer: TransformerAnswer,
-  layers: ({ stack }) => stack.layers,
+  layers: ({ stack, encoder }) => stack.layers + (encoder?.stack.layers ?? 0),
   compile,
 })
 
 function* compile(p: RequestProgram, request: TransformerRequest): Generator<void> {
   refuseReturns(request)
-  const compiled = yield* compileStack(p, request)
-  const { x, taken } = compiled
+  const { encoder, decoder, differentiable } = yield* compileModel(p, request)
   const gradientSet = new GradientSet(request.backward?.wrt, {
     x: true,
     context: request.context && true,
     mask: maskGradient(request.mask),
-    ...compiled.differentiable,
+    ...differentiable,
   })
-  const state = yield* forward(p, compiled, request)
-  const outputShape = sequenceShape(x, x.positions, x.dim)
-  if (request.return.includes('output')) p.output('output', state.output, outputShape)
-  if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
+  const shapes = [encoder, decoder].flatMap(stack => stack?.shape ?? [])
+  const rows = rowsOf(
+    p,
+    shapes,
+    requestedResults(request).entropy || request.return.includes('cross_entropy'),
+  )
+  const encoded = encoder && (yield* forward(p, encoder, request, { rows, from: 0 }, 'encoder.'))
+  const context = encoded?.output ?? decoder.inputs.context
+  const from = encoder === undefined ? 0 : rowCount(encoder.shape)
+  const decoding = { ...decoder, inputs: { ...decoder.inputs, context } }
+  const state = yield* forward(p, decoding, request, { rows, from }, '')
   if (request.backward === undefined) return
 
-  const loss = stackLoss(p, compiled, state, request.backward)
-  const gradients = beginBackward(p, state, loss.gradOutput, {
-    scalars: loss.scalars,
+  const loss = stackLoss(p, decoder, state, request.backward)
+  const { scalars } = loss
+  const wantsEncoder = encoder !== undefined && gradientSet.hasBelow('encoder.')
+  const gradients = yield* backward(p, state, loss.gradOutput, {
+    scalars,
     needs: name => gradientSet.has(`params.${name}`),
     needsMask: gradientSet.has('mask'),
-    needsContext: gradientSet.has('context'),
+    needsContext: wantsEncoder || gradientSet.has('context'),
     needsPast: name => gradientSet.has(`past.${name}`),
   })
-  for (let layer = state.shape.layers - 1; layer >= 0; layer--) {
-    backwardLayer(p, state, gradients, layer)
-    yield
-  }
   answerGradients(p, {
     x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
     context: [gradients.context, request.context],
     mask: [gradients.mask, request.mask],
     ...pastGradients(gradients.past, request.past),
   })
-  answerParams(p, 'grads.', taken, ({ name }) => gradients.params.get(name))
+  answerParams(p, 'grads.', decoder.taken, ({ name }) => gradients.params.get(name))
+  if (!wantsEncoder || encoded === undefined) return
+
+  const ofEncoder = yield* backward(p, encoded, gradients.context as Ref, {
+    ...NO_GRADIENTS,
+    scalars,
+    needs: name => gradientSet.has(`encoder.params.${name}`),
+  })
+  const ofX = gradientSet.has('encoder.x') ? ofEncoder.grad : undefined
+  answerGradients(p, { 'encoder.x': [ofX, request.encoder?.x] })
+  answerParams(p, 'grads.encoder.', encoder.taken, ({ name }) => ofEncoder.params.get(name))
 }
 
-/** All layers, and what is to be answered of each. */
+/** All layers, and what is to be answered of each, and of the whole. */
 function* forward(
   p: RequestProgram,
-  { inputs, shape, params }: CompiledStack,
+  { x, inputs, shape, params, taken }: CompiledStack,
   request: Pick<TransformerRequest, 'return' | 'backward'>,
+  rows: { rows: RowResults; from: number },
+  prefix: '' | 'encoder.',
 ): Generator<void, StackState> {
+  const names = new Set<string>(request.return)
   const cross = crossNames(request.return)
-  const { entropy, maps = [] } = requestedResults(request)
-  const ofCross = requestedResults({ return: cross })
-  const { maps: crossMaps = [] } = ofCross
-  const requested = { entropy: entropy || ofCross.entropy, maps: () => maps, crossMaps: () => crossMaps }
-  const state = beginForward(p, shape, inputs, params, requested)
+  const { maps = [] } = requestedResults(request)
+  const { maps: crossMaps = [] } = requestedResults({ return: cross })
+  const entropy = rows.rows.entropy !== undefined
+  const requested = { entropy, maps: () => maps, crossMaps: () => crossMaps }
+  const state = beginForward(p, shape, inputs, params, requested, rows)
   for (let layer = 0; layer < shape.layers; layer++) {
     const block = forwardLayer(p, state, layer)
-    attentionAnswers(p, block.attention.attention, request.return, false, `layers.${layer}.`)
-    if (block.cross !== undefined) {
-      attentionAnswers(p, block.cross.attention, cross, false, `layers.${layer}.cross_`)
-    }
-    if (request.return.includes('present')) {
-      for (const { name, buffer, shape } of presentOutputs(block.attention.attention, layer))
-        p.output(name, buffer, shape)
+    const at = `${prefix}layers.${layer}.`
+    attentionAnswers(p, block.attention.attention, request.return, false, at)
+    if (block.cross !== undefined) attentionAnswers(p, block.cross.attention, cross, false, `${at}cross_`)
+    if (names.has('present') && prefix === '') {
+      const outputs = presentOutputs(block.attention.attention, layer)
+      for (const { name, buffer, shape } of outputs) p.output(name, buffer, shape)
     }
     yield
   }
   endForward(p, state)
+  if (names.has('output')) p.output(`${prefix}output`, state.output, sequenceShape(x, x.positions, x.dim))
+  if (names.has('params')) answerParams(p, prefix, taken, ({ ref }) => ref)
   return state
+}
+
+function* backward(
+  p: RequestProgram,
+  state: StackState,
+  gradOutput: Ref,
+  asked: Parameters<typeof beginBackward>[3],
+): Generator<void, StackBackward> {
+  const gradients = beginBackward(p, state, gradOutput, asked)
+  for (let layer = state.shape.layers - 1; layer >= 0; layer--) {
+    backwardLayer(p, state, gradients, layer)
+    yield
+  }
+  return gradients
 }
 
 /** Without a context there is no cross-attention; only a causal stack has a present. */
@@ -157,7 +206,7 @@ function refuseReturns(request: TransformerRequest): void {
   const present = request.return.indexOf('present')
   if (present >= 0) refuseNonCausal(request.stack, `/return/${present}`, '"present"')
   const at = request.return.findIndex(name => name.startsWith('cross_'))
-  if (at < 0 || request.context !== undefined) return
-  const message = `expected context beside "${request.return[at]}", got none`
+  if (at < 0 || request.context !== undefined || request.encoder !== undefined) return
+  const message = `expected context or encoder beside "${request.return[at]}", got none`
   throw fieldProblem('INVALID_REQUEST', `/return/${at}`, message)
 }

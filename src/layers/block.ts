@@ -16,20 +16,19 @@ import type { NormArgs } from '../../workers/ops/norm/op.ts'
 import type { RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
-  type FeedForwardParams,
-  type FeedForwardShape,
-  feedForwardBackward,
-  feedForwardForward,
-} from './feed-forward.ts'
-import {
-  type MultiHeadInputs,
-  type MultiHeadParams,
-  type MultiHeadShape,
-  type MultiHeadState,
-  multiHeadBackward,
-  multiHeadForward,
-} from './multi-head.ts'
-import { normBackward, normForward } from './norm.ts'
+  type Applied,
+  type Attention,
+  attend,
+  type Back,
+  type Found,
+  feed,
+  type NormParams,
+  normed,
+  type Part,
+  type Way,
+} from './block-parts.ts'
+import type { FeedForwardParams, FeedForwardShape } from './feed-forward.ts'
+import type { MultiHeadParams, MultiHeadState } from './multi-head.ts'
 import type { RequestProgram } from './program-builder.ts'
 
 export type NormPlace = 'pre' | 'post' | 'sandwich'
@@ -41,11 +40,6 @@ export interface BlockParams {
   ffn: FeedForwardParams
   /** norm1, norm2, … */
   norms: NormParams[]
-}
-
-export interface NormParams {
-  gamma: Ref
-  beta?: Ref
 }
 
 /** How many norms stand around a part. */
@@ -86,40 +80,10 @@ export interface BlockState {
   back: Back
 }
 
-/** Gradients by parameter: `attention.w_q`, `norm1.gamma`, `ffn.w_1`, … */
-export interface BlockGradients {
+export interface BlockGradients extends Found {
   x: Ref
-  /** of attention's own output [batch, heads, queries, dimV] */
   heads: Ref
-  crossHeads?: Ref
-  context?: Ref
-  pastK?: Ref
-  pastV?: Ref
-  mask?: Ref
-  params: Map<string, Ref>
 }
-
-/** What the way back is told, and what it finds beside the gradient of x. */
-interface Way {
-  scalars: Ref | undefined
-  /** is asked for the parameters' names */
-  wants(name: string): boolean
-  wantMask: boolean
-  wantContext: boolean
-  wantPast: { k: boolean; v: boolean }
-  found: Omit<BlockGradients, 'x' | 'heads'> & Partial<Pick<BlockGradients, 'heads'>>
-}
-
-/** ∂L/∂x = (∂y/∂x)ᵀ·gradY + residual. */
-type Back = (way: Way, gradY: Ref, residual?: Ref) => Ref
-
-interface Applied {
-  output: Ref
-  back: Back
-}
-
-/** f(x) + residual */
-type Part = (x: Ref, residual?: Ref) => Applied
 
 export function blockForward(
   p: RequestProgram,
@@ -129,17 +93,11 @@ export function blockForward(
   requested: BlockRequested,
 ): BlockState {
   let norms = 0
-  const norm: Part = input => normed(p, shape, `norm${++norms}`, params.norms[norms - 1], input)
+  const norm: Part = input => normed(p, shape.normArgs, `norm${++norms}`, params.norms[norms - 1], input)
   const states: MultiHeadState[] = []
-  const attends =
-    (inner: Attention): Part =>
-    (input, residual) => {
-      const state = attend(p, inner, { x: input, ...inner.inputs, residual })
-      states.push(state)
-      return { output: state.output, back: attendBack(p, inner, state) }
-    }
-  const parts: Part[] = attentionsOf(shape, params, requested, inputs).map(attends)
-  parts.push((input, residual) => feed(p, shape, input, params.ffn, residual))
+  const attentions = attentionsOf(shape, params, requested, inputs)
+  const parts: Part[] = attentions.map(each => attend(p, each, state => states.push(state)))
+  parts.push((input, residual) => feed(p, shape.ffn, input, params.ffn, residual))
   const applied: Applied[] = []
   let output = inputs.x
   for (const part of parts) {
@@ -158,7 +116,7 @@ export function blockBackward(
   gradOutput: Ref,
   asked: Omit<Way, 'found'>,
 ): BlockGradients {
-  const found: Way['found'] = { params: new Map() }
+  const found: Found = { params: new Map() }
   const x = back({ ...asked, found }, gradOutput)
   return { heads: gradOutput, ...found, x }
 }
@@ -186,36 +144,6 @@ const AROUND: Record<NormPlace, (p: RequestProgram, part: Part, norm: Part, x: R
     p.stage(p.step(add, { a: x, b: after.output, y: output }, { count, period: count }))
     return { output, back: (way, grad) => before.back(way, throughPart(way, grad), grad) }
   },
-}
-
-function normed(
-  p: RequestProgram,
-  { normArgs }: BlockShape,
-  name: string,
-  params: NormParams,
-  x: Ref,
-): Applied {
-  const state = normForward(p, x, params, normArgs)
-  return {
-    output: state.y,
-    back(way, gradY, residual) {
-      const needs = { gamma: way.wants(`${name}.gamma`), beta: way.wants(`${name}.beta`) }
-      const { x, ...found } = normBackward(p, state, gradY, needs, residual)
-      note(way, name, found)
-      return x
-    },
-  }
-}
-
-/** One attention of a layer. */
-interface Attention {
-  name: 'attention' | 'cross_attention'
-  plan: AttentionPlan
-  sizes: MultiHeadShape
-  params: MultiHeadParams
-  inputs: Pick<MultiHeadInputs, 'context' | 'pastK' | 'pastV'>
-  requested: RequestedResults
-  seedOffset: number
 }
 
 function attentionsOf(
@@ -246,63 +174,4 @@ function attentionsOf(
       seedOffset: seedOffset + 1,
     },
   ]
-}
-
-function attend(
-  p: RequestProgram,
-  { plan, sizes, params, requested, seedOffset }: Attention,
-  inputs: MultiHeadInputs,
-): MultiHeadState {
-  return multiHeadForward(p, plan, sizes, inputs, params, requested, seedOffset)
-}
-
-function attendBack(p: RequestProgram, { name }: Attention, state: MultiHeadState): Back {
-  const { cross } = state
-  return (way, gradY, residual) => {
-    const needs = {
-      x: true,
-      context: cross && way.wantContext,
-      mask: !cross && way.wantMask,
-      pastK: !cross && way.wantPast.k,
-      pastV: !cross && way.wantPast.v,
-      param: (param: string) => way.wants(`${name}.${param}`),
-    }
-    const found = multiHeadBackward(p, state, gradY, way.scalars, needs, residual)
-    note(way, name, found.params)
-    if (cross) {
-      way.found.context = found.context
-      way.found.crossHeads = found.heads
-    } else {
-      const { mask, pastK, pastV } = found
-      Object.assign(way.found, { mask, pastK, pastV })
-      way.found.heads = found.heads
-    }
-    return found.x as Ref
-  }
-}
-
-function feed(
-  p: RequestProgram,
-  { ffn }: BlockShape,
-  x: Ref,
-  params: FeedForwardParams,
-  residual: Ref | undefined,
-): Applied {
-  const state = feedForwardForward(p, ffn, x, params, residual)
-  return {
-    output: state.output,
-    back(way, gradY, residual) {
-      const wants = (name: string) => way.wants(`ffn.${name}`)
-      const { x, ...found } = feedForwardBackward(p, state, gradY, wants, p.nonFinite, residual)
-      note(way, 'ffn', found)
-      return x
-    },
-  }
-}
-
-/** The gradients of a part's parameters. */
-function note({ found }: Way, part: string, gradients: { [name: string]: Ref | undefined }): void {
-  for (const [name, ref] of Object.entries(gradients)) {
-    if (ref !== undefined) found.params.set(`${part}.${name}`, ref)
-  }
 }

@@ -12,8 +12,8 @@ import { initField, paramName } from './params.ts'
 export const MOST_LAYERS = 256
 /** 10 of each attention, 5 of the feed-forward network and 2 of each of 6 norms in each layer, and the last norm's. */
 const MOST_PARAMS = 37 * MOST_LAYERS + 2
-/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask, context, params; and the past. */
-const MOST_WRT = MOST_PARAMS + 14 * MOST_LAYERS + 6 + 3 * MOST_LAYERS + 2
+/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm; of an encoder too; the past; the inputs. */
+const MOST_WRT = 2 * (MOST_PARAMS + 14 * MOST_LAYERS + 2) + 3 * MOST_LAYERS + 8
 
 export function stack(tensors: TensorKinds) {
   return z
@@ -93,8 +93,11 @@ function byName(tensors: TensorKinds, most: number, what: string) {
   return z.preprocess(count, z.record(z.string(), tensors.values)).meta({ maxProperties: most })
 }
 
-/** Options of attention that stand beside the stack; causal, rope and alibi are the stack's own. */
-export function optionsBesideStack(tensors: TensorKinds) {
+/**
+ * Options of attention that stand beside the stack, and what it may attend to; causal, rope and alibi are the stack's own.
+ * `stack`: the schema of an encoder's.
+ */
+export function optionsBesideStack(tensors: TensorKinds, stack: StackSchema) {
   const { causal: _causal, rope: _rope, alibi: _alibi, dropout, ...options } = attentionOptions(tensors)
   return {
     ...options,
@@ -105,6 +108,22 @@ export function optionsBesideStack(tensors: TensorKinds) {
           'TransformerDecoderLayer). Its parameters are layers.i.cross_attention.{w_q,…}, its norm is norm2, and that of the ' +
           'feed-forward network norm3 (sandwich: norm3 and norm4, then norm5 and norm6). scale, softcap, qk_norm and dropout ' +
           'hold there too; rope, causal, window, alibi, the mask and attention_kind do not.',
+      ),
+    encoder: z
+      .strictObject({
+        stack,
+        x: tensors.values.describe('[B, M, d], or [M, d] without a batch'),
+        q_lengths: tensors.whole
+          .optional()
+          .describe(
+            '[B]: positions from there on are padding, in the encoder and in the context that it makes',
+          ),
+      })
+      .optional()
+      .describe(
+        'A stack whose output is the context of the other (as PyTorch’s Transformer); in place of `context`. dropout, qk_norm and ' +
+          'checkpoint hold for both, and its layers draw with the seeds behind the decoder’s (seed + 3·layers + 2i and ' +
+          'seed + 3·layers + 2i + 1); everything else beside `stack` is the decoder’s. `entropy_weight` means the rows of both.',
       ),
     past: byName(tensors, 2 * MOST_LAYERS, 'tensors')
       .optional()
@@ -129,15 +148,20 @@ export function optionsBesideStack(tensors: TensorKinds) {
   }
 }
 
+/** In `wrt`, beside names of parameters. */
+const INPUTS = ['x', 'mask', 'context', 'past', 'params', 'encoder', 'encoder.x', 'encoder.params'] as const
+
 /** In `wrt`, of a stack’s past. */
 const pastName = z.string().regex(/^past\../, 'the name of an input or "past.<name>"')
+const encoderName = z.string().regex(/^encoder\.params\../, 'the name of an input or "encoder.params.<name>"')
 
 export function stackBackwardField(tensors: TensorKinds) {
   return backwardField(
     tensors,
-    nameList(z.union([z.enum(['x', 'mask', 'context', 'past', 'params']), paramName, pastName]), MOST_WRT),
-    'x, the context, every parameter and a float mask',
+    nameList(z.union([z.enum(INPUTS), paramName, pastName, encoderName]), MOST_WRT),
+    'x, the context or the encoder’s x, every parameter and a float mask',
   )
 }
 
-export type StackRequest = z.output<ReturnType<typeof stack>>
+type StackSchema = ReturnType<typeof stack>
+export type StackRequest = z.output<StackSchema>

@@ -24,6 +24,8 @@ export interface StackFields extends BesideStack {
   context?: TensorSource | undefined
   context_lengths?: TensorSource | undefined
   past?: Record<string, TensorSource> | undefined
+  /** what is added to the dropout's seed for the first part */
+  seedFrom?: number
 }
 
 export interface CompiledStack {
@@ -38,8 +40,12 @@ export interface CompiledStack {
   differentiable: Params['differentiable']
 }
 
-/** Pauses behind each layer. */
-export function* compileStack(p: RequestProgram, request: StackFields): Generator<void, CompiledStack> {
+/** Pauses behind each layer. `source`: what every layer attends to beside x. */
+export function* compileStack(
+  p: RequestProgram,
+  request: StackFields,
+  source = contextOfStack(request),
+): Generator<void, CompiledStack> {
   const { stack } = request
   const x = sequenceOf('/x', request.x)
   if (stack.d_model !== undefined && stack.d_model !== x.dim) {
@@ -51,7 +57,7 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
   }
   const params = new Params(p, stack, '/stack')
   const sizes = headSizes(params, stack, x.dim)
-  const context = contextOfStack(request, x)
+  const context = source?.sequence
   const dHidden = params.extent('layers.0.ffn.w_1', 1) ?? stack.d_ff ?? 4 * x.dim
   if (stack.d_ff !== undefined && stack.d_ff !== dHidden) {
     throw fieldProblem(
@@ -81,7 +87,7 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
   }
   const past = stackPast(p, request, fresh)
   const geometry = { ...fresh, keys: fresh.keys + past.length }
-  const { stack: _stack, x: _x, checkpoint: _checkpoint, context_lengths: lengths, ...beside } = request
+  const { stack: _stack, x: _x, checkpoint: _checkpoint, context_lengths: _lengths, ...beside } = request
   const optionsOf = (attention: string) => {
     if (!hasGains(params, attention)) return beside
     return { ...beside, qk_norm: normOfGains(beside.qk_norm, attention) }
@@ -95,7 +101,7 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
       stack,
       optionsOf('cross_attention'),
       { ...geometry, keys: context.positions },
-      lengths,
+      source?.lengths,
     ),
   }
   const shape = stackShape(request, x, plans, cross, dHidden)
@@ -116,8 +122,14 @@ export function* compileStack(p: RequestProgram, request: StackFields): Generato
   }
 }
 
-function contextOfStack({ context, context_lengths: lengths }: StackFields, x: Sequence) {
-  if (context !== undefined) return contextOf(context, x)
+/** A context, and how much of it is no padding. */
+interface Source {
+  sequence: Sequence
+  lengths: TensorSource | undefined
+}
+
+function contextOfStack({ x, context, context_lengths: lengths }: StackFields): Source | undefined {
+  if (context !== undefined) return { sequence: contextOf(context, sequenceOf('/x', x)), lengths }
   if (lengths === undefined) return undefined
   throw fieldProblem(
     'INVALID_REQUEST',
@@ -130,7 +142,7 @@ function contextOfStack({ context, context_lengths: lengths }: StackFields, x: S
 export function stackLoss(
   p: RequestProgram,
   { x, plan }: CompiledStack,
-  { output, shape, rows }: StackState,
+  { output, rows }: StackState,
   backward: LossOptions,
 ): Loss {
   const { batch, positions: queries, dim } = x
@@ -144,13 +156,13 @@ export function stackLoss(
     qLengths: plan.places.refs.qLengths,
     elements: plan.liveRows * dim,
     maskPadding: true,
-    attention: { rows: shape.layers * shape.attentions * batch * plan.geometry.heads * queries, ...rows },
+    attention: { rows: p.buffers[rows.logsumexp].length, ...rows },
   }
   return lossForward(p, subject, backward)
 }
 
 function stackShape(
-  { stack, dropout, checkpoint }: StackFields,
+  { stack, dropout, checkpoint, seedFrom = 0 }: StackFields,
   x: Sequence,
   plans: AttentionPlan[],
   cross: BlockShape['cross'],
@@ -174,7 +186,7 @@ function stackShape(
     block: layer => ({
       plan: plans[layer],
       cross,
-      seedOffset: parts * layer,
+      seedOffset: seedFrom + parts * layer,
       norm: stack.norm,
       normArgs,
       dModel,
@@ -184,7 +196,7 @@ function stackShape(
         dModel,
         dHidden,
         activation: stack.activation,
-        dropout: { p: dropout?.p ?? 0, seed, seedOffset: parts * (layer + 1) - 1 },
+        dropout: { p: dropout?.p ?? 0, seed, seedOffset: seedFrom + parts * (layer + 1) - 1 },
       },
     }),
   }

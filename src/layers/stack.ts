@@ -18,8 +18,8 @@ import {
   type BlockState,
   blockBackward,
   blockForward,
-  type NormParams,
 } from './block.ts'
+import type { NormParams } from './block-parts.ts'
 import type { Geometry } from './geometry.ts'
 import { type NormState, normBackward, normForward } from './norm.ts'
 import type { RequestProgram } from './program-builder.ts'
@@ -70,8 +70,9 @@ export interface StackState {
   past: LayerPast[]
   blocks: (BlockState | undefined)[]
   finalNorm?: NormState
-  /** of every attention: [layers, 1 or 2, batch, heads, queries] */
+  /** of every attention, from `rowsFrom` on those of this stack: [layers, 1 or 2, batch, heads, queries] */
   rows: RowResults
+  rowsFrom: number
   /** of the last layer so far */
   output: Ref
 }
@@ -83,22 +84,18 @@ export function beginForward(
   { x, context, past }: StackInputs,
   params: StackParams,
   requested: StackRequested,
+  { rows, from: rowsFrom } = { rows: rowsOf(p, [shape], requested.entropy), from: 0 },
 ): StackState {
-  const elements = shape.layers * shape.attentions * rowsOfOne(shape)
-  const rows: RowResults = {
-    logsumexp: p.buffer({ type: 'float64', length: elements }),
-    entropy: requested.entropy ? p.reals(elements) : undefined,
-  }
   const output = shape.sinusoidal === undefined ? x : addPositions(p, shape, x)
-  return { shape, params, requested, inputs: [], context, past, blocks: [], rows, output }
+  return { shape, params, requested, inputs: [], context, past, blocks: [], rows, rowsFrom, output }
 }
 
 /** The next layer. What the caller emits for it, before the next one, stands right behind it. */
 export function forwardLayer(p: RequestProgram, state: StackState, layer: number): BlockState {
-  const { shape, params, requested, rows, context, past } = state
+  const { shape, params, requested, rows, rowsFrom, context, past } = state
   const count = rowsOfOne(shape)
   const attention = (index: number, maps: readonly MapName[]) => {
-    const part = (ref: Ref) => p.part(ref, (layer * shape.attentions + index) * count, count)
+    const part = (ref: Ref) => p.part(ref, rowsFrom + (layer * shape.attentions + index) * count, count)
     const entropy = rows.entropy === undefined ? undefined : part(rows.entropy)
     return { entropy: requested.entropy, maps, into: { logsumexp: part(rows.logsumexp), entropy } }
   }
@@ -116,6 +113,17 @@ export function forwardLayer(p: RequestProgram, state: StackState, layer: number
 }
 
 const NOTHING = { entropy: false }
+
+/** Room for the rows of all stacks that one loss looks at, one behind the other. */
+export function rowsOf(p: RequestProgram, shapes: StackShape[], entropy: boolean): RowResults {
+  const elements = shapes.reduce((sum, shape) => sum + rowCount(shape), 0)
+  const logsumexp = p.buffer({ type: 'float64', length: elements })
+  return { logsumexp, entropy: entropy ? p.reals(elements) : undefined }
+}
+
+export function rowCount(shape: StackShape): number {
+  return shape.layers * shape.attentions * rowsOfOne(shape)
+}
 
 /** Rows of the scores of one attention. */
 function rowsOfOne({ geometry: { batch, heads, queries } }: StackShape): number {
@@ -146,6 +154,9 @@ export interface StackBackward {
   needsContext: boolean
   needsPast(name: string): boolean
 }
+
+/** Of a stack without mask, context and past. */
+export const NO_GRADIENTS = { needsMask: false, needsContext: false, needsPast: () => false }
 
 /** Begins the backward pass of a stack that has ended: `backwardLayer` for each layer, from the last on, follows. */
 export function beginBackward(

@@ -28,7 +28,7 @@ export const stacks = fc.record({
   /** of queries and keys */
   gains: fc.boolean(),
   /** of the context, for cross-attention */
-  dContext: fc.constantFrom(undefined, undefined, 5),
+  dContext: fc.constantFrom<(number | undefined)[]>(undefined, undefined, 5),
 })
 export type StackSpec = typeof stacks extends fc.Arbitrary<infer T> ? T : never
 
