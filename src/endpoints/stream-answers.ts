@@ -10,7 +10,7 @@ const AcceptedMessage = z
   .strictObject({
     type: z.literal('accepted'),
     id: RunId,
-    layers: z.int().describe('how many the stack has'),
+    layers: z.int().describe('how many the stack has, without those of an encoder'),
     plan: z.strictObject({
       flops: z.number().describe('floating-point operations of the run'),
       bytes: z.number().describe('tensor memory that the run holds until it has ended'),
@@ -24,6 +24,7 @@ const LayerMessage = z
     type: z.literal('layer'),
     id: RunId,
     pass,
+    stack: z.literal('encoder').optional().describe('whose layer it is, where it is the encoder’s'),
     index: z.int().describe('the layer; the backward pass comes from the last to the first'),
     timing: z.strictObject({
       at: ms('from the acceptance of the run to the end of this layer'),
@@ -88,11 +89,13 @@ const DoneMessage = z
       encode: ms('writing small frames; large ones are written while they are sent'),
     }),
     output: tensor.describe('[B, N, d_model] in x’s rank'),
+    encoder: z.strictObject({ output: tensor }).optional().describe('where there is one'),
     grads: z
       .strictObject({
         x: tensor.optional(),
         context: tensor.optional(),
         past: tensor.optional(),
+        encoder: z.strictObject({ x: tensor }).optional(),
         mask: tensor.optional(),
       })
       .optional()
@@ -109,6 +112,7 @@ const MapMessage = z
     layer: z.int(),
     head: z.int(),
     tensor: z.enum(MAP_EMITS),
+    stack: z.literal('encoder').optional(),
     pass,
     values: tensor.describe('[B, N, M], or [N, M] without a batch; M is N but for cross-attention'),
   })

@@ -81,14 +81,13 @@ const detail = z
 
 function startMessage(tensors: TensorKinds) {
   const ofStack = stack(tensors)
-  const { encoder: _encoder, ...beside } = optionsBesideStack(tensors, ofStack)
   return z
     .strictObject({
       type: z.literal('start'),
       id: RunId,
       stack: ofStack,
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
-      ...beside,
+      ...optionsBesideStack(tensors, ofStack),
       pass: z.enum(['forward', 'forward_backward']).default('forward'),
       backward: stackBackwardField(tensors).optional().describe('with `"pass":"forward_backward"`'),
       emit: nameList(z.enum(EMITS), EMITS.length)
@@ -98,12 +97,17 @@ function startMessage(tensors: TensorKinds) {
             '[B,H,N]. Backward: grad_output (what reaches that layer’s output), grad_weights [B,H,N,N] (∂L/∂weights, each weight ' +
             'taken as a variable of its own; 0 where not attended), grad_params (an object by full parameter name; the last ' +
             'layer’s has final_norm too). With a context, cross_weights, cross_scores, cross_entropy, cross_logsumexp and ' +
-            'grad_cross_weights are those of its attention [B,H,N,M]. `present` is an object as `past` (causal stacks). A pass with nothing to emit sends no layer frames.',
+            'grad_cross_weights are those of its attention [B,H,N,M]. `present` is an object as `past` (causal stacks). Frames of an encoder say ' +
+            '`"stack":"encoder"` and have no cross-attention; they come backward where `wrt` means anything of it. A pass with nothing to emit sends no layer frames.',
         ),
-      layers: indices.optional().describe('the layers whose frames are wanted; default all'),
+      layers: indices
+        .optional()
+        .describe('the layers whose frames are wanted; default all; of an encoder there are all'),
       heads: indices
         .optional()
-        .describe('the heads that weights, scores, entropy, logsumexp and grad_weights hold, in this order'),
+        .describe(
+          'the heads that weights, scores, entropy, logsumexp and grad_weights hold, in this order; of an encoder’s layers all',
+        ),
       detail: detail.optional(),
       ...numerics,
       encoding: z
@@ -129,8 +133,8 @@ function startMessage(tensors: TensorKinds) {
       if (!backward && value.backward !== undefined)
         issue(['pass'], 'expected "forward_backward" beside backward, got "forward"')
       for (const [index, name] of value.emit.entries()) {
-        if (value.context === undefined && name.includes('cross_'))
-          issue(['emit', index], `expected context beside "${name}", got none`)
+        if (value.context === undefined && value.encoder === undefined && name.includes('cross_'))
+          issue(['emit', index], `expected context or encoder beside "${name}", got none`)
         if (name === 'present' && !value.stack.causal)
           issue(['emit', index], 'expected a causal stack beside "present", got stack/causal false')
         if (!backward && (BACKWARD_EMITS as readonly string[]).includes(name))
@@ -187,6 +191,7 @@ export const FetchMessage = z
       .min(0)
       .max(MOST_INDICES - 1),
     tensor: z.enum(MAP_EMITS),
+    stack: z.literal('encoder').optional().describe('of a layer of the encoder'),
     pass: z.enum(['forward', 'backward']).optional().describe('follows from the tensor; checked where given'),
   })
   .meta({ id: 'FetchMessage' })

@@ -1,30 +1,24 @@
 /** `POST /v1/transformer`: a whole stack, everything answered at once. */
 import * as z from 'zod'
-import type { Ref } from '../../workers/contract.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { ATTENTION_RETURNS, CROSS_RETURNS } from '../layers/attention/fields.ts'
 import { attentionAnswers, crossNames, requestedResults } from '../layers/attention/index.ts'
-import type { RowResults } from '../layers/attention/softmax.ts'
-import { compileModel } from '../layers/encoder-decoder.ts'
-import { answerGradients, answerParams, GradientSet, maskGradient } from '../layers/gradients.ts'
+import { compileModel, type Role, runModel } from '../layers/encoder-decoder.ts'
+import { answerParams } from '../layers/gradients.ts'
 import { numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { sequenceShape } from '../layers/sequence.ts'
 import {
   backwardLayer,
-  beginBackward,
   beginForward,
   endForward,
   forwardLayer,
-  NO_GRADIENTS,
-  rowCount,
-  rowsOf,
-  type StackBackward,
+  type Rows,
   type StackState,
 } from '../layers/stack.ts'
 import { optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
-import { pastGradients, presentOutputs, refuseNonCausal } from '../layers/stack-past.ts'
-import { type CompiledStack, stackLoss } from '../layers/stack-request.ts'
+import { presentOutputs, refuseNonCausal } from '../layers/stack-past.ts'
+import type { CompiledStack } from '../layers/stack-request.ts'
 import { fieldProblem } from '../problem.ts'
 import {
   approximation,
@@ -106,66 +100,32 @@ export const transformer = defineEndpoint({
 
 function* compile(p: RequestProgram, request: TransformerRequest): Generator<void> {
   refuseReturns(request)
-  const { encoder, decoder, differentiable } = yield* compileModel(p, request)
-  const gradientSet = new GradientSet(request.backward?.wrt, {
-    x: true,
-    context: request.context && true,
-    mask: maskGradient(request.mask),
-    ...differentiable,
+  const model = yield* compileModel(p, request)
+  yield* runModel(p, request, model, {
+    entropy: request.return.includes('entropy') || request.return.includes('cross_entropy'),
+    paramGradients: true,
+    wants: () => true,
+    forward: (role, stack, rows) => forward(p, request.return, role, stack, rows),
+    *backward(_role, { shape }, state, gradients) {
+      for (let layer = shape.layers - 1; layer >= 0; layer--) {
+        backwardLayer(p, state, gradients, layer)
+        yield
+      }
+    },
   })
-  const shapes = [encoder, decoder].flatMap(stack => stack?.shape ?? [])
-  const rows = rowsOf(
-    p,
-    shapes,
-    requestedResults(request).entropy || request.return.includes('cross_entropy'),
-  )
-  const encoded = encoder && (yield* forward(p, encoder, request, { rows, from: 0 }, 'encoder.'))
-  const context = encoded?.output ?? decoder.inputs.context
-  const from = encoder === undefined ? 0 : rowCount(encoder.shape)
-  const decoding = { ...decoder, inputs: { ...decoder.inputs, context } }
-  const state = yield* forward(p, decoding, request, { rows, from }, '')
-  if (request.backward === undefined) return
-
-  const loss = stackLoss(p, decoder, state, request.backward)
-  const { scalars } = loss
-  const wantsEncoder = encoder !== undefined && gradientSet.hasBelow('encoder.')
-  const gradients = yield* backward(p, state, loss.gradOutput, {
-    scalars,
-    needs: name => gradientSet.has(`params.${name}`),
-    needsMask: gradientSet.has('mask'),
-    needsContext: wantsEncoder || gradientSet.has('context'),
-    needsPast: name => gradientSet.has(`past.${name}`),
-  })
-  answerGradients(p, {
-    x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
-    context: [gradients.context, request.context],
-    mask: [gradients.mask, request.mask],
-    ...pastGradients(gradients.past, request.past),
-  })
-  answerParams(p, 'grads.', decoder.taken, ({ name }) => gradients.params.get(name))
-  if (!wantsEncoder || encoded === undefined) return
-
-  const ofEncoder = yield* backward(p, encoded, gradients.context as Ref, {
-    ...NO_GRADIENTS,
-    scalars,
-    needs: name => gradientSet.has(`encoder.params.${name}`),
-  })
-  const ofX = gradientSet.has('encoder.x') ? ofEncoder.grad : undefined
-  answerGradients(p, { 'encoder.x': [ofX, request.encoder?.x] })
-  answerParams(p, 'grads.encoder.', encoder.taken, ({ name }) => ofEncoder.params.get(name))
 }
 
 /** All layers, and what is to be answered of each, and of the whole. */
 function* forward(
   p: RequestProgram,
+  names: TransformerRequest['return'],
+  role: Role,
   { x, inputs, shape, params, taken }: CompiledStack,
-  request: Pick<TransformerRequest, 'return' | 'backward'>,
-  rows: { rows: RowResults; from: number },
-  prefix: '' | 'encoder.',
+  rows: Rows,
 ): Generator<void, StackState> {
-  const names = new Set<string>(request.return)
-  const cross = crossNames(request.return)
-  const { maps = [] } = requestedResults(request)
+  const prefix = role === 'encoder' ? 'encoder.' : ''
+  const cross = crossNames(names)
+  const { maps = [] } = requestedResults({ return: names })
   const { maps: crossMaps = [] } = requestedResults({ return: cross })
   const entropy = rows.rows.entropy !== undefined
   const requested = { entropy, maps: () => maps, crossMaps: () => crossMaps }
@@ -173,32 +133,19 @@ function* forward(
   for (let layer = 0; layer < shape.layers; layer++) {
     const block = forwardLayer(p, state, layer)
     const at = `${prefix}layers.${layer}.`
-    attentionAnswers(p, block.attention.attention, request.return, false, at)
+    attentionAnswers(p, block.attention.attention, names, false, at)
     if (block.cross !== undefined) attentionAnswers(p, block.cross.attention, cross, false, `${at}cross_`)
-    if (names.has('present') && prefix === '') {
+    if (names.includes('present') && role === 'decoder') {
       const outputs = presentOutputs(block.attention.attention, layer)
       for (const { name, buffer, shape } of outputs) p.output(name, buffer, shape)
     }
     yield
   }
   endForward(p, state)
-  if (names.has('output')) p.output(`${prefix}output`, state.output, sequenceShape(x, x.positions, x.dim))
-  if (names.has('params')) answerParams(p, prefix, taken, ({ ref }) => ref)
+  const outputShape = sequenceShape(x, x.positions, x.dim)
+  if (names.includes('output')) p.output(`${prefix}output`, state.output, outputShape)
+  if (names.includes('params')) answerParams(p, prefix, taken, ({ ref }) => ref)
   return state
-}
-
-function* backward(
-  p: RequestProgram,
-  state: StackState,
-  gradOutput: Ref,
-  asked: Parameters<typeof beginBackward>[3],
-): Generator<void, StackBackward> {
-  const gradients = beginBackward(p, state, gradOutput, asked)
-  for (let layer = state.shape.layers - 1; layer >= 0; layer--) {
-    backwardLayer(p, state, gradients, layer)
-    yield
-  }
-  return gradients
 }
 
 /** Without a context there is no cross-attention; only a causal stack has a present. */

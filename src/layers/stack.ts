@@ -84,7 +84,7 @@ export function beginForward(
   { x, context, past }: StackInputs,
   params: StackParams,
   requested: StackRequested,
-  { rows, from: rowsFrom } = { rows: rowsOf(p, [shape], requested.entropy), from: 0 },
+  { rows, from: rowsFrom }: Rows,
 ): StackState {
   const output = shape.sinusoidal === undefined ? x : addPositions(p, shape, x)
   return { shape, params, requested, inputs: [], context, past, blocks: [], rows, rowsFrom, output }
@@ -113,6 +113,12 @@ export function forwardLayer(p: RequestProgram, state: StackState, layer: number
 }
 
 const NOTHING = { entropy: false }
+
+/** Where the rows of a stack stand: from there on in what all stacks have. */
+export interface Rows {
+  rows: RowResults
+  from: number
+}
 
 /** Room for the rows of all stacks that one loss looks at, one behind the other. */
 export function rowsOf(p: RequestProgram, shapes: StackShape[], entropy: boolean): RowResults {

@@ -78,6 +78,92 @@ describe('a causal stack with a past', () => {
   })
 })
 
+describe('a stack with an encoder', () => {
+  const request = {
+    stack,
+    x,
+    encoder: {
+      stack: { layers: 3, heads: 2, d_ff: 9, init: { seed: 4, bias: true } },
+      x: draw(2, 7, 6),
+      q_lengths: [7, 5],
+    },
+    dropout: { p: 0.2, seed: 1 },
+    backward: { target, entropy_weight: 0.3 },
+  }
+  const maps = ['weights', 'entropy', 'cross_weights', 'cross_logsumexp']
+  const backward = ['grad_output', 'grad_weights', 'grad_cross_weights', 'grad_params']
+  const places = (client: StreamClient) =>
+    client.of('layer').map(({ pass, stack = 'decoder', index }) => `${pass} ${stack} ${index}`)
+
+  it('streams the layers of both, there and back', async () => {
+    const answer = await post(server, STACK, { ...request, return: ['output', ...maps] })
+    expect(answer.status).toBe(200)
+    const { client, last } = await run({ ...request, pass: 'forward_backward', emit: [...maps, ...backward] })
+    await client.close()
+    const { loss, output, grads, encoder } = answer.body
+    expect(last).toMatchObject({ loss, output, encoder: { output: encoder.output } })
+    expect(last.grads).toEqual({ x: grads.x, encoder: { x: grads.encoder.x } })
+    expect(places(client)).toEqual([
+      ...['forward encoder 0', 'forward encoder 1', 'forward encoder 2'],
+      ...['forward decoder 0', 'forward decoder 1', 'backward decoder 1', 'backward decoder 0'],
+      ...['backward encoder 2', 'backward encoder 1', 'backward encoder 0'],
+    ])
+    const params: Record<string, Record<string, unknown>> = { encoder: {}, decoder: {} }
+    for (const { pass, stack = 'decoder', index, tensors } of client.of('layer')) {
+      const { layers } = stack === 'encoder' ? encoder : answer.body
+      if (pass === 'forward') expect(tensors).toEqual(layers[index])
+      else Object.assign(params[stack], tensors.grad_params)
+      if (pass === 'backward') expect('grad_cross_weights' in tensors).toBe(stack === 'decoder')
+    }
+    expect(params).toEqual({ decoder: grads.params, encoder: grads.encoder.params })
+  })
+
+  it('sends maps of its layers when they are fetched, all heads of them', async () => {
+    const { backward: _backward, ...forward } = request
+    const answer = await post(server, STACK, { ...forward, return: ['weights'] })
+    const start = { ...forward, emit: ['weights'], detail: { max_size: 4 }, heads: [3], layers: [1] }
+    const { client } = await run(start)
+    expect(places(client)).toHaveLength(4)
+    client.send({ type: 'fetch', id: 'a', stack: 'encoder', layer: 2, head: 1, tensor: 'weights' })
+    const map = await client.until(({ type }) => type === 'map' || type === 'error')
+    client.send({ type: 'fetch', id: 'a', layer: 2, head: 1, tensor: 'weights' })
+    const refused = await client.until(({ type }) => type === 'error')
+    await client.close()
+    expect(map).toMatchObject({ type: 'map', stack: 'encoder', layer: 2, head: 1 })
+    const weights = answer.body.encoder.layers[2].weights as number[][][][]
+    expect(map.values).toEqual(weights.map(heads => heads[1]))
+    expect(refused.problem.errors[0].message).toMatch(/weights of layer 2/)
+  })
+
+  it('does not go back through it for nothing', async () => {
+    const wrt = ['x']
+    const start = { ...request, pass: 'forward_backward', backward: { target, wrt }, emit: ['grad_output'] }
+    const { client } = await run(start)
+    await client.close()
+    expect(places(client)).toEqual(['backward decoder 1', 'backward decoder 0'])
+  })
+
+  it('is planned', async () => {
+    const shaped = (tensor: { shape: number[] }) => ({ shape: tensor.shape })
+    const encoder = { ...request.encoder, x: shaped(request.encoder.x), q_lengths: { shape: [2] } }
+    const body = {
+      ...request,
+      x: shaped(x),
+      encoder,
+      backward: { target: shaped(target) },
+      return: ['cross_weights'],
+    }
+    const plan = await post(server, '/v1/plan', { endpoint: STACK, body })
+    expect(plan.status).toBe(200)
+    expect(plan.body.shapes).toMatchObject({
+      'layers.1.cross_weights': [2, 4, 9, 7],
+      'grads.encoder.x': [2, 7, 6],
+      'grads.encoder.params.layers.2.ffn.w_1': [6, 9],
+      'grads.params.layers.0.cross_attention.w_k': [6, 4],
+    })
+  })
+})
+
 describe('a decoder with a context', () => {
   const request = {
     stack,
@@ -139,7 +225,7 @@ describe('a decoder with a context', () => {
     })
     await client.close()
     expect(last.problem.errors).toEqual([
-      { path: '/emit/0', message: `expected context beside "${name}", got none` },
+      { path: '/emit/0', message: `expected context or encoder beside "${name}", got none` },
     ])
   })
 })
