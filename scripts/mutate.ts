@@ -27,7 +27,7 @@ const GROUPS: Record<string, Group> = {
     tests: ['formulas', 'intervals'].map(test => `${OPS}/attention/${test}.test.ts`),
   },
   'linear-attention': {
-    files: [`${OPS}/linear-attention/reference.ts`],
+    files: [`${OPS}/linear-attention/reference/*.ts`],
     tests: [`${OPS}/linear-attention/formulas.test.ts`],
     loops: true,
   },

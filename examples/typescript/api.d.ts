@@ -230,7 +230,7 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
                 kind: "rms";
@@ -532,7 +532,7 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
                 kind: "rms";
@@ -764,7 +764,7 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
                 kind: "rms";
@@ -1132,7 +1132,7 @@ export interface components {
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
             };
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
                 kind: "rms";
@@ -1154,7 +1154,23 @@ export interface components {
              * @default false
              */
             compare_exact?: boolean;
-            /** @description Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds seed + 2i and seed + 2i + 1. */
+            /** @description [B, M, d_context], or [M, d_context] without a batch: every layer also attends to it (a decoder, as PyTorch’s TransformerDecoderLayer). Its parameters are layers.i.cross_attention.{w_q,…}, its norm is norm2, and that of the feed-forward network norm3 (sandwich: norm3 and norm4, then norm5 and norm6). scale, softcap, qk_norm and dropout hold there too; rope, causal, window, alibi, the mask and attention_kind do not. */
+            context?: components["schemas"]["Tensor"];
+            /** @description A stack whose output is the context of the other (as PyTorch’s Transformer); in place of `context`. dropout, qk_norm and checkpoint hold for both, and its layers draw with the seeds behind the decoder’s (seed + 3·layers + 2i and seed + 3·layers + 2i + 1); everything else beside `stack` is the decoder’s. `entropy_weight` means the rows of both. */
+            encoder?: {
+                stack: components["schemas"]["Stack"];
+                /** @description [B, M, d], or [M, d] without a batch */
+                x: components["schemas"]["Tensor"];
+                /** @description [B]: positions from there on are padding, in the encoder and in the context that it makes */
+                q_lengths?: components["schemas"]["Tensor"];
+            };
+            /** @description Keys and values of the positions before x, of every layer: layers.i.k and layers.i.v [B, H_kv, P, head_dim], as `"return":["present"]` gives them. For causal stacks; positions go on from P, and masks and kv_lengths count all P + N keys. In safetensors past.layers.0.k. */
+            past?: {
+                [key: string]: components["schemas"]["Tensor"];
+            };
+            /** @description [B]: positions of the context from there on are padding */
+            context_lengths?: components["schemas"]["Tensor"];
+            /** @description Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds seed + 2i and seed + 2i + 1; with a context seed + 3i, seed + 3i + 1 (cross-attention) and seed + 3i + 2. */
             dropout?: {
                 p: number;
                 /** @default 0 */
@@ -1166,12 +1182,12 @@ export interface components {
              */
             checkpoint?: boolean;
             /**
-             * @description what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer
+             * @description what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer. `present`: keys and values of every layer, as the next request takes them for its `past`
              * @default [
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "present" | "params")[];
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -1184,8 +1200,8 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, every parameter and a float mask */
-                wrt?: (("x" | "mask" | "params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter and a float mask */
+                wrt?: (("x" | "mask" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1216,16 +1232,18 @@ export interface components {
             /** @description default: the last extent of x */
             d_model?: number;
             heads: number;
+            /** @description elements of a head’s q, k and v; default d_model/heads, or what params say */
+            head_dim?: number;
             /** @description heads of keys and values (GQA); divides heads; default heads */
             kv_heads?: number;
             /** @description hidden units of the feed-forward network; default 4·d_model, or what params say */
             d_ff?: number;
             /**
-             * @description `post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN
+             * @description `post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN with norm2. `sandwich`: x = x + norm2(attention(norm1(x))); x = x + norm4(ffn(norm3(x)))
              * @default post
              * @enum {string}
              */
-            norm?: "pre" | "post";
+            norm?: "pre" | "post" | "sandwich";
             /**
              * @description `rms` has gamma only
              * @default layer
@@ -1235,18 +1253,17 @@ export interface components {
             /** @default 0.00001 */
             norm_eps?: number;
             /**
-             * @description `swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1))
+             * @description `swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1)); `geglu` and `geglu_tanh`: gelu or gelu_tanh in place of silu. `quick_gelu`: x·σ(1.702·x)
              * @default relu
              * @enum {string}
              */
-            activation?: "relu" | "gelu" | "gelu_tanh" | "silu" | "swiglu";
+            activation?: "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh";
             /**
-             * @description `sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores
-             * @default none
+             * @description `sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores; default `rope` where there is a rope, else `none`
              * @enum {string}
              */
             position?: "none" | "sinusoidal" | "rope" | "alibi";
-            /** @description with `"position":"rope"` */
+            /** @description turns q and k in every layer, or in those where the list has one; `"position":"rope"` alone takes its defaults */
             rope?: {
                 /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
                 base?: number;
@@ -1266,10 +1283,45 @@ export interface components {
                 q_positions?: components["schemas"]["Tensor"];
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
-            };
+            } | ({
+                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
+                base?: number;
+                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
+                frequencies?: components["schemas"]["Tensor"];
+                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
+                factor?: number;
+                scaling?: components["schemas"]["RopeScaling"];
+                /**
+                 * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
+                 * @default false
+                 */
+                interleaved?: boolean;
+                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
+                dims?: number;
+                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
+                q_positions?: components["schemas"]["Tensor"];
+                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
+                k_positions?: components["schemas"]["Tensor"];
+            } | null)[];
+            /** @description keys that a row attends to, in every layer or by layer; see `window` beside the stack */
+            window?: {
+                /** @description keys to the left of the aligned position; null = unbounded */
+                left?: number | null;
+                /** @description keys to the right of the aligned position; null = unbounded */
+                right?: number | null;
+            } | ({
+                /** @description keys to the left of the aligned position; null = unbounded */
+                left?: number | null;
+                /** @description keys to the right of the aligned position; null = unbounded */
+                right?: number | null;
+            } | null)[];
+            /** @description factor of q·k; default 1/√d_k */
+            scale?: number;
+            /** @description c > 0: s → c·tanh(s/c) */
+            softcap?: number;
             /** @default false */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). Biases, beta and final_norm may be left out. Weights are [d_in, d_out]. */
+            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}. Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out]. */
             params?: {
                 [key: string]: components["schemas"]["Tensor"];
             };
@@ -1307,6 +1359,18 @@ export interface components {
                 entropy?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: weights after dropout */
                 dropped_weights?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: softmax, before dropout */
+                cross_weights?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: q·kᵀ·scale for every pair */
+                cross_scores?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
+                cross_masked_scores?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N]; "-Infinity" where a row attends to nothing */
+                cross_logsumexp?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N]: −Σ p ln p in nats, before dropout */
+                cross_entropy?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: weights after dropout */
+                cross_dropped_weights?: components["schemas"]["AnswerTensor"];
                 /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
                 exact_error?: {
                     /** @description largest difference */
@@ -1317,11 +1381,37 @@ export interface components {
                     relative: number | ("NaN" | "Infinity");
                 };
             }[];
+            /** @description the same of the encoder, where there is one */
+            encoder?: {
+                output?: components["schemas"]["AnswerTensor"];
+                layers?: {
+                    /** @description [B, H, N, M]: softmax, before dropout */
+                    weights?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
+                    scores?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
+                    masked_scores?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+                    logsumexp?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
+                    entropy?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N, M]: weights after dropout */
+                    dropped_weights?: components["schemas"]["AnswerTensor"];
+                }[];
+                /** @description every parameter by its name, with "return":["params"] */
+                params?: {
+                    [key: string]: components["schemas"]["AnswerTensor"];
+                };
+            };
             /**
              * @description the attention_kind, where it is not softmax: the output is not that of exact attention
              * @enum {string}
              */
             approximation?: "linear" | "lsh" | "local" | "strided" | "block";
+            /** @description layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated */
+            present?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -1332,6 +1422,12 @@ export interface components {
             grads?: {
                 /** @description x’s */
                 x?: components["schemas"]["AnswerTensor"];
+                /** @description the context’s */
+                context?: components["schemas"]["AnswerTensor"];
+                /** @description an object, where `wrt` names it */
+                past?: components["schemas"]["AnswerTensor"];
+                /** @description x and params of the encoder */
+                encoder?: components["schemas"]["AnswerTensor"];
                 /** @description the sum over the layers, in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
                 /** @description by the parameters’ names */

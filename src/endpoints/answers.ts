@@ -33,6 +33,14 @@ export const attentionResults = {
   dropped_weights: tensor.optional().describe('[B, H, N, M]: weights after dropout'),
 }
 
+/** With a context; P is M there. */
+export const crossResults = Object.fromEntries(
+  Object.entries(attentionResults).map(([name, result]) => [
+    `cross_${name}`,
+    tensor.optional().describe(`the same of cross-attention: ${result.description}`),
+  ]),
+)
+
 const presentResults = {
   present_k: tensor
     .optional()

@@ -1,6 +1,6 @@
 /** Decoding token by token with a past gives what one causal pass over the whole sequence gives. */
 import { expect, it } from 'vitest'
-import { type Body, drawer, type Flat } from '../../test/support/layer-cases.ts'
+import { type Body, drawer, expectGradients, type Flat } from '../../test/support/layer-cases.ts'
 import { runProgram } from '../../test/support/run-program.ts'
 
 const N = 7
@@ -44,6 +44,81 @@ async function decode(path: string, whole: Body, sequences: string[]) {
   }
   return { outputs, past }
 }
+
+const CAUSAL = { layers: 2, heads: 4, kv_heads: 2, causal: true, init: { seed: 3, bias: true } }
+const STACKS: [string, Body, Body?][] = [
+  ['plain', {}],
+  [
+    'rope and windows by layer',
+    { rope: [{ base: 30 }, null], window: [null, { left: 2 }], norm: 'sandwich' },
+  ],
+  ['sinusoidal', { position: 'sinusoidal', norm: 'pre' }],
+  ['ALiBi', { position: 'alibi' }],
+  ['qk-norm, softcap, head_dim', { rope: {}, head_dim: 6, softcap: 3 }, { qk_norm: 'l2' }],
+  ['linear', {}, { attention_kind: 'linear' }],
+]
+
+it.each(STACKS)('a stack: %s', async (_name, stack, beside = {}) => {
+  const draw = drawer(5)
+  const body = { stack: { ...CAUSAL, ...stack }, x: draw(2, N, 8), precision: 'float64', ...beside }
+  const context = { context: draw(2, 3, 5), context_lengths: [3, 1] }
+  for (const more of [{}, context]) {
+    const whole = await runProgram('/v1/transformer', { ...body, ...more, return: ['output', 'present'] })
+    const outputs: Flat[] = []
+    let past: Record<string, Flat> | undefined
+    for (let size = 1, at = 0; at < N; at += size++) {
+      const x = positions(body.x, at, Math.min(N, at + size))
+      const part = await runProgram('/v1/transformer', {
+        ...body,
+        ...more,
+        x,
+        past,
+        return: ['output', 'present'],
+      })
+      const { output, ...present } = part.tensors
+      outputs.push(output)
+      past = Object.fromEntries(
+        Object.entries(present).map(([name, tensor]) => [name.slice('present.'.length), tensor]),
+      )
+    }
+    expectParts(outputs, whole.tensors.output)
+    expect(Object.keys(past ?? {})).toEqual(['layers.0.k', 'layers.0.v', 'layers.1.k', 'layers.1.v'])
+    expectParts([past?.['layers.1.k'] as Flat], whole.tensors['present.layers.1.k'])
+  }
+})
+
+it('a stack: the gradients of a past, and its places in maps', async () => {
+  const draw = drawer(6)
+  const names = ['layers.0.k', 'layers.0.v', 'layers.1.k', 'layers.1.v']
+  const body: Body = {
+    stack: { ...CAUSAL, position: 'rope' },
+    x: draw(2, 3, 8),
+    past: Object.fromEntries(names.map(name => [name, draw(2, 2, 4, 2)])),
+    mask: draw(3, 7),
+    kv_lengths: [7, 6],
+    precision: 'float64',
+    backward: { target: draw(2, 3, 8), wrt: ['x', 'past', 'mask'] },
+  }
+  const found = await expectGradients('/v1/transformer', body, [1, 14, 29])
+  expect(found).toEqual(['x', 'mask', ...names.map(name => `past.${name}`)])
+  const { tensors } = await runProgram('/v1/transformer', { ...body, return: ['weights'] })
+  expect(tensors['layers.1.weights'].shape).toEqual([2, 4, 3, 7])
+  expect(
+    (await runProgram('/v1/transformer', { ...body, checkpoint: true, return: ['weights'] })).tensors,
+  ).toEqual(tensors)
+})
+
+it('a stack: a past of length 0 is a past', async () => {
+  const draw = drawer(7)
+  const empty = { shape: [2, 0, 2], data: [] }
+  const past = Object.fromEntries(['0.k', '0.v', '1.k', '1.v'].map(name => [`layers.${name}`, empty]))
+  const body = { stack: CAUSAL, x: draw(3, 8), backward: { target: draw(3, 8), wrt: ['past'] } }
+  const { tensors } = await runProgram('/v1/transformer', { ...body, past })
+  expect(tensors['grads.past.layers.1.v']).toEqual(empty)
+  expect(tensors.output).toEqual(
+    (await runProgram('/v1/transformer', { ...body, backward: undefined })).tensors.output,
+  )
+})
 
 function expectParts(outputs: Flat[], whole: Flat): void {
   let at = 0

@@ -67,7 +67,7 @@ describe('float32 beside float64', () => {
       share: fc.constantFrom(1, 5, 16, 33),
       norm: fc.constantFrom('pre', 'post'),
       norm_kind: fc.constantFrom('layer', 'rms'),
-      activation: fc.constantFrom('gelu', 'gelu_tanh', 'silu', 'swiglu'),
+      activation: fc.constantFrom('gelu', 'gelu_tanh', 'silu', 'swiglu', 'geglu'),
       seed: fc.nat(999),
     })
     await fc.assert(

@@ -10,7 +10,7 @@ const AcceptedMessage = z
   .strictObject({
     type: z.literal('accepted'),
     id: RunId,
-    layers: z.int().describe('how many the stack has'),
+    layers: z.int().describe('how many the stack has, without those of an encoder'),
     plan: z.strictObject({
       flops: z.number().describe('floating-point operations of the run'),
       bytes: z.number().describe('tensor memory that the run holds until it has ended'),
@@ -24,6 +24,7 @@ const LayerMessage = z
     type: z.literal('layer'),
     id: RunId,
     pass,
+    stack: z.literal('encoder').optional().describe('whose layer it is, where it is the encoder’s'),
     index: z.int().describe('the layer; the backward pass comes from the last to the first'),
     timing: z.strictObject({
       at: ms('from the acceptance of the run to the end of this layer'),
@@ -36,8 +37,14 @@ const LayerMessage = z
         scores: tensor.optional(),
         entropy: tensor.optional(),
         logsumexp: tensor.optional(),
+        cross_weights: tensor.optional(),
+        cross_scores: tensor.optional(),
+        cross_entropy: tensor.optional(),
+        cross_logsumexp: tensor.optional(),
+        present: z.record(z.string(), tensor).optional().describe('layers.i.k and layers.i.v'),
         grad_output: tensor.optional(),
         grad_weights: tensor.optional(),
+        grad_cross_weights: tensor.optional(),
         grad_params: z.record(z.string(), tensor).optional().describe('by full parameter name'),
       })
       .describe('what `emit` names of this pass; with `detail` the maps are thumbnails of dtype uint8'),
@@ -45,7 +52,10 @@ const LayerMessage = z
       .strictObject({
         weights: tensor.optional(),
         scores: tensor.optional(),
+        cross_weights: tensor.optional(),
+        cross_scores: tensor.optional(),
         grad_weights: tensor.optional(),
+        grad_cross_weights: tensor.optional(),
       })
       .optional()
       .describe(
@@ -79,10 +89,19 @@ const DoneMessage = z
       encode: ms('writing small frames; large ones are written while they are sent'),
     }),
     output: tensor.describe('[B, N, d_model] in x’s rank'),
+    encoder: z.strictObject({ output: tensor }).optional().describe('where there is one'),
     grads: z
-      .strictObject({ x: tensor.optional(), mask: tensor.optional() })
+      .strictObject({
+        x: tensor.optional(),
+        context: tensor.optional(),
+        past: tensor.optional(),
+        encoder: z.strictObject({ x: tensor }).optional(),
+        mask: tensor.optional(),
+      })
       .optional()
-      .describe('of x and a float mask, as `wrt` says; those of parameters are in the layers’ frames'),
+      .describe(
+        'of x, the context, the past and a float mask, as `wrt` says; those of parameters are in the layers’ frames',
+      ),
   })
   .meta({ id: 'DoneMessage' })
 
@@ -93,8 +112,9 @@ const MapMessage = z
     layer: z.int(),
     head: z.int(),
     tensor: z.enum(MAP_EMITS),
+    stack: z.literal('encoder').optional(),
     pass,
-    values: tensor.describe('[B, N, N], or [N, N] without a batch'),
+    values: tensor.describe('[B, N, M], or [N, M] without a batch; M is N but for cross-attention'),
   })
   .describe('the answer to `fetch`')
   .meta({ id: 'MapMessage' })

@@ -5,11 +5,29 @@ import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
 import { nameList, numerics } from '../layers/numerics.ts'
 import { MOST_LAYERS, optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
 
-export const FORWARD_EMITS = ['output', 'weights', 'scores', 'entropy', 'logsumexp'] as const
-export const BACKWARD_EMITS = ['grad_output', 'grad_weights', 'grad_params'] as const
+export const FORWARD_EMITS = [
+  'output',
+  'weights',
+  'scores',
+  'entropy',
+  'logsumexp',
+  'cross_weights',
+  'cross_scores',
+  'cross_entropy',
+  'cross_logsumexp',
+  'present',
+] as const
+export const BACKWARD_EMITS = ['grad_output', 'grad_weights', 'grad_cross_weights', 'grad_params'] as const
 const EMITS = [...FORWARD_EMITS, ...BACKWARD_EMITS] as const
-/** Tensors [B, H, N, N] of a layer. */
-export const MAP_EMITS = ['weights', 'scores', 'grad_weights'] as const
+/** Tensors [B, H, N, M] of a layer. */
+export const MAP_EMITS = [
+  'weights',
+  'scores',
+  'cross_weights',
+  'cross_scores',
+  'grad_weights',
+  'grad_cross_weights',
+] as const
 
 export const MOST_CREDIT = 1_000_000
 const MOST_ID = 128
@@ -53,20 +71,21 @@ const detail = z
       .describe('`max`: the element of largest magnitude of each square, with its sign; `mean`: their mean'),
   })
   .describe(
-    'Send maps (weights, scores, grad_weights) as thumbnails, a byte an element: squares of k × k elements become one, k being ' +
+    'Send maps (weights, scores, grad_weights, and those of cross-attention) as thumbnails, a byte an element: squares of k × k elements become one, k being ' +
       'the least that makes no side longer than max_size. `scales` has a number s for each head, the largest magnitude of its ' +
       'thumbnail. weights: value = byte/255·s. scores and grad_weights: value = (byte − 128)/127·s, so that 128 is 0. The full ' +
       'maps stay on the server for `fetch`, until `release`, the end of the connection or a bounded time.',
   )
 
 function startMessage(tensors: TensorKinds) {
+  const ofStack = stack(tensors)
   return z
     .strictObject({
       type: z.literal('start'),
       id: RunId,
-      stack: stack(tensors),
+      stack: ofStack,
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
-      ...optionsBesideStack(tensors),
+      ...optionsBesideStack(tensors, ofStack),
       pass: z.enum(['forward', 'forward_backward']).default('forward'),
       backward: stackBackwardField(tensors).optional().describe('with `"pass":"forward_backward"`'),
       emit: nameList(z.enum(EMITS), EMITS.length)
@@ -75,12 +94,18 @@ function startMessage(tensors: TensorKinds) {
           'what the layers’ frames hold. Forward: output [B,N,d_model], weights and scores [B,H,N,N], entropy and logsumexp ' +
             '[B,H,N]. Backward: grad_output (what reaches that layer’s output), grad_weights [B,H,N,N] (∂L/∂weights, each weight ' +
             'taken as a variable of its own; 0 where not attended), grad_params (an object by full parameter name; the last ' +
-            'layer’s has final_norm too). A pass with nothing to emit sends no layer frames.',
+            'layer’s has final_norm too). With a context, cross_weights, cross_scores, cross_entropy, cross_logsumexp and ' +
+            'grad_cross_weights are those of its attention [B,H,N,M]. `present` is an object as `past` (causal stacks). Frames of an encoder say ' +
+            '`"stack":"encoder"` and have no cross-attention; they come backward where `wrt` means anything of it. A pass with nothing to emit sends no layer frames.',
         ),
-      layers: indices.optional().describe('the layers whose frames are wanted; default all'),
+      layers: indices
+        .optional()
+        .describe('the layers whose frames are wanted; default all; of an encoder there are all'),
       heads: indices
         .optional()
-        .describe('the heads that weights, scores, entropy, logsumexp and grad_weights hold, in this order'),
+        .describe(
+          'the heads that weights, scores, entropy, logsumexp and grad_weights hold, in this order; of an encoder’s layers all',
+        ),
       detail: detail.optional(),
       ...numerics,
       encoding: z
@@ -106,6 +131,10 @@ function startMessage(tensors: TensorKinds) {
       if (!backward && value.backward !== undefined)
         issue(['pass'], 'expected "forward_backward" beside backward, got "forward"')
       for (const [index, name] of value.emit.entries()) {
+        if (value.context === undefined && value.encoder === undefined && name.includes('cross_'))
+          issue(['emit', index], `expected context or encoder beside "${name}", got none`)
+        if (name === 'present' && !value.stack.causal)
+          issue(['emit', index], 'expected a causal stack beside "present", got stack/causal false')
         if (!backward && (BACKWARD_EMITS as readonly string[]).includes(name))
           issue(['emit', index], `expected "pass":"forward_backward" beside "${name}", got "forward"`)
       }
@@ -160,6 +189,7 @@ export const FetchMessage = z
       .min(0)
       .max(MOST_INDICES - 1),
     tensor: z.enum(MAP_EMITS),
+    stack: z.literal('encoder').optional().describe('of a layer of the encoder'),
     pass: z.enum(['forward', 'backward']).optional().describe('follows from the tensor; checked where given'),
   })
   .meta({ id: 'FetchMessage' })

@@ -3,16 +3,26 @@
 import type { Ref } from '../../workers/contract.ts'
 import { takeHeads } from '../../workers/ops/maps/op.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
+import { type AttentionState, crossNames } from '../layers/attention/index.ts'
 import type { MapName } from '../layers/attention/softmax.ts'
 import { weightGradient } from '../layers/attention/weight-gradient.ts'
-import type { BlockState } from '../layers/block.ts'
+import { compileModel, type Role, runModel } from '../layers/encoder-decoder.ts'
 import { type Geometry, inRank } from '../layers/geometry.ts'
-import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
+import type { MultiHeadState } from '../layers/multi-head.ts'
 import type { Frame, OutputTensor } from '../layers/outputs.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { sequenceShape } from '../layers/sequence.ts'
-import { backwardLayer, beginBackward, beginForward, endForward, forwardLayer } from '../layers/stack.ts'
-import { compileStack, stackLoss } from '../layers/stack-request.ts'
+import {
+  backwardLayer,
+  beginForward,
+  endForward,
+  forwardLayer,
+  type Rows,
+  type StackBackward,
+  type StackState,
+} from '../layers/stack.ts'
+import { presentOutputs } from '../layers/stack-past.ts'
+import type { CompiledStack } from '../layers/stack-request.ts'
 import { type Detail, thumbnails } from '../layers/thumbnails.ts'
 import { fieldProblem } from '../problem.ts'
 import type { Compilable } from './endpoint.ts'
@@ -20,86 +30,163 @@ import { StartMessage } from './stream-messages.ts'
 
 export const STREAM_RUN: Compilable<StartMessage> = {
   request: StartMessage,
-  layers: ({ stack }) => stack.layers,
+  layers: ({ stack, encoder }) => stack.layers + (encoder?.stack.layers ?? 0),
   compile: compileRun,
 }
 
 function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> {
-  const compiled = yield* compileStack(p, request)
-  const { x, input, plan, shape, params, taken, differentiable } = compiled
-  refuseEmits(plan.kind, request.emit)
+  const model = yield* compileModel(p, request)
+  refuseEmits(model.decoder.plan.kind, request.emit)
   const emits = new Set<string>(request.emit)
-  const layers = new Set(request.layers ?? Array.from({ length: shape.layers }, (_, layer) => layer))
-  const outputShape = sequenceShape(x, x.positions, x.dim)
-  const chosen = chosenHeads(request, plan.geometry)
-  const { detail } = request
-  const mapNames = (['weights', 'scores'] satisfies MapName[]).filter(name => emits.has(name))
-
-  const forward = (layer: number, { attention, output }: BlockState): OutputTensor[] => {
-    if (plan.exact !== undefined) exactError(p, attention.attention, plan.exact, `layers.${layer}.`)
-    if (!layers.has(layer)) return []
-    const state = attention.attention.attended
-    const at = { pass: 'forward', layer } as const
-    return [
-      ...(emits.has('output') ? [{ name: 'tensors.output', buffer: output, shape: outputShape }] : []),
-      ...mapNames.flatMap(name => mapOutputs(p, chosen, detail, at, name, state.written[name] as Ref)),
-      ...(emits.has('entropy') ? [rowOutput(p, chosen, 'entropy', state.entropy as Ref)] : []),
-      ...(emits.has('logsumexp') ? [rowOutput(p, chosen, 'logsumexp', state.logsumexp)] : []),
-    ]
-  }
-  const entropyWeight = request.backward?.entropy_weight ?? 0
-  const state = beginForward(p, plan, shape, input, params, {
-    entropy: emits.has('entropy') || entropyWeight !== 0,
-    maps: layer => (layers.has(layer) ? mapNames : []),
+  const frames = {
+    decoder: framesOf(request, 'decoder', model.decoder),
+    ...(model.encoder && { encoder: framesOf(request, 'encoder', model.encoder) }),
+  } as Record<Role, Frames>
+  yield* runModel(p, request, model, {
+    entropy: emits.has('entropy') || emits.has('cross_entropy'),
+    paramGradients: false,
+    wants: (role, param) => emits.has('grad_params') && frames[role].has(frames[role].layerOf(param)),
+    forward: (role, stack, rows) => forward(p, frames[role], stack, rows),
+    backward: (role, stack, state, gradients) => backward(p, frames[role], stack, state, gradients),
   })
+}
+
+/** What the frames of a stack hold. */
+interface Frames {
+  /** of frames and maps; the decoder's need not say so */
+  of: Pick<Frame, 'stack'>
+  emits: ReadonlySet<string>
+  detail: Detail | undefined
+  /** whether the entropy is part of the loss */
+  entropyWeighs: boolean
+  /** Are this layer's wanted? */
+  has(layer: number): boolean
+  /** The layer whose frame a parameter's gradient stands in. */
+  layerOf(param: string): number
+  chosen(geometry: Geometry): Chosen
+}
+
+/** `layers` and `heads` choose among the decoder's; of an encoder there are all. */
+function framesOf(request: StartMessage, role: Role, { shape }: CompiledStack): Frames {
+  const { layers, heads } = role === 'decoder' ? request : {}
+  const chosenLayers = layers && new Set(layers)
+  return {
+    of: role === 'decoder' ? {} : { stack: role },
+    emits: new Set<string>(
+      role === 'decoder' ? request.emit : request.emit.filter(name => !DECODERS_OWN.test(name)),
+    ),
+    detail: request.detail,
+    entropyWeighs: (request.backward?.entropy_weight ?? 0) !== 0,
+    has: layer => chosenLayers?.has(layer) ?? true,
+    layerOf: param => Number(/^layers\.(\d+)\./.exec(param)?.[1] ?? shape.layers - 1),
+    chosen: geometry => chosenHeads(heads, geometry),
+  }
+}
+
+/** What an encoder does not have. */
+const DECODERS_OWN = /cross_|^present$/
+
+function* forward(
+  p: RequestProgram,
+  frames: Frames,
+  { x, inputs, shape, params }: CompiledStack,
+  rows: Rows,
+): Generator<void, StackState> {
+  const names = [...frames.emits]
+  const [maps, crossMaps] = [mapNames(names), mapNames(crossNames(names))]
+  const outputShape = sequenceShape(x, x.positions, x.dim)
+  const state = beginForward(
+    p,
+    shape,
+    inputs,
+    params,
+    {
+      entropy: rows.rows.entropy !== undefined,
+      maps: layer => (frames.has(layer) ? maps : []),
+      crossMaps: layer => (frames.has(layer) ? crossMaps : []),
+    },
+    rows,
+  )
   for (let layer = 0; layer < shape.layers; layer++) {
-    const block = forwardLayer(p, state, layer)
-    p.barrier({ pass: 'forward', layer }, forward(layer, block))
+    const { attention, cross, output } = forwardLayer(p, state, layer)
+    const { exact } = attention.attention.plan
+    if (exact !== undefined) exactError(p, attention.attention, exact, `layers.${layer}.`)
+    const at = { pass: 'forward', ...frames.of, layer } as const
+    const outputs: OutputTensor[] = []
+    if (frames.has(layer)) {
+      if (frames.emits.has('output'))
+        outputs.push({ name: 'tensors.output', buffer: output, shape: outputShape })
+      outputs.push(...attentionOutputs(p, frames, at, attention.attention, maps, ''))
+      if (cross !== undefined) {
+        outputs.push(...attentionOutputs(p, frames, at, cross.attention, crossMaps, 'cross_'))
+      }
+      if (frames.emits.has('present')) outputs.push(...presentOutputs(attention.attention, layer, 'tensors.'))
+    }
+    p.barrier(at, outputs)
     yield
   }
   endForward(p, state)
-  p.output('output', state.output, outputShape)
-  if (request.backward === undefined) return
+  p.output(frames.of.stack === undefined ? 'output' : 'encoder.output', state.output, outputShape)
+  return state
+}
 
-  const loss = stackLoss(p, compiled, state, request.backward)
-  const gradientSet = new GradientSet(request.backward.wrt, {
-    x: true,
-    mask: maskGradient(request.mask),
-    ...differentiable,
-  })
-  const last = shape.layers - 1
-  const layerOf = (param: string) => Number(/^layers\.(\d+)\./.exec(param)?.[1] ?? last)
-  const ofLayers = Map.groupBy(taken, ({ name }) => layerOf(name))
-  const gradients = beginBackward(p, state, loss.gradOutput, {
-    scalars: loss.scalars,
-    needs: param =>
-      emits.has('grad_params') && layers.has(layerOf(param)) && gradientSet.has(`params.${param}`),
-    needsMask: gradientSet.has('mask'),
-  })
-  for (let layer = last; layer >= 0; layer--) {
+/** Maps and rows of one attention. */
+function attentionOutputs(
+  p: RequestProgram,
+  frames: Frames,
+  at: Pick<Frame, 'pass' | 'stack' | 'layer'>,
+  { plan, attended: { written, entropy, logsumexp } }: AttentionState,
+  maps: MapName[],
+  prefix: '' | 'cross_',
+): OutputTensor[] {
+  const { emits, detail } = frames
+  const chosen = frames.chosen(plan.geometry)
+  const rows = Object.entries({ entropy, logsumexp }).filter(([name]) => emits.has(prefix + name))
+  return [
+    ...maps.flatMap(name => mapOutputs(p, chosen, detail, at, prefix + name, written[name] as Ref)),
+    ...rows.map(([name, ref]) => rowOutput(p, chosen, prefix + name, ref as Ref)),
+  ]
+}
+
+function* backward(
+  p: RequestProgram,
+  frames: Frames,
+  { x, shape, taken }: CompiledStack,
+  state: StackState,
+  gradients: StackBackward,
+): Generator<void, void> {
+  const ofLayers = Map.groupBy(taken, ({ name }) => frames.layerOf(name))
+  const { emits } = frames
+  for (let layer = shape.layers - 1; layer >= 0; layer--) {
     const { block, gradOutput, gradients: ofLayer } = backwardLayer(p, state, gradients, layer)
+    const at = { pass: 'backward', ...frames.of, layer } as const
     const outputs: OutputTensor[] = []
-    if (layers.has(layer) && emits.has('grad_output')) {
+    if (frames.has(layer) && emits.has('grad_output')) {
+      const outputShape = sequenceShape(x, x.positions, x.dim)
       outputs.push({ name: 'tensors.grad_output', buffer: gradOutput, shape: outputShape })
     }
-    if (layers.has(layer) && emits.has('grad_weights')) {
-      const scalars = entropyWeight === 0 ? undefined : loss.scalars
-      const gradient = weightGradient(p, block.attention.attention.attended, ofLayer.heads, scalars)
-      const at = { pass: 'backward', layer } as const
-      outputs.push(...mapOutputs(p, chosen, detail, at, 'grad_weights', gradient))
+    const gradWeights = (name: string, of: MultiHeadState | undefined, heads: Ref | undefined) => {
+      if (!frames.has(layer) || !emits.has(name) || of === undefined) return
+      const { attended, plan } = of.attention
+      const scalars = frames.entropyWeighs ? gradients.scalars : undefined
+      const gradient = weightGradient(p, attended, heads as Ref, scalars)
+      outputs.push(...mapOutputs(p, frames.chosen(plan.geometry), frames.detail, at, name, gradient))
     }
+    gradWeights('grad_weights', block.attention, ofLayer.heads)
+    gradWeights('grad_cross_weights', block.cross, ofLayer.crossHeads)
     for (const param of ofLayers.get(layer) ?? []) {
       const buffer = gradients.params.get(param.name)
       if (buffer === undefined) continue
       outputs.push({ name: `tensors.grad_params.${param.name}`, buffer, shape: param.shape })
     }
-    p.barrier({ pass: 'backward', layer }, outputs)
+    p.barrier(at, outputs)
     yield
   }
-  answerGradients(p, {
-    x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
-    mask: [gradients.mask, request.mask],
-  })
+}
+
+/** Of those names the maps of a forward pass. */
+function mapNames(names: readonly string[]): MapName[] {
+  return (['weights', 'scores'] satisfies MapName[]).filter(name => names.includes(name))
 }
 
 /** The heads that frames hold. */
@@ -110,7 +197,7 @@ interface Chosen {
   named: boolean
 }
 
-function chosenHeads({ heads }: StartMessage, geometry: Geometry): Chosen {
+function chosenHeads(heads: number[] | undefined, geometry: Geometry): Chosen {
   const named = heads !== undefined
   return { geometry, heads: heads ?? Array.from({ length: geometry.heads }, (_, head) => head), named }
 }
@@ -141,7 +228,7 @@ function mapOutputs(
   p: RequestProgram,
   chosen: Chosen,
   detail: Detail | undefined,
-  at: Pick<Frame, 'pass' | 'layer'>,
+  at: Pick<Frame, 'pass' | 'stack' | 'layer'>,
   tensor: string,
   full: Ref,
 ): OutputTensor[] {
@@ -157,7 +244,7 @@ function mapOutputs(
     maps: batch * heads.length,
     rows: queries,
     columns: keys,
-    signed: tensor !== 'weights',
+    signed: !/^(cross_)?weights$/.test(tensor),
   }
   const small = thumbnails(p, maps, detail)
   return [
@@ -166,11 +253,11 @@ function mapOutputs(
   ]
 }
 
-/** Linear attention has no weights. */
+/** Linear attention has no weights; cross-attention is not linear. */
 function refuseEmits(kind: string, emit: readonly string[]): void {
   if (kind !== 'linear') return
   const has = ['output', 'grad_output', 'grad_params']
-  const at = emit.findIndex(name => !has.includes(name))
+  const at = emit.findIndex(name => !has.includes(name) && !name.includes('cross_'))
   if (at < 0) return
   const message = `expected what "attention_kind":"linear" has (${has.join(', ')}), got "${emit[at]}"`
   throw fieldProblem('INVALID_REQUEST', `/emit/${at}`, message)

@@ -1,18 +1,29 @@
 /** `POST /v1/transformer`: a whole stack, everything answered at once. */
 import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
-import { ATTENTION_RETURNS } from '../layers/attention/fields.ts'
-import { attentionAnswers, requestedResults } from '../layers/attention/index.ts'
-import { answerGradients, answerParams, GradientSet, maskGradient } from '../layers/gradients.ts'
+import { ATTENTION_RETURNS, CROSS_RETURNS } from '../layers/attention/fields.ts'
+import { attentionAnswers, crossNames, requestedResults } from '../layers/attention/index.ts'
+import { compileModel, type Role, runModel } from '../layers/encoder-decoder.ts'
+import { answerParams } from '../layers/gradients.ts'
 import { numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { sequenceShape } from '../layers/sequence.ts'
-import { backwardLayer, beginBackward, beginForward, endForward, forwardLayer } from '../layers/stack.ts'
+import {
+  backwardLayer,
+  beginForward,
+  endForward,
+  forwardLayer,
+  type Rows,
+  type StackState,
+} from '../layers/stack.ts'
 import { optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
-import { compileStack, stackLoss } from '../layers/stack-request.ts'
+import { presentOutputs, refuseNonCausal } from '../layers/stack-past.ts'
+import type { CompiledStack } from '../layers/stack-request.ts'
+import { fieldProblem } from '../problem.ts'
 import {
   approximation,
   attentionResults,
+  crossResults,
   exactError,
   gradsResult,
   lossResult,
@@ -22,13 +33,15 @@ import {
 import { defineEndpoint } from './endpoint.ts'
 
 function request(tensors: TensorKinds) {
+  const ofStack = stack(tensors)
   return z
     .strictObject({
-      stack: stack(tensors),
+      stack: ofStack,
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
-      ...optionsBesideStack(tensors),
-      return: returns(['output', ...ATTENTION_RETURNS, 'params']).describe(
-        'what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer',
+      ...optionsBesideStack(tensors, ofStack),
+      return: returns(['output', ...ATTENTION_RETURNS, ...CROSS_RETURNS, 'present', 'params']).describe(
+        'what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer. `present`: keys and values ' +
+          'of every layer, as the next request takes them for its `past`',
       ),
       backward: stackBackwardField(tensors).optional(),
       ...numerics,
@@ -42,13 +55,36 @@ const TransformerAnswer = z
   .strictObject({
     output: tensor.optional().describe('[B, N, d_model] in x’s rank'),
     layers: z
-      .array(z.strictObject({ ...attentionResults, ...exactError }))
+      .array(z.strictObject({ ...attentionResults, ...crossResults, ...exactError }))
       .optional()
       .describe('what `return` names of each layer’s attention'),
+    encoder: z
+      .strictObject({
+        output: tensor.optional(),
+        layers: z.array(z.strictObject(attentionResults)).optional(),
+        params: paramsResult,
+      })
+      .optional()
+      .describe('the same of the encoder, where there is one'),
     ...approximation,
+    present: z
+      .record(z.string(), tensor)
+      .optional()
+      .describe(
+        'layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated',
+      ),
     params: paramsResult,
     ...lossResult,
-    grads: gradsResult({ x: 'x’s', mask: 'the sum over the layers, in the mask’s own shape' }, true),
+    grads: gradsResult(
+      {
+        x: 'x’s',
+        context: 'the context’s',
+        past: 'an object, where `wrt` names it',
+        encoder: 'x and params of the encoder',
+        mask: 'the sum over the layers, in the mask’s own shape',
+      },
+      true,
+    ),
   })
   .meta({ id: 'TransformerAnswer' })
 
@@ -58,44 +94,66 @@ export const transformer = defineEndpoint({
   summary: 'A whole transformer stack at once: output, maps of every layer and head, and all gradients',
   request,
   answer: TransformerAnswer,
-  layers: ({ stack }) => stack.layers,
+  layers: ({ stack, encoder }) => stack.layers + (encoder?.stack.layers ?? 0),
   compile,
 })
 
 function* compile(p: RequestProgram, request: TransformerRequest): Generator<void> {
-  const compiled = yield* compileStack(p, request)
-  const { x, input, plan, shape, params, taken, differentiable } = compiled
-  const gradientSet = new GradientSet(request.backward?.wrt, {
-    x: true,
-    mask: maskGradient(request.mask),
-    ...differentiable,
+  refuseReturns(request)
+  const model = yield* compileModel(p, request)
+  yield* runModel(p, request, model, {
+    entropy: request.return.includes('entropy') || request.return.includes('cross_entropy'),
+    paramGradients: true,
+    wants: () => true,
+    forward: (role, stack, rows) => forward(p, request.return, role, stack, rows),
+    *backward(_role, { shape }, state, gradients) {
+      for (let layer = shape.layers - 1; layer >= 0; layer--) {
+        backwardLayer(p, state, gradients, layer)
+        yield
+      }
+    },
   })
-  const { entropy, maps = [] } = requestedResults(request)
-  const state = beginForward(p, plan, shape, input, params, { entropy, maps: () => maps })
+}
+
+/** All layers, and what is to be answered of each, and of the whole. */
+function* forward(
+  p: RequestProgram,
+  names: TransformerRequest['return'],
+  role: Role,
+  { x, inputs, shape, params, taken }: CompiledStack,
+  rows: Rows,
+): Generator<void, StackState> {
+  const prefix = role === 'encoder' ? 'encoder.' : ''
+  const cross = crossNames(names)
+  const { maps = [] } = requestedResults({ return: names })
+  const { maps: crossMaps = [] } = requestedResults({ return: cross })
+  const entropy = rows.rows.entropy !== undefined
+  const requested = { entropy, maps: () => maps, crossMaps: () => crossMaps }
+  const state = beginForward(p, shape, inputs, params, requested, rows)
   for (let layer = 0; layer < shape.layers; layer++) {
-    const { attention } = forwardLayer(p, state, layer)
-    attentionAnswers(p, attention.attention, request.return, false, `layers.${layer}.`)
+    const block = forwardLayer(p, state, layer)
+    const at = `${prefix}layers.${layer}.`
+    attentionAnswers(p, block.attention.attention, names, false, at)
+    if (block.cross !== undefined) attentionAnswers(p, block.cross.attention, cross, false, `${at}cross_`)
+    if (names.includes('present') && role === 'decoder') {
+      const outputs = presentOutputs(block.attention.attention, layer)
+      for (const { name, buffer, shape } of outputs) p.output(name, buffer, shape)
+    }
     yield
   }
   endForward(p, state)
   const outputShape = sequenceShape(x, x.positions, x.dim)
-  if (request.return.includes('output')) p.output('output', state.output, outputShape)
-  if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
-  if (request.backward === undefined) return
+  if (names.includes('output')) p.output(`${prefix}output`, state.output, outputShape)
+  if (names.includes('params')) answerParams(p, prefix, taken, ({ ref }) => ref)
+  return state
+}
 
-  const loss = stackLoss(p, compiled, state, request.backward)
-  const gradients = beginBackward(p, state, loss.gradOutput, {
-    scalars: loss.scalars,
-    needs: name => gradientSet.has(`params.${name}`),
-    needsMask: gradientSet.has('mask'),
-  })
-  for (let layer = shape.layers - 1; layer >= 0; layer--) {
-    backwardLayer(p, state, gradients, layer)
-    yield
-  }
-  answerGradients(p, {
-    x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
-    mask: [gradients.mask, request.mask],
-  })
-  answerParams(p, 'grads.', taken, ({ name }) => gradients.params.get(name))
+/** Without a context there is no cross-attention; only a causal stack has a present. */
+function refuseReturns(request: TransformerRequest): void {
+  const present = request.return.indexOf('present')
+  if (present >= 0) refuseNonCausal(request.stack, `/return/${present}`, '"present"')
+  const at = request.return.findIndex(name => name.startsWith('cross_'))
+  if (at < 0 || request.context !== undefined || request.encoder !== undefined) return
+  const message = `expected context or encoder beside "${request.return[at]}", got none`
+  throw fieldProblem('INVALID_REQUEST', `/return/${at}`, message)
 }

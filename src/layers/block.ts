@@ -1,147 +1,177 @@
 /**
- * One block of a transformer: attention and a feed-forward network, each with a norm and a residual.
+ * One layer of a transformer: a list of parts, each a function f of the rows (attention, a feed-forward network) with
+ * norms and a residual around it:
  *
- *   pre:   x₁ = x + attention(norm1(x))     y = x₁ + ffn(norm2(x₁))
- *   post:  x₁ = norm1(x + attention(x))     y = norm2(x₁ + ffn(x₁))
+ *   pre:       y = x + f(norm(x))
+ *   post:      y = norm(x + f(x))
+ *   sandwich:  y = x + norm′(f(norm(x)))
  *
- * and below it its gradients, as steps. Sources: Vaswani et al. 2017 (post); Xiong et al. 2020 (pre).
+ * The norms are counted through the layer: norm1, norm2, … Each part that has run knows its way back.
+ * Sources: Vaswani et al. 2017 (post); Xiong et al. 2020 (pre); Ding et al. 2021 (sandwich).
  */
 
 import type { Ref } from '../../workers/contract.ts'
+import { add } from '../../workers/ops/elementwise/op.ts'
 import type { NormArgs } from '../../workers/ops/norm/op.ts'
 import type { RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
-  type FeedForwardParams,
-  type FeedForwardShape,
-  type FeedForwardState,
-  feedForwardBackward,
-  feedForwardForward,
-} from './feed-forward.ts'
-import {
-  type MultiHeadParams,
-  type MultiHeadState,
-  multiHeadBackward,
-  multiHeadForward,
-} from './multi-head.ts'
-import { type NormState, normBackward, normForward } from './norm.ts'
+  type Applied,
+  type Attention,
+  attend,
+  type Back,
+  type Found,
+  feed,
+  type NormParams,
+  normed,
+  type Part,
+  type Way,
+} from './block-parts.ts'
+import type { FeedForwardParams, FeedForwardShape } from './feed-forward.ts'
+import type { MultiHeadParams, MultiHeadState } from './multi-head.ts'
 import type { RequestProgram } from './program-builder.ts'
 
+export type NormPlace = 'pre' | 'post' | 'sandwich'
+
 export interface BlockParams {
-  attention: MultiHeadParams & { w_o: Ref }
-  norm1: NormParams
+  attention: MultiHeadParams
+  /** with a context */
+  cross?: MultiHeadParams
   ffn: FeedForwardParams
-  norm2: NormParams
+  /** norm1, norm2, … */
+  norms: NormParams[]
 }
 
-export interface NormParams {
-  gamma: Ref
-  beta?: Ref
-}
+/** How many norms stand around a part. */
+export const NORMS: Record<NormPlace, number> = { pre: 1, post: 1, sandwich: 2 }
 
 export interface BlockShape {
-  /** what is added to the dropout's seed for its attention */
+  plan: AttentionPlan
+  /** how it attends to a context, where there is one */
+  cross?: { plan: AttentionPlan; dContext: number }
+  /** what is added to the dropout's seed for its first part; each has one of its own */
   seedOffset: number
-  norm: 'pre' | 'post'
+  norm: NormPlace
   normArgs: NormArgs
   dModel: number
   ffn: FeedForwardShape
 }
 
+/** Rows [batch, queries, dModel] and, for cross-attention, [batch, keys, dContext]. */
+export interface BlockInputs {
+  x: Ref
+  context?: Ref | undefined
+  /** [batch, kvHeads, past, dim] */
+  pastK?: Ref | undefined
+  pastV?: Ref | undefined
+}
+
+/** What each attention is to give beside its output. */
+export interface BlockRequested {
+  attention: RequestedResults
+  cross: RequestedResults
+}
+
 export interface BlockState {
-  shape: BlockShape
   attention: MultiHeadState
-  norm1: NormState
-  ffn: FeedForwardState
-  norm2: NormState
+  cross?: MultiHeadState
   output: Ref
+  /** from the gradient of the output to that of x */
+  back: Back
+}
+
+export interface BlockGradients extends Found {
+  x: Ref
+  heads: Ref
 }
 
 export function blockForward(
   p: RequestProgram,
-  plan: AttentionPlan,
   shape: BlockShape,
-  x: Ref,
+  inputs: BlockInputs,
   params: BlockParams,
-  requested: RequestedResults,
+  requested: BlockRequested,
 ): BlockState {
-  const { normArgs, dModel } = shape
-  const sizes = { dModel, dContext: dModel, dOut: dModel }
-  const attend = (input: Ref) =>
-    multiHeadForward(p, plan, sizes, { x: input, residual: x }, params.attention, requested, shape.seedOffset)
-  if (shape.norm === 'pre') {
-    const norm1 = normForward(p, x, params.norm1, normArgs)
-    const attention = attend(norm1.y)
-    const norm2 = normForward(p, attention.output, params.norm2, normArgs)
-    const ffn = feedForwardForward(p, shape.ffn, norm2.y, params.ffn, attention.output)
-    return { shape, attention, norm1, ffn, norm2, output: ffn.output }
+  let norms = 0
+  const norm: Part = input => normed(p, shape.normArgs, `norm${++norms}`, params.norms[norms - 1], input)
+  const states: MultiHeadState[] = []
+  const attentions = attentionsOf(shape, params, requested, inputs)
+  const parts: Part[] = attentions.map(each => attend(p, each, state => states.push(state)))
+  parts.push((input, residual) => feed(p, shape.ffn, input, params.ffn, residual))
+  const applied: Applied[] = []
+  let output = inputs.x
+  for (const part of parts) {
+    const each = AROUND[shape.norm](p, part, norm, output)
+    applied.push(each)
+    output = each.output
   }
-  const attention = attend(x)
-  const norm1 = normForward(p, attention.output, params.norm1, normArgs)
-  const ffn = feedForwardForward(p, shape.ffn, norm1.y, params.ffn, norm1.y)
-  const norm2 = normForward(p, ffn.output, params.norm2, normArgs)
-  return { shape, attention, norm1, ffn, norm2, output: norm2.y }
+  const back: Back = (way, gradY) => applied.reduceRight((grad, each) => each.back(way, grad), gradY)
+  const [attention, cross] = states
+  return { attention, cross, output, back }
 }
 
-/** Gradients by parameter: `attention.w_q`, `norm1.gamma`, `ffn.w_1`, … */
-export interface BlockGradients {
-  x: Ref
-  /** of attention's own output [batch, heads, queries, dimV] */
-  heads: Ref
-  mask?: Ref
-  params: Map<string, Ref>
-}
-
-/** Differentiates blockForward. `wants` is requested for the parameters' names. */
+/** Differentiates blockForward. */
 export function blockBackward(
-  p: RequestProgram,
-  { shape, attention, norm1, ffn, norm2 }: BlockState,
+  { back }: BlockState,
   gradOutput: Ref,
-  scalars: Ref | undefined,
-  wants: (name: string) => boolean,
-  wantMask: boolean,
+  asked: Omit<Way, 'found'>,
 ): BlockGradients {
-  const params = new Map<string, Ref>()
-  const note = (prefix: string, gradients: object) => {
-    for (const [name, ref] of Object.entries(gradients)) {
-      if (name !== 'x' && ref !== undefined) params.set(`${prefix}.${name}`, ref)
-    }
+  const found: Found = { params: new Map() }
+  const x = back({ ...asked, found }, gradOutput)
+  return { heads: gradOutput, ...found, x }
+}
+
+/** How norms and the residual stand around a part. */
+const AROUND: Record<NormPlace, (p: RequestProgram, part: Part, norm: Part, x: Ref) => Applied> = {
+  pre(_, part, norm, x) {
+    const before = norm(x)
+    const { output, back } = part(before.output, x)
+    return { output, back: (way, grad) => before.back(way, back(way, grad), grad) }
+  },
+  post(_, part, norm, x) {
+    const { output: sum, back } = part(x, x)
+    const after = norm(sum)
+    const throughPart = (way: Way, grad: Ref) => back(way, grad, grad)
+    return { output: after.output, back: (way, grad) => throughPart(way, after.back(way, grad)) }
+  },
+  sandwich(p, part, norm, x) {
+    const before = norm(x)
+    const inner = part(before.output)
+    const after = norm(inner.output)
+    const throughPart = (way: Way, grad: Ref) => inner.back(way, after.back(way, grad))
+    const count = p.buffers[x].length
+    const output = p.reals(count)
+    p.stage(p.step(add, { a: x, b: after.output, y: output }, { count, period: count }))
+    return { output, back: (way, grad) => before.back(way, throughPart(way, grad), grad) }
+  },
+}
+
+function attentionsOf(
+  { plan, cross, dModel, seedOffset }: BlockShape,
+  params: BlockParams,
+  requested: BlockRequested,
+  { context, pastK, pastV }: BlockInputs,
+): Attention[] {
+  const own: Attention = {
+    name: 'attention',
+    plan,
+    sizes: { dModel, dContext: dModel, dOut: dModel },
+    params: params.attention,
+    inputs: { pastK, pastV },
+    requested: requested.attention,
+    seedOffset,
   }
-  const throughNorm = (name: 'norm1' | 'norm2', state: NormState, gradY: Ref, residual?: Ref): Ref => {
-    const needs = { gamma: wants(`${name}.gamma`), beta: wants(`${name}.beta`) }
-    const gradients = normBackward(p, state, gradY, needs, residual)
-    note(name, gradients)
-    return gradients.x
-  }
-  const throughFfn = (gradY: Ref, residual?: Ref): Ref => {
-    const gradients = feedForwardBackward(p, ffn, gradY, name => wants(`ffn.${name}`), p.nonFinite, residual)
-    note('ffn', gradients)
-    return gradients.x
-  }
-  let mask: Ref | undefined
-  let heads = gradOutput
-  const throughAttention = (gradY: Ref, residual?: Ref): Ref => {
-    const needs = {
-      x: true,
-      context: false,
-      mask: wantMask,
-      pastK: false,
-      pastV: false,
-      param: (name: string) => wants(`attention.${name}`),
-    }
-    const gradients = multiHeadBackward(p, attention, gradY, scalars, needs, residual)
-    note('attention', gradients.params)
-    mask = gradients.mask
-    heads = gradients.heads
-    return gradients.x as Ref
-  }
-  if (shape.norm === 'pre') {
-    const gradMiddle = throughNorm('norm2', norm2, throughFfn(gradOutput), gradOutput)
-    const x = throughNorm('norm1', norm1, throughAttention(gradMiddle), gradMiddle)
-    return { x, heads, mask, params }
-  }
-  const gradFfn = throughNorm('norm2', norm2, gradOutput)
-  const gradAttention = throughNorm('norm1', norm1, throughFfn(gradFfn, gradFfn))
-  const x = throughAttention(gradAttention, gradAttention)
-  return { x, heads, mask, params }
+  if (cross === undefined || params.cross === undefined) return [own]
+  return [
+    own,
+    {
+      name: 'cross_attention',
+      plan: cross.plan,
+      sizes: { ...own.sizes, dContext: cross.dContext },
+      params: params.cross,
+      inputs: { context },
+      requested: requested.cross,
+      seedOffset: seedOffset + 1,
+    },
+  ]
 }

@@ -37,7 +37,7 @@ export interface FeedForwardState {
   output: Ref
 }
 
-/** y = dropout(f(x·w_1 + b_1))·w_2 + b_2 + residual; swiglu: f = silu(x·w_gate) ⊙ (x·w_1 + b_1). */
+/** y = dropout(f(x·w_1 + b_1))·w_2 + b_2 + residual; gated: g(x·w_gate) ⊙ (x·w_1 + b_1) in place of f. */
 export function feedForwardForward(
   p: ProgramBuilder,
   shape: FeedForwardShape,

@@ -53,6 +53,11 @@ export class GradientSet {
   has(name: string): boolean {
     return this.#names.has(name)
   }
+
+  /** Is anything wanted whose name begins like this? */
+  hasBelow(prefix: string): boolean {
+    return [...this.#names].some(name => name.startsWith(prefix))
+  }
 }
 
 /** Every name and everything above one (`params` above `params.w_q`) → the names there. */
@@ -86,10 +91,10 @@ export function answerGradients(
   }
 }
 
-/** `<prefix>params.<name>` for every parameter that `refOf` knows a buffer of. */
+/** `<prefix>params.<name>` (prefix: nothing, `grads.`, `encoder.`, `grads.encoder.`) for every parameter that `refOf` knows a buffer of. */
 export function answerParams(
   p: RequestProgram,
-  prefix: '' | 'grads.',
+  prefix: string,
   params: Param[],
   refOf: (param: Param) => Ref | undefined,
 ): void {

@@ -11,8 +11,9 @@ import type { RequestProgram } from './program-builder.ts'
 
 const WEIGHTS = ['w_q', 'w_k', 'w_v', 'w_o'] as const
 const BIASES = ['b_q', 'b_k', 'b_v', 'b_o'] as const
+const GAINS = ['q_norm.gamma', 'k_norm.gamma'] as const
 
-export type MultiHeadParamName = (typeof WEIGHTS)[number] | (typeof BIASES)[number]
+export type MultiHeadParamName = (typeof WEIGHTS | typeof BIASES | typeof GAINS)[number]
 export type MultiHeadParams = { [name in MultiHeadParamName]?: Ref } & { w_q: Ref; w_k: Ref; w_v: Ref }
 
 export interface MultiHeadShape {
@@ -25,11 +26,11 @@ export interface MultiHeadInputs {
   /** [batch, queries, dModel] */
   x: Ref
   /** [batch, new keys, dContext]; x itself for self-attention */
-  context?: Ref
-  pastK?: Ref
-  pastV?: Ref
+  context?: Ref | undefined
+  pastK?: Ref | undefined
+  pastV?: Ref | undefined
   /** added to the output, laid out like it; only with w_o */
-  residual?: Ref
+  residual?: Ref | undefined
 }
 
 export interface MultiHeadState {
@@ -72,7 +73,8 @@ export function multiHeadForward(
     { ...fromSource, headsOut: kvHeads, dimOut: kvHeads * dimV },
   )
   p.stage(q.step, k.step, v.step)
-  const inputs = { q: q.state.y, k: k.state.y, v: v.state.y, pastK, pastV }
+  const gains = { gainQ: params['q_norm.gamma'], gainK: params['k_norm.gamma'] }
+  const inputs = { q: q.state.y, k: k.state.y, v: v.state.y, ...gains, pastK, pastV }
   const attention = attentionForward(p, plan, inputs, requested, seedOffset)
   const { output } = attention.attended
   const state = { q: q.state, k: k.state, v: v.state, attention, cross: context !== undefined }
@@ -130,13 +132,17 @@ export function multiHeadBackward(
   }
   const source = cross ? needs.context : needs.x
   const grads = attentionBackward(p, attention, gradHeads, scalars, {
-    q: needs.x || needs.param('w_q') || needs.param('b_q'),
-    k: source || needs.param('w_k') || needs.param('b_k'),
+    q: needs.x || needs.param('w_q') || needs.param('b_q') || needs.param('q_norm.gamma'),
+    k: source || needs.param('w_k') || needs.param('b_k') || needs.param('k_norm.gamma'),
     v: source || needs.param('w_v') || needs.param('b_v'),
+    gainQ: needs.param('q_norm.gamma'),
+    gainK: needs.param('k_norm.gamma'),
     mask: needs.mask,
     pastK: needs.pastK,
     pastV: needs.pastV,
   })
+  params['q_norm.gamma'] = grads.gainQ
+  params['k_norm.gamma'] = grads.gainK
   const steps = (['q', 'k', 'v'] as const).flatMap(name => {
     const gradient = grads[name]
     if (gradient === undefined) return []

@@ -23,12 +23,14 @@ export interface OutputScalar {
 /** A barrier at which a layer of a pass is complete, and the tensors that leave there; none where none was asked for. */
 export interface Frame extends Barrier {
   pass: 'forward' | 'backward'
+  /** whose layer it is, where it is not the one stack's */
+  stack?: 'encoder' | undefined
   layer: number
   outputs: OutputTensor[]
 }
 
 /** A full map [batch, heads, queries, keys] that stays after the program has run, for its heads to be fetched. */
-export interface KeptMap extends Pick<Frame, 'pass' | 'layer'> {
+export interface KeptMap extends Pick<Frame, 'pass' | 'stack' | 'layer'> {
   tensor: string
   buffer: Ref
   /** whether what is fetched has the axis batch */

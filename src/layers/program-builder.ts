@@ -139,6 +139,8 @@ export class RequestProgram extends ProgramBuilder {
   readonly scalars: OutputScalar[] = []
   override readonly barriers: Frame[] = []
   readonly kept: KeptMap[] = []
+  /** where the inputs stand that are read from here on: their pointers go on from there */
+  inputsBelow = ''
   /** what the answer says that is known before anything is computed */
   readonly facts: Record<string, string> = {}
   /** set with `non_finite: "propagate"`: where decode steps note that an input holds a NaN or infinity */
@@ -213,7 +215,7 @@ export class RequestProgram extends ProgramBuilder {
   }
 
   /** A layer is complete: `outputs` leave before the program goes on. */
-  barrier(at: Pick<Frame, 'pass' | 'layer'>, outputs: OutputTensor[]): void {
+  barrier(at: Pick<Frame, 'pass' | 'stack' | 'layer'>, outputs: OutputTensor[]): void {
     this.barriers.push({ stage: this.stages.length - 1, buffers: [], ...at, outputs })
   }
 
@@ -245,14 +247,16 @@ export class RequestProgram extends ProgramBuilder {
     const args = decodeArgs(source, { rejectNonFinite: this.nonFinite === undefined, allowNegativeInfinity })
     const body = this.buffer({ type: 'uint8', length, at })
     const step = this.step(decodeTensor, { body, into, seen: this.nonFinite }, args)
-    this.#sources.set(step, { pointer, source })
-    if (!PARAMETER.test(pointer)) this.inputShapes[pointer.slice(1)] = source.shape
+    const place = this.inputsBelow + pointer
+    this.#sources.set(step, { pointer: place, source })
+    if (place.startsWith('/past/')) this.inputShapes.past = source.shape
+    else if (!PARAMETER.test(place)) this.inputShapes[place.slice(1)] = source.shape
     else this.inputShapes.params = Number(this.inputShapes.params ?? 0) + 1
     return step
   }
 }
 
-const PARAMETER = /^(\/stack)?\/params\//
+const PARAMETER = /^(\/encoder)?(\/stack)?\/params\//
 
 const WIRE_FORMS = {
   nested: 'json',

@@ -18,13 +18,13 @@ export function sequenceOf(pointer: string, x: TensorSource): Sequence {
   return { batched: rank === 3, batch, positions, dim }
 }
 
-export function contextOf(context: TensorSource, x: Sequence): Sequence {
+export function contextOf(context: TensorSource, x: Sequence, pointer = '/context'): Sequence {
   const rank = x.batched ? 3 : 2
   const lead = x.batched ? `${x.batch}, ` : ''
   if (context.shape.length !== rank || (x.batched && context.shape[0] !== x.batch)) {
-    wrong('/context', context, `expected [${lead}M, d_context]`)
+    wrong(pointer, context, `expected [${lead}M, d_context]`)
   }
-  return sequenceOf('/context', context)
+  return sequenceOf(pointer, context)
 }
 
 /** [batch, …rest], without the batch where the request has none. */

@@ -2,17 +2,18 @@
 import * as z from 'zod'
 import { isTree } from '../formats/body.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
-import { attentionOptions } from './attention/fields.ts'
+import { attentionOptions, scale, softcap } from './attention/fields.ts'
+import { windowSchema } from './attention/masks/window.ts'
 import { ropeField } from './attention/stages/rope.ts'
 import { backwardField } from './loss.ts'
 import { dimension, heads, nameList } from './numerics.ts'
 import { initField, paramName } from './params.ts'
 
 export const MOST_LAYERS = 256
-/** 8 of attention, 4 of its norms and 5 of the feed-forward network in each layer, and the last norm's. */
-const MOST_PARAMS = 17 * MOST_LAYERS + 2
-/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask and params. */
-const MOST_WRT = MOST_PARAMS + 5 * MOST_LAYERS + 5
+/** 10 of each attention, 5 of the feed-forward network and 2 of each of 6 norms in each layer, and the last norm's. */
+const MOST_PARAMS = 37 * MOST_LAYERS + 2
+/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm; of an encoder too; the past; the inputs. */
+const MOST_WRT = 2 * (MOST_PARAMS + 14 * MOST_LAYERS + 2) + 3 * MOST_LAYERS + 8
 
 export function stack(tensors: TensorKinds) {
   return z
@@ -20,68 +21,123 @@ export function stack(tensors: TensorKinds) {
       layers: z.int().min(1).max(MOST_LAYERS),
       d_model: dimension().optional().describe('default: the last extent of x'),
       heads: heads(),
+      head_dim: dimension()
+        .optional()
+        .describe('elements of a head’s q, k and v; default d_model/heads, or what params say'),
       kv_heads: heads().optional().describe('heads of keys and values (GQA); divides heads; default heads'),
       d_ff: dimension()
         .optional()
         .describe('hidden units of the feed-forward network; default 4·d_model, or what params say'),
       norm: z
-        .enum(['pre', 'post'])
+        .enum(['pre', 'post', 'sandwich'])
         .default('post')
         .describe(
-          '`post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN',
+          '`post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN with norm2. ' +
+            '`sandwich`: x = x + norm2(attention(norm1(x))); x = x + norm4(ffn(norm3(x)))',
         ),
       norm_kind: z.enum(['layer', 'rms']).default('layer').describe('`rms` has gamma only'),
       norm_eps: z.number().min(0).max(1).default(1e-5),
       activation: z
-        .enum(['relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'])
+        .enum(['relu', 'gelu', 'gelu_tanh', 'silu', 'quick_gelu', 'swiglu', 'geglu', 'geglu_tanh'])
         .default('relu')
-        .describe('`swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1))'),
+        .describe(
+          '`swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1)); `geglu` and `geglu_tanh`: gelu or gelu_tanh in place of silu. `quick_gelu`: x·σ(1.702·x)',
+        ),
       position: z
         .enum(['none', 'sinusoidal', 'rope', 'alibi'])
-        .default('none')
+        .optional()
         .describe(
-          '`sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores',
+          '`sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores; default `rope` where ' +
+            'there is a rope, else `none`',
         ),
-      rope: ropeField(tensors)
-        .omit({ q_offset: true, k_offset: true })
-        .optional()
-        .describe('with `"position":"rope"`'),
-      causal: z.union([z.boolean(), z.enum(['top_left', 'bottom_right'])]).default(false),
-      params: paramsByName(tensors)
+      rope: byLayer(ropeField(tensors).omit({ q_offset: true, k_offset: true }))
         .optional()
         .describe(
-          'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.norm1.{gamma,beta}, ' +
-            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu: w_gate too), layers.i.norm2.{gamma,beta}, final_norm.{gamma,beta} (pre-norm). ' +
-            'Biases, beta and final_norm may be left out. Weights are [d_in, d_out].',
+          'turns q and k in every layer, or in those where the list has one; `"position":"rope"` alone takes its defaults',
+        ),
+      window: byLayer(windowSchema)
+        .optional()
+        .describe('keys that a row attends to, in every layer or by layer; see `window` beside the stack'),
+      scale: scale.optional(),
+      softcap: softcap.optional(),
+      causal: z.union([z.boolean(), z.enum(['top_left', 'bottom_right'])]).default(false),
+      params: byName(tensors, MOST_PARAMS, 'parameters')
+        .optional()
+        .describe(
+          'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, ' +
+            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}. ' +
+            'Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out].',
         ),
       init: initField.optional(),
     })
-    .refine(value => value.rope === undefined || value.position === 'rope', {
-      error: 'expected "position":"rope" beside rope, got another position',
+    .refine(value => value.rope === undefined || (value.position ?? 'rope') === 'rope', {
+      error: 'expected "position":"rope" beside rope, or no position; got another position',
       path: ['rope'],
     })
     .meta({ id: tensors.shapeAlone ? 'StackShape' : 'Stack' })
 }
 
-/** They are counted before any of them is looked at. */
-function paramsByName(tensors: TensorKinds) {
-  const count = (value: unknown, context: z.RefinementCtx) => {
-    const found = isTree(value) ? Object.keys(value).length : 0
-    if (found <= MOST_PARAMS) return value
-    context.addIssue({ code: 'custom', message: `expected at most ${MOST_PARAMS} parameters, got ${found}` })
-    return z.NEVER
-  }
-  return z.preprocess(count, z.record(z.string(), tensors.values)).meta({ maxProperties: MOST_PARAMS })
+/** One for all layers, or a list with one for each, null where a layer has none. */
+function byLayer<T extends z.ZodType>(one: T) {
+  return z.union([one, z.array(one.nullable()).max(MOST_LAYERS)])
 }
 
-/** Options of attention that stand beside the stack; causal, rope and alibi are the stack's own. */
-export function optionsBesideStack(tensors: TensorKinds) {
+/** They are counted before any of them is looked at. */
+function byName(tensors: TensorKinds, most: number, what: string) {
+  const count = (value: unknown, context: z.RefinementCtx) => {
+    const found = isTree(value) ? Object.keys(value).length : 0
+    if (found <= most) return value
+    context.addIssue({ code: 'custom', message: `expected at most ${most} ${what}, got ${found}` })
+    return z.NEVER
+  }
+  return z.preprocess(count, z.record(z.string(), tensors.values)).meta({ maxProperties: most })
+}
+
+/**
+ * Options of attention that stand beside the stack, and what it may attend to; causal, rope and alibi are the stack's own.
+ * `stack`: the schema of an encoder's.
+ */
+export function optionsBesideStack(tensors: TensorKinds, stack: StackSchema) {
   const { causal: _causal, rope: _rope, alibi: _alibi, dropout, ...options } = attentionOptions(tensors)
   return {
     ...options,
+    context: tensors.values
+      .optional()
+      .describe(
+        '[B, M, d_context], or [M, d_context] without a batch: every layer also attends to it (a decoder, as PyTorch’s ' +
+          'TransformerDecoderLayer). Its parameters are layers.i.cross_attention.{w_q,…}, its norm is norm2, and that of the ' +
+          'feed-forward network norm3 (sandwich: norm3 and norm4, then norm5 and norm6). scale, softcap, qk_norm and dropout ' +
+          'hold there too; rope, causal, window, alibi, the mask and attention_kind do not.',
+      ),
+    encoder: z
+      .strictObject({
+        stack,
+        x: tensors.values.describe('[B, M, d], or [M, d] without a batch'),
+        q_lengths: tensors.whole
+          .optional()
+          .describe(
+            '[B]: positions from there on are padding, in the encoder and in the context that it makes',
+          ),
+      })
+      .optional()
+      .describe(
+        'A stack whose output is the context of the other (as PyTorch’s Transformer); in place of `context`. dropout, qk_norm and ' +
+          'checkpoint hold for both, and its layers draw with the seeds behind the decoder’s (seed + 3·layers + 2i and ' +
+          'seed + 3·layers + 2i + 1); everything else beside `stack` is the decoder’s. `entropy_weight` means the rows of both.',
+      ),
+    past: byName(tensors, 2 * MOST_LAYERS, 'tensors')
+      .optional()
+      .describe(
+        'Keys and values of the positions before x, of every layer: layers.i.k and layers.i.v [B, H_kv, P, head_dim], as ' +
+          '`"return":["present"]` gives them. For causal stacks; positions go on from P, and masks and kv_lengths count all ' +
+          'P + N keys. In safetensors past.layers.0.k.',
+      ),
+    context_lengths: tensors.whole
+      .optional()
+      .describe('[B]: positions of the context from there on are padding'),
     dropout: dropout.describe(
       'Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds ' +
-        'seed + 2i and seed + 2i + 1.',
+        'seed + 2i and seed + 2i + 1; with a context seed + 3i, seed + 3i + 1 (cross-attention) and seed + 3i + 2.',
     ),
     checkpoint: z
       .boolean()
@@ -92,12 +148,20 @@ export function optionsBesideStack(tensors: TensorKinds) {
   }
 }
 
+/** In `wrt`, beside names of parameters. */
+const INPUTS = ['x', 'mask', 'context', 'past', 'params', 'encoder', 'encoder.x', 'encoder.params'] as const
+
+/** In `wrt`, of a stack’s past. */
+const pastName = z.string().regex(/^past\../, 'the name of an input or "past.<name>"')
+const encoderName = z.string().regex(/^encoder\.params\../, 'the name of an input or "encoder.params.<name>"')
+
 export function stackBackwardField(tensors: TensorKinds) {
   return backwardField(
     tensors,
-    nameList(z.union([z.enum(['x', 'mask', 'params']), paramName]), MOST_WRT),
-    'x, every parameter and a float mask',
+    nameList(z.union([z.enum(INPUTS), paramName, pastName, encoderName]), MOST_WRT),
+    'x, the context or the encoder’s x, every parameter and a float mask',
   )
 }
 
-export type StackRequest = z.output<ReturnType<typeof stack>>
+type StackSchema = ReturnType<typeof stack>
+export type StackRequest = z.output<StackSchema>

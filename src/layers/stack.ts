@@ -10,21 +10,25 @@ import type { NormArgs } from '../../workers/ops/norm/op.ts'
 import { sinusoidalTable } from '../../workers/ops/tables/op.ts'
 
 import type { MapName, RowResults } from './attention/softmax.ts'
-import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
   type BlockGradients,
+  type BlockInputs,
   type BlockParams,
   type BlockShape,
   type BlockState,
   blockBackward,
   blockForward,
-  type NormParams,
 } from './block.ts'
+import type { NormParams } from './block-parts.ts'
+import type { Geometry } from './geometry.ts'
 import { type NormState, normBackward, normForward } from './norm.ts'
 import type { RequestProgram } from './program-builder.ts'
 
 export interface StackShape {
   layers: number
+  /** of a layer: 2 with cross-attention */
+  attentions: 1 | 2
+  geometry: Geometry
   /** add the sinusoidal encoding to x, from this position on */
   sinusoidal?: { positions: number; dim: number; offset: number; base: number }
   elements: number
@@ -44,20 +48,31 @@ export interface StackParams {
 export interface StackRequested {
   entropy: boolean
   maps(layer: number): readonly MapName[]
+  crossMaps(layer: number): readonly MapName[]
+}
+
+/** Keys and values of a layer's past. */
+export type LayerPast = Pick<BlockInputs, 'pastK' | 'pastV'>
+
+export interface StackInputs extends Pick<BlockInputs, 'x' | 'context'> {
+  /** of each layer, where there is one */
+  past: LayerPast[]
 }
 
 /** A stack on its way: what its layers so far have left, for the next one and for backward. */
 export interface StackState {
-  plan: AttentionPlan
   shape: StackShape
   params: StackParams
   requested: StackRequested
   /** input of each block, and where they are kept the blocks' states */
   inputs: Ref[]
+  context: Ref | undefined
+  past: LayerPast[]
   blocks: (BlockState | undefined)[]
   finalNorm?: NormState
-  /** of every layer: [layers, batch, heads, queries] */
+  /** of every attention, from `rowsFrom` on those of this stack: [layers, 1 or 2, batch, heads, queries] */
   rows: RowResults
+  rowsFrom: number
   /** of the last layer so far */
   output: Ref
 }
@@ -65,39 +80,60 @@ export interface StackState {
 /** Begins a stack: `forwardLayer` for each layer follows, then `endForward`. */
 export function beginForward(
   p: RequestProgram,
-  plan: AttentionPlan,
   shape: StackShape,
-  x: Ref,
+  { x, context, past }: StackInputs,
   params: StackParams,
   requested: StackRequested,
+  { rows, from: rowsFrom }: Rows,
 ): StackState {
-  const { batch, heads, queries } = plan.geometry
-  const elements = shape.layers * batch * heads * queries
-  const rows: RowResults = {
-    logsumexp: p.buffer({ type: 'float64', length: elements }),
-    entropy: requested.entropy ? p.reals(elements) : undefined,
-  }
   const output = shape.sinusoidal === undefined ? x : addPositions(p, shape, x)
-  return { plan, shape, params, requested, inputs: [], blocks: [], rows, output }
+  return { shape, params, requested, inputs: [], context, past, blocks: [], rows, rowsFrom, output }
 }
 
 /** The next layer. What the caller emits for it, before the next one, stands right behind it. */
 export function forwardLayer(p: RequestProgram, state: StackState, layer: number): BlockState {
-  const { plan, shape, params, requested, rows } = state
-  const { batch, heads, queries } = plan.geometry
-  const rowsOfLayer = batch * heads * queries
-  const part = (ref: Ref) => p.part(ref, layer * rowsOfLayer, rowsOfLayer)
-  const into = {
-    logsumexp: part(rows.logsumexp),
-    entropy: rows.entropy === undefined ? undefined : part(rows.entropy),
+  const { shape, params, requested, rows, rowsFrom, context, past } = state
+  const count = rowsOfOne(shape)
+  const attention = (index: number, maps: readonly MapName[]) => {
+    const part = (ref: Ref) => p.part(ref, rowsFrom + (layer * shape.attentions + index) * count, count)
+    const entropy = rows.entropy === undefined ? undefined : part(rows.entropy)
+    return { entropy: requested.entropy, maps, into: { logsumexp: part(rows.logsumexp), entropy } }
   }
   state.inputs.push(state.output)
   p.stage(...params.draws[layer])
-  const options = { entropy: requested.entropy, maps: requested.maps(layer), into }
-  const block = blockForward(p, plan, shape.block(layer), state.output, params.blocks[layer], options)
+  const wanted = {
+    attention: attention(0, requested.maps(layer)),
+    cross: shape.attentions > 1 ? attention(1, requested.crossMaps(layer)) : NOTHING,
+  }
+  const inputs = { x: state.output, context, ...past[layer] }
+  const block = blockForward(p, shape.block(layer), inputs, params.blocks[layer], wanted)
   state.blocks.push(shape.checkpoint ? undefined : block)
   state.output = block.output
   return block
+}
+
+const NOTHING = { entropy: false }
+
+/** Where the rows of a stack stand: from there on in what all stacks have. */
+export interface Rows {
+  rows: RowResults
+  from: number
+}
+
+/** Room for the rows of all stacks that one loss looks at, one behind the other. */
+export function rowsOf(p: RequestProgram, shapes: StackShape[], entropy: boolean): RowResults {
+  const elements = shapes.reduce((sum, shape) => sum + rowCount(shape), 0)
+  const logsumexp = p.buffer({ type: 'float64', length: elements })
+  return { logsumexp, entropy: entropy ? p.reals(elements) : undefined }
+}
+
+export function rowCount(shape: StackShape): number {
+  return shape.layers * shape.attentions * rowsOfOne(shape)
+}
+
+/** Rows of the scores of one attention. */
+function rowsOfOne({ geometry: { batch, heads, queries } }: StackShape): number {
+  return batch * heads * queries
 }
 
 /** The last norm, where there is one. */
@@ -113,21 +149,29 @@ export interface StackBackward {
   /** of the output of the layer that comes next; after layer 0, of x */
   grad: Ref
   mask?: Ref
+  context?: Ref
   /** by full name: `layers.0.attention.w_q`, `final_norm.gamma` */
   params: Map<string, Ref>
+  /** by name: `layers.0.k` */
+  past: Map<string, Ref>
   scalars: Ref | undefined
   needs(name: string): boolean
   needsMask: boolean
+  needsContext: boolean
+  needsPast(name: string): boolean
 }
+
+/** Of a stack without mask, context and past. */
+export const NO_GRADIENTS = { needsMask: false, needsContext: false, needsPast: () => false }
 
 /** Begins the backward pass of a stack that has ended: `backwardLayer` for each layer, from the last on, follows. */
 export function beginBackward(
   p: RequestProgram,
   state: StackState,
   gradOutput: Ref,
-  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask'>,
+  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask' | 'needsContext' | 'needsPast'>,
 ): StackBackward {
-  const backward: StackBackward = { grad: gradOutput, params: new Map(), ...asked }
+  const backward: StackBackward = { grad: gradOutput, params: new Map(), past: new Map(), ...asked }
   if (state.finalNorm === undefined) return backward
   const ofNorm = { gamma: asked.needs('final_norm.gamma'), beta: asked.needs('final_norm.beta') }
   const { x, gamma, beta } = normBackward(p, state.finalNorm, gradOutput, ofNorm)
@@ -145,19 +189,32 @@ export function backwardLayer(
   layer: number,
 ): { block: BlockState; gradOutput: Ref; gradients: BlockGradients } {
   const block = state.blocks[layer] ?? recompute(p, state, layer)
-  const { grad: gradOutput, params, scalars, needsMask } = backward
-  const needs = (name: string) => backward.needs(`layers.${layer}.${name}`)
-  const gradients = blockBackward(p, block, gradOutput, scalars, needs, needsMask)
+  const { grad: gradOutput, params, scalars, needsMask: wantMask, needsContext: wantContext } = backward
+  const wants = (name: string) => backward.needs(`layers.${layer}.${name}`)
+  const wantPast = { k: backward.needsPast(`layers.${layer}.k`), v: backward.needsPast(`layers.${layer}.v`) }
+  const asked = { scalars, wants, wantMask, wantContext, wantPast }
+  const gradients = blockBackward(block, gradOutput, asked)
+  for (const [name, ref] of Object.entries({ k: gradients.pastK, v: gradients.pastV })) {
+    if (ref !== undefined) backward.past.set(`layers.${layer}.${name}`, ref)
+  }
   for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
-  if (gradients.mask !== undefined) backward.mask = addMasks(p, backward.mask, gradients.mask)
+  for (const name of ['mask', 'context'] as const) {
+    const gradient = gradients[name]
+    if (gradient !== undefined) backward[name] = addTo(p, backward[name], gradient)
+  }
   backward.grad = gradients.x
   return { block, gradOutput, gradients }
 }
 
 /** A checkpointed block once more, from its input. */
-function recompute(p: RequestProgram, { plan, shape, params, inputs, rows }: StackState, layer: number) {
-  const options = { entropy: rows.entropy !== undefined }
-  return blockForward(p, plan, shape.block(layer), inputs[layer], params.blocks[layer], options)
+function recompute(
+  p: RequestProgram,
+  { shape, params, inputs, context, past, rows }: StackState,
+  layer: number,
+) {
+  const wanted = { entropy: rows.entropy !== undefined }
+  const from = { x: inputs[layer], context, ...past[layer] }
+  return blockForward(p, shape.block(layer), from, params.blocks[layer], { attention: wanted, cross: wanted })
 }
 
 /** x plus its sinusoidal encoding, the same for every batch element; a constant, so its backward is nothing. */
@@ -171,8 +228,8 @@ function addPositions(p: RequestProgram, { sinusoidal, elements }: StackShape, x
   return y
 }
 
-/** The mask is shared by every layer: its gradients add up. */
-function addMasks(p: RequestProgram, sum: Ref | undefined, gradient: Ref): Ref {
+/** The mask and the context are shared by every layer: their gradients add up. */
+function addTo(p: RequestProgram, sum: Ref | undefined, gradient: Ref): Ref {
   if (sum === undefined) return gradient
   const count = p.buffers[gradient].length
   const y = p.reals(count)

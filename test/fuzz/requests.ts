@@ -269,27 +269,58 @@ const transformer = sizes.chain(s => {
     batch: s.rank === 2 ? 1 : s.batch,
     keys: s.queries,
   })
+  const window = record({ left: maybe(fc.nat(3)), right: maybe(fc.nat(3)) })
+  const rope = record({ base: maybe(some(100)), dims: maybe(some(2, 4)) })
+  const byLayer = (one: Json) => fc.oneof(one, fc.array(fc.option(one), { maxLength: 3 }))
   const stack = record({
     layers: some(1, 2, 3),
     heads: some(heads),
     kv_heads: maybe(some(s.kvHeads)),
+    head_dim: maybe(some(2, 4, 6), 6),
+    scale: maybe(some(0, -1, 0.5), 6),
+    softcap: maybe(some(1, 50), 6),
+    window: maybe(byLayer(window), 6),
     d_ff: maybe(some(1, 5)),
-    norm: maybe(some('pre', 'post'), 2),
+    norm: maybe(some('pre', 'post', 'sandwich'), 2),
     norm_kind: maybe(some('layer', 'rms'), 2),
     norm_eps: maybe(some(0, 1e-5, 1)),
-    activation: maybe(some('relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'), 2),
+    activation: maybe(
+      some('relu', 'gelu', 'gelu_tanh', 'silu', 'quick_gelu', 'swiglu', 'geglu', 'geglu_tanh'),
+      2,
+    ),
     position: maybe(some('none', 'sinusoidal', 'rope', 'alibi'), 2),
-    rope: maybe(record({ base: maybe(some(100)), dims: maybe(some(2, 4)), scaling: maybe(scaling) }), 20),
+    rope: maybe(byLayer(rope), 6),
     causal: maybe(some<unknown>(true, 'bottom_right')),
     init,
   })
+  const encoder = record({
+    stack,
+    x: tensor(...lead, s.keys, width),
+    q_lengths: maybe(fc.array(fc.nat(s.keys), { minLength: s.batch, maxLength: s.batch }), 3),
+  })
+  const returned = ['output', ...MAPS, 'params', 'present', 'cross_weights', 'cross_entropy']
   return record({
     stack,
     x: tensor(...lead, s.queries, width),
+    context: maybe(tensor(...lead, s.keys, 3), 5),
+    encoder: maybe(encoder, 5),
+    past: maybe(
+      record({
+        'layers.0.k': tensor(...lead, s.kvHeads, 2, 4),
+        'layers.0.v': tensor(...lead, s.kvHeads, 2, 4),
+      }),
+      8,
+    ),
     ...beside,
     checkpoint: maybe(fc.boolean()),
-    return: maybe(names('output', ...MAPS, 'params'), 2),
-    backward: maybe(backward([...lead, s.queries, width], ['x', 'mask', 'params']), 2),
+    return: maybe(names(...returned), 2),
+    backward: maybe(
+      backward(
+        [...lead, s.queries, width],
+        ['x', 'mask', 'params', 'context', 'encoder', 'past', 'encoder.x'],
+      ),
+      2,
+    ),
     ...numerics,
   })
 })

@@ -23,8 +23,10 @@ export function drawer(seed: number): (...shape: number[]) => Flat {
   }
 }
 
-/** The tensor of the body that a gradient is of: `x`, `params.w_q`, `stack.params.layers.0.norm1.gamma`. */
+/** The tensor of the body that a gradient is of: `x`, `params.w_q`, `stack.params.layers.0.norm1.gamma`, `encoder.x`. */
 function tensorAt(body: Body, name: string): Flat {
+  if (name.startsWith('encoder.')) return tensorAt(body.encoder as Body, name.slice('encoder.'.length))
+  if (name.startsWith('past.')) return (body.past as Record<string, Flat>)[name.slice('past.'.length)]
   if (!name.startsWith('params.')) return body[name] as Flat
   const holder = (body.stack ?? body) as { params: Record<string, Flat> }
   return holder.params[name.slice('params.'.length)]

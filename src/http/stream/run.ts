@@ -137,7 +137,8 @@ export class Run implements Sink<StartMessage> {
     const { id } = this.#message as StartMessage
     this.#reached = index + 1
     const timing = rounded({ at: performance.now() - this.#accepted, compute: computeMs })
-    const fields = { type: 'layer', id, pass: frame.pass, index: frame.layer, timing } as const
+    const { pass, stack, layer } = frame
+    const fields = { type: 'layer', id, pass, ...(stack && { stack }), index: layer, timing } as const
     // the memory of the frame before may be given to others from here on: it must have left
     const waits = reply !== undefined || this.#sending !== undefined
     const delivered = waits ? this.#deliver(reply, fields) : undefined
@@ -197,7 +198,7 @@ export class Run implements Sink<StartMessage> {
   /** Answers one head of a map that has been computed. */
   async fetch(message: FetchMessage): Promise<void> {
     this.#waiting?.touch()
-    const { layer, head, tensor } = message
+    const { layer, head, tensor, stack } = message
     const admitted = this.#admitted as Admitted
     const { program } = admitted.compiled
     const { map, index } = this.#mapOf(message)
@@ -213,23 +214,26 @@ export class Run implements Sink<StartMessage> {
     const sink: Sink<object> = {
       receipt: new Receipt(),
       style: () => this.#style as ReplyStyle,
-      end: reply => this.#send(reply, { type: 'map', id, layer, head, tensor, pass: map.pass }),
+      end: reply =>
+        this.#send(reply, { type: 'map', id, layer, head, tensor, ...(stack && { stack }), pass: map.pass }),
     }
     await serve(endpoint, new Decoded('json', intake.engine, message), sink, intake, closed)
   }
 
   /** The map that is asked for, and which of its heads. */
-  #mapOf({ layer, head, tensor, pass }: FetchMessage) {
+  #mapOf({ layer, head, tensor, stack, pass }: FetchMessage) {
     const { barriers, kept } = (this.#admitted as Admitted).compiled.program
     if (kept.length === 0) throw refused('', 'a run with detail', 'one without')
-    const map = kept.find(each => each.layer === layer && each.tensor === tensor)
+    const map = kept.find(each => each.stack === stack && each.layer === layer && each.tensor === tensor)
     if (map === undefined) throw refused('/tensor', 'a map that the run emits', `${tensor} of layer ${layer}`)
     if (pass !== undefined && pass !== map.pass) throw refused('/pass', map.pass, pass)
     const index = map.heads.indexOf(head)
     if (index < 0) {
       throw refused('/head', `one of the run's heads ${map.heads.slice(0, 12).join(', ')}`, head)
     }
-    const barrier = barriers.findIndex(each => each.pass === map.pass && each.layer === layer)
+    const barrier = barriers.findIndex(
+      each => each.stack === stack && each.pass === map.pass && each.layer === layer,
+    )
     if (barrier >= this.#reached) throw refused('/layer', 'a layer that has been computed', layer)
     return { map, index }
   }

@@ -17,8 +17,21 @@ export const ATTENTION_RETURNS = [
   'dropped_weights',
 ] as const
 
+/** The same of cross-attention, in a stack with a context. */
+export const CROSS_RETURNS = [
+  'cross_weights',
+  'cross_scores',
+  'cross_masked_scores',
+  'cross_logsumexp',
+  'cross_entropy',
+  'cross_dropped_weights',
+] as const
+
 /** Keys and values as the next request takes them for its past. */
 export const PRESENT_RETURNS = ['present_k', 'present_v'] as const
+
+export const scale = real().describe('factor of q·k; default 1/√d_k')
+export const softcap = positive().describe('c > 0: s → c·tanh(s/c)')
 
 const dropout = z
   .strictObject({
@@ -32,8 +45,8 @@ const dropout = z
 /** Options that say what attention computes, as in CONTRACT section 2. */
 export function attentionOptions(tensors: TensorKinds) {
   return {
-    scale: real().optional().describe('factor of q·k; default 1/√d_k'),
-    softcap: positive().optional().describe('c > 0: s → c·tanh(s/c)'),
+    scale: scale.optional(),
+    softcap: softcap.optional(),
     mask: tensors.mask
       .optional()
       .describe(

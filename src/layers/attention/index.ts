@@ -23,8 +23,8 @@ import type { Attended } from './variants/variant.ts'
 
 export const STAGES: readonly Stage[] = [qkNorm, rope, past, scores]
 
-/** New queries, keys and values [batch, heads, positions, dim], and keys and values of the past. */
-export type AttentionInputs = Pick<AttentionFlow, 'q' | 'k' | 'v' | 'pastK' | 'pastV'>
+/** New queries, keys and values [batch, heads, positions, dim], gains of their norm, and keys and values of the past. */
+export type AttentionInputs = Pick<AttentionFlow, 'q' | 'k' | 'v' | 'gainQ' | 'gainK' | 'pastK' | 'pastV'>
 
 export interface AttentionState {
   plan: AttentionPlan
@@ -70,6 +70,11 @@ const MAPS: Record<string, MapName> = {
   masked_scores: 'maskedScores',
   weights: 'weights',
   dropped_weights: 'droppedWeights',
+}
+
+/** What is asked for of cross-attention, under the names that it shares with attention. */
+export function crossNames(names: readonly string[]): string[] {
+  return names.flatMap(name => (name.startsWith('cross_') ? name.slice('cross_'.length) : []))
 }
 
 /** What the forward pass is to give: the maps that are asked for, and entropies also where they are part of the loss. */

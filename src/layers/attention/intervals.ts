@@ -41,11 +41,17 @@ interface PlaceOptions {
 }
 
 /** Row i stands at i + past, or under `bottom_right` at i + m − n, with that batch element's m and n. */
-export function placesOf(p: RequestProgram, options: PlaceOptions, geometry: Geometry, past: number): Places {
+export function placesOf(
+  p: RequestProgram,
+  options: PlaceOptions,
+  geometry: Geometry,
+  past: number,
+  kvPointer = '/kv_lengths',
+): Places {
   const { batch, queries, keys } = geometry
   const bottomRight = options.causal === 'bottom_right'
   const q = options.q_lengths && readLengths(options.q_lengths, '/q_lengths', batch, queries)
-  const kv = options.kv_lengths && readLengths(options.kv_lengths, '/kv_lengths', batch, keys)
+  const kv = options.kv_lengths && readLengths(options.kv_lengths, kvPointer, batch, keys)
   const refOf = (given: unknown, data: Int32Array | undefined) =>
     given === undefined
       ? undefined

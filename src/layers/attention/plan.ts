@@ -19,19 +19,26 @@ import type { Variant } from './variants/variant.ts'
 /** The fields of a request that say what attention computes. */
 export type AttentionOptions = Partial<z.output<z.ZodObject<AttentionOptionFields>>> & VariantOptions
 
-/** `g.keys` counts the keys of the past too. `pointers`: where options stand, if elsewhere. */
+/** What is the same for layers that attend to the same sequences; `rope`: also its tables, if those are theirs. */
+type Shared = Pick<AttentionPlan, 'places' | 'slopes' | 'mask' | 'maskLayout' | 'rope'>
+
+/**
+ * `g.keys` counts the keys of the past too. `pointers`: where options stand, if elsewhere. `like`: the plan of another layer
+ * with the same lengths, mask and slopes.
+ */
 export function planAttention(
   p: RequestProgram,
   options: AttentionOptions,
   g: Geometry,
   { given: pastGiven, length: past }: Pick<Past, 'given' | 'length'>,
   pointers?: Record<string, string>,
+  like?: Shared,
 ): AttentionPlan {
   const kind = attentionKind(options.attention_kind)
   refuseOptions(kind, options, pointers)
   const variant = VARIANTS[kind.kind] as Variant
-  const places = placesOf(p, options, g, past)
-  const rope = options.rope && planRope(p, options.rope, g, past, pointers?.rope ?? '/rope')
+  const places = like?.places ?? placesOf(p, options, g, past, pointers?.kv_lengths)
+  const rope = options.rope && (like?.rope ?? planRope(p, options.rope, g, past, pointers?.rope ?? '/rope'))
   const masks = rowMasks(options)
   const own = variant.masks?.(kind) ?? []
   const intervals = intervalsOf(p, places, [...masks, ...own])
@@ -51,11 +58,11 @@ export function planAttention(
     places,
     intervals,
     liveRows: liveRows(places),
-    slopes: alibi(p, options, g),
+    slopes: like === undefined ? alibi(p, options, g) : like.slopes,
   }
   if (options.mask !== undefined) {
-    plan.maskLayout = maskLayout(g, options.mask, '/mask')
-    plan.mask = p.inputMask('/mask', options.mask)
+    plan.maskLayout = like?.maskLayout ?? maskLayout(g, options.mask, '/mask')
+    plan.mask = like?.mask ?? p.inputMask('/mask', options.mask)
     args.maskKind = options.mask.dtype === 'bool' ? 'bool' : 'float'
     args.maskStrides = plan.maskLayout.strides
   }

@@ -136,7 +136,7 @@ const OTHER_FAULTS: [string, string, Body][] = [
   ['kind', POSITIONS, { kind: 'learned', length: 3 }],
   ['no length', POSITIONS, { kind: 'sinusoidal', d_model: 4 }],
   ['backward without x', POSITIONS, { kind: 'rope', length: 3, d_model: 4, backward: { target: x } }],
-  ['rope without its position', STACK, { stack: { ...stack, rope: {} }, x }],
+  ['rope beside another position', STACK, { stack: { ...stack, position: 'alibi', rope: {} }, x }],
   [
     'missing parameter',
     STACK,

@@ -20,12 +20,17 @@ function cumulative(x: number): number {
 
 describe('activations', () => {
   const silu = (x: number) => x / (1 + Math.exp(-x))
+  const gelu = (x: number) => x * cumulative(x)
+  const geluTanh = (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))
   const right: Record<ActivationArgs['kind'], (x: number, gate: number) => number> = {
     relu: x => (x > 0 ? x : 0),
-    gelu: x => x * cumulative(x),
-    gelu_tanh: x => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+    gelu,
+    gelu_tanh: geluTanh,
     silu,
+    quick_gelu: x => x / (1 + Math.exp(-1.702 * x)),
     swiglu: (x, gate) => silu(gate) * x,
+    geglu: (x, gate) => gelu(gate) * x,
+    geglu_tanh: (x, gate) => geluTanh(gate) * x,
   }
 
   it('over random sizes', () => {
@@ -41,19 +46,22 @@ describe('activations', () => {
     )
   })
 
-  it.each(['gelu', 'gelu_tanh', 'silu', 'relu'] as const)('%s at the ends of the line', kind => {
-    const x = Float64Array.of(Number.NEGATIVE_INFINITY, -1e300, -60, 0, 60, 1e300, Number.POSITIVE_INFINITY)
-    const args: ActivationArgs = { kind, count: 7 }
-    const values = truthOf({ op: activationForward, args, inputs: { x }, outputs: { y: 7 } }).y
-    const inputs = { x, gradY: new Float64Array(7).fill(1) }
-    const slopes = truthOf({ op: activationBackward, args, inputs, outputs: { gradX: 7 } }).gradX
-    for (let i = 0; i < 7; i++) {
-      if (x[i] > 0) expect(values[i]).toBe(x[i])
-      else expect(Math.abs(values[i])).toBeLessThan(1e-20)
-      if (x[i] !== 0) expect(slopes[i]).toBeCloseTo(x[i] > 0 ? 1 : 0, 20)
-    }
-    expect(slopes[3]).toBe(kind === 'relu' ? 0 : 0.5)
-  })
+  it.each(['gelu', 'gelu_tanh', 'silu', 'quick_gelu', 'relu'] as const)(
+    '%s at the ends of the line',
+    kind => {
+      const x = Float64Array.of(Number.NEGATIVE_INFINITY, -1e300, -60, 0, 60, 1e300, Number.POSITIVE_INFINITY)
+      const args: ActivationArgs = { kind, count: 7 }
+      const values = truthOf({ op: activationForward, args, inputs: { x }, outputs: { y: 7 } }).y
+      const inputs = { x, gradY: new Float64Array(7).fill(1) }
+      const slopes = truthOf({ op: activationBackward, args, inputs, outputs: { gradX: 7 } }).gradX
+      for (let i = 0; i < 7; i++) {
+        if (x[i] > 0) expect(values[i]).toBe(x[i])
+        else expect(Math.abs(values[i])).toBeLessThan(1e-20)
+        if (x[i] !== 0) expect(slopes[i]).toBeCloseTo(x[i] > 0 ? 1 : 0, 20)
+      }
+      expect(slopes[3]).toBe(kind === 'relu' ? 0 : 0.5)
+    },
+  )
 
   it('relu has no slope where x is NaN', () => {
     const inputs = { x: Float64Array.of(Number.NaN, -0, 3), gradY: Float64Array.of(2, 2, 2) }

@@ -13,16 +13,19 @@ const ELEMENT = {
   gelu_tanh: price(1.5, 20),
   silu: price(0.9, 8),
   swiglu: price(0.9, 8),
+  geglu: price(2, 20),
+  geglu_tanh: price(1.5, 20),
+  quick_gelu: price(0.9, 8),
 }
 
 const family = defineFamily('activation')
 
 const args = defineArgs({
-  kind: oneOf('relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu'),
+  kind: oneOf('relu', 'gelu', 'gelu_tanh', 'silu', 'swiglu', 'geglu', 'geglu_tanh', 'quick_gelu'),
   count: 'i32',
 })
 
-/** y = f(x), or silu(gate) ⊙ x for swiglu. Unit = ELEMENT_BLOCK elements. */
+/** y = f(x), or f(gate) ⊙ x for the gated ones. Unit = ELEMENT_BLOCK elements. */
 export const activationForward = family.define('activationForward', {
   tensors: { x: 'in', gate: 'in?', y: 'out' },
   args,
@@ -30,7 +33,7 @@ export const activationForward = family.define('activationForward', {
   cost: (a, { precision: p }) => ({ flops: a.count * FLOPS, nanoseconds: a.count * ELEMENT[a.kind][p] }),
 })
 
-/** gradX = f′(x) ⊙ gradY; for swiglu gradX = silu(gate) ⊙ gradY and gradGate = silu′(gate) ⊙ x ⊙ gradY. */
+/** gradX = f′(x) ⊙ gradY; gated: gradX = f(gate) ⊙ gradY and gradGate = f′(gate) ⊙ x ⊙ gradY. */
 export const activationBackward = family.define('activationBackward', {
   tensors: { x: 'in', gate: 'in?', gradY: 'in', gradX: 'out', gradGate: 'out?' },
   args,
@@ -43,3 +46,6 @@ export const activationBackward = family.define('activationBackward', {
 
 export type ActivationArgs = Args<typeof activationForward>
 export type ActivationKind = ActivationArgs['kind']
+
+/** Those that scale x with a function of a gate. */
+export const GATED: ReadonlySet<ActivationKind> = new Set(['swiglu', 'geglu', 'geglu_tanh'])

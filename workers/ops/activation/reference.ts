@@ -7,17 +7,21 @@ import { type ActivationArgs, type ActivationKind, ELEMENT_BLOCK } from './op.ts
 /** √(2/π) and the cubic coefficient of the tanh form of GELU. */
 const SQRT_2_OVER_PI = 0.7978845608028654
 const CUBIC = 0.044715
+/** The factor of the sigmoid form. */
+const QUICK = 1.702
 
 /**
  *   relu        max(0, x)
  *   gelu        x·Φ(x), Φ the normal distribution's cumulative function
  *   gelu_tanh   ½·x·(1 + tanh u) = x·σ(2u), u = √(2/π)·(x + 0.044715·x³)
  *   silu        x·σ(x), σ(x) = 1/(1 + e^(−x))
- *   swiglu      silu(gate) ⊙ x
+ *   quick_gelu  x·σ(1.702·x)
+ *   swiglu      silu(gate) ⊙ x;  geglu, geglu_tanh: the same with gelu, gelu_tanh
  *
  * Hazards: 1 + tanh u and 1 + erf cancel for x < 0: the sigmoid and erfc stand in their place. −∞·0 is NaN where the limit
  * is 0: a factor that is 0 gives 0. A unit is ELEMENT_BLOCK elements of x, y [count]; writes y.
- * Sources: Hendrycks and Gimpel 2016 (GELU and its tanh form); Elfwing et al. 2017 (SiLU); Shazeer 2020 (SwiGLU).
+ * Sources: Hendrycks and Gimpel 2016 (GELU, its tanh form and its sigmoid form); Elfwing et al. 2017 (SiLU); Shazeer 2020
+ * (SwiGLU, GEGLU).
  */
 export function activationForward(
   t: Tensors<typeof op.activationForward>,
@@ -26,21 +30,22 @@ export function activationForward(
   to: number,
 ): void {
   const end = Math.min(to * ELEMENT_BLOCK, a.count)
-  if (a.kind === 'swiglu') {
+  const { value, gated } = functions[a.kind]
+  if (gated) {
     const gate = gateOf(t.gate)
-    for (let i = from * ELEMENT_BLOCK; i < end; i++) t.y[i] = silu.value(gate[i]) * t.x[i]
+    for (let i = from * ELEMENT_BLOCK; i < end; i++) t.y[i] = value(gate[i]) * t.x[i]
     return
   }
-  const { value } = functions[a.kind]
   for (let i = from * ELEMENT_BLOCK; i < end; i++) t.y[i] = value(t.x[i])
 }
 
 /**
  * Differentiates activationForward:
  *
- *   gradX = f′(x) ⊙ gradY;  swiglu: gradX = silu(gate) ⊙ gradY, gradGate = silu′(gate) ⊙ x ⊙ gradY
+ *   gradX = f′(x) ⊙ gradY;  gated: gradX = f(gate) ⊙ gradY, gradGate = f′(gate) ⊙ x ⊙ gradY
  *
- * relu′(0) = 0. Hazard: padding has gradY = 0, but its x may be NaN: 0 gives 0. Writes gradX and, for swiglu, gradGate.
+ * relu′(0) = 0. Hazard: padding has gradY = 0, but its x may be NaN: 0 gives 0. Writes gradX and, where
+ * there is a gate, gradGate.
  */
 export function activationBackward(
   t: Tensors<typeof op.activationBackward>,
@@ -49,16 +54,16 @@ export function activationBackward(
   to: number,
 ): void {
   const end = Math.min(to * ELEMENT_BLOCK, a.count)
-  if (a.kind === 'swiglu') {
+  const { value, slope, gated } = functions[a.kind]
+  if (gated) {
     const gate = gateOf(t.gate)
     for (let i = from * ELEMENT_BLOCK; i < end; i++) {
       const g = t.gradY[i]
-      t.gradX[i] = g === 0 ? 0 : silu.value(gate[i]) * g
-      if (t.gradGate) t.gradGate[i] = g === 0 ? 0 : silu.slope(gate[i]) * t.x[i] * g
+      t.gradX[i] = g === 0 ? 0 : value(gate[i]) * g
+      if (t.gradGate) t.gradGate[i] = g === 0 ? 0 : slope(gate[i]) * t.x[i] * g
     }
     return
   }
-  const { slope } = functions[a.kind]
   for (let i = from * ELEMENT_BLOCK; i < end; i++) {
     t.gradX[i] = t.gradY[i] === 0 ? 0 : slope(t.x[i]) * t.gradY[i]
   }
@@ -67,6 +72,8 @@ export function activationBackward(
 interface Activation {
   value(x: number): number
   slope(x: number): number
+  /** the function is of the gate, which it then scales x with */
+  gated?: true
 }
 
 const relu: Activation = {
@@ -93,11 +100,20 @@ const silu: Activation = {
   slope: x => sigmoid(x) + times(x, sigmoid(x) * sigmoid(-x)),
 }
 
-const functions: Record<Exclude<ActivationKind, 'swiglu'>, Activation> = {
+const quickGelu: Activation = {
+  value: x => times(x, sigmoid(QUICK * x)),
+  slope: x => sigmoid(QUICK * x) + times(QUICK * x, sigmoid(QUICK * x) * sigmoid(-QUICK * x)),
+}
+
+const functions: Record<ActivationKind, Activation> = {
   relu,
   gelu,
   gelu_tanh: geluTanh,
   silu,
+  quick_gelu: quickGelu,
+  swiglu: { ...silu, gated: true },
+  geglu: { ...gelu, gated: true },
+  geglu_tanh: { ...geluTanh, gated: true },
 }
 
 function sigmoid(x: number): number {
@@ -110,6 +126,6 @@ function times(x: number, factor: number): number {
 }
 
 function gateOf(gate: Reals | undefined): Reals {
-  if (gate === undefined) throw new Error('swiglu needs a gate')
+  if (gate === undefined) throw new Error('a gated activation needs a gate')
   return gate
 }

@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { distance } from '../../numerics.ts'
 import { defineMask } from './mask.ts'
 
-const schema = z
+export const windowSchema = z
   .strictObject({
     left: distance().nullish().describe('keys to the left of the aligned position; null = unbounded'),
     right: distance().nullish().describe('keys to the right of the aligned position; null = unbounded'),
@@ -13,7 +13,7 @@ const schema = z
   )
 
 export const window = defineMask({
-  fields: () => ({ window: schema.optional() }),
+  fields: () => ({ window: windowSchema.optional() }),
   rows: ({ window }) => {
     const left = window?.left ?? undefined
     const right = window?.right ?? undefined

@@ -41,24 +41,25 @@ export function pastInputs(
   p: RequestProgram,
   { past_k, past_v }: { past_k?: TensorSource | undefined; past_v?: TensorSource | undefined },
   g: Geometry,
+  [atK, atV]: string[] = ['/past_k', '/past_v'],
 ): Past {
   if (past_k === undefined && past_v === undefined) return NO_PAST
   if (past_k === undefined || past_v === undefined) {
-    const missing = past_k === undefined ? '/past_k' : '/past_v'
+    const missing = past_k === undefined ? atK : atV
     throw fieldProblem('INVALID_REQUEST', missing, 'expected past_k and past_v together, got one of them')
   }
   const kv = { ...g, heads: g.kvHeads }
   const rank = inRank(kv, 0, 0).length
   const length = past_k.shape.at(-2) ?? 0
   if (past_k.shape.length !== rank) {
-    wrong('/past_k', past_k, `expected [${[...inRank(kv), 'P', g.dimK].join(', ')}]`)
+    wrong(atK, past_k, `expected [${[...inRank(kv), 'P', g.dimK].join(', ')}]`)
   }
-  expectShape('/past_k', past_k, inRank(kv, length, g.dimK))
-  expectShape('/past_v', past_v, inRank(kv, length, g.dimV))
+  expectShape(atK, past_k, inRank(kv, length, g.dimK))
+  expectShape(atV, past_v, inRank(kv, length, g.dimV))
   return {
     given: true,
     length,
-    refs: { pastK: p.input('/past_k', past_k), pastV: p.input('/past_v', past_v) },
+    refs: { pastK: p.input(atK, past_k), pastV: p.input(atV, past_v) },
     differentiable: { past_k: false, past_v: false },
   }
 }

@@ -55,6 +55,9 @@ export interface AttentionFlow {
   q: Ref
   k: Ref
   v: Ref
+  /** [dimK]: what normalised queries and keys are multiplied with */
+  gainQ?: Ref
+  gainK?: Ref
   /** keys and values of the past; k and v hold them too behind the stage `past` */
   pastK?: Ref
   pastV?: Ref
@@ -70,6 +73,8 @@ export interface GradientNeeds {
   q: boolean
   k: boolean
   v: boolean
+  gainQ?: boolean
+  gainK?: boolean
   mask: boolean
   pastK: boolean
   pastV: boolean
@@ -85,6 +90,8 @@ export interface GradientFlow {
   q?: Ref
   k?: Ref
   v?: Ref
+  gainQ?: Ref
+  gainK?: Ref
   mask?: Ref
   pastK?: Ref
   pastV?: Ref

@@ -5,7 +5,8 @@
  *   gelu        x·Φ(x)                       Φ the normal distribution's cumulative function, φ its density
  *   gelu_tanh   x·σ(2u)                      u = √(2/π)·(x + 0.044715·x³); σ(2u) = ½·(1 + tanh u)
  *   silu        x·σ(x)                       σ(x) = 1/(1 + e^(−x))
- *   swiglu      silu(gate)·x
+ *   quick_gelu  x·σ(1.702·x)
+ *   swiglu      silu(gate)·x;  geglu, geglu_tanh: the same with gelu, gelu_tanh
  *
  * Hazards: 1 + erf and 1 + tanh cancel for x < 0: Φ has a tail of its own, and σ is taken from e = e^(−|x|) ≤ 1 on both sides, which
  * does not overflow either. At ±∞ the formulas say ∞·0 where the limit is 0: a factor that is 0 gives 0. NaN stays NaN, but where
@@ -18,6 +19,7 @@ export type Relu = i8
 export type Gelu = i16
 export type GeluTanh = i32
 export type Silu = i64
+export type QuickGelu = v128
 
 /**
  * Constants stand in memory, because V8 makes one that it knows anew wherever it is used, with three instructions (ten
@@ -31,6 +33,7 @@ const K: usize = memory.data<f32>([
   0.02742195315659046, -0.12966284155845642, 0.16829130053520203, -0.025528084486722946, 0.11655627191066742, // Φ, tail
   0.10285735130310059, 0.12037014961242676, 0.11964981257915497,
   1.5957691216057308, 0.044715, 0.21406444881780076, // 2·√(2/π), the cubic term, three times their product
+  1.702,
 ])
 const EXP: usize = 0
 const ZERO: usize = 40
@@ -44,6 +47,7 @@ const TAIL: usize = 84
 const SCALE: usize = 116
 const CUBIC: usize = 120
 const CUBIC_SLOPE: usize = 124
+const QUICK: usize = 128
 
 // @ts-ignore: decorator
 @inline
@@ -153,6 +157,7 @@ export function value<F>(x: v128): v128 {
   if (sizeof<F>() == sizeof<Relu>()) return f32x4.pmax(x, constant(ZERO)) // NaN where x is NaN
   if (sizeof<F>() == sizeof<Gelu>()) return times(x, cumulative(x, gaussian(x)))
   if (sizeof<F>() == sizeof<GeluTanh>()) return timesSigmoid(x, twiceInner(x))
+  if (sizeof<F>() == sizeof<QuickGelu>()) return timesSigmoid(x, f32x4.mul(x, constant(QUICK)))
   return timesSigmoid(x, x)
 }
 
@@ -170,6 +175,10 @@ export function slope<F>(x: v128): v128 {
   if (sizeof<F>() == sizeof<GeluTanh>()) {
     const slopeOfInner = madd(f32x4.mul(x, x), constant(CUBIC_SLOPE), constant(SCALE))
     return sigmoidSlope(f32x4.mul(x, slopeOfInner), twiceInner(x))
+  }
+  if (sizeof<F>() == sizeof<QuickGelu>()) {
+    const v = f32x4.mul(x, constant(QUICK))
+    return sigmoidSlope(v, v)
   }
   return sigmoidSlope(x, x)
 }

@@ -1,0 +1,116 @@
+/** How each layer of a stack attends: the options that stand in the stack and beside it, compiled once for layers that agree. */
+
+import type { TensorSource } from '../formats/tensor.ts'
+import { bothProblem, fieldProblem } from '../problem.ts'
+import { type AttentionOptions, planAttention } from './attention/plan.ts'
+import { NO_PAST, type Past } from './attention/stages/past.ts'
+import type { AttentionPlan } from './attention/stages/stage.ts'
+import { attentionKind } from './attention/variants/index.ts'
+import type { Geometry } from './geometry.ts'
+import type { RequestProgram } from './program-builder.ts'
+import type { StackRequest } from './stack-fields.ts'
+
+/** What stands beside a stack, of what says how it attends. */
+export type BesideStack = Omit<AttentionOptions, 'causal' | 'rope' | 'alibi'>
+
+/** Of each layer; it pauses behind each. */
+export function* layerPlans(
+  p: RequestProgram,
+  stack: StackRequest,
+  beside: BesideStack,
+  g: Geometry,
+  past: Pick<Past, 'given' | 'length'>,
+): Generator<void, AttentionPlan[]> {
+  const shared = sharedOptions(stack, beside)
+  const pointers = pointersOf(stack, beside)
+  const plans: AttentionPlan[] = []
+  const ropes = new Map<string, AttentionPlan['rope']>()
+  const known = new Map<string, AttentionPlan>()
+  for (let layer = 0; layer < stack.layers; layer++) {
+    const [window, windowKey] = ofLayer(stack.window, layer)
+    const [rope, ropeKey] = ofLayer(stack.rope, layer)
+    const key = `${windowKey} ${ropeKey}`
+    let plan = known.get(key)
+    if (plan === undefined) {
+      const options = { ...shared, window: window ?? beside.window, rope }
+      if (stack.rope === undefined && stack.position === 'rope') options.rope = { interleaved: false }
+      const at = Array.isArray(stack.rope) ? { ...pointers, rope: `/stack/rope/${layer}` } : pointers
+      const like = plans[0] && { ...plans[0], rope: ropes.get(ropeKey) }
+      plan = planAttention(p, options, g, past, at, like)
+      ropes.set(ropeKey, plan.rope)
+      known.set(key, plan)
+    }
+    plans.push(plan)
+    yield
+  }
+  return plans
+}
+
+/**
+ * Of cross-attention in every layer, to keys of which `lengths` says how many are no padding. What says where a row stands
+ * (rope, causal, a window, alibi), the mask and the kind are of self-attention alone.
+ */
+export function crossPlan(
+  p: RequestProgram,
+  stack: StackRequest,
+  beside: BesideStack,
+  g: Geometry,
+  lengths: TensorSource | undefined,
+): AttentionPlan {
+  const { q_lengths, qk_norm, dropout } = beside
+  const scale = stack.scale ?? beside.scale
+  const softcap = stack.softcap ?? beside.softcap
+  const options = { q_lengths, kv_lengths: lengths, qk_norm, dropout, scale, softcap }
+  return planAttention(p, options, g, NO_PAST, { kv_lengths: '/context_lengths' })
+}
+
+/** An option that is one for all layers, or a list by layer; and what tells it from others. */
+function ofLayer<T extends object>(option: T | (T | null)[] | undefined, layer: number) {
+  if (!Array.isArray(option)) return [option, 'all'] as const
+  const value = option[layer] ?? undefined
+  // a tensor is nobody else's
+  const tensor = (_: string, member: unknown) =>
+    (member as { bytes?: unknown } | null)?.bytes instanceof Uint8Array ? `tensor of ${layer}` : member
+  return [value, JSON.stringify(value, tensor) ?? 'none'] as const
+}
+
+/** What may stand in the stack or beside it. */
+const EITHER = ['scale', 'softcap', 'window'] as const
+
+/** Where the options of attention stand in the request. */
+function pointersOf(stack: StackRequest, beside: BesideStack): Record<string, string> {
+  for (const name of ['window', 'rope'] as const) {
+    const list = stack[name]
+    if (!Array.isArray(list) || list.length === stack.layers) continue
+    const message = `expected one for each of stack/layers = ${stack.layers}, got ${list.length}`
+    throw fieldProblem('INVALID_REQUEST', `/stack/${name}`, message)
+  }
+  const inStack = EITHER.filter(name => stack[name] !== undefined)
+  for (const name of inStack) {
+    if (beside[name] !== undefined) throw bothProblem('', `stack/${name}`, name)
+  }
+  const pointers = { alibi: '/stack/position', rope: '/stack/rope', causal: '/stack/causal' }
+  return { ...pointers, ...Object.fromEntries(inStack.map(name => [name, `/stack/${name}`])) }
+}
+
+function sharedOptions(stack: StackRequest, beside: BesideStack): AttentionOptions {
+  return {
+    ...beside,
+    // linear attention has no weights to drop; that leaves the hidden units
+    dropout: attentionKind(beside.attention_kind).kind === 'linear' ? undefined : beside.dropout,
+    causal: stack.causal,
+    alibi: stack.position === 'alibi',
+    scale: stack.scale ?? beside.scale,
+    softcap: stack.softcap ?? beside.softcap,
+  }
+}
+
+/** A gain belongs to an RMS norm, of which `qk_norm` says no more than eps. */
+export function normOfGains(
+  norm: AttentionOptions['qk_norm'] = { kind: 'rms', eps: 1e-6 },
+  attention = 'attention',
+) {
+  if (norm !== 'l2' && norm.kind === 'rms') return norm
+  const message = 'expected qk_norm of "kind":"rms" beside gains of queries and keys, got "l2"'
+  throw fieldProblem('INVALID_REQUEST', `/stack/params/layers.0.${attention}.q_norm.gamma`, message)
+}
