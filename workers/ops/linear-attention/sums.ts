@@ -54,8 +54,21 @@ function emptyState(a: Dims): Float64Array {
   return state.fill(Number.NEGATIVE_INFINITY, a.dimK * (a.dimV + 1))
 }
 
+/** Whether the sum has a scale other than the state's, so that one of them must be brought to the other's. */
+function hasOther(running: Float64Array, state: Reals, at: number, dimK: number): boolean {
+  for (let d = at; d < at + dimK; d++) {
+    if (state[d] !== running[d] && running[d] !== Number.NEGATIVE_INFINITY) return true
+  }
+  return false
+}
+
 function addState(running: Float64Array, { dimK, dimV }: Dims, state: Reals): void {
   const scales = dimK * (dimV + 1)
+  if (!hasOther(running, state, scales, dimK)) {
+    for (let e = 0; e < scales; e++) running[e] += state[e]
+    running.set(state.subarray(scales), scales)
+    return
+  }
   for (let d = 0; d < dimK; d++) {
     const [own, other] = [running[scales + d], state[scales + d]]
     if (other === Number.NEGATIVE_INFINITY) continue
@@ -71,7 +84,9 @@ function addState(running: Float64Array, { dimK, dimV }: Dims, state: Reals): vo
 function writeState(running: Float64Array, { dimK, dimV }: Dims, sums: Reals, at: number): void {
   sums.set(running, at)
   const limit = largestSum(sums)
-  for (let d = 0; d < dimK; d++) {
+  let over = false
+  for (let e = 0; e < dimK * dimV; e++) over ||= running[e] > limit || running[e] < -limit
+  for (let d = 0; over && d < dimK; d++) {
     let largest = 0
     for (let e = d * dimV; e < (d + 1) * dimV; e++) largest = Math.max(largest, Math.abs(running[e]))
     if (!(largest > limit)) continue

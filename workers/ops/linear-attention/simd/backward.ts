@@ -14,7 +14,7 @@ import {
 import { LINEAR_CHUNK, Call } from '../../../wasm/generated/linear-attention'
 import { backwardPair, backwardRow, scaledFeatures, throughScaled } from './scales'
 import { chunksOf, firstRow, isScaled, keysOf, liveQueries, scalesOf, seenKeys, sumAt } from './states'
-import { countKeys, kvHeadOf, pairUpTo, sameChunk } from './forward'
+import { chunkOf, countKeys, kvHeadOf, pairUpTo, sameChunk } from './forward'
 
 /** scaled = gradOutput/normaliser, gradNormaliser = −(gradOutput·output)/normaliser; zeros where the normaliser is 0. */
 export function linearAttentionDelta(call: Call, from: i32, to: i32): void {
@@ -53,7 +53,7 @@ export function linearAttentionBackwardQuery(call: Call, from: i32, to: i32): vo
         continue
       }
       const end = sameChunk(call, r, rows)
-      const state = sumAt(call, kvHead, call.keys, load<i32>(counts) / LINEAR_CHUNK)
+      const state = sumAt(call, kvHead, call.keys, chunkOf(load<i32>(counts)))
       if (state != transposed) transposeState(call, state)
       transposed = state
       backwardRows(call, kvHead, at + <usize>r, counts, end - r, state)
@@ -72,7 +72,7 @@ function backwardRows(call: Call, kvHead: i32, at: usize, counts: usize, rows: i
   extend(scaled, rows, call.dimV, call.gradNormaliser + (at << 2), call.extended)
   packTiles(call.extended, rows, call.dimV + 1, call.extendedPack)
   addState(call, call.extendedPack, rows, call.dimV + 1, call.stateTransposed, call.dimK, gradQ)
-  const block = (load<i32>(counts) / LINEAR_CHUNK) * LINEAR_CHUNK
+  const block = chunkOf(load<i32>(counts)) * LINEAR_CHUNK
   const keys = call.causal ? load<i32>(counts + (<usize>(rows - 1) << 2)) - block : 0
   const key = <usize>kvHead * <usize>call.keys + <usize>block
   const k = call.k + key * kRow

@@ -11,7 +11,7 @@
 import { addBlock, addScaled, addState, divide, dotRows, features, packTiles } from './blocks'
 import { LINEAR_CHUNK, Call, SIDE_QUERIES } from '../../../wasm/generated/linear-attention'
 import {
-  chunkFeatures, chunkScales, firstLarge, forwardRow, isFiniteRow, isLarge, isOrdinary, largerScales,
+  areFinite, chunkFeatures, chunkScales, firstLarge, forwardRow, isLarge, isOrdinary, largerScales,
 } from './scales'
 import {
   chunksOf, firstRow, isScaled, keysOf, liveQueries, oneOf, scalesOf, seenKeys, stateBytes, sumAt, zOf,
@@ -31,9 +31,9 @@ export function linearStates(call: Call, from: i32, to: i32): void {
     const begin = max(chunk, call.side == SIDE_QUERIES ? firstRow(call, b, 0) : 0)
     const rows = min(chunk + LINEAR_CHUNK, live) - begin
     const state = call.states + <usize>unit * stateBytes(call)
-    memory.fill(state, 0, stateBytes(call))
     const scales = scalesOf(call, state)
     if (rows <= 0) {
+      memory.fill(state, 0, stateBytes(call))
       for (let d: usize = 0; d < <usize>call.dimK << 2; d += 4) store<f32>(scales + d, -Infinity)
       continue
     }
@@ -44,7 +44,7 @@ export function linearStates(call: Call, from: i32, to: i32): void {
     if (isScaled) chunkFeatures(call, x, rows, rowScale, scales, call.features)
     else features(x, rows * call.dimK, call.features)
     sumChunk(call, row, rows, state)
-    if (isFiniteRow(state, call.dimK * (call.dimV + 1))) continue
+    if (areFinite(state, call.dimK * (call.dimV + 1))) continue
     // values so large that their sum overflows: features of less than 1/LINEAR_CHUNK
     largerScales(call, x, rows, rowScale, scales)
     chunkFeatures(call, x, rows, rowScale, scales, call.features)
@@ -95,14 +95,21 @@ export function pairUpTo(call: Call, counts: usize, rows: i32, block: i32, keys:
  * their counts, with padding, whose count is 0, behind them.
  */
 export function sameChunk(call: Call, first: i32, rows: i32): i32 {
-  const chunk = load<i32>(call.counts + (<usize>first << 2)) / LINEAR_CHUNK
+  const chunk = chunkOf(load<i32>(call.counts + (<usize>first << 2)))
   let r = first
   while (r < rows) {
     const count = load<i32>(call.counts + (<usize>r << 2))
-    if (count == 0 || (call.causal != 0 && count / LINEAR_CHUNK != chunk)) break
+    if (count == 0 || (call.causal != 0 && chunkOf(count) != chunk)) break
     ++r
   }
   return r
+}
+
+/** The chunk in which the last of so many keys lies; what stands before it is in the state. */
+// @ts-ignore: decorator
+@inline
+export function chunkOf(count: i32): i32 {
+  return (count - 1) / LINEAR_CHUNK
 }
 
 export function kvHeadOf(call: Call, head: i32): i32 {
@@ -140,7 +147,7 @@ function forwardRows(call: Call, kvHead: i32, at: usize, counts: usize, rows: i3
   const vRow = <usize>call.dimV << 2
   const output = call.output + at * vRow
   const q = call.q + at * qRow
-  const chunk = load<i32>(counts) / LINEAR_CHUNK
+  const chunk = chunkOf(load<i32>(counts))
   const state = sumAt(call, kvHead, call.keys, chunk)
   features(q, rows * call.dimK, call.features)
   packTiles(call.features, rows, call.dimK, call.featurePack)
@@ -162,15 +169,20 @@ function forwardRows(call: Call, kvHead: i32, at: usize, counts: usize, rows: i3
     large = firstLarge(k, keys, call.dimK)
   }
   for (let r: usize = 0; r < <usize>rows; ++r) {
-    const own = call.causal ? load<i32>(counts + (r << 2)) - block : 0
     const sum = load<f32>(call.rowSums + (r << 2))
-    const normaliser = call.normaliser + ((at + r) << 2)
+    store<f32>(call.normaliser + ((at + r) << 2), sum)
+    if (sum == 0) memory.fill(output + r * vRow, 0, vRow)
+    else divide(output + r * vRow, call.dimV, sum)
+  }
+  // asked of all rows at once, then of those in question
+  const plain = !scaled && !isLarge(q, rows * call.dimK) && areFinite(output, rows * call.dimV)
+  for (let r: usize = 0; r < <usize>rows; ++r) {
+    const own = call.causal ? load<i32>(counts + (r << 2)) - block : 0
     const row = output + r * vRow
-    store<f32>(normaliser, sum)
-    if (sum == 0) memory.fill(row, 0, vRow)
-    else divide(row, call.dimV, sum)
-    const known = !scaled && isOrdinary(sum) && own <= large && !isLarge(q + r * qRow, call.dimK)
-    if (known && isFiniteRow(row, call.dimV)) continue
-    forwardRow(call, q + r * qRow, state, k, v, own, row, normaliser, call.rowScale + ((at + r) << 2))
+    if (isOrdinary(load<f32>(call.rowSums + (r << 2))) && own <= large) {
+      if (plain || (!scaled && !isLarge(q + r * qRow, call.dimK) && areFinite(row, call.dimV))) continue
+    }
+    const into = (at + r) << 2
+    forwardRow(call, q + r * qRow, state, k, v, own, row, call.normaliser + into, call.rowScale + into)
   }
 }

@@ -3,6 +3,7 @@
  * are computed once more, element by element in float64. Formulas: op.ts, reference/.
  */
 import { log } from '../../../wasm/assembly/elementary'
+import { sumLanes } from '../../../wasm/assembly/lanes'
 import { Call, PLAIN_LOG } from '../../../wasm/generated/linear-attention'
 import { scalesOf, zOf } from './states'
 
@@ -38,25 +39,27 @@ export function isOrdinary(sum: f32): bool {
 
 /** The first of the rows with an element so large that its feature may meet one that is lost; `rows` where there is none. */
 export function firstLarge(x: usize, rows: i32, dim: i32): i32 {
-  for (let r = 0; r < rows; ++r) {
-    if (isLarge(x, dim)) return r
-    x += <usize>dim << 2
-  }
-  return rows
+  if (!isLarge(x, rows * dim)) return rows
+  let r = 0
+  while (!isLarge(x + <usize>(r * dim << 2), dim)) ++r
+  return r
 }
 
-/** Whether some element is so large that its feature may meet one that is lost. */
-export function isLarge(x: usize, dim: i32): bool {
-  const limit = f32x4.splat(LARGEST_ELEMENT)
-  for (; dim >= 4; dim -= 4) {
-    if (v128.any_true(f32x4.gt(v128.load(x), limit))) return true
-    x += 16
+/** Whether one of `count` elements is so large. */
+export function isLarge(x: usize, count: i32): bool {
+  let m0 = f32x4.splat(0)
+  let m1 = m0
+  for (; count >= 8; count -= 8) {
+    m0 = f32x4.pmax(m0, v128.load(x))
+    m1 = f32x4.pmax(m1, v128.load(x, 16))
+    x += 32
   }
-  for (; dim > 0; --dim) {
-    if (load<f32>(x) > LARGEST_ELEMENT) return true
+  let large = v128.any_true(f32x4.gt(f32x4.pmax(m0, m1), f32x4.splat(LARGEST_ELEMENT)))
+  for (; count > 0; --count) {
+    large = large || load<f32>(x) > LARGEST_ELEMENT
     x += 4
   }
-  return false
+  return large
 }
 
 /** into = exp(l(x) + m), rows of dimK elements, m their scales; −∞ counts as 0. */
@@ -94,22 +97,34 @@ export function chunkScales(call: Call, x: usize, rows: i32, rowScale: usize, sc
   for (let r: usize = 0; rowScale != 0 && r < <usize>rows; ++r) any = any || load<f32>(rowScale + (r << 2)) != 0
   const byRow = any
   const step = <usize>call.dimK << 2
-  for (let d: usize = 0; d < step; d += 4) {
+  for (let d: usize = 0; d < step; ) {
+    if (!byRow && d + 16 <= step && arePlain(x + d, step, rows)) {
+      v128.store(scales + d, f32x4.splat(0))
+      d += 16
+      continue
+    }
     let most: f64 = -Infinity
-    if (byRow) {
-      for (let r: usize = 0; r < <usize>rows; ++r) {
-        most = max(most, logFeature(load<f32>(x + r * step + d)) - <f64>load<f32>(rowScale + (r << 2)))
-      }
-    } else {
-      let largest: f32 = -Infinity
-      for (let r: usize = 0; r < <usize>rows; ++r) largest = max(largest, load<f32>(x + r * step + d))
-      most = logFeature(largest)
+    for (let r: usize = 0; r < <usize>rows; ++r) {
+      const a = byRow ? <f64>load<f32>(rowScale + (r << 2)) : 0
+      most = max(most, logFeature(load<f32>(x + r * step + d)) - a)
     }
     const scaled = (most > LARGEST || most < -LARGEST) && most - most == 0
     store<f32>(scales + d, scaled ? <f32>most : 0)
     any = any || scaled
+    d += 4
   }
   return any
+}
+
+/** Whether the largest of four columns have no scale. */
+function arePlain(x: usize, step: usize, rows: i32): bool {
+  let m = f32x4.splat(-Infinity)
+  for (; rows > 0; --rows) {
+    m = f32x4.pmax(m, v128.load(x))
+    x += step
+  }
+  const within = v128.and(f32x4.ge(m, f32x4.splat(-<f32>PLAIN_LOG)), f32x4.le(m, f32x4.splat(LARGEST_ELEMENT)))
+  return i32x4.all_true(within)
 }
 
 /** The scales of a chunk whose sums overflow: features become e⁻⁵ at most, less than 1/LINEAR_CHUNK. */
@@ -255,17 +270,24 @@ export function backwardPair(
 }
 
 /** Whether `count` elements are all finite. */
-export function isFiniteRow(x: usize, count: i32): bool {
+export function areFinite(x: usize, count: i32): bool {
   const zero = f32x4.splat(0)
-  let sum = zero
-  for (; count >= 4; count -= 4) {
-    sum = f32x4.add(sum, f32x4.mul(v128.load(x), zero))
-    x += 16
+  let s0 = zero
+  let s1 = zero
+  let s2 = zero
+  let s3 = zero
+  for (; count >= 16; count -= 16) {
+    // 0, or NaN once something is not finite
+    s0 = f32x4.add(s0, f32x4.mul(v128.load(x), zero))
+    s1 = f32x4.add(s1, f32x4.mul(v128.load(x, 16), zero))
+    s2 = f32x4.add(s2, f32x4.mul(v128.load(x, 32), zero))
+    s3 = f32x4.add(s3, f32x4.mul(v128.load(x, 48), zero))
+    x += 64
   }
   let rest: f32 = 0
   for (; count > 0; --count) {
     rest += load<f32>(x) * 0
     x += 4
   }
-  return f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1) + f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3) + rest == 0
+  return sumLanes(f32x4.add(s0, s1), f32x4.add(s2, s3)) + rest == 0
 }
