@@ -1,7 +1,9 @@
 /** `POST /v1/attention`: scaled dot-product attention over Q, K and V. Everything that can be wrong between fields is found here. */
 import * as z from 'zod'
+import type { Ref } from '../../workers/contract.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { ATTENTION_RETURNS, attentionOptions, PRESENT_RETURNS } from '../layers/attention/fields.ts'
+import { HeadsFirst } from '../layers/attention/heads-first.ts'
 import {
   attentionAnswers,
   attentionBackward,
@@ -15,15 +17,25 @@ import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.
 import { backwardField, lossForward } from '../layers/loss.ts'
 import { nameList, numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
+import { fieldsProblem } from '../problem.ts'
 import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
 
 function request(tensors: TensorKinds) {
   return z
     .strictObject({
-      q: tensors.values.describe('[B, H, N, d_k], or [B, N, d_k] or [N, d_k] with one head (and one batch)'),
+      q: tensors.values.describe(
+        '[B, H, N, d_k], or [B, N, d_k] or [N, d_k] with one head (and one batch); `layout` says otherwise',
+      ),
       k: tensors.values.describe('[B, H_kv, M, d_k] in q’s rank; H is a multiple of H_kv'),
       v: tensors.values.describe('[B, H_kv, M, d_v] in q’s rank'),
+      layout: z
+        .enum(['bhnd', 'bnhd'])
+        .optional()
+        .describe(
+          'For rank 4: the order of the axes of q, k, v, the past, the output and their gradients. `bhnd` is the default; `bnhd` is ' +
+            '[B, N, H, d], as flash-attn and JAX have it. Maps stay [B, H, N, M], rows [B, H, N].',
+        ),
       ...pastFields(tensors),
       ...attentionOptions(tensors),
       return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS]),
@@ -41,7 +53,9 @@ type AttentionRequest = z.output<ReturnType<typeof request>>
 
 const AttentionAnswer = z
   .strictObject({
-    output: tensor.optional().describe('[B, H, N, d_v] in q’s rank; zeros where a row attends to nothing'),
+    output: tensor
+      .optional()
+      .describe('[B, H, N, d_v] in q’s rank and layout; zeros where a row attends to nothing'),
     ...layerResults,
     ...lossResult,
     grads: gradsResult({ q: 'q’s', k: 'k’s', v: 'v’s', ...layerGradientResults }, false),
@@ -58,8 +72,10 @@ export const attention = defineEndpoint({
 })
 
 function compile(p: RequestProgram, request: AttentionRequest): void {
-  const fresh = attentionGeometry(request.q, request.k, request.v)
-  const past = pastInputs(p, request, fresh)
+  refuseLayout(request)
+  const fresh = attentionGeometry(request.q, request.k, request.v, request.layout)
+  const headsFirst = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch) : undefined
+  const past = pastInputs(p, request, fresh, headsFirst)
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
   const gradientSet = new GradientSet(request.backward?.wrt, {
     q: true,
@@ -69,23 +85,33 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     ...past.differentiable,
   })
   const plan = planAttention(p, request, g, past)
-  const inputs = {
-    q: p.input('/q', request.q),
-    k: p.input('/k', request.k),
-    v: p.input('/v', request.v),
-    ...past.refs,
+  plan.headsFirst = headsFirst
+  const { batch, heads, kvHeads, queries, dimK, dimV: dim } = g
+  const ofQ = { heads, positions: queries }
+  const ofK = { heads: kvHeads, positions: fresh.keys }
+  const ofPast = { heads: kvHeads, positions: past.length }
+  let q = p.input('/q', request.q)
+  let k = p.input('/k', request.k)
+  let v = p.input('/v', request.v)
+  if (headsFirst !== undefined) {
+    q = headsFirst.read(q, ofQ, dimK)
+    k = headsFirst.read(k, ofK, dimK)
+    v = headsFirst.read(v, ofK, dim)
   }
+  const inputs = { q, k, v, ...past.refs }
   const state = attentionForward(p, plan, inputs, requestedResults(request))
   const { output, logsumexp, entropy } = state.attended
-  const shape = inRank(g, g.queries, g.dimV)
-  if (request.return.includes('output')) p.output('output', output, shape)
+  const shape = headsFirst?.shape(ofQ, dim) ?? inRank(g, queries, dim)
+  if (request.return.includes('output')) {
+    p.output('output', headsFirst?.write(output, ofQ, dim) ?? output, shape)
+  }
   attentionAnswers(p, state, request.return, past.given)
   if (request.backward === undefined) return
 
-  const { batch, heads, queries, dimV: dim } = g
   const subject = {
     output,
     shape,
+    read: headsFirst && ((x: Ref) => headsFirst.read(x, ofQ, dim)),
     batch,
     heads,
     queries,
@@ -103,6 +129,13 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     pastK: gradientSet.has('past_k'),
     pastV: gradientSet.has('past_v'),
   })
+  if (headsFirst !== undefined) {
+    gradients.q &&= headsFirst.write(gradients.q, ofQ, dimK)
+    gradients.k &&= headsFirst.write(gradients.k, ofK, dimK)
+    gradients.v &&= headsFirst.write(gradients.v, ofK, dim)
+    gradients.pastK &&= headsFirst.write(gradients.pastK, ofPast, dimK)
+    gradients.pastV &&= headsFirst.write(gradients.pastV, ofPast, dim)
+  }
   answerGradients(p, {
     q: [gradients.q, request.q],
     k: [gradients.k, request.k],
@@ -111,4 +144,13 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
   })
+}
+
+function refuseLayout({ layout, q }: AttentionRequest): void {
+  if (layout === undefined || q.shape.length === 4) return
+  const message = `expected q of rank 4 beside layout, got layout "${layout}" and q [${q.shape.join(', ')}]`
+  throw fieldsProblem('INVALID_REQUEST', [
+    { path: '/layout', message },
+    { path: '/q', message },
+  ])
 }

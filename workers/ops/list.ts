@@ -2,6 +2,7 @@
 export { activation } from './activation/index.ts'
 export { attention } from './attention/index.ts'
 export { elementwise } from './elementwise/index.ts'
+export { headOrders } from './head-order/index.ts'
 export { initialise } from './initialise/index.ts'
 export { intervals } from './intervals/index.ts'
 export { linear } from './linear/index.ts'

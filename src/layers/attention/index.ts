@@ -92,7 +92,7 @@ export function attentionAnswers(
   hasPast: boolean,
   prefix = '',
 ): void {
-  const { geometry: g, exact } = state.plan
+  const { geometry: g, exact, headsFirst } = state.plan
   if (exact !== undefined) exactError(p, state, exact, prefix)
   const requested = new Set(names)
   const { written, logsumexp, entropy } = state.attended
@@ -106,10 +106,12 @@ export function attentionAnswers(
     else if (name === 'logsumexp') p.output(prefix + name, logsumexp, rows)
     else if (name === 'entropy') p.output(prefix + name, entropy as Ref, rows)
   }
-  if (hasPast || requested.has('present_k')) {
-    p.output(`${prefix}present_k`, state.presentK, inRank(kv, g.keys, g.dimK))
+  const present = (name: string, x: Ref, dim: number) => {
+    if (!hasPast && !requested.has(name)) return
+    const side = { heads: g.kvHeads, positions: g.keys }
+    if (headsFirst === undefined) p.output(prefix + name, x, inRank(kv, g.keys, dim))
+    else p.output(prefix + name, headsFirst.write(x, side, dim), headsFirst.shape(side, dim))
   }
-  if (hasPast || requested.has('present_v')) {
-    p.output(`${prefix}present_v`, state.presentV, inRank(kv, g.keys, g.dimV))
-  }
+  present('present_k', state.presentK, g.dimK)
+  present('present_v', state.presentV, g.dimV)
 }

@@ -8,6 +8,7 @@ import type { AttentionArgs } from '../../../../workers/ops/attention/op.ts'
 import type { QkNormArgs } from '../../../../workers/ops/qk-norm/op.ts'
 import type { Geometry, MaskLayout } from '../../geometry.ts'
 import type { RequestProgram } from '../../program-builder.ts'
+import type { HeadsFirst } from '../heads-first.ts'
 import type { Intervals, Places } from '../intervals.ts'
 import type { RequestedResults } from '../softmax.ts'
 import type { Attended, VariantForward } from '../variants/variant.ts'
@@ -46,6 +47,8 @@ export interface AttentionPlan {
   intervals: Intervals
   /** query rows of the whole batch that are no padding */
   liveRows: number
+  /** where the request has positions before heads */
+  headsFirst?: HeadsFirst
 }
 
 /** What goes through the stages forward: each replaces what it changes. */
