@@ -10,6 +10,7 @@ import {
   attentionForward,
   requestedResults,
 } from '../layers/attention/index.ts'
+import { readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
@@ -25,7 +26,7 @@ function request(tensors: TensorKinds) {
   return z
     .strictObject({
       q: tensors.values.describe(
-        '[B, H, N, d_k], or [B, N, d_k] or [N, d_k] with one head (and one batch); `layout` says otherwise',
+        '[B, H, N, d_k], or [B, N, d_k] or [N, d_k] with one head (and one batch); `layout` and `cu_seqlens_q` say otherwise',
       ),
       k: tensors.values.describe('[B, H_kv, M, d_k] in q’s rank; H is a multiple of H_kv'),
       v: tensors.values.describe('[B, H_kv, M, d_v] in q’s rank'),
@@ -36,6 +37,17 @@ function request(tensors: TensorKinds) {
           'For rank 4: the order of the axes of q, k, v, the past, the output and their gradients. `bhnd` is the default; `bnhd` is ' +
             '[B, N, H, d], as flash-attn and JAX have it. Maps stay [B, H, N, M], rows [B, H, N].',
         ),
+      cu_seqlens_q: tensors.whole
+        .optional()
+        .describe(
+          'int32 [B + 1], B ≤ 65536: packed sequences, as flash-attn’s varlen has them. q is [T, H, d_k], and sequence s its positions ' +
+            'cu_seqlens_q[s] to cu_seqlens_q[s + 1]; from 0, never falling, to T. k is [S, H_kv, d_k], v [S, H_kv, d_v]. Each sequence ' +
+            'attends within itself: causal, window, alibi and rope count positions in it. Output [T, H, d_v], rows [H, T], maps ' +
+            '[H, T, S] with weights of 0 and scores of −∞ between sequences. Not beside layout, mask, lengths or a past.',
+        ),
+      cu_seqlens_k: tensors.whole
+        .optional()
+        .describe('int32 [B + 1], from 0 to S: the same of the keys; default cu_seqlens_q'),
       ...pastFields(tensors),
       ...attentionOptions(tensors),
       return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS]),
@@ -73,9 +85,12 @@ export const attention = defineEndpoint({
 
 function compile(p: RequestProgram, request: AttentionRequest): void {
   refuseLayout(request)
-  const fresh = attentionGeometry(request.q, request.k, request.v, request.layout)
-  const headsFirst = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch) : undefined
-  const past = pastInputs(p, request, fresh, headsFirst)
+  const isPacked = request.cu_seqlens_q !== undefined
+  const fresh = attentionGeometry(request.q, request.k, request.v, isPacked ? 'packed' : request.layout)
+  const packed = isPacked ? readPacked(p, request, fresh) : undefined
+  const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false) : undefined
+  const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true)
+  const past = pastInputs(p, request, fresh, turned)
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
   const gradientSet = new GradientSet(request.backward?.wrt, {
     q: true,
@@ -84,19 +99,19 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     mask: maskGradient(request.mask),
     ...past.differentiable,
   })
-  const plan = planAttention(p, request, g, past)
+  const plan = planAttention(p, request, g, past, undefined, packed)
   plan.headsFirst = headsFirst
   const { batch, heads, kvHeads, queries, dimK, dimV: dim } = g
-  const ofQ = { heads, positions: queries }
+  const ofQ = packed?.rows.q ?? { heads, positions: queries }
   const ofK = { heads: kvHeads, positions: fresh.keys }
   const ofPast = { heads: kvHeads, positions: past.length }
   let q = p.input('/q', request.q)
   let k = p.input('/k', request.k)
   let v = p.input('/v', request.v)
-  if (headsFirst !== undefined) {
-    q = headsFirst.read(q, ofQ, dimK)
-    k = headsFirst.read(k, ofK, dimK)
-    v = headsFirst.read(v, ofK, dim)
+  if (turned !== undefined) {
+    q = turned.read(q, ofQ, dimK)
+    k = turned.read(k, ofK, dimK)
+    v = turned.read(v, ofK, dim)
   }
   const inputs = { q, k, v, ...past.refs }
   const state = attentionForward(p, plan, inputs, requestedResults(request))
@@ -129,12 +144,12 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     pastK: gradientSet.has('past_k'),
     pastV: gradientSet.has('past_v'),
   })
-  if (headsFirst !== undefined) {
-    gradients.q &&= headsFirst.write(gradients.q, ofQ, dimK)
-    gradients.k &&= headsFirst.write(gradients.k, ofK, dimK)
-    gradients.v &&= headsFirst.write(gradients.v, ofK, dim)
-    gradients.pastK &&= headsFirst.write(gradients.pastK, ofPast, dimK)
-    gradients.pastV &&= headsFirst.write(gradients.pastV, ofPast, dim)
+  if (turned !== undefined) {
+    gradients.q &&= turned.write(gradients.q, ofQ, dimK)
+    gradients.k &&= turned.write(gradients.k, ofK, dimK)
+    gradients.v &&= turned.write(gradients.v, ofK, dim)
+    gradients.pastK &&= turned.write(gradients.pastK, ofPast, dimK)
+    gradients.pastV &&= turned.write(gradients.pastV, ofPast, dim)
   }
   answerGradients(p, {
     q: [gradients.q, request.q],
@@ -146,7 +161,9 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   })
 }
 
-function refuseLayout({ layout, q }: AttentionRequest): void {
+function refuseLayout(request: AttentionRequest): void {
+  const { layout, q, cu_seqlens_q, cu_seqlens_k } = request
+  if (cu_seqlens_q !== undefined || cu_seqlens_k !== undefined) refuseBesidePacked(request)
   if (layout === undefined || q.shape.length === 4) return
   const message = `expected q of rank 4 beside layout, got layout "${layout}" and q [${q.shape.join(', ')}]`
   throw fieldsProblem('INVALID_REQUEST', [

@@ -14,8 +14,8 @@ export interface Geometry extends Pick<AttentionArgs, Extents> {
   headed: boolean
 }
 
-/** In which order a request's tensors of rank 4 have their axes. */
-export type Layout = 'bhnd' | 'bnhd'
+/** In which order a request's tensors of rank 4 have their axes; `packed`: [T,H,d], sequences one behind the other. */
+export type Layout = 'bhnd' | 'bnhd' | 'packed'
 
 /** q [B,H,N,d_k], k [B,H_kv,M,d_k], v [B,H_kv,M,d_v]; rank 3 is one head, rank 2 one head and one batch. */
 export function attentionGeometry(
@@ -25,12 +25,21 @@ export function attentionGeometry(
   layout: Layout = 'bhnd',
 ): Geometry {
   const rank = q.shape.length
+  const packed = layout === 'packed'
+  if (packed && rank !== 3) wrong('/q', q, 'expected [T, H, d_k] beside cu_seqlens_q')
   if (rank < 2 || rank > 4) wrong('/q', q, 'expected rank 2, 3 or 4')
-  const axes = ({ shape }: TensorSource) => headsFirst(rank4(shape), layout)
+  const axes = ({ shape }: TensorSource) => headsFirst(packed ? [1, ...shape] : rank4(shape), layout)
   const [batch, heads, queries, dimK] = axes(q)
   const shapeOf = (...full: (number | string)[]) => {
     const named = headsFirst(full, layout)
-    return `expected [${(rank === 4 ? named : rank === 3 ? [batch, ...full.slice(2)] : full.slice(2)).join(', ')}]`
+    const seen = packed
+      ? named.slice(1)
+      : rank === 4
+        ? named
+        : rank === 3
+          ? [batch, ...full.slice(2)]
+          : full.slice(2)
+    return `expected [${seen.join(', ')}]`
   }
   if (k.shape.length !== rank || axes(k)[0] !== batch || axes(k)[3] !== dimK) {
     wrong('/k', k, shapeOf(batch, 'H_kv', 'M', dimK))
@@ -51,7 +60,17 @@ export function attentionGeometry(
   if (kvHeads === 0 || heads % kvHeads !== 0) {
     wrong('/k', k, `expected H_kv that divides H = ${heads}`)
   }
-  return { batched: rank > 2, headed: rank > 3, batch, heads, kvHeads, queries, keys, dimK, dimV }
+  return {
+    batched: rank > 2 && !packed,
+    headed: rank > 3 || packed,
+    batch,
+    heads,
+    kvHeads,
+    queries,
+    keys,
+    dimK,
+    dimV,
+  }
 }
 
 /** Puts back the axes that rank 2 and 3 leave out. */

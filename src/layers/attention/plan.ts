@@ -10,6 +10,7 @@ import type { RequestProgram } from '../program-builder.ts'
 import { alibiSlopes } from './biases.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf, rowMasks } from './intervals.ts'
+import type { Packed } from './packed.ts'
 import type { Past } from './stages/past.ts'
 import { planRope } from './stages/rope.ts'
 import type { AttentionPlan } from './stages/stage.ts'
@@ -26,12 +27,14 @@ export function planAttention(
   g: Geometry,
   { given: pastGiven, length: past }: Pick<Past, 'given' | 'length'>,
   pointers?: Record<string, string>,
+  packed?: Packed,
 ): AttentionPlan {
   const kind = attentionKind(options.attention_kind)
   refuseOptions(kind, options, pointers)
   const variant = VARIANTS[kind.kind] as Variant
-  const places = placesOf(p, options, g, past)
-  const rope = options.rope && planRope(p, options.rope, g, past, pointers?.rope ?? '/rope')
+  const places =
+    packed === undefined ? placesOf(p, options, g, past) : { geometry: g, shift: 0, refs: {}, packed }
+  const rope = options.rope && planRope(p, options.rope, g, past, pointers?.rope ?? '/rope', packed)
   const masks = rowMasks(options)
   const own = variant.masks?.(kind) ?? []
   const intervals = intervalsOf(p, places, [...masks, ...own])
@@ -52,6 +55,7 @@ export function planAttention(
     intervals,
     liveRows: liveRows(places),
     slopes: alibi(p, options, g),
+    packed,
   }
   if (options.mask !== undefined) {
     plan.maskLayout = maskLayout(g, options.mask, '/mask')

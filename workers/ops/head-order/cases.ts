@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { uniformNumbers } from '../../../test/support/numbers.ts'
 import { given, type OpCase } from '../../../test/support/op-case.ts'
-import { headOrder } from './op.ts'
+import { headOrder, sequencePlaces } from './op.ts'
 
 const FORMS = ['toHeads', 'toPositions', 'toRows'] as const
 
@@ -22,6 +22,14 @@ const specs: fc.Arbitrary<Spec> = fc.record({
   apart: fc.boolean(),
 })
 
+function placesCase({ lengths, heads: first }: Spec): OpCase {
+  const offsets = new Int32Array(lengths.length + 1)
+  for (const [s, length] of lengths.entries()) offsets[s + 1] = offsets[s] + length
+  const positions = offsets[lengths.length]
+  const args = { sequences: lengths.length, positions, first }
+  return { op: sequencePlaces, args, inputs: { offsets }, outputs: { places: positions } }
+}
+
 /** Sequences of these lengths, or of the first one's all. */
 function headOrderCase({ form, lengths, heads, apart }: Spec): OpCase {
   const offsets = [0]
@@ -32,9 +40,10 @@ function headOrderCase({ form, lengths, heads, apart }: Spec): OpCase {
   return { op: headOrder, args, inputs, outputs: { order: positions * heads } }
 }
 
-export const cases = specs.map(headOrderCase)
+export const cases = fc.oneof(specs.map(headOrderCase), specs.map(placesCase))
 
 export const empty: OpCase[] = [
   headOrderCase({ form: 'toHeads', lengths: [], heads: 2, apart: false }),
   headOrderCase({ form: 'toRows', lengths: [0, 0], heads: 2, apart: true }),
+  placesCase({ form: 'toRows', lengths: [0, 0], heads: 2, apart: true }),
 ]

@@ -1,6 +1,6 @@
 import type { Args } from '../define-op.ts'
 import type * as op from './op.ts'
-import type { HeadOrderTensors } from './op.ts'
+import type { HeadOrderTensors, SequencePlacesTensors } from './op.ts'
 
 /** See op.ts for the formulas. A unit is a position; writes the places of its row of every head. */
 export function headOrder(
@@ -23,6 +23,20 @@ export function headOrder(
         else order[h * positions + t] = headsFirst
       }
     }
+  }
+}
+
+/** See op.ts. A unit is a position; writes its place. */
+export function sequencePlaces(
+  { offsets, places }: SequencePlacesTensors,
+  { sequences, first }: Args<typeof op.sequencePlaces>,
+  from: number,
+  to: number,
+): void {
+  let s = sequenceAt(s => offsets[s], sequences, from)
+  for (let t = from; t < to; t++) {
+    while (offsets[s + 1] <= t) s++
+    places[t] = t - offsets[s] + first
   }
 }
 

@@ -39,4 +39,15 @@ export const headOrder = family.define('headOrder', {
   shared: true,
 })
 
+/** places[t] = the position of t within its sequence + first. Unit = one position. */
+export const sequencePlaces = family.define('sequencePlaces', {
+  tensors: { offsets: 'in:int32', places: 'out:int32' },
+  args: { sequences: 'i32', positions: 'i32', first: 'i32' },
+  units: a => a.positions,
+  cost: (a, { precision: p }) => ({ nanoseconds: a.positions * POSITION[p] }),
+  phase: 'decode',
+  shared: true,
+})
+
+export type SequencePlacesTensors = Tensors<typeof sequencePlaces>
 export type HeadOrderTensors = Tensors<typeof headOrder>
