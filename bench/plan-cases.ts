@@ -29,7 +29,11 @@ const attention = (name: string, shape: Shape, more: Body = {}, rest: Partial<Pl
   }
 }
 
-const backward = (shape: Shape) => ({ backward: { grad_output: { shape } } })
+const backward = (shape: number[]) => ({ backward: { grad_output: { shape } } })
+
+/** Of what attention over tensors of that shape gives. */
+const outputShape = ([b, h, n, d]: Shape, { layout }: Body) =>
+  layout === 'bnhd' ? [b, n, h, d] : [b, h, n, d]
 
 /** Beside plain attention; for each, forward and backward. */
 const OPTIONS: Record<string, (shape: Shape) => Body> = {
@@ -42,6 +46,10 @@ const OPTIONS: Record<string, (shape: Shape) => Body> = {
   alibi: () => ({ alibi: true }),
   'bool mask': ([b, h, n]) => ({ mask: { shape: [b, h, n, n], dtype: 'bool' } }),
   'float mask': ([, , n]) => ({ mask: { shape: [n, n], dtype: 'float32' } }),
+  bnhd: ([b, h, n, d]) => {
+    const shape = [b, n, h, d]
+    return { q: { shape }, k: { shape }, v: { shape }, layout: 'bnhd' }
+  },
   'norm, rope': ([, , , d]) => (d % 2 === 0 ? { qk_norm: 'l2', rope: {} } : { qk_norm: 'l2' }),
   linear: () => ({ attention_kind: 'linear' }),
   'linear causal': () => ({ attention_kind: 'linear', causal: true }),
@@ -75,7 +83,7 @@ const options: PlanCase[] = (['float32', 'float64'] as const).flatMap(precision 
       const both = { ...more(own), precision }
       return [
         attention(`${precision} ${name}`, own, both),
-        attention(`${precision} ${name}, backward`, own, { ...both, ...backward(own) }),
+        attention(`${precision} ${name}, backward`, own, { ...both, ...backward(outputShape(own, both)) }),
       ]
     })
   }),

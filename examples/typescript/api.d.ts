@@ -196,12 +196,21 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         AttentionRequest: {
-            /** @description [B, H, N, d_k], or [B, N, d_k] or [N, d_k] with one head (and one batch) */
+            /** @description [B, H, N, d_k], or [B, N, d_k] or [N, d_k] with one head (and one batch); `layout` and `cu_seqlens_q` say otherwise */
             q: components["schemas"]["Tensor"];
             /** @description [B, H_kv, M, d_k] in q’s rank; H is a multiple of H_kv */
             k: components["schemas"]["Tensor"];
             /** @description [B, H_kv, M, d_v] in q’s rank */
             v: components["schemas"]["Tensor"];
+            /**
+             * @description For rank 4: the order of the axes of q, k, v, the past, the output and their gradients. `bhnd` is the default; `bnhd` is [B, N, H, d], as flash-attn and JAX have it. Maps stay [B, H, N, M], rows [B, H, N].
+             * @enum {string}
+             */
+            layout?: "bhnd" | "bnhd";
+            /** @description int32 [B + 1], B ≤ 65536: packed sequences, as flash-attn’s varlen has them. q is [T, H, d_k], and sequence s its positions cu_seqlens_q[s] to cu_seqlens_q[s + 1]; from 0, never falling, to T. k is [S, H_kv, d_k], v [S, H_kv, d_v]. Each sequence attends within itself: causal, window, alibi and rope count positions in it. Output [T, H, d_v], rows [H, T], maps [H, T, S] with weights of 0 and scores of −∞ between sequences. Not beside layout, mask, lengths or a past. */
+            cu_seqlens_q?: components["schemas"]["Tensor"];
+            /** @description int32 [B + 1], from 0 to S: the same of the keys; default cu_seqlens_q */
+            cu_seqlens_k?: components["schemas"]["Tensor"];
             /** @description [B, H_kv, P, d_k]: keys before the new ones, already normalised and rotated. Query i then stands at position P + i for `causal`, `window`, `alibi` (top_left) and rope; masks and kv_lengths count all P + M keys; the answer has present_k. */
             past_k?: components["schemas"]["Tensor"];
             /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
@@ -416,7 +425,7 @@ export interface components {
             previous?: boolean;
         };
         AttentionAnswer: {
-            /** @description [B, H, N, d_v] in q’s rank; zeros where a row attends to nothing */
+            /** @description [B, H, N, d_v] in q’s rank and layout; zeros where a row attends to nothing */
             output?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: softmax, before dropout */
             weights?: components["schemas"]["AnswerTensor"];

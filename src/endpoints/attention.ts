@@ -1,13 +1,16 @@
 /** `POST /v1/attention`: scaled dot-product attention over Q, K and V. Everything that can be wrong between fields is found here. */
 import * as z from 'zod'
+import type { Ref } from '../../workers/contract.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { ATTENTION_RETURNS, attentionOptions, PRESENT_RETURNS } from '../layers/attention/fields.ts'
+import { HeadsFirst } from '../layers/attention/heads-first.ts'
 import {
   attentionAnswers,
   attentionBackward,
   attentionForward,
   requestedResults,
 } from '../layers/attention/index.ts'
+import { readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
@@ -15,15 +18,36 @@ import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.
 import { backwardField, lossForward } from '../layers/loss.ts'
 import { nameList, numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
+import { fieldsProblem } from '../problem.ts'
 import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
 
 function request(tensors: TensorKinds) {
   return z
     .strictObject({
-      q: tensors.values.describe('[B, H, N, d_k], or [B, N, d_k] or [N, d_k] with one head (and one batch)'),
+      q: tensors.values.describe(
+        '[B, H, N, d_k], or [B, N, d_k] or [N, d_k] with one head (and one batch); `layout` and `cu_seqlens_q` say otherwise',
+      ),
       k: tensors.values.describe('[B, H_kv, M, d_k] in q’s rank; H is a multiple of H_kv'),
       v: tensors.values.describe('[B, H_kv, M, d_v] in q’s rank'),
+      layout: z
+        .enum(['bhnd', 'bnhd'])
+        .optional()
+        .describe(
+          'For rank 4: the order of the axes of q, k, v, the past, the output and their gradients. `bhnd` is the default; `bnhd` is ' +
+            '[B, N, H, d], as flash-attn and JAX have it. Maps stay [B, H, N, M], rows [B, H, N].',
+        ),
+      cu_seqlens_q: tensors.whole
+        .optional()
+        .describe(
+          'int32 [B + 1], B ≤ 65536: packed sequences, as flash-attn’s varlen has them. q is [T, H, d_k], and sequence s its positions ' +
+            'cu_seqlens_q[s] to cu_seqlens_q[s + 1]; from 0, never falling, to T. k is [S, H_kv, d_k], v [S, H_kv, d_v]. Each sequence ' +
+            'attends within itself: causal, window, alibi and rope count positions in it. Output [T, H, d_v], rows [H, T], maps ' +
+            '[H, T, S] with weights of 0 and scores of −∞ between sequences. Not beside layout, mask, lengths or a past.',
+        ),
+      cu_seqlens_k: tensors.whole
+        .optional()
+        .describe('int32 [B + 1], from 0 to S: the same of the keys; default cu_seqlens_q'),
       ...pastFields(tensors),
       ...attentionOptions(tensors),
       return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS]),
@@ -41,7 +65,9 @@ type AttentionRequest = z.output<ReturnType<typeof request>>
 
 const AttentionAnswer = z
   .strictObject({
-    output: tensor.optional().describe('[B, H, N, d_v] in q’s rank; zeros where a row attends to nothing'),
+    output: tensor
+      .optional()
+      .describe('[B, H, N, d_v] in q’s rank and layout; zeros where a row attends to nothing'),
     ...layerResults,
     ...lossResult,
     grads: gradsResult({ q: 'q’s', k: 'k’s', v: 'v’s', ...layerGradientResults }, false),
@@ -58,8 +84,13 @@ export const attention = defineEndpoint({
 })
 
 function compile(p: RequestProgram, request: AttentionRequest): void {
-  const fresh = attentionGeometry(request.q, request.k, request.v)
-  const past = pastInputs(p, request, fresh)
+  refuseLayout(request)
+  const isPacked = request.cu_seqlens_q !== undefined
+  const fresh = attentionGeometry(request.q, request.k, request.v, isPacked ? 'packed' : request.layout)
+  const packed = isPacked ? readPacked(p, request, fresh) : undefined
+  const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false) : undefined
+  const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true)
+  const past = pastInputs(p, request, fresh, undefined, turned)
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
   const gradientSet = new GradientSet(request.backward?.wrt, {
     q: true,
@@ -68,24 +99,34 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     mask: maskGradient(request.mask),
     ...past.differentiable,
   })
-  const plan = planAttention(p, request, g, past)
-  const inputs = {
-    q: p.input('/q', request.q),
-    k: p.input('/k', request.k),
-    v: p.input('/v', request.v),
-    ...past.refs,
+  const plan = planAttention(p, request, g, past, undefined, { packed })
+  plan.headsFirst = headsFirst
+  const { batch, heads, kvHeads, queries, dimK, dimV: dim } = g
+  const ofQ = packed?.rows.q ?? { heads, positions: queries }
+  const ofK = { heads: kvHeads, positions: fresh.keys }
+  const ofPast = { heads: kvHeads, positions: past.length }
+  let q = p.input('/q', request.q)
+  let k = p.input('/k', request.k)
+  let v = p.input('/v', request.v)
+  if (turned !== undefined) {
+    q = turned.read(q, ofQ, dimK)
+    k = turned.read(k, ofK, dimK)
+    v = turned.read(v, ofK, dim)
   }
+  const inputs = { q, k, v, ...past.refs }
   const state = attentionForward(p, plan, inputs, requestedResults(request))
   const { output, logsumexp, entropy } = state.attended
-  const shape = inRank(g, g.queries, g.dimV)
-  if (request.return.includes('output')) p.output('output', output, shape)
+  const shape = headsFirst?.shape(ofQ, dim) ?? inRank(g, queries, dim)
+  if (request.return.includes('output')) {
+    p.output('output', headsFirst?.write(output, ofQ, dim) ?? output, shape)
+  }
   attentionAnswers(p, state, request.return, past.given)
   if (request.backward === undefined) return
 
-  const { batch, heads, queries, dimV: dim } = g
   const subject = {
     output,
     shape,
+    read: headsFirst && ((x: Ref) => headsFirst.read(x, ofQ, dim)),
     batch,
     heads,
     queries,
@@ -103,6 +144,13 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     pastK: gradientSet.has('past_k'),
     pastV: gradientSet.has('past_v'),
   })
+  if (turned !== undefined) {
+    gradients.q &&= turned.write(gradients.q, ofQ, dimK)
+    gradients.k &&= turned.write(gradients.k, ofK, dimK)
+    gradients.v &&= turned.write(gradients.v, ofK, dim)
+    gradients.pastK &&= turned.write(gradients.pastK, ofPast, dimK)
+    gradients.pastV &&= turned.write(gradients.pastV, ofPast, dim)
+  }
   answerGradients(p, {
     q: [gradients.q, request.q],
     k: [gradients.k, request.k],
@@ -111,4 +159,15 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
   })
+}
+
+function refuseLayout(request: AttentionRequest): void {
+  const { layout, q, cu_seqlens_q, cu_seqlens_k } = request
+  if (cu_seqlens_q !== undefined || cu_seqlens_k !== undefined) refuseBesidePacked(request)
+  if (layout === undefined || q.shape.length === 4) return
+  const message = `expected q of rank 4 beside layout, got layout "${layout}" and q [${q.shape.join(', ')}]`
+  throw fieldsProblem('INVALID_REQUEST', [
+    { path: '/layout', message },
+    { path: '/q', message },
+  ])
 }

@@ -14,23 +14,44 @@ export interface Geometry extends Pick<AttentionArgs, Extents> {
   headed: boolean
 }
 
+/** In which order a request's tensors of rank 4 have their axes; `packed`: [T,H,d], sequences one behind the other. */
+export type Layout = 'bhnd' | 'bnhd' | 'packed'
+
 /** q [B,H,N,d_k], k [B,H_kv,M,d_k], v [B,H_kv,M,d_v]; rank 3 is one head, rank 2 one head and one batch. */
-export function attentionGeometry(q: TensorSource, k: TensorSource, v: TensorSource): Geometry {
+export function attentionGeometry(
+  q: TensorSource,
+  k: TensorSource,
+  v: TensorSource,
+  layout: Layout = 'bhnd',
+): Geometry {
   const rank = q.shape.length
+  const packed = layout === 'packed'
+  if (packed && rank !== 3) wrong('/q', q, 'expected [T, H, d_k] beside cu_seqlens_q')
   if (rank < 2 || rank > 4) wrong('/q', q, 'expected rank 2, 3 or 4')
-  const [batch, heads, queries, dimK] = rank4(q.shape)
-  const lead = (kv: string) => ['', '', '', `${batch}, `, `${batch}, ${kv}, `][rank]
-  if (k.shape.length !== rank || rank4(k.shape)[0] !== batch || rank4(k.shape)[3] !== dimK) {
-    wrong('/k', k, `expected [${lead('H_kv')}M, ${dimK}]`)
+  const axes = ({ shape }: TensorSource) => headsFirst(packed ? [1, ...shape] : rank4(shape), layout)
+  const [batch, heads, queries, dimK] = axes(q)
+  const shapeOf = (...full: (number | string)[]) => {
+    const named = headsFirst(full, layout)
+    const seen = packed
+      ? named.slice(1)
+      : rank === 4
+        ? named
+        : rank === 3
+          ? [batch, ...full.slice(2)]
+          : full.slice(2)
+    return `expected [${seen.join(', ')}]`
   }
-  const [, kvHeads, keys] = rank4(k.shape)
+  if (k.shape.length !== rank || axes(k)[0] !== batch || axes(k)[3] !== dimK) {
+    wrong('/k', k, shapeOf(batch, 'H_kv', 'M', dimK))
+  }
+  const [, kvHeads, keys] = axes(k)
   if (
     v.shape.length !== rank ||
-    rank4(v.shape)
+    axes(v)
       .slice(0, 3)
-      .some((extent, axis) => extent !== rank4(k.shape)[axis])
+      .some((extent, axis) => extent !== axes(k)[axis])
   ) {
-    wrong('/v', v, `expected [${lead(String(kvHeads))}${keys}, d_v]`)
+    wrong('/v', v, shapeOf(batch, kvHeads, keys, 'd_v'))
   }
   const dimV = v.shape[rank - 1]
   if (heads === 0 || heads > MOST_HEADS) wrong('/q', q, `expected 1 to ${MOST_HEADS} heads`)
@@ -39,13 +60,30 @@ export function attentionGeometry(q: TensorSource, k: TensorSource, v: TensorSou
   if (kvHeads === 0 || heads % kvHeads !== 0) {
     wrong('/k', k, `expected H_kv that divides H = ${heads}`)
   }
-  return { batched: rank > 2, headed: rank > 3, batch, heads, kvHeads, queries, keys, dimK, dimV }
+  return {
+    batched: rank > 2 && !packed,
+    headed: rank > 3 || packed,
+    batch,
+    heads,
+    kvHeads,
+    queries,
+    keys,
+    dimK,
+    dimV,
+  }
 }
 
 /** Puts back the axes that rank 2 and 3 leave out. */
 function rank4(shape: number[]): number[] {
   if (shape.length === 2) return [1, 1, ...shape]
   return shape.length === 3 ? [shape[0], 1, shape[1], shape[2]] : shape
+}
+
+/** [batch, positions, heads, dim] as [batch, heads, positions, dim], or the other way round. */
+function headsFirst<T>(axes: T[], layout: Layout): T[] {
+  if (layout === 'bhnd') return axes
+  const [batch, positions, heads, dim] = axes
+  return [batch, heads, positions, dim]
 }
 
 /** [batch, heads, …rest], without the axes that the request leaves out. */

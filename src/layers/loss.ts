@@ -55,6 +55,8 @@ export interface LossSubject {
   output: Ref
   /** as the client sees it */
   shape: number[]
+  /** a tensor of that shape in the order of the output, where the client sees another */
+  read?: ((x: Ref) => Ref) | undefined
   batch: number
   heads: number
   queries: number
@@ -68,9 +70,13 @@ export interface LossSubject {
   attention?: { rows: number; logsumexp: Ref; entropy?: Ref }
 }
 
+function asItIs(x: Ref): Ref {
+  return x
+}
+
 /** Checks grad_output or target against the output's shape, and answers the loss where there is one. */
 export function lossForward(p: RequestProgram, subject: LossSubject, options: LossOptions): Loss {
-  const { output, shape, batch, heads, queries, dim, qLengths, elements, attention } = subject
+  const { output, shape, read = asItIs, batch, heads, queries, dim, qLengths, elements, attention } = subject
   for (const name of ['grad_output', 'target'] as const) {
     const tensor = options[name]
     if (tensor !== undefined) expectShape(`/backward/${name}`, tensor, shape)
@@ -79,7 +85,7 @@ export function lossForward(p: RequestProgram, subject: LossSubject, options: Lo
   let gradOutput: Ref
   let partials: Ref | undefined
   if (options.target !== undefined) {
-    const target = p.input('/backward/target', options.target)
+    const target = read(p.input('/backward/target', options.target))
     gradOutput = p.reals(units * queries * dim)
     partials = p.buffer({ type: 'float64', length: units })
     const factor = options.loss === 'mean_squared_error' ? 1 / Math.max(1, elements) : 1
@@ -87,7 +93,7 @@ export function lossForward(p: RequestProgram, subject: LossSubject, options: Lo
     const args = { batch, heads, queries, dimV: dim, factor }
     p.stage(p.step(squaredErrorLoss, tensors, args))
   } else {
-    const given = p.input('/backward/grad_output', options.grad_output as TensorSource)
+    const given = read(p.input('/backward/grad_output', options.grad_output as TensorSource))
     gradOutput = subject.maskPadding ? withoutPadding(p, subject, given) : given
   }
   if (partials === undefined && options.entropy_weight === undefined) return { gradOutput }

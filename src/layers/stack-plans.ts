@@ -36,7 +36,7 @@ export function* layerPlans(
       if (stack.rope === undefined && stack.position === 'rope') options.rope = { interleaved: false }
       const at = Array.isArray(stack.rope) ? { ...pointers, rope: `/stack/rope/${layer}` } : pointers
       const like = plans[0] && { ...plans[0], rope: ropes.get(ropeKey) }
-      plan = planAttention(p, options, g, past, at, like)
+      plan = planAttention(p, options, g, past, at, { like })
       ropes.set(ropeKey, plan.rope)
       known.set(key, plan)
     }

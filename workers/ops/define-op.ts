@@ -151,6 +151,19 @@ export interface OpSpec<T extends TensorSpecs, A extends ArgSpecs> {
   words?: Record<string, Word<T, A>>
   /** work areas of the WebAssembly kernel: bytes by name */
   areas?: Record<string, Area<A>['bytes']>
+  /** it has no WebAssembly kernel of its own: a call of it is these calls of another op's */
+  pieces?: {
+    op: Op
+    cut(t: TensorsOf<T>, a: ArgsOf<A>, from: number, to: number): Iterable<Piece>
+  }
+}
+
+/** A call that a call of an op is made of. */
+export interface Piece {
+  tensors: AnyTensors
+  args: object
+  from: number
+  to: number
 }
 
 interface Area<A> {

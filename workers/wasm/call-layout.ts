@@ -20,9 +20,9 @@ export interface CallLayout {
   areas: CallWord[]
 }
 
-/** Those of a family's ops that run in WebAssembly. */
+/** Those of a family's ops that have a WebAssembly kernel of their own. */
 export function wasmOps({ ops }: Family): Op[] {
-  return ops.filter(({ shared }) => !shared)
+  return ops.filter(({ shared, pieces }) => !shared && pieces === undefined)
 }
 
 /** Every word of the layout, in its order. */

@@ -26,6 +26,15 @@ export class SimdModule {
 
   /** The kernel of an op of `ops/index.ts`. */
   kernel<O extends Op>(op: O): Run<O> {
+    const { pieces } = op
+    if (pieces !== undefined) {
+      const runPiece = this.kernel(pieces.op)
+      return (t, a, from, to, scratch) => {
+        for (const piece of pieces.cut(t, a, from, to)) {
+          runPiece(piece.tensors, { ...piece.args }, piece.from, piece.to, scratch)
+        }
+      }
+    }
     const run = this.export(op.name)
     const write = callWriter(this.memory, op)
     return (t, a, from, to, scratch) => {

@@ -6,7 +6,10 @@ import type { Ref } from '../../../workers/contract.ts'
 import { inRank } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { exactError } from './exact-error.ts'
+import type { Rows } from './heads-first.ts'
+import { wholeMap } from './packed-softmax.ts'
 import type { MapName, RequestedResults } from './softmax.ts'
+import { packed } from './stages/packed.ts'
 import { past } from './stages/past.ts'
 import { qkNorm } from './stages/qk-norm.ts'
 import { rope } from './stages/rope.ts'
@@ -21,7 +24,7 @@ import type {
 } from './stages/stage.ts'
 import type { Attended } from './variants/variant.ts'
 
-export const STAGES: readonly Stage[] = [qkNorm, rope, past, scores]
+export const STAGES: readonly Stage[] = [qkNorm, rope, past, packed, scores]
 
 /** New queries, keys and values [batch, heads, positions, dim], gains of their norm, and keys and values of the past. */
 export type AttentionInputs = Pick<AttentionFlow, 'q' | 'k' | 'v' | 'gainQ' | 'gainK' | 'pastK' | 'pastV'>
@@ -97,24 +100,44 @@ export function attentionAnswers(
   hasPast: boolean,
   prefix = '',
 ): void {
-  const { geometry: g, exact } = state.plan
+  const { geometry: g, exact, headsFirst, packed } = state.plan
   if (exact !== undefined) exactError(p, state, exact, prefix)
   const requested = new Set(names)
-  const { written, logsumexp, entropy } = state.attended
+  const { written } = state.attended
+  const { logsumexp, entropy } = packed === undefined ? state.attended : packedRows(state, requested)
   const pairs = inRank(g, g.queries, g.keys)
   const rows = inRank(g, g.queries)
   const kv = { ...g, heads: g.kvHeads }
   for (const name of requested) {
     // a weight is the exponential of a score less its row's logsumexp
     const guide = name.endsWith('weights') ? logsumexp : undefined
-    if (name in MAPS) p.output(prefix + name, written[MAPS[name]] as Ref, pairs, guide)
-    else if (name === 'logsumexp') p.output(prefix + name, logsumexp, rows)
+    if (name in MAPS) {
+      const map = written[MAPS[name]] as Ref
+      const whole = packed === undefined ? map : wholeMap(p, packed, map, !name.endsWith('weights'))
+      p.output(prefix + name, whole, pairs, guide)
+    }
+    if (name === 'logsumexp') p.output(prefix + name, logsumexp, rows)
     else if (name === 'entropy') p.output(prefix + name, entropy as Ref, rows)
   }
-  if (hasPast || requested.has('present_k')) {
-    p.output(`${prefix}present_k`, state.presentK, inRank(kv, g.keys, g.dimK))
+  const present = (name: string, x: Ref, dim: number) => {
+    if (!hasPast && !requested.has(name)) return
+    const side = packed?.rows.k ?? { heads: g.kvHeads, positions: g.keys }
+    if (headsFirst === undefined) p.output(prefix + name, x, inRank(kv, g.keys, dim))
+    else p.output(prefix + name, headsFirst.write(x, side, dim), headsFirst.shape(side, dim))
   }
-  if (hasPast || requested.has('present_v')) {
-    p.output(`${prefix}present_v`, state.presentV, inRank(kv, g.keys, g.dimV))
+  present('present_k', state.presentK, g.dimK)
+  present('present_v', state.presentV, g.dimV)
+}
+
+/** The rows of packed sequences, as the client sees them. */
+function packedRows({ plan, attended }: AttentionState, requested: ReadonlySet<string>) {
+  const { headsFirst, packed } = plan
+  const rows = packed?.rows.q as Rows
+  const written = (x: Ref | undefined, wanted: boolean) =>
+    wanted && x !== undefined && headsFirst !== undefined ? headsFirst.writeRows(x, rows) : x
+  const forLogsumexp = [...requested].some(name => name === 'logsumexp' || name.endsWith('weights'))
+  return {
+    logsumexp: written(attended.logsumexp, forLogsumexp) as Ref,
+    entropy: written(attended.entropy, requested.has('entropy')),
   }
 }

@@ -13,6 +13,7 @@ import type { Geometry } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { readLengths } from './lengths.ts'
 import { MASKS, type MaskOptions } from './masks/index.ts'
+import { type Packed, packedIntervals } from './packed.ts'
 
 /** Rows looked at for the cost of what is attended: between them the number of keys changes linearly, or nearly so. */
 const SAMPLES = 64
@@ -32,6 +33,8 @@ export interface Places {
   qLengths?: Int32Array
   kvLengths?: Int32Array
   refs: { shifts?: Ref; qLengths?: Ref; kvLengths?: Ref }
+  /** sequences that rows and keys are counted in */
+  packed?: Packed
 }
 
 interface PlaceOptions {
@@ -91,6 +94,7 @@ export interface Intervals {
 
 /** The step that evaluates the masks reads no tensor of the request: it stands beside those that decode. */
 export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[]): Intervals {
+  if (places.packed !== undefined) return packedIntervals(p, places.packed, masks)
   const { batch, queries, keys } = places.geometry
   const everything = { strides: [0, 0] as [number, number], area: batch * queries * keys }
   if (masks.length === 0 || everything.area === 0) return everything

@@ -1,4 +1,4 @@
-/** `q_lengths` and `kv_lengths`: small control data, read here because shapes and costs depend on them. */
+/** Lists of whole numbers that say how long sequences are: small control data, read here because shapes and costs depend on them. */
 
 import { decodeBytes, decodeUnits } from '../../../workers/text/decode.ts'
 import { latin1 } from '../../../workers/text/json-cursor.ts'
@@ -16,21 +16,28 @@ export function readLengths(source: TensorSource, pointer: string, batch: number
   expectShape(pointer, source, [batch])
   if (batch > MOST_SEQUENCES) wrong(pointer, source, `expected at most ${MOST_SEQUENCES} sequences`)
   if (source.form === 'shape') return undefined
-  const lengths = new Int32Array(batch)
-  // an empty list may have no text of its own
-  if (batch === 0) return lengths
-  const fault =
-    source.form === 'nested' || source.form === 'flat' ? read(source, lengths) : decode(source, lengths)
+  const { values: lengths, fault } = readIntegers(source)
   const bad = fault?.index ?? lengths.findIndex(length => length < 0 || length > most)
   if (fault === undefined && bad < 0) return lengths
   const found = fault?.found ?? String(lengths[bad])
-  const below = bad < 0 ? '' : elementPointer(source, bad)
-  const place = below === '' && bad >= 0 ? ` at index ${bad}` : ''
-  throw fieldProblem(
-    'INVALID_TENSOR',
-    pointer + below,
-    `expected an integer from 0 to ${most}, got ${found}${place}`,
-  )
+  throw elementProblem(pointer, source, bad, `expected an integer from 0 to ${most}, got ${found}`)
+}
+
+/** A 400 about an element, or about all of them where the index is −1. */
+export function elementProblem(pointer: string, source: TensorSource, index: number, message: string) {
+  const below = index < 0 ? '' : elementPointer(source, index)
+  const place = below === '' && index >= 0 ? ` at index ${index}` : ''
+  return fieldProblem('INVALID_TENSOR', pointer + below, message + place)
+}
+
+/** The elements of a list, and what is wrong with the first of them that is no integer. */
+export function readIntegers(source: TensorSource): { values: Int32Array; fault?: NoLength | undefined } {
+  const values = new Int32Array(source.count)
+  // an empty list may have no text of its own
+  if (source.count === 0) return { values }
+  const fault =
+    source.form === 'nested' || source.form === 'flat' ? read(source, values) : decode(source, values)
+  return { values, fault }
 }
 
 interface NoLength {

@@ -10,6 +10,7 @@ import type { RequestProgram } from '../program-builder.ts'
 import { alibiSlopes } from './biases.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf, rowMasks } from './intervals.ts'
+import type { Packed } from './packed.ts'
 import type { Past } from './stages/past.ts'
 import { planRope } from './stages/rope.ts'
 import type { AttentionPlan } from './stages/stage.ts'
@@ -24,7 +25,7 @@ type Shared = Pick<AttentionPlan, 'places' | 'slopes' | 'mask' | 'maskLayout' | 
 
 /**
  * `g.keys` counts the keys of the past too. `pointers`: where options stand, if elsewhere. `like`: the plan of another layer
- * with the same lengths, mask and slopes.
+ * with the same lengths, mask and slopes. `packed`: the sequences, where several stand in one.
  */
 export function planAttention(
   p: RequestProgram,
@@ -32,13 +33,15 @@ export function planAttention(
   g: Geometry,
   { given: pastGiven, length: past }: Pick<Past, 'given' | 'length'>,
   pointers?: Record<string, string>,
-  like?: Shared,
+  { like, packed }: { like?: Shared | undefined; packed?: Packed | undefined } = {},
 ): AttentionPlan {
   const kind = attentionKind(options.attention_kind)
   refuseOptions(kind, options, pointers)
   const variant = VARIANTS[kind.kind] as Variant
-  const places = like?.places ?? placesOf(p, options, g, past, pointers?.kv_lengths)
-  const rope = options.rope && (like?.rope ?? planRope(p, options.rope, g, past, pointers?.rope ?? '/rope'))
+  const packedPlaces = packed && { geometry: g, shift: 0, refs: {}, packed }
+  const places = like?.places ?? packedPlaces ?? placesOf(p, options, g, past, pointers?.kv_lengths)
+  const rope =
+    options.rope && (like?.rope ?? planRope(p, options.rope, g, past, pointers?.rope ?? '/rope', packed))
   const masks = rowMasks(options)
   const own = variant.masks?.(kind) ?? []
   const intervals = intervalsOf(p, places, [...masks, ...own])
@@ -59,6 +62,7 @@ export function planAttention(
     intervals,
     liveRows: liveRows(places),
     slopes: like === undefined ? alibi(p, options, g) : like.slopes,
+    packed,
   }
   if (options.mask !== undefined) {
     plan.maskLayout = like?.maskLayout ?? maskLayout(g, options.mask, '/mask')

@@ -12,6 +12,8 @@ import {
 import { add } from '../../../workers/ops/elementwise/op.ts'
 import type { MaskLayout } from '../geometry.ts'
 import type { ProgramBuilder } from '../program-builder.ts'
+import type { Packed } from './packed.ts'
+import { backwardStep, forwardStep, hasParts } from './packed-softmax.ts'
 
 /** Everything that shapes the scores, as buffers. */
 export interface Scores {
@@ -31,6 +33,8 @@ export interface Scores {
   /** those that the time is reckoned with, where the elements decide how many there are */
   reckoned?: number
   nonFinite?: Ref
+  /** sequences that attend within themselves; `args` counts the queries and keys of all */
+  packed?: Packed | undefined
 }
 
 /** What a forward pass gives, and what it was given. */
@@ -72,16 +76,18 @@ export function softmaxForward(
   v: Ref,
   requested: RequestedResults,
 ): AttentionResults {
-  const { args, area, reckoned } = scores
+  const { args, area, reckoned, nonFinite, packed } = scores
   const { into } = requested
   const rows = args.batch * args.heads * args.queries
   const output = p.reals(rows * args.dimV)
   const denominator = p.buffer({ type: 'float64', length: 2 * rows })
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
   const entropy = requested.entropy ? (into?.entropy ?? p.reals(rows)) : undefined
-  const maps = mapBuffers(p, args, requested.maps)
+  const maps = mapBuffers(p, scores, requested.maps)
   const tensors = { ...scoreTensors(scores), v, output, denominator, logsumexp, entropy, ...maps }
-  p.stage(p.step(attentionForward, tensors, args, { nonFinite: scores.nonFinite, area, reckoned }))
+  const options = { nonFinite, area, reckoned }
+  if (packed !== undefined) p.stage(forwardStep(p, packed, tensors, args, options))
+  else p.stage(p.step(attentionForward, tensors, args, options))
   return { scores, v, output, denominator, logsumexp, entropy, written: maps }
 }
 
@@ -93,14 +99,14 @@ export function softmaxMaps(
   names: readonly MapName[],
 ): { maps: Maps; step: Step } {
   const { args } = scores
-  const maps = mapBuffers(p, args, names)
+  const maps = mapBuffers(p, scores, names)
   const tensors = { ...scoreTensors(scores), denominator, ...maps }
   const step = p.step(attentionMaps, tensors, args, { nonFinite: scores.nonFinite })
   return { maps, step }
 }
 
-function mapBuffers(p: ProgramBuilder, args: AttentionArgs, names: readonly MapName[] = []): Maps {
-  const pairs = args.batch * args.heads * args.queries * args.keys
+function mapBuffers(p: ProgramBuilder, { args, packed }: Scores, names: readonly MapName[] = []): Maps {
+  const pairs = args.heads * (packed?.pairs ?? args.batch * args.queries * args.keys)
   return Object.fromEntries(names.map(name => [name, p.reals(pairs)]))
 }
 
@@ -117,7 +123,7 @@ const CHAINS = 4
 
 /**
  * In how many parts a head's keys are gone through: their number alone decides, so that gradients are the same bits whatever
- * the batch. Where heads are few, the parts are chains of their own.
+ * the batch (`partsOf` says the same of packed sequences). Where heads are few, the parts are chains of their own.
  */
 function backwardParts({ batch, heads, kvHeads, queries, keys }: AttentionArgs) {
   const rows = batch * heads * queries
@@ -145,7 +151,7 @@ export function softmaxBackward(
   scalars: Ref | undefined,
   needs: AttentionNeeds,
 ): AttentionGradients {
-  const { args, area, reckoned, maskLayout, nonFinite } = state.scores
+  const { args, area, reckoned, maskLayout, nonFinite, packed } = state.scores
   const rows = args.batch * args.heads * args.queries
   const kvRows = args.batch * args.kvHeads * args.keys
   const gradients: AttentionGradients = {
@@ -160,7 +166,8 @@ export function softmaxBackward(
   const { v, output, denominator, entropy } = state
   const inputs = { ...scoreTensors(state.scores), v, output, denominator, entropy, gradOutput, scalars }
   const steps: Step[] = []
-  const { parts, apart, sums } = backwardParts(args)
+  const { parts, apart, sums } =
+    packed === undefined ? backwardParts(args) : { parts: 1, apart: false, sums: Number(hasParts(packed)) }
   const gradQParts = needs.q && sums > 0 ? p.reals(sums * rows * args.dimK) : undefined
   if (needs.q || needs.k || needs.v) {
     const tensors = {
@@ -171,7 +178,9 @@ export function softmaxBackward(
       gradK: gradients.k,
       gradV: gradients.v,
     }
-    steps.push(p.step(attentionBackward, tensors, { ...args, parts, apart }, { nonFinite, area, reckoned }))
+    const options = { nonFinite, area, reckoned }
+    if (packed !== undefined) steps.push(backwardStep(p, packed, tensors, args, options))
+    else steps.push(p.step(attentionBackward, tensors, { ...args, parts, apart }, options))
   }
   if (gradients.mask !== undefined && maskLayout !== undefined) {
     const tensors = { ...inputs, gradMask: gradients.mask }

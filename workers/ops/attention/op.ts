@@ -131,6 +131,14 @@ const gradientTensors = {
   scalars: 'in?:float64',
 } as const
 
+/** Parts that the keys of a head are gone through in, backward, at most. */
+const MOST_PARTS = 4
+
+/** In how many parts: as `backwardParts` in src/layers/attention/softmax.ts, for sequences whose keys only a worker counts. */
+export function partsOf(keys: number): number {
+  return Math.max(1, Math.min(MOST_PARTS, Math.floor(keys / (2 * KEY_BLOCK))))
+}
+
 /** Key blocks of one part. With keys = 0 still 1, so that gradQ is zeroed. */
 function partBlocks({ keys, parts }: { keys: number; parts: number }): number {
   return Math.max(1, Math.ceil(Math.ceil(keys / KEY_BLOCK) / parts))

@@ -32,7 +32,24 @@ function intervalsCase(args: IntervalsArgs, lengths: boolean, seed: number): OpC
   return { op: intervals, args, inputs, outputs: { intervals: 2 * args.batch * args.queries } }
 }
 
-export const cases = specs.map(({ lengths, seed, ...args }) => intervalsCase(args, lengths, seed))
+/** The same of packed sequences, some of them empty. */
+function packedCase({ queries, keys, ...args }: IntervalsArgs, seed: number): OpCase {
+  const uniform = uniformNumbers(seed)
+  const starts = (most: number) => {
+    const found = new Int32Array(args.batch + 1)
+    for (let s = 0; s < args.batch; s++) found[s + 1] = found[s] + Math.floor(uniform() * (most + 1))
+    return found
+  }
+  const inputs = { cuQ: starts(queries), cuK: starts(keys) }
+  const rows = inputs.cuQ[args.batch]
+  return { op: intervals, args: { queries, keys, ...args }, inputs, outputs: { intervals: 2 * rows } }
+}
+
+export const cases = fc
+  .tuple(specs, fc.boolean())
+  .map(([{ lengths, seed, ...args }, packed]) =>
+    packed ? packedCase(args, seed) : intervalsCase(args, lengths, seed),
+  )
 
 export const empty: OpCase[] = [
   intervalsCase({ batch: 2, queries: 0, keys: 3, shift: 0, masks: MASKS[1] }, false, 1),

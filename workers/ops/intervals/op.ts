@@ -36,18 +36,25 @@ const MASK = price(20)
 
 const family = defineFamily('intervals')
 
-/** intervals [batch, queries, 2]: the keys [lo, hi) that each row may attend to. Unit = one batch element. */
+/**
+ * intervals [batch, queries, 2]: the keys [lo, hi) that each row may attend to. Unit = one batch element. Of packed sequences, each is a
+ * batch element of its own length: intervals [all queries, 2].
+ */
 export const intervals = family.define('intervals', {
   tensors: {
     /** [batch], where not given `shift`, `queries`, `keys` */
     shifts: 'in?:int32',
     qLengths: 'in?:int32',
     kvLengths: 'in?:int32',
+    /** [batch + 1] each, of packed sequences: where their rows and keys begin */
+    cuQ: 'in?:int32',
+    cuK: 'in?:int32',
     intervals: 'out:int32',
   },
   args: {
     /** 1 where every batch element has the same intervals */
     batch: 'i32',
+    /** of packed sequences, the mean */
     queries: 'i32',
     keys: 'i32',
     /** where row 0 stands among the keys, unless the tensor `shifts` says it */

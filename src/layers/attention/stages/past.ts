@@ -8,6 +8,7 @@ import { fieldProblem } from '../../../problem.ts'
 import { expectShape, type Geometry, inRank, wrong } from '../../geometry.ts'
 import type { Differentiable } from '../../gradients.ts'
 import type { RequestProgram } from '../../program-builder.ts'
+import type { HeadsFirst } from '../heads-first.ts'
 import type { Stage } from './stage.ts'
 
 export function pastFields(tensors: TensorKinds) {
@@ -36,12 +37,13 @@ export interface Past {
 
 export const NO_PAST: Past = { given: false, length: 0, refs: {}, differentiable: {} }
 
-/** past_k [B, H_kv, P, d_k] and past_v [B, H_kv, P, d_v], with the axes that `g` has. */
+/** past_k [B, H_kv, P, d_k] and past_v [B, H_kv, P, d_v], with the axes that `g` has, in the order that `headsFirst` reads. */
 export function pastInputs(
   p: RequestProgram,
   { past_k, past_v }: { past_k?: TensorSource | undefined; past_v?: TensorSource | undefined },
   g: Geometry,
   [atK, atV]: string[] = ['/past_k', '/past_v'],
+  headsFirst?: HeadsFirst,
 ): Past {
   if (past_k === undefined && past_v === undefined) return NO_PAST
   if (past_k === undefined || past_v === undefined) {
@@ -49,17 +51,25 @@ export function pastInputs(
     throw fieldProblem('INVALID_REQUEST', missing, 'expected past_k and past_v together, got one of them')
   }
   const kv = { ...g, heads: g.kvHeads }
-  const rank = inRank(kv, 0, 0).length
-  const length = past_k.shape.at(-2) ?? 0
+  const shapeOf = (length: number, dim: number) =>
+    headsFirst?.shape({ heads: g.kvHeads, positions: length }, dim) ?? inRank(kv, length, dim)
+  const rank = shapeOf(0, 0).length
+  const axis = headsFirst === undefined ? rank - 2 : 1
+  const length = past_k.shape[axis] ?? 0
   if (past_k.shape.length !== rank) {
-    wrong(atK, past_k, `expected [${[...inRank(kv), 'P', g.dimK].join(', ')}]`)
+    const named = shapeOf(0, g.dimK).map((extent, at) => (at === axis ? 'P' : extent))
+    wrong(atK, past_k, `expected [${named.join(', ')}]`)
   }
-  expectShape(atK, past_k, inRank(kv, length, g.dimK))
-  expectShape(atV, past_v, inRank(kv, length, g.dimV))
+  expectShape(atK, past_k, shapeOf(length, g.dimK))
+  expectShape(atV, past_v, shapeOf(length, g.dimV))
+  const input = (pointer: string, source: TensorSource, dim: number) => {
+    const x = p.input(pointer, source)
+    return headsFirst?.read(x, { heads: g.kvHeads, positions: length }, dim) ?? x
+  }
   return {
     given: true,
     length,
-    refs: { pastK: p.input(atK, past_k), pastV: p.input(atV, past_v) },
+    refs: { pastK: input(atK, past_k, g.dimK), pastV: input(atV, past_v, g.dimV) },
     differentiable: { past_k: false, past_v: false },
   }
 }

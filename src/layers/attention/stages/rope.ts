@@ -1,6 +1,7 @@
 /** `rope`: rotary position embedding of q and the new keys. Su et al. 2021 (RoFormer). */
 import * as z from 'zod'
 import type { Ref, Step } from '../../../../workers/contract.ts'
+import { sequencePlaces } from '../../../../workers/ops/head-order/op.ts'
 import { type RopeArgs, ropeBackward, ropeForward } from '../../../../workers/ops/rope/op.ts'
 import { ropeTable as ropeTableOp } from '../../../../workers/ops/tables/op.ts'
 import type { TensorSource } from '../../../formats/tensor.ts'
@@ -9,6 +10,7 @@ import { bothProblem } from '../../../problem.ts'
 import { type Geometry, wrong } from '../../geometry.ts'
 import { offset, pairedDimension } from '../../numerics.ts'
 import type { ProgramBuilder, RequestProgram } from '../../program-builder.ts'
+import type { Packed } from '../packed.ts'
 import { type Frequencies, frequencyFields, planFrequencies, type RowPlaces } from '../rope-frequencies.ts'
 import type { AttentionPlan, RopeTable, Stage } from './stage.ts'
 
@@ -53,10 +55,12 @@ export function planRope(
   g: Geometry,
   past: number,
   pointer: string,
+  packed?: Packed,
 ): { q: RopeTable; k: RopeTable } {
   const batch = g.batched ? g.batch : undefined
   const side = (name: 'q' | 'k', count: number): RowPlaces => {
     const [offset, places] = [rope[`${name}_offset`], rope[`${name}_positions`]]
+    if (places === undefined && packed !== undefined) return inSequences(p, packed, name, offset ?? 0)
     if (places === undefined) return { positions: count, offset: offset ?? past, batches: 1 }
     if (offset !== undefined) throw bothProblem(pointer, `${name}_positions`, `${name}_offset`)
     return placesOf(p, `${pointer}/${name}_positions`, places, count, batch)
@@ -73,6 +77,20 @@ export function planRope(
   const [k, kStep] = ropeTable(p, frequencies, rope.interleaved, forK)
   p.stage(qStep, kStep)
   return { q, k }
+}
+
+/** Positions within packed sequences, from `first` on in each. */
+function inSequences(
+  p: RequestProgram,
+  { sequences, refs, rows }: Packed,
+  name: 'q' | 'k',
+  first: number,
+): RowPlaces {
+  const { positions } = rows[name]
+  const places = p.buffer({ type: 'int32', length: positions })
+  const offsets = name === 'q' ? refs.cuQ : refs.cuK
+  p.prepare(p.step(sequencePlaces, { offsets, places }, { sequences, positions, first }))
+  return { positions, offset: 0, places, batches: 1 }
 }
 
 /** Positions that a request gives: [count], or [batch, count] where it has a batch. */
@@ -141,11 +159,17 @@ export function rotateBackward(p: ProgramBuilder, { args, table }: Rotated, grad
 export const rope: Stage = {
   needs: 'rope',
   forward(p, flow) {
-    const { geometry, past } = flow.plan
+    const { geometry, past, packed } = flow.plan
     const tables = flow.plan.rope as NonNullable<AttentionPlan['rope']>
     const { batch, heads, kvHeads, queries, keys, dimK: dim } = geometry
-    const q = rotateForward(p, flow.q, { heads: batch * heads, positions: queries, dim }, tables.q)
-    const k = rotateForward(p, flow.k, { heads: batch * kvHeads, positions: keys - past, dim }, tables.k)
+    const rotate = (x: Ref, heads: number, positions: number, table: RopeTable) => {
+      if (packed === undefined) return rotateForward(p, x, { heads: batch * heads, positions, dim }, table)
+      // the heads of a position follow each other
+      const turned = { ...table, batches: positions }
+      return rotateForward(p, x, { heads: positions * heads, positions: 1, dim }, turned)
+    }
+    const q = rotate(flow.q, heads, queries, tables.q)
+    const k = rotate(flow.k, kvHeads, keys - past, tables.k)
     p.stage(q.step, k.step)
     flow.q = q.y
     flow.k = k.y

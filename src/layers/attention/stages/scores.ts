@@ -17,6 +17,7 @@ export const scores: Stage = {
       intervals: plan.intervals.ref,
       area: plan.intervals.area,
       places: plan.places,
+      packed: plan.packed,
     }
     const attended = plan.variant(p, scores, flow.v, flow.requested)
     flow.attended = attended

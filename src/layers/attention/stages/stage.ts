@@ -8,7 +8,9 @@ import type { AttentionArgs } from '../../../../workers/ops/attention/op.ts'
 import type { QkNormArgs } from '../../../../workers/ops/qk-norm/op.ts'
 import type { Geometry, MaskLayout } from '../../geometry.ts'
 import type { RequestProgram } from '../../program-builder.ts'
+import type { HeadsFirst } from '../heads-first.ts'
 import type { Intervals, Places } from '../intervals.ts'
+import type { Packed } from '../packed.ts'
 import type { RequestedResults } from '../softmax.ts'
 import type { Attended, VariantForward } from '../variants/variant.ts'
 
@@ -46,6 +48,10 @@ export interface AttentionPlan {
   intervals: Intervals
   /** query rows of the whole batch that are no padding */
   liveRows: number
+  /** where the request has positions before heads */
+  headsFirst?: HeadsFirst | undefined
+  /** where the request packs sequences; q, k and v stand positions first until the stage of that name */
+  packed?: Packed | undefined
 }
 
 /** What goes through the stages forward: each replaces what it changes. */
@@ -102,6 +108,6 @@ export type StageBackward = (p: RequestProgram, gradients: GradientFlow) => void
 
 export interface Stage {
   /** runs only where the plan has this; without it, always */
-  needs?: 'norm' | 'rope' | 'pastGiven'
+  needs?: 'norm' | 'rope' | 'pastGiven' | 'packed'
   forward(p: RequestProgram, flow: AttentionFlow): StageBackward
 }

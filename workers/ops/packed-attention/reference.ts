@@ -1,0 +1,35 @@
+/** The float64 kernels: those of attention alone, sequence by sequence. */
+import type { BackwardArgs, BackwardTensors, ForwardTensors } from '../attention/op.ts'
+import * as alone from '../attention/reference/index.ts'
+import type { Args, Tensors } from '../define-op.ts'
+import type * as op from './op.ts'
+import { backwardPieces, forwardPieces } from './pieces.ts'
+
+/** attentionForward of every sequence: see attention/reference/attention.ts. */
+export function packedForward(
+  t: Tensors<typeof op.packedForward>,
+  a: Args<typeof op.packedForward>,
+  from: number,
+  to: number,
+): void {
+  for (const piece of forwardPieces(t, a, from, to)) {
+    alone.attentionForward(piece.tensors as ForwardTensors, piece.args as BackwardArgs, piece.from, piece.to)
+  }
+}
+
+/** attentionBackward of every sequence: see attention/reference/backward.ts. */
+export function packedBackward(
+  t: Tensors<typeof op.packedBackward>,
+  a: Args<typeof op.packedBackward>,
+  from: number,
+  to: number,
+): void {
+  for (const piece of backwardPieces(t, a, from, to)) {
+    alone.attentionBackward(
+      piece.tensors as BackwardTensors,
+      piece.args as BackwardArgs,
+      piece.from,
+      piece.to,
+    )
+  }
+}
