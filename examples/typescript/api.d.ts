@@ -217,6 +217,8 @@ export interface components {
              * @default false
              */
             causal?: boolean | ("top_left" | "bottom_right");
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
@@ -519,6 +521,8 @@ export interface components {
              * @default false
              */
             causal?: boolean | ("top_left" | "bottom_right");
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
@@ -751,6 +755,8 @@ export interface components {
              * @default false
              */
             causal?: boolean | ("top_left" | "bottom_right");
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
@@ -1121,6 +1127,8 @@ export interface components {
             softcap?: number;
             /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
             mask?: components["schemas"]["Tensor"];
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */

@@ -145,6 +145,7 @@ function options({ batch, groups, kvHeads, queries, keys, rank }: Sizes): Record
     causal: maybe(some<unknown>(true, 'top_left', 'bottom_right', false), 2),
     q_lengths: maybe(lengthsOf(rank === 2 ? 1 : batch, queries), 8),
     kv_lengths: maybe(lengthsOf(rank === 2 ? 1 : batch, keys), 8),
+    prefix_lengths: maybe(lengthsOf(rank === 2 ? 1 : batch, keys), 8),
     window: maybe(record({ left: maybe(fc.nat(4), 2), right: maybe(fc.nat(4), 2) })),
     alibi: maybe(fc.oneof(fc.boolean(), tensor(heads)), 8),
     qk_norm: maybe(

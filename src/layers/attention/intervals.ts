@@ -9,6 +9,7 @@ import {
   type RowPlace,
 } from '../../../workers/ops/intervals/op.ts'
 import type { TensorSource } from '../../formats/tensor.ts'
+import { fieldsProblem } from '../../problem.ts'
 import type { Geometry } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { readLengths } from './lengths.ts'
@@ -31,21 +32,30 @@ export interface Places {
   /** [batch], where the request gives them; a plan may not know their elements */
   qLengths?: Int32Array
   kvLengths?: Int32Array
-  refs: { shifts?: Ref; qLengths?: Ref; kvLengths?: Ref }
+  prefixLengths?: Int32Array
+  refs: { shifts?: Ref; qLengths?: Ref; kvLengths?: Ref; prefixLengths?: Ref }
 }
 
 interface PlaceOptions {
   causal?: boolean | 'top_left' | 'bottom_right' | undefined
   q_lengths?: TensorSource | undefined
   kv_lengths?: TensorSource | undefined
+  prefix_lengths?: TensorSource | undefined
 }
 
 /** Row i stands at i + past, or under `bottom_right` at i + m − n, with that batch element's m and n. */
-export function placesOf(p: RequestProgram, options: PlaceOptions, geometry: Geometry, past: number): Places {
+export function placesOf(
+  p: RequestProgram,
+  options: PlaceOptions,
+  geometry: Geometry,
+  past: number,
+  pointers: Record<string, string> = {},
+): Places {
   const { batch, queries, keys } = geometry
   const bottomRight = options.causal === 'bottom_right'
   const q = options.q_lengths && readLengths(options.q_lengths, '/q_lengths', batch, queries)
   const kv = options.kv_lengths && readLengths(options.kv_lengths, '/kv_lengths', batch, keys)
+  const prefix = prefixOf(options, batch, keys, pointers.causal ?? '/causal')
   const refOf = (given: unknown, data: Int32Array | undefined) =>
     given === undefined
       ? undefined
@@ -55,7 +65,12 @@ export function placesOf(p: RequestProgram, options: PlaceOptions, geometry: Geo
     shift: bottomRight ? keys - queries : past,
     qLengths: q,
     kvLengths: kv,
-    refs: { qLengths: refOf(options.q_lengths, q), kvLengths: refOf(options.kv_lengths, kv) },
+    prefixLengths: prefix,
+    refs: {
+      qLengths: refOf(options.q_lengths, q),
+      kvLengths: refOf(options.kv_lengths, kv),
+      prefixLengths: refOf(options.prefix_lengths, prefix),
+    },
   }
   if (bottomRight && (q !== undefined || kv !== undefined)) {
     places.shifts = new Int32Array(batch)
@@ -63,6 +78,16 @@ export function placesOf(p: RequestProgram, options: PlaceOptions, geometry: Geo
     places.refs.shifts = refOf(places.shifts, places.shifts)
   }
   return places
+}
+
+function prefixOf({ causal, prefix_lengths }: PlaceOptions, batch: number, keys: number, pointer: string) {
+  if (prefix_lengths === undefined) return undefined
+  if (causal) return readLengths(prefix_lengths, '/prefix_lengths', batch, keys)
+  const message = 'expected causal beside prefix_lengths, got prefix_lengths alone'
+  throw fieldsProblem('INVALID_REQUEST', [
+    { path: '/prefix_lengths', message },
+    { path: pointer, message },
+  ])
 }
 
 /** Of the masks that a request sets. */
@@ -88,8 +113,8 @@ export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[])
   const { batch, queries, keys } = places.geometry
   const everything = { strides: [0, 0] as [number, number], area: batch * queries * keys }
   if (masks.length === 0 || everything.area === 0) return everything
-  const { qLengths, kvLengths, shifts } = places.refs
-  const apart = qLengths !== undefined || kvLengths !== undefined
+  const { qLengths, kvLengths, prefixLengths, shifts } = places.refs
+  const apart = qLengths !== undefined || kvLengths !== undefined || prefixLengths !== undefined
   const args: IntervalsArgs = { batch: apart ? batch : 1, queries, keys, shift: places.shift, masks }
   const rows = args.batch * queries
   const written = rows <= WRITTEN_ROWS && !isPlanned(places) ? rowsOf(places, args.batch) : undefined
@@ -100,16 +125,17 @@ export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[])
     return { ref: p.buffer({ type: 'int32', length: 2 * rows, data }), strides, area }
   }
   const ref = p.buffer({ type: 'int32', length: 2 * rows })
-  const tensors = { shifts, qLengths, kvLengths, intervals: ref }
+  const tensors = { shifts, qLengths, kvLengths, prefixLengths, intervals: ref }
   p.prepare(p.step(intervalsOp, tensors, args))
   return { ref, strides, area }
 }
 
 /** Whether there are lengths of which only the shape is known. */
-function isPlanned({ refs, qLengths, kvLengths }: Places): boolean {
+function isPlanned({ refs, qLengths, kvLengths, prefixLengths }: Places): boolean {
   return (
     (refs.qLengths !== undefined && qLengths === undefined) ||
-    (refs.kvLengths !== undefined && kvLengths === undefined)
+    (refs.kvLengths !== undefined && kvLengths === undefined) ||
+    (refs.prefixLengths !== undefined && prefixLengths === undefined)
   )
 }
 
@@ -128,6 +154,7 @@ function placeAt(places: Places, row: number): RowPlace {
     aligned: i + (places.shifts?.[b] ?? places.shift),
     queries: places.qLengths?.[b] ?? queries,
     keys: places.kvLengths?.[b] ?? keys,
+    prefix: places.prefixLengths?.[b] ?? (places.refs.prefixLengths === undefined ? 0 : keys),
   }
 }
 

@@ -1,4 +1,4 @@
-/** `q_lengths` and `kv_lengths`: small control data, read here because shapes and costs depend on them. */
+/** `q_lengths`, `kv_lengths` and `prefix_lengths`: small control data, read here because shapes and costs depend on them. */
 
 import { decodeBytes, decodeUnits } from '../../../workers/text/decode.ts'
 import { latin1 } from '../../../workers/text/json-cursor.ts'

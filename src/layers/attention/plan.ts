@@ -30,7 +30,7 @@ export function planAttention(
   const kind = attentionKind(options.attention_kind)
   refuseOptions(kind, options, pointers)
   const variant = VARIANTS[kind.kind] as Variant
-  const places = placesOf(p, options, g, past)
+  const places = placesOf(p, options, g, past, pointers)
   const rope = options.rope && planRope(p, options.rope, g, past, pointers?.rope ?? '/rope')
   const masks = rowMasks(options)
   const own = variant.masks?.(kind) ?? []

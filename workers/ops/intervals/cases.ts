@@ -6,6 +6,7 @@ import { type IntervalsArgs, intervals, type RowMask } from './op.ts'
 const MASKS: RowMask[][] = [
   [],
   [{ hi: ['+', 'aligned', 1] }],
+  [{ hi: ['max', ['+', 'aligned', 1], 'prefix'] }],
   [{ live: 'queries', hi: 'keys' }, { lo: ['-', 'aligned', 3] }],
   [{ lo: ['floorTo', 'aligned', 4], hi: ['+', ['floorTo', 'aligned', 4], 4] }],
 ]
@@ -28,6 +29,7 @@ function intervalsCase(args: IntervalsArgs, lengths: boolean, seed: number): OpC
     shifts: lengths && of(5),
     qLengths: lengths && of(args.queries),
     kvLengths: lengths && of(args.keys),
+    prefixLengths: lengths && of(args.keys),
   })
   return { op: intervals, args, inputs, outputs: { intervals: 2 * args.batch * args.queries } }
 }

@@ -12,6 +12,7 @@ import { type Args, data, defineFamily, price } from '../define-op.ts'
  *   'i'         its own index
  *   'queries'   how many rows, and
  *   'keys'      how many keys of the batch element are no padding
+ *   'prefix'    how many of its keys are open to every row, as `causal` reads it
  *   floorTo     the largest multiple of the second that is not above the first
  */
 export type RowExpr =
@@ -20,6 +21,7 @@ export type RowExpr =
   | 'i'
   | 'queries'
   | 'keys'
+  | 'prefix'
   | readonly ['+' | '-' | 'min' | 'max' | 'floorTo', RowExpr, RowExpr]
 
 /** A mask: attends to keys in [lo, hi), only in rows with i < live; what is left out bounds nothing. */
@@ -39,10 +41,11 @@ const family = defineFamily('intervals')
 /** intervals [batch, queries, 2]: the keys [lo, hi) that each row may attend to. Unit = one batch element. */
 export const intervals = family.define('intervals', {
   tensors: {
-    /** [batch], where not given `shift`, `queries`, `keys` */
+    /** [batch], where not given `shift`, `queries`, `keys`, 0 */
     shifts: 'in?:int32',
     qLengths: 'in?:int32',
     kvLengths: 'in?:int32',
+    prefixLengths: 'in?:int32',
     intervals: 'out:int32',
   },
   args: {
@@ -71,6 +74,7 @@ export interface RowPlace {
   i: number
   queries: number
   keys: number
+  prefix: number
 }
 
 export function evaluate(expr: RowExpr, row: RowPlace): number {

@@ -47,6 +47,19 @@ describe('causal', () => {
   })
 })
 
+describe('prefix_lengths', () => {
+  const prefix_lengths = { shape: [2] }
+
+  it('beside causal open the keys before them', () => {
+    expect(rows({ causal: true, prefix_lengths })).toEqual([{ hi: ['max', ['+', 'aligned', 1], 'prefix'] }])
+  })
+
+  it('are tensors of integers, and no mask of their own', () => {
+    expect(messages({ causal: true, prefix_lengths: 3 })).toEqual(['prefix_lengths'])
+    expect(rows({ prefix_lengths })).toEqual([])
+  })
+})
+
 describe('lengths', () => {
   it.each([['q_lengths'], ['kv_lengths']])('%s alone make padding of both', name => {
     expect(rows({ [name]: { shape: [2] } })).toEqual([{ live: 'queries', hi: 'keys' }])

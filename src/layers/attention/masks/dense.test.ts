@@ -1,0 +1,107 @@
+/** Masks by position beside the same request with their rules written out pair by pair, as a dense mask. */
+import * as fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { type Body, drawer } from '../../../../test/support/layer-cases.ts'
+import { runProgram } from '../../../../test/support/run-program.ts'
+
+interface Options {
+  causal: boolean | 'top_left' | 'bottom_right'
+  window?: { left?: number | null; right?: number | null }
+  q_lengths?: number[]
+  kv_lengths?: number[]
+  prefix_lengths?: number[]
+}
+
+interface Sizes {
+  batch: number
+  queries: number
+  keys: number
+}
+
+/** The rules of CONTRACT, asked of one pair. */
+function attends(options: Options, { queries, keys }: Sizes, b: number, i: number, j: number): boolean {
+  const { causal, window, q_lengths, kv_lengths, prefix_lengths } = options
+  const n = q_lengths?.[b] ?? queries
+  const m = kv_lengths?.[b] ?? keys
+  const fromRight = i + m - n
+  const aligned = causal === 'bottom_right' ? fromRight : i
+  if (i >= n || j >= m) return false
+  if (causal && j > aligned && !(j < (prefix_lengths?.[b] ?? 0))) return false
+  if (window?.left != null && j < aligned - window.left) return false
+  if (window?.right != null && j > aligned + window.right) return false
+  return true
+}
+
+function denseMask(options: Options, sizes: Sizes): boolean[][][][] {
+  const upTo = (count: number) => Array.from({ length: count }, (_, index) => index)
+  return upTo(sizes.batch).map(b => [
+    upTo(sizes.queries).map(i => upTo(sizes.keys).map(j => attends(options, sizes, b, i, j))),
+  ])
+}
+
+const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 2 })
+
+const cases = fc
+  .record({
+    batch: fc.integer({ min: 1, max: 3 }),
+    queries: fc.constantFrom(1, 5, 17, 40),
+    keys: fc.constantFrom(1, 6, 19, 110),
+    kvHeads: fc.constantFrom(1, 2),
+    precision: fc.constantFrom('float64', 'float32'),
+    floatMask: fc.boolean(),
+    seed: fc.nat(1000),
+  })
+  .chain(sizes => {
+    const lengths = (most: number) =>
+      optional(fc.array(fc.nat(most), { minLength: sizes.batch, maxLength: sizes.batch }))
+    const end = () => optional(fc.option(fc.nat(20)))
+    const options = fc.record({
+      causal: fc.constantFrom<Options['causal'][]>(false, true, 'top_left', 'bottom_right'),
+      window: optional(fc.record({ left: end(), right: end() })),
+      q_lengths: lengths(sizes.queries),
+      kv_lengths: lengths(sizes.keys),
+      prefix_lengths: lengths(sizes.keys),
+    })
+    return fc.record({ sizes: fc.constant(sizes), options })
+  })
+
+it('mean what their rules say of every pair, forward and backward', async () => {
+  await fc.assert(
+    fc.asyncProperty(cases, async ({ sizes, options }) => {
+      const { batch, queries, keys, kvHeads, precision, floatMask, seed } = sizes
+      if (!options.causal) options.prefix_lengths = undefined
+      const draw = drawer(seed)
+      const body: Body = {
+        q: draw(batch, 2, queries, 5),
+        k: draw(batch, kvHeads, keys, 5),
+        v: draw(batch, kvHeads, keys, 3),
+        precision,
+        return: ['output', 'weights', 'masked_scores', 'logsumexp', 'entropy'],
+        backward: { grad_output: draw(batch, 2, queries, 3), entropy_weight: 0.3 },
+      }
+      const allowed = denseMask(options, sizes)
+      const bias = draw(batch, 1, queries, keys)
+      const dense = allowed.flat(3).map((allows, at) => (allows ? bias.data[at] : '-Infinity'))
+      const byRule = await runProgram('/v1/attention', {
+        ...body,
+        ...options,
+        ...(floatMask && { mask: bias }),
+      })
+      const byMask = await runProgram('/v1/attention', {
+        ...body,
+        q_lengths: options.q_lengths,
+        mask: floatMask ? { shape: bias.shape, data: dense } : allowed,
+      })
+      expect(Object.keys(byRule.tensors)).toEqual(Object.keys(byMask.tensors))
+      const tolerance = precision === 'float64' ? 1e-12 : 2e-5
+      for (const [name, { data }] of Object.entries(byMask.tensors)) {
+        const found = byRule.tensors[name].data
+        for (const [at, value] of data.entries()) {
+          const error = Object.is(found[at], value) ? 0 : Math.abs(found[at] - value)
+          expect(error, `${name}[${at}]: ${found[at]}, by the dense mask ${value}`).toBeLessThan(tolerance)
+        }
+      }
+    }),
+    { numRuns: 60 },
+  )
+}, 60_000)

@@ -1,0 +1,197 @@
+/** Masks by position in requests: wherever they may stand and in every form the same as a dense mask; and what is refused. */
+import { describe, expect, it } from 'vitest'
+import { drawer, type Flat } from '../support/layer-cases.ts'
+import { type FileTensor, writeFile } from './safetensors-file.ts'
+import { type Answer, post, SAFETENSORS_TYPE, settled, startServer } from './server.ts'
+
+const server = await startServer()
+const before = server.app.engine.arena.usedBytes
+const draw = drawer(7)
+const [B, N, M] = [2, 5, 6]
+const qkv = { q: draw(B, 2, N, 4), k: draw(B, 1, M, 4), v: draw(B, 1, M, 3) }
+const x = draw(B, N, 4)
+
+async function body(path: string, request: object): Promise<Answer['body']> {
+  const answer = await post(server, path, request)
+  expect(answer.status, JSON.stringify(answer.body)).toBe(200)
+  return answer.body
+}
+
+const named = (problem: { errors?: { path: string }[] }) => problem.errors?.map(({ path }) => path)
+
+/** [B, 1, N, M] of a rule. */
+const dense = (keys: number, attends: (b: number, i: number, j: number) => boolean) =>
+  Array.from({ length: B }, (_, b) => [
+    Array.from({ length: N }, (_, i) => Array.from({ length: keys }, (_, j) => attends(b, i, j))),
+  ])
+
+/** One request of each endpoint that attends; N = M but for the first. */
+const LAYERS: [string, object][] = [
+  ['/v1/self-attention', { x, init: { seed: 3 } }],
+  ['/v1/multi-head-attention', { x, heads: 2, init: { seed: 3 } }],
+  ['/v1/transformer', { x, stack: { layers: 2, heads: 2, init: { seed: 3 } } }],
+]
+
+/** Self-attention has no axis of heads. */
+const maskOf = (path: string, mask: boolean[][][][]) =>
+  path === '/v1/self-attention' ? mask.map(([head]) => head) : mask
+
+/** All numbers of an answer, by place. */
+function numbers(value: unknown, place = ''): [string, number][] {
+  if (typeof value === 'number') return [[place, value]]
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, item]) => numbers(item, `${place}/${key}`))
+}
+
+/** The rule's answer is the dense mask's. */
+async function sameAsDense(path: string, request: object, rule: object, mask: object): Promise<void> {
+  const more = { precision: 'float64', return: ['output', 'weights', 'entropy'] }
+  const [byRule, byMask] = [
+    await body(path, { ...more, ...request, ...rule }),
+    await body(path, { ...more, ...request, ...mask }),
+  ]
+  const strip = (answer: Answer['body']) => numbers({ ...answer, timings: undefined })
+  const [found, expected] = [strip(byRule), strip(byMask)]
+  expect(found.length).toBe(expected.length)
+  for (const [at, [place, value]] of expected.entries()) {
+    expect(found[at][0]).toBe(place)
+    expect(Math.abs(found[at][1] - value), `${place}: ${found[at][1]}, ${value}`).toBeLessThan(1e-12)
+  }
+}
+
+const whole = (numbers: number[], shape = [numbers.length]): FileTensor => ({
+  dtype: 'I32',
+  shape,
+  data: new Uint8Array(Int32Array.from(numbers).buffer),
+})
+
+const real = ({ shape, data }: Flat): FileTensor => ({
+  dtype: 'F32',
+  shape,
+  data: new Uint8Array(Float32Array.from(data).buffer),
+})
+
+/** The answer to a safetensors request, its tensors in JSON. */
+async function byFile(tensors: Record<string, FileTensor>, request: object): Promise<Answer['body']> {
+  const file = writeFile(
+    { q: real(qkv.q), k: real(qkv.k), v: real(qkv.v), ...tensors },
+    { request: JSON.stringify(request) },
+  )
+  const response = await fetch(`${server.url}/v1/attention`, {
+    method: 'POST',
+    headers: { 'content-type': SAFETENSORS_TYPE, accept: 'application/json' },
+    body: file,
+  })
+  expect(response.status).toBe(200)
+  return response.json()
+}
+
+/** The same bits in every form; `tensors` are the file's own. */
+async function sameInEveryForm(forms: object[], tensors: Record<string, FileTensor>, options: object) {
+  const request = { return: ['output', 'weights'], ...options }
+  const answers = [await byFile(tensors, request)]
+  for (const form of forms) answers.push(await body('/v1/attention', { ...qkv, ...request, ...form }))
+  for (const answer of answers)
+    expect({ ...answer, timings: undefined }).toEqual({ ...answers[0], timings: undefined })
+}
+
+async function refused(path: string, request: object, paths: string[], message: RegExp): Promise<void> {
+  const { body } = await post(server, path, request)
+  expect(body, JSON.stringify(body)).toMatchObject({ status: 400, detail: expect.stringMatching(message) })
+  expect(named(body)).toEqual(paths)
+}
+
+describe('prefix_lengths', () => {
+  const prefix_lengths = [4, 1]
+  const open = (shift: number) => (b: number, i: number, j: number) => j <= i + shift || j < prefix_lengths[b]
+
+  it('open the keys before them to every row', async () => {
+    await sameAsDense('/v1/attention', qkv, { prefix_lengths, causal: true }, { mask: dense(M, open(0)) })
+    const rule = { prefix_lengths, causal: 'bottom_right' }
+    await sameAsDense('/v1/attention', qkv, rule, { mask: dense(M, open(M - N)) })
+  })
+
+  it('count the keys of the past', async () => {
+    const request = { ...qkv, past_k: draw(B, 1, 2, 4), past_v: draw(B, 1, 2, 3) }
+    const rule = { prefix_lengths, causal: true }
+    await sameAsDense('/v1/attention', request, rule, { mask: dense(M + 2, open(2)) })
+  })
+
+  it.each(LAYERS)('in %s', async (path, request) => {
+    const { stack } = request as { stack?: object }
+    const backward = { target: draw(B, N, 4) }
+    const causal = stack === undefined ? { causal: true } : { stack: { ...stack, causal: true } }
+    const rule = { prefix_lengths, ...causal }
+    await sameAsDense(path, { ...request, backward }, rule, { mask: maskOf(path, dense(N, open(0))) })
+  })
+
+  it('beside attention in passes', async () => {
+    for (const attention_kind of [
+      { kind: 'strided', stride: 1 },
+      { kind: 'lsh', rounds: 1, buckets: 1, chunk: 64 },
+    ]) {
+      const { output } = await body('/v1/attention', { ...qkv, prefix_lengths, causal: true, attention_kind })
+      const exact = await body('/v1/attention', { ...qkv, prefix_lengths, causal: true })
+      for (const [at, [, value]] of numbers(exact.output).entries())
+        expect(Math.abs(numbers(output)[at][1] - value)).toBeLessThan(1e-5)
+    }
+  })
+
+  it('beside linear attention: its rows are those of one that sees the same keys', async () => {
+    const linear = { ...qkv, attention_kind: 'linear', precision: 'float64' }
+    const { output } = await body('/v1/attention', { ...linear, prefix_lengths, causal: true })
+    for (let i = 0; i < N; i++) {
+      const kv_lengths = prefix_lengths.map(length => Math.max(i + 1, length))
+      const alone = await body('/v1/attention', { ...linear, kv_lengths })
+      for (const b of [0, 1]) {
+        for (const [at, value] of alone.output[b][0][i].entries())
+          expect(output[b][0][i][at]).toBeCloseTo(value, 12)
+      }
+    }
+  })
+
+  it('in every form', async () => {
+    const data = Buffer.from(Int32Array.from(prefix_lengths).buffer)
+    const forms = [
+      prefix_lengths,
+      { shape: [2], data: prefix_lengths },
+      { shape: [2], dtype: 'int32', base64: data.toString('base64') },
+    ]
+    await sameInEveryForm(
+      forms.map(prefix_lengths => ({ prefix_lengths })),
+      { prefix_lengths: whole(prefix_lengths) },
+      { causal: true },
+    )
+  })
+
+  it('in a plan', async () => {
+    const plan = (prefix_lengths: unknown) =>
+      body('/v1/plan', { endpoint: '/v1/attention', body: { ...qkv, causal: true, prefix_lengths } })
+    const [none, some, all] = [await plan([0, 0]), await plan(prefix_lengths), await plan([M, M])]
+    expect(none.flops).toBeLessThan(some.flops)
+    expect(some.flops).toBeLessThan(all.flops)
+    expect((await plan({ shape: [2] })).flops).toBe(all.flops)
+  })
+
+  it.each<[string, object, string[], RegExp]>([
+    ['without causal', {}, ['/prefix_lengths', '/causal'], /expected causal beside prefix_lengths/],
+    ['too long', { prefix_lengths: [1, 7], causal: true }, ['/prefix_lengths/1'], /from 0 to 6, got 7/],
+    [
+      'of another batch',
+      { prefix_lengths: [1], causal: true },
+      ['/prefix_lengths'],
+      /expected \[2\], got \[1\]/,
+    ],
+  ])('%s is refused', async (_name, request, paths, message) => {
+    await refused('/v1/attention', { ...qkv, prefix_lengths, ...request }, paths, message)
+  })
+
+  it('without causal in a stack names the stack’s', async () => {
+    const request = { ...(LAYERS[2][1] as object), prefix_lengths }
+    await refused('/v1/transformer', request, ['/prefix_lengths', '/stack/causal'], /expected causal/)
+  })
+})
+
+it('leaves no memory behind', async () => {
+  expect(await settled(server, before)).toBe(before)
+})
