@@ -223,12 +223,17 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: {
                 /** @description keys to the left of the aligned position; null = unbounded */
                 left?: number | null;
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
+                /**
+                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+                 * @enum {string}
+                 */
+                align?: "top_left" | "bottom_right";
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
@@ -527,12 +532,17 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: {
                 /** @description keys to the left of the aligned position; null = unbounded */
                 left?: number | null;
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
+                /**
+                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+                 * @enum {string}
+                 */
+                align?: "top_left" | "bottom_right";
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
@@ -761,12 +771,17 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: {
                 /** @description keys to the left of the aligned position; null = unbounded */
                 left?: number | null;
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
+                /**
+                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+                 * @enum {string}
+                 */
+                align?: "top_left" | "bottom_right";
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
@@ -1133,12 +1148,17 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: {
                 /** @description keys to the left of the aligned position; null = unbounded */
                 left?: number | null;
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
+                /**
+                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+                 * @enum {string}
+                 */
+                align?: "top_left" | "bottom_right";
             };
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
             qk_norm?: "l2" | {

@@ -146,7 +146,13 @@ function options({ batch, groups, kvHeads, queries, keys, rank }: Sizes): Record
     q_lengths: maybe(lengthsOf(rank === 2 ? 1 : batch, queries), 8),
     kv_lengths: maybe(lengthsOf(rank === 2 ? 1 : batch, keys), 8),
     prefix_lengths: maybe(lengthsOf(rank === 2 ? 1 : batch, keys), 8),
-    window: maybe(record({ left: maybe(fc.nat(4), 2), right: maybe(fc.nat(4), 2) })),
+    window: maybe(
+      record({
+        left: maybe(fc.nat(4), 2),
+        right: maybe(fc.nat(4), 2),
+        align: maybe(some('top_left', 'bottom_right'), 2),
+      }),
+    ),
     alibi: maybe(fc.oneof(fc.boolean(), tensor(heads)), 8),
     qk_norm: maybe(
       fc.oneof(some('l2', 'rms'), record({ kind: some('rms', 'l2'), eps: maybe(some(1e-6, 1)) })),

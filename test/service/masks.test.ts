@@ -192,6 +192,56 @@ describe('prefix_lengths', () => {
   })
 })
 
+describe('window.align', () => {
+  const near = (place: (b: number, i: number) => number) => (b: number, i: number, j: number) =>
+    j >= place(b, i) - 1 && j <= place(b, i) + 2
+  const window = (align: string) => ({ window: { left: 1, right: 2, align } })
+
+  it('counts from the corner it names, whatever causal says', async () => {
+    const fromRight = {
+      mask: dense(
+        M,
+        near((_, i) => i + M - N),
+      ),
+    }
+    await sameAsDense('/v1/attention', qkv, window('bottom_right'), fromRight)
+    const below = { mask: dense(M, (b, i, j) => j <= i + M - N && near((_, i) => i)(b, i, j)) }
+    await sameAsDense('/v1/attention', qkv, { causal: 'bottom_right', ...window('top_left') }, below)
+  })
+
+  it('counts each batch element’s own rows and keys', async () => {
+    const [q_lengths, kv_lengths] = [
+      [4, 5],
+      [6, 2],
+    ]
+    const place = (b: number, i: number) => i + kv_lengths[b] - q_lengths[b]
+    const attends = (b: number, i: number, j: number) =>
+      i < q_lengths[b] && j < kv_lengths[b] && near(place)(b, i, j)
+    const rule = { q_lengths, kv_lengths, ...window('bottom_right') }
+    await sameAsDense('/v1/attention', qkv, rule, { mask: dense(M, attends) })
+  })
+
+  it('counts the past', async () => {
+    const request = { ...qkv, past_k: draw(B, 1, 3, 4), past_v: draw(B, 1, 3, 3) }
+    const [top, bottom] = [near((_, i) => i + 3), near((_, i) => i + M + 3 - N)]
+    await sameAsDense('/v1/attention', request, window('top_left'), { mask: dense(M + 3, top) })
+    await sameAsDense('/v1/attention', request, window('bottom_right'), { mask: dense(M + 3, bottom) })
+  })
+
+  it.each(LAYERS)('in %s', async (path, request) => {
+    const backward = { target: draw(B, N, 4) }
+    const lengths = { kv_lengths: [3, N] }
+    const place = (b: number, i: number) => i + lengths.kv_lengths[b] - N
+    const mask = dense(N, (b, i, j) => j < lengths.kv_lengths[b] && near(place)(b, i, j))
+    const rule = { ...window('bottom_right'), ...lengths }
+    await sameAsDense(path, { ...request, backward }, rule, { mask: maskOf(path, mask) })
+  })
+
+  it('of another corner is refused', async () => {
+    await refused('/v1/attention', { ...qkv, ...window('left') }, ['/window/align'], /top_left/)
+  })
+})
+
 it('leaves no memory behind', async () => {
   expect(await settled(server, before)).toBe(before)
 })

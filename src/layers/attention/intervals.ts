@@ -90,13 +90,13 @@ function prefixOf({ causal, prefix_lengths }: PlaceOptions, batch: number, keys:
   ])
 }
 
-/** Of the masks that a request sets. */
-export function rowMasks(options: MaskOptions): RowMask[] {
+/** Of the masks that a request sets; `past` keys come before the new ones. */
+export function rowMasks(options: MaskOptions, past = 0): RowMask[] {
   const isSet = (name: string) => {
     const value = options[name as keyof MaskOptions]
     return value !== undefined && value !== false
   }
-  return MASKS.flatMap(({ mask, names }) => (names.some(isSet) ? (mask.rows(options) ?? []) : []))
+  return MASKS.flatMap(({ mask, names }) => (names.some(isSet) ? (mask.rows(options, past) ?? []) : []))
 }
 
 export interface Intervals {

@@ -32,7 +32,7 @@ export function planAttention(
   const variant = VARIANTS[kind.kind] as Variant
   const places = placesOf(p, options, g, past, pointers)
   const rope = options.rope && planRope(p, options.rope, g, past, pointers?.rope ?? '/rope')
-  const masks = rowMasks(options)
+  const masks = rowMasks(options, past)
   const own = variant.masks?.(kind) ?? []
   const intervals = intervalsOf(p, places, [...masks, ...own])
   const args = attentionArgs(options, g, places, intervals)

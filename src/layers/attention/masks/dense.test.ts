@@ -6,7 +6,7 @@ import { runProgram } from '../../../../test/support/run-program.ts'
 
 interface Options {
   causal: boolean | 'top_left' | 'bottom_right'
-  window?: { left?: number | null; right?: number | null }
+  window?: { left?: number | null; right?: number | null; align?: 'top_left' | 'bottom_right' }
   q_lengths?: number[]
   kv_lengths?: number[]
   prefix_lengths?: number[]
@@ -27,8 +27,10 @@ function attends(options: Options, { queries, keys }: Sizes, b: number, i: numbe
   const aligned = causal === 'bottom_right' ? fromRight : i
   if (i >= n || j >= m) return false
   if (causal && j > aligned && !(j < (prefix_lengths?.[b] ?? 0))) return false
-  if (window?.left != null && j < aligned - window.left) return false
-  if (window?.right != null && j > aligned + window.right) return false
+  const align = window?.align ?? (causal === 'bottom_right' ? 'bottom_right' : 'top_left')
+  const place = align === 'bottom_right' ? fromRight : i
+  if (window?.left != null && j < place - window.left) return false
+  if (window?.right != null && j > place + window.right) return false
   return true
 }
 
@@ -55,9 +57,10 @@ const cases = fc
     const lengths = (most: number) =>
       optional(fc.array(fc.nat(most), { minLength: sizes.batch, maxLength: sizes.batch }))
     const end = () => optional(fc.option(fc.nat(20)))
+    const align = optional(fc.constantFrom('top_left' as const, 'bottom_right' as const))
     const options = fc.record({
       causal: fc.constantFrom<Options['causal'][]>(false, true, 'top_left', 'bottom_right'),
-      window: optional(fc.record({ left: end(), right: end() })),
+      window: optional(fc.record({ left: end(), right: end(), align })),
       q_lengths: lengths(sizes.queries),
       kv_lengths: lengths(sizes.keys),
       prefix_lengths: lengths(sizes.keys),

@@ -87,8 +87,16 @@ describe('window', () => {
     expect(rows({ window })).toEqual([mask])
   })
 
+  it.each([
+    ['top_left', ['+', 'i', 5]],
+    ['bottom_right', ['+', 'i', ['-', 'keys', 'queries']]],
+  ])('aligned %s, whatever causal says', (align, place) => {
+    const request = schemaOf().parse({ window: { left: 1, right: 2, align } })
+    expect(rowMasks(request, 5)).toEqual([{ lo: ['-', place, 1], hi: ['+', place, 3] }])
+  })
+
   it('without an end is none', () => {
-    for (const window of [{}, { left: null }, { left: null, right: null }])
+    for (const window of [{}, { left: null }, { left: null, right: null }, { align: 'bottom_right' }])
       expect(rows({ window })).toEqual([])
   })
 
@@ -97,6 +105,8 @@ describe('window', () => {
     [{ right: -1 }, ['window.right']],
     [{ left: 0.5 }, ['window.left']],
     [{ middle: 1 }, ['window']],
+    [{ left: 1, align: 'left' }, ['window.align']],
+    [{ left: 1, align: null }, ['window.align']],
     [3, ['window']],
   ])('%j is refused', (window, paths) => {
     expect(messages({ window })).toEqual(paths)
