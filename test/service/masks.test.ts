@@ -242,6 +242,132 @@ describe('window.align', () => {
   })
 })
 
+describe('segments', () => {
+  // two runs, padding at the end; then out of order
+  const q = [
+    [4, 4, 7, 7, -1],
+    [2, 1, 2, -1, 1],
+  ]
+  const kv = [
+    [4, 4, 4, 7, 7, -1],
+    [2, 2, 1, 1, 2, -3],
+  ]
+  const same = (rows: number[][], columns: number[][]) => (b: number, i: number, j: number) =>
+    rows[b][i] >= 0 && rows[b][i] === columns[b][j]
+
+  it('attend only to their own', async () => {
+    const backward = { target: draw(B, 2, N, 3), entropy_weight: 0.2 }
+    const rule = { segments: { q, kv } }
+    await sameAsDense('/v1/attention', { ...qkv, backward }, rule, { mask: dense(M, same(q, kv)) })
+  })
+
+  it('beside every other mask', async () => {
+    const options = { kv_lengths: [4, 6], q_lengths: [5, 4], causal: true, window: { left: 2 } }
+    const rule = { segments: { q, kv }, ...options }
+    await sameAsDense('/v1/attention', qkv, rule, { mask: dense(M, same(q, kv)), ...options })
+  })
+
+  it('a float mask beside them has its gradient, 0 between segments', async () => {
+    const mask = draw(B, 1, N, M)
+    const attends = same(q, kv)
+    const place = (at: number) =>
+      [Math.floor(at / (N * M)), Math.floor(at / M) % N, at % M] as [number, number, number]
+    const data = mask.data.map((value, at) => (attends(...place(at)) ? value : '-Infinity'))
+    const backward = { target: draw(B, 2, N, 3) }
+    const rule = { segments: { q, kv }, mask }
+    await sameAsDense('/v1/attention', { ...qkv, backward }, rule, { mask: { shape: mask.shape, data } })
+  })
+
+  it.each(LAYERS)('of q are those of kv, in %s', async (path, request) => {
+    const backward = { target: draw(B, N, 4) }
+    const mask = maskOf(path, dense(N, same(q, q)))
+    await sameAsDense(path, { ...request, backward }, { segments: { q } }, { mask })
+  })
+
+  it('in attention to a context', async () => {
+    const [path, request] = LAYERS[1]
+    const crossed = { ...request, context: draw(B, M, 4) }
+    await sameAsDense(path, crossed, { segments: { q, kv } }, { mask: dense(M, same(q, kv)) })
+  })
+
+  it.each([
+    ['local', { kind: 'local', window: 2 }],
+    ['block', { kind: 'block', size: 3 }],
+  ])('beside %s attention, and compared with the exact one', async (_name, attention_kind) => {
+    const request = { ...qkv, attention_kind, compare_exact: true }
+    await sameAsDense('/v1/attention', request, { segments: { q, kv } }, { mask: dense(M, same(q, kv)) })
+  })
+
+  it('without a batch need no axis for it', async () => {
+    const one = { q: draw(N, 4), k: draw(M, 4), v: draw(M, 3) }
+    const mask = Array.from({ length: N }, (_, i) =>
+      Array.from({ length: M }, (_, j) => same(q, kv)(0, i, j)),
+    )
+    await sameAsDense('/v1/attention', one, { segments: { q: q[0], kv: kv[0] } }, { mask })
+    await sameAsDense('/v1/attention', one, { segments: { q: [q[0]], kv: [kv[0]] } }, { mask })
+  })
+
+  it('in every form', async () => {
+    const flat = (ids: number[][]) => ({ shape: [B, ids[0].length], data: ids.flat() })
+    const packed = (ids: number[][]) => ({
+      shape: [B, ids[0].length],
+      dtype: 'int64',
+      base64: Buffer.from(BigInt64Array.from(ids.flat().map(BigInt)).buffer).toString('base64'),
+    })
+    await sameInEveryForm(
+      [
+        { segments: { q, kv } },
+        { segments: { q: flat(q), kv: flat(kv) } },
+        { segments: { q: packed(q), kv } },
+      ],
+      { 'segments.q': whole(q.flat(), [B, N]), 'segments.kv': whole(kv.flat(), [B, M]) },
+      {},
+    )
+  })
+
+  it('in a plan, by their shapes', async () => {
+    const plan = (segments: object) =>
+      post(server, '/v1/plan', { endpoint: '/v1/attention', body: { ...qkv, segments } })
+    expect((await plan({ q: { shape: [B, N] }, kv: { shape: [B, M] } })).body.admitted).toBe(true)
+    expect(named((await plan({ q: { shape: [N] }, kv })).body)).toEqual(['/body/segments/q/shape'])
+  })
+
+  it.each<[string, object, string[], RegExp]>([
+    [
+      'queries of another number',
+      { segments: { q: kv, kv } },
+      ['/segments/q'],
+      /expected \[2, 5\], got \[2, 6\]/,
+    ],
+    [
+      'keys of another number',
+      { segments: { q, kv: q } },
+      ['/segments/kv'],
+      /expected \[2, 6\], got \[2, 5\]/,
+    ],
+    ['of no batch', { segments: { q: q[0], kv } }, ['/segments/q'], /expected \[2, 5\], got \[5\]/],
+    [
+      'of q alone where N ≠ M',
+      { segments: { q } },
+      ['/segments/kv'],
+      /beside segments.q where N = 5 and M = 6/,
+    ],
+    ['of keys alone', { segments: { kv } }, ['/segments/q'], /expected/],
+    ['no integers', { segments: { q: [[0.5, 0, 0, 0, 0], q[1]], kv } }, ['/segments/q/0/0'], /integer/],
+    [
+      'beside a past',
+      { segments: { q, kv }, past_k: draw(B, 1, 2, 4), past_v: draw(B, 1, 2, 3) },
+      ['/segments', '/past_k'],
+      /segments or past_k, got both/,
+    ],
+    ['linear', { segments: { q, kv }, attention_kind: 'linear' }, ['/segments'], /"attention_kind":"linear"/],
+    ['lsh', { segments: { q, kv }, attention_kind: 'lsh' }, ['/segments'], /"attention_kind":"lsh"/],
+    ['strided', { segments: { q, kv }, attention_kind: 'strided' }, ['/segments'], /"strided"/],
+  ])('%s: refused', async (_name, request, paths, message) => {
+    await refused('/v1/attention', { ...qkv, ...request }, paths, message)
+  })
+})
+
 it('leaves no memory behind', async () => {
   expect(await settled(server, before)).toBe(before)
 })

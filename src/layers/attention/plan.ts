@@ -10,6 +10,7 @@ import type { RequestProgram } from '../program-builder.ts'
 import { alibiSlopes } from './biases.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf, rowMasks } from './intervals.ts'
+import { inputSegments, withSegments } from './segments.ts'
 import type { Past } from './stages/past.ts'
 import { planRope } from './stages/rope.ts'
 import type { AttentionPlan } from './stages/stage.ts'
@@ -34,7 +35,10 @@ export function planAttention(
   const rope = options.rope && planRope(p, options.rope, g, past, pointers?.rope ?? '/rope')
   const masks = rowMasks(options, past)
   const own = variant.masks?.(kind) ?? []
-  const intervals = intervalsOf(p, places, [...masks, ...own])
+  const segments = options.segments && inputSegments(p, options.segments, g, pastGiven)
+  const masked = intervalsOf(p, places, [...masks, ...own])
+  const within = segments && withSegments(p, masked, segments, g)
+  const intervals = within?.intervals ?? masked
   const args = attentionArgs(options, g, places, intervals)
   const causal = Boolean(options.causal)
   const context = { args, places, masks: [...masks, ...own], intervals, causal }
@@ -50,6 +54,7 @@ export function planAttention(
     rope,
     places,
     intervals,
+    segments: segments && { ...segments, mixedSegments: within?.mixed },
     liveRows: liveRows(places),
     slopes: alibi(p, options, g),
   }
@@ -60,7 +65,10 @@ export function planAttention(
     args.maskStrides = plan.maskLayout.strides
   }
   if (kind.kind !== 'softmax') p.facts.approximation = kind.kind
-  if (options.compare_exact) plan.exact = own.length === 0 ? intervals : intervalsOf(p, places, masks)
+  if (options.compare_exact) {
+    const exact = own.length === 0 ? masked : intervalsOf(p, places, masks)
+    plan.exact = segments ? withSegments(p, exact, segments, g).intervals : exact
+  }
   return plan
 }
 

@@ -68,6 +68,32 @@ export const intervals = family.define('intervals', {
 
 export type IntervalsArgs = Args<typeof intervals>
 
+/** intervals [batch, queries, 2]: of keys whose segment is the row's own. Unit = one batch element. */
+export const segmentIntervals = family.define('segmentIntervals', {
+  tensors: {
+    /** [batch, queries] and [batch, keys]: ids; a negative one is padding */
+    qSegments: 'in:int32',
+    kvSegments: 'in:int32',
+    /** [batch or 1, queries, 2]: what other masks allow; where not given, all keys */
+    masked: 'in?:int32',
+    intervals: 'out:int32',
+    /** [batch]: 1 where intervals hold keys of other segments, too */
+    mixed: 'out:int32',
+  },
+  args: {
+    batch: 'i32',
+    queries: 'i32',
+    keys: 'i32',
+    /** rows of `masked` between batch elements; 0 where they share them */
+    maskedStride: 'i32',
+  },
+  units: a => a.batch,
+  cost: (a, { precision: p }) => ({ nanoseconds: a.batch * (a.queries + a.keys) * ROW[p] }),
+  shared: true,
+})
+
+export type SegmentsArgs = Args<typeof segmentIntervals>
+
 /** A query row as expressions see it. */
 export interface RowPlace {
   aligned: number

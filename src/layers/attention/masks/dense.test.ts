@@ -10,6 +10,7 @@ interface Options {
   q_lengths?: number[]
   kv_lengths?: number[]
   prefix_lengths?: number[]
+  segments?: { q: number[][]; kv?: number[][] }
 }
 
 interface Sizes {
@@ -20,7 +21,7 @@ interface Sizes {
 
 /** The rules of CONTRACT, asked of one pair. */
 function attends(options: Options, { queries, keys }: Sizes, b: number, i: number, j: number): boolean {
-  const { causal, window, q_lengths, kv_lengths, prefix_lengths } = options
+  const { causal, window, q_lengths, kv_lengths, prefix_lengths, segments } = options
   const n = q_lengths?.[b] ?? queries
   const m = kv_lengths?.[b] ?? keys
   const fromRight = i + m - n
@@ -31,7 +32,9 @@ function attends(options: Options, { queries, keys }: Sizes, b: number, i: numbe
   const place = align === 'bottom_right' ? fromRight : i
   if (window?.left != null && j < place - window.left) return false
   if (window?.right != null && j > place + window.right) return false
-  return true
+  if (segments === undefined) return true
+  const id = segments.q[b][i]
+  return id >= 0 && id === (segments.kv ?? segments.q)[b][j]
 }
 
 function denseMask(options: Options, sizes: Sizes): boolean[][][][] {
@@ -47,7 +50,7 @@ const cases = fc
   .record({
     batch: fc.integer({ min: 1, max: 3 }),
     queries: fc.constantFrom(1, 5, 17, 40),
-    keys: fc.constantFrom(1, 6, 19, 110),
+    keys: fc.constantFrom(1, 5, 17, 110),
     kvHeads: fc.constantFrom(1, 2),
     precision: fc.constantFrom('float64', 'float32'),
     floatMask: fc.boolean(),
@@ -58,12 +61,24 @@ const cases = fc
       optional(fc.array(fc.nat(most), { minLength: sizes.batch, maxLength: sizes.batch }))
     const end = () => optional(fc.option(fc.nat(20)))
     const align = optional(fc.constantFrom('top_left' as const, 'bottom_right' as const))
+    const { batch, queries, keys } = sizes
+    const ids = (count: number) =>
+      fc
+        .array(fc.integer({ min: -1, max: 3 }), { minLength: batch * count, maxLength: batch * count })
+        .map(drawn => Array.from({ length: batch }, (_, b) => drawn.slice(b * count, (b + 1) * count)))
+    const both = fc.record({ q: ids(queries), kv: queries === keys ? optional(ids(keys)) : ids(keys) })
+    // in one order in both, some interrupted by padding or missing on one side, or in any order
+    const inOrder = both.map(({ q, kv }) => {
+      const sorted = (rows: number[][] | undefined) => rows?.map(row => row.toSorted((a, b) => a - b))
+      return { q: sorted(q) as number[][], kv: sorted(kv) }
+    })
     const options = fc.record({
       causal: fc.constantFrom<Options['causal'][]>(false, true, 'top_left', 'bottom_right'),
       window: optional(fc.record({ left: end(), right: end(), align })),
       q_lengths: lengths(sizes.queries),
       kv_lengths: lengths(sizes.keys),
       prefix_lengths: lengths(sizes.keys),
+      segments: optional(fc.oneof(both, inOrder)),
     })
     return fc.record({ sizes: fc.constant(sizes), options })
   })

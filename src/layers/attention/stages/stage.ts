@@ -9,6 +9,7 @@ import type { QkNormArgs } from '../../../../workers/ops/qk-norm/op.ts'
 import type { Geometry, MaskLayout } from '../../geometry.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { Intervals, Places } from '../intervals.ts'
+import type { SegmentRefs } from '../segments.ts'
 import type { RequestedResults } from '../softmax.ts'
 import type { Attended, VariantForward } from '../variants/variant.ts'
 
@@ -44,6 +45,8 @@ export interface AttentionPlan {
   slopes?: Ref
   places: Places
   intervals: Intervals
+  /** only pairs of one segment are attended; undefined where the request has none */
+  segments?: SegmentRefs
   /** query rows of the whole batch that are no padding */
   liveRows: number
 }
