@@ -325,6 +325,29 @@ describe('segments', () => {
     )
   })
 
+  it('cost what their own pairs cost, where the main thread reads them', async () => {
+    const shape = (...shape: number[]) => ({ shape })
+    const [length, parts] = [2048, 16]
+    const long = { q: shape(length, 8), k: shape(length, 8), v: shape(length, 8) }
+    const plan = async (endpointBody: object) =>
+      (await body('/v1/plan', { endpoint: '/v1/attention', body: endpointBody })).flops
+    const ids = Array.from({ length }, (_, i) => Math.floor((i * parts) / length))
+    for (const causal of [false, true]) {
+      const [alone, all] = [
+        await plan({ ...long, causal, segments: { q: ids } }),
+        await plan({ ...long, causal }),
+      ]
+      const q = shape(parts, length / parts, 8)
+      const apart = await plan({ q, k: q, v: q, causal })
+      expect(Math.abs(alone / apart - 1)).toBeLessThan(0.02)
+      // in no order that intervals could follow all of it may have to be gone through
+      const backwards = { q: ids.toReversed(), kv: ids }
+      expect(await plan({ ...long, causal, segments: backwards })).toBeGreaterThan(0.9 * all)
+      // by its shape it might be one segment
+      expect(await plan({ ...long, causal, segments: { q: shape(length) } })).toBe(all)
+    }
+  })
+
   it('in a plan, by their shapes', async () => {
     const plan = (segments: object) =>
       post(server, '/v1/plan', { endpoint: '/v1/attention', body: { ...qkv, segments } })

@@ -17,6 +17,8 @@ import { MASKS, type MaskOptions } from './masks/index.ts'
 
 /** Rows looked at for the cost of what is attended: between them the number of keys changes linearly, or nearly so. */
 const SAMPLES = 64
+/** The same where each row has keys of its own besides: how many those are may change from any row to the next. */
+const SAMPLES_WITHIN = 1024
 /**
  * Intervals of at most this many rows are written when the program is compiled: 13 µs, and a stage of their own, for which
  * workers wait for each other, takes more.
@@ -167,14 +169,20 @@ function rowsOf(places: Places, batch: number, step = 1): RowPlace[] {
   return found
 }
 
-/** The pairs that the masks leave, by samples over all rows. */
-export function areaOf(places: Places, masks: readonly RowMask[], batch: number): number {
+/** The pairs that the masks leave, by samples over all rows; `within`: the only keys [lo, hi) that a row may attend to. */
+export function areaOf(
+  places: Places,
+  masks: readonly RowMask[],
+  batch: number,
+  within?: (row: number) => readonly [lo: number, hi: number],
+): number {
   const rows = batch * places.geometry.queries
-  const step = Math.max(1, rows / SAMPLES)
+  const step = Math.max(1, rows / (within === undefined ? SAMPLES : SAMPLES_WITHIN))
   const found = intervalsOfRows(masks, rowsOf(places, batch, step), places.geometry.keys)
   let [area, row] = [0, 0]
   for (const [lo, hi] of found) {
-    area += Math.max(0, hi - lo) * Math.min(step, rows - row)
+    const [from, to] = within?.(Math.floor(row)) ?? [lo, hi]
+    area += Math.max(0, Math.min(hi, to) - Math.max(lo, from)) * Math.min(step, rows - row)
     row += step
   }
   return area

@@ -19,8 +19,7 @@ export function readLengths(source: TensorSource, pointer: string, batch: number
   const lengths = new Int32Array(batch)
   // an empty list may have no text of its own
   if (batch === 0) return lengths
-  const fault =
-    source.form === 'nested' || source.form === 'flat' ? read(source, lengths) : decode(source, lengths)
+  const fault = readIntegers(source, lengths)
   const bad = fault?.index ?? lengths.findIndex(length => length < 0 || length > most)
   if (fault === undefined && bad < 0) return lengths
   const found = fault?.found ?? String(lengths[bad])
@@ -33,24 +32,31 @@ export function readLengths(source: TensorSource, pointer: string, batch: number
   )
 }
 
-interface NoLength {
+interface NoInteger {
   index: number
   found: string
 }
 
+/** Reads int32 numbers, and says which of them is the first that is none. The main thread waits for it. */
+export function readIntegers(source: TensorSource, into: Int32Array): NoInteger | undefined {
+  return source.form === 'nested' || source.form === 'flat' ? read(source, into) : decode(source, into)
+}
+
 /** From JSON text that the scan has found to be an array of numbers. */
-function read(source: TensorSource, lengths: Int32Array): NoLength | undefined {
+function read(source: TensorSource, into: Int32Array): NoInteger | undefined {
   const { start, end, count } = source
   if (!isShort(source)) return { index: -1, found: `${end - start} bytes of text for ${count} of them` }
-  const values: unknown[] = JSON.parse(latin1(source.bytes, start, end))
-  for (const [index, value] of values.entries()) {
-    lengths[index] = value as number
-    if (lengths[index] !== value) return { index, found: String(value) }
+  const nested: unknown[] = JSON.parse(latin1(source.bytes, start, end))
+  const values = source.form === 'nested' && source.shape.length > 1 ? nested.flat() : nested
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index]
+    into[index] = value as number
+    if (into[index] !== value) return { index, found: String(value) }
   }
   return undefined
 }
 
-function decode(source: TensorSource, lengths: Int32Array): NoLength | undefined {
+function decode(source: TensorSource, into: Int32Array): NoInteger | undefined {
   const args = decodeArgs(source, { rejectNonFinite: true, allowNegativeInfinity: false })
-  return decodeBytes({ body: source.bytes, into: lengths }, args, 0, decodeUnits(args))
+  return decodeBytes({ body: source.bytes, into }, args, 0, decodeUnits(args))
 }

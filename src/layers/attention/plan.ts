@@ -37,7 +37,7 @@ export function planAttention(
   const own = variant.masks?.(kind) ?? []
   const segments = options.segments && inputSegments(p, options.segments, g, pastGiven)
   const masked = intervalsOf(p, places, [...masks, ...own])
-  const within = segments && withSegments(p, masked, segments, g)
+  const within = segments && withSegments(p, masked, segments, places, [...masks, ...own])
   const intervals = within?.intervals ?? masked
   const args = attentionArgs(options, g, places, intervals)
   const causal = Boolean(options.causal)
@@ -54,7 +54,7 @@ export function planAttention(
     rope,
     places,
     intervals,
-    segments: segments && { ...segments, mixedSegments: within?.mixed },
+    segments: segments && { ...segments.refs, mixedSegments: within?.mixed },
     liveRows: liveRows(places),
     slopes: alibi(p, options, g),
   }
@@ -67,7 +67,7 @@ export function planAttention(
   if (kind.kind !== 'softmax') p.facts.approximation = kind.kind
   if (options.compare_exact) {
     const exact = own.length === 0 ? masked : intervalsOf(p, places, masks)
-    plan.exact = segments ? withSegments(p, exact, segments, g).intervals : exact
+    plan.exact = segments ? withSegments(p, exact, segments, places, masks).intervals : exact
   }
   return plan
 }

@@ -1,13 +1,18 @@
 /** `segments`: several sequences in one, of which a row attends only to its own. */
 import * as z from 'zod'
 import type { Ref } from '../../../workers/contract.ts'
-import { segmentIntervals } from '../../../workers/ops/intervals/op.ts'
+import { intervalsOfSegments, type RowMask, segmentIntervals } from '../../../workers/ops/intervals/op.ts'
 import type { TensorSource } from '../../formats/tensor.ts'
 import type { TensorKinds } from '../../formats/tensor-fields.ts'
 import { bothProblem, fieldProblem } from '../../problem.ts'
 import { type Geometry, wrong } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
-import type { Intervals } from './intervals.ts'
+import { areaOf, type Intervals, type Places } from './intervals.ts'
+import { readIntegers } from './lengths.ts'
+
+/** Ids that the main thread reads, and segments of a batch element that it tells apart, to know what they cost. */
+const MOST_READ = 16384
+const MOST_SEGMENTS = 1024
 
 export function segmentFields(tensors: TensorKinds) {
   return {
@@ -32,12 +37,18 @@ export interface SegmentRefs {
   mixedSegments?: Ref
 }
 
+export interface Segments {
+  refs: SegmentRefs
+  /** where the main thread has read them, to know what they cost */
+  ids?: { q: Int32Array; kv: Int32Array }
+}
+
 export function inputSegments(
   p: RequestProgram,
   { q, kv }: { q: TensorSource; kv?: TensorSource | undefined },
   g: Geometry,
   pastGiven: boolean,
-): SegmentRefs {
+): Segments {
   if (pastGiven) throw bothProblem('', 'segments', 'past_k')
   expectIds('/segments/q', q, g, g.queries)
   if (kv !== undefined) expectIds('/segments/kv', kv, g, g.keys)
@@ -46,7 +57,18 @@ export function inputSegments(
     throw fieldProblem('SHAPE_MISMATCH', '/segments/kv', message)
   }
   const qSegments = p.inputWhole('/segments/q', q)
-  return { qSegments, kvSegments: kv === undefined ? qSegments : p.inputWhole('/segments/kv', kv) }
+  const kvSegments = kv === undefined ? qSegments : p.inputWhole('/segments/kv', kv)
+  return { refs: { qSegments, kvSegments }, ids: readIds(q, kv ?? q) }
+}
+
+/** Ids of which there are few enough; what is wrong with one of them is found where all of them are read. */
+function readIds(q: TensorSource, kv: TensorSource): Segments['ids'] {
+  if (q.count + (kv === q ? 0 : kv.count) > MOST_READ || q.form === 'shape' || kv.form === 'shape')
+    return undefined
+  const ids = { q: new Int32Array(q.count), kv: new Int32Array(kv.count) }
+  if (q.count === 0 || readIntegers(q, ids.q) !== undefined) return undefined
+  if (kv === q) return { q: ids.q, kv: ids.q }
+  return kv.count === 0 || readIntegers(kv, ids.kv) !== undefined ? undefined : ids
 }
 
 function expectIds(pointer: string, source: TensorSource, { batch, batched }: Geometry, count: number): void {
@@ -57,17 +79,39 @@ function expectIds(pointer: string, source: TensorSource, { batch, batched }: Ge
   wrong(pointer, source, batched ? `expected [${batch}, ${count}]` : `expected [${count}]`)
 }
 
-/** Intervals of the keys that both the masks and the segments allow. Only a worker knows how many pairs those are. */
+/**
+ * Intervals of the keys that both the masks and the segments allow. Where there are more ids than the main thread reads, they cost as
+ * much as one segment alone would.
+ */
 export function withSegments(
   p: RequestProgram,
   masked: Intervals,
-  segments: SegmentRefs,
-  { batch, queries, keys }: Geometry,
+  { refs, ids }: Segments,
+  places: Places,
+  masks: readonly RowMask[],
 ): { intervals: Intervals; mixed: Ref } {
+  const { batch, queries, keys } = places.geometry
   const ref = p.buffer({ type: 'int32', length: 2 * batch * queries })
   const mixed = p.buffer({ type: 'int32', length: batch })
-  const { qSegments, kvSegments } = segments
+  const { qSegments, kvSegments } = refs
   const tensors = { qSegments, kvSegments, masked: masked.ref, intervals: ref, mixed }
   p.stage(p.step(segmentIntervals, tensors, { batch, queries, keys, maskedStride: masked.strides[0] }))
-  return { intervals: { ref, strides: [queries, 0], area: masked.area }, mixed }
+  const within = ids && intervalsWithin(ids, places.geometry)
+  const area = within && Math.round(areaOf(places, masks, batch, within))
+  return { intervals: { ref, strides: [queries, 0], area: area ?? masked.area }, mixed }
+}
+
+/** The keys that kernels go through for a row, whatever other masks allow; undefined where there are many segments. */
+function intervalsWithin(
+  { q, kv }: NonNullable<Segments['ids']>,
+  { batch, queries, keys }: Places['geometry'],
+): ((row: number) => [lo: number, hi: number]) | undefined {
+  const intervals = new Int32Array(2 * batch * queries)
+  for (let b = 0; b < batch; b++) {
+    const [from, to] = [b * queries, (b + 1) * queries]
+    const own = intervals.subarray(2 * from, 2 * to)
+    const ofKeys = kv.subarray(b * keys, (b + 1) * keys)
+    if (intervalsOfSegments(q.subarray(from, to), ofKeys, own, MOST_SEGMENTS) === undefined) return undefined
+  }
+  return row => [intervals[2 * row], intervals[2 * row + 1]]
 }

@@ -146,3 +146,63 @@ export function intervalsOfRows(
 ): [lo: number, hi: number][] {
   return rows.map(row => intervalOf(masks, row, keys))
 }
+
+/** Where the keys of one segment stand, and how many there are. */
+interface Segment {
+  begin: number
+  end: number
+  keys: number
+}
+
+/**
+ * Writes the least [lo, hi) that holds every key of each row's segment; a negative id is padding. Neither end decreases from one
+ * row to the next: where segments do not come in the same order in queries and keys, or one is interrupted, intervals are wider
+ * than that. Returns whether they are mixed: they hold keys of other segments, or a row has some that should have none.
+ * Undefined where there are more than `most` segments. O(queries + keys).
+ */
+export function intervalsOfSegments(
+  q: Int32Array,
+  kv: Int32Array,
+  intervals: Int32Array,
+  most = Number.POSITIVE_INFINITY,
+): boolean | undefined {
+  const segments = segmentsOf(kv, most)
+  if (segments === undefined) return undefined
+  let mixed = false
+  let top = 0
+  for (let i = 0; i < q.length; i++) {
+    const segment = q[i] < 0 ? undefined : segments.get(q[i])
+    const end = segment?.end ?? top
+    if (end < top || (segment !== undefined && segment.keys < end - segment.begin)) mixed = true
+    top = Math.max(top, end)
+    intervals[2 * i] = segment?.begin ?? top
+    intervals[2 * i + 1] = top
+  }
+  let least = kv.length
+  for (let i = q.length - 1; i >= 0; i--) {
+    if (least < intervals[2 * i]) mixed = true
+    least = Math.min(least, intervals[2 * i])
+    intervals[2 * i] = least
+  }
+  return mixed
+}
+
+/** The segments of keys by id, which is looked up once for each run. */
+function segmentsOf(ids: Int32Array, most: number): Map<number, Segment> | undefined {
+  const segments = new Map<number, Segment>()
+  let begin = 0
+  for (let j = 1; j <= ids.length; j++) {
+    const id = ids[begin]
+    if (j < ids.length && ids[j] === id) continue
+    const known = id < 0 ? undefined : segments.get(id)
+    if (known !== undefined) {
+      known.end = j
+      known.keys += j - begin
+    } else if (id >= 0) {
+      if (segments.size === most) return undefined
+      segments.set(id, { begin, end: j, keys: j - begin })
+    }
+    begin = j
+  }
+  return segments
+}
