@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { drawer, type Flat } from '../support/layer-cases.ts'
 import { type FileTensor, writeFile } from './safetensors-file.ts'
 import { type Answer, post, SAFETENSORS_TYPE, settled, startServer } from './server.ts'
+import { StreamClient } from './stream-client.ts'
 
 const server = await startServer()
 const before = server.app.engine.arena.usedBytes
@@ -298,6 +299,41 @@ describe('segments', () => {
     await sameAsDense('/v1/attention', request, { segments: { q, kv } }, { mask: dense(M, same(q, kv)) })
   })
 
+  it.each(['float32', 'float64'])(
+    '%s: nothing leaks from one into another, not even a NaN',
+    async precision => {
+      const keys = same(q, kv)
+      for (const [b, j] of [
+        [0, 4],
+        [0, 5],
+        [1, 2],
+        [1, 5],
+      ]) {
+        const poisoned = ({ shape, data }: Flat) => {
+          const dim = shape[3]
+          return {
+            shape,
+            data: data.map((value, at) => (Math.floor(at / dim) === b * M + j ? 'NaN' : value)),
+          }
+        }
+        const grad_output = { ...qkv.q, shape: [B, 2, N, 3], data: qkv.q.data.slice(0, B * 2 * N * 3) }
+        const request = { ...qkv, precision, segments: { q, kv }, return: ['output', 'weights'] }
+        const more = { backward: { grad_output, wrt: ['q'] }, non_finite: 'propagate' }
+        const clean = await body('/v1/attention', { ...request, ...more })
+        const poison = { k: poisoned(qkv.k), v: poisoned(qkv.v) }
+        const found = await body('/v1/attention', { ...request, ...more, ...poison })
+        for (let i = 0; i < N; i++) {
+          for (const h of [0, 1]) {
+            const rows = (answer: Answer['body']) =>
+              [answer.output, answer.weights, answer.grads.q].map(map => map[b][h][i])
+            if (keys(b, i, j)) expect(JSON.stringify(rows(found))).toContain('NaN')
+            else expect(rows(found)).toEqual(rows(clean))
+          }
+        }
+      }
+    },
+  )
+
   it('without a batch need no axis for it', async () => {
     const one = { q: draw(N, 4), k: draw(M, 4), v: draw(M, 3) }
     const mask = Array.from({ length: N }, (_, i) =>
@@ -389,6 +425,27 @@ describe('segments', () => {
   ])('%s: refused', async (_name, request, paths, message) => {
     await refused('/v1/attention', { ...qkv, ...request }, paths, message)
   })
+})
+
+it('over the stream: the layers of a stack as it answers them at once', async () => {
+  const stack = { layers: 2, heads: 2, causal: true, init: { seed: 3 } }
+  const options = {
+    segments: {
+      q: [
+        [0, 0, 1, 1, 1],
+        [2, 2, 2, -1, 2],
+      ],
+    },
+    window: { left: 3, align: 'bottom_right' },
+    prefix_lengths: [2, 3],
+  }
+  const { layers } = await body('/v1/transformer', { x, stack, ...options, return: ['weights'] })
+  const client = await StreamClient.open(server)
+  client.send({ type: 'start', id: 'a', x, stack, ...options })
+  expect((await client.ended('a')).type).toBe('done')
+  const found = client.of('layer').map(({ tensors }) => tensors.weights)
+  expect(found).toEqual(layers.map(({ weights }: { weights: unknown }) => weights))
+  await client.close()
 })
 
 it('leaves no memory behind', async () => {
