@@ -226,16 +226,30 @@ export interface components {
              * @default false
              */
             causal?: boolean | ("top_left" | "bottom_right");
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: {
                 /** @description keys to the left of the aligned position; null = unbounded */
                 left?: number | null;
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
+                /**
+                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+                 * @enum {string}
+                 */
+                align?: "top_left" | "bottom_right";
+            };
+            /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
+            segments?: {
+                /** @description [B, N]: int32 ids of the queries; a negative one is padding */
+                q: components["schemas"]["Tensor"];
+                /** @description [B, M]: of the keys; default q, where N = M */
+                kv?: components["schemas"]["Tensor"];
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
@@ -283,7 +297,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -528,16 +542,30 @@ export interface components {
              * @default false
              */
             causal?: boolean | ("top_left" | "bottom_right");
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: {
                 /** @description keys to the left of the aligned position; null = unbounded */
                 left?: number | null;
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
+                /**
+                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+                 * @enum {string}
+                 */
+                align?: "top_left" | "bottom_right";
+            };
+            /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
+            segments?: {
+                /** @description [B, N]: int32 ids of the queries; a negative one is padding */
+                q: components["schemas"]["Tensor"];
+                /** @description [B, M]: of the keys; default q, where N = M */
+                kv?: components["schemas"]["Tensor"];
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
@@ -585,7 +613,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -760,16 +788,30 @@ export interface components {
              * @default false
              */
             causal?: boolean | ("top_left" | "bottom_right");
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: {
                 /** @description keys to the left of the aligned position; null = unbounded */
                 left?: number | null;
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
+                /**
+                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+                 * @enum {string}
+                 */
+                align?: "top_left" | "bottom_right";
+            };
+            /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
+            segments?: {
+                /** @description [B, N]: int32 ids of the queries; a negative one is padding */
+                q: components["schemas"]["Tensor"];
+                /** @description [B, M]: of the keys; default q, where N = M */
+                kv?: components["schemas"]["Tensor"];
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
@@ -817,7 +859,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -1130,16 +1172,30 @@ export interface components {
             softcap?: number;
             /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
             mask?: components["schemas"]["Tensor"];
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `causal` says (`top_left` without it). */
+            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: {
                 /** @description keys to the left of the aligned position; null = unbounded */
                 left?: number | null;
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
+                /**
+                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+                 * @enum {string}
+                 */
+                align?: "top_left" | "bottom_right";
+            };
+            /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
+            segments?: {
+                /** @description [B, N]: int32 ids of the queries; a negative one is padding */
+                q: components["schemas"]["Tensor"];
+                /** @description [B, M]: of the keys; default q, where N = M */
+                kv?: components["schemas"]["Tensor"];
             };
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
@@ -1154,7 +1210,7 @@ export interface components {
                 eps?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -1318,11 +1374,21 @@ export interface components {
                 left?: number | null;
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
+                /**
+                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+                 * @enum {string}
+                 */
+                align?: "top_left" | "bottom_right";
             } | ({
                 /** @description keys to the left of the aligned position; null = unbounded */
                 left?: number | null;
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
+                /**
+                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+                 * @enum {string}
+                 */
+                align?: "top_left" | "bottom_right";
             } | null)[];
             /** @description factor of q·k; default 1/√d_k */
             scale?: number;

@@ -9,7 +9,7 @@ const { expression } = fc.letrec<{ expression: RowExpr }>(tie => ({
   expression: fc.oneof(
     { maxDepth: 3 },
     fc.integer({ min: -12, max: 12 }),
-    fc.constantFrom('i' as const, 'aligned' as const, 'queries' as const, 'keys' as const),
+    fc.constantFrom('i' as const, 'aligned' as const, 'queries' as const, 'keys' as const, 'prefix' as const),
     fc.tuple(
       fc.constantFrom('+' as const, '-' as const, 'min' as const, 'max' as const),
       tie('expression'),
@@ -42,7 +42,7 @@ function formula(expr: RowExpr): string {
 
 type Value = (row: RowPlace) => number
 const compiled = (expr: RowExpr) =>
-  new Function('{ i, aligned, queries, keys }', `return ${formula(expr)}`) as Value
+  new Function('{ i, aligned, queries, keys, prefix }', `return ${formula(expr)}`) as Value
 
 it('intervals of any masks', () => {
   const problem = fc.record({
@@ -50,17 +50,18 @@ it('intervals of any masks', () => {
     queries: fc.integer({ min: 1, max: 9 }),
     keys: fc.integer({ min: 1, max: 9 }),
     shift: fc.integer({ min: -9, max: 9 }),
-    lengths: fc.option(fc.tuple(fc.nat(9), fc.nat(9)), { nil: undefined }),
+    lengths: fc.option(fc.tuple(fc.nat(9), fc.nat(9), fc.nat(9)), { nil: undefined }),
   })
   let monotone = 0
   fc.assert(
     fc.property(problem, ({ masks, queries, keys, shift, lengths }) => {
-      const [qLength, kvLength] = lengths ?? []
+      const [qLength, kvLength, prefix] = lengths ?? []
       const own = (length: number | undefined, most: number) =>
         length === undefined ? undefined : Int32Array.of(Math.min(length, most))
       const tensors = {
         qLengths: own(qLength, queries),
         kvLengths: own(kvLength, keys),
+        prefixLengths: own(prefix, keys),
         intervals: new Int32Array(2 * queries).fill(-7),
       }
       const rules = masks.map((mask: RowMask) => ({
@@ -73,6 +74,7 @@ it('intervals of any masks', () => {
         aligned: i + shift,
         queries: tensors.qLengths?.[0] ?? queries,
         keys: tensors.kvLengths?.[0] ?? keys,
+        prefix: tensors.prefixLengths?.[0] ?? 0,
       }))
       const sees = (row: RowPlace, j: number) =>
         rules.every(

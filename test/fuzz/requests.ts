@@ -127,6 +127,11 @@ const kind = fc.oneof(
 const lengthsOf = (count: number, most: number): Json =>
   fc.array(fc.nat(most), { minLength: count, maxLength: count })
 
+const segmentsOf = (batch: number, count: number): Json => {
+  const ids = fc.array(fc.integer({ min: -1, max: 2 }), { minLength: count, maxLength: count })
+  return fc.array(ids, { minLength: batch, maxLength: batch })
+}
+
 /** Options of attention over [batch, heads, queries, keys]. */
 function options({ batch, groups, kvHeads, queries, keys, rank }: Sizes): Record<string, Json> {
   const heads = groups * kvHeads
@@ -145,7 +150,21 @@ function options({ batch, groups, kvHeads, queries, keys, rank }: Sizes): Record
     causal: maybe(some<unknown>(true, 'top_left', 'bottom_right', false), 2),
     q_lengths: maybe(lengthsOf(rank === 2 ? 1 : batch, queries), 8),
     kv_lengths: maybe(lengthsOf(rank === 2 ? 1 : batch, keys), 8),
-    window: maybe(record({ left: maybe(fc.nat(4), 2), right: maybe(fc.nat(4), 2) })),
+    prefix_lengths: maybe(lengthsOf(rank === 2 ? 1 : batch, keys), 8),
+    segments: maybe(
+      record({
+        q: segmentsOf(rank === 2 ? 1 : batch, queries),
+        kv: maybe(segmentsOf(rank === 2 ? 1 : batch, keys)),
+      }),
+      8,
+    ),
+    window: maybe(
+      record({
+        left: maybe(fc.nat(4), 2),
+        right: maybe(fc.nat(4), 2),
+        align: maybe(some('top_left', 'bottom_right'), 2),
+      }),
+    ),
     alibi: maybe(fc.oneof(fc.boolean(), tensor(heads)), 8),
     qk_norm: maybe(
       fc.oneof(some('l2', 'rms'), record({ kind: some('rms', 'l2'), eps: maybe(some(1e-6, 1)) })),

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import type { TensorKinds } from '../../formats/tensor-fields.ts'
 import { positive, real } from '../numerics.ts'
 import { maskFields } from './masks/index.ts'
+import { segmentFields } from './segments.ts'
 import { qkNormFields } from './stages/qk-norm.ts'
 import { ropeFields } from './stages/rope.ts'
 import { variantFields } from './variants/index.ts'
@@ -54,6 +55,7 @@ export function attentionOptions(tensors: TensorKinds) {
           'Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`.',
       ),
     ...maskFields(tensors),
+    ...segmentFields(tensors),
     alibi: z
       .union([z.boolean(), tensors.values])
       .optional()

@@ -9,6 +9,7 @@ import {
   type RowPlace,
 } from '../../../workers/ops/intervals/op.ts'
 import type { TensorSource } from '../../formats/tensor.ts'
+import { fieldsProblem } from '../../problem.ts'
 import type { Geometry } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { readLengths } from './lengths.ts'
@@ -17,6 +18,8 @@ import { type Packed, packedIntervals } from './packed.ts'
 
 /** Rows looked at for the cost of what is attended: between them the number of keys changes linearly, or nearly so. */
 const SAMPLES = 64
+/** The same where each row has keys of its own besides: how many those are may change from any row to the next. */
+const SAMPLES_WITHIN = 1024
 /**
  * Intervals of at most this many rows are written when the program is compiled: 13 µs, and a stage of their own, for which
  * workers wait for each other, takes more.
@@ -32,7 +35,8 @@ export interface Places {
   /** [batch], where the request gives them; a plan may not know their elements */
   qLengths?: Int32Array
   kvLengths?: Int32Array
-  refs: { shifts?: Ref; qLengths?: Ref; kvLengths?: Ref }
+  prefixLengths?: Int32Array
+  refs: { shifts?: Ref; qLengths?: Ref; kvLengths?: Ref; prefixLengths?: Ref }
   /** sequences that rows and keys are counted in */
   packed?: Packed
 }
@@ -41,6 +45,7 @@ interface PlaceOptions {
   causal?: boolean | 'top_left' | 'bottom_right' | undefined
   q_lengths?: TensorSource | undefined
   kv_lengths?: TensorSource | undefined
+  prefix_lengths?: TensorSource | undefined
 }
 
 /** Row i stands at i + past, or under `bottom_right` at i + m − n, with that batch element's m and n. */
@@ -49,12 +54,14 @@ export function placesOf(
   options: PlaceOptions,
   geometry: Geometry,
   past: number,
-  kvPointer = '/kv_lengths',
+  pointers: Record<string, string> = {},
 ): Places {
   const { batch, queries, keys } = geometry
   const bottomRight = options.causal === 'bottom_right'
   const q = options.q_lengths && readLengths(options.q_lengths, '/q_lengths', batch, queries)
+  const kvPointer = pointers.kv_lengths ?? '/kv_lengths'
   const kv = options.kv_lengths && readLengths(options.kv_lengths, kvPointer, batch, keys)
+  const prefix = prefixOf(options, batch, keys, pointers.causal ?? '/causal')
   const refOf = (given: unknown, data: Int32Array | undefined) =>
     given === undefined
       ? undefined
@@ -64,7 +71,12 @@ export function placesOf(
     shift: bottomRight ? keys - queries : past,
     qLengths: q,
     kvLengths: kv,
-    refs: { qLengths: refOf(options.q_lengths, q), kvLengths: refOf(options.kv_lengths, kv) },
+    prefixLengths: prefix,
+    refs: {
+      qLengths: refOf(options.q_lengths, q),
+      kvLengths: refOf(options.kv_lengths, kv),
+      prefixLengths: refOf(options.prefix_lengths, prefix),
+    },
   }
   if (bottomRight && (q !== undefined || kv !== undefined)) {
     places.shifts = new Int32Array(batch)
@@ -74,13 +86,23 @@ export function placesOf(
   return places
 }
 
-/** Of the masks that a request sets. */
-export function rowMasks(options: MaskOptions): RowMask[] {
+function prefixOf({ causal, prefix_lengths }: PlaceOptions, batch: number, keys: number, pointer: string) {
+  if (prefix_lengths === undefined) return undefined
+  if (causal) return readLengths(prefix_lengths, '/prefix_lengths', batch, keys)
+  const message = 'expected causal beside prefix_lengths, got prefix_lengths alone'
+  throw fieldsProblem('INVALID_REQUEST', [
+    { path: '/prefix_lengths', message },
+    { path: pointer, message },
+  ])
+}
+
+/** Of the masks that a request sets; `past` keys come before the new ones. */
+export function rowMasks(options: MaskOptions, past = 0): RowMask[] {
   const isSet = (name: string) => {
     const value = options[name as keyof MaskOptions]
     return value !== undefined && value !== false
   }
-  return MASKS.flatMap(({ mask, names }) => (names.some(isSet) ? (mask.rows(options) ?? []) : []))
+  return MASKS.flatMap(({ mask, names }) => (names.some(isSet) ? (mask.rows(options, past) ?? []) : []))
 }
 
 export interface Intervals {
@@ -98,8 +120,8 @@ export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[])
   const { batch, queries, keys } = places.geometry
   const everything = { strides: [0, 0] as [number, number], area: batch * queries * keys }
   if (masks.length === 0 || everything.area === 0) return everything
-  const { qLengths, kvLengths, shifts } = places.refs
-  const apart = qLengths !== undefined || kvLengths !== undefined
+  const { qLengths, kvLengths, prefixLengths, shifts } = places.refs
+  const apart = qLengths !== undefined || kvLengths !== undefined || prefixLengths !== undefined
   const args: IntervalsArgs = { batch: apart ? batch : 1, queries, keys, shift: places.shift, masks }
   const rows = args.batch * queries
   const written = rows <= WRITTEN_ROWS && !isPlanned(places) ? rowsOf(places, args.batch) : undefined
@@ -110,16 +132,17 @@ export function intervalsOf(p: RequestProgram, places: Places, masks: RowMask[])
     return { ref: p.buffer({ type: 'int32', length: 2 * rows, data }), strides, area }
   }
   const ref = p.buffer({ type: 'int32', length: 2 * rows })
-  const tensors = { shifts, qLengths, kvLengths, intervals: ref }
+  const tensors = { shifts, qLengths, kvLengths, prefixLengths, intervals: ref }
   p.prepare(p.step(intervalsOp, tensors, args))
   return { ref, strides, area }
 }
 
 /** Whether there are lengths of which only the shape is known. */
-function isPlanned({ refs, qLengths, kvLengths }: Places): boolean {
+function isPlanned({ refs, qLengths, kvLengths, prefixLengths }: Places): boolean {
   return (
     (refs.qLengths !== undefined && qLengths === undefined) ||
-    (refs.kvLengths !== undefined && kvLengths === undefined)
+    (refs.kvLengths !== undefined && kvLengths === undefined) ||
+    (refs.prefixLengths !== undefined && prefixLengths === undefined)
   )
 }
 
@@ -138,6 +161,7 @@ function placeAt(places: Places, row: number): RowPlace {
     aligned: i + (places.shifts?.[b] ?? places.shift),
     queries: places.qLengths?.[b] ?? queries,
     keys: places.kvLengths?.[b] ?? keys,
+    prefix: places.prefixLengths?.[b] ?? (places.refs.prefixLengths === undefined ? 0 : keys),
   }
 }
 
@@ -150,14 +174,20 @@ function rowsOf(places: Places, batch: number, step = 1): RowPlace[] {
   return found
 }
 
-/** The pairs that the masks leave, by samples over all rows. */
-export function areaOf(places: Places, masks: readonly RowMask[], batch: number): number {
+/** The pairs that the masks leave, by samples over all rows; `within`: the only keys [lo, hi) that a row may attend to. */
+export function areaOf(
+  places: Places,
+  masks: readonly RowMask[],
+  batch: number,
+  within?: (row: number) => readonly [lo: number, hi: number],
+): number {
   const rows = batch * places.geometry.queries
-  const step = Math.max(1, rows / SAMPLES)
+  const step = Math.max(1, rows / (within === undefined ? SAMPLES : SAMPLES_WITHIN))
   const found = intervalsOfRows(masks, rowsOf(places, batch, step), places.geometry.keys)
   let [area, row] = [0, 0]
   for (const [lo, hi] of found) {
-    area += Math.max(0, hi - lo) * Math.min(step, rows - row)
+    const [from, to] = within?.(Math.floor(row)) ?? [lo, hi]
+    area += Math.max(0, Math.min(hi, to) - Math.max(lo, from)) * Math.min(step, rows - row)
     row += step
   }
   return area

@@ -30,8 +30,8 @@ export function elementProblem(pointer: string, source: TensorSource, index: num
   return fieldProblem('INVALID_TENSOR', pointer + below, message + place)
 }
 
-/** The elements of a list, and what is wrong with the first of them that is no integer. */
-export function readIntegers(source: TensorSource): { values: Int32Array; fault?: NoLength | undefined } {
+/** The elements, and which of them is the first that is no int32. The main thread waits for it. */
+export function readIntegers(source: TensorSource): { values: Int32Array; fault?: NoInteger | undefined } {
   const values = new Int32Array(source.count)
   // an empty list may have no text of its own
   if (source.count === 0) return { values }
@@ -40,24 +40,26 @@ export function readIntegers(source: TensorSource): { values: Int32Array; fault?
   return { values, fault }
 }
 
-interface NoLength {
+interface NoInteger {
   index: number
   found: string
 }
 
 /** From JSON text that the scan has found to be an array of numbers. */
-function read(source: TensorSource, lengths: Int32Array): NoLength | undefined {
+function read(source: TensorSource, into: Int32Array): NoInteger | undefined {
   const { start, end, count } = source
   if (!isShort(source)) return { index: -1, found: `${end - start} bytes of text for ${count} of them` }
-  const values: unknown[] = JSON.parse(latin1(source.bytes, start, end))
-  for (const [index, value] of values.entries()) {
-    lengths[index] = value as number
-    if (lengths[index] !== value) return { index, found: String(value) }
+  const nested: unknown[] = JSON.parse(latin1(source.bytes, start, end))
+  const values = source.form === 'nested' && source.shape.length > 1 ? nested.flat() : nested
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index]
+    into[index] = value as number
+    if (into[index] !== value) return { index, found: String(value) }
   }
   return undefined
 }
 
-function decode(source: TensorSource, lengths: Int32Array): NoLength | undefined {
+function decode(source: TensorSource, into: Int32Array): NoInteger | undefined {
   const args = decodeArgs(source, { rejectNonFinite: true, allowNegativeInfinity: false })
-  return decodeBytes({ body: source.bytes, into: lengths }, args, 0, decodeUnits(args))
+  return decodeBytes({ body: source.bytes, into }, args, 0, decodeUnits(args))
 }

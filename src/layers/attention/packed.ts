@@ -38,7 +38,7 @@ interface PackedOptions {
 }
 
 /** Fields that say in their own way what is where. */
-const APART = ['layout', 'mask', 'q_lengths', 'kv_lengths', 'past_k', 'past_v']
+const APART = ['layout', 'mask', 'q_lengths', 'kv_lengths', 'prefix_lengths', 'segments', 'past_k', 'past_v']
 
 export function refuseBesidePacked(request: PackedOptions): void {
   const given = (name: string) => (request as Record<string, unknown>)[name] !== undefined
@@ -157,7 +157,7 @@ function areaOf({ sequences, cuQ, cuK, shifts }: Packed, masks: RowMask[]): numb
     while (cuQ[s + 1] <= t) s++
     const [queries, keys] = [cuQ[s + 1] - cuQ[s], cuK[s + 1] - cuK[s]]
     const i = t - cuQ[s]
-    const [lo, hi] = intervalOf(masks, { i, aligned: i + (shifts?.[s] ?? 0), queries, keys }, keys)
+    const [lo, hi] = intervalOf(masks, { i, aligned: i + (shifts?.[s] ?? 0), queries, keys, prefix: 0 }, keys)
     area += Math.max(0, hi - lo) * Math.min(step, rows - row)
   }
   return Math.round(area)

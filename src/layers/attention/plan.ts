@@ -11,6 +11,7 @@ import { alibiSlopes } from './biases.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf, rowMasks } from './intervals.ts'
 import type { Packed } from './packed.ts'
+import { inputSegments, withSegments } from './segments.ts'
 import type { Past } from './stages/past.ts'
 import { planRope } from './stages/rope.ts'
 import type { AttentionPlan } from './stages/stage.ts'
@@ -39,12 +40,15 @@ export function planAttention(
   refuseOptions(kind, options, pointers)
   const variant = VARIANTS[kind.kind] as Variant
   const packedPlaces = packed && { geometry: g, shift: 0, refs: {}, packed }
-  const places = like?.places ?? packedPlaces ?? placesOf(p, options, g, past, pointers?.kv_lengths)
+  const places = like?.places ?? packedPlaces ?? placesOf(p, options, g, past, pointers)
   const rope =
     options.rope && (like?.rope ?? planRope(p, options.rope, g, past, pointers?.rope ?? '/rope', packed))
-  const masks = rowMasks(options)
+  const masks = rowMasks(options, past)
   const own = variant.masks?.(kind) ?? []
-  const intervals = intervalsOf(p, places, [...masks, ...own])
+  const segments = options.segments && inputSegments(p, options.segments, g, pastGiven)
+  const masked = intervalsOf(p, places, [...masks, ...own])
+  const within = segments && withSegments(p, masked, segments, places, [...masks, ...own])
+  const intervals = within?.intervals ?? masked
   const args = attentionArgs(options, g, places, intervals)
   const causal = Boolean(options.causal)
   const context = { args, places, masks: [...masks, ...own], intervals, causal }
@@ -60,6 +64,7 @@ export function planAttention(
     rope,
     places,
     intervals,
+    segments: segments && { ...segments.refs, mixedSegments: within?.mixed },
     liveRows: liveRows(places),
     slopes: like === undefined ? alibi(p, options, g) : like.slopes,
     packed,
@@ -71,7 +76,10 @@ export function planAttention(
     args.maskStrides = plan.maskLayout.strides
   }
   if (kind.kind !== 'softmax') p.facts.approximation = kind.kind
-  if (options.compare_exact) plan.exact = own.length === 0 ? intervals : intervalsOf(p, places, masks)
+  if (options.compare_exact) {
+    const exact = own.length === 0 ? masked : intervalsOf(p, places, masks)
+    plan.exact = segments ? withSegments(p, exact, segments, places, masks).intervals : exact
+  }
   return plan
 }
 

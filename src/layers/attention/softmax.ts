@@ -26,6 +26,9 @@ export interface Scores {
   /** see AttentionArgs.shift */
   shifts?: Ref
   intervals?: Ref
+  qSegments?: Ref
+  kvSegments?: Ref
+  mixedSegments?: Ref
   earlierRanks?: Ref
   earlierIntervals?: Ref
   /** pairs that are attended, over the whole batch, for one head */
@@ -204,5 +207,7 @@ function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
 
 function scoreTensors(scores: Scores) {
   const { q, k, mask, slopes, shifts, intervals, earlierRanks, earlierIntervals } = scores
-  return { q, k, mask, slopes, shifts, intervals, earlierRanks, earlierIntervals }
+  const { qSegments, kvSegments, mixedSegments } = scores
+  const masks = { mask, intervals, qSegments, kvSegments, mixedSegments }
+  return { q, k, ...masks, slopes, shifts, earlierRanks, earlierIntervals }
 }

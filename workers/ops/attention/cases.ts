@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { type AttentionCase, buildCase } from '../../../test/support/attention-case.ts'
 import { type AttentionSpec, attentionSpecs, plainSpec } from '../../../test/support/attention-spec.ts'
+import { uniformNumbers } from '../../../test/support/numbers.ts'
 import { given, type Inputs, type OpCase, randomTensors } from '../../../test/support/op-case.ts'
 import * as op from './op.ts'
 
@@ -35,7 +36,15 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
     slopes: c.slopes,
     intervals: c.intervals,
     shifts: c.shifts,
+    ...(spec.seed % 3 === 0 && segments(spec.seed)),
   }) as Inputs
+  /** ids in any order */
+  function segments(seed: number) {
+    const uniform = uniformNumbers(seed)
+    const ids = (length: number) => Int32Array.from({ length }, () => Math.floor(4 * uniform()) - 1)
+    const mixedSegments = new Int32Array(batch).fill(1)
+    return { qSegments: ids(batch * queries), kvSegments: ids(batch * keys), mixedSegments }
+  }
   const maps = {
     scores: rows * keys,
     maskedScores: rows * keys,

@@ -33,6 +33,13 @@ const scoreTensors = {
    * all keys.
    */
   intervals: 'in?:int32',
+  /**
+   * [batch, queries] and [batch, keys]: a row attends only to keys of the same id, to none where its own is negative. Intervals
+   * say it all but where `mixedSegments` [batch] is not 0: there pairs are compared.
+   */
+  qSegments: 'in?:int32',
+  kvSegments: 'in?:int32',
+  mixedSegments: 'in?:int32',
   /** [batch]: what is added to a row's index to place it among the keys, where that differs */
   shifts: 'in?:int32',
   /**

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { intervals } from './kernel.ts'
 import { evaluate, intervalOf, type RowExpr, type RowMask } from './op.ts'
 
-const row = { i: 3, aligned: 5, queries: 7, keys: 9 }
+const row = { i: 3, aligned: 5, queries: 7, keys: 9, prefix: 4 }
 
 describe('expressions', () => {
   it.each<[RowExpr, number]>([
@@ -13,6 +13,7 @@ describe('expressions', () => {
     ['aligned', 5],
     ['queries', 7],
     ['keys', 9],
+    ['prefix', 4],
     [['+', 'aligned', 1], 6],
     [['-', 'i', ['-', 'keys', 'queries']], 1],
     [['min', 'i', 'keys'], 3],
@@ -54,6 +55,7 @@ describe('the kernel', () => {
     causal: fc.boolean(),
     left: fc.option(fc.nat(20), { nil: undefined }),
     right: fc.option(fc.nat(20), { nil: undefined }),
+    prefixes: fc.option(fc.array(fc.nat(), { minLength: 3, maxLength: 3 }), { nil: undefined }),
     block: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
     lengths: fc.option(fc.array(fc.nat(), { minLength: 6, maxLength: 6 }), { nil: undefined }),
     cut: fc.nat(),
@@ -61,45 +63,50 @@ describe('the kernel', () => {
 
   it('writes what the rules say of every pair, whatever the cut', () => {
     fc.assert(
-      fc.property(spec, ({ batch, queries, keys, shift, causal, left, right, block, lengths, cut }) => {
-        const masks: RowMask[] = [{ live: 'queries', hi: 'keys' }]
-        if (causal) masks.push({ hi: ['+', 'aligned', 1] })
-        if (left !== undefined) masks.push({ lo: ['-', 'aligned', left] })
-        if (right !== undefined) masks.push({ hi: ['+', 'aligned', right + 1] })
-        if (block !== undefined) {
-          const begin = ['floorTo', 'aligned', block] as const
-          masks.push({ lo: begin, hi: ['+', begin, block] })
-        }
-        const lengthsOf = (first: number, most: number) =>
-          lengths && Int32Array.from({ length: batch }, (_, b) => lengths[first + b] % (most + 1))
-        const qLengths = lengthsOf(0, queries)
-        const kvLengths = lengthsOf(3, keys)
-        const found = new Int32Array(2 * batch * queries + 2).fill(-7)
-        const tensors = { qLengths, kvLengths, intervals: found }
-        const args = { batch, queries, keys, shift, masks }
-        const middle = cut % (batch + 1)
-        intervals(tensors, args, 0, middle)
-        // nothing of the units that are another's
-        expect(found.subarray(2 * middle * queries).every(value => value === -7)).toBe(true)
-        intervals(tensors, args, middle, batch)
-        expect(found[2 * batch * queries]).toBe(-7)
-        for (let b = 0; b < batch; b++) {
-          for (let i = 0; i < queries; i++) {
-            const at = i + shift
-            for (let j = 0; j < keys; j++) {
-              const attended =
-                i < (qLengths?.[b] ?? queries) &&
-                j < (kvLengths?.[b] ?? keys) &&
-                (!causal || j <= at) &&
-                (left === undefined || j >= at - left) &&
-                (right === undefined || j <= at + right) &&
-                (block === undefined || Math.floor(at / block) === Math.floor(j / block))
-              const [lo, hi] = found.slice(2 * (b * queries + i))
-              expect(j >= lo && j < hi, `row ${i}, key ${j}`).toBe(attended)
+      fc.property(
+        spec,
+        ({ batch, queries, keys, shift, causal, left, right, block, prefixes, lengths, cut }) => {
+          const masks: RowMask[] = [{ live: 'queries', hi: 'keys' }]
+          if (causal) masks.push({ hi: ['max', ['+', 'aligned', 1], 'prefix'] })
+          if (left !== undefined) masks.push({ lo: ['-', 'aligned', left] })
+          if (right !== undefined) masks.push({ hi: ['+', 'aligned', right + 1] })
+          if (block !== undefined) {
+            const begin = ['floorTo', 'aligned', block] as const
+            masks.push({ lo: begin, hi: ['+', begin, block] })
+          }
+          const lengthsOf = (first: number, most: number) =>
+            lengths && Int32Array.from({ length: batch }, (_, b) => lengths[first + b] % (most + 1))
+          const qLengths = lengthsOf(0, queries)
+          const kvLengths = lengthsOf(3, keys)
+          const prefixLengths =
+            prefixes && Int32Array.from({ length: batch }, (_, b) => prefixes[b] % (keys + 1))
+          const found = new Int32Array(2 * batch * queries + 2).fill(-7)
+          const tensors = { qLengths, kvLengths, prefixLengths, intervals: found }
+          const args = { batch, queries, keys, shift, masks }
+          const middle = cut % (batch + 1)
+          intervals(tensors, args, 0, middle)
+          // nothing of the units that are another's
+          expect(found.subarray(2 * middle * queries).every(value => value === -7)).toBe(true)
+          intervals(tensors, args, middle, batch)
+          expect(found[2 * batch * queries]).toBe(-7)
+          for (let b = 0; b < batch; b++) {
+            for (let i = 0; i < queries; i++) {
+              const at = i + shift
+              for (let j = 0; j < keys; j++) {
+                const attended =
+                  i < (qLengths?.[b] ?? queries) &&
+                  j < (kvLengths?.[b] ?? keys) &&
+                  (!causal || j <= at || j < (prefixLengths?.[b] ?? 0)) &&
+                  (left === undefined || j >= at - left) &&
+                  (right === undefined || j <= at + right) &&
+                  (block === undefined || Math.floor(at / block) === Math.floor(j / block))
+                const [lo, hi] = found.slice(2 * (b * queries + i))
+                expect(j >= lo && j < hi, `row ${i}, key ${j}`).toBe(attended)
+              }
             }
           }
-        }
-      }),
+        },
+      ),
       { numRuns: 300 },
     )
   })

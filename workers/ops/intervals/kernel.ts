@@ -5,8 +5,8 @@ import { type IntervalsArgs, intervalOf } from './op.ts'
 /**
  *   intervals[b, i] = the keys [lo, hi) that every mask lets row i of batch element b attend to
  *
- * intervals [batch, queries, 2]; shifts, qLengths, kvLengths [batch], where not given a.shift, a.queries, a.keys. A row with lo ≥ hi
- * attends to nothing. Neither end may decrease from one row to the next: a mask that breaks this is no interval mask.
+ * intervals [batch, queries, 2]; shifts, qLengths, kvLengths, prefixLengths [batch], where not given a.shift, a.queries, a.keys, 0.
+ * A row with lo ≥ hi attends to nothing. Neither end may decrease from one row to the next: a mask that breaks this is no interval mask.
  * Where cuQ and cuK are given, batch elements are packed sequences, of their own numbers of queries and keys, which are counted within
  * each. A unit is a batch element; writes its intervals.
  */
@@ -21,6 +21,7 @@ export function intervals(t: Tensors<typeof op.intervals>, a: IntervalsArgs, fro
       aligned: shift,
       queries: t.qLengths?.[b] ?? queries,
       keys: t.kvLengths?.[b] ?? keys,
+      prefix: t.prefixLengths?.[b] ?? 0,
     }
     let [leastLo, leastHi] = [0, 0]
     for (let i = 0; i < queries; i++) {

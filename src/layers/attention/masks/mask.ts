@@ -6,8 +6,11 @@ import type { TensorKinds } from '../../../formats/tensor-fields.ts'
 export interface Mask<F extends z.ZodRawShape = z.ZodRawShape> {
   /** members of the request, each optional or with a default */
   fields(tensors: TensorKinds): F
-  /** the interval of keys; asked only where the request sets one of the fields */
-  rows(options: Partial<z.output<z.ZodObject<F>>>): RowMask | undefined
+  /**
+   * the interval of keys; asked only where the request sets one of the fields. `past`: how many of the keys come before the new
+   * ones
+   */
+  rows(options: Partial<z.output<z.ZodObject<F>>>, past: number): RowMask | undefined
 }
 
 /** Checks a mask, and lets `rows` know the types of its own fields. */

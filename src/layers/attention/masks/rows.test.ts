@@ -47,6 +47,19 @@ describe('causal', () => {
   })
 })
 
+describe('prefix_lengths', () => {
+  const prefix_lengths = { shape: [2] }
+
+  it('beside causal open the keys before them', () => {
+    expect(rows({ causal: true, prefix_lengths })).toEqual([{ hi: ['max', ['+', 'aligned', 1], 'prefix'] }])
+  })
+
+  it('are tensors of integers, and no mask of their own', () => {
+    expect(messages({ causal: true, prefix_lengths: 3 })).toEqual(['prefix_lengths'])
+    expect(rows({ prefix_lengths })).toEqual([])
+  })
+})
+
 describe('lengths', () => {
   it.each([['q_lengths'], ['kv_lengths']])('%s alone make padding of both', name => {
     expect(rows({ [name]: { shape: [2] } })).toEqual([{ live: 'queries', hi: 'keys' }])
@@ -74,8 +87,16 @@ describe('window', () => {
     expect(rows({ window })).toEqual([mask])
   })
 
+  it.each([
+    ['top_left', ['+', 'i', 5]],
+    ['bottom_right', ['+', 'i', ['-', 'keys', 'queries']]],
+  ])('aligned %s, whatever causal says', (align, place) => {
+    const request = schemaOf().parse({ window: { left: 1, right: 2, align } })
+    expect(rowMasks(request, 5)).toEqual([{ lo: ['-', place, 1], hi: ['+', place, 3] }])
+  })
+
   it('without an end is none', () => {
-    for (const window of [{}, { left: null }, { left: null, right: null }])
+    for (const window of [{}, { left: null }, { left: null, right: null }, { align: 'bottom_right' }])
       expect(rows({ window })).toEqual([])
   })
 
@@ -84,6 +105,8 @@ describe('window', () => {
     [{ right: -1 }, ['window.right']],
     [{ left: 0.5 }, ['window.left']],
     [{ middle: 1 }, ['window']],
+    [{ left: 1, align: 'left' }, ['window.align']],
+    [{ left: 1, align: null }, ['window.align']],
     [3, ['window']],
   ])('%j is refused', (window, paths) => {
     expect(messages({ window })).toEqual(paths)

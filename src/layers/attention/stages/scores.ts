@@ -15,6 +15,7 @@ export const scores: Stage = {
       slopes: plan.slopes,
       shifts: plan.places.refs.shifts,
       intervals: plan.intervals.ref,
+      ...plan.segments,
       area: plan.intervals.area,
       places: plan.places,
       packed: plan.packed,

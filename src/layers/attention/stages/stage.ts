@@ -11,6 +11,7 @@ import type { RequestProgram } from '../../program-builder.ts'
 import type { HeadsFirst } from '../heads-first.ts'
 import type { Intervals, Places } from '../intervals.ts'
 import type { Packed } from '../packed.ts'
+import type { SegmentRefs } from '../segments.ts'
 import type { RequestedResults } from '../softmax.ts'
 import type { Attended, VariantForward } from '../variants/variant.ts'
 
@@ -46,6 +47,8 @@ export interface AttentionPlan {
   slopes?: Ref
   places: Places
   intervals: Intervals
+  /** only pairs of one segment are attended; undefined where the request has none */
+  segments?: SegmentRefs
   /** query rows of the whole batch that are no padding */
   liveRows: number
   /** where the request has positions before heads */

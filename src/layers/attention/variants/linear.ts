@@ -18,7 +18,7 @@ import { type Attended, defineVariant } from './variant.ts'
 
 export const linear = defineVariant({
   refused: {
-    fields: ['scale', 'softcap', 'mask', 'window', 'alibi', 'dropout', 'cu_seqlens_q'],
+    fields: ['scale', 'softcap', 'mask', 'segments', 'window', 'alibi', 'dropout', 'cu_seqlens_q'],
     returns: ['weights', 'scores', 'masked_scores', 'logsumexp', 'entropy', 'dropped_weights'],
   },
   plan:

@@ -35,7 +35,7 @@ const schema = z
 
 export const lsh = defineVariant({
   schema,
-  refused: { fields: ['mask', 'alibi', 'cu_seqlens_q'], returns: ['dropped_weights'] },
+  refused: { fields: ['mask', 'segments', 'alibi', 'cu_seqlens_q'], returns: ['dropped_weights'] },
   plan: (_, context, kind) => (p, scores, v, requested) =>
     passesForward(p, scores, v, planLsh(p, context, scores, kind), requested),
 })

@@ -89,9 +89,12 @@ export function planPasses(
     queryRanks: integers(allQueries),
     intervals: integers(2 * allQueries),
   }
+  const { shifts, qLengths, kvLengths } = places.refs
   const tensors = {
     ...order,
-    ...places.refs,
+    shifts,
+    qLengths,
+    kvLengths,
     positions: intervals.ref,
     qBuckets: buckets.q,
     kBuckets: buckets.k,

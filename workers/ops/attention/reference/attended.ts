@@ -10,7 +10,10 @@ import { QUERY_TILE } from '../../../layout.ts'
 import type { AttentionArgs, ScoreTensors } from '../op.ts'
 
 /** The masks; every attention kernel's tensors have them. */
-type MaskTensors = Pick<ScoreTensors, 'mask' | 'intervals' | 'shifts' | 'earlierRanks' | 'earlierIntervals'>
+type MaskTensors = Pick<
+  ScoreTensors,
+  'mask' | 'intervals' | 'qSegments' | 'kvSegments' | 'shifts' | 'earlierRanks' | 'earlierIntervals'
+>
 
 /** A query row with the half-open interval of keys outside of which it attends to nothing. */
 export interface QueryRow {
@@ -43,7 +46,13 @@ const notEarlier: DenseMask = (t, a, row, j) => {
   return true
 }
 
-const denseMasks: readonly DenseMask[] = [boolMask, notEarlier]
+const sameSegment: DenseMask = (t, a, { b, i }, j) => {
+  if (t.qSegments === undefined || t.kvSegments === undefined) return true
+  const own = t.qSegments[b * a.queries + i]
+  return own >= 0 && own === t.kvSegments[b * a.keys + j]
+}
+
+const denseMasks: readonly DenseMask[] = [boolMask, notEarlier, sameSegment]
 
 /** The row's place and its interval of keys; lo ≥ hi where it attends to nothing. */
 export function queryRow(t: MaskTensors, a: AttentionArgs, b: number, h: number, i: number): QueryRow {

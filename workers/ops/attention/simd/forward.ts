@@ -113,7 +113,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
       }
       const at = headRow + <usize>place.row
       const inMap = (at * <usize>call.keys + <usize>place.key) << 2
-      const stored = call.scores ? call.scores : map && isPlain(call, seen) ? map : 0
+      const stored = call.scores ? call.scores : map && isPlain(call, place, seen) ? map : 0
       if (call.scores) fullRanges(call, place.keys)
       dotTile(
         call, scaledTile(call, t), place.rows, kBlock, place.keys, call.dimK, call.keyPack, call.tile,

@@ -12,8 +12,16 @@ import { Place } from './scores'
 import { WHOLE, shiftOf } from './visibility'
 
 /** Whether scale·q·k is all there is to the scores of a block of which the rows see as much as `seen` says. */
-export function isPlain(call: Call, seen: i32): bool {
-  return seen == WHOLE && !(call.softcap > 0) && !call.slopes && !call.maskKind && !call.earlier && !call.nonFinite
+export function isPlain(call: Call, place: Place, seen: i32): bool {
+  return (
+    seen == WHOLE && !(call.softcap > 0) && !call.slopes && !call.maskKind && !call.earlier && !call.nonFinite &&
+    !isMixed(call, place)
+  )
+}
+
+/** Whether intervals hold keys of segments other than the row's own. */
+function isMixed(call: Call, place: Place): bool {
+  return call.mixedSegments != 0 && load<i32>(call.mixedSegments + (<usize>place.b << 2)) != 0
 }
 
 /**
@@ -21,7 +29,8 @@ export function isPlain(call: Call, seen: i32): bool {
  * `keepTanh` writes tanhTile too.
  */
 export function maskTile(call: Call, place: Place, rowFrom: usize, rowTo: usize, seen: i32, keepTanh: bool): void {
-  if (isPlain(call, seen)) return
+  if (isPlain(call, place, seen)) return
+  const mixed = isMixed(call, place)
   for (let r = 0; r < place.rows; ++r) {
     const range = call.ranges + (<usize>(r / MR) << 3)
     const begin = load<i32>(range)
@@ -35,6 +44,7 @@ export function maskTile(call: Call, place: Place, rowFrom: usize, rowTo: usize,
     fill(row, begin, min(from, end), -Infinity)
     maskFrom(row, begin, max(to, begin), end)
     for (let e = 0; e < call.earlier; ++e) maskEarlier(call, place, r, e, row, begin, min(end, place.keys))
+    if (mixed) maskSegments(call, place, r, row, begin, min(end, place.keys))
   }
   if (call.nonFinite) noteAttended(call, place.rows)
 }
@@ -169,6 +179,27 @@ function maskEarlier(call: Call, place: Place, r: i32, e: i32, row: usize, begin
   for (; j < end; ++j) {
     const offset = <usize>j << 2
     if (<u32>(load<i32>(ranks + offset) - from) < <u32>(to - from)) store<f32>(row + offset, -Infinity)
+  }
+}
+
+/** −∞ where the key is of another segment than the row, and everywhere in a row that is padding. */
+function maskSegments(call: Call, place: Place, r: i32, row: usize, begin: i32, end: i32): void {
+  const own = load<i32>(call.qSegments + ((<usize>place.b * call.queries + <usize>(place.row + r)) << 2))
+  if (own < 0) {
+    fill(row, begin, end, -Infinity)
+    return
+  }
+  const ids = call.kvSegments + ((<usize>place.b * call.keys + <usize>place.key) << 2)
+  const nothing = f32x4.splat(-Infinity)
+  const same = i32x4.splat(own)
+  let j = begin
+  for (; j + 4 <= end; j += 4) {
+    const at = <usize>j << 2
+    v128.store(row + at, v128.bitselect(v128.load(row + at), nothing, i32x4.eq(v128.load(ids + at), same)))
+  }
+  for (; j < end; ++j) {
+    const at = <usize>j << 2
+    if (load<i32>(ids + at) != own) store<f32>(row + at, -Infinity)
   }
 }
 
