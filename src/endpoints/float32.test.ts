@@ -65,18 +65,22 @@ describe('float32 beside float64', () => {
       d_ff: size,
       heads: fc.constantFrom(1, 2, 3),
       share: fc.constantFrom(1, 5, 16, 33),
-      norm: fc.constantFrom('pre', 'post'),
+      norm: fc.constantFrom('pre', 'post', 'sandwich'),
+      head_dim: fc.constantFrom(undefined, 6, 17),
+      window: fc.constantFrom<unknown>(undefined, [{ left: 5 }, null]),
+      context: fc.boolean(),
       norm_kind: fc.constantFrom('layer', 'rms'),
       activation: fc.constantFrom('gelu', 'gelu_tanh', 'silu', 'swiglu', 'geglu'),
       seed: fc.nat(999),
     })
     await fc.assert(
-      fc.asyncProperty(cases, async ({ n, heads, share, seed, ...more }) => {
+      fc.asyncProperty(cases, async ({ n, heads, share, seed, context, ...more }) => {
         const draw = drawer(seed + 1)
         const dModel = heads * share
         await expectClose('/v1/transformer', {
           stack: { ...more, heads, layers: 2, norm_eps: 0.1, init: { seed, bias: true } },
           x: draw(2, n, dModel),
+          ...(context && { context: draw(2, 23, 7), context_lengths: [23, 11] }),
           backward: { target: draw(2, n, dModel) },
         })
       }),

@@ -14,6 +14,7 @@ import {
   endForward,
   forwardLayer,
   type Rows,
+  type StackBackward,
   type StackState,
 } from '../layers/stack.ts'
 import { optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
@@ -106,13 +107,15 @@ function* compile(p: RequestProgram, request: TransformerRequest): Generator<voi
     paramGradients: true,
     wants: () => true,
     forward: (role, stack, rows) => forward(p, request.return, role, stack, rows),
-    *backward(_role, { shape }, state, gradients) {
-      for (let layer = shape.layers - 1; layer >= 0; layer--) {
-        backwardLayer(p, state, gradients, layer)
-        yield
-      }
-    },
+    backward: (_role, _stack, state, gradients) => backward(p, state, gradients),
   })
+}
+
+function* backward(p: RequestProgram, state: StackState, gradients: StackBackward): Generator<void> {
+  for (let layer = state.shape.layers - 1; layer >= 0; layer--) {
+    backwardLayer(p, state, gradients, layer)
+    yield
+  }
 }
 
 /** All layers, and what is to be answered of each, and of the whole. */

@@ -40,7 +40,8 @@ export interface Way {
   wants(name: string): boolean
   wantMask: boolean
   wantContext: boolean
-  wantPast: { k: boolean; v: boolean }
+  /** is asked where there is a past */
+  wantPast(name: 'k' | 'v'): boolean
   found: Found
 }
 
@@ -66,9 +67,9 @@ export function normed(p: RequestProgram, args: NormArgs, name: string, params: 
     output: state.y,
     back(way, gradY, residual) {
       const needs = { gamma: way.wants(`${name}.gamma`), beta: way.wants(`${name}.beta`) }
-      const { x, ...found } = normBackward(p, state, gradY, needs, residual)
+      const found = normBackward(p, state, gradY, needs, residual)
       note(way, name, found)
-      return x
+      return found.x
     },
   }
 }
@@ -94,19 +95,19 @@ export function attend(
     const from = { x, ...inputs, residual }
     const state = multiHeadForward(p, plan, sizes, from, params, requested, seedOffset)
     seen(state)
-    return { output: state.output, back: attendBack(p, name, state) }
+    return { output: state.output, back: attendBack(p, name, state, inputs.pastK !== undefined) }
   }
 }
 
-function attendBack(p: RequestProgram, name: string, state: MultiHeadState): Back {
+function attendBack(p: RequestProgram, name: string, state: MultiHeadState, past: boolean): Back {
   const { cross } = state
   return (way, gradY, residual) => {
     const needs = {
       x: true,
       context: cross && way.wantContext,
       mask: !cross && way.wantMask,
-      pastK: !cross && way.wantPast.k,
-      pastV: !cross && way.wantPast.v,
+      pastK: past && way.wantPast('k'),
+      pastV: past && way.wantPast('v'),
       param: (param: string) => way.wants(`${name}.${param}`),
     }
     const found = multiHeadBackward(p, state, gradY, way.scalars, needs, residual)
@@ -115,9 +116,10 @@ function attendBack(p: RequestProgram, name: string, state: MultiHeadState): Bac
       way.found.context = found.context
       way.found.crossHeads = found.heads
     } else {
-      const { mask, pastK, pastV } = found
-      Object.assign(way.found, { mask, pastK, pastV })
+      way.found.mask = found.mask
       way.found.heads = found.heads
+      way.found.pastK = found.pastK
+      way.found.pastV = found.pastV
     }
     return found.x as Ref
   }
@@ -135,16 +137,16 @@ export function feed(
     output: state.output,
     back(way, gradY, residual) {
       const wants = (name: string) => way.wants(`ffn.${name}`)
-      const { x, ...found } = feedForwardBackward(p, state, gradY, wants, p.nonFinite, residual)
+      const found = feedForwardBackward(p, state, gradY, wants, p.nonFinite, residual)
       note(way, 'ffn', found)
-      return x
+      return found.x
     },
   }
 }
 
-/** The gradients of a part's parameters. */
+/** The gradients of a part's parameters, all of these but that of x. */
 function note({ found }: Way, part: string, gradients: { [name: string]: Ref | undefined }): void {
   for (const [name, ref] of Object.entries(gradients)) {
-    if (ref !== undefined) found.params.set(`${part}.${name}`, ref)
+    if (name !== 'x' && ref !== undefined) found.params.set(`${part}.${name}`, ref)
   }
 }

@@ -43,7 +43,15 @@ export function headSizes(params: Params, stack: StackRequest, dModel: number): 
 
 /** Whether queries and keys of attention have a gain: the first layer says it for all. */
 export function hasGains(params: Params, attention: string): boolean {
-  return ['q_norm', 'k_norm'].some(name => params.has(`layers.0.${attention}.${name}.gamma`))
+  const has = (side: string) => params.has(`layers.0.${attention}.${side}_norm.gamma`)
+  return has('q') || has('k')
+}
+
+export interface Widths {
+  dModel: number
+  dHidden: number
+  /** of what a layer attends to beside x */
+  dContext: number | undefined
 }
 
 /** A layer's parameters, of these widths. */
@@ -51,10 +59,8 @@ export function blockParams(
   params: Params,
   stack: StackRequest,
   layer: number,
-  dModel: number,
-  dHidden: number,
+  { dModel, dHidden, dContext }: Widths,
   sizes: HeadSizes,
-  dContext: number | undefined,
 ): BlockParams {
   const at = `layers.${layer}`
   const norms: NormParams[] = []

@@ -66,10 +66,11 @@ export function* compileStack(
       `expected w_1's columns ${dHidden}, got ${stack.d_ff}`,
     )
   }
+  const widths = { dModel: x.dim, dHidden, dContext: context?.dim }
   const draws: Step[][] = []
   const blocks: BlockParams[] = []
   for (let layer = 0; layer < stack.layers; layer++) {
-    blocks.push(blockParams(params, stack, layer, x.dim, dHidden, sizes, context?.dim))
+    blocks.push(blockParams(params, stack, layer, widths, sizes))
     draws.push(params.draws())
     yield
   }
@@ -118,7 +119,7 @@ export function* compileStack(
     shape,
     params: { blocks, draws, finalNorm },
     taken,
-    differentiable: { ...past.differentiable, ...params.differentiable },
+    differentiable: Object.assign(params.differentiable, past.differentiable),
   }
 }
 

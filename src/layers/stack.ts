@@ -191,12 +191,11 @@ export function backwardLayer(
   const block = state.blocks[layer] ?? recompute(p, state, layer)
   const { grad: gradOutput, params, scalars, needsMask: wantMask, needsContext: wantContext } = backward
   const wants = (name: string) => backward.needs(`layers.${layer}.${name}`)
-  const wantPast = { k: backward.needsPast(`layers.${layer}.k`), v: backward.needsPast(`layers.${layer}.v`) }
+  const wantPast = (name: string) => backward.needsPast(`layers.${layer}.${name}`)
   const asked = { scalars, wants, wantMask, wantContext, wantPast }
   const gradients = blockBackward(block, gradOutput, asked)
-  for (const [name, ref] of Object.entries({ k: gradients.pastK, v: gradients.pastV })) {
-    if (ref !== undefined) backward.past.set(`layers.${layer}.${name}`, ref)
-  }
+  if (gradients.pastK !== undefined) backward.past.set(`layers.${layer}.k`, gradients.pastK)
+  if (gradients.pastV !== undefined) backward.past.set(`layers.${layer}.v`, gradients.pastV)
   for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
   for (const name of ['mask', 'context'] as const) {
     const gradient = gradients[name]
