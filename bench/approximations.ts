@@ -26,10 +26,13 @@ const endpoint = ENDPOINTS.find(({ path }) => path === '/v1/attention')
 
 /** The program of a request that is shapes alone. */
 function compile(length: number, kind: string, causal: boolean, backward: boolean): RequestProgram {
-  if (endpoint === undefined) throw new Error('no endpoint /v1/attention')
   const tensor = { shape: [1, 1, length, DIM] }
   const body = { q: tensor, k: tensor, v: tensor, causal, attention_kind: kind, return: ['output'] }
-  const request = backward ? { ...body, backward: { grad_output: tensor } } : body
+  return compileShapes(backward ? { ...body, backward: { grad_output: tensor } } : body)
+}
+
+export function compileShapes(request: object): RequestProgram {
+  if (endpoint === undefined) throw new Error('no endpoint /v1/attention')
   const program = new RequestProgram('float32', 'reject')
   for (const _ of endpoint.compile(program, endpoint.shapes.parse(request)) ?? []);
   program.finish()
@@ -37,7 +40,7 @@ function compile(length: number, kind: string, causal: boolean, backward: boolea
 }
 
 /** Every step of the program, whole, one after the other. */
-function runner(program: RequestProgram): () => void {
+export function runner(program: RequestProgram): () => void {
   const plan = planMemory(program)
   const scratch = PAGE + plan.bytes
   const views: BufferView[] = program.buffers.map(({ type, length, data, preloaded }, index) => {
@@ -61,7 +64,7 @@ function runner(program: RequestProgram): () => void {
  * The thread's own time, because others may use the core too. It advances by ticks of some milliseconds: short programs run
  * as often as it takes to fill a batch, and the best of several batches counts.
  */
-function bestMilliseconds(run: () => void): number {
+export function bestMilliseconds(run: () => void): number {
   run()
   let best = Number.POSITIVE_INFINITY
   let runs = 1
