@@ -200,11 +200,10 @@ export class Run implements Sink<StartMessage> {
     this.#waiting?.touch()
     const { layer, head, tensor, stack } = message
     const admitted = this.#admitted as Admitted
-    const { program } = admitted.compiled
     const { map, index } = this.#mapOf(message)
     using _held = admitted.lease.hold()
     const place = admitted.lease.placement.buffers[map.buffer]
-    const { precision } = program
+    const { precision } = admitted.compiled.program
     const endpoint: Compilable<object> = {
       request: FetchMessage.transform(fetch => ({ ...fetch, precision, non_finite: 'reject' as const })),
       compile: p => fetchMap(p, place, map, index),
@@ -224,16 +223,14 @@ export class Run implements Sink<StartMessage> {
   #mapOf({ layer, head, tensor, stack, pass }: FetchMessage) {
     const { barriers, kept } = (this.#admitted as Admitted).compiled.program
     if (kept.length === 0) throw refused('', 'a run with detail', 'one without')
-    const map = kept.find(each => each.stack === stack && each.layer === layer && each.tensor === tensor)
+    const isOf = (at: { stack?: string | undefined; layer: number }) =>
+      at.stack === stack && at.layer === layer
+    const map = kept.find(each => isOf(each) && each.tensor === tensor)
     if (map === undefined) throw refused('/tensor', 'a map that the run emits', `${tensor} of layer ${layer}`)
     if (pass !== undefined && pass !== map.pass) throw refused('/pass', map.pass, pass)
     const index = map.heads.indexOf(head)
-    if (index < 0) {
-      throw refused('/head', `one of the run's heads ${map.heads.slice(0, 12).join(', ')}`, head)
-    }
-    const barrier = barriers.findIndex(
-      each => each.stack === stack && each.pass === map.pass && each.layer === layer,
-    )
+    if (index < 0) throw refused('/head', `one of its heads ${map.heads.slice(0, 12).join(', ')}`, head)
+    const barrier = barriers.findIndex(each => isOf(each) && each.pass === map.pass)
     if (barrier >= this.#reached) throw refused('/layer', 'a layer that has been computed', layer)
     return { map, index }
   }

@@ -129,7 +129,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
         maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
         if (map != 0 && map != stored) storeTile(call, place, map + inMap)
         if (!call.output) continue
-        softmaxTile(call, place, lane, output, bound, isPlain(call, seen))
+        softmaxTile(call, place, lane, output, bound, isPlain(call, place, seen))
       }
       const reach = call.tileKeys + (<usize>t << 3)
       addValues(call, place, vBlock, output, place.key <= load<i32>(reach))

@@ -105,7 +105,7 @@ export function sameChunk(call: Call, first: i32, rows: i32): i32 {
   return r
 }
 
-/** The chunk in which the last of so many keys lies; what stands before it is in the state. */
+/** The chunk in which the last of `count` keys lies; what stands before it is in the state. */
 // @ts-ignore: decorator
 @inline
 export function chunkOf(count: i32): i32 {
