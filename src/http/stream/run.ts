@@ -229,7 +229,7 @@ export class Run implements Sink<StartMessage> {
     if (map === undefined) throw refused('/tensor', 'a map that the run emits', `${tensor} of layer ${layer}`)
     if (pass !== undefined && pass !== map.pass) throw refused('/pass', map.pass, pass)
     const index = map.heads.indexOf(head)
-    if (index < 0) throw refused('/head', `one of its heads ${map.heads.slice(0, 12).join(', ')}`, head)
+    if (index < 0) throw refused('/head', `one of the run's heads ${map.heads.slice(0, 12).join(', ')}`, head)
     const barrier = barriers.findIndex(each => isOf(each) && each.pass === map.pass)
     if (barrier >= this.#reached) throw refused('/layer', 'a layer that has been computed', layer)
     return { map, index }
