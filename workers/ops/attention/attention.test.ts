@@ -133,7 +133,8 @@ describe.each(RUNNERS)('$name kernels', runner => {
         const some = { ...c, ...left }
         runForward(runner.kernels, some, { scratch })
         runner.kernels.attentionBackward(some, c.args, 0, attentionBackward.units(c.args), scratch)
-        for (let at = 0; at < c.gradQParts.length; at++) c.gradQ[at % c.gradQ.length] += c.gradQParts[at]
+        const apart = c.args.apart ? c.gradQParts.length : 0
+        for (let at = 0; at < apart; at++) c.gradQ[at % c.gradQ.length] += c.gradQParts[at]
         expect(Array.from(c.output)).toEqual(expected.output)
         for (const name of wanted) expect(Array.from(c[name]), name).toEqual(expected[name])
       }),
