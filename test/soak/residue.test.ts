@@ -28,7 +28,8 @@ it('of requests', async () => {
     }),
     { numRuns: 180 * SCALE, seed: SEED },
   )
-  expect(statuses.get('200')).toBeGreaterThan(90 * SCALE)
+  // the others are refused for options that do not go together
+  expect(statuses.get('200')).toBeGreaterThan(70 * SCALE)
 })
 
 const EMIT = [
