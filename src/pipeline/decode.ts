@@ -9,7 +9,7 @@ import type { Engine } from '../engine/engine.ts'
 import { type BodyFormat, jsonTree, safetensorsTree } from '../formats/body.ts'
 import { Problem } from '../problem.ts'
 import type { Arrival, Arrivals } from './arrivals.ts'
-import { GrowingBody } from './growing-body.ts'
+import { freeNow, GrowingBody } from './growing-body.ts'
 
 /** JSON text up to this size is scanned on the main thread: less than what a crossing to a worker takes. */
 export const SCAN_HERE = 64 * 1024
@@ -196,6 +196,7 @@ class ArrivingBody {
     for (const chunk of this.#chunks) {
       bytes.set(chunk, at)
       at += chunk.length
+      if (this.#length > SMALL) freeNow(chunk)
     }
     return bytes
   }

@@ -102,7 +102,7 @@ export class GrowingBody implements Disposable {
  * Frees a chunk that is its whole buffer and has been copied. Left to the garbage collector, chunks pile up until it
  * stops the world: 20 ms for every 64 MB received, measured.
  */
-function freeNow(chunk: Buffer): void {
+export function freeNow(chunk: Buffer): void {
   if (chunk.byteLength === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer)
     chunk.buffer.transfer(0)
 }
