@@ -6,8 +6,8 @@ import { percentile, table } from '../report.ts'
 import { type Service, startService } from '../service.ts'
 import { ATTACKS } from './list.ts'
 
-const ATTACK_MS = 12_000
-const AFTER_MS = 3_000
+const ATTACK_MS = 8_000
+const AFTER_MS = 2_000
 const PAUSE_MS = 5
 
 export async function benchAttacks(): Promise<void> {
