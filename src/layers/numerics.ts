@@ -45,8 +45,25 @@ export const numerics = {
 /** A list of at most `most` names: they are counted before any of them is looked at. */
 export function nameList<T extends string>(name: z.ZodType<T>, most: number) {
   const { $schema: _, ...items } = z.toJSONSchema(name, { io: 'input' })
-  return z.array(z.unknown()).max(most).pipe(z.array(name)).meta({ items })
+  const listed = z.array(z.unknown()).max(most)
+  // short lists, which most are, need not be looked at twice
+  const bounded = most <= MOST_WRONG ? listed : listed.transform(list => upToWrong(list, name))
+  return bounded.pipe(z.array(name)).meta({ items })
 }
+
+/** The list up to the last wrong name that an answer tells of: to make an error of each takes its time. */
+function upToWrong(list: unknown[], name: z.ZodType): unknown[] {
+  let wrong = 0
+  for (const [index, item] of list.entries()) {
+    if (name.safeParse(item).success) continue
+    wrong++
+    if (wrong === MOST_WRONG) return list.slice(0, index + 1)
+  }
+  return list
+}
+
+/** As many as an answer lists. */
+const MOST_WRONG = 20
 
 export function returns<const T extends readonly [string, ...string[]]>(names: T) {
   return nameList(z.enum(names), names.length)
