@@ -1,7 +1,7 @@
-/** How long the event loop is held while a server is attacked (attacks.ts), and how long small requests beside that take. */
+/** How long the event loop is held while a server is attacked (event-loop-attacks.ts), and how long small requests beside that take. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { ATTACKS, type Attack } from './attacks.ts'
 import { exchange, JSON_TYPE, requestBody } from './client.ts'
+import { ATTACKS, type Attack } from './event-loop-attacks.ts'
 import { percentile, table } from './report.ts'
 import { startService } from './service.ts'
 

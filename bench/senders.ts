@@ -5,10 +5,10 @@ import { WebSocket } from 'ws'
 
 const agent = new Agent({ keepAlive: true })
 
-export function send(url: string, type: string, body: Buffer): Promise<string> {
+export function send(url: string, type: string, body: Buffer, signal?: AbortSignal): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const headers = { 'content-type': type, 'content-length': body.length }
-  const outgoing = request(url, { method: 'POST', agent, headers }, answer => {
+  const outgoing = request(url, { method: 'POST', agent, headers, signal }, answer => {
     answer.on('data', () => {})
     answer.on('end', () => resolve(String(answer.statusCode)))
     answer.on('error', reject)

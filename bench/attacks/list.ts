@@ -1,11 +1,11 @@
 /**
- * Requests that were made to take workers or memory from the others; those for the main thread are in `event-loop.ts`. Each goes
+ * Requests that were made to take workers or memory from the others; those for the main thread are in `event-loop-attacks.ts`. Each goes
  * on until it is told to stop.
  */
-import { request } from 'node:http'
 import { connect } from 'node:net'
 import { WebSocket } from 'ws'
 import { JSON_TYPE } from '../client.ts'
+import { send } from '../senders.ts'
 
 export interface Attack {
   name: string
@@ -24,24 +24,11 @@ function repeated(name: string, path: string, body: () => string): Attack {
   const run: Attack['run'] = async (url, stop, note) => {
     const bytes = Buffer.from(body())
     const client = async () => {
-      while (!stop.aborted) note(await status(url + path, bytes, stop))
+      while (!stop.aborted) note(await send(url + path, JSON_TYPE, bytes, stop).catch(() => 'cut off'))
     }
     await Promise.all(Array.from({ length: CONNECTIONS }, client))
   }
   return { name, run }
-}
-
-function status(url: string, body: Buffer, stop: AbortSignal): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>()
-  const headers = { 'content-type': JSON_TYPE, 'content-length': body.length }
-  const outgoing = request(url, { method: 'POST', headers, signal: stop }, answer => {
-    answer.resume()
-    answer.on('end', () => resolve(String(answer.statusCode)))
-    answer.on('error', () => resolve('cut off'))
-  })
-  outgoing.on('error', () => resolve('cut off'))
-  outgoing.end(body)
-  return promise
 }
 
 /** 65,536 buckets, and rows that all fall into one of them. */

@@ -10,7 +10,7 @@ const by = (client: string, signal = never): Asked => ({
   busy: () => new Problem('BUSY', `not ${client}`),
 })
 
-/** Work of so many pauses, which says that it has begun and ended. */
+/** Work of that number of pauses, which says that it has begun and ended. */
 function* work(pauses: number, name = '', log: string[] = []): Generator<void, string> {
   log.push(`${name} begins`)
   for (let pause = 0; pause < pauses; pause++) yield

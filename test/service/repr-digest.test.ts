@@ -1,4 +1,4 @@
-/** `Repr-Digest` of RFC 9530, for whoever asks. */
+/** `Repr-Digest` of RFC 9530, for those who ask. */
 import { createHash } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { JSON_TYPE, SAFETENSORS_TYPE, settled, startServer } from './server.ts'

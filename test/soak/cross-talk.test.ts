@@ -5,6 +5,7 @@ import { expect, it } from 'vitest'
 import { requests } from '../fuzz/requests.ts'
 import { float32, writeFile } from '../service/safetensors-file.ts'
 import { JSON_TYPE, SAFETENSORS_TYPE, settled, startServer } from '../service/server.ts'
+import { uniformNumbers } from '../support/numbers.ts'
 import { answerOf, type Sent } from './answer.ts'
 import { SCALE, SEED } from './scale.ts'
 
@@ -33,15 +34,6 @@ const small = fc
   .map(({ path, body }): Sent => ({ path, type: JSON_TYPE, body: Buffer.from(JSON.stringify(body)) }))
 const all = [...small, large(97), large(256), large(600)]
 
-/** A generator of numbers below 1: the order of what is sent is the seed's. */
-function drawer(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return state / 2 ** 32
-  }
-}
-
 /** Sends a part of the body or all of it, and leaves at once or a little later. */
 function leave({ path, type, body }: Sent, draw: () => number): Promise<void> {
   return new Promise(resolve => {
@@ -65,7 +57,7 @@ it('answers under load are those of one client alone', async () => {
   let left = 0
   const wrong: string[] = []
   const client = async (_: unknown, index: number) => {
-    const draw = drawer(SEED + index)
+    const draw = uniformNumbers(SEED + index)
     while (answered < ANSWERS && wrong.length === 0) {
       answered++
       const which = Math.floor(draw() * all.length)
@@ -76,7 +68,7 @@ it('answers under load are those of one client alone', async () => {
     }
   }
   const leaver = async (_: unknown, index: number) => {
-    const draw = drawer(SEED + 1000 + index)
+    const draw = uniformNumbers(SEED + 1000 + index)
     while (answered < ANSWERS) {
       left++
       await leave(all[Math.floor(draw() * all.length)], draw)
