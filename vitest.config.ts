@@ -6,7 +6,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     retry: 0,
-    setupFiles: ['src/revectorize.ts'],
+    setupFiles: ['src/revectorize.ts', 'test/support/seed.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     coverage: {
