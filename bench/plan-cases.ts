@@ -57,6 +57,7 @@ const OPTIONS: Record<string, (shape: Shape) => Body> = {
 const MAPS: Record<string, Body> = {
   weights: { return: ['output', 'weights'] },
   'all maps': { return: ['weights', 'scores', 'masked_scores', 'dropped_weights'], dropout: { p: 0.1 } },
+  'softcapped scores': { return: ['softcapped_scores', 'max_score'], softcap: 30 },
 }
 
 const SHAPES: Shape[] = [

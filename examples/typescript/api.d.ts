@@ -289,7 +289,7 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v")[];
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -430,6 +430,10 @@ export interface components {
             entropy?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: weights after dropout */
             dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
@@ -591,7 +595,7 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "params")[];
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -647,6 +651,10 @@ export interface components {
             entropy?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: weights after dropout */
             dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
@@ -823,7 +831,7 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "params")[];
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -878,6 +886,10 @@ export interface components {
             entropy?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: weights after dropout */
             dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
@@ -1171,7 +1183,7 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "params")[];
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -1307,6 +1319,10 @@ export interface components {
                 entropy?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: weights after dropout */
                 dropped_weights?: components["schemas"]["AnswerTensor"];
+                /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+                softcapped_scores?: components["schemas"]["AnswerTensor"];
+                /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+                max_score?: components["schemas"]["AnswerTensor"];
                 /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
                 exact_error?: {
                     /** @description largest difference */

@@ -31,6 +31,14 @@ export const attentionResults = {
   logsumexp: tensor.optional().describe('[B, H, N]; "-Infinity" where a row attends to nothing'),
   entropy: tensor.optional().describe('[B, H, N]: −Σ p ln p in nats, before dropout'),
   dropped_weights: tensor.optional().describe('[B, H, N, M]: weights after dropout'),
+  softcapped_scores: tensor
+    .optional()
+    .describe('[B, H, N, M]: the scores after the softcap, before biases and masks, for every pair'),
+  max_score: tensor
+    .optional()
+    .describe(
+      '[B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends',
+    ),
 }
 
 const presentResults = {

@@ -70,8 +70,8 @@ function* compile(p: RequestProgram, request: TransformerRequest): Generator<voi
     mask: maskGradient(request.mask),
     ...differentiable,
   })
-  const { entropy, maps = [] } = requestedResults(request)
-  const state = beginForward(p, plan, shape, input, params, { entropy, maps: () => maps })
+  const { entropy, maxima, maps = [] } = requestedResults(request)
+  const state = beginForward(p, plan, shape, input, params, { entropy, maxima, maps: () => maps })
   for (let layer = 0; layer < shape.layers; layer++) {
     const { attention } = forwardLayer(p, state, layer)
     attentionAnswers(p, attention.attention, request.return, false, `layers.${layer}.`)

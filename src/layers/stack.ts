@@ -43,6 +43,7 @@ export interface StackParams {
 /** What the attention of each layer is to give beside its output. */
 export interface StackRequested {
   entropy: boolean
+  maxima?: boolean | undefined
   maps(layer: number): readonly MapName[]
 }
 
@@ -93,7 +94,7 @@ export function forwardLayer(p: RequestProgram, state: StackState, layer: number
   }
   state.inputs.push(state.output)
   p.stage(...params.draws[layer])
-  const options = { entropy: requested.entropy, maps: requested.maps(layer), into }
+  const options = { entropy: requested.entropy, maxima: requested.maxima, maps: requested.maps(layer), into }
   const block = blockForward(p, plan, shape.block(layer), state.output, params.blocks[layer], options)
   state.blocks.push(shape.checkpoint ? undefined : block)
   state.output = block.output

@@ -81,7 +81,16 @@ const numerics = {
   output_dtype: maybe(some('float64', 'float32', 'float16', 'bfloat16')),
 }
 
-const MAPS = ['weights', 'scores', 'masked_scores', 'logsumexp', 'entropy', 'dropped_weights']
+const MAPS = [
+  'weights',
+  'scores',
+  'masked_scores',
+  'logsumexp',
+  'entropy',
+  'dropped_weights',
+  'softcapped_scores',
+  'max_score',
+]
 const names = (...all: string[]) => fc.subarray(all)
 
 const scaling = fc.oneof(

@@ -33,6 +33,7 @@ export interface AttentionCase {
   denominator: Float64Array
   logsumexp: Float64Array
   entropy: Reals
+  maxima: Reals
   scores: Reals
   maskedScores: Reals
   weights: Reals
@@ -127,6 +128,7 @@ export function buildCase(
     denominator: allocate('float64', 2 * rows).fill(Number.NaN),
     logsumexp: allocate('float64', rows).fill(Number.NaN),
     entropy: unwritten(rows),
+    maxima: unwritten(rows),
     scores: unwritten(rows * keys),
     maskedScores: unwritten(rows * keys),
     weights: unwritten(rows * keys),

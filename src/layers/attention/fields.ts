@@ -15,6 +15,8 @@ export const ATTENTION_RETURNS = [
   'logsumexp',
   'entropy',
   'dropped_weights',
+  'softcapped_scores',
+  'max_score',
 ] as const
 
 /** Keys and values as the next request takes them for its past. */

@@ -3,6 +3,7 @@
  * asked for; and backwards through all of them. A new stage is a file in `stages/` and a line in this list.
  */
 import type { Ref } from '../../../workers/contract.ts'
+import { headMaxima, softcapScores } from '../../../workers/ops/attention/op.ts'
 import { inRank } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { exactError } from './exact-error.ts'
@@ -67,6 +68,7 @@ export function attentionBackward(
 
 const MAPS: Record<string, MapName> = {
   scores: 'scores',
+  softcapped_scores: 'scores',
   masked_scores: 'maskedScores',
   weights: 'weights',
   dropped_weights: 'droppedWeights',
@@ -80,7 +82,8 @@ export function requestedResults(request: {
   const names = new Set(request.return)
   return {
     entropy: names.has('entropy') || Boolean(request.backward?.entropy_weight),
-    maps: [...names].flatMap(name => MAPS[name] ?? []),
+    maxima: names.has('max_score'),
+    maps: [...new Set([...names].flatMap(name => MAPS[name] ?? []))],
   }
 }
 
@@ -102,7 +105,9 @@ export function attentionAnswers(
   for (const name of requested) {
     // a weight is the exponential of a score less its row's logsumexp
     const guide = name.endsWith('weights') ? logsumexp : undefined
-    if (name in MAPS) p.output(prefix + name, written[MAPS[name]] as Ref, pairs, guide)
+    if (name === 'softcapped_scores') p.output(prefix + name, softcapped(p, state, requested), pairs)
+    else if (name === 'max_score') p.output(prefix + name, maxScores(p, state), inRank(g))
+    else if (name in MAPS) p.output(prefix + name, written[MAPS[name]] as Ref, pairs, guide)
     else if (name === 'logsumexp') p.output(prefix + name, logsumexp, rows)
     else if (name === 'entropy') p.output(prefix + name, entropy as Ref, rows)
   }
@@ -112,4 +117,26 @@ export function attentionAnswers(
   if (hasPast || requested.has('present_v')) {
     p.output(`${prefix}present_v`, state.presentV, inRank(kv, g.keys, g.dimV))
   }
+}
+
+/** The scores' map behind the softcap: itself where there is none, and in its place where nobody asks for it. */
+function softcapped(p: RequestProgram, { plan, attended }: AttentionState, requested: Set<string>): Ref {
+  const x = attended.written.scores as Ref
+  const { softcap: cap } = plan.args
+  if (cap === 0) return x
+  const count = p.buffers[x].length
+  const y = requested.has('scores') ? p.reals(count) : x
+  p.stage(p.step(softcapScores, { x, y }, { count, cap }))
+  return y
+}
+
+/** [batch, heads]: the largest of the rows' maxima. */
+function maxScores(p: RequestProgram, { plan, attended }: AttentionState): Ref {
+  const { batch, heads, queries: rows } = plan.geometry
+  const count = batch * heads
+  const x = attended.maxima as Ref
+  const y = p.reals(count)
+  const parts = rows === 0 ? 1 : p.buffers[x].length / (count * rows)
+  p.stage(p.step(headMaxima, { x, y }, { parts, count, rows }))
+  return y
 }

@@ -42,6 +42,8 @@ export interface AttentionResults {
   denominator: Ref
   logsumexp: Ref
   entropy?: Ref
+  /** [parts, batch, heads, queries], the largest masked score of each row (in each part of its keys), where it was requested */
+  maxima?: Ref
   /** [batch, heads, queries, keys], those that were requested */
   written: Maps
 }
@@ -59,6 +61,7 @@ export type Maps = Partial<Record<MapName, Ref>>
 export interface RequestedResults {
   entropy: boolean
   maps?: readonly MapName[]
+  maxima?: boolean
   /** where logsumexp and entropy go, if the caller has a place for them */
   into?: RowResults
 }
@@ -79,10 +82,11 @@ export function softmaxForward(
   const denominator = p.buffer({ type: 'float64', length: 2 * rows })
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
   const entropy = requested.entropy ? (into?.entropy ?? p.reals(rows)) : undefined
+  const maxima = requested.maxima ? p.reals(rows) : undefined
   const maps = mapBuffers(p, args, requested.maps)
-  const tensors = { ...scoreTensors(scores), v, output, denominator, logsumexp, entropy, ...maps }
+  const tensors = { ...scoreTensors(scores), v, output, denominator, logsumexp, entropy, maxima, ...maps }
   p.stage(p.step(attentionForward, tensors, args, { nonFinite: scores.nonFinite, area, reckoned }))
-  return { scores, v, output, denominator, logsumexp, entropy, written: maps }
+  return { scores, v, output, denominator, logsumexp, entropy, maxima, written: maps }
 }
 
 /** The maps of scores that no forward pass goes through, from their denominator. */

@@ -10,6 +10,8 @@ const NAMES = [
   'attentionBackward',
   'attentionMaskGradient',
   'weightGradient',
+  'softcapScores',
+  'headMaxima',
 ] as const
 
 /** Which of an op's outputs are wanted; the first where it would be none. */
@@ -59,7 +61,7 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
         output: rows * dimV,
         denominator: 2 * rows,
         logsumexp: rows,
-        ...given({ entropy: wanted[5] && rows }),
+        ...given({ entropy: wanted[5] && rows, maxima: wanted[3] && rows }),
         ...more,
       }
       return { op: op.attentionForward, args, inputs: { ...scores, v: c.v } as Inputs, outputs }
@@ -82,6 +84,16 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
         inputs: backward() as Inputs,
         outputs,
       }
+    }
+    case 'softcapScores': {
+      const count = rows * keys
+      const inputs = { x: random(count, 20) }
+      return { op: op.softcapScores, args: { count, cap: 7 }, inputs, outputs: { y: count } }
+    }
+    case 'headMaxima': {
+      const inputs = { x: random(parts * rows) }
+      const sizes = { parts, count: batch * heads, rows: queries }
+      return { op: op.headMaxima, args: sizes, inputs, outputs: { y: batch * heads } }
     }
     case 'weightGradient': {
       const products = random(rows * keys).map((value, at) =>

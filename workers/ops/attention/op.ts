@@ -4,7 +4,8 @@
  * multiple of kvHeads.
  */
 import { KEY_BLOCK, QUERY_TILE } from '../../layout.ts'
-import { type Args, data, defineFamily, type Tensors, type TensorsOf } from '../define-op.ts'
+import { type Args, data, defineFamily, price, type Tensors, type TensorsOf } from '../define-op.ts'
+import { ELEMENT_BLOCK } from '../element-block.ts'
 import { type AttentionArgs, args, gradientWords, words } from './args.ts'
 import {
   areas,
@@ -16,6 +17,7 @@ import {
 } from './resources.ts'
 
 export type { AttentionArgs }
+export { ELEMENT_BLOCK }
 
 const family = defineFamily('attention', { callBytes: 512 })
 
@@ -88,6 +90,8 @@ export const attentionForward = family.define('attentionForward', {
     logsumexp: 'out:float64',
     /** [batch, heads, queries] = −Σ p ln p of the weights before dropout; 0 where nothing is attended */
     entropy: 'out?',
+    /** [batch, heads, queries]: the row's largest masked score; −∞ where nothing is attended */
+    maxima: 'out?',
     ...maps,
   },
   args,
@@ -210,6 +214,27 @@ export const attentionMaskGradient = family.define('attentionMaskGradient', {
     maskKeys: { type: 'i32', of: a => a.maskShape[3] },
   },
   areas,
+})
+
+/** An element of a map through the softcap; a row's maximum. */
+const CAPPED = price(1, 25)
+const COMPARED = price(1)
+
+/** y = cap·tanh(x/cap), element by element; y may be x itself. Unit = ELEMENT_BLOCK elements. */
+export const softcapScores = family.define('softcapScores', {
+  tensors: { x: 'in', y: 'out' },
+  args: { count: 'i32', cap: 'f32' },
+  units: a => Math.ceil(a.count / ELEMENT_BLOCK),
+  cost: (a, { precision: p }) => ({ flops: a.count, nanoseconds: a.count * CAPPED[p] }),
+})
+
+/** y[c] = max over parts and rows of x [parts, count, rows]; −∞ of none. Unit = element of y. */
+export const headMaxima = family.define('headMaxima', {
+  tensors: { x: 'in', y: 'out' },
+  args: { parts: 'i32', count: 'i32', rows: 'i32' },
+  units: a => a.count,
+  cost: (a, { units, precision: p }) => ({ nanoseconds: units * a.parts * a.rows * COMPARED[p] }),
+  shared: true,
 })
 
 /** ∂L/∂weights [batch, heads, queries, keys]. Unit = query row of [batch, heads, queries]. */

@@ -19,7 +19,16 @@ import { type Attended, defineVariant } from './variant.ts'
 export const linear = defineVariant({
   refused: {
     fields: ['scale', 'softcap', 'mask', 'window', 'alibi', 'dropout'],
-    returns: ['weights', 'scores', 'masked_scores', 'logsumexp', 'entropy', 'dropped_weights'],
+    returns: [
+      'weights',
+      'scores',
+      'softcapped_scores',
+      'masked_scores',
+      'max_score',
+      'logsumexp',
+      'entropy',
+      'dropped_weights',
+    ],
   },
   plan:
     (_, { causal }) =>

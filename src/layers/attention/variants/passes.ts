@@ -130,7 +130,7 @@ export function passesForward(
   scores: Scores,
   v: Ref,
   plan: PassPlan,
-  { entropy: wantEntropy, maps: names = [], into }: RequestedResults,
+  { entropy: wantEntropy, maxima, maps: names = [], into }: RequestedResults,
 ): Attended {
   const { batch, heads, kvHeads, queries, keys, dimK, dimV } = scores.args
   const passes = plan.args.passes.length
@@ -152,7 +152,7 @@ export function passesForward(
     p,
     { args, q: q.y, k: k.y, intervals, earlierRanks, earlierIntervals, area, reckoned, nonFinite },
     sortedV.y,
-    { entropy: wantEntropy },
+    { entropy: wantEntropy, maxima },
   )
 
   const rows = batch * heads * queries
@@ -182,6 +182,7 @@ export function passesForward(
     denominator,
     logsumexp,
     entropy,
+    maxima: folded.maxima,
     maps: (p, others, names) => passesMaps(p, others, denominator, plan, names),
     written: found?.maps ?? {},
     backward: (p, gradOutput, scalars, needs) => passesBackward(p, state, gradOutput, scalars, needs),

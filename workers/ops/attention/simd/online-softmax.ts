@@ -20,7 +20,7 @@ import { dropRow } from './dropout'
 import { exp, log } from '../../../wasm/assembly/elementary'
 import { AnyValue, Finite, Moment, Sum, exponentials, rowMaxima } from './exponentials'
 import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'
-import { TILE_ROW } from '../../../wasm/assembly/score-tile'
+import { TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
 import { Place } from './scores'
 
 /** Bytes of one tile's row of per-row numbers. */
@@ -29,11 +29,12 @@ export const PER_TILE: usize = 96
 /** How far scores may exceed what is subtracted from them before it is raised: e ≤ e⁸. */
 const SLACK: f32 = 8
 
-/** A tile that has seen nothing. */
-export function begin(call: Call, lane: usize): void {
+/** A tile that has seen nothing, from row `at` of [batch, heads, queries]. */
+export function begin(call: Call, place: Place, lane: usize, at: usize): void {
   for (let r: usize = 0; r < PER_TILE; r += 4) {
     store<f32>(call.runningMax + lane + r, -Infinity)
   }
+  if (call.maxima) fill(call.maxima + (at << 2), 0, place.rows, -Infinity)
   memory.fill(call.runningSum + lane * 8, 0, PER_TILE * 8)
   if (call.entropy) memory.fill(call.runningMoment + lane * 8, 0, PER_TILE * 8)
 }
@@ -42,6 +43,7 @@ export function begin(call: Call, lane: usize): void {
 export function softmaxTile(call: Call, place: Place, lane: usize, output: usize): void {
   const rows = place.rows
   rowMaxima(call, call.tile, rows, call.tileMax)
+  if (call.maxima) noteMaxima(call, place)
   if (raise(call, lane)) rescale(call, rows, lane, output)
   const sums = call.runningSum + lane * 8
   const moments = call.runningMoment + lane * 8
@@ -49,6 +51,15 @@ export function softmaxTile(call: Call, place: Place, lane: usize, output: usize
   else if (call.entropy) exponentials<Moment, Finite>(call, call.tile, rows, call.tileMax, 0, sums, moments)
   else exponentials<Sum, Finite>(call, call.tile, rows, call.tileMax, 0, sums, 0)
   if (call.dropout) dropTile(call, place)
+}
+
+/** The tile's maxima into those of the rows so far, where these are answered. */
+function noteMaxima(call: Call, place: Place): void {
+  let into = call.maxima + ((<usize>place.head * <usize>call.queries + <usize>place.row) << 2)
+  for (let r = 0; r < place.rows; ++r, into += 4) {
+    const most = load<f32>(call.tileMax + (<usize>r << 2))
+    if (most > load<f32>(into)) store<f32>(into, most)
+  }
 }
 
 /** Dropout of the tile's exponentials. */
@@ -125,7 +136,7 @@ function scaleRow(row: usize, dim: i32, factor: f32): void {
 }
 
 /**
- * O/l, (m, l), m + ln l, ln l − t/l; zeros, (−∞, 0), −∞ and 0 where nothing was attended. Rows whose output is not finite are
+ * O/l, (m, l), m + ln l, ln l − t/l, and the largest score where it is asked for; zeros, (−∞, 0), −∞ and 0 where nothing was attended. Rows whose output is not finite are
  * noted in `large`, a bit each.
  */
 export function finish(call: Call, place: Place, tile: i32, lane: usize, at: usize): void {
@@ -151,6 +162,9 @@ export function finish(call: Call, place: Place, tile: i32, lane: usize, at: usi
     store<f64>(call.denominator + ((at + r) << 4), <f64>sum, 8)
     store<f64>(call.logsumexp + ((at + r) << 3), logsumexp)
     if (call.entropy) store<f32>(call.entropy + ((at + r) << 2), <f32>entropy)
+    // a NaN has been passed over, but the sum has it
+    const most = call.maxima + ((at + r) << 2)
+    if (call.maxima && sum != sum && load<f32>(most) != Infinity) store<f32>(most, NaN)
   }
   store<u32>(call.large + (<usize>tile << 2), large)
 }
