@@ -40,6 +40,7 @@ const OPTIONS: Record<string, (shape: Shape) => Body> = {
   dropout: () => ({ dropout: { p: 0.1 } }),
   entropy: () => ({ return: ['output', 'entropy'] }),
   alibi: () => ({ alibi: true }),
+  sinks: ([, heads]) => ({ sinks: { shape: [heads] } }),
   'bool mask': ([b, h, n]) => ({ mask: { shape: [b, h, n, n], dtype: 'bool' } }),
   'float mask': ([, , n]) => ({ mask: { shape: [n, n], dtype: 'float32' } }),
   'norm, rope': ([, , , d]) => (d % 2 === 0 ? { qk_norm: 'l2', rope: {} } : { qk_norm: 'l2' }),

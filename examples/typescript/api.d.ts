@@ -230,6 +230,8 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -274,7 +276,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -302,8 +304,8 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default q, k, v and a float mask */
-                wrt?: ("q" | "k" | "v" | "mask" | "past_k" | "past_v")[];
+                /** @description inputs whose gradients are wanted; default q, k, v, a float mask and sinks */
+                wrt?: ("q" | "k" | "v" | "mask" | "sinks" | "past_k" | "past_v")[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -418,13 +420,13 @@ export interface components {
         AttentionAnswer: {
             /** @description [B, H, N, d_v] in q’s rank; zeros where a row attends to nothing */
             output?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N, M]: softmax, before dropout */
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
             weights?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
             scores?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
             masked_scores?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
             logsumexp?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
             entropy?: components["schemas"]["AnswerTensor"];
@@ -464,6 +466,8 @@ export interface components {
                 v?: components["schemas"]["AnswerTensor"];
                 /** @description in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -536,6 +540,8 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -580,7 +586,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -608,8 +614,8 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, every parameter and a float mask */
-                wrt?: (("x" | "mask" | "past_k" | "past_v" | "params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, every parameter, a float mask and sinks */
+                wrt?: (("x" | "mask" | "sinks" | "past_k" | "past_v" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -639,13 +645,13 @@ export interface components {
         SelfAttentionAnswer: {
             /** @description [B, N, d_v] in x’s rank */
             output?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N, M]: softmax, before dropout */
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
             weights?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
             scores?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
             masked_scores?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
             logsumexp?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
             entropy?: components["schemas"]["AnswerTensor"];
@@ -685,6 +691,8 @@ export interface components {
                 x?: components["schemas"]["AnswerTensor"];
                 /** @description in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -772,6 +780,8 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -816,7 +826,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -844,8 +854,8 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, context, every parameter and a float mask */
-                wrt?: (("x" | "context" | "mask" | "past_k" | "past_v" | "params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask and sinks */
+                wrt?: (("x" | "context" | "mask" | "sinks" | "past_k" | "past_v" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -874,13 +884,13 @@ export interface components {
         MultiHeadAttentionAnswer: {
             /** @description [B, N, d_out] in x’s rank */
             output?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N, M]: softmax, before dropout */
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
             weights?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
             scores?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
             masked_scores?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
             logsumexp?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
             entropy?: components["schemas"]["AnswerTensor"];
@@ -922,6 +932,8 @@ export interface components {
                 context?: components["schemas"]["AnswerTensor"];
                 /** @description in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -1144,6 +1156,8 @@ export interface components {
                 /** @description keys to the right of the aligned position; null = unbounded */
                 right?: number | null;
             };
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -1157,7 +1171,7 @@ export interface components {
                 eps?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -1196,8 +1210,8 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, every parameter and a float mask */
-                wrt?: (("x" | "mask" | "params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, every parameter, a float mask and sinks */
+                wrt?: (("x" | "mask" | "sinks" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1307,13 +1321,13 @@ export interface components {
             output?: components["schemas"]["AnswerTensor"];
             /** @description what `return` names of each layer’s attention */
             layers?: {
-                /** @description [B, H, N, M]: softmax, before dropout */
+                /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
                 weights?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
                 scores?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
                 masked_scores?: components["schemas"]["AnswerTensor"];
-                /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+                /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
                 logsumexp?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
                 entropy?: components["schemas"]["AnswerTensor"];
@@ -1350,6 +1364,8 @@ export interface components {
                 x?: components["schemas"]["AnswerTensor"];
                 /** @description the sum over the layers, in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description [H], the sum over the layers */
+                sinks?: components["schemas"]["AnswerTensor"];
                 /** @description by the parameters’ names */
                 params?: {
                     [key: string]: components["schemas"]["AnswerTensor"];

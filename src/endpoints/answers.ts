@@ -25,10 +25,14 @@ export const exactError = {
 
 /** What attention in a stack's layer may answer, too. */
 export const attentionResults = {
-  weights: tensor.optional().describe('[B, H, N, M]: softmax, before dropout'),
+  weights: tensor
+    .optional()
+    .describe('[B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1'),
   scores: tensor.optional().describe('[B, H, N, M]: q·kᵀ·scale for every pair'),
   masked_scores: tensor.optional().describe('[B, H, N, M]: what the softmax sees; "-Infinity" where masked'),
-  logsumexp: tensor.optional().describe('[B, H, N]; "-Infinity" where a row attends to nothing'),
+  logsumexp: tensor
+    .optional()
+    .describe('[B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks'),
   entropy: tensor.optional().describe('[B, H, N]: −Σ p ln p in nats, before dropout'),
   dropped_weights: tensor.optional().describe('[B, H, N, M]: weights after dropout'),
   softcapped_scores: tensor
@@ -74,6 +78,7 @@ export function gradsResult(inputs: Record<string, string>, withParams: boolean)
 
 export const layerGradientResults = {
   mask: 'in the mask’s own shape',
+  sinks: '[H]',
   past_k: 'when `wrt` names it',
   past_v: 'when `wrt` names it',
 }

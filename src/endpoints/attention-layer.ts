@@ -28,7 +28,7 @@ export const LAYER_RETURNS = ['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS
 
 /** What `wrt` may name: these inputs, those of every layer, and as many parameters. */
 export function wrtField(params: number, ...inputs: string[]) {
-  const names = [...inputs, 'mask', 'past_k', 'past_v', 'params']
+  const names = [...inputs, 'mask', 'sinks', 'past_k', 'past_v', 'params']
   return nameList(z.union([z.enum(names), paramName]), names.length + params)
 }
 
@@ -82,6 +82,7 @@ export function compileLayer(
     x: true,
     context: context && true,
     mask: maskGradient(request.mask),
+    sinks: request.sinks && true,
     ...past.differentiable,
     ...params.differentiable,
   })
@@ -102,7 +103,7 @@ export function compileLayer(
   if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
   if (request.backward === undefined) return
 
-  const { logsumexp, entropy } = state.attention.attended
+  const { logsumexp, entropy, attending } = state.attention.attended
   const loss = lossForward(
     p,
     {
@@ -115,7 +116,7 @@ export function compileLayer(
       qLengths: plan.places.refs.qLengths,
       elements: plan.liveRows * dimOut,
       maskPadding: true,
-      attention: { rows: x.batch * heads * x.positions, logsumexp, entropy },
+      attention: { rows: x.batch * heads * x.positions, logsumexp: attending ?? logsumexp, entropy },
     },
     request.backward,
   )
@@ -123,6 +124,7 @@ export function compileLayer(
     x: gradientSet.has('x'),
     context: gradientSet.has('context'),
     mask: gradientSet.has('mask'),
+    sinks: gradientSet.has('sinks'),
     pastK: gradientSet.has('past_k'),
     pastV: gradientSet.has('past_v'),
     param: name => gradientSet.has(`params.${name}`),
@@ -131,6 +133,7 @@ export function compileLayer(
     x: [gradients.x, request.x],
     context: [gradients.context, request.context],
     mask: [gradients.mask, request.mask],
+    sinks: [gradients.sinks, request.sinks],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
   })

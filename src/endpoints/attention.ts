@@ -18,6 +18,8 @@ import type { RequestProgram } from '../layers/program-builder.ts'
 import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
 
+const ATTENTION_INPUTS = ['q', 'k', 'v', 'mask', 'sinks', 'past_k', 'past_v'] as const
+
 function request(tensors: TensorKinds) {
   return z
     .strictObject({
@@ -29,8 +31,8 @@ function request(tensors: TensorKinds) {
       return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS]),
       backward: backwardField(
         tensors,
-        nameList(z.enum(['q', 'k', 'v', 'mask', 'past_k', 'past_v']), 6),
-        'q, k, v and a float mask',
+        nameList(z.enum(ATTENTION_INPUTS), ATTENTION_INPUTS.length),
+        'q, k, v, a float mask and sinks',
       ).optional(),
       ...numerics,
     })
@@ -66,6 +68,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     k: true,
     v: true,
     mask: maskGradient(request.mask),
+    sinks: request.sinks && true,
     ...past.differentiable,
   })
   const plan = planAttention(p, request, g, past)
@@ -76,7 +79,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     ...past.refs,
   }
   const state = attentionForward(p, plan, inputs, requestedResults(request))
-  const { output, logsumexp, entropy } = state.attended
+  const { output, logsumexp, entropy, attending } = state.attended
   const shape = inRank(g, g.queries, g.dimV)
   if (request.return.includes('output')) p.output('output', output, shape)
   attentionAnswers(p, state, request.return, past.given)
@@ -92,7 +95,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     dim,
     qLengths: plan.places.refs.qLengths,
     elements: plan.liveRows * heads * dim,
-    attention: { rows: batch * heads * queries, logsumexp, entropy },
+    attention: { rows: batch * heads * queries, logsumexp: attending ?? logsumexp, entropy },
   }
   const loss = lossForward(p, subject, request.backward)
   const gradients = attentionBackward(p, state, loss.gradOutput, loss.scalars, {
@@ -100,6 +103,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     k: gradientSet.has('k'),
     v: gradientSet.has('v'),
     mask: gradientSet.has('mask'),
+    sinks: gradientSet.has('sinks'),
     pastK: gradientSet.has('past_k'),
     pastV: gradientSet.has('past_v'),
   })
@@ -108,6 +112,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     k: [gradients.k, request.k],
     v: [gradients.v, request.v],
     mask: [gradients.mask, request.mask],
+    sinks: [gradients.sinks, request.sinks],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
   })

@@ -51,7 +51,7 @@ function request(tensors: TensorKinds) {
       backward: backwardField(
         tensors,
         wrtField(8, 'x', 'context'),
-        'x, context, every parameter and a float mask',
+        'x, context, every parameter, a float mask and sinks',
       ).optional(),
       ...numerics,
     })

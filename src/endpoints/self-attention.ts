@@ -34,7 +34,11 @@ function request(tensors: TensorKinds) {
       ...pastFields(tensors),
       ...attentionOptions(tensors),
       return: returns(LAYER_RETURNS),
-      backward: backwardField(tensors, wrtField(6, 'x'), 'x, every parameter and a float mask').optional(),
+      backward: backwardField(
+        tensors,
+        wrtField(6, 'x'),
+        'x, every parameter, a float mask and sinks',
+      ).optional(),
       ...numerics,
     })
     .meta({ id: 'SelfAttentionRequest' })

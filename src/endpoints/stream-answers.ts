@@ -80,9 +80,9 @@ const DoneMessage = z
     }),
     output: tensor.describe('[B, N, d_model] in x’s rank'),
     grads: z
-      .strictObject({ x: tensor.optional(), mask: tensor.optional() })
+      .strictObject({ x: tensor.optional(), mask: tensor.optional(), sinks: tensor.optional() })
       .optional()
-      .describe('of x and a float mask, as `wrt` says; those of parameters are in the layers’ frames'),
+      .describe('of x, a float mask and sinks, as `wrt` says; those of parameters are in the layers’ frames'),
   })
   .meta({ id: 'DoneMessage' })
 

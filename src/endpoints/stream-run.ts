@@ -65,6 +65,7 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
   const gradientSet = new GradientSet(request.backward.wrt, {
     x: true,
     mask: maskGradient(request.mask),
+    sinks: request.sinks && true,
     ...differentiable,
   })
   const last = shape.layers - 1
@@ -75,6 +76,7 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
     needs: param =>
       emits.has('grad_params') && layers.has(layerOf(param)) && gradientSet.has(`params.${param}`),
     needsMask: gradientSet.has('mask'),
+    needsSinks: gradientSet.has('sinks'),
   })
   for (let layer = last; layer >= 0; layer--) {
     const { block, gradOutput, gradients: ofLayer } = backwardLayer(p, state, gradients, layer)
@@ -99,6 +101,7 @@ function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> 
   answerGradients(p, {
     x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
     mask: [gradients.mask, request.mask],
+    sinks: [gradients.sinks, request.sinks],
   })
 }
 

@@ -48,7 +48,14 @@ const TransformerAnswer = z
     ...approximation,
     params: paramsResult,
     ...lossResult,
-    grads: gradsResult({ x: 'x’s', mask: 'the sum over the layers, in the mask’s own shape' }, true),
+    grads: gradsResult(
+      {
+        x: 'x’s',
+        mask: 'the sum over the layers, in the mask’s own shape',
+        sinks: '[H], the sum over the layers',
+      },
+      true,
+    ),
   })
   .meta({ id: 'TransformerAnswer' })
 
@@ -68,6 +75,7 @@ function* compile(p: RequestProgram, request: TransformerRequest): Generator<voi
   const gradientSet = new GradientSet(request.backward?.wrt, {
     x: true,
     mask: maskGradient(request.mask),
+    sinks: request.sinks && true,
     ...differentiable,
   })
   const { entropy, maxima, maps = [] } = requestedResults(request)
@@ -88,6 +96,7 @@ function* compile(p: RequestProgram, request: TransformerRequest): Generator<voi
     scalars: loss.scalars,
     needs: name => gradientSet.has(`params.${name}`),
     needsMask: gradientSet.has('mask'),
+    needsSinks: gradientSet.has('sinks'),
   })
   for (let layer = shape.layers - 1; layer >= 0; layer--) {
     backwardLayer(p, state, gradients, layer)
@@ -96,6 +105,7 @@ function* compile(p: RequestProgram, request: TransformerRequest): Generator<voi
   answerGradients(p, {
     x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
     mask: [gradients.mask, request.mask],
+    sinks: [gradients.sinks, request.sinks],
   })
   answerParams(p, 'grads.', taken, ({ name }) => gradients.params.get(name))
 }

@@ -89,6 +89,7 @@ export interface BlockGradients {
   /** of attention's own output [batch, heads, queries, dimV] */
   heads: Ref
   mask?: Ref
+  sinks?: Ref
   params: Map<string, Ref>
 }
 
@@ -99,7 +100,7 @@ export function blockBackward(
   gradOutput: Ref,
   scalars: Ref | undefined,
   wants: (name: string) => boolean,
-  wantMask: boolean,
+  needsOf: { mask: boolean; sinks: boolean },
 ): BlockGradients {
   const params = new Map<string, Ref>()
   const note = (prefix: string, gradients: object) => {
@@ -119,12 +120,13 @@ export function blockBackward(
     return gradients.x
   }
   let mask: Ref | undefined
+  let sinks: Ref | undefined
   let heads = gradOutput
   const throughAttention = (gradY: Ref, residual?: Ref): Ref => {
     const needs = {
       x: true,
       context: false,
-      mask: wantMask,
+      ...needsOf,
       pastK: false,
       pastV: false,
       param: (name: string) => wants(`attention.${name}`),
@@ -132,16 +134,17 @@ export function blockBackward(
     const gradients = multiHeadBackward(p, attention, gradY, scalars, needs, residual)
     note('attention', gradients.params)
     mask = gradients.mask
+    sinks = gradients.sinks
     heads = gradients.heads
     return gradients.x as Ref
   }
   if (shape.norm === 'pre') {
     const gradMiddle = throughNorm('norm2', norm2, throughFfn(gradOutput), gradOutput)
     const x = throughNorm('norm1', norm1, throughAttention(gradMiddle), gradMiddle)
-    return { x, heads, mask, params }
+    return { x, heads, mask, sinks, params }
   }
   const gradFfn = throughNorm('norm2', norm2, gradOutput)
   const gradAttention = throughNorm('norm1', norm1, throughFfn(gradFfn, gradFfn))
   const x = throughAttention(gradAttention, gradAttention)
-  return { x, heads, mask, params }
+  return { x, heads, mask, sinks, params }
 }

@@ -86,7 +86,7 @@ export function multiHeadForward(
   return { ...state, o: o.state, output: o.state.y }
 }
 
-export interface MultiHeadNeeds extends Pick<GradientNeeds, 'mask' | 'pastK' | 'pastV'> {
+export interface MultiHeadNeeds extends Pick<GradientNeeds, 'mask' | 'sinks' | 'pastK' | 'pastV'> {
   x: boolean
   context: boolean
   param(name: MultiHeadParamName): boolean
@@ -96,6 +96,7 @@ export interface MultiHeadGradients {
   x?: Ref
   context?: Ref
   mask?: Ref
+  sinks?: Ref
   pastK?: Ref
   pastV?: Ref
   /** of attention's own output [batch, heads, queries, dimV] */
@@ -134,6 +135,7 @@ export function multiHeadBackward(
     k: source || needs.param('w_k') || needs.param('b_k'),
     v: source || needs.param('w_v') || needs.param('b_v'),
     mask: needs.mask,
+    sinks: needs.sinks,
     pastK: needs.pastK,
     pastV: needs.pastV,
   })
@@ -156,8 +158,8 @@ export function multiHeadBackward(
     if (cross) context = both
     else x = both
   }
-  const { mask, pastK, pastV } = grads
-  return { x: needs.x ? x : undefined, context, mask, pastK, pastV, heads: gradHeads, params }
+  const { mask, sinks, pastK, pastV } = grads
+  return { x: needs.x ? x : undefined, context, mask, sinks, pastK, pastV, heads: gradHeads, params }
 }
 
 /** gradY·Wᵀ on top of what is there. */

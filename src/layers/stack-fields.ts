@@ -11,8 +11,8 @@ import { initField, paramName } from './params.ts'
 export const MOST_LAYERS = 256
 /** 8 of attention, 4 of its norms and 5 of the feed-forward network in each layer, and the last norm's. */
 const MOST_PARAMS = 17 * MOST_LAYERS + 2
-/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask and params. */
-const MOST_WRT = MOST_PARAMS + 5 * MOST_LAYERS + 5
+/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, x, mask, sinks and params. */
+const MOST_WRT = MOST_PARAMS + 5 * MOST_LAYERS + 6
 
 export function stack(tensors: TensorKinds) {
   return z
@@ -95,8 +95,8 @@ export function optionsBesideStack(tensors: TensorKinds) {
 export function stackBackwardField(tensors: TensorKinds) {
   return backwardField(
     tensors,
-    nameList(z.union([z.enum(['x', 'mask', 'params']), paramName]), MOST_WRT),
-    'x, every parameter and a float mask',
+    nameList(z.union([z.enum(['x', 'mask', 'sinks', 'params']), paramName]), MOST_WRT),
+    'x, every parameter, a float mask and sinks',
   )
 }
 

@@ -108,7 +108,11 @@ export function stackLoss(
     qLengths: plan.places.refs.qLengths,
     elements: plan.liveRows * dim,
     maskPadding: true,
-    attention: { rows: shape.layers * batch * plan.geometry.heads * queries, ...rows },
+    attention: {
+      rows: shape.layers * batch * plan.geometry.heads * queries,
+      logsumexp: rows.attending ?? rows.logsumexp,
+      entropy: rows.entropy,
+    },
   }
   return lossForward(p, subject, backward)
 }

@@ -77,6 +77,7 @@ export function beginForward(
   const rows: RowResults = {
     logsumexp: p.buffer({ type: 'float64', length: elements }),
     entropy: requested.entropy ? p.reals(elements) : undefined,
+    attending: plan.sinks === undefined ? undefined : p.buffer({ type: 'float64', length: elements }),
   }
   const output = shape.sinusoidal === undefined ? x : addPositions(p, shape, x)
   return { plan, shape, params, requested, inputs: [], blocks: [], rows, output }
@@ -91,6 +92,7 @@ export function forwardLayer(p: RequestProgram, state: StackState, layer: number
   const into = {
     logsumexp: part(rows.logsumexp),
     entropy: rows.entropy === undefined ? undefined : part(rows.entropy),
+    attending: rows.attending === undefined ? undefined : part(rows.attending),
   }
   state.inputs.push(state.output)
   p.stage(...params.draws[layer])
@@ -114,11 +116,13 @@ export interface StackBackward {
   /** of the output of the layer that comes next; after layer 0, of x */
   grad: Ref
   mask?: Ref
+  sinks?: Ref
   /** by full name: `layers.0.attention.w_q`, `final_norm.gamma` */
   params: Map<string, Ref>
   scalars: Ref | undefined
   needs(name: string): boolean
   needsMask: boolean
+  needsSinks: boolean
 }
 
 /** Begins the backward pass of a stack that has ended: `backwardLayer` for each layer, from the last on, follows. */
@@ -126,7 +130,7 @@ export function beginBackward(
   p: RequestProgram,
   state: StackState,
   gradOutput: Ref,
-  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask'>,
+  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask' | 'needsSinks'>,
 ): StackBackward {
   const backward: StackBackward = { grad: gradOutput, params: new Map(), ...asked }
   if (state.finalNorm === undefined) return backward
@@ -146,11 +150,15 @@ export function backwardLayer(
   layer: number,
 ): { block: BlockState; gradOutput: Ref; gradients: BlockGradients } {
   const block = state.blocks[layer] ?? recompute(p, state, layer)
-  const { grad: gradOutput, params, scalars, needsMask } = backward
+  const { grad: gradOutput, params, scalars } = backward
   const needs = (name: string) => backward.needs(`layers.${layer}.${name}`)
-  const gradients = blockBackward(p, block, gradOutput, scalars, needs, needsMask)
+  const gradients = blockBackward(p, block, gradOutput, scalars, needs, {
+    mask: backward.needsMask,
+    sinks: backward.needsSinks,
+  })
   for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
-  if (gradients.mask !== undefined) backward.mask = addMasks(p, backward.mask, gradients.mask)
+  if (gradients.mask !== undefined) backward.mask = addUp(p, backward.mask, gradients.mask)
+  if (gradients.sinks !== undefined) backward.sinks = addUp(p, backward.sinks, gradients.sinks)
   backward.grad = gradients.x
   return { block, gradOutput, gradients }
 }
@@ -172,8 +180,8 @@ function addPositions(p: RequestProgram, { sinusoidal, elements }: StackShape, x
   return y
 }
 
-/** The mask is shared by every layer: its gradients add up. */
-function addMasks(p: RequestProgram, sum: Ref | undefined, gradient: Ref): Ref {
+/** The mask and the sinks are shared by every layer: their gradients add up. */
+function addUp(p: RequestProgram, sum: Ref | undefined, gradient: Ref): Ref {
   if (sum === undefined) return gradient
   const count = p.buffers[gradient].length
   const y = p.reals(count)

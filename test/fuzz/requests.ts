@@ -156,6 +156,7 @@ function options({ batch, groups, kvHeads, queries, keys, rank }: Sizes): Record
     kv_lengths: maybe(lengthsOf(rank === 2 ? 1 : batch, keys), 8),
     window: maybe(record({ left: maybe(fc.nat(4), 2), right: maybe(fc.nat(4), 2) })),
     alibi: maybe(fc.oneof(fc.boolean(), tensor(heads)), 8),
+    sinks: maybe(tensor(heads), 8),
     qk_norm: maybe(
       fc.oneof(some('l2', 'rms'), record({ kind: some('rms', 'l2'), eps: maybe(some(1e-6, 1)) })),
       8,

@@ -49,6 +49,13 @@ export function attentionOptions(tensors: TensorKinds) {
       .describe(
         '`true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says.',
       ),
+    sinks: tensors.values
+      .optional()
+      .describe(
+        '[H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or ' +
+          'dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, ' +
+          'logsumexp = the sink.',
+      ),
     ...qkNormFields,
     ...ropeFields(tensors),
     dropout: dropout.optional(),

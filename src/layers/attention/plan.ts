@@ -52,6 +52,7 @@ export function planAttention(
     intervals,
     liveRows: liveRows(places),
     slopes: alibi(p, options, g),
+    sinks: sinks(p, options, g),
   }
   if (options.mask !== undefined) {
     plan.maskLayout = maskLayout(g, options.mask, '/mask')
@@ -100,6 +101,12 @@ function attentionArgs(
     dropoutP: options.dropout?.p ?? 0,
     ...seedWords(options.dropout?.seed ?? 0),
   }
+}
+
+function sinks(p: RequestProgram, { sinks }: AttentionOptions, g: Geometry): Ref | undefined {
+  if (sinks === undefined) return undefined
+  expectShape('/sinks', sinks, [g.heads])
+  return p.input('/sinks', sinks)
 }
 
 function alibi(p: RequestProgram, { alibi }: AttentionOptions, g: Geometry): Ref | undefined {

@@ -10,6 +10,7 @@ import {
   attentionMaskGradient,
 } from '../../../workers/ops/attention/op.ts'
 import { add } from '../../../workers/ops/elementwise/op.ts'
+import { applySinks, sinkGradient } from '../../../workers/ops/sinks/op.ts'
 import type { MaskLayout } from '../geometry.ts'
 import type { ProgramBuilder } from '../program-builder.ts'
 
@@ -21,6 +22,8 @@ export interface Scores {
   mask?: Ref
   maskLayout?: MaskLayout
   slopes?: Ref
+  /** [heads], see ops/sinks */
+  sinks?: Ref
   /** see AttentionArgs.shift */
   shifts?: Ref
   intervals?: Ref
@@ -42,16 +45,19 @@ export interface AttentionResults {
   denominator: Ref
   logsumexp: Ref
   entropy?: Ref
+  /** float64 [batch, heads, queries], −∞ where a row attends to nothing, where logsumexp is not that: beside sinks */
+  attending?: Ref
   /** [parts, batch, heads, queries], the largest masked score of each row (in each part of its keys), where it was requested */
   maxima?: Ref
   /** [batch, heads, queries, keys], those that were requested */
   written: Maps
 }
 
-/** Results a row: float64 logsumexp, entropy, [batch, heads, queries] each. */
+/** Results a row: float64 logsumexp, entropy, [batch, heads, queries] each, and `attending` where there are sinks. */
 export interface RowResults {
   logsumexp: Ref
   entropy?: Ref
+  attending?: Ref
 }
 
 export type MapName = 'scores' | 'maskedScores' | 'weights' | 'droppedWeights'
@@ -76,7 +82,7 @@ export function softmaxForward(
   requested: RequestedResults,
 ): AttentionResults {
   const { args, area, reckoned } = scores
-  const { into } = requested
+  const into = scores.sinks === undefined ? requested.into : beforeSinks(requested.into)
   const rows = args.batch * args.heads * args.queries
   const output = p.reals(rows * args.dimV)
   const denominator = p.buffer({ type: 'float64', length: 2 * rows })
@@ -86,7 +92,61 @@ export function softmaxForward(
   const maps = mapBuffers(p, args, requested.maps)
   const tensors = { ...scoreTensors(scores), v, output, denominator, logsumexp, entropy, maxima, ...maps }
   p.stage(p.step(attentionForward, tensors, args, { nonFinite: scores.nonFinite, area, reckoned }))
-  return { scores, v, output, denominator, logsumexp, entropy, maxima, written: maps }
+  const state = { scores, v, output, denominator, logsumexp, entropy, maxima, written: maps }
+  return withSinks(p, state, requested.into)
+}
+
+/** Where the rows' results go that do not have the sinks yet. */
+export function beforeSinks(into: RowResults | undefined): RowResults | undefined {
+  return into?.attending === undefined ? undefined : { logsumexp: into.attending }
+}
+
+/** The results with the sinks in the denominators, in place where they can be. */
+export function withSinks(
+  p: ProgramBuilder,
+  state: AttentionResults,
+  into: RowResults | undefined,
+): AttentionResults {
+  const { sinks, args } = state.scores
+  if (sinks === undefined) return state
+  const { batch, heads, queries, keys, dimV } = args
+  const rows = batch * heads * queries
+  const { output, denominator, written } = state
+  const sunkDenominator = p.buffer({ type: 'float64', length: 2 * rows })
+  const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
+  const entropy = state.entropy && (into?.entropy ?? p.reals(rows))
+  const { weights, droppedWeights } = written
+  const tensors = {
+    sinks,
+    output,
+    denominator,
+    entropy: state.entropy,
+    weights,
+    droppedWeights,
+    sunkOutput: output,
+    sunkDenominator,
+    sunkLogsumexp: logsumexp,
+    sunkEntropy: entropy,
+    sunkWeights: weights,
+    sunkDroppedWeights: droppedWeights,
+  }
+  p.stage(p.step(applySinks, tensors, { heads, rows, queries, keys, dimV }))
+  return { ...state, denominator: sunkDenominator, logsumexp, entropy, attending: state.logsumexp }
+}
+
+/** ∂L/∂sinks [heads]. */
+export function sinksBackward(
+  p: ProgramBuilder,
+  { scores, output, denominator, entropy }: AttentionResults,
+  gradOutput: Ref,
+  scalars: Ref | undefined,
+): Ref {
+  const { batch, heads, queries, dimV } = scores.args
+  const gradSinks = p.reals(heads)
+  const sinks = scores.sinks as Ref
+  const tensors = { sinks, output, denominator, entropy, gradOutput, scalars, gradSinks }
+  p.stage(p.step(sinkGradient, tensors, { batch, heads, queries, dimV }))
+  return gradSinks
 }
 
 /** The maps of scores that no forward pass goes through, from their denominator. */

@@ -1,5 +1,6 @@
 /** Attention itself: the softmax over q·kᵀ, or a variant of it. What it computes is in the plan and in `variants/`. */
 import { argsForLayer } from '../plan.ts'
+import { sinksBackward } from '../softmax.ts'
 import type { Stage } from './stage.ts'
 
 export const scores: Stage = {
@@ -13,6 +14,7 @@ export const scores: Stage = {
       mask: plan.mask,
       maskLayout: plan.maskLayout,
       slopes: plan.slopes,
+      sinks: plan.sinks,
       shifts: plan.places.refs.shifts,
       intervals: plan.intervals.ref,
       area: plan.intervals.area,
@@ -33,6 +35,7 @@ export const scores: Stage = {
       gradients.k = found.k
       gradients.v = found.v
       gradients.mask = found.mask
+      if (needs.sinks) gradients.sinks = sinksBackward(p, attended, gradients.output, gradients.scalars)
     }
   },
 }

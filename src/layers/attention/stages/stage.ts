@@ -42,6 +42,7 @@ export interface AttentionPlan {
   mask?: Ref
   maskLayout?: MaskLayout
   slopes?: Ref
+  sinks?: Ref
   places: Places
   intervals: Intervals
   /** query rows of the whole batch that are no padding */
@@ -71,6 +72,7 @@ export interface GradientNeeds {
   k: boolean
   v: boolean
   mask: boolean
+  sinks: boolean
   pastK: boolean
   pastV: boolean
 }
@@ -86,6 +88,7 @@ export interface GradientFlow {
   k?: Ref
   v?: Ref
   mask?: Ref
+  sinks?: Ref
   pastK?: Ref
   pastV?: Ref
 }

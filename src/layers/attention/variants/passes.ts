@@ -24,12 +24,14 @@ import {
   type AttentionGradients,
   type AttentionNeeds,
   type AttentionResults,
+  beforeSinks,
   type MapName,
   type RequestedResults,
   type Scores,
   softmaxBackward,
   softmaxForward,
   softmaxMaps,
+  withSinks,
 } from '../softmax.ts'
 import type { Attended, VariantContext } from './variant.ts'
 
@@ -130,10 +132,11 @@ export function passesForward(
   scores: Scores,
   v: Ref,
   plan: PassPlan,
-  { entropy: wantEntropy, maxima, maps: names = [], into }: RequestedResults,
+  { entropy: wantEntropy, maxima, maps: names = [], into: asked }: RequestedResults,
 ): Attended {
   const { batch, heads, kvHeads, queries, keys, dimK, dimV } = scores.args
   const passes = plan.args.passes.length
+  const into = scores.sinks === undefined ? asked : beforeSinks(asked)
   const q = sortRows(p, scores.q, plan.queryOrder, plan, { heads: batch * heads, rows: queries, dim: dimK })
   const k = sortRows(p, scores.k, plan.keyOrder, plan, { heads: batch * kvHeads, rows: keys, dim: dimK })
   const sortedV = sortRows(p, v, plan.keyOrder, plan, { heads: batch * kvHeads, rows: keys, dim: dimV })
@@ -172,18 +175,17 @@ export function passesForward(
   }
   const gather = { parts: passes, heads: batch * heads, rows: queries, dim: dimV }
   p.stage(p.step(mergeParts, merged, gather))
-  const state = { scores, plan, folded, output, denominator, entropy }
-  const found = names.length === 0 ? undefined : passesMaps(p, scores, denominator, plan, names)
+  const all: AttentionResults = { scores, v, output, denominator, logsumexp, entropy, written: {} }
+  const results = withSinks(p, all, asked)
+  const state = { ...results, plan, folded }
+  const mapsOf = (p: RequestProgram, others: Scores, names: readonly MapName[]) =>
+    passesMaps(p, others, results.denominator, plan, names)
+  const found = names.length === 0 ? undefined : mapsOf(p, scores, names)
   if (found !== undefined) p.stage(found.step)
   return {
-    scores,
-    v,
-    output,
-    denominator,
-    logsumexp,
-    entropy,
+    ...results,
     maxima: folded.maxima,
-    maps: (p, others, names) => passesMaps(p, others, denominator, plan, names),
+    maps: mapsOf,
     written: found?.maps ?? {},
     backward: (p, gradOutput, scalars, needs) => passesBackward(p, state, gradOutput, scalars, needs),
   }
