@@ -117,6 +117,10 @@ const gradients: PlanCase[] = (['float32', 'float64'] as const).flatMap(precisio
           precision,
         }),
       ),
+      attention(`${precision} gradients of weights and logsumexp`, shape, {
+        backward: { grad_weights: { shape: [1, 2, 150, 150] }, grad_logsumexp: { shape: [1, 2, 150] } },
+        precision,
+      }),
       attention(`${precision} softcap, entropy, dropout`, shape, {
         softcap: 5,
         dropout: { p: 0.2 },

@@ -276,7 +276,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -292,6 +292,7 @@ export interface components {
              *     ]
              */
             return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -304,6 +305,10 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
+                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+                grad_weights?: components["schemas"]["Tensor"];
+                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+                grad_logsumexp?: components["schemas"]["Tensor"];
                 /** @description inputs whose gradients are wanted; default q, k, v, a float mask and sinks */
                 wrt?: ("q" | "k" | "v" | "mask" | "sinks" | "past_k" | "past_v")[];
             };
@@ -586,7 +591,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -602,6 +607,7 @@ export interface components {
              *     ]
              */
             return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "params")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -614,6 +620,10 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
+                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+                grad_weights?: components["schemas"]["Tensor"];
+                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+                grad_logsumexp?: components["schemas"]["Tensor"];
                 /** @description inputs whose gradients are wanted; default x, every parameter, a float mask and sinks */
                 wrt?: (("x" | "mask" | "sinks" | "past_k" | "past_v" | "params") | string)[];
             };
@@ -826,7 +836,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -842,6 +852,7 @@ export interface components {
              *     ]
              */
             return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "params")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -854,6 +865,10 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
+                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+                grad_weights?: components["schemas"]["Tensor"];
+                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+                grad_logsumexp?: components["schemas"]["Tensor"];
                 /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask and sinks */
                 wrt?: (("x" | "context" | "mask" | "sinks" | "past_k" | "past_v" | "params") | string)[];
             };
@@ -1171,7 +1186,7 @@ export interface components {
                 eps?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -1198,6 +1213,7 @@ export interface components {
              *     ]
              */
             return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "params")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];

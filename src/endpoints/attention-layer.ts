@@ -116,19 +116,33 @@ export function compileLayer(
       qLengths: plan.places.refs.qLengths,
       elements: plan.liveRows * dimOut,
       maskPadding: true,
-      attention: { rows: x.batch * heads * x.positions, logsumexp: attending ?? logsumexp, entropy },
+      attention: {
+        rows: x.batch * heads * x.positions,
+        weights: state.attention.attended.written.weights,
+        geometry: g,
+        logsumexp: attending ?? logsumexp,
+        entropy,
+      },
     },
     request.backward,
   )
-  const gradients = multiHeadBackward(p, state, loss.gradOutput, loss.scalars, {
-    x: gradientSet.has('x'),
-    context: gradientSet.has('context'),
-    mask: gradientSet.has('mask'),
-    sinks: gradientSet.has('sinks'),
-    pastK: gradientSet.has('past_k'),
-    pastV: gradientSet.has('past_v'),
-    param: name => gradientSet.has(`params.${name}`),
-  })
+  const gradients = multiHeadBackward(
+    p,
+    state,
+    loss.gradOutput,
+    loss.scalars,
+    {
+      x: gradientSet.has('x'),
+      context: gradientSet.has('context'),
+      mask: gradientSet.has('mask'),
+      sinks: gradientSet.has('sinks'),
+      pastK: gradientSet.has('past_k'),
+      pastV: gradientSet.has('past_v'),
+      param: name => gradientSet.has(`params.${name}`),
+    },
+    undefined,
+    loss.terms,
+  )
   answerGradients(p, {
     x: [gradients.x, request.x],
     context: [gradients.context, request.context],

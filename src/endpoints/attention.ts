@@ -12,7 +12,7 @@ import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
-import { backwardField, lossForward } from '../layers/loss.ts'
+import { backwardField, lossForward, ofWeights } from '../layers/loss.ts'
 import { nameList, numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
@@ -33,6 +33,7 @@ function request(tensors: TensorKinds) {
         tensors,
         nameList(z.enum(ATTENTION_INPUTS), ATTENTION_INPUTS.length),
         'q, k, v, a float mask and sinks',
+        ofWeights(tensors),
       ).optional(),
       ...numerics,
     })
@@ -95,18 +96,31 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     dim,
     qLengths: plan.places.refs.qLengths,
     elements: plan.liveRows * heads * dim,
-    attention: { rows: batch * heads * queries, logsumexp: attending ?? logsumexp, entropy },
+    attention: {
+      rows: batch * heads * queries,
+      weights: state.attended.written.weights,
+      geometry: g,
+      logsumexp: attending ?? logsumexp,
+      entropy,
+    },
   }
   const loss = lossForward(p, subject, request.backward)
-  const gradients = attentionBackward(p, state, loss.gradOutput, loss.scalars, {
-    q: gradientSet.has('q'),
-    k: gradientSet.has('k'),
-    v: gradientSet.has('v'),
-    mask: gradientSet.has('mask'),
-    sinks: gradientSet.has('sinks'),
-    pastK: gradientSet.has('past_k'),
-    pastV: gradientSet.has('past_v'),
-  })
+  const gradients = attentionBackward(
+    p,
+    state,
+    loss.gradOutput,
+    loss.scalars,
+    {
+      q: gradientSet.has('q'),
+      k: gradientSet.has('k'),
+      v: gradientSet.has('v'),
+      mask: gradientSet.has('mask'),
+      sinks: gradientSet.has('sinks'),
+      pastK: gradientSet.has('past_k'),
+      pastV: gradientSet.has('past_v'),
+    },
+    loss.terms,
+  )
   answerGradients(p, {
     q: [gradients.q, request.q],
     k: [gradients.k, request.k],

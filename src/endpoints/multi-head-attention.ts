@@ -5,7 +5,7 @@ import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
 import { wrong } from '../layers/geometry.ts'
-import { backwardField } from '../layers/loss.ts'
+import { backwardField, ofWeights } from '../layers/loss.ts'
 import { dimension, heads, numerics, returns } from '../layers/numerics.ts'
 import { initField, type ParamFields, Params, paramsField } from '../layers/params.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
@@ -52,6 +52,7 @@ function request(tensors: TensorKinds) {
         tensors,
         wrtField(8, 'x', 'context'),
         'x, context, every parameter, a float mask and sinks',
+        ofWeights(tensors),
       ).optional(),
       ...numerics,
     })

@@ -3,7 +3,7 @@ import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
-import { backwardField } from '../layers/loss.ts'
+import { backwardField, ofWeights } from '../layers/loss.ts'
 import { dimension, numerics, returns } from '../layers/numerics.ts'
 import { initField, Params, paramsField } from '../layers/params.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
@@ -38,6 +38,7 @@ function request(tensors: TensorKinds) {
         tensors,
         wrtField(6, 'x'),
         'x, every parameter, a float mask and sinks',
+        ofWeights(tensors),
       ).optional(),
       ...numerics,
     })

@@ -4,7 +4,7 @@
  */
 import type { Ref } from '../../workers/contract.ts'
 import { type AttentionState, attentionBackward, attentionForward } from './attention/index.ts'
-import type { RequestedResults } from './attention/softmax.ts'
+import type { GradientTerms, RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan, GradientNeeds } from './attention/stages/stage.ts'
 import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
 import type { RequestProgram } from './program-builder.ts'
@@ -118,6 +118,7 @@ export function multiHeadBackward(
   scalars: Ref | undefined,
   needs: MultiHeadNeeds,
   residual?: Ref,
+  terms?: GradientTerms,
 ): MultiHeadGradients {
   const params: MultiHeadGradients['params'] = {}
   let gradHeads = gradOutput
@@ -130,15 +131,22 @@ export function multiHeadBackward(
     gradHeads = back.gradX
   }
   const source = cross ? needs.context : needs.x
-  const grads = attentionBackward(p, attention, gradHeads, scalars, {
-    q: needs.x || needs.param('w_q') || needs.param('b_q'),
-    k: source || needs.param('w_k') || needs.param('b_k'),
-    v: source || needs.param('w_v') || needs.param('b_v'),
-    mask: needs.mask,
-    sinks: needs.sinks,
-    pastK: needs.pastK,
-    pastV: needs.pastV,
-  })
+  const grads = attentionBackward(
+    p,
+    attention,
+    gradHeads,
+    scalars,
+    {
+      q: needs.x || needs.param('w_q') || needs.param('b_q'),
+      k: source || needs.param('w_k') || needs.param('b_k'),
+      v: source || needs.param('w_v') || needs.param('b_v'),
+      mask: needs.mask,
+      sinks: needs.sinks,
+      pastK: needs.pastK,
+      pastV: needs.pastV,
+    },
+    terms,
+  )
   const steps = (['q', 'k', 'v'] as const).flatMap(name => {
     const gradient = grads[name]
     if (gradient === undefined) return []

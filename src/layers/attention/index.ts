@@ -7,7 +7,7 @@ import { headMaxima, softcapScores } from '../../../workers/ops/attention/op.ts'
 import { inRank } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { exactError } from './exact-error.ts'
-import type { MapName, RequestedResults } from './softmax.ts'
+import type { GradientTerms, MapName, RequestedResults } from './softmax.ts'
 import { past } from './stages/past.ts'
 import { qkNorm } from './stages/qk-norm.ts'
 import { rope } from './stages/rope.ts'
@@ -58,8 +58,9 @@ export function attentionBackward(
   gradOutput: Ref,
   scalars: Ref | undefined,
   needs: GradientNeeds,
+  terms?: GradientTerms,
 ): GradientFlow {
-  const gradients: GradientFlow = { needs, output: gradOutput, scalars }
+  const gradients: GradientFlow = { needs, output: gradOutput, scalars, terms }
   for (const backward of state.backward.toReversed()) backward(p, gradients)
   return gradients
 }
@@ -74,16 +75,18 @@ const MAPS: Record<string, MapName> = {
   dropped_weights: 'droppedWeights',
 }
 
-/** What the forward pass is to give: the maps that are asked for, and entropies also where they are part of the loss. */
+/** What the forward pass is to give: the maps that are asked for, and entropies and weights also where they are part of the loss. */
 export function requestedResults(request: {
   return: readonly string[]
-  backward?: { entropy_weight?: number | undefined } | undefined
+  backward?: { entropy_weight?: number | undefined; grad_weights?: unknown } | undefined
 }): RequestedResults {
   const names = new Set(request.return)
+  const maps = [...names].flatMap(name => MAPS[name] ?? [])
+  if (request.backward?.grad_weights !== undefined) maps.push('weights')
   return {
     entropy: names.has('entropy') || Boolean(request.backward?.entropy_weight),
     maxima: names.has('max_score'),
-    maps: [...new Set([...names].flatMap(name => MAPS[name] ?? []))],
+    maps: [...new Set(maps)],
   }
 }
 

@@ -140,11 +140,21 @@ export function sinksBackward(
   { scores, output, denominator, entropy }: AttentionResults,
   gradOutput: Ref,
   scalars: Ref | undefined,
+  terms: GradientTerms | undefined,
 ): Ref {
   const { batch, heads, queries, dimV } = scores.args
   const gradSinks = p.reals(heads)
   const sinks = scores.sinks as Ref
-  const tensors = { sinks, output, denominator, entropy, gradOutput, scalars, gradSinks }
+  const tensors = {
+    sinks,
+    output,
+    denominator,
+    entropy,
+    gradOutput,
+    scalars,
+    rowTerms: terms?.rows,
+    gradSinks,
+  }
   p.stage(p.step(sinkGradient, tensors, { batch, heads, queries, dimV }))
   return gradSinks
 }
@@ -190,6 +200,14 @@ function backwardParts({ batch, heads, kvHeads, queries, keys }: AttentionArgs) 
   return { parts, apart, sums: apart ? parts - 1 : Math.min(1, parts - 1) }
 }
 
+/** What the loss has of the weights and of logsumexp themselves, see `rowTerms` of ops/loss. */
+export interface GradientTerms {
+  /** [batch, heads, queries, keys] */
+  weights?: Ref
+  /** float64 [batch, heads, queries] */
+  rows: Ref
+}
+
 export interface AttentionGradients {
   q?: Ref
   k?: Ref
@@ -208,6 +226,7 @@ export function softmaxBackward(
   gradOutput: Ref,
   scalars: Ref | undefined,
   needs: AttentionNeeds,
+  terms?: GradientTerms,
 ): AttentionGradients {
   const { args, area, reckoned, maskLayout, nonFinite } = state.scores
   const rows = args.batch * args.heads * args.queries
@@ -222,7 +241,9 @@ export function softmaxBackward(
         : undefined,
   }
   const { v, output, denominator, entropy } = state
-  const inputs = { ...scoreTensors(state.scores), v, output, denominator, entropy, gradOutput, scalars }
+  const ofTerms = { weightTerms: terms?.weights, rowTerms: terms?.rows }
+  const results = { v, output, denominator, entropy, gradOutput, scalars }
+  const inputs = { ...scoreTensors(state.scores), ...results, ...ofTerms }
   const steps: Step[] = []
   const { parts, apart, sums } = backwardParts(args)
   const gradQParts = needs.q && sums > 0 ? p.reals(sums * rows * args.dimK) : undefined

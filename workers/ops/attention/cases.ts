@@ -52,7 +52,12 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
     output: random(rows * dimV),
     denominator,
     gradOutput: c.gradOutput,
-    ...given({ entropy: c.scalars && random(rows), scalars: c.scalars }),
+    ...given({
+      entropy: c.scalars && random(rows),
+      scalars: c.scalars,
+      weightTerms: wanted[3] && random(rows * keys),
+      rowTerms: wanted[4] && random(rows),
+    }),
   })
   switch (name) {
     case 'attentionForward': {

@@ -133,6 +133,10 @@ const gradientTensors = {
   gradOutput: 'in',
   /** [2] = (loss, entropy coefficient λ/R): the loss has a term coefficient·Σ_rows entropy */
   scalars: 'in?:float64',
+  /** [batch, heads, queries, keys] = what the loss has of the weights themselves, ∂L/∂weights; anything where not attended */
+  weightTerms: 'in?',
+  /** [batch, heads, queries], added to delta: Σ_j weights·weightTerms − ∂L/∂logsumexp (see ops/loss) */
+  rowTerms: 'in?:float64',
 } as const
 
 /** Key blocks of one part. With keys = 0 still 1, so that gradQ is zeroed. */
@@ -154,7 +158,7 @@ function partBlocks({ keys, parts }: { keys: number; parts: number }): number {
 export const attentionBackward = family.define('attentionBackward', {
   tensors: {
     ...gradientTensors,
-    /** [parts apart or 1, batch, heads, queries] = Σ_d output·gradOutput, written by a chain's first unit and read by its others */
+    /** [parts apart or 1, batch, heads, queries] = Σ_d output·gradOutput + rowTerms, written by a chain's first unit and read by its others */
     delta: 'work',
     gradQ: 'out?',
     /**

@@ -35,7 +35,11 @@ function sinkCases(sizes: Sizes, entropy: boolean, maps: boolean, seed: number):
   const gradient = {
     ...shared,
     gradOutput: random(rows * dimV),
-    ...given({ entropy: entropy && random(rows), scalars: entropy && Float64Array.of(0, 0.3) }),
+    ...given({
+      entropy: entropy && random(rows),
+      scalars: entropy && Float64Array.of(0, 0.3),
+      rowTerms: maps && random(rows),
+    }),
   }
   return [
     { op: applySinks, args: { heads, rows, queries, keys, dimV }, inputs: apply as Inputs, outputs },

@@ -55,7 +55,7 @@ function scaled(x: Reals, y: Reals, row: number, dim: number, share: number): vo
 }
 
 /**
- * ∂L/∂s = Σ −p·(delta + c·(ln p + H)) over the rows of a head, p the sink's weight, delta = Σ_d output·∂L/∂output: the gradient of
+ * ∂L/∂s = Σ −p·(delta + c·(ln p + H)) over the rows of a head, p the sink's weight, delta = Σ_d output·∂L/∂output + the row's term: the gradient of
  * a masked score (attention/reference/score-gradient.ts) whose value is 0.
  * Hazard: a row that attends to nothing may have NaN in ∂L/∂output; its output is 0, and 0·NaN is left out.
  */
@@ -76,7 +76,7 @@ export function sinkGradient(
         const sum = t.denominator[2 * row + 1]
         const p = sum === 0 ? 0 : Math.exp(sink - m) / sum
         if (p === 0) continue
-        let inner = 0
+        let inner = t.rowTerms?.[row] ?? 0
         for (let at = row * a.dimV; at < (row + 1) * a.dimV; at++) {
           if (t.output[at] !== 0) inner += t.output[at] * t.gradOutput[at]
         }

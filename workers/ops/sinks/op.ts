@@ -57,6 +57,7 @@ export const sinkGradient = family.define('sinkGradient', {
     gradOutput: 'in',
     /** [2], as in attention's gradients */
     scalars: 'in?:float64',
+    rowTerms: 'in?:float64',
     gradSinks: 'out',
   },
   args: { batch: 'i32', heads: 'i32', queries: 'i32', dimV: 'i32' },

@@ -24,18 +24,24 @@ export const scores: Stage = {
     flow.attended = attended
 
     return (p, gradients) => {
-      const { needs } = gradients
-      const found = attended.backward(p, gradients.output, gradients.scalars, {
-        q: needs.q,
-        k: needs.k || needs.pastK,
-        v: needs.v || needs.pastV,
-        mask: needs.mask,
-      })
+      const { needs, output, scalars, terms } = gradients
+      const found = attended.backward(
+        p,
+        output,
+        scalars,
+        {
+          q: needs.q,
+          k: needs.k || needs.pastK,
+          v: needs.v || needs.pastV,
+          mask: needs.mask,
+        },
+        terms,
+      )
       gradients.q = found.q
       gradients.k = found.k
       gradients.v = found.v
       gradients.mask = found.mask
-      if (needs.sinks) gradients.sinks = sinksBackward(p, attended, gradients.output, gradients.scalars)
+      if (needs.sinks) gradients.sinks = sinksBackward(p, attended, output, scalars, terms)
     }
   },
 }

@@ -9,7 +9,7 @@ import type { QkNormArgs } from '../../../../workers/ops/qk-norm/op.ts'
 import type { Geometry, MaskLayout } from '../../geometry.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { Intervals, Places } from '../intervals.ts'
-import type { RequestedResults } from '../softmax.ts'
+import type { GradientTerms, RequestedResults } from '../softmax.ts'
 import type { Attended, VariantForward } from '../variants/variant.ts'
 
 /** cos and sin of the angles, [batches, positions, dims/2] each. */
@@ -84,6 +84,8 @@ export interface GradientFlow {
   output: Ref
   /** float64 [2]: the loss and the coefficient of the rows' entropies */
   scalars: Ref | undefined
+  /** of the weights and of logsumexp themselves */
+  terms: GradientTerms | undefined
   q?: Ref
   k?: Ref
   v?: Ref

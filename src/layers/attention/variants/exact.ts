@@ -7,7 +7,8 @@ const exactly: VariantForward = (p, scores, v, requested) => {
   const state = softmaxForward(p, scores, v, requested)
   return {
     ...state,
-    backward: (p, gradOutput, scalars, needs) => softmaxBackward(p, state, gradOutput, scalars, needs),
+    backward: (p, gradOutput, scalars, needs, terms) =>
+      softmaxBackward(p, state, gradOutput, scalars, needs, terms),
     maps: (p, others, names) => softmaxMaps(p, others, state.denominator, names),
   }
 }

@@ -25,6 +25,7 @@ import {
   type AttentionNeeds,
   type AttentionResults,
   beforeSinks,
+  type GradientTerms,
   type MapName,
   type RequestedResults,
   type Scores,
@@ -187,7 +188,8 @@ export function passesForward(
     maxima: folded.maxima,
     maps: mapsOf,
     written: found?.maps ?? {},
-    backward: (p, gradOutput, scalars, needs) => passesBackward(p, state, gradOutput, scalars, needs),
+    backward: (p, gradOutput, scalars, needs, terms) =>
+      passesBackward(p, state, gradOutput, scalars, needs, terms),
   }
 }
 
@@ -201,6 +203,7 @@ function passesBackward(
   gradOutput: Ref,
   scalars: Ref | undefined,
   needs: AttentionNeeds,
+  terms: GradientTerms | undefined,
 ): AttentionGradients {
   if (!needs.q && !needs.k && !needs.v) return {}
   const { batch, heads, kvHeads, queries, keys, dimK, dimV } = scores.args
@@ -211,9 +214,18 @@ function passesBackward(
   const denominator = sorted(merged.denominator, 2)
   const entropy = merged.entropy === undefined ? undefined : sorted(merged.entropy, 1)
   const grad = sorted(gradOutput, dimV)
-  p.stage(output.step, denominator.step, grad.step, ...(entropy ? [entropy.step] : []))
+  const rows = terms && sorted(terms.rows, 1)
+  const some = [entropy, rows].flatMap(given => (given === undefined ? [] : [given.step]))
+  p.stage(output.step, denominator.step, grad.step, ...some)
   const inOrder = { ...folded, output: output.y, denominator: denominator.y, entropy: entropy?.y }
-  const parts = softmaxBackward(p, inOrder, grad.y, scalars, { ...needs, mask: false })
+  const parts = softmaxBackward(
+    p,
+    inOrder,
+    grad.y,
+    scalars,
+    { ...needs, mask: false },
+    rows && { rows: rows.y },
+  )
   const forQ = addUp(p, parts.q, plan.queryRanks, plan, { ...q, dim: dimK })
   const forK = addUp(p, parts.k, plan.keyRanks, plan, { ...k, dim: dimK })
   const forV = addUp(p, parts.v, plan.keyRanks, plan, { ...k, dim: dimV })
