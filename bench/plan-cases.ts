@@ -40,6 +40,7 @@ const OPTIONS: Record<string, (shape: Shape) => Body> = {
   dropout: () => ({ dropout: { p: 0.1 } }),
   entropy: () => ({ return: ['output', 'entropy'] }),
   alibi: () => ({ alibi: true }),
+  'relative bias': ([, heads]) => ({ relative_bias: { table: { shape: [32, heads] } } }),
   sinks: ([, heads]) => ({ sinks: { shape: [heads] } }),
   'bool mask': ([b, h, n]) => ({ mask: { shape: [b, h, n, n], dtype: 'bool' } }),
   'float mask': ([, , n]) => ({ mask: { shape: [n, n], dtype: 'float32' } }),

@@ -230,6 +230,21 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
             /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
             sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
@@ -276,7 +291,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, grad_weights or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -309,8 +324,8 @@ export interface components {
                 grad_weights?: components["schemas"]["Tensor"];
                 /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
                 grad_logsumexp?: components["schemas"]["Tensor"];
-                /** @description inputs whose gradients are wanted; default q, k, v, a float mask and sinks */
-                wrt?: ("q" | "k" | "v" | "mask" | "sinks" | "past_k" | "past_v")[];
+                /** @description inputs whose gradients are wanted; default q, k, v, a float mask, sinks and relative_bias.table */
+                wrt?: ("q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v")[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -473,6 +488,9 @@ export interface components {
                 mask?: components["schemas"]["AnswerTensor"];
                 /** @description [H] */
                 sinks?: components["schemas"]["AnswerTensor"];
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -545,6 +563,21 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
             /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
             sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
@@ -591,7 +624,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, grad_weights or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -624,8 +657,8 @@ export interface components {
                 grad_weights?: components["schemas"]["Tensor"];
                 /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
                 grad_logsumexp?: components["schemas"]["Tensor"];
-                /** @description inputs whose gradients are wanted; default x, every parameter, a float mask and sinks */
-                wrt?: (("x" | "mask" | "sinks" | "past_k" | "past_v" | "params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, every parameter, a float mask, sinks and relative_bias.table */
+                wrt?: (("x" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -703,6 +736,9 @@ export interface components {
                 mask?: components["schemas"]["AnswerTensor"];
                 /** @description [H] */
                 sinks?: components["schemas"]["AnswerTensor"];
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -790,6 +826,21 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
             /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
             sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). */
@@ -836,7 +887,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, grad_weights or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -869,8 +920,8 @@ export interface components {
                 grad_weights?: components["schemas"]["Tensor"];
                 /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
                 grad_logsumexp?: components["schemas"]["Tensor"];
-                /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask and sinks */
-                wrt?: (("x" | "context" | "mask" | "sinks" | "past_k" | "past_v" | "params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask, sinks and relative_bias.table */
+                wrt?: (("x" | "context" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -949,6 +1000,9 @@ export interface components {
                 mask?: components["schemas"]["AnswerTensor"];
                 /** @description [H] */
                 sinks?: components["schemas"]["AnswerTensor"];
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -1186,7 +1240,7 @@ export interface components {
                 eps?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, grad_weights or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];

@@ -67,8 +67,11 @@ export const paramsResult = z
   .optional()
   .describe('every parameter by its name, with "return":["params"]')
 
-export function gradsResult(inputs: Record<string, string>, withParams: boolean) {
-  const members = Object.entries(inputs).map(([name, what]) => [name, tensor.optional().describe(what)])
+export function gradsResult(inputs: Record<string, string | z.ZodType>, withParams: boolean) {
+  const members = Object.entries(inputs).map(([name, what]) => [
+    name,
+    typeof what === 'string' ? tensor.optional().describe(what) : what,
+  ])
   const params = z.record(z.string(), tensor).optional().describe('by the parameters’ names')
   return z
     .strictObject({ ...Object.fromEntries(members), ...(withParams ? { params } : {}) })
@@ -79,6 +82,7 @@ export function gradsResult(inputs: Record<string, string>, withParams: boolean)
 export const layerGradientResults = {
   mask: 'in the mask’s own shape',
   sinks: '[H]',
+  relative_bias: z.strictObject({ table: tensor.optional() }).optional(),
   past_k: 'when `wrt` names it',
   past_v: 'when `wrt` names it',
 }

@@ -28,7 +28,7 @@ export const LAYER_RETURNS = ['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS
 
 /** What `wrt` may name: these inputs, those of every layer, and as many parameters. */
 export function wrtField(params: number, ...inputs: string[]) {
-  const names = [...inputs, 'mask', 'sinks', 'past_k', 'past_v', 'params']
+  const names = [...inputs, 'mask', 'sinks', 'relative_bias.table', 'past_k', 'past_v', 'params']
   return nameList(z.union([z.enum(names), paramName]), names.length + params)
 }
 
@@ -83,6 +83,7 @@ export function compileLayer(
     context: context && true,
     mask: maskGradient(request.mask),
     sinks: request.sinks && true,
+    'relative_bias.table': request.relative_bias && true,
     ...past.differentiable,
     ...params.differentiable,
   })
@@ -136,6 +137,7 @@ export function compileLayer(
       context: gradientSet.has('context'),
       mask: gradientSet.has('mask'),
       sinks: gradientSet.has('sinks'),
+      relativeBias: gradientSet.has('relative_bias.table'),
       pastK: gradientSet.has('past_k'),
       pastV: gradientSet.has('past_v'),
       param: name => gradientSet.has(`params.${name}`),
@@ -148,6 +150,7 @@ export function compileLayer(
     context: [gradients.context, request.context],
     mask: [gradients.mask, request.mask],
     sinks: [gradients.sinks, request.sinks],
+    'relative_bias.table': [gradients.relativeBias, request.relative_bias?.table],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
   })

@@ -18,7 +18,7 @@ import type { RequestProgram } from '../layers/program-builder.ts'
 import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
 
-const ATTENTION_INPUTS = ['q', 'k', 'v', 'mask', 'sinks', 'past_k', 'past_v'] as const
+const ATTENTION_INPUTS = ['q', 'k', 'v', 'mask', 'sinks', 'relative_bias.table', 'past_k', 'past_v'] as const
 
 function request(tensors: TensorKinds) {
   return z
@@ -32,7 +32,7 @@ function request(tensors: TensorKinds) {
       backward: backwardField(
         tensors,
         nameList(z.enum(ATTENTION_INPUTS), ATTENTION_INPUTS.length),
-        'q, k, v, a float mask and sinks',
+        'q, k, v, a float mask, sinks and relative_bias.table',
         ofWeights(tensors),
       ).optional(),
       ...numerics,
@@ -70,6 +70,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     v: true,
     mask: maskGradient(request.mask),
     sinks: request.sinks && true,
+    'relative_bias.table': request.relative_bias && true,
     ...past.differentiable,
   })
   const plan = planAttention(p, request, g, past)
@@ -116,6 +117,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
       v: gradientSet.has('v'),
       mask: gradientSet.has('mask'),
       sinks: gradientSet.has('sinks'),
+      relativeBias: gradientSet.has('relative_bias.table'),
       pastK: gradientSet.has('past_k'),
       pastV: gradientSet.has('past_v'),
     },
@@ -127,6 +129,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     v: [gradients.v, request.v],
     mask: [gradients.mask, request.mask],
     sinks: [gradients.sinks, request.sinks],
+    'relative_bias.table': [gradients.relativeBias, request.relative_bias?.table],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
   })

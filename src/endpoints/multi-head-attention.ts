@@ -51,7 +51,7 @@ function request(tensors: TensorKinds) {
       backward: backwardField(
         tensors,
         wrtField(8, 'x', 'context'),
-        'x, context, every parameter, a float mask and sinks',
+        'x, context, every parameter, a float mask, sinks and relative_bias.table',
         ofWeights(tensors),
       ).optional(),
       ...numerics,

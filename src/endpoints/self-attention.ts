@@ -37,7 +37,7 @@ function request(tensors: TensorKinds) {
       backward: backwardField(
         tensors,
         wrtField(6, 'x'),
-        'x, every parameter, a float mask and sinks',
+        'x, every parameter, a float mask, sinks and relative_bias.table',
         ofWeights(tensors),
       ).optional(),
       ...numerics,

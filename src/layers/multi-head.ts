@@ -86,7 +86,8 @@ export function multiHeadForward(
   return { ...state, o: o.state, output: o.state.y }
 }
 
-export interface MultiHeadNeeds extends Pick<GradientNeeds, 'mask' | 'sinks' | 'pastK' | 'pastV'> {
+export interface MultiHeadNeeds
+  extends Pick<GradientNeeds, 'mask' | 'sinks' | 'relativeBias' | 'pastK' | 'pastV'> {
   x: boolean
   context: boolean
   param(name: MultiHeadParamName): boolean
@@ -97,6 +98,7 @@ export interface MultiHeadGradients {
   context?: Ref
   mask?: Ref
   sinks?: Ref
+  relativeBias?: Ref
   pastK?: Ref
   pastV?: Ref
   /** of attention's own output [batch, heads, queries, dimV] */
@@ -142,6 +144,7 @@ export function multiHeadBackward(
       v: source || needs.param('w_v') || needs.param('b_v'),
       mask: needs.mask,
       sinks: needs.sinks,
+      relativeBias: needs.relativeBias,
       pastK: needs.pastK,
       pastV: needs.pastV,
     },
@@ -166,8 +169,18 @@ export function multiHeadBackward(
     if (cross) context = both
     else x = both
   }
-  const { mask, sinks, pastK, pastV } = grads
-  return { x: needs.x ? x : undefined, context, mask, sinks, pastK, pastV, heads: gradHeads, params }
+  const { mask, sinks, relativeBias, pastK, pastV } = grads
+  return {
+    x: needs.x ? x : undefined,
+    context,
+    mask,
+    sinks,
+    relativeBias,
+    pastK,
+    pastV,
+    heads: gradHeads,
+    params,
+  }
 }
 
 /** gradY·Wᵀ on top of what is there. */

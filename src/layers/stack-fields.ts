@@ -74,9 +74,16 @@ function paramsByName(tensors: TensorKinds) {
   return z.preprocess(count, z.record(z.string(), tensors.values)).meta({ maxProperties: MOST_PARAMS })
 }
 
-/** Options of attention that stand beside the stack; causal, rope and alibi are the stack's own. */
+/** Options of attention that stand beside the stack; causal, rope and alibi are the stack's own, and it takes no relative_bias. */
 export function optionsBesideStack(tensors: TensorKinds) {
-  const { causal: _causal, rope: _rope, alibi: _alibi, dropout, ...options } = attentionOptions(tensors)
+  const {
+    causal: _causal,
+    rope: _rope,
+    alibi: _alibi,
+    relative_bias: _bias,
+    dropout,
+    ...options
+  } = attentionOptions(tensors)
   return {
     ...options,
     dropout: dropout.describe(

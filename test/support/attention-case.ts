@@ -101,6 +101,8 @@ export function buildCase(
     shift: spec.alignment === 'bottom_right' ? keys - queries : spec.pastKeys,
     maskKind: spec.maskKind,
     maskStrides: hasMask ? stridesOf(maskShape) : [0, 0, 0, 0],
+    distances: 0,
+    firstDistance: 0,
     dropoutP: spec.dropoutP,
     seedLow: spec.seedLow,
     seedHigh: spec.seedHigh,

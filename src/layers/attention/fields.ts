@@ -3,6 +3,7 @@ import * as z from 'zod'
 import type { TensorKinds } from '../../formats/tensor-fields.ts'
 import { positive, real } from '../numerics.ts'
 import { maskFields } from './masks/index.ts'
+import { relativeBiasField } from './relative-bias.ts'
 import { qkNormFields } from './stages/qk-norm.ts'
 import { ropeFields } from './stages/rope.ts'
 import { variantFields } from './variants/index.ts'
@@ -49,6 +50,7 @@ export function attentionOptions(tensors: TensorKinds) {
       .describe(
         '`true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says.',
       ),
+    relative_bias: relativeBiasField(tensors).optional(),
     sinks: tensors.values
       .optional()
       .describe(

@@ -10,6 +10,7 @@ import type { RequestProgram } from '../program-builder.ts'
 import { alibiSlopes } from './biases.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf, rowMasks } from './intervals.ts'
+import { planRelativeBias } from './relative-bias.ts'
 import type { Past } from './stages/past.ts'
 import { planRope } from './stages/rope.ts'
 import type { AttentionPlan } from './stages/stage.ts'
@@ -54,6 +55,11 @@ export function planAttention(
     slopes: alibi(p, options, g),
     sinks: sinks(p, options, g),
   }
+  if (options.relative_bias !== undefined) {
+    plan.relativeBias = planRelativeBias(p, options.relative_bias, g, places)
+    const { distances, firstDistance } = plan.relativeBias.args
+    Object.assign(args, { distances, firstDistance })
+  }
   if (options.mask !== undefined) {
     plan.maskLayout = maskLayout(g, options.mask, '/mask')
     plan.mask = p.inputMask('/mask', options.mask)
@@ -95,6 +101,8 @@ function attentionArgs(
     softcap: options.softcap ?? 0,
     intervalStrides: strides,
     shift: places.shift,
+    distances: 0,
+    firstDistance: 0,
     maskKind: 'none',
     maskStrides: [0, 0, 0, 0],
     earlier: 0,

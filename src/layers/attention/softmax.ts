@@ -24,6 +24,8 @@ export interface Scores {
   slopes?: Ref
   /** [heads], see ops/sinks */
   sinks?: Ref
+  /** [heads, distances], see AttentionArgs.distances */
+  distanceBiases?: Ref
   /** see AttentionArgs.shift */
   shifts?: Ref
   intervals?: Ref
@@ -184,6 +186,8 @@ export interface AttentionNeeds {
   k: boolean
   v: boolean
   mask: boolean
+  /** of a bias for every pair */
+  bias: boolean
 }
 
 /** Chains of key blocks that a backward pass should have at least, for the cores to share one request. */
@@ -213,6 +217,8 @@ export interface AttentionGradients {
   k?: Ref
   v?: Ref
   mask?: Ref
+  /** [batch, heads, queries, keys] */
+  bias?: Ref
 }
 
 /**
@@ -263,6 +269,13 @@ export function softmaxBackward(
     const maskArgs = { ...args, maskShape: maskLayout.shape }
     steps.push(p.step(attentionMaskGradient, tensors, maskArgs, { nonFinite, area, reckoned }))
   }
+  if (needs.bias) {
+    const { batch, heads, queries, keys } = args
+    gradients.bias = p.reals(batch * heads * queries * keys)
+    const tensors = { ...inputs, gradMask: gradients.bias }
+    const maskShape: MaskLayout['shape'] = [batch, heads, queries, keys]
+    steps.push(p.step(attentionMaskGradient, tensors, { ...args, maskShape }, { nonFinite, area, reckoned }))
+  }
   p.stage(...steps)
   for (let part = 0; apart && gradQParts !== undefined && part < sums; part++) {
     gradients.q = addPart(p, gradients.q as Ref, gradQParts, part)
@@ -279,6 +292,6 @@ function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
 }
 
 function scoreTensors(scores: Scores) {
-  const { q, k, mask, slopes, shifts, intervals, earlierRanks, earlierIntervals } = scores
-  return { q, k, mask, slopes, shifts, intervals, earlierRanks, earlierIntervals }
+  const { q, k, mask, slopes, distanceBiases, shifts, intervals, earlierRanks, earlierIntervals } = scores
+  return { q, k, mask, slopes, distanceBiases, shifts, intervals, earlierRanks, earlierIntervals }
 }

@@ -29,6 +29,8 @@ const scoreTensors = {
   mask: 'in?:elements',
   /** ALiBi slopes [heads] */
   slopes: 'in?',
+  /** [heads, distances], added to the score of (i, j) at j − aligned i − firstDistance (see ops/relative-bias) */
+  distanceBiases: 'in?',
   /**
    * [batch or 1, heads or 1, queries, 2] (see `intervalStrides`): a row attends only to its own keys [from, to). Within a head
    * neither `from` nor `to` ever decreases from one row to the next: kernels skip rows by bisection. Without it a row attends to

@@ -1,5 +1,6 @@
 /** Attention itself: the softmax over q·kᵀ, or a variant of it. What it computes is in the plan and in `variants/`. */
 import { argsForLayer } from '../plan.ts'
+import { relativeBiasBackward } from '../relative-bias.ts'
 import { sinksBackward } from '../softmax.ts'
 import type { Stage } from './stage.ts'
 
@@ -15,6 +16,7 @@ export const scores: Stage = {
       maskLayout: plan.maskLayout,
       slopes: plan.slopes,
       sinks: plan.sinks,
+      distanceBiases: plan.relativeBias?.biases,
       shifts: plan.places.refs.shifts,
       intervals: plan.intervals.ref,
       area: plan.intervals.area,
@@ -34,6 +36,7 @@ export const scores: Stage = {
           k: needs.k || needs.pastK,
           v: needs.v || needs.pastV,
           mask: needs.mask,
+          bias: needs.relativeBias === true,
         },
         terms,
       )
@@ -41,6 +44,10 @@ export const scores: Stage = {
       gradients.k = found.k
       gradients.v = found.v
       gradients.mask = found.mask
+      if (found.bias !== undefined && plan.relativeBias !== undefined) {
+        const { relativeBias, geometry, places } = plan
+        gradients.relativeBias = relativeBiasBackward(p, relativeBias, geometry, places, found.bias)
+      }
       if (needs.sinks) gradients.sinks = sinksBackward(p, attended, output, scalars, terms)
     }
   },

@@ -9,6 +9,7 @@ import type { QkNormArgs } from '../../../../workers/ops/qk-norm/op.ts'
 import type { Geometry, MaskLayout } from '../../geometry.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { Intervals, Places } from '../intervals.ts'
+import type { RelativeBias } from '../relative-bias.ts'
 import type { GradientTerms, RequestedResults } from '../softmax.ts'
 import type { Attended, VariantForward } from '../variants/variant.ts'
 
@@ -43,6 +44,7 @@ export interface AttentionPlan {
   maskLayout?: MaskLayout
   slopes?: Ref
   sinks?: Ref
+  relativeBias?: RelativeBias
   places: Places
   intervals: Intervals
   /** query rows of the whole batch that are no padding */
@@ -73,6 +75,8 @@ export interface GradientNeeds {
   v: boolean
   mask: boolean
   sinks: boolean
+  /** of its table */
+  relativeBias?: boolean
   pastK: boolean
   pastV: boolean
 }
@@ -91,6 +95,7 @@ export interface GradientFlow {
   v?: Ref
   mask?: Ref
   sinks?: Ref
+  relativeBias?: Ref
   pastK?: Ref
   pastV?: Ref
 }

@@ -42,8 +42,8 @@ export const variantFields = {
         'of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. ' +
         '`strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with ' +
         '`previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. ' +
-        '`linear` takes no scale, softcap, mask, window, alibi, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; ' +
-        '`lsh` and `strided` take no mask, alibi, grad_weights or dropped_weights. The answer says `approximation`.',
+        '`linear` takes no scale, softcap, mask, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; ' +
+        '`lsh` and `strided` take no mask, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.',
     ),
   compare_exact: z
     .boolean()

@@ -18,7 +18,7 @@ import { type Attended, defineVariant } from './variant.ts'
 
 export const linear = defineVariant({
   refused: {
-    fields: ['scale', 'softcap', 'mask', 'window', 'alibi', 'sinks', 'dropout'],
+    fields: ['scale', 'softcap', 'mask', 'window', 'alibi', 'relative_bias', 'sinks', 'dropout'],
     returns: [
       'weights',
       'scores',

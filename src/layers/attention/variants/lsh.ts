@@ -35,7 +35,7 @@ const schema = z
 
 export const lsh = defineVariant({
   schema,
-  refused: { fields: ['mask', 'alibi'], returns: ['dropped_weights'] },
+  refused: { fields: ['mask', 'alibi', 'relative_bias'], returns: ['dropped_weights'] },
   plan: (_, context, kind) => (p, scores, v, requested) =>
     passesForward(p, scores, v, planLsh(p, context, scores, kind), requested),
 })

@@ -223,7 +223,7 @@ function passesBackward(
     inOrder,
     grad.y,
     scalars,
-    { ...needs, mask: false },
+    { ...needs, mask: false, bias: false },
     rows && { rows: rows.y },
   )
   const forQ = addUp(p, parts.q, plan.queryRanks, plan, { ...q, dim: dimK })
