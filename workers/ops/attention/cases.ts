@@ -11,6 +11,7 @@ const NAMES = [
   'attentionBackward',
   'attentionMaskGradient',
   'weightGradient',
+  'softcapScores',
 ] as const
 
 /** Which of an op's outputs are wanted; the first where it would be none. */
@@ -59,7 +60,12 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
     output: random(rows * dimV),
     denominator,
     gradOutput: c.gradOutput,
-    ...given({ entropy: c.scalars && random(rows), scalars: c.scalars }),
+    ...given({
+      entropy: c.scalars && random(rows),
+      scalars: c.scalars,
+      weightTerms: wanted[3] && random(rows * keys),
+      rowTerms: wanted[4] && random(rows),
+    }),
   })
   switch (name) {
     case 'attentionForward': {
@@ -68,7 +74,7 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
         output: rows * dimV,
         denominator: 2 * rows,
         logsumexp: rows,
-        ...given({ entropy: wanted[5] && rows }),
+        ...given({ entropy: wanted[5] && rows, maxima: wanted[3] && rows }),
         ...more,
       }
       return { op: op.attentionForward, args, inputs: { ...scores, v: c.v } as Inputs, outputs }
@@ -91,6 +97,11 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
         inputs: backward() as Inputs,
         outputs,
       }
+    }
+    case 'softcapScores': {
+      const count = rows * keys
+      const inputs = { x: random(count, 20) }
+      return { op: op.softcapScores, args: { count, cap: 7 }, inputs, outputs: { y: count } }
     }
     case 'weightGradient': {
       const products = random(rows * keys).map((value, at) =>

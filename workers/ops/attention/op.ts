@@ -4,7 +4,8 @@
  * multiple of kvHeads.
  */
 import { KEY_BLOCK, QUERY_TILE } from '../../layout.ts'
-import { type Args, data, defineFamily, type Tensors, type TensorsOf } from '../define-op.ts'
+import { type Args, data, defineFamily, price, type Tensors, type TensorsOf } from '../define-op.ts'
+import { ELEMENT_BLOCK } from '../element-block.ts'
 import { type AttentionArgs, args, gradientWords, words } from './args.ts'
 import {
   areas,
@@ -16,6 +17,7 @@ import {
 } from './resources.ts'
 
 export type { AttentionArgs }
+export { ELEMENT_BLOCK }
 
 const family = defineFamily('attention', { callBytes: 512 })
 
@@ -27,6 +29,8 @@ const scoreTensors = {
   mask: 'in?:elements',
   /** ALiBi slopes [heads] */
   slopes: 'in?',
+  /** [heads, distances], added to the score of (i, j) at j − aligned i − firstDistance (see ops/relative-bias) */
+  distanceBiases: 'in?',
   /**
    * [batch or 1, heads or 1, queries, 2] (see `intervalStrides`): a row attends only to its own keys [from, to). Within a head
    * neither `from` nor `to` ever decreases from one row to the next: kernels skip rows by bisection. Without it a row attends to
@@ -95,6 +99,8 @@ export const attentionForward = family.define('attentionForward', {
     logsumexp: 'out:float64',
     /** [batch, heads, queries] = −Σ p ln p of the weights before dropout; 0 where nothing is attended */
     entropy: 'out?',
+    /** [batch, heads, queries]: the row's largest masked score; −∞ where nothing is attended */
+    maxima: 'out?',
     ...maps,
   },
   args,
@@ -136,6 +142,10 @@ const gradientTensors = {
   gradOutput: 'in',
   /** [2] = (loss, entropy coefficient λ/R): the loss has a term coefficient·Σ_rows entropy */
   scalars: 'in?:float64',
+  /** [batch, heads, queries, keys] = what the loss has of the weights themselves, ∂L/∂weights; anything where not attended */
+  weightTerms: 'in?',
+  /** [batch, heads, queries], added to delta: Σ_j weights·weightTerms − ∂L/∂logsumexp (see ops/loss) */
+  rowTerms: 'in?:float64',
 } as const
 
 /** Parts that the keys of a head are gone through in, backward, at most. */
@@ -165,7 +175,7 @@ function partBlocks({ keys, parts }: { keys: number; parts: number }): number {
 export const attentionBackward = family.define('attentionBackward', {
   tensors: {
     ...gradientTensors,
-    /** [parts apart or 1, batch, heads, queries] = Σ_d output·gradOutput, written by a chain's first unit and read by its others */
+    /** [parts apart or 1, batch, heads, queries] = Σ_d output·gradOutput + rowTerms, written by a chain's first unit and read by its others */
     delta: 'work',
     gradQ: 'out?',
     /**
@@ -225,6 +235,17 @@ export const attentionMaskGradient = family.define('attentionMaskGradient', {
     maskKeys: { type: 'i32', of: a => a.maskShape[3] },
   },
   areas,
+})
+
+/** An element of a map through the softcap. */
+const CAPPED = price(1, 25)
+
+/** y = cap·tanh(x/cap), element by element; y may be x itself. Unit = ELEMENT_BLOCK elements. */
+export const softcapScores = family.define('softcapScores', {
+  tensors: { x: 'in', y: 'out' },
+  args: { count: 'i32', cap: 'f32' },
+  units: a => Math.ceil(a.count / ELEMENT_BLOCK),
+  cost: (a, { precision: p }) => ({ flops: a.count, nanoseconds: a.count * CAPPED[p] }),
 })
 
 /** ∂L/∂weights [batch, heads, queries, keys]. Unit = query row of [batch, heads, queries]. */
