@@ -96,15 +96,11 @@ export function planRelativeBias(
   return { args, biases }
 }
 
-/** ∂L/∂table from that of the bias of every pair. */
-export function relativeBiasBackward(
-  p: RequestProgram,
-  { args }: RelativeBias,
-  { batch, queries, keys }: Geometry,
-  { shift, refs: { shifts } }: Places,
-  gradBias: Ref,
-): Ref {
-  const gradTable = p.reals(args.buckets * args.heads)
-  p.stage(p.step(bucketSums, { gradBias, shifts, gradTable }, { ...args, batch, queries, keys, shift }))
+/** ∂L/∂table from those of the distances' biases, [parts, heads, distances]. */
+export function relativeBiasBackward(p: RequestProgram, { args }: RelativeBias, gradDistances: Ref): Ref {
+  const { buckets, heads, distances } = args
+  const gradTable = p.reals(buckets * heads)
+  const parts = distances === 0 ? 0 : p.buffers[gradDistances].length / (heads * distances)
+  p.stage(p.step(bucketSums, { gradDistances, gradTable }, { ...args, parts }))
   return gradTable
 }

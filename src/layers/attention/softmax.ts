@@ -5,9 +5,11 @@ import { KEY_BLOCK } from '../../../workers/layout.ts'
 import {
   type AttentionArgs,
   attentionBackward,
+  attentionDistanceGradient,
   attentionForward,
   attentionMaps,
   attentionMaskGradient,
+  rowPartsOf,
 } from '../../../workers/ops/attention/op.ts'
 import { add } from '../../../workers/ops/elementwise/op.ts'
 import type { MaskLayout } from '../geometry.ts'
@@ -129,8 +131,8 @@ export interface AttentionNeeds {
   k: boolean
   v: boolean
   mask: boolean
-  /** of a bias for every pair */
-  bias: boolean
+  /** of biases by distance */
+  distances: boolean
 }
 
 /** Chains of key blocks that a backward pass should have at least, for the cores to share one request. */
@@ -160,8 +162,8 @@ export interface AttentionGradients {
   k?: Ref
   v?: Ref
   mask?: Ref
-  /** [batch, heads, queries, keys] */
-  bias?: Ref
+  /** float64 [parts, heads, distances], to be added up */
+  distances?: Ref
 }
 
 /**
@@ -215,12 +217,13 @@ export function softmaxBackward(
     const maskArgs = { ...args, maskShape: maskLayout.shape }
     steps.push(p.step(attentionMaskGradient, tensors, maskArgs, { nonFinite, area, reckoned }))
   }
-  if (needs.bias) {
-    const { batch, heads, queries, keys } = args
-    gradients.bias = p.reals(batch * heads * queries * keys)
-    const tensors = { ...inputs, gradMask: gradients.bias }
-    const maskShape: MaskLayout['shape'] = [batch, heads, queries, keys]
-    steps.push(p.step(attentionMaskGradient, tensors, { ...args, maskShape }, { nonFinite, area, reckoned }))
+  if (needs.distances) {
+    const { heads, distances } = args
+    const rowParts = rowPartsOf(args)
+    gradients.distances = p.buffer({ type: 'float64', length: rowParts * heads * distances })
+    const tensors = { ...inputs, gradDistances: gradients.distances }
+    const ofParts = { ...args, parts: rowParts }
+    steps.push(p.step(attentionDistanceGradient, tensors, ofParts, { nonFinite, area, reckoned }))
   }
   p.stage(...steps)
   for (let part = 0; apart && gradQParts !== undefined && part < sums; part++) {
