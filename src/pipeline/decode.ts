@@ -52,6 +52,8 @@ export interface Intake {
 export class Decoded implements Disposable {
   readonly format: BodyFormat
   tree: unknown
+  /** of a file: keys of its metadata beside `request` */
+  beside: string[] = []
   readonly engine: Engine
   readonly #regions: Region[] = []
 
@@ -90,8 +92,9 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
   try {
     const bytes = await read(source, body, intake)
     if (source.format === 'json') {
-      const scan = bytes.length <= SCAN_HERE ? engine.scanHere(bytes) : await scanned(engine, bytes)
-      body.tree = jsonTree(bytes, scan)
+      const text = withoutMark(bytes)
+      const scan = text.length <= SCAN_HERE ? engine.scanHere(text) : await scanned(engine, text)
+      body.tree = jsonTree(text, scan)
     } else {
       const share = (text: Uint8Array) => {
         const copy = body.room(text.length)
@@ -100,7 +103,7 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
       }
       const scan = (text: Uint8Array) =>
         text.length <= SCAN_HERE ? engine.scanHere(text) : scanned(engine, text)
-      body.tree = await safetensorsTree(bytes, share, scan)
+      Object.assign(body, await safetensorsTree(bytes, share, scan))
     }
     // what comes next goes over the whole tree once more
     if (bytes.length > SCAN_HERE) await nextTurn()
@@ -109,6 +112,11 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
     body[Symbol.dispose]()
     throw error
   }
+}
+
+/** Some clients begin their text with a byte order mark. */
+function withoutMark(text: Uint8Array): Uint8Array {
+  return text[0] === 0xef && text[1] === 0xbb && text[2] === 0xbf ? text.subarray(3) : text
 }
 
 /** By workers. What has come from them took its time; what is made of it comes in another turn. */
