@@ -15,6 +15,18 @@ export function reshaped({ dtype, data }: FileTensor, shape: number[]): FileTens
   return { dtype, data, shape }
 }
 
+/** [B, N, H·d] as [B, N, H, d]. */
+export function headsApart(x: FileTensor, heads: number): FileTensor {
+  const [batch, positions, width] = x.shape
+  return reshaped(x, [batch, positions, heads, width / heads])
+}
+
+/** [B, N, H, d] as [B, N, H·d]. */
+export function headsTogether(x: FileTensor): FileTensor {
+  const [batch, positions, heads, dim] = x.shape
+  return reshaped(x, [batch, positions, heads * dim])
+}
+
 /** [a, b, c, d] as [a, c, b, d]. */
 export function middleAxesSwapped({ dtype, shape, data }: FileTensor): FileTensor {
   const [a, b, c, d] = shape

@@ -1,7 +1,7 @@
 /** ONNX's Attention (opsets 23 to 25) as `POST /v1/attention`. */
 import type { FileTensor } from '../../service/safetensors-file.ts'
 import type { OnnxCase, Tensors } from '../onnx-cases.ts'
-import { middleAxesSwapped, paddedKeys, reshaped } from '../tensors.ts'
+import { headsApart, headsTogether, middleAxesSwapped, paddedKeys } from '../tensors.ts'
 import { endpointAt, inTypeOf, numberOf, type Read, type Reading } from './reading.ts'
 
 /** onnx.TensorProto.DOUBLE */
@@ -14,7 +14,6 @@ export const attention: Reading = {
   operator: 'Attention',
   how: '`POST /v1/attention`',
   read(of) {
-    const { Q, K, V } = of.inputs
     const score = scoresOf(of)
     const returned = {
       Y: 'output',
@@ -30,15 +29,13 @@ export const attention: Reading = {
       ...causalOf(of),
       ...windowOf(of),
       ...softmaxPrecisionOf(of),
-      ...inTypeOf(Q),
+      ...inTypeOf(of.inputs.Q),
       return: [...new Set(names.map(name => returned[name]))],
     }
     return {
       endpoint: endpointAt('/v1/attention'),
       tensors: {
-        q: headsApart(Q, numberOf(of, 'q_num_heads', 0)),
-        k: headsApart(K, numberOf(of, 'kv_num_heads', 0)),
-        v: headsApart(V, numberOf(of, 'kv_num_heads', 0)),
+        ...headsOf(of),
         ...pastOf(of),
         ...maskOf(of),
         ...lengthsOf(of),
@@ -60,17 +57,12 @@ function layoutOf(of: OnnxCase) {
   return isRank3(of) ? { layout: 'bnhd' } : {}
 }
 
-/** [B, N, H·d] as [B, N, H, d]; rank 4 stands as it is. */
-function headsApart(x: FileTensor, heads: number): FileTensor {
-  if (x.shape.length === 4) return x
-  const [batch, positions, width] = x.shape
-  return reshaped(x, [batch, positions, heads, width / heads])
-}
-
-/** [B, N, H, d] as [B, N, H·d]. */
-function headsTogether(x: FileTensor): FileTensor {
-  const [batch, positions, heads, dim] = x.shape
-  return reshaped(x, [batch, positions, heads * dim])
+/** Heads are an axis of their own; inputs of rank 3 say by attributes how many there are. */
+function headsOf(of: OnnxCase): Tensors {
+  const { Q: q, K: k, V: v } = of.inputs
+  if (!isRank3(of)) return { q, k, v }
+  const [heads, kvHeads] = [numberOf(of, 'q_num_heads', 1), numberOf(of, 'kv_num_heads', 1)]
+  return { q: headsApart(q, heads), k: headsApart(k, kvHeads), v: headsApart(v, kvHeads) }
 }
 
 /** ONNX scales q and k by √scale each, before the product; ours is the factor of the product. */

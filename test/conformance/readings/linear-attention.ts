@@ -1,7 +1,6 @@
-/** ONNX's LinearAttention (opset 27) as `POST /v1/attention` with an `attention_kind`. */
-import type { FileTensor } from '../../service/safetensors-file.ts'
+/** ONNX's LinearAttention (opset 27) as `POST /v1/attention` with an `attention_kind`, in layout bnhd. */
 import type { OnnxCase, Tensors } from '../onnx-cases.ts'
-import { reshaped } from '../tensors.ts'
+import { headsApart, headsTogether } from '../tensors.ts'
 import { endpointAt, inTypeOf, numberOf, type Reading } from './reading.ts'
 
 export const linearAttention: Reading = {
@@ -34,18 +33,6 @@ export const linearAttention: Reading = {
     }
   },
   awaits: () => 'the kinds `gated`, `delta` and `gated_delta`, and `state`',
-}
-
-/** [B, T, H·d] as [B, T, H, d], our layout bnhd. */
-function headsApart(x: FileTensor, heads: number): FileTensor {
-  const [batch, positions, width] = x.shape
-  return reshaped(x, [batch, positions, heads, width / heads])
-}
-
-/** [B, T, H, d] as [B, T, H·d]. */
-function headsTogether(x: FileTensor): FileTensor {
-  const [batch, positions, heads, dim] = x.shape
-  return reshaped(x, [batch, positions, heads * dim])
 }
 
 /** The update rules are our kinds by the same names, but `linear`: there the feature map has to be none. */

@@ -2,8 +2,7 @@
  * ONNX's LayerNormalization (opset 17) and RMSNormalization (opset 23) as `POST /v1/transformer`: a stack of one layer
  * whose attention and feed-forward network give 0, so that x reaches the final norm unchanged.
  */
-import type { FileTensor } from '../../service/safetensors-file.ts'
-import { float32 } from '../../service/safetensors-file.ts'
+import { type FileTensor, float32 } from '../../service/safetensors-file.ts'
 import type { OnnxCase, Tensors } from '../onnx-cases.ts'
 import { reshaped } from '../tensors.ts'
 import { endpointAt, inTypeOf, numberOf, type Reading } from './reading.ts'
