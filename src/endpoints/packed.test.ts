@@ -5,8 +5,8 @@ import { type Body, drawer, type Flat } from '../../test/support/layer-cases.ts'
 import { runProgram } from '../../test/support/run-program.ts'
 import { Problem } from '../problem.ts'
 
-const MAPS = ['weights', 'scores', 'masked_scores', 'dropped_weights']
-const RETURNS = ['output', 'logsumexp', 'entropy', 'present_k', 'present_v', ...MAPS]
+const MAPS = ['weights', 'scores', 'softcapped_scores', 'masked_scores', 'dropped_weights']
+const RETURNS = ['output', 'logsumexp', 'entropy', 'max_score', 'present_k', 'present_v', ...MAPS]
 
 type Lengths = [queries: number, keys: number][]
 
@@ -62,6 +62,7 @@ function packedBody(
     return: RETURNS,
     backward: { grad_output: draw(queries, heads, 5) },
     ...options,
+    ...(options.sinks !== undefined && { sinks: draw(heads) }),
   }
   return { body, lengths }
 }
@@ -82,6 +83,8 @@ function alone({ q, k, v, cu_seqlens_q, cu_seqlens_k, backward, ...options }: Bo
 async function expectAlone({ body, lengths }: Packed): Promise<void> {
   const { tensors } = await runProgram('/v1/attention', body)
   const [t, u] = [body.cu_seqlens_q, body.cu_seqlens_k] as number[][]
+  const largest: number[][] = []
+  const ofSinks: number[][] = []
   for (let s = 0; s < lengths.length; s++) {
     const expected = (await runProgram('/v1/attention', alone(body, s))).tensors
     const [rows, keys] = [
@@ -92,6 +95,8 @@ async function expectAlone({ body, lengths }: Packed): Promise<void> {
       const whole = tensors[name]
       const message = `${name} of sequence ${s}: ${JSON.stringify(lengths)}`
       if (MAPS.includes(name)) expect(rowsOf(whole, ...rows, ...keys), message).toEqual(data)
+      else if (name === 'max_score') largest.push(data)
+      else if (name === 'grads.sinks') ofSinks.push(data)
       else if (name === 'logsumexp' || name === 'entropy')
         expect(rowsOf(whole, ...rows), message).toEqual(data)
       else {
@@ -99,6 +104,13 @@ async function expectAlone({ body, lengths }: Packed): Promise<void> {
         expect(sequence(whole, ...(ofKeys ? keys : rows)).data, message).toEqual(data)
       }
     }
+  }
+  const over = (all: number[][], h: number) => all.map(one => one[h])
+  for (const [h, most] of (tensors.max_score?.data ?? []).entries())
+    expect(most).toBe(Math.max(...over(largest, h)))
+  for (const [h, sum] of (tensors['grads.sinks']?.data ?? []).entries()) {
+    const expected = over(ofSinks, h).reduce((a, b) => a + b)
+    expect(Math.abs(sum - expected)).toBeLessThan(1e-5)
   }
 }
 
@@ -108,6 +120,7 @@ const OPTIONS: Record<string, Body> = {
   'causal bottom right, alibi': { causal: 'bottom_right', alibi: true },
   window: { window: { left: 3, right: 1 } },
   'window, bottom right, softcap': { window: { left: 20 }, causal: 'bottom_right', softcap: 2 },
+  'sinks, causal': { sinks: true, causal: true },
   'alibi alone': { alibi: true, scale: 0.3 },
   rope: { rope: { dims: 4, q_offset: 3 }, causal: true },
   'dynamic rope, qk_norm': {
@@ -290,6 +303,18 @@ describe('what is wrong with packed sequences', () => {
     ['q_lengths', { q_lengths: [1] }, ['/cu_seqlens_q', '/q_lengths'], 'got both'],
     ['past', { past_k: [[[1]]], past_v: [[[1]]] }, ['/cu_seqlens_q', '/past_k'], 'got both'],
     ['layout', { layout: 'bnhd' }, ['/cu_seqlens_q', '/layout'], 'got both'],
+    [
+      'bias',
+      { relative_bias: { table: [[1], [2], [3], [4]] } },
+      ['/cu_seqlens_q', '/relative_bias'],
+      'got both',
+    ],
+    [
+      'weights',
+      { backward: { grad_weights: [[[1]]] } },
+      ['/cu_seqlens_q', '/backward/grad_weights'],
+      'got both',
+    ],
     ['linear', { attention_kind: 'linear' }, ['/cu_seqlens_q'], '"attention_kind":"linear"'],
     ['strided', { attention_kind: 'strided' }, ['/cu_seqlens_q'], '"attention_kind":"strided"'],
     ['lsh', { attention_kind: 'lsh' }, ['/cu_seqlens_q'], '"attention_kind":"lsh"'],

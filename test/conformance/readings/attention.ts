@@ -44,10 +44,6 @@ export const attention: Reading = {
       outputs: outputsOf(of, returned),
     }
   },
-  awaits(of) {
-    const asked = of.outputs.qk_matmul_output !== undefined && scoresOf(of) === 'softcapped_scores'
-    return asked ? '`softcapped_scores`' : undefined
-  },
 }
 
 const isRank3 = ({ inputs }: OnnxCase) => inputs.Q.shape.length === 3

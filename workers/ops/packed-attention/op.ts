@@ -53,6 +53,7 @@ export const packedForward = family.define('packedForward', {
     denominator: 'out:float64',
     logsumexp: 'out:float64',
     entropy: 'out?',
+    maxima: 'out?',
     scores: 'out?',
     maskedScores: 'out?',
     weights: 'out?',

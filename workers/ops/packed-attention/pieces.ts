@@ -82,6 +82,7 @@ function ofSequence(t: Given, a: PackedArgs, s: number): AnyTensors {
     denominator: rows(t.denominator, 2 * heads),
     logsumexp: rows(t.logsumexp, heads),
     entropy: rows(t.entropy, heads),
+    maxima: rows(t.maxima, heads),
     scores: pairs(t.scores),
     maskedScores: pairs(t.maskedScores),
     weights: pairs(t.weights),
