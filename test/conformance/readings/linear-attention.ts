@@ -28,7 +28,7 @@ export const linearAttention: Reading = {
       },
       outputs: {
         output: ({ output }) => headsTogether(output),
-        present_state: ({ state }) => state,
+        present_state: answer => answer['state.s'],
       },
     }
   },
@@ -55,7 +55,7 @@ function gatesOf({ inputs: { decay, beta } }: OnnxCase): Tensors {
   }
 }
 
-/** [B, H_kv, d_k, d_v], whatever the layout. */
+/** [B, H_kv, d_k, d_v], whatever the layout; the state of a recurrence has one tensor. */
 function stateOf({ inputs: { past_state } }: OnnxCase): Tensors {
-  return past_state === undefined ? {} : { state: past_state }
+  return past_state === undefined ? {} : { 'state.s': past_state }
 }
