@@ -64,7 +64,7 @@ export interface RelativeBiasOptions extends z.output<typeof stackBiasField> {
 export function planRelativeBias(
   p: RequestProgram,
   { table, max_distance: maxDistance, bidirectional }: RelativeBiasOptions,
-  { heads, queries, keys }: Geometry,
+  { heads, ...extents }: Geometry,
   places: Places,
   pointers: Record<string, string> = {},
 ): RelativeBias {
@@ -84,8 +84,9 @@ export function planRelativeBias(
       message,
     )
   }
-  // lengths shift rows by no more than their own extents
-  const apart = places.refs.shifts !== undefined
+  // lengths and sequences shift rows by no more than their own extents
+  const { queries, keys } = places.packed?.longest ?? extents
+  const apart = (places.packed?.shifts ?? places.refs.shifts) !== undefined
   const [leastShift, mostShift] = apart ? [-queries, keys] : [places.shift, places.shift]
   const firstDistance = 1 - queries - mostShift
   const distances = Math.max(0, keys - leastShift - firstDistance)

@@ -15,7 +15,7 @@ import { add } from '../../../workers/ops/elementwise/op.ts'
 import type { MaskLayout } from '../geometry.ts'
 import type { ProgramBuilder } from '../program-builder.ts'
 import type { Packed } from './packed.ts'
-import { backwardStep, forwardStep, hasParts } from './packed-softmax.ts'
+import { backwardStep, distanceStep, forwardStep, hasParts } from './packed-softmax.ts'
 
 /** Everything that shapes the scores, as buffers. */
 export interface Scores {
@@ -219,11 +219,13 @@ export function softmaxBackward(
   }
   if (needs.distances) {
     const { heads, distances } = args
-    const rowParts = rowPartsOf(args)
+    const rowParts = packed === undefined ? rowPartsOf(args) : 1
     gradients.distances = p.buffer({ type: 'float64', length: rowParts * heads * distances })
     const tensors = { ...inputs, gradDistances: gradients.distances }
+    const options = { nonFinite, area, reckoned }
     const ofParts = { ...args, parts: rowParts }
-    steps.push(p.step(attentionDistanceGradient, tensors, ofParts, { nonFinite, area, reckoned }))
+    if (packed !== undefined) steps.push(distanceStep(p, packed, tensors, args, options))
+    else steps.push(p.step(attentionDistanceGradient, tensors, ofParts, options))
   }
   p.stage(...steps)
   for (let part = 0; apart && gradQParts !== undefined && part < sums; part++) {
