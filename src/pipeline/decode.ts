@@ -92,7 +92,9 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
   try {
     const bytes = await read(source, body, intake)
     if (source.format === 'json') {
-      const text = withoutMark(bytes)
+      // some clients begin their text with a byte order mark
+      const marked = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
+      const text = marked ? bytes.subarray(3) : bytes
       const scan = text.length <= SCAN_HERE ? engine.scanHere(text) : await scanned(engine, text)
       body.tree = jsonTree(text, scan)
     } else {
@@ -112,11 +114,6 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
     body[Symbol.dispose]()
     throw error
   }
-}
-
-/** Some clients begin their text with a byte order mark. */
-function withoutMark(text: Uint8Array): Uint8Array {
-  return text[0] === 0xef && text[1] === 0xbb && text[2] === 0xbf ? text.subarray(3) : text
 }
 
 /** By workers. What has come from them took its time; what is made of it comes in another turn. */
