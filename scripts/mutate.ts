@@ -28,7 +28,7 @@ const GROUPS: Record<string, Group> = {
   },
   'linear-attention': {
     files: [`${OPS}/linear-attention/reference/*.ts`],
-    tests: [`${OPS}/linear-attention/formulas.test.ts`],
+    tests: [`${OPS}/linear-attention/*.test.ts`],
     loops: true,
   },
   ops: {
