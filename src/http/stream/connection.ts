@@ -96,8 +96,8 @@ export class Connection {
     try {
       if (!binary && bytes.length <= SCAN_HERE) {
         const tree = control.read(bytes)
-        const type = typeOf(tree)
-        if (type !== 'start') return this.#control(controlMessage(type, tree))
+        const type = tree === undefined ? undefined : typeOf(tree)
+        if (type !== undefined && type !== 'start') return this.#control(controlMessage(type, tree))
       }
       using read = new DisposableStack()
       const body = read.use(await decode(new MessageSource(bytes, binary), intake))

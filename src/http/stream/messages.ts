@@ -23,11 +23,12 @@ export class ControlBuffer {
     this.#bytes = new Uint8Array(engine.arena.memory.buffer, offset, SCAN_HERE)
   }
 
-  /** What it has located is valid until the next message. */
+  /** What it has located is valid until the next message; undefined where it is no short one after all. */
   read(message: Buffer): unknown {
     const bytes = this.#bytes.subarray(0, message.length)
     bytes.set(message)
-    return jsonTree(bytes, this.#engine.scanHere(bytes))
+    const scan = this.#engine.scanHere(bytes)
+    return scan && jsonTree(bytes, scan)
   }
 }
 
