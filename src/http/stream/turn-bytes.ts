@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 /** The library copies and unmasks them, which takes about 2 ms. */
 const MOST = 1024 * 1024
 
-class TurnBytes {
+export class TurnBytes {
   #bytes = 0
   #next: Promise<void> | undefined
 
