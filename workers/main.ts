@@ -7,7 +7,8 @@ import { opTable } from './ops/table.ts'
 import { runTask } from './run-segment.ts'
 import { scanPiece } from './text/json-scan.ts'
 import type { JsonScan, PausedScan, ScanPlace } from './text/json-spans.ts'
-import { type Packed, pack, unpackSpans } from './text/packed-spans.ts'
+import { packSpans, unpackSpans } from './text/packed-spans.ts'
+import { type PackedTree, packTree } from './text/packed-tree.ts'
 import { createTextKernels } from './text/text-kernels.ts'
 import { SimdModule } from './wasm/simd-module.ts'
 import type { SimdVariant } from './wasm/variants.ts'
@@ -20,20 +21,19 @@ export interface WorkerData {
   variant: SimdVariant
 }
 
+type PackedSpans = Uint32Array<ArrayBuffer>
+type Paused = Omit<PausedScan, 'spans'> & { spans: PackedSpans }
+
 /** A piece of the structural pass over a large JSON body, off the main thread. */
 export interface ScanMessage {
-  scan: Omit<ScanPlace, 'resume'> & {
-    offset: number
-    length: number
-    resume?: Packed<PausedScan> | undefined
-  }
+  scan: Omit<ScanPlace, 'resume'> & { offset: number; length: number; resume?: Paused | undefined }
 }
 
 /** What has been found in a piece of it. */
 export type Scanned =
-  | Packed<Extract<JsonScan, { ok: true }>>
+  | { ok: true; tree: PackedTree; spans: PackedSpans }
   | Extract<JsonScan, { ok: false }>
-  | { paused: Packed<PausedScan> }
+  | { paused: Paused }
 
 /** Tasks come as JSON text: V8 writes and reads that several times faster than it clones such objects. */
 export type Message = string | ScanMessage
@@ -92,6 +92,6 @@ function scanned({ offset, length, resume, ...place }: ScanMessage['scan']): Sca
     ...place,
     ...(resume && { resume: { ...resume, spans: unpackSpans(resume.spans) } }),
   })
-  if ('paused' in scan) return { paused: pack(scan.paused) }
-  return scan.ok ? pack(scan) : scan
+  if ('paused' in scan) return { paused: { ...scan.paused, spans: packSpans(scan.paused.spans) } }
+  return scan.ok ? { ok: true, tree: packTree(scan.value), spans: packSpans(scan.spans) } : scan
 }

@@ -6,6 +6,7 @@ import type { ScanMessage, Scanned } from '../../workers/main.ts'
 import { scanPiece } from '../../workers/text/json-scan.ts'
 import type { JsonScan } from '../../workers/text/json-spans.ts'
 import { unpackSpans } from '../../workers/text/packed-spans.ts'
+import { unpackTree } from '../../workers/text/packed-tree.ts'
 import { createTextKernels, PASS_BYTES, type TextKernels } from '../../workers/text/text-kernels.ts'
 import type { Config } from '../config.ts'
 import { Problem } from '../problem.ts'
@@ -180,7 +181,7 @@ export class Engine {
       let resume: ScanMessage['scan']['resume']
       for (;;) {
         const scan = await this.#pieces.take(() => this.#scanPiece({ ...place, resume }))
-        if (!('paused' in scan)) return scan.ok ? { ...scan, spans: unpackSpans(scan.spans) } : scan
+        if (!('paused' in scan)) return scan.ok ? unpacked(scan) : scan
         resume = scan.paused
       }
     } finally {
@@ -206,6 +207,10 @@ export class Engine {
     clearInterval(this.#checks)
     await this.#pool.close()
   }
+}
+
+function unpacked({ tree, spans }: Extract<Scanned, { ok: true }>): JsonScan {
+  return { ok: true, value: unpackTree(tree), spans: unpackSpans(spans) }
 }
 
 /** A lease, or another program over the buffers of one. */

@@ -44,8 +44,6 @@ function revive(value: unknown, bytes: Uint8Array, spans: Span[], path: Property
     }
     return value
   }
-  // a scan of another thread comes with the prototype of plain objects
-  if (Object.getPrototypeOf(value) !== null) Object.setPrototypeOf(value, null)
   const members = value as Record<string, unknown>
   for (const key of Object.keys(members)) {
     path.push(key)
@@ -88,7 +86,7 @@ export async function safetensorsTree(
   const root =
     request === undefined ? Object.create(null) : await requestTree(share(Buffer.from(request)), scan)
   for (const [index, { name, ...place }] of file.tensors.entries()) {
-    if (index % TENSORS_AT_ONCE === TENSORS_AT_ONCE - 1) await nextTurn()
+    if (index % TENSORS_AT_ONCE === 0 && file.tensors.length > TENSORS_AT_ONCE) await nextTurn()
     const count = product(place.shape)
     put(
       root,

@@ -52,10 +52,3 @@ function pushList(words: number[], list: readonly number[]): void {
   words.push(list.length)
   for (const item of list) words.push(item)
 }
-
-/** What has spans, as threads hand it over. */
-export type Packed<T> = Omit<T, 'spans'> & { spans: Uint32Array<ArrayBuffer> }
-
-export function pack<T extends { spans: Span[] }>(scan: T): Packed<T> {
-  return { ...scan, spans: packSpans(scan.spans) }
-}
