@@ -253,6 +253,23 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -297,7 +314,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -312,7 +329,8 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -325,8 +343,12 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default q, k, v and a float mask */
-                wrt?: ("q" | "k" | "v" | "mask" | "past_k" | "past_v")[];
+                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+                grad_weights?: components["schemas"]["Tensor"];
+                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+                grad_logsumexp?: components["schemas"]["Tensor"];
+                /** @description inputs whose gradients are wanted; default q, k, v, a float mask, sinks and relative_bias.table */
+                wrt?: ("q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v")[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -441,18 +463,22 @@ export interface components {
         AttentionAnswer: {
             /** @description [B, H, N, d_v] in q’s rank and layout; zeros where a row attends to nothing */
             output?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N, M]: softmax, before dropout */
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
             weights?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
             scores?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
             masked_scores?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
             logsumexp?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
             entropy?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: weights after dropout */
             dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
@@ -483,6 +509,12 @@ export interface components {
                 v?: components["schemas"]["AnswerTensor"];
                 /** @description in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["AnswerTensor"];
+                /** @description of the table that stands there */
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -569,6 +601,23 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -613,7 +662,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -628,7 +677,8 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "params")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -641,8 +691,12 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, every parameter and a float mask */
-                wrt?: (("x" | "mask" | "past_k" | "past_v" | "params") | string)[];
+                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+                grad_weights?: components["schemas"]["Tensor"];
+                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+                grad_logsumexp?: components["schemas"]["Tensor"];
+                /** @description inputs whose gradients are wanted; default x, every parameter, a float mask, sinks and relative_bias.table */
+                wrt?: (("x" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -672,18 +726,22 @@ export interface components {
         SelfAttentionAnswer: {
             /** @description [B, N, d_v] in x’s rank */
             output?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N, M]: softmax, before dropout */
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
             weights?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
             scores?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
             masked_scores?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
             logsumexp?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
             entropy?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: weights after dropout */
             dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
@@ -714,6 +772,12 @@ export interface components {
                 x?: components["schemas"]["AnswerTensor"];
                 /** @description in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["AnswerTensor"];
+                /** @description of the table that stands there */
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -815,6 +879,23 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -859,7 +940,7 @@ export interface components {
                 seed?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -874,7 +955,8 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "params")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -887,8 +969,12 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, context, every parameter and a float mask */
-                wrt?: (("x" | "context" | "mask" | "past_k" | "past_v" | "params") | string)[];
+                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+                grad_weights?: components["schemas"]["Tensor"];
+                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+                grad_logsumexp?: components["schemas"]["Tensor"];
+                /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask, sinks and relative_bias.table */
+                wrt?: (("x" | "context" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -917,18 +1003,22 @@ export interface components {
         MultiHeadAttentionAnswer: {
             /** @description [B, N, d_out] in x’s rank */
             output?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N, M]: softmax, before dropout */
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
             weights?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
             scores?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
             masked_scores?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
             logsumexp?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
             entropy?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: weights after dropout */
             dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
@@ -961,6 +1051,12 @@ export interface components {
                 context?: components["schemas"]["AnswerTensor"];
                 /** @description in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["AnswerTensor"];
+                /** @description of the table that stands there */
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -1197,6 +1293,21 @@ export interface components {
                 /** @description [B, M]: of the keys; default q, where N = M */
                 kv?: components["schemas"]["Tensor"];
             };
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -1210,7 +1321,7 @@ export interface components {
                 eps?: number;
             };
             /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`.
+             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
              * @default softmax
              */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
@@ -1252,7 +1363,8 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "present" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "cross_softcapped_scores" | "cross_max_score" | "present" | "params")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -1265,8 +1377,8 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter and a float mask */
-                wrt?: (("x" | "mask" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter, a float mask and the table of relative_bias */
+                wrt?: (("x" | "mask" | "relative_bias" | "relative_bias.table" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1394,9 +1506,22 @@ export interface components {
             scale?: number;
             /** @description c > 0: s → c·tanh(s/c) */
             softcap?: number;
+            /** @description T5’s relative position bias in every layer; its table [buckets, H] is the parameter `relative_bias.table`, with `init` of 32 buckets. That parameter alone takes the defaults. */
+            relative_bias?: {
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
             /** @default false */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}. Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out]. */
+            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.attention.sinks [heads] (see `sinks` of attention), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}, relative_bias.table. Biases, beta, q_norm and k_norm together, sinks and final_norm may be left out. Weights are [d_in, d_out]. */
             params?: {
                 [key: string]: components["schemas"]["Tensor"];
             };
@@ -1422,30 +1547,38 @@ export interface components {
             output?: components["schemas"]["AnswerTensor"];
             /** @description what `return` names of each layer’s attention */
             layers?: {
-                /** @description [B, H, N, M]: softmax, before dropout */
+                /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
                 weights?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
                 scores?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
                 masked_scores?: components["schemas"]["AnswerTensor"];
-                /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+                /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
                 logsumexp?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
                 entropy?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: weights after dropout */
                 dropped_weights?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N, M]: softmax, before dropout */
+                /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+                softcapped_scores?: components["schemas"]["AnswerTensor"];
+                /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+                max_score?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
                 cross_weights?: components["schemas"]["AnswerTensor"];
                 /** @description the same of cross-attention: [B, H, N, M]: q·kᵀ·scale for every pair */
                 cross_scores?: components["schemas"]["AnswerTensor"];
                 /** @description the same of cross-attention: [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
                 cross_masked_scores?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N]; "-Infinity" where a row attends to nothing */
+                /** @description the same of cross-attention: [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
                 cross_logsumexp?: components["schemas"]["AnswerTensor"];
                 /** @description the same of cross-attention: [B, H, N]: −Σ p ln p in nats, before dropout */
                 cross_entropy?: components["schemas"]["AnswerTensor"];
                 /** @description the same of cross-attention: [B, H, N, M]: weights after dropout */
                 cross_dropped_weights?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+                cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+                cross_max_score?: components["schemas"]["AnswerTensor"];
                 /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
                 exact_error?: {
                     /** @description largest difference */
@@ -1460,18 +1593,22 @@ export interface components {
             encoder?: {
                 output?: components["schemas"]["AnswerTensor"];
                 layers?: {
-                    /** @description [B, H, N, M]: softmax, before dropout */
+                    /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
                     weights?: components["schemas"]["AnswerTensor"];
                     /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
                     scores?: components["schemas"]["AnswerTensor"];
                     /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
                     masked_scores?: components["schemas"]["AnswerTensor"];
-                    /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+                    /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
                     logsumexp?: components["schemas"]["AnswerTensor"];
                     /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
                     entropy?: components["schemas"]["AnswerTensor"];
                     /** @description [B, H, N, M]: weights after dropout */
                     dropped_weights?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+                    softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+                    max_score?: components["schemas"]["AnswerTensor"];
                 }[];
                 /** @description every parameter by its name, with "return":["params"] */
                 params?: {
@@ -1505,6 +1642,10 @@ export interface components {
                 encoder?: components["schemas"]["AnswerTensor"];
                 /** @description the sum over the layers, in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description of the table that stands there */
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description by the parameters’ names */
                 params?: {
                     [key: string]: components["schemas"]["AnswerTensor"];

@@ -25,12 +25,24 @@ export const exactError = {
 
 /** What attention in a stack's layer may answer, too. */
 export const attentionResults = {
-  weights: tensor.optional().describe('[B, H, N, M]: softmax, before dropout'),
+  weights: tensor
+    .optional()
+    .describe('[B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1'),
   scores: tensor.optional().describe('[B, H, N, M]: q·kᵀ·scale for every pair'),
   masked_scores: tensor.optional().describe('[B, H, N, M]: what the softmax sees; "-Infinity" where masked'),
-  logsumexp: tensor.optional().describe('[B, H, N]; "-Infinity" where a row attends to nothing'),
+  logsumexp: tensor
+    .optional()
+    .describe('[B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks'),
   entropy: tensor.optional().describe('[B, H, N]: −Σ p ln p in nats, before dropout'),
   dropped_weights: tensor.optional().describe('[B, H, N, M]: weights after dropout'),
+  softcapped_scores: tensor
+    .optional()
+    .describe('[B, H, N, M]: the scores after the softcap, before biases and masks, for every pair'),
+  max_score: tensor
+    .optional()
+    .describe(
+      '[B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends',
+    ),
 }
 
 /** With a context; P is M there. */
@@ -63,8 +75,11 @@ export const paramsResult = z
   .optional()
   .describe('every parameter by its name, with "return":["params"]')
 
-export function gradsResult(inputs: Record<string, string>, withParams: boolean) {
-  const members = Object.entries(inputs).map(([name, what]) => [name, tensor.optional().describe(what)])
+export function gradsResult(inputs: Record<string, string | z.ZodType>, withParams: boolean) {
+  const members = Object.entries(inputs).map(([name, what]) => [
+    name,
+    typeof what === 'string' ? tensor.optional().describe(what) : what,
+  ])
   const params = z.record(z.string(), tensor).optional().describe('by the parameters’ names')
   return z
     .strictObject({ ...Object.fromEntries(members), ...(withParams ? { params } : {}) })
@@ -72,8 +87,16 @@ export function gradsResult(inputs: Record<string, string>, withParams: boolean)
     .describe('the gradient of input X at grads.X')
 }
 
+/** Of a table beside the stack. */
+export const biasGradient = z
+  .strictObject({ table: tensor.optional() })
+  .optional()
+  .describe('of the table that stands there')
+
 export const layerGradientResults = {
   mask: 'in the mask’s own shape',
+  sinks: '[H]',
+  relative_bias: biasGradient,
   past_k: 'when `wrt` names it',
   past_v: 'when `wrt` names it',
 }

@@ -10,17 +10,20 @@ import {
   attentionForward,
   requestedResults,
 } from '../layers/attention/index.ts'
-import { readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
+import { type Packed, readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
+import { pairsOf } from '../layers/attention/packed-softmax.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
-import { backwardField, lossForward } from '../layers/loss.ts'
+import { backwardField, type InOrder, lossForward, ofWeights } from '../layers/loss.ts'
 import { nameList, numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { fieldsProblem } from '../problem.ts'
 import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
+
+const ATTENTION_INPUTS = ['q', 'k', 'v', 'mask', 'sinks', 'relative_bias.table', 'past_k', 'past_v'] as const
 
 function request(tensors: TensorKinds) {
   return z
@@ -53,8 +56,9 @@ function request(tensors: TensorKinds) {
       return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS]),
       backward: backwardField(
         tensors,
-        nameList(z.enum(['q', 'k', 'v', 'mask', 'past_k', 'past_v']), 6),
-        'q, k, v and a float mask',
+        nameList(z.enum(ATTENTION_INPUTS), ATTENTION_INPUTS.length),
+        'q, k, v, a float mask, sinks and relative_bias.table',
+        ofWeights(tensors),
       ).optional(),
       ...numerics,
     })
@@ -97,6 +101,8 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     k: true,
     v: true,
     mask: maskGradient(request.mask),
+    sinks: request.sinks && true,
+    'relative_bias.table': request.relative_bias && true,
     ...past.differentiable,
   })
   const plan = planAttention(p, request, g, past, undefined, { packed })
@@ -115,7 +121,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   }
   const inputs = { q, k, v, ...past.refs }
   const state = attentionForward(p, plan, inputs, requestedResults(request))
-  const { output, logsumexp, entropy } = state.attended
+  const { output, logsumexp, entropy, attending } = state.attended
   const shape = headsFirst?.shape(ofQ, dim) ?? inRank(g, queries, dim)
   if (request.return.includes('output')) {
     p.output('output', headsFirst?.write(output, ofQ, dim) ?? output, shape)
@@ -133,17 +139,33 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     dim,
     qLengths: plan.places.refs.qLengths,
     elements: plan.liveRows * heads * dim,
-    attention: { rows: batch * heads * queries, logsumexp, entropy },
+    attention: {
+      rows: batch * heads * queries,
+      weights: state.attended.written.weights,
+      geometry: g,
+      logsumexp: attending ?? logsumexp,
+      entropy,
+      inOrder: packed && headsFirst && packedOrder(p, packed, headsFirst),
+    },
   }
   const loss = lossForward(p, subject, request.backward)
-  const gradients = attentionBackward(p, state, loss.gradOutput, loss.scalars, {
-    q: gradientSet.has('q'),
-    k: gradientSet.has('k'),
-    v: gradientSet.has('v'),
-    mask: gradientSet.has('mask'),
-    pastK: gradientSet.has('past_k'),
-    pastV: gradientSet.has('past_v'),
-  })
+  const gradients = attentionBackward(
+    p,
+    state,
+    loss.gradOutput,
+    loss.scalars,
+    {
+      q: gradientSet.has('q'),
+      k: gradientSet.has('k'),
+      v: gradientSet.has('v'),
+      mask: gradientSet.has('mask'),
+      sinks: gradientSet.has('sinks'),
+      relativeBias: gradientSet.has('relative_bias.table'),
+      pastK: gradientSet.has('past_k'),
+      pastV: gradientSet.has('past_v'),
+    },
+    loss.terms,
+  )
   if (turned !== undefined) {
     gradients.q &&= turned.write(gradients.q, ofQ, dimK)
     gradients.k &&= turned.write(gradients.k, ofK, dimK)
@@ -156,9 +178,21 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     k: [gradients.k, request.k],
     v: [gradients.v, request.v],
     mask: [gradients.mask, request.mask],
+    sinks: [gradients.sinks, request.sinks],
+    'relative_bias.table': [gradients.relativeBias, request.relative_bias?.table],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
   })
+}
+
+/** How a map and rows of the client come to those of packed sequences. */
+function packedOrder(p: RequestProgram, packed: Packed, headsFirst: HeadsFirst): InOrder {
+  const { cuQ, cuK, pairStarts } = packed.refs
+  return {
+    rows: x => headsFirst.readRows(x, packed.rows.q),
+    pairs: x => pairsOf(p, packed, x),
+    starts: { cuQ, cuK, pairStarts },
+  }
 }
 
 function refuseLayout(request: AttentionRequest): void {

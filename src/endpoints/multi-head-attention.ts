@@ -5,7 +5,7 @@ import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
 import { wrong } from '../layers/geometry.ts'
-import { backwardField } from '../layers/loss.ts'
+import { backwardField, ofWeights } from '../layers/loss.ts'
 import { dimension, heads, numerics, returns } from '../layers/numerics.ts'
 import { initField, type ParamFields, Params, paramsField } from '../layers/params.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
@@ -51,7 +51,8 @@ function request(tensors: TensorKinds) {
       backward: backwardField(
         tensors,
         wrtField(8, 'x', 'context'),
-        'x, context, every parameter and a float mask',
+        'x, context, every parameter, a float mask, sinks and relative_bias.table',
+        ofWeights(tensors),
       ).optional(),
       ...numerics,
     })

@@ -3,7 +3,7 @@ import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
-import { backwardField } from '../layers/loss.ts'
+import { backwardField, ofWeights } from '../layers/loss.ts'
 import { dimension, numerics, returns } from '../layers/numerics.ts'
 import { initField, Params, paramsField } from '../layers/params.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
@@ -34,7 +34,12 @@ function request(tensors: TensorKinds) {
       ...pastFields(tensors),
       ...attentionOptions(tensors),
       return: returns(LAYER_RETURNS),
-      backward: backwardField(tensors, wrtField(6, 'x'), 'x, every parameter and a float mask').optional(),
+      backward: backwardField(
+        tensors,
+        wrtField(6, 'x'),
+        'x, every parameter, a float mask, sinks and relative_bias.table',
+        ofWeights(tensors),
+      ).optional(),
       ...numerics,
     })
     .meta({ id: 'SelfAttentionRequest' })

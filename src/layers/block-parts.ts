@@ -29,6 +29,8 @@ export interface Found {
   pastK?: Ref
   pastV?: Ref
   mask?: Ref
+  /** of its table */
+  relativeBias?: Ref
   /** by name: `attention.w_q`, `norm1.gamma`, `ffn.w_1`, … */
   params: Map<string, Ref>
 }
@@ -39,6 +41,7 @@ export interface Way {
   /** is asked for the parameters' names */
   wants(name: string): boolean
   wantMask: boolean
+  wantRelativeBias: boolean
   wantContext: boolean
   /** is asked where there is a past */
   wantPast(name: 'k' | 'v'): boolean
@@ -106,6 +109,8 @@ function attendBack(p: RequestProgram, name: string, state: MultiHeadState, past
       x: true,
       context: cross && way.wantContext,
       mask: !cross && way.wantMask,
+      sinks: false,
+      relativeBias: !cross && way.wantRelativeBias,
       pastK: past && way.wantPast('k'),
       pastV: past && way.wantPast('v'),
       param: (param: string) => way.wants(`${name}.${param}`),
@@ -117,6 +122,7 @@ function attendBack(p: RequestProgram, name: string, state: MultiHeadState, past
       way.found.crossHeads = found.heads
     } else {
       way.found.mask = found.mask
+      way.found.relativeBias = found.relativeBias
       way.found.heads = found.heads
       way.found.pastK = found.pastK
       way.found.pastV = found.pastV

@@ -42,8 +42,8 @@ export const variantFields = {
         'of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. ' +
         '`strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with ' +
         '`previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. ' +
-        '`linear` takes no scale, softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps; ' +
-        '`lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`.',
+        '`linear` takes no scale, softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; ' +
+        '`lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.',
     ),
   compare_exact: z
     .boolean()
@@ -59,8 +59,19 @@ export interface VariantOptions {
   attention_kind?: z.output<typeof field> | undefined
   compare_exact?: boolean | undefined
   return?: readonly string[] | undefined
-  backward?: { entropy_weight?: number | undefined } | undefined
+  backward?:
+    | { entropy_weight?: number | undefined; grad_weights?: unknown; grad_logsumexp?: unknown }
+    | undefined
   dropout?: unknown
+}
+
+/** What of the loss there is no gradient of. */
+const UNDIFFERENTIATED: Partial<
+  Record<VariantName, ('entropy_weight' | 'grad_weights' | 'grad_logsumexp')[]>
+> = {
+  linear: ['entropy_weight', 'grad_weights', 'grad_logsumexp'],
+  lsh: ['grad_weights'],
+  strided: ['grad_weights'],
 }
 
 /** Throws the 400 that names the option which means nothing with this kind. `pointers`: where options stand, if elsewhere. */
@@ -83,8 +94,8 @@ export function refuseOptions(
       refuse(`/return/${index}`, `expected what "attention_kind":"${kind}" has, got "${name}"`)
     }
   }
-  if (kind === 'linear' && options.backward?.entropy_weight !== undefined) {
-    refuse('/backward/entropy_weight', without)
+  for (const name of UNDIFFERENTIATED[kind] ?? []) {
+    if (options.backward?.[name] !== undefined) refuse(`/backward/${name}`, without)
   }
   if (!options.compare_exact) return
   if (kind === 'softmax') refuse('/compare_exact', 'expected an approximation to compare, got softmax itself')

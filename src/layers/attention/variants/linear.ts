@@ -18,8 +18,28 @@ import { type Attended, defineVariant } from './variant.ts'
 
 export const linear = defineVariant({
   refused: {
-    fields: ['scale', 'softcap', 'mask', 'segments', 'window', 'alibi', 'dropout', 'cu_seqlens_q'],
-    returns: ['weights', 'scores', 'masked_scores', 'logsumexp', 'entropy', 'dropped_weights'],
+    fields: [
+      'scale',
+      'softcap',
+      'mask',
+      'segments',
+      'window',
+      'alibi',
+      'relative_bias',
+      'sinks',
+      'dropout',
+      'cu_seqlens_q',
+    ],
+    returns: [
+      'weights',
+      'scores',
+      'softcapped_scores',
+      'masked_scores',
+      'max_score',
+      'logsumexp',
+      'entropy',
+      'dropped_weights',
+    ],
   },
   plan:
     (_, { causal }) =>
