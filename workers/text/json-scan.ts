@@ -30,12 +30,8 @@ import {
   type ScanPlace,
   type Span,
 } from './json-spans.ts'
-import { bareNumber, NUMBER_WORDS, numbersFault } from './numbers-fault.ts'
-import type { TextKernels } from './text-kernels.ts'
-import { NumbersPass, type Outcome, PASS_BYTES } from './text-kernels.ts'
-
-/** How numbers begin that JSON does not have. */
-const [NAN, INFINITY] = ['N', 'I'].map(letter => letter.charCodeAt(0))
+import { bareNumber, INFINITY, NAN, NUMBER_WORDS, numbersFault } from './numbers-fault.ts'
+import { NumbersPass, type Outcome, PASS_BYTES, type TextKernels } from './text-kernels.ts'
 
 const MAX_DEPTH = 64
 /** Values, and those of them that are spans: four and two for each parameter of the largest stack, and some. */
