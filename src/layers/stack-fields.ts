@@ -92,7 +92,7 @@ function byName(tensors: TensorKinds, most: number, what: string) {
     context.addIssue({ code: 'custom', message: `expected at most ${most} ${what}, got ${found}` })
     return z.NEVER
   }
-  return z.preprocess(count, z.record(z.string(), tensors.values)).meta({ maxProperties: most })
+  return z.preprocess(count, tensors.named).meta({ maxProperties: most })
 }
 
 /**
