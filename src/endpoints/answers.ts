@@ -8,7 +8,7 @@ const errorNumber = z.union([z.number(), z.enum(['NaN', 'Infinity'])])
 /** What every attention layer answers of an approximation. */
 export const approximation = {
   approximation: z
-    .enum(['linear', 'lsh', 'local', 'strided', 'block'])
+    .enum(['linear', 'lsh', 'local', 'strided', 'block', 'gated', 'delta', 'gated_delta'])
     .optional()
     .describe('the attention_kind, where it is not softmax: the output is not that of exact attention'),
 }
@@ -46,6 +46,10 @@ const presentResults = {
     .optional()
     .describe('[B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated'),
   present_v: tensor.optional().describe('[B, H_kv, P + M, d_v]: past_v and the new values'),
+  state: z
+    .strictObject({ s: tensor.optional().describe('[B, H_kv, d_k, d_v]') })
+    .optional()
+    .describe('what the next request takes for its `state`'),
 }
 
 /** What every attention layer may answer. */
@@ -63,8 +67,11 @@ export const paramsResult = z
   .optional()
   .describe('every parameter by its name, with "return":["params"]')
 
-export function gradsResult(inputs: Record<string, string>, withParams: boolean) {
-  const members = Object.entries(inputs).map(([name, what]) => [name, tensor.optional().describe(what)])
+export function gradsResult(inputs: Record<string, string | z.ZodType>, withParams: boolean) {
+  const members = Object.entries(inputs).map(([name, what]) => [
+    name,
+    typeof what === 'string' ? tensor.optional().describe(what) : what,
+  ])
   const params = z.record(z.string(), tensor).optional().describe('by the parameters’ names')
   return z
     .strictObject({ ...Object.fromEntries(members), ...(withParams ? { params } : {}) })
@@ -72,10 +79,20 @@ export function gradsResult(inputs: Record<string, string>, withParams: boolean)
     .describe('the gradient of input X at grads.X')
 }
 
+/** Of `attention_kind`. */
+export const gateGradients = z
+  .strictObject({
+    gates: z.strictObject({ decay: tensor.optional(), beta: tensor.optional() }).optional(),
+  })
+  .optional()
+  .describe('in the gates’ own shapes; in a stack the sum over the layers')
+
 export const layerGradientResults = {
   mask: 'in the mask’s own shape',
   past_k: 'when `wrt` names it',
   past_v: 'when `wrt` names it',
+  attention_kind: gateGradients,
+  state: z.strictObject({ s: tensor.optional() }).optional().describe('when `wrt` names it'),
 }
 
 export const PlanAnswer = z

@@ -6,6 +6,8 @@ import { ATTENTION_RETURNS, PRESENT_RETURNS } from '../layers/attention/fields.t
 import { attentionAnswers, requestedResults } from '../layers/attention/index.ts'
 import { type AttentionOptions, planAttention } from '../layers/attention/plan.ts'
 import { pastInputs } from '../layers/attention/stages/past.ts'
+import { type StateSources, stateInputs } from '../layers/attention/state.ts'
+import { OWN_NAMES, ownGradients, ownInputs } from '../layers/attention/variants/index.ts'
 import type { Geometry } from '../layers/geometry.ts'
 import { answerGradients, answerParams, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { type LossOptions, lossForward } from '../layers/loss.ts'
@@ -24,11 +26,11 @@ import { fieldProblem } from '../problem.ts'
 export const inputField = (tensors: TensorKinds) =>
   tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch')
 
-export const LAYER_RETURNS = ['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'params'] as const
+export const LAYER_RETURNS = ['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'state', 'params'] as const
 
 /** What `wrt` may name: these inputs, those of every layer, and as many parameters. */
 export function wrtField(params: number, ...inputs: string[]) {
-  const names = [...inputs, 'mask', 'past_k', 'past_v', 'params']
+  const names = [...inputs, 'mask', 'past_k', 'past_v', ...OWN_NAMES, 'params']
   return nameList(z.union([z.enum(names), paramName]), names.length + params)
 }
 
@@ -38,6 +40,7 @@ interface LayerRequest extends AttentionOptions {
   context?: TensorSource | undefined
   past_k?: TensorSource | undefined
   past_v?: TensorSource | undefined
+  state?: StateSources | undefined
   return: string[]
   backward?: (LossOptions & { wrt?: string[] | undefined }) | undefined
 }
@@ -53,6 +56,9 @@ export interface Sizes {
   /** whether maps have the axis heads */
   headed: boolean
 }
+
+/** Where what attention is told of stands. */
+const AT = { queries: '/x', keys: '/context' }
 
 export function compileLayer(
   p: RequestProgram,
@@ -78,18 +84,21 @@ export function compileLayer(
   const past = pastInputs(p, request, fresh)
   const g = { ...fresh, keys: fresh.keys + past.length }
   const refs = takeParams(params, x, source, sizes)
+  const own = ownInputs(request)
   const gradientSet = new GradientSet(request.backward?.wrt, {
     x: true,
     context: context && true,
     mask: maskGradient(request.mask),
     ...past.differentiable,
+    ...own.differentiable,
     ...params.differentiable,
   })
-  const plan = planAttention(p, request, g, past)
+  const plan = planAttention(p, request, g, past, AT)
   const inputs = {
     x: p.input('/x', request.x),
     context: request.context && p.input('/context', request.context),
     ...past.refs,
+    state: request.state && stateInputs(p, plan.kind, request.state, g),
   }
   const dimOut = sizes.dimOut ?? dimV
   const shape = { dModel: x.dim, dContext: source.dim, dOut: dimOut }
@@ -125,6 +134,7 @@ export function compileLayer(
     mask: gradientSet.has('mask'),
     pastK: gradientSet.has('past_k'),
     pastV: gradientSet.has('past_v'),
+    own: name => gradientSet.has(name),
     param: name => gradientSet.has(`params.${name}`),
   })
   answerGradients(p, {
@@ -133,6 +143,7 @@ export function compileLayer(
     mask: [gradients.mask, request.mask],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
+    ...ownGradients(own, gradients.own, name => gradientSet.has(name)),
   })
   answerParams(p, 'grads.', taken, ({ name }) => gradients.params[name as MultiHeadParamName])
 }

@@ -13,6 +13,8 @@ import {
 import { readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
+import { stateFields, stateInputs } from '../layers/attention/state.ts'
+import { OWN_NAMES, ownGradients, ownInputs } from '../layers/attention/variants/index.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { backwardField, lossForward } from '../layers/loss.ts'
@@ -21,6 +23,8 @@ import type { RequestProgram } from '../layers/program-builder.ts'
 import { fieldsProblem } from '../problem.ts'
 import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
+
+const WRT = ['q', 'k', 'v', 'mask', 'past_k', 'past_v', ...OWN_NAMES] as const
 
 function request(tensors: TensorKinds) {
   return z
@@ -49,12 +53,13 @@ function request(tensors: TensorKinds) {
         .optional()
         .describe('int32 [B + 1], from 0 to S: the same of the keys; default cu_seqlens_q'),
       ...pastFields(tensors),
+      ...stateFields(tensors),
       ...attentionOptions(tensors),
-      return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS]),
+      return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'state']),
       backward: backwardField(
         tensors,
-        nameList(z.enum(['q', 'k', 'v', 'mask', 'past_k', 'past_v']), 6),
-        'q, k, v and a float mask',
+        nameList(z.enum(WRT), WRT.length),
+        'q, k, v, a float mask and gates',
       ).optional(),
       ...numerics,
     })
@@ -92,12 +97,14 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true)
   const past = pastInputs(p, request, fresh, undefined, turned)
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
+  const own = ownInputs(request)
   const gradientSet = new GradientSet(request.backward?.wrt, {
     q: true,
     k: true,
     v: true,
     mask: maskGradient(request.mask),
     ...past.differentiable,
+    ...own.differentiable,
   })
   const plan = planAttention(p, request, g, past, undefined, { packed })
   plan.headsFirst = headsFirst
@@ -113,7 +120,8 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     k = turned.read(k, ofK, dimK)
     v = turned.read(v, ofK, dim)
   }
-  const inputs = { q, k, v, ...past.refs }
+  const given = request.state && stateInputs(p, plan.kind, request.state, g)
+  const inputs = { q, k, v, ...past.refs, state: given }
   const state = attentionForward(p, plan, inputs, requestedResults(request))
   const { output, logsumexp, entropy } = state.attended
   const shape = headsFirst?.shape(ofQ, dim) ?? inRank(g, queries, dim)
@@ -143,6 +151,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     mask: gradientSet.has('mask'),
     pastK: gradientSet.has('past_k'),
     pastV: gradientSet.has('past_v'),
+    own: name => gradientSet.has(name),
   })
   if (turned !== undefined) {
     gradients.q &&= turned.write(gradients.q, ofQ, dimK)
@@ -158,6 +167,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     mask: [gradients.mask, request.mask],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
+    ...ownGradients(own, gradients.own, name => gradientSet.has(name)),
   })
 }
 

@@ -4,6 +4,7 @@ import type { TensorSource } from '../formats/tensor.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
+import { stateFields } from '../layers/attention/state.ts'
 import { wrong } from '../layers/geometry.ts'
 import { backwardField } from '../layers/loss.ts'
 import { dimension, heads, numerics, returns } from '../layers/numerics.ts'
@@ -46,12 +47,13 @@ function request(tensors: TensorKinds) {
       d_v: dimension().optional().describe('a head’s, beside init; default d_k'),
       d_out: dimension().optional().describe('beside init; default d_model'),
       ...pastFields(tensors),
+      ...stateFields(tensors),
       ...attentionOptions(tensors),
       return: returns(LAYER_RETURNS),
       backward: backwardField(
         tensors,
         wrtField(8, 'x', 'context'),
-        'x, context, every parameter and a float mask',
+        'x, context, every parameter, a float mask and gates',
       ).optional(),
       ...numerics,
     })

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
+import { stateFields } from '../layers/attention/state.ts'
 import { backwardField } from '../layers/loss.ts'
 import { dimension, numerics, returns } from '../layers/numerics.ts'
 import { initField, Params, paramsField } from '../layers/params.ts'
@@ -32,9 +33,14 @@ function request(tensors: TensorKinds) {
       d_k: dimension().optional().describe('beside init; default d_model'),
       d_v: dimension().optional().describe('beside init; default d_k'),
       ...pastFields(tensors),
+      ...stateFields(tensors),
       ...attentionOptions(tensors),
       return: returns(LAYER_RETURNS),
-      backward: backwardField(tensors, wrtField(6, 'x'), 'x, every parameter and a float mask').optional(),
+      backward: backwardField(
+        tensors,
+        wrtField(6, 'x'),
+        'x, every parameter, a float mask and gates',
+      ).optional(),
       ...numerics,
     })
     .meta({ id: 'SelfAttentionRequest' })

@@ -36,7 +36,7 @@ export const STREAM_RUN: Compilable<StartMessage> = {
 
 function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> {
   const model = yield* compileModel(p, request)
-  refuseEmits(model.decoder.plan.kind, request.emit)
+  refuseEmits(model.decoder.plan.kind.kind, request.emit)
   const emits = new Set<string>(request.emit)
   const frames = {
     decoder: framesOf(request, 'decoder', model.decoder),

@@ -132,7 +132,7 @@ function clash(name: string): Problem {
   return fieldProblem('INVALID_SAFETENSORS', jsonPointer(name), message)
 }
 
-/** Where a tensor of this name stands in JSON: dots are levels, but what follows `params.`, `grad_params.`, `past.` or `present.` is one key. */
+/** Where a tensor of this name stands in JSON: dots are levels, but what follows `params.`, `grad_params.`, `past.`, `present.` or `state.` is one key. */
 export function tensorPath(name: string): string[] {
   const levels = name.split('.')
   const params = levels.findIndex((level, index) => PARAMS.includes(level) && index < levels.length - 1)
@@ -140,4 +140,4 @@ export function tensorPath(name: string): string[] {
   return [...levels.slice(0, params + 1), levels.slice(params + 1).join('.')]
 }
 
-const PARAMS = ['params', 'grad_params', 'past', 'present']
+const PARAMS = ['params', 'grad_params', 'past', 'present', 'state']

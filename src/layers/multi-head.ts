@@ -4,7 +4,7 @@
  */
 import type { Ref } from '../../workers/contract.ts'
 import { type AttentionState, attentionBackward, attentionForward } from './attention/index.ts'
-import type { RequestedResults } from './attention/softmax.ts'
+import type { OwnGradients, RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan, GradientNeeds } from './attention/stages/stage.ts'
 import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
 import type { RequestProgram } from './program-builder.ts'
@@ -29,6 +29,7 @@ export interface MultiHeadInputs {
   context?: Ref | undefined
   pastK?: Ref | undefined
   pastV?: Ref | undefined
+  state?: Record<string, Ref> | undefined
   /** added to the output, laid out like it; only with w_o */
   residual?: Ref | undefined
 }
@@ -48,7 +49,7 @@ export function multiHeadForward(
   p: RequestProgram,
   plan: AttentionPlan,
   shape: MultiHeadShape,
-  { x, context, pastK, pastV, residual }: MultiHeadInputs,
+  { x, context, pastK, pastV, state: given, residual }: MultiHeadInputs,
   params: MultiHeadParams,
   requested: RequestedResults,
   seedOffset = 0,
@@ -74,7 +75,7 @@ export function multiHeadForward(
   )
   p.stage(q.step, k.step, v.step)
   const gains = { gainQ: params['q_norm.gamma'], gainK: params['k_norm.gamma'] }
-  const inputs = { q: q.state.y, k: k.state.y, v: v.state.y, ...gains, pastK, pastV }
+  const inputs = { q: q.state.y, k: k.state.y, v: v.state.y, ...gains, pastK, pastV, state: given }
   const attention = attentionForward(p, plan, inputs, requested, seedOffset)
   const { output } = attention.attended
   const state = { q: q.state, k: k.state, v: v.state, attention, cross: context !== undefined }
@@ -88,7 +89,7 @@ export function multiHeadForward(
   return { ...state, o: o.state, output: o.state.y }
 }
 
-export interface MultiHeadNeeds extends Pick<GradientNeeds, 'mask' | 'pastK' | 'pastV'> {
+export interface MultiHeadNeeds extends Pick<GradientNeeds, 'mask' | 'pastK' | 'pastV' | 'own'> {
   x: boolean
   context: boolean
   param(name: MultiHeadParamName): boolean
@@ -100,6 +101,7 @@ export interface MultiHeadGradients {
   mask?: Ref
   pastK?: Ref
   pastV?: Ref
+  own?: OwnGradients | undefined
   /** of attention's own output [batch, heads, queries, dimV] */
   heads: Ref
   params: { [name in MultiHeadParamName]?: Ref }
@@ -140,6 +142,7 @@ export function multiHeadBackward(
     mask: needs.mask,
     pastK: needs.pastK,
     pastV: needs.pastV,
+    own: needs.own,
   })
   params['q_norm.gamma'] = grads.gainQ
   params['k_norm.gamma'] = grads.gainK
@@ -162,8 +165,8 @@ export function multiHeadBackward(
     if (cross) context = both
     else x = both
   }
-  const { mask, pastK, pastV } = grads
-  return { x: needs.x ? x : undefined, context, mask, pastK, pastV, heads: gradHeads, params }
+  const { mask, pastK, pastV, own } = grads
+  return { x: needs.x ? x : undefined, context, mask, pastK, pastV, own, heads: gradHeads, params }
 }
 
 /** gradY·Wᵀ on top of what is there. */

@@ -60,7 +60,10 @@ export function stack(tensors: TensorKinds) {
         .describe('keys that a row attends to, in every layer or by layer; see `window` beside the stack'),
       scale: scale.optional(),
       softcap: softcap.optional(),
-      causal: z.union([z.boolean(), z.enum(['top_left', 'bottom_right'])]).default(false),
+      causal: z
+        .union([z.boolean(), z.enum(['top_left', 'bottom_right'])])
+        .optional()
+        .meta({ default: false }),
       params: byName(tensors, MOST_PARAMS, 'parameters')
         .optional()
         .describe(

@@ -22,12 +22,16 @@ import type {
   Stage,
   StageBackward,
 } from './stages/stage.ts'
+import { stateOutputs } from './state.ts'
 import type { Attended } from './variants/variant.ts'
 
 export const STAGES: readonly Stage[] = [qkNorm, rope, past, packed, scores]
 
 /** New queries, keys and values [batch, heads, positions, dim], gains of their norm, and keys and values of the past. */
-export type AttentionInputs = Pick<AttentionFlow, 'q' | 'k' | 'v' | 'gainQ' | 'gainK' | 'pastK' | 'pastV'>
+export type AttentionInputs = Pick<
+  AttentionFlow,
+  'q' | 'k' | 'v' | 'gainQ' | 'gainK' | 'pastK' | 'pastV' | 'state'
+>
 
 export interface AttentionState {
   plan: AttentionPlan
@@ -124,6 +128,11 @@ export function attentionAnswers(
     const side = packed?.rows.k ?? { heads: g.kvHeads, positions: g.keys }
     if (headsFirst === undefined) p.output(prefix + name, x, inRank(kv, g.keys, dim))
     else p.output(prefix + name, headsFirst.write(x, side, dim), headsFirst.shape(side, dim))
+  }
+  if (requested.has('state')) {
+    for (const { name, buffer, shape } of stateOutputs(state.plan.kind, g, state.attended.state)) {
+      p.output(prefix + name, buffer, shape)
+    }
   }
   present('present_k', state.presentK, g.dimK)
   present('present_v', state.presentV, g.dimV)

@@ -36,6 +36,8 @@ export interface Scores {
   /** those that the time is reckoned with, where the elements decide how many there are */
   reckoned?: number
   nonFinite?: Ref
+  /** what an earlier request has left of keys and values, where the variant takes a state */
+  state?: Record<string, Ref> | undefined
   /** sequences that attend within themselves; `args` counts the queries and keys of all */
   packed?: Packed | undefined
 }
@@ -119,6 +121,8 @@ export interface AttentionNeeds {
   k: boolean
   v: boolean
   mask: boolean
+  /** is asked for the inputs that only some variants have, by their names in `grads` */
+  own?: ((name: string) => boolean) | undefined
 }
 
 /** Chains of key blocks that a backward pass should have at least, for the cores to share one request. */
@@ -140,7 +144,11 @@ export interface AttentionGradients {
   k?: Ref
   v?: Ref
   mask?: Ref
+  /** of those inputs */
+  own?: OwnGradients
 }
+
+export type OwnGradients = Record<string, Ref | undefined>
 
 /**
  * Differentiates softmaxForward: dV = Pᵀ·dO, dS = P ⊙ (dP − delta − c·(ln P + H)), dQ = dS·K·scale, dK = dSᵀ·Q·scale,

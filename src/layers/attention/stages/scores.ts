@@ -19,6 +19,7 @@ export const scores: Stage = {
       area: plan.intervals.area,
       places: plan.places,
       packed: plan.packed,
+      state: flow.state,
     }
     const attended = plan.variant(p, scores, flow.v, flow.requested)
     flow.attended = attended
@@ -30,11 +31,13 @@ export const scores: Stage = {
         k: needs.k || needs.pastK,
         v: needs.v || needs.pastV,
         mask: needs.mask,
+        own: needs.own,
       })
       gradients.q = found.q
       gradients.k = found.k
       gradients.v = found.v
       gradients.mask = found.mask
+      gradients.own = found.own
     }
   },
 }

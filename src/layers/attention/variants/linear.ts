@@ -1,4 +1,5 @@
 /** Linear attention: φ(x) = elu(x) + 1 in the place of the exponential, in O((N + M)·d_k·d_v). Katharopoulos et al. 2020. */
+import * as z from 'zod'
 import type { Ref } from '../../../../workers/contract.ts'
 import {
   type LinearAttentionArgs,
@@ -14,17 +15,37 @@ import {
 } from '../../../../workers/ops/linear-attention/op.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { AttentionGradients, AttentionNeeds, RowResults, Scores } from '../softmax.ts'
+import { recurrentAttention } from './recurrent.ts'
 import { type Attended, defineVariant } from './variant.ts'
+import { WITHOUT_SCORES } from './without-scores.ts'
+
+const schema = z
+  .strictObject({
+    kind: z.literal('linear'),
+    feature: z
+      .enum(['elu1', 'relu', 'identity'])
+      .default('elu1')
+      .describe(
+        'φ of queries and keys. `elu1`: elu(x) + 1, each row divided by Σφ(q)·φ(k). `relu`, `identity`: o = scale·φ(q)ᵀΣφ(k)vᵀ, as ' +
+          'ONNX’s LinearAttention has it',
+      ),
+  })
+  .meta({ id: 'LinearAttention' })
 
 export const linear = defineVariant({
-  refused: {
-    fields: ['scale', 'softcap', 'mask', 'segments', 'window', 'alibi', 'dropout', 'cu_seqlens_q'],
-    returns: ['weights', 'scores', 'masked_scores', 'logsumexp', 'entropy', 'dropped_weights'],
-  },
-  plan:
-    (_, { causal }) =>
-    (p, scores, v, { into }) =>
-      linearForward(p, scores, v, causal, into),
+  schema: () => schema,
+  refused: ({ feature }) =>
+    feature === 'elu1'
+      ? {
+          fields: ['scale', 'state', ...WITHOUT_SCORES.fields],
+          returns: ['state', ...WITHOUT_SCORES.returns],
+        }
+      : WITHOUT_SCORES,
+  state: ({ feature }, { dimK, dimV }) => (feature === 'elu1' ? undefined : { s: [dimK, dimV] }),
+  plan: (_, context, { feature }) =>
+    feature === 'elu1'
+      ? (p, scores, v, { into }) => linearForward(p, scores, v, context.causal, into)
+      : recurrentAttention(context, feature),
 })
 
 /** What the backward pass reads again. */

@@ -34,7 +34,7 @@ const schema = z
   .meta({ id: 'LshAttention' })
 
 export const lsh = defineVariant({
-  schema,
+  schema: () => schema,
   refused: { fields: ['mask', 'segments', 'alibi', 'cu_seqlens_q'], returns: ['dropped_weights'] },
   plan: (_, context, kind) => (p, scores, v, requested) =>
     passesForward(p, scores, v, planLsh(p, context, scores, kind), requested),

@@ -6,6 +6,9 @@ import type * as z from 'zod'
 import type { Ref, Step } from '../../../../workers/contract.ts'
 import type { AttentionArgs } from '../../../../workers/ops/attention/op.ts'
 import type { RowMask } from '../../../../workers/ops/intervals/op.ts'
+import type { TensorSource } from '../../../formats/tensor.ts'
+import type { TensorKinds } from '../../../formats/tensor-fields.ts'
+import type { Geometry } from '../../geometry.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { Intervals, Places } from '../intervals.ts'
 import type {
@@ -27,10 +30,33 @@ export interface VariantContext {
   intervals: Intervals
   /** rows attend to different numbers of keys */
   causal: boolean
+  /** of `gatesOf`, where the variant has any */
+  gates: Gates | undefined
+}
+
+/** What keys have beside themselves and their values. */
+export interface Gates {
+  /** [batch, keys, kvHeads, decayDims]; decayDims is 1 or dimK */
+  decay?: Ref | undefined
+  decayDims: number
+  /** [batch, keys, betaHeads]; betaHeads is 1 or kvHeads */
+  beta?: Ref | undefined
+  betaHeads: number
+}
+
+/** What a request may say of them. */
+export type GateSources = { [name in 'decay' | 'beta']?: TensorSource | undefined }
+
+/** Options that mean nothing beside a variant, and results that it does not have. */
+export interface Refused {
+  fields: string[]
+  returns: string[]
 }
 
 /** What attention gave, and the way back. */
 export interface Attended extends AttentionResults {
+  /** what the next request takes for its state, by name */
+  state?: Record<string, Ref>
   backward(
     p: RequestProgram,
     gradOutput: Ref,
@@ -50,13 +76,25 @@ export type VariantForward = (
 
 export interface Variant<S extends z.ZodObject = z.ZodObject> {
   /** of the object form of `attention_kind`; undefined where the name says it all */
-  schema?: S
+  schema?(tensors: TensorKinds): S
   /** options and results that mean nothing beside it */
-  refused?: { fields: string[]; returns: string[] }
+  refused?: Refused | ((kind: z.output<S>) => Refused)
+  /** it is causal by nature: `causal` need not say so, and may not say otherwise */
+  causal?: true
+  /** reads and checks the gates of `attention_kind` */
+  gatesOf?(p: RequestProgram, kind: z.output<S>, g: Geometry, at: SequencePointers): Gates | undefined
+  /** shapes of its state by name, behind [batch, kvHeads]; undefined where it has none to hand on */
+  state?(kind: z.output<S>, g: Geometry): Record<string, number[]> | undefined
   /** masks by position that are all there is to it */
   masks?(kind: z.output<S>): RowMask[]
   /** Adds the steps that need no queries and keys; gives the way of each layer. */
   plan(p: RequestProgram, context: VariantContext, kind: z.output<S>): VariantForward
+}
+
+/** Where queries and keys stand in the request. */
+export interface SequencePointers {
+  queries: string
+  keys: string
 }
 
 export function defineVariant<S extends z.ZodObject>(variant: Variant<S>): Variant<S> {
