@@ -5,6 +5,8 @@ import { takeHeads } from '../../workers/ops/maps/op.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
 import { type AttentionState, crossNames } from '../layers/attention/index.ts'
 import type { MapName } from '../layers/attention/softmax.ts'
+import { type AttentionKind, refusedBy, VARIANTS } from '../layers/attention/variants/index.ts'
+import type { Variant } from '../layers/attention/variants/variant.ts'
 import { weightGradient } from '../layers/attention/weight-gradient.ts'
 import { compileModel, type Role, runModel } from '../layers/encoder-decoder.ts'
 import { type Geometry, inRank } from '../layers/geometry.ts'
@@ -23,6 +25,7 @@ import {
 } from '../layers/stack.ts'
 import { presentOutputs } from '../layers/stack-past.ts'
 import type { CompiledStack } from '../layers/stack-request.ts'
+import { layerStateOutputs, positionOutput, refuseStateBeside } from '../layers/stack-state.ts'
 import { type Detail, thumbnails } from '../layers/thumbnails.ts'
 import { fieldProblem } from '../problem.ts'
 import type { Compilable } from './endpoint.ts'
@@ -36,7 +39,7 @@ export const STREAM_RUN: Compilable<StartMessage> = {
 
 function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> {
   const model = yield* compileModel(p, request)
-  refuseEmits(model.decoder.plan.kind.kind, request.emit)
+  refuseEmits(request, model.decoder.plan.kind)
   const emits = new Set<string>(request.emit)
   const frames = {
     decoder: framesOf(request, 'decoder', model.decoder),
@@ -84,12 +87,12 @@ function framesOf(request: StartMessage, role: Role, { shape }: CompiledStack): 
 }
 
 /** What an encoder does not have. */
-const DECODERS_OWN = /cross_|^present$/
+const DECODERS_OWN = /cross_|^present$|^state$/
 
 function* forward(
   p: RequestProgram,
   frames: Frames,
-  { x, inputs, shape, params }: CompiledStack,
+  { x, positions, inputs, shape, params }: CompiledStack,
   rows: Rows,
 ): Generator<void, StackState> {
   const names = [...frames.emits]
@@ -120,12 +123,18 @@ function* forward(
       if (cross !== undefined) {
         outputs.push(...attentionOutputs(p, frames, at, cross.attention, crossMaps, 'cross_'))
       }
+      if (frames.emits.has('state'))
+        outputs.push(...layerStateOutputs(attention.attention, layer, 'tensors.'))
       if (frames.emits.has('present')) outputs.push(...presentOutputs(attention.attention, layer, 'tensors.'))
     }
     p.barrier(at, outputs)
     yield
   }
   endForward(p, state)
+  if (frames.emits.has('state')) {
+    const { name, buffer, shape, dtype } = positionOutput(p, positions)
+    p.output(name, buffer, shape, undefined, dtype)
+  }
   p.output(frames.of.stack === undefined ? 'output' : 'encoder.output', state.output, outputShape)
   return state
 }
@@ -253,12 +262,18 @@ function mapOutputs(
   ]
 }
 
-/** Linear attention has no weights; cross-attention is not linear. */
-function refuseEmits(kind: string, emit: readonly string[]): void {
-  if (kind !== 'linear') return
-  const has = ['output', 'grad_output', 'grad_params']
-  const at = emit.findIndex(name => !has.includes(name) && !name.includes('cross_'))
+/** What has no scores has no maps and rows; cross-attention has them. A state is for kinds that have one. */
+function refuseEmits({ stack, emit }: StartMessage, kind: AttentionKind): void {
+  const { returns } = refusedBy(kind)
+  const withState = (VARIANTS[kind.kind] as Variant).state !== undefined && !returns.includes('state')
+  const state = emit.indexOf('state')
+  if (state >= 0 && withState) refuseStateBeside(stack, kind, `/emit/${state}`)
+  const own = withState ? ['state'] : []
+  const has = ['output', 'grad_output', 'grad_params', ...own]
+  const known = (name: string) => has.includes(name) || name.includes('cross_')
+  const at = returns.includes('weights') ? emit.findIndex(name => !known(name)) : withState ? -1 : state
   if (at < 0) return
-  const message = `expected what "attention_kind":"linear" has (${has.join(', ')}), got "${emit[at]}"`
+  const list = returns.includes('weights') ? ` (${has.join(', ')})` : ''
+  const message = `expected what "attention_kind":"${kind.kind}" has${list}, got "${emit[at]}"`
   throw fieldProblem('INVALID_REQUEST', `/emit/${at}`, message)
 }

@@ -204,9 +204,10 @@ export class RequestProgram extends ProgramBuilder {
     return this.#sources.get(step)
   }
 
-  output(name: string, buffer: Ref, shape: number[], guide?: Ref): void {
+  /** `dtype`: on the wire, where it is not the request's to choose. */
+  output(name: string, buffer: Ref, shape: number[], guide?: Ref, dtype?: OutputTensor['dtype']): void {
     this.keep(buffer)
-    this.outputs.push({ name, buffer, shape, guide })
+    this.outputs.push({ name, buffer, shape, guide, ...(dtype && { dtype }) })
   }
 
   scalar(name: string, buffer: Ref, index: number): void {

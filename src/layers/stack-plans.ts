@@ -5,7 +5,7 @@ import { bothProblem, fieldProblem } from '../problem.ts'
 import { type AttentionOptions, planAttention } from './attention/plan.ts'
 import { NO_PAST, type Past } from './attention/stages/past.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
-import { attentionKind } from './attention/variants/index.ts'
+import { attentionKind, refusedBy } from './attention/variants/index.ts'
 import type { Geometry } from './geometry.ts'
 import type { RequestProgram } from './program-builder.ts'
 import type { StackRequest } from './stack-fields.ts'
@@ -13,13 +13,14 @@ import type { StackRequest } from './stack-fields.ts'
 /** What stands beside a stack, of what says how it attends. */
 export type BesideStack = Omit<AttentionOptions, 'causal' | 'rope' | 'alibi'>
 
-/** Of each layer; it pauses behind each. */
+/** Of each layer; it pauses behind each. `position`: where the first row stands that a state goes on with. */
 export function* layerPlans(
   p: RequestProgram,
   stack: StackRequest,
   beside: BesideStack,
   g: Geometry,
   past: Pick<Past, 'given' | 'length'>,
+  position = 0,
 ): Generator<void, AttentionPlan[]> {
   const shared = sharedOptions(stack, beside)
   const pointers = pointersOf(stack, beside)
@@ -34,6 +35,7 @@ export function* layerPlans(
     if (plan === undefined) {
       const options = { ...shared, window: window ?? beside.window, rope }
       if (stack.rope === undefined && stack.position === 'rope') options.rope = { interleaved: false }
+      if (options.rope !== undefined && position > 0) options.rope = ropeFrom(options.rope, position)
       const at = Array.isArray(stack.rope) ? { ...pointers, rope: `/stack/rope/${layer}` } : pointers
       const like = plans[0] && { ...plans[0], rope: ropes.get(ropeKey) }
       plan = planAttention(p, options, g, past, at, { like })
@@ -64,6 +66,16 @@ export function crossPlan(
   return planAttention(p, options, g, NO_PAST, { kv_lengths: '/context_lengths' })
 }
 
+/** Rows and keys stand behind what a state has seen, unless the request places them itself. */
+function ropeFrom(rope: NonNullable<AttentionOptions['rope']>, position: number) {
+  const { q_positions, k_positions } = rope
+  return {
+    ...rope,
+    ...(q_positions === undefined && { q_offset: position }),
+    ...(k_positions === undefined && { k_offset: position }),
+  }
+}
+
 /** An option that is one for all layers, or a list by layer; and what tells it from others. */
 function ofLayer<T extends object>(option: T | (T | null)[] | undefined, layer: number) {
   if (!Array.isArray(option)) return [option, 'all'] as const
@@ -89,15 +101,18 @@ function pointersOf(stack: StackRequest, beside: BesideStack): Record<string, st
   for (const name of inStack) {
     if (beside[name] !== undefined) throw bothProblem('', `stack/${name}`, name)
   }
-  const pointers = { alibi: '/stack/position', rope: '/stack/rope', causal: '/stack/causal' }
+  const own = { queries: '/x', keys: '/x' }
+  const pointers = { ...own, alibi: '/stack/position', rope: '/stack/rope', causal: '/stack/causal' }
   return { ...pointers, ...Object.fromEntries(inStack.map(name => [name, `/stack/${name}`])) }
 }
 
 function sharedOptions(stack: StackRequest, beside: BesideStack): AttentionOptions {
   return {
     ...beside,
-    // linear attention has no weights to drop; that leaves the hidden units
-    dropout: attentionKind(beside.attention_kind).kind === 'linear' ? undefined : beside.dropout,
+    // without weights there are none to drop; that leaves the hidden units
+    dropout: refusedBy(attentionKind(beside.attention_kind)).fields.includes('dropout')
+      ? undefined
+      : beside.dropout,
     causal: stack.causal,
     alibi: stack.position === 'alibi',
     scale: stack.scale ?? beside.scale,

@@ -3,6 +3,7 @@ import type { Step } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
+import { attentionKind } from './attention/variants/index.ts'
 import type { BlockParams, BlockShape } from './block.ts'
 import type { Geometry } from './geometry.ts'
 import type { Param } from './gradients.ts'
@@ -15,6 +16,7 @@ import type { StackRequest } from './stack-fields.ts'
 import { blockParams, hasGains, headSizes, normParams } from './stack-params.ts'
 import { type StackPast, stackPast } from './stack-past.ts'
 import { type BesideStack, crossPlan, layerPlans, normOfGains } from './stack-plans.ts'
+import { carriedState } from './stack-state.ts'
 
 /** The fields of a request that say what a stack computes. */
 export interface StackFields extends BesideStack {
@@ -24,6 +26,7 @@ export interface StackFields extends BesideStack {
   context?: TensorSource | undefined
   context_lengths?: TensorSource | undefined
   past?: Record<string, TensorSource> | undefined
+  state?: Record<string, TensorSource> | undefined
   /** what is added to the dropout's seed for the first part */
   seedFrom?: number
 }
@@ -32,6 +35,8 @@ export interface CompiledStack {
   x: Sequence
   inputs: StackInputs
   past: StackPast
+  /** positions up to the end of x, those of a past or state counted */
+  positions: number
   plan: AttentionPlan
   shape: StackShape
   params: StackParams
@@ -93,7 +98,9 @@ export function* compileStack(
     if (!hasGains(params, attention)) return beside
     return { ...beside, qk_norm: normOfGains(beside.qk_norm, attention) }
   }
-  const plans = yield* layerPlans(p, stack, optionsOf('attention'), geometry, past)
+  const carried = carriedState(p, request, attentionKind(request.attention_kind), fresh)
+  const from = past.length + carried.position
+  const plans = yield* layerPlans(p, stack, optionsOf('attention'), geometry, past, carried.position)
   const [plan] = plans
   const cross = context && {
     dContext: context.dim,
@@ -105,16 +112,17 @@ export function* compileStack(
       source?.lengths,
     ),
   }
-  const shape = stackShape(request, x, plans, cross, dHidden)
+  const shape = stackShape(request, x, plans, cross, dHidden, from)
   const inputs = {
     x: p.input('/x', request.x),
     context: request.context && p.input('/context', request.context),
-    past: past.layers,
+    past: carried.layers.length > 0 ? carried.layers.map(state => ({ state })) : past.layers,
   }
   return {
     x,
     inputs,
     past,
+    positions: from + x.positions,
     plan,
     shape,
     params: { blocks, draws, finalNorm },
@@ -168,6 +176,7 @@ function stackShape(
   plans: AttentionPlan[],
   cross: BlockShape['cross'],
   dHidden: number,
+  from: number,
 ): StackShape {
   const { batch, positions, dim: dModel } = x
   const normArgs = { rows: batch * positions, dim: dModel, kind: stack.norm_kind, eps: stack.norm_eps }
@@ -178,9 +187,7 @@ function stackShape(
     attentions: cross === undefined ? 1 : 2,
     geometry: plans[0].geometry,
     sinusoidal:
-      stack.position === 'sinusoidal'
-        ? { positions, dim: dModel, offset: plans[0].past, base: 10000 }
-        : undefined,
+      stack.position === 'sinusoidal' ? { positions, dim: dModel, offset: from, base: 10000 } : undefined,
     elements: batch * positions * dModel,
     normArgs,
     checkpoint,

@@ -51,8 +51,8 @@ export interface StackRequested {
   crossMaps(layer: number): readonly MapName[]
 }
 
-/** Keys and values of a layer's past. */
-export type LayerPast = Pick<BlockInputs, 'pastK' | 'pastV'>
+/** Keys and values of a layer's past, or what they have left. */
+export type LayerPast = Pick<BlockInputs, 'pastK' | 'pastV' | 'state'>
 
 export interface StackInputs extends Pick<BlockInputs, 'x' | 'context'> {
   /** of each layer, where there is one */
@@ -154,24 +154,38 @@ export interface StackBackward {
   params: Map<string, Ref>
   /** by name: `layers.0.k` */
   past: Map<string, Ref>
+  /** of gates, and of the state by name: `state.layers.0.s` */
+  own: Map<string, Ref>
   scalars: Ref | undefined
   needs(name: string): boolean
   needsMask: boolean
   needsContext: boolean
   needsPast(name: string): boolean
+  needsOwn(name: string): boolean
 }
 
-/** Of a stack without mask, context and past. */
-export const NO_GRADIENTS = { needsMask: false, needsContext: false, needsPast: () => false }
+/** Of a stack without mask, context, past, gates and state. */
+export const NO_GRADIENTS = {
+  needsMask: false,
+  needsContext: false,
+  needsPast: () => false,
+  needsOwn: () => false,
+}
 
 /** Begins the backward pass of a stack that has ended: `backwardLayer` for each layer, from the last on, follows. */
 export function beginBackward(
   p: RequestProgram,
   state: StackState,
   gradOutput: Ref,
-  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask' | 'needsContext' | 'needsPast'>,
+  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask' | 'needsContext' | 'needsPast' | 'needsOwn'>,
 ): StackBackward {
-  const backward: StackBackward = { grad: gradOutput, params: new Map(), past: new Map(), ...asked }
+  const backward: StackBackward = {
+    grad: gradOutput,
+    params: new Map(),
+    past: new Map(),
+    own: new Map(),
+    ...asked,
+  }
   if (state.finalNorm === undefined) return backward
   const ofNorm = { gamma: asked.needs('final_norm.gamma'), beta: asked.needs('final_norm.beta') }
   const { x, gamma, beta } = normBackward(p, state.finalNorm, gradOutput, ofNorm)
@@ -192,10 +206,18 @@ export function backwardLayer(
   const { grad: gradOutput, params, scalars, needsMask: wantMask, needsContext: wantContext } = backward
   const wants = (name: string) => backward.needs(`layers.${layer}.${name}`)
   const wantPast = (name: string) => backward.needsPast(`layers.${layer}.${name}`)
-  const asked = { scalars, wants, wantMask, wantContext, wantPast }
+  const ownName = (name: string) => name.replace(/^state\./, `state.layers.${layer}.`)
+  const wantOwn = (name: string) => backward.needsOwn(ownName(name))
+  const asked = { scalars, wants, wantMask, wantContext, wantPast, wantOwn }
   const gradients = blockBackward(block, gradOutput, asked)
   if (gradients.pastK !== undefined) backward.past.set(`layers.${layer}.k`, gradients.pastK)
   if (gradients.pastV !== undefined) backward.past.set(`layers.${layer}.v`, gradients.pastV)
+  for (const [name, ref] of Object.entries(gradients.own ?? {})) {
+    // gates are shared by every layer: their gradients add up
+    if (ref !== undefined && wantOwn(name)) {
+      backward.own.set(ownName(name), addTo(p, backward.own.get(ownName(name)), ref))
+    }
+  }
   for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
   for (const name of ['mask', 'context'] as const) {
     const gradient = gradients[name]
