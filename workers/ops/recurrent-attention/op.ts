@@ -21,10 +21,11 @@ export const RECURRENT_CHUNK = 128
 /** Columns of a state that are gone through together. */
 export const STATE_COLUMNS = 16
 
-const KEY = price(40, 100)
-/** An element of a state: one operation on it. */
-const ELEMENT = price(0.08, 1)
-const FACTOR = price(8)
+/** A key or row of a block of columns. */
+const KEY = price(15, 50)
+/** An operation on an element of a state. */
+const ELEMENT = price(0.034, 2.4)
+const FACTOR = price(5)
 const SUMMED = price(1.5)
 
 const family = defineFamily('recurrent-attention')
