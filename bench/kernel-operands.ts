@@ -53,6 +53,8 @@ export function attentionArgs(heads: number, n: number, d: number): AttentionArg
     maskKind: 'none',
     maskStrides: [0, 0, 0, 0],
     earlier: 0,
+    distances: 0,
+    firstDistance: 0,
     dropoutP: 0,
     seedLow: 0,
     seedHigh: 0,

@@ -44,6 +44,8 @@ const OPTIONS: Record<string, (shape: Shape) => Body> = {
   dropout: () => ({ dropout: { p: 0.1 } }),
   entropy: () => ({ return: ['output', 'entropy'] }),
   alibi: () => ({ alibi: true }),
+  'relative bias': ([, heads]) => ({ relative_bias: { table: { shape: [32, heads] } } }),
+  sinks: ([, heads]) => ({ sinks: { shape: [heads] } }),
   'bool mask': ([b, h, n]) => ({ mask: { shape: [b, h, n, n], dtype: 'bool' } }),
   'float mask': ([, , n]) => ({ mask: { shape: [n, n], dtype: 'float32' } }),
   bnhd: ([b, h, n, d]) => {
@@ -77,6 +79,7 @@ const OPTIONS: Record<string, (shape: Shape) => Body> = {
 const MAPS: Record<string, Body> = {
   weights: { return: ['output', 'weights'] },
   'all maps': { return: ['weights', 'scores', 'masked_scores', 'dropped_weights'], dropout: { p: 0.1 } },
+  'softcapped scores': { return: ['softcapped_scores', 'max_score'], softcap: 30 },
 }
 
 const SHAPES: Shape[] = [
@@ -135,6 +138,10 @@ const gradients: PlanCase[] = (['float32', 'float64'] as const).flatMap(precisio
           precision,
         }),
       ),
+      attention(`${precision} gradients of weights and logsumexp`, shape, {
+        backward: { grad_weights: { shape: [1, 2, 150, 150] }, grad_logsumexp: { shape: [1, 2, 150] } },
+        precision,
+      }),
       attention(`${precision} softcap, entropy, dropout`, shape, {
         softcap: 5,
         dropout: { p: 0.2 },

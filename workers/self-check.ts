@@ -83,6 +83,8 @@ export function attentionProblem(memory: WebAssembly.Memory, n: number, d: numbe
     maskKind: 'none',
     maskStrides: [0, 0, 0, 0],
     earlier: 0,
+    distances: 0,
+    firstDistance: 0,
     dropoutP: 0,
     seedLow: 0,
     seedHigh: 0,

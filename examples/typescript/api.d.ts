@@ -258,6 +258,23 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -301,7 +318,7 @@ export interface components {
                 /** @default 0 */
                 seed?: number;
             };
-            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`. */
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
              * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
@@ -314,7 +331,8 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v" | "state")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -327,8 +345,12 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default q, k, v, a float mask and gates */
-                wrt?: ("q" | "k" | "v" | "mask" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s")[];
+                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+                grad_weights?: components["schemas"]["Tensor"];
+                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+                grad_logsumexp?: components["schemas"]["Tensor"];
+                /** @description inputs whose gradients are wanted; default q, k, v, a float mask, sinks, relative_bias.table and gates */
+                wrt?: ("q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s")[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -486,18 +508,22 @@ export interface components {
         AttentionAnswer: {
             /** @description [B, H, N, d_v] in q’s rank and layout; zeros where a row attends to nothing */
             output?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N, M]: softmax, before dropout */
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
             weights?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
             scores?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
             masked_scores?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
             logsumexp?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
             entropy?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: weights after dropout */
             dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
@@ -533,6 +559,12 @@ export interface components {
                 v?: components["schemas"]["AnswerTensor"];
                 /** @description in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["AnswerTensor"];
+                /** @description of the table that stands there */
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -635,6 +667,23 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -678,7 +727,7 @@ export interface components {
                 /** @default 0 */
                 seed?: number;
             };
-            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`. */
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
              * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
@@ -691,7 +740,8 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v" | "state" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "params")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -704,8 +754,12 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, every parameter, a float mask and gates */
-                wrt?: (("x" | "mask" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s" | "params") | string)[];
+                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+                grad_weights?: components["schemas"]["Tensor"];
+                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+                grad_logsumexp?: components["schemas"]["Tensor"];
+                /** @description inputs whose gradients are wanted; default x, every parameter, a float mask, sinks, relative_bias.table and gates */
+                wrt?: (("x" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -735,18 +789,22 @@ export interface components {
         SelfAttentionAnswer: {
             /** @description [B, N, d_v] in x’s rank */
             output?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N, M]: softmax, before dropout */
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
             weights?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
             scores?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
             masked_scores?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
             logsumexp?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
             entropy?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: weights after dropout */
             dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
@@ -782,6 +840,12 @@ export interface components {
                 x?: components["schemas"]["AnswerTensor"];
                 /** @description in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["AnswerTensor"];
+                /** @description of the table that stands there */
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -899,6 +963,23 @@ export interface components {
             };
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
             alibi?: boolean | components["schemas"]["Tensor"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -942,7 +1023,7 @@ export interface components {
                 /** @default 0 */
                 seed?: number;
             };
-            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`. */
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
              * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
@@ -955,7 +1036,8 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "present_k" | "present_v" | "state" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "params")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -968,8 +1050,12 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask and gates */
-                wrt?: (("x" | "context" | "mask" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s" | "params") | string)[];
+                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+                grad_weights?: components["schemas"]["Tensor"];
+                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+                grad_logsumexp?: components["schemas"]["Tensor"];
+                /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask, sinks, relative_bias.table and gates */
+                wrt?: (("x" | "context" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -998,18 +1084,22 @@ export interface components {
         MultiHeadAttentionAnswer: {
             /** @description [B, N, d_out] in x’s rank */
             output?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N, M]: softmax, before dropout */
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
             weights?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
             scores?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
             masked_scores?: components["schemas"]["AnswerTensor"];
-            /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
             logsumexp?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
             entropy?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, M]: weights after dropout */
             dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated */
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
@@ -1047,6 +1137,12 @@ export interface components {
                 context?: components["schemas"]["AnswerTensor"];
                 /** @description in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["AnswerTensor"];
+                /** @description of the table that stands there */
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description when `wrt` names it */
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
@@ -1294,6 +1390,21 @@ export interface components {
                 /** @description [B, M]: of the keys; default q, where N = M */
                 kv?: components["schemas"]["Tensor"];
             };
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: {
+                /** @description [buckets, H] */
+                table: components["schemas"]["Tensor"];
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: "l2" | {
                 /** @constant */
@@ -1306,7 +1417,7 @@ export interface components {
                 /** @default 1e-12 */
                 eps?: number;
             };
-            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`. */
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
              * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
@@ -1350,7 +1461,8 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "present" | "state" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "cross_softcapped_scores" | "cross_max_score" | "present" | "state" | "params")[];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
                 grad_output?: components["schemas"]["Tensor"];
@@ -1363,8 +1475,8 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter, a float mask and gates */
-                wrt?: (("x" | "mask" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state") | string)[];
+                /** @description inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter, a float mask, the table of relative_bias and gates */
+                wrt?: (("x" | "mask" | "relative_bias" | "relative_bias.table" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1492,9 +1604,22 @@ export interface components {
             scale?: number;
             /** @description c > 0: s → c·tanh(s/c) */
             softcap?: number;
+            /** @description T5’s relative position bias in every layer; its table [buckets, H] is the parameter `relative_bias.table`, with `init` of 32 buckets. That parameter alone takes the defaults. */
+            relative_bias?: {
+                /**
+                 * @description from here on, all distances share a bucket
+                 * @default 128
+                 */
+                max_distance?: number;
+                /**
+                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+                 * @default true
+                 */
+                bidirectional?: boolean;
+            };
             /** @default false */
             causal?: boolean | ("top_left" | "bottom_right");
-            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}. Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out]. */
+            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.attention.sinks [heads] (see `sinks` of attention), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}, relative_bias.table. Biases, beta, q_norm and k_norm together, sinks and final_norm may be left out. Weights are [d_in, d_out]. */
             params?: {
                 [key: string]: components["schemas"]["Tensor"];
             };
@@ -1520,30 +1645,38 @@ export interface components {
             output?: components["schemas"]["AnswerTensor"];
             /** @description what `return` names of each layer’s attention */
             layers?: {
-                /** @description [B, H, N, M]: softmax, before dropout */
+                /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
                 weights?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
                 scores?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
                 masked_scores?: components["schemas"]["AnswerTensor"];
-                /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+                /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
                 logsumexp?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
                 entropy?: components["schemas"]["AnswerTensor"];
                 /** @description [B, H, N, M]: weights after dropout */
                 dropped_weights?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N, M]: softmax, before dropout */
+                /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+                softcapped_scores?: components["schemas"]["AnswerTensor"];
+                /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+                max_score?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
                 cross_weights?: components["schemas"]["AnswerTensor"];
                 /** @description the same of cross-attention: [B, H, N, M]: q·kᵀ·scale for every pair */
                 cross_scores?: components["schemas"]["AnswerTensor"];
                 /** @description the same of cross-attention: [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
                 cross_masked_scores?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N]; "-Infinity" where a row attends to nothing */
+                /** @description the same of cross-attention: [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
                 cross_logsumexp?: components["schemas"]["AnswerTensor"];
                 /** @description the same of cross-attention: [B, H, N]: −Σ p ln p in nats, before dropout */
                 cross_entropy?: components["schemas"]["AnswerTensor"];
                 /** @description the same of cross-attention: [B, H, N, M]: weights after dropout */
                 cross_dropped_weights?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+                cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                /** @description the same of cross-attention: [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+                cross_max_score?: components["schemas"]["AnswerTensor"];
                 /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
                 exact_error?: {
                     /** @description largest difference */
@@ -1558,18 +1691,22 @@ export interface components {
             encoder?: {
                 output?: components["schemas"]["AnswerTensor"];
                 layers?: {
-                    /** @description [B, H, N, M]: softmax, before dropout */
+                    /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
                     weights?: components["schemas"]["AnswerTensor"];
                     /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
                     scores?: components["schemas"]["AnswerTensor"];
                     /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
                     masked_scores?: components["schemas"]["AnswerTensor"];
-                    /** @description [B, H, N]; "-Infinity" where a row attends to nothing */
+                    /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
                     logsumexp?: components["schemas"]["AnswerTensor"];
                     /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
                     entropy?: components["schemas"]["AnswerTensor"];
                     /** @description [B, H, N, M]: weights after dropout */
                     dropped_weights?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+                    softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+                    max_score?: components["schemas"]["AnswerTensor"];
                 }[];
                 /** @description every parameter by its name, with "return":["params"] */
                 params?: {
@@ -1616,6 +1753,10 @@ export interface components {
                 encoder?: components["schemas"]["AnswerTensor"];
                 /** @description the sum over the layers, in the mask’s own shape */
                 mask?: components["schemas"]["AnswerTensor"];
+                /** @description of the table that stands there */
+                relative_bias?: {
+                    table?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description by the parameters’ names */
                 params?: {
                     [key: string]: components["schemas"]["AnswerTensor"];

@@ -25,12 +25,24 @@ export const exactError = {
 
 /** What attention in a stack's layer may answer, too. */
 export const attentionResults = {
-  weights: tensor.optional().describe('[B, H, N, M]: softmax, before dropout'),
+  weights: tensor
+    .optional()
+    .describe('[B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1'),
   scores: tensor.optional().describe('[B, H, N, M]: q·kᵀ·scale for every pair'),
   masked_scores: tensor.optional().describe('[B, H, N, M]: what the softmax sees; "-Infinity" where masked'),
-  logsumexp: tensor.optional().describe('[B, H, N]; "-Infinity" where a row attends to nothing'),
+  logsumexp: tensor
+    .optional()
+    .describe('[B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks'),
   entropy: tensor.optional().describe('[B, H, N]: −Σ p ln p in nats, before dropout'),
   dropped_weights: tensor.optional().describe('[B, H, N, M]: weights after dropout'),
+  softcapped_scores: tensor
+    .optional()
+    .describe('[B, H, N, M]: the scores after the softcap, before biases and masks, for every pair'),
+  max_score: tensor
+    .optional()
+    .describe(
+      '[B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends',
+    ),
 }
 
 /** With a context; P is M there. */
@@ -87,8 +99,16 @@ export const gateGradients = z
   .optional()
   .describe('in the gates’ own shapes; in a stack the sum over the layers')
 
+/** Of a table beside the stack. */
+export const biasGradient = z
+  .strictObject({ table: tensor.optional() })
+  .optional()
+  .describe('of the table that stands there')
+
 export const layerGradientResults = {
   mask: 'in the mask’s own shape',
+  sinks: '[H]',
+  relative_bias: biasGradient,
   past_k: 'when `wrt` names it',
   past_v: 'when `wrt` names it',
   attention_kind: gateGradients,

@@ -5,6 +5,7 @@ import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { ATTENTION_RETURNS, PRESENT_RETURNS } from '../layers/attention/fields.ts'
 import { attentionAnswers, requestedResults } from '../layers/attention/index.ts'
 import { type AttentionOptions, planAttention } from '../layers/attention/plan.ts'
+import type { RelativeBiasOptions } from '../layers/attention/relative-bias.ts'
 import { pastInputs } from '../layers/attention/stages/past.ts'
 import { type StateSources, stateInputs } from '../layers/attention/state.ts'
 import { OWN_NAMES, ownGradients, ownInputs } from '../layers/attention/variants/index.ts'
@@ -30,7 +31,16 @@ export const LAYER_RETURNS = ['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS
 
 /** What `wrt` may name: these inputs, those of every layer, and as many parameters. */
 export function wrtField(params: number, ...inputs: string[]) {
-  const names = [...inputs, 'mask', 'past_k', 'past_v', ...OWN_NAMES, 'params']
+  const names = [
+    ...inputs,
+    'mask',
+    'sinks',
+    'relative_bias.table',
+    'past_k',
+    'past_v',
+    ...OWN_NAMES,
+    'params',
+  ]
   return nameList(z.union([z.enum(names), paramName]), names.length + params)
 }
 
@@ -38,6 +48,7 @@ export function wrtField(params: number, ...inputs: string[]) {
 interface LayerRequest extends AttentionOptions {
   x: TensorSource
   context?: TensorSource | undefined
+  relative_bias?: (RelativeBiasOptions & { table: TensorSource }) | undefined
   past_k?: TensorSource | undefined
   past_v?: TensorSource | undefined
   state?: StateSources | undefined
@@ -89,6 +100,8 @@ export function compileLayer(
     x: true,
     context: context && true,
     mask: maskGradient(request.mask),
+    sinks: request.sinks && true,
+    'relative_bias.table': request.relative_bias && true,
     ...past.differentiable,
     ...own.differentiable,
     ...params.differentiable,
@@ -111,7 +124,7 @@ export function compileLayer(
   if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
   if (request.backward === undefined) return
 
-  const { logsumexp, entropy } = state.attention.attended
+  const { logsumexp, entropy, attending } = state.attention.attended
   const loss = lossForward(
     p,
     {
@@ -124,23 +137,41 @@ export function compileLayer(
       qLengths: plan.places.refs.qLengths,
       elements: plan.liveRows * dimOut,
       maskPadding: true,
-      attention: { rows: x.batch * heads * x.positions, logsumexp, entropy },
+      attention: {
+        rows: x.batch * heads * x.positions,
+        weights: state.attention.attended.written.weights,
+        geometry: g,
+        logsumexp: attending ?? logsumexp,
+        entropy,
+      },
     },
     request.backward,
   )
-  const gradients = multiHeadBackward(p, state, loss.gradOutput, loss.scalars, {
-    x: gradientSet.has('x'),
-    context: gradientSet.has('context'),
-    mask: gradientSet.has('mask'),
-    pastK: gradientSet.has('past_k'),
-    pastV: gradientSet.has('past_v'),
-    own: name => gradientSet.has(name),
-    param: name => gradientSet.has(`params.${name}`),
-  })
+  const gradients = multiHeadBackward(
+    p,
+    state,
+    loss.gradOutput,
+    loss.scalars,
+    {
+      x: gradientSet.has('x'),
+      context: gradientSet.has('context'),
+      mask: gradientSet.has('mask'),
+      sinks: gradientSet.has('sinks'),
+      relativeBias: gradientSet.has('relative_bias.table'),
+      pastK: gradientSet.has('past_k'),
+      pastV: gradientSet.has('past_v'),
+      own: name => gradientSet.has(name),
+      param: name => gradientSet.has(`params.${name}`),
+    },
+    undefined,
+    loss.terms,
+  )
   answerGradients(p, {
     x: [gradients.x, request.x],
     context: [gradients.context, request.context],
     mask: [gradients.mask, request.mask],
+    sinks: [gradients.sinks, request.sinks],
+    'relative_bias.table': [gradients.relativeBias, request.relative_bias?.table],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
     ...ownGradients(own, gradients.own, name => gradientSet.has(name)),

@@ -10,21 +10,22 @@ import {
   attentionForward,
   requestedResults,
 } from '../layers/attention/index.ts'
-import { readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
+import { type Packed, readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
+import { pairsOf } from '../layers/attention/packed-softmax.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { stateFields, stateInputs } from '../layers/attention/state.ts'
 import { OWN_NAMES, ownGradients, ownInputs } from '../layers/attention/variants/index.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
-import { backwardField, lossForward } from '../layers/loss.ts'
+import { backwardField, type InOrder, lossForward, ofWeights } from '../layers/loss.ts'
 import { nameList, numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { fieldsProblem } from '../problem.ts'
 import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
 
-const WRT = ['q', 'k', 'v', 'mask', 'past_k', 'past_v', ...OWN_NAMES] as const
+const WRT = ['q', 'k', 'v', 'mask', 'sinks', 'relative_bias.table', 'past_k', 'past_v', ...OWN_NAMES] as const
 
 function request(tensors: TensorKinds) {
   return z
@@ -59,7 +60,8 @@ function request(tensors: TensorKinds) {
       backward: backwardField(
         tensors,
         nameList(z.enum(WRT), WRT.length),
-        'q, k, v, a float mask and gates',
+        'q, k, v, a float mask, sinks, relative_bias.table and gates',
+        ofWeights(tensors),
       ).optional(),
       ...numerics,
     })
@@ -103,6 +105,8 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     k: true,
     v: true,
     mask: maskGradient(request.mask),
+    sinks: request.sinks && true,
+    'relative_bias.table': request.relative_bias && true,
     ...past.differentiable,
     ...own.differentiable,
   })
@@ -123,7 +127,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   const given = request.state && stateInputs(p, plan.kind, request.state, g)
   const inputs = { q, k, v, ...past.refs, state: given }
   const state = attentionForward(p, plan, inputs, requestedResults(request))
-  const { output, logsumexp, entropy } = state.attended
+  const { output, logsumexp, entropy, attending } = state.attended
   const shape = headsFirst?.shape(ofQ, dim) ?? inRank(g, queries, dim)
   if (request.return.includes('output')) {
     p.output('output', headsFirst?.write(output, ofQ, dim) ?? output, shape)
@@ -141,18 +145,34 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     dim,
     qLengths: plan.places.refs.qLengths,
     elements: plan.liveRows * heads * dim,
-    attention: { rows: batch * heads * queries, logsumexp, entropy },
+    attention: {
+      rows: batch * heads * queries,
+      weights: state.attended.written.weights,
+      geometry: g,
+      logsumexp: attending ?? logsumexp,
+      entropy,
+      inOrder: packed && headsFirst && packedOrder(p, packed, headsFirst),
+    },
   }
   const loss = lossForward(p, subject, request.backward)
-  const gradients = attentionBackward(p, state, loss.gradOutput, loss.scalars, {
-    q: gradientSet.has('q'),
-    k: gradientSet.has('k'),
-    v: gradientSet.has('v'),
-    mask: gradientSet.has('mask'),
-    pastK: gradientSet.has('past_k'),
-    pastV: gradientSet.has('past_v'),
-    own: name => gradientSet.has(name),
-  })
+  const gradients = attentionBackward(
+    p,
+    state,
+    loss.gradOutput,
+    loss.scalars,
+    {
+      q: gradientSet.has('q'),
+      k: gradientSet.has('k'),
+      v: gradientSet.has('v'),
+      mask: gradientSet.has('mask'),
+      sinks: gradientSet.has('sinks'),
+      relativeBias: gradientSet.has('relative_bias.table'),
+      pastK: gradientSet.has('past_k'),
+      pastV: gradientSet.has('past_v'),
+      own: name => gradientSet.has(name),
+    },
+    loss.terms,
+  )
   if (turned !== undefined) {
     gradients.q &&= turned.write(gradients.q, ofQ, dimK)
     gradients.k &&= turned.write(gradients.k, ofK, dimK)
@@ -165,10 +185,22 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     k: [gradients.k, request.k],
     v: [gradients.v, request.v],
     mask: [gradients.mask, request.mask],
+    sinks: [gradients.sinks, request.sinks],
+    'relative_bias.table': [gradients.relativeBias, request.relative_bias?.table],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
     ...ownGradients(own, gradients.own, name => gradientSet.has(name)),
   })
+}
+
+/** How a map and rows of the client come to those of packed sequences. */
+function packedOrder(p: RequestProgram, packed: Packed, headsFirst: HeadsFirst): InOrder {
+  const { cuQ, cuK, pairStarts } = packed.refs
+  return {
+    rows: x => headsFirst.readRows(x, packed.rows.q),
+    pairs: x => pairsOf(p, packed, x),
+    starts: { cuQ, cuK, pairStarts },
+  }
 }
 
 function refuseLayout(request: AttentionRequest): void {

@@ -6,7 +6,7 @@ import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
 import { stateFields } from '../layers/attention/state.ts'
 import { wrong } from '../layers/geometry.ts'
-import { backwardField } from '../layers/loss.ts'
+import { backwardField, ofWeights } from '../layers/loss.ts'
 import { dimension, heads, numerics, returns } from '../layers/numerics.ts'
 import { initField, type ParamFields, Params, paramsField } from '../layers/params.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
@@ -53,7 +53,8 @@ function request(tensors: TensorKinds) {
       backward: backwardField(
         tensors,
         wrtField(8, 'x', 'context'),
-        'x, context, every parameter, a float mask and gates',
+        'x, context, every parameter, a float mask, sinks, relative_bias.table and gates',
+        ofWeights(tensors),
       ).optional(),
       ...numerics,
     })

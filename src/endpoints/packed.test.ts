@@ -5,8 +5,8 @@ import { type Body, drawer, type Flat } from '../../test/support/layer-cases.ts'
 import { runProgram } from '../../test/support/run-program.ts'
 import { Problem } from '../problem.ts'
 
-const MAPS = ['weights', 'scores', 'masked_scores', 'dropped_weights']
-const RETURNS = ['output', 'logsumexp', 'entropy', 'present_k', 'present_v', ...MAPS]
+const MAPS = ['weights', 'scores', 'softcapped_scores', 'masked_scores', 'dropped_weights']
+const RETURNS = ['output', 'logsumexp', 'entropy', 'max_score', 'present_k', 'present_v', ...MAPS]
 
 type Lengths = [queries: number, keys: number][]
 
@@ -62,6 +62,10 @@ function packedBody(
     return: RETURNS,
     backward: { grad_output: draw(queries, heads, 5) },
     ...options,
+    ...(options.sinks !== undefined && { sinks: draw(heads) }),
+    ...(options.relative_bias !== undefined && {
+      relative_bias: { ...(options.relative_bias as Body), table: draw(8, heads) },
+    }),
   }
   return { body, lengths }
 }
@@ -82,6 +86,8 @@ function alone({ q, k, v, cu_seqlens_q, cu_seqlens_k, backward, ...options }: Bo
 async function expectAlone({ body, lengths }: Packed): Promise<void> {
   const { tensors } = await runProgram('/v1/attention', body)
   const [t, u] = [body.cu_seqlens_q, body.cu_seqlens_k] as number[][]
+  const largest: number[][] = []
+  const summed: Record<string, number[][]> = { 'grads.sinks': [], 'grads.relative_bias.table': [] }
   for (let s = 0; s < lengths.length; s++) {
     const expected = (await runProgram('/v1/attention', alone(body, s))).tensors
     const [rows, keys] = [
@@ -92,12 +98,23 @@ async function expectAlone({ body, lengths }: Packed): Promise<void> {
       const whole = tensors[name]
       const message = `${name} of sequence ${s}: ${JSON.stringify(lengths)}`
       if (MAPS.includes(name)) expect(rowsOf(whole, ...rows, ...keys), message).toEqual(data)
+      else if (name === 'max_score') largest.push(data)
+      else if (name in summed) summed[name].push(data)
       else if (name === 'logsumexp' || name === 'entropy')
         expect(rowsOf(whole, ...rows), message).toEqual(data)
       else {
         const ofKeys = /^(grads\.[kv]|present_[kv])$/.test(name)
         expect(sequence(whole, ...(ofKeys ? keys : rows)).data, message).toEqual(data)
       }
+    }
+  }
+  const over = (all: number[][], h: number) => all.map(one => one[h])
+  for (const [h, most] of (tensors.max_score?.data ?? []).entries())
+    expect(most).toBe(Math.max(...over(largest, h)))
+  for (const [name, all] of Object.entries(summed)) {
+    for (const [h, sum] of (tensors[name]?.data ?? []).entries()) {
+      const expected = over(all, h).reduce((a, b) => a + b)
+      expect(Math.abs(sum - expected), name).toBeLessThan(1e-5)
     }
   }
 }
@@ -108,6 +125,12 @@ const OPTIONS: Record<string, Body> = {
   'causal bottom right, alibi': { causal: 'bottom_right', alibi: true },
   window: { window: { left: 3, right: 1 } },
   'window, bottom right, softcap': { window: { left: 20 }, causal: 'bottom_right', softcap: 2 },
+  'sinks, causal': { sinks: true, causal: true },
+  'relative bias': { relative_bias: { max_distance: 20 } },
+  'relative bias, bottom right': {
+    relative_bias: { max_distance: 9, bidirectional: false },
+    causal: 'bottom_right',
+  },
   'alibi alone': { alibi: true, scale: 0.3 },
   rope: { rope: { dims: 4, q_offset: 3 }, causal: true },
   'dynamic rope, qk_norm': {
@@ -144,6 +167,42 @@ describe.each(['float32', 'float64'])('packed sequences in %s', precision => {
       [4, 400],
     ]
     await expectAlone(packedBody(lengths, [4, 2], { precision, return: ['output'] }, 3))
+  })
+
+  it('have gradients of their weights and logsumexp', async () => {
+    const lengths: Lengths = [
+      [3, 4],
+      [0, 2],
+      [30, 99],
+      [5, 1],
+    ]
+    const heads = 2
+    const { body } = packedBody(lengths, [heads, 1], { precision, causal: true, return: ['output'] }, 11)
+    const [t, u] = [body.cu_seqlens_q, body.cu_seqlens_k] as number[][]
+    const draw = drawer(12)
+    const [n, m] = [t[lengths.length], u[lengths.length]]
+    const more = { grad_weights: draw(heads, n, m), grad_logsumexp: draw(heads, n), entropy_weight: 0 }
+    const { tensors } = await runProgram('/v1/attention', {
+      ...body,
+      backward: { ...(body.backward as Body), ...more },
+    })
+    for (let s = 0; s < lengths.length; s++) {
+      const [rows, keys] = [
+        [t[s], t[s + 1]],
+        [u[s], u[s + 1]],
+      ] as [number, number][]
+      const [own, ofKeys] = lengths[s]
+      const one = alone(body, s)
+      const grad_weights = {
+        shape: [1, heads, own, ofKeys],
+        data: rowsOf(more.grad_weights, ...rows, ...keys),
+      }
+      const grad_logsumexp = { shape: [1, heads, own], data: rowsOf(more.grad_logsumexp, ...rows) }
+      const backward = { ...(one.backward as Body), grad_weights, grad_logsumexp, entropy_weight: 0 }
+      const expected = (await runProgram('/v1/attention', { ...one, backward })).tensors
+      expect(sequence(tensors['grads.q'], ...rows).data, `q of ${s}`).toEqual(expected['grads.q'].data)
+      expect(sequence(tensors['grads.k'], ...keys).data, `k of ${s}`).toEqual(expected['grads.k'].data)
+    }
   })
 
   it('are the same bits however their units are cut', async () => {

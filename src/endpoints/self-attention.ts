@@ -4,7 +4,7 @@ import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
 import { stateFields } from '../layers/attention/state.ts'
-import { backwardField } from '../layers/loss.ts'
+import { backwardField, ofWeights } from '../layers/loss.ts'
 import { dimension, numerics, returns } from '../layers/numerics.ts'
 import { initField, Params, paramsField } from '../layers/params.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
@@ -39,7 +39,8 @@ function request(tensors: TensorKinds) {
       backward: backwardField(
         tensors,
         wrtField(6, 'x'),
-        'x, every parameter, a float mask and gates',
+        'x, every parameter, a float mask, sinks, relative_bias.table and gates',
+        ofWeights(tensors),
       ).optional(),
       ...numerics,
     })

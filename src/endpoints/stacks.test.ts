@@ -24,6 +24,8 @@ const PLAIN: StackSpec = {
   bias: true,
   finalNorm: true,
   gains: false,
+  sinks: false,
+  relativeBias: false,
   dContext: undefined,
 }
 

@@ -1,6 +1,14 @@
 /** What the server sends over `GET /v1/stream`, for the documentation. */
 import * as z from 'zod'
-import { approximation, exactError, gateGradients, lossResult, ProblemAnswer, tensor } from './answers.ts'
+import {
+  approximation,
+  biasGradient,
+  exactError,
+  gateGradients,
+  lossResult,
+  ProblemAnswer,
+  tensor,
+} from './answers.ts'
 import { FetchMessage, MAP_EMITS, RunId } from './stream-messages.ts'
 
 const ms = (what: string) => z.number().describe(`${what}, in milliseconds`)
@@ -104,10 +112,11 @@ const DoneMessage = z
         attention_kind: gateGradients,
         encoder: z.strictObject({ x: tensor }).optional(),
         mask: tensor.optional(),
+        relative_bias: biasGradient,
       })
       .optional()
       .describe(
-        'of x, the context, the past and a float mask, as `wrt` says; those of parameters are in the layers’ frames',
+        'of x, the context, the past, a float mask and a table of biases beside the stack, as `wrt` says; those of parameters are in the layers’ frames',
       ),
   })
   .meta({ id: 'DoneMessage' })

@@ -15,6 +15,7 @@ import type { Frame, OutputTensor } from '../layers/outputs.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { sequenceShape } from '../layers/sequence.ts'
 import {
+  BIAS_TABLE,
   backwardLayer,
   beginForward,
   endForward,
@@ -81,9 +82,14 @@ function framesOf(request: StartMessage, role: Role, { shape }: CompiledStack): 
     detail: request.detail,
     entropyWeighs: (request.backward?.entropy_weight ?? 0) !== 0,
     has: layer => chosenLayers?.has(layer) ?? true,
-    layerOf: param => Number(/^layers\.(\d+)\./.exec(param)?.[1] ?? shape.layers - 1),
+    layerOf: param => layerOf(param, shape.layers),
     chosen: geometry => chosenHeads(heads, geometry),
   }
+}
+
+/** Behind the last layer comes the last norm; what all layers share is complete with the first. */
+function layerOf(param: string, layers: number): number {
+  return param === BIAS_TABLE ? 0 : Number(/^layers\.(\d+)\./.exec(param)?.[1] ?? layers - 1)
 }
 
 /** What an encoder does not have. */

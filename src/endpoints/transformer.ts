@@ -26,6 +26,7 @@ import { fieldProblem } from '../problem.ts'
 import {
   approximation,
   attentionResults,
+  biasGradient,
   crossResults,
   exactError,
   gateGradients,
@@ -99,6 +100,7 @@ const TransformerAnswer = z
         attention_kind: gateGradients,
         encoder: 'x and params of the encoder',
         mask: 'the sum over the layers, in the mask’s own shape',
+        relative_bias: biasGradient,
       },
       true,
     ),
@@ -145,10 +147,10 @@ function* forward(
   const prefix = role === 'encoder' ? 'encoder.' : ''
   const cross = crossNames(names)
   const ofLayers = names.filter(name => name !== 'state')
-  const { maps = [] } = requestedResults({ return: names })
-  const { maps: crossMaps = [] } = requestedResults({ return: cross })
+  const { maxima, maps = [] } = requestedResults({ return: names })
+  const { maxima: crossMaxima, maps: crossMaps = [] } = requestedResults({ return: cross })
   const entropy = rows.rows.entropy !== undefined
-  const requested = { entropy, maps: () => maps, crossMaps: () => crossMaps }
+  const requested = { entropy, maxima, crossMaxima, maps: () => maps, crossMaps: () => crossMaps }
   const state = beginForward(p, shape, inputs, params, requested, rows)
   for (let layer = 0; layer < shape.layers; layer++) {
     const block = forwardLayer(p, state, layer)

@@ -30,6 +30,8 @@ export interface Found {
   pastV?: Ref
   own?: OwnGradients | undefined
   mask?: Ref
+  /** of its table */
+  relativeBias?: Ref
   /** by name: `attention.w_q`, `norm1.gamma`, `ffn.w_1`, … */
   params: Map<string, Ref>
 }
@@ -40,6 +42,7 @@ export interface Way {
   /** is asked for the parameters' names */
   wants(name: string): boolean
   wantMask: boolean
+  wantRelativeBias: boolean
   wantContext: boolean
   /** is asked where there is a past */
   wantPast(name: 'k' | 'v'): boolean
@@ -109,6 +112,8 @@ function attendBack(p: RequestProgram, name: string, state: MultiHeadState, past
       x: true,
       context: cross && way.wantContext,
       mask: !cross && way.wantMask,
+      sinks: false,
+      relativeBias: !cross && way.wantRelativeBias,
       pastK: past && way.wantPast('k'),
       pastV: past && way.wantPast('v'),
       own: cross ? undefined : way.wantOwn,
@@ -121,6 +126,7 @@ function attendBack(p: RequestProgram, name: string, state: MultiHeadState, past
       way.found.crossHeads = found.heads
     } else {
       way.found.mask = found.mask
+      way.found.relativeBias = found.relativeBias
       way.found.heads = found.heads
       way.found.pastK = found.pastK
       way.found.pastV = found.pastV

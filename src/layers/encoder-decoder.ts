@@ -113,6 +113,7 @@ export function* runModel(
     context: request.context && true,
     mask: maskGradient(request.mask),
     ...own.differentiable,
+    'relative_bias.table': request.relative_bias && true,
     ...differentiable,
   })
   const shapes = [encoder, decoder].flatMap(stack => stack?.shape ?? [])
@@ -130,6 +131,7 @@ export function* runModel(
     scalars,
     needs: name => gradientSet.has(`params.${name}`) && passes.wants('decoder', name),
     needsMask: gradientSet.has('mask'),
+    needsRelativeBias: gradientSet.has('relative_bias.table'),
     needsContext: wantsEncoder || gradientSet.has('context'),
     needsPast: name => gradientSet.has(`past.${name}`),
     needsOwn: name => gradientSet.has(name),
@@ -139,6 +141,7 @@ export function* runModel(
     x: [gradientSet.has('x') ? gradients.grad : undefined, request.x],
     context: [gradients.context, request.context],
     mask: [gradients.mask, request.mask],
+    'relative_bias.table': [gradients.relativeBias, request.relative_bias?.table],
     ...pastGradients(gradients.past, request.past),
     ...ownGradients(own, Object.fromEntries(gradients.own), name => gradientSet.has(name)),
   })

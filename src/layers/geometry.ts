@@ -1,4 +1,5 @@
 /** The shapes of one attention request, normalised to rank 4, and what is wrong with them. */
+import type { Ref } from '../../workers/contract.ts'
 import type { AttentionArgs } from '../../workers/ops/attention/op.ts'
 import { shapePointer, type TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
@@ -125,9 +126,13 @@ export function maskLayout(g: Geometry, mask: TensorSource, pointer: string): Ma
   return { shape, strides }
 }
 
-/** Throws the 400 about a tensor's shape: what was expected, and what came. */
-export function wrong(pointer: string, source: TensorSource, expected: string): never {
-  const path = pointer + shapePointer(source)
+/** Throws the 400 about a tensor's shape: what was expected, and what came. `source`: of the request, or a parameter that is taken. */
+export function wrong(
+  pointer: string,
+  source: TensorSource | { shape: number[]; ref: Ref },
+  expected: string,
+): never {
+  const path = 'ref' in source ? pointer : pointer + shapePointer(source)
   throw fieldProblem('SHAPE_MISMATCH', path, `${expected}, got [${source.shape.join(', ')}]`)
 }
 

@@ -1,16 +1,38 @@
 /** The end of the forward pass: ∂L/∂output and the loss, from grad_output or a target, with the entropy term. */
 import * as z from 'zod'
 import type { Ref } from '../../workers/contract.ts'
-import { maskRows } from '../../workers/ops/elementwise/op.ts'
-import { lossTotal, squaredErrorLoss } from '../../workers/ops/loss/op.ts'
+import { add, maskRows } from '../../workers/ops/elementwise/op.ts'
+import { lossTotal, rowTerms, squaredErrorLoss } from '../../workers/ops/loss/op.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
-import { expectShape } from './geometry.ts'
+import type { GradientTerms } from './attention/softmax.ts'
+import { expectShape, type Geometry, inRank } from './geometry.ts'
 import { real } from './numerics.ts'
 import type { RequestProgram } from './program-builder.ts'
 
-/** The field `backward`; `wrt`: the list of what it may name. */
-export function backwardField(tensors: TensorKinds, wrt: z.ZodType<string[]>, byDefault: string) {
+/** Members of `backward` where there is one attention, whose weights and logsumexp may be in the loss themselves. */
+export function ofWeights(tensors: TensorKinds) {
+  return {
+    grad_weights: tensors.values
+      .optional()
+      .describe(
+        '∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at',
+      ),
+    grad_logsumexp: tensors.values.optional().describe('∂L/∂logsumexp, shaped like `logsumexp`'),
+  }
+}
+
+const TERMS = ['grad_output', 'target', 'grad_weights', 'grad_logsumexp', 'entropy_weight'] as const
+
+/** The field `backward`; `wrt`: the list of what it may name; `more`: members of its own. What is given of the loss adds up. */
+export function backwardField<M extends z.ZodRawShape = Record<never, never>>(
+  tensors: TensorKinds,
+  wrt: z.ZodType<string[]>,
+  byDefault: string,
+  more: M = {} as M,
+) {
+  const known = TERMS.filter(name => name in more || !name.startsWith('grad_') || name === 'grad_output')
+  const any = `${known.slice(0, -1).join(', ')} and ${known.at(-1)}`
   return z
     .strictObject({
       grad_output: tensors.values.optional().describe('∂L/∂output, shaped like the output'),
@@ -24,17 +46,21 @@ export function backwardField(tensors: TensorKinds, wrt: z.ZodType<string[]>, by
       entropy_weight: real()
         .optional()
         .describe('λ: adds λ × the mean entropy of the rows that attend to something'),
+      ...more,
       wrt: wrt.optional().describe(`inputs whose gradients are wanted; default ${byDefault}`),
     })
-    .superRefine((value, context) => {
-      if ((value.grad_output === undefined) !== (value.target === undefined)) return
-      const got = value.target === undefined ? 'neither' : 'both'
-      context.addIssue({ code: 'custom', message: `expected one of grad_output and target, got ${got}` })
+    .refine((value: object) => TERMS.some(name => isSet(value, name)), {
+      error: `expected at least one of ${any}, got none`,
     })
-    .refine(value => value.loss === undefined || value.target !== undefined, {
+    .refine((value: object) => !isSet(value, 'loss') || isSet(value, 'target'), {
       error: 'expected target beside loss, got none',
       path: ['loss'],
     })
+    .describe('the loss: the sum of what is given of it here, of which one suffices')
+}
+
+function isSet(value: object, name: keyof LossOptions): boolean {
+  return (value as LossOptions)[name] !== undefined
 }
 
 export interface LossOptions {
@@ -42,12 +68,16 @@ export interface LossOptions {
   target?: TensorSource | undefined
   loss?: 'sum_squared_error' | 'mean_squared_error' | undefined
   entropy_weight?: number | undefined
+  grad_weights?: TensorSource | undefined
+  grad_logsumexp?: TensorSource | undefined
 }
 
 export interface Loss {
   gradOutput: Ref
   /** float64 [2]: the loss, and the coefficient of Σ entropy in it; absent where the loss has neither */
   scalars?: Ref
+  /** absent where the loss has nothing of weights and logsumexp themselves */
+  terms?: GradientTerms
 }
 
 /** What the loss is of: an output [batch, heads, queries, dim], and the rows whose entropies it may hold. */
@@ -66,8 +96,22 @@ export interface LossSubject {
   elements: number
   /** whether grad_output must lose its padding rows before anything reads it (attention itself skips them) */
   maskPadding?: boolean
-  /** of `rows` rows altogether, over every head and layer that attends */
-  attention?: { rows: number; logsumexp: Ref; entropy?: Ref }
+  /** of `rows` rows altogether, over every head and layer that attends; geometry and weights where there is one layer */
+  attention?: {
+    rows: number
+    logsumexp: Ref
+    entropy?: Ref
+    geometry?: Geometry
+    weights?: Ref
+    inOrder?: InOrder | undefined
+  }
+}
+
+/** Where rows and pairs stand in another order than the client sees: how they are put into it, and where they stand. */
+export interface InOrder {
+  rows(x: Ref): Ref
+  pairs(x: Ref): Ref
+  starts: { cuQ: Ref; cuK: Ref; pairStarts: Ref }
 }
 
 function asItIs(x: Ref): Ref {
@@ -82,7 +126,8 @@ export function lossForward(p: RequestProgram, subject: LossSubject, options: Lo
     if (tensor !== undefined) expectShape(`/backward/${name}`, tensor, shape)
   }
   const units = batch * heads
-  let gradOutput: Ref
+  const terms = gradientTerms(p, subject, options)
+  let gradOutput: Ref | undefined
   let partials: Ref | undefined
   if (options.target !== undefined) {
     const target = read(p.input('/backward/target', options.target))
@@ -92,18 +137,65 @@ export function lossForward(p: RequestProgram, subject: LossSubject, options: Lo
     const tensors = { output, target, qLengths, gradOutput, partials }
     const args = { batch, heads, queries, dimV: dim, factor }
     p.stage(p.step(squaredErrorLoss, tensors, args))
-  } else {
-    const given = read(p.input('/backward/grad_output', options.grad_output as TensorSource))
-    gradOutput = subject.maskPadding ? withoutPadding(p, subject, given) : given
   }
-  if (partials === undefined && options.entropy_weight === undefined) return { gradOutput }
+  if (options.grad_output !== undefined) {
+    const given = read(p.input('/backward/grad_output', options.grad_output))
+    const ofOutput = subject.maskPadding ? withoutPadding(p, subject, given) : given
+    gradOutput = gradOutput === undefined ? ofOutput : sumOf(p, gradOutput, ofOutput)
+  }
+  gradOutput ??= nothing(p, subject)
+  if (partials === undefined && options.entropy_weight === undefined) return { gradOutput, terms }
   const scalars = p.buffer({ type: 'float64', length: 2, data: [0, 0] })
   const { entropy, logsumexp, rows = 0 } = attention ?? {}
   const tensors = { partials, entropy, logsumexp, scalars }
   const args = { partials: units, rows, entropyWeight: options.entropy_weight ?? 0 }
   p.stage(p.step(lossTotal, tensors, args))
   p.scalar('loss', scalars, 0)
-  return { gradOutput, scalars }
+  return { gradOutput, scalars, terms }
+}
+
+/** What the loss has of weights and logsumexp themselves: checks their shapes. */
+function gradientTerms(
+  p: RequestProgram,
+  { attention, qLengths }: LossSubject,
+  { grad_weights: ofWeights, grad_logsumexp: ofLogsumexp }: LossOptions,
+): GradientTerms | undefined {
+  const g = attention?.geometry
+  if (g === undefined || (ofWeights === undefined && ofLogsumexp === undefined)) return undefined
+  if (ofWeights !== undefined) {
+    expectShape('/backward/grad_weights', ofWeights, inRank(g, g.queries, g.keys))
+  }
+  if (ofLogsumexp !== undefined) expectShape('/backward/grad_logsumexp', ofLogsumexp, inRank(g, g.queries))
+  const { batch, heads, queries, keys } = g
+  const { rows: rowsInOrder = asItIs, pairs: pairsInOrder = asItIs, starts } = attention?.inOrder ?? {}
+  const weights = ofWeights && pairsInOrder(p.input('/backward/grad_weights', ofWeights))
+  const rows = p.buffer({ type: 'float64', length: batch * heads * queries })
+  const tensors = {
+    weights: weights === undefined ? undefined : attention?.weights,
+    gradWeights: weights,
+    gradLogsumexp: ofLogsumexp && rowsInOrder(p.input('/backward/grad_logsumexp', ofLogsumexp)),
+    ...starts,
+    qLengths,
+    terms: rows,
+  }
+  p.stage(p.step(rowTerms, tensors, { batch, heads, queries, keys }))
+  return { weights, rows }
+}
+
+function sumOf(p: RequestProgram, a: Ref, b: Ref): Ref {
+  const count = p.buffers[a].length
+  const y = p.reals(count)
+  p.stage(p.step(add, { a, b, y }, { count, period: count }))
+  return y
+}
+
+/** Zeros in the place of ∂L/∂output, where the loss has nothing of the output. */
+function nothing(p: RequestProgram, { output, batch, heads, queries, dim }: LossSubject): Ref {
+  const y = p.reals(batch * heads * queries * dim)
+  const lengths = p.buffer({ type: 'int32', length: 1, data: [0] })
+  const args = { batch: 1, positions: batch * heads * queries, dim }
+  p.stage(p.step(maskRows, { x: output, lengths, y }, args))
+  return y
 }
 
 /** Padding takes no part in any gradient, even where grad_output has a NaN there. */

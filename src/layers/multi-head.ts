@@ -4,7 +4,7 @@
  */
 import type { Ref } from '../../workers/contract.ts'
 import { type AttentionState, attentionBackward, attentionForward } from './attention/index.ts'
-import type { OwnGradients, RequestedResults } from './attention/softmax.ts'
+import type { GradientTerms, OwnGradients, RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan, GradientNeeds } from './attention/stages/stage.ts'
 import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
 import type { RequestProgram } from './program-builder.ts'
@@ -12,8 +12,9 @@ import type { RequestProgram } from './program-builder.ts'
 const WEIGHTS = ['w_q', 'w_k', 'w_v', 'w_o'] as const
 const BIASES = ['b_q', 'b_k', 'b_v', 'b_o'] as const
 const GAINS = ['q_norm.gamma', 'k_norm.gamma'] as const
+const SINKS = 'sinks'
 
-export type MultiHeadParamName = (typeof WEIGHTS | typeof BIASES | typeof GAINS)[number]
+export type MultiHeadParamName = (typeof WEIGHTS | typeof BIASES | typeof GAINS)[number] | typeof SINKS
 export type MultiHeadParams = { [name in MultiHeadParamName]?: Ref } & { w_q: Ref; w_k: Ref; w_v: Ref }
 
 export interface MultiHeadShape {
@@ -74,8 +75,8 @@ export function multiHeadForward(
     { ...fromSource, headsOut: kvHeads, dimOut: kvHeads * dimV },
   )
   p.stage(q.step, k.step, v.step)
-  const gains = { gainQ: params['q_norm.gamma'], gainK: params['k_norm.gamma'] }
-  const inputs = { q: q.state.y, k: k.state.y, v: v.state.y, ...gains, pastK, pastV, state: given }
+  const own = { gainQ: params['q_norm.gamma'], gainK: params['k_norm.gamma'], sinks: params.sinks }
+  const inputs = { q: q.state.y, k: k.state.y, v: v.state.y, ...own, pastK, pastV, state: given }
   const attention = attentionForward(p, plan, inputs, requested, seedOffset)
   const { output } = attention.attended
   const state = { q: q.state, k: k.state, v: v.state, attention, cross: context !== undefined }
@@ -89,7 +90,8 @@ export function multiHeadForward(
   return { ...state, o: o.state, output: o.state.y }
 }
 
-export interface MultiHeadNeeds extends Pick<GradientNeeds, 'mask' | 'pastK' | 'pastV' | 'own'> {
+export interface MultiHeadNeeds
+  extends Pick<GradientNeeds, 'mask' | 'sinks' | 'relativeBias' | 'pastK' | 'pastV' | 'own'> {
   x: boolean
   context: boolean
   param(name: MultiHeadParamName): boolean
@@ -99,6 +101,8 @@ export interface MultiHeadGradients {
   x?: Ref
   context?: Ref
   mask?: Ref
+  sinks?: Ref
+  relativeBias?: Ref
   pastK?: Ref
   pastV?: Ref
   own?: OwnGradients | undefined
@@ -121,6 +125,7 @@ export function multiHeadBackward(
   scalars: Ref | undefined,
   needs: MultiHeadNeeds,
   residual?: Ref,
+  terms?: GradientTerms,
 ): MultiHeadGradients {
   const params: MultiHeadGradients['params'] = {}
   let gradHeads = gradOutput
@@ -133,19 +138,29 @@ export function multiHeadBackward(
     gradHeads = back.gradX
   }
   const source = cross ? needs.context : needs.x
-  const grads = attentionBackward(p, attention, gradHeads, scalars, {
-    q: needs.x || needs.param('w_q') || needs.param('b_q') || needs.param('q_norm.gamma'),
-    k: source || needs.param('w_k') || needs.param('b_k') || needs.param('k_norm.gamma'),
-    v: source || needs.param('w_v') || needs.param('b_v'),
-    gainQ: needs.param('q_norm.gamma'),
-    gainK: needs.param('k_norm.gamma'),
-    mask: needs.mask,
-    pastK: needs.pastK,
-    pastV: needs.pastV,
-    own: needs.own,
-  })
+  const grads = attentionBackward(
+    p,
+    attention,
+    gradHeads,
+    scalars,
+    {
+      q: needs.x || needs.param('w_q') || needs.param('b_q') || needs.param('q_norm.gamma'),
+      k: source || needs.param('w_k') || needs.param('b_k') || needs.param('k_norm.gamma'),
+      v: source || needs.param('w_v') || needs.param('b_v'),
+      gainQ: needs.param('q_norm.gamma'),
+      gainK: needs.param('k_norm.gamma'),
+      mask: needs.mask,
+      sinks: needs.sinks || needs.param('sinks'),
+      relativeBias: needs.relativeBias,
+      pastK: needs.pastK,
+      pastV: needs.pastV,
+      own: needs.own,
+    },
+    terms,
+  )
   params['q_norm.gamma'] = grads.gainQ
   params['k_norm.gamma'] = grads.gainK
+  if (attention.plan.sinks === undefined) params.sinks = grads.sinks
   const steps = (['q', 'k', 'v'] as const).flatMap(name => {
     const gradient = grads[name]
     if (gradient === undefined) return []
@@ -165,8 +180,19 @@ export function multiHeadBackward(
     if (cross) context = both
     else x = both
   }
-  const { mask, pastK, pastV, own } = grads
-  return { x: needs.x ? x : undefined, context, mask, pastK, pastV, own, heads: gradHeads, params }
+  const { mask, sinks, relativeBias, pastK, pastV, own } = grads
+  return {
+    x: needs.x ? x : undefined,
+    context,
+    mask,
+    sinks,
+    relativeBias,
+    pastK,
+    pastV,
+    own,
+    heads: gradHeads,
+    params,
+  }
 }
 
 /** gradY·Wᵀ on top of what is there. */

@@ -4,6 +4,7 @@ import { isTree } from '../formats/body.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions, scale, softcap } from './attention/fields.ts'
 import { windowSchema } from './attention/masks/window.ts'
+import { stackBiasField } from './attention/relative-bias.ts'
 import { ropeField } from './attention/stages/rope.ts'
 import { OWN_NAMES } from './attention/variants/index.ts'
 import { backwardField } from './loss.ts'
@@ -11,10 +12,10 @@ import { dimension, heads, nameList } from './numerics.ts'
 import { initField, paramName } from './params.ts'
 
 export const MOST_LAYERS = 256
-/** 10 of each attention, 5 of the feed-forward network and 2 of each of 6 norms in each layer, and the last norm's. */
-const MOST_PARAMS = 37 * MOST_LAYERS + 2
-/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm; of an encoder too; the past and the state; the inputs. */
-const MOST_WRT = 2 * (MOST_PARAMS + 14 * MOST_LAYERS + 2) + 5 * MOST_LAYERS + 14
+/** 11 of each attention, 5 of the feed-forward network and 2 of each of 6 norms in each layer, the last norm's, and a table of biases. */
+const MOST_PARAMS = 39 * MOST_LAYERS + 3
+/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, relative_bias; of an encoder too; the past and the state; the inputs. */
+const MOST_WRT = 2 * (MOST_PARAMS + 14 * MOST_LAYERS + 3) + 5 * MOST_LAYERS + 16
 
 export function stack(tensors: TensorKinds) {
   return z
@@ -61,6 +62,7 @@ export function stack(tensors: TensorKinds) {
         .describe('keys that a row attends to, in every layer or by layer; see `window` beside the stack'),
       scale: scale.optional(),
       softcap: softcap.optional(),
+      relative_bias: stackBiasField.optional(),
       causal: z
         .union([z.boolean(), z.enum(['top_left', 'bottom_right'])])
         .optional()
@@ -68,9 +70,9 @@ export function stack(tensors: TensorKinds) {
       params: byName(tensors, MOST_PARAMS, 'parameters')
         .optional()
         .describe(
-          'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.norm1.{gamma,beta}, ' +
-            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}. ' +
-            'Biases, beta, q_norm and k_norm together and final_norm may be left out. Weights are [d_in, d_out].',
+          'A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.attention.sinks [heads] (see `sinks` of attention), layers.i.norm1.{gamma,beta}, ' +
+            'layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}, relative_bias.table. ' +
+            'Biases, beta, q_norm and k_norm together, sinks and final_norm may be left out. Weights are [d_in, d_out].',
         ),
       init: initField.optional(),
     })
@@ -98,11 +100,19 @@ function byName(tensors: TensorKinds, most: number, what: string) {
 }
 
 /**
- * Options of attention that stand beside the stack, and what it may attend to; causal, rope and alibi are the stack's own.
+ * Options of attention that stand beside the stack, and what it may attend to; causal, rope and alibi are the stack's own, and
+ * sinks are parameters.
  * `stack`: the schema of an encoder's.
  */
 export function optionsBesideStack(tensors: TensorKinds, stack: StackSchema) {
-  const { causal: _causal, rope: _rope, alibi: _alibi, dropout, ...options } = attentionOptions(tensors)
+  const {
+    causal: _causal,
+    rope: _rope,
+    alibi: _alibi,
+    sinks: _sinks,
+    dropout,
+    ...options
+  } = attentionOptions(tensors)
   return {
     ...options,
     context: tensors.values
@@ -160,7 +170,18 @@ export function optionsBesideStack(tensors: TensorKinds, stack: StackSchema) {
 }
 
 /** In `wrt`, beside names of parameters. */
-const INPUTS = ['x', 'mask', 'context', 'past', 'params', 'encoder', 'encoder.x', 'encoder.params'] as const
+const INPUTS = [
+  'x',
+  'mask',
+  'relative_bias',
+  'relative_bias.table',
+  'context',
+  'past',
+  'params',
+  'encoder',
+  'encoder.x',
+  'encoder.params',
+] as const
 const OWN = OWN_NAMES.filter(name => name !== 'state.s')
 
 /** In `wrt`, of a stack’s past and state. */
@@ -172,7 +193,7 @@ export function stackBackwardField(tensors: TensorKinds) {
   return backwardField(
     tensors,
     nameList(z.union([z.enum([...INPUTS, ...OWN]), paramName, pastName, stateName, encoderName]), MOST_WRT),
-    'x, the context or the encoder’s x, every parameter, a float mask and gates',
+    'x, the context or the encoder’s x, every parameter, a float mask, the table of relative_bias and gates',
   )
 }
 

@@ -117,6 +117,7 @@ function attentionParams(
     b_k: params.maybe(`${at}.b_k`, [kvHeads * dimK], 'bias'),
     b_v: params.maybe(`${at}.b_v`, [kvHeads * dimV], 'bias'),
     b_o: params.maybe(`${at}.b_o`, [dModel], 'bias'),
+    sinks: params.has(`${at}.sinks`) ? params.take(`${at}.sinks`, [heads], 'bias') : undefined,
     'q_norm.gamma': gain('q'),
     'k_norm.gamma': gain('k'),
   }

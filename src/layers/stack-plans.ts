@@ -3,15 +3,20 @@
 import type { TensorSource } from '../formats/tensor.ts'
 import { bothProblem, fieldProblem } from '../problem.ts'
 import { type AttentionOptions, planAttention } from './attention/plan.ts'
+import { stackBiasField } from './attention/relative-bias.ts'
 import { NO_PAST, type Past } from './attention/stages/past.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import { attentionKind, refusedBy } from './attention/variants/index.ts'
 import type { Geometry } from './geometry.ts'
+import type { Params } from './params.ts'
 import type { RequestProgram } from './program-builder.ts'
 import type { StackRequest } from './stack-fields.ts'
 
+/** Rows of a table that is drawn, as T5 has them. */
+const BUCKETS = 32
+
 /** What stands beside a stack, of what says how it attends. */
-export type BesideStack = Omit<AttentionOptions, 'causal' | 'rope' | 'alibi'>
+export type BesideStack = Omit<AttentionOptions, 'causal' | 'rope' | 'alibi' | 'sinks'>
 
 /** Of each layer; it pauses behind each. `position`: where the first row stands that a state goes on with. */
 export function* layerPlans(
@@ -86,6 +91,27 @@ function ofLayer<T extends object>(option: T | (T | null)[] | undefined, layer: 
   return [value, JSON.stringify(value, tensor) ?? 'none'] as const
 }
 
+/** T5's biases are added in every layer, from a table among the parameters or beside the stack. */
+export function relativeBiasOf(
+  params: Params,
+  stack: StackRequest,
+  beside: BesideStack['relative_bias'],
+  heads: number,
+): BesideStack['relative_bias'] {
+  const own = params.has('relative_bias.table')
+  if (stack.relative_bias !== undefined && beside !== undefined) {
+    throw bothProblem('', 'stack/relative_bias', 'relative_bias')
+  }
+  if (beside !== undefined) {
+    if (own) throw bothProblem('', 'stack/params/relative_bias.table', 'relative_bias/table')
+    return beside
+  }
+  if (stack.relative_bias === undefined && !own) return undefined
+  const shape = [params.extent('relative_bias.table', 0) ?? BUCKETS, heads]
+  const ref = params.take('relative_bias.table', shape, 'bias')
+  return { ...(stack.relative_bias ?? stackBiasField.parse({})), table: { shape, ref } }
+}
+
 /** What may stand in the stack or beside it. */
 const EITHER = ['scale', 'softcap', 'window'] as const
 
@@ -101,8 +127,16 @@ function pointersOf(stack: StackRequest, beside: BesideStack): Record<string, st
   for (const name of inStack) {
     if (beside[name] !== undefined) throw bothProblem('', `stack/${name}`, name)
   }
-  const own = { queries: '/x', keys: '/x' }
-  const pointers = { ...own, alibi: '/stack/position', rope: '/stack/rope', causal: '/stack/causal' }
+  const pointers = {
+    queries: '/x',
+    keys: '/x',
+    alibi: '/stack/position',
+    rope: '/stack/rope',
+    causal: '/stack/causal',
+    ...(stack.relative_bias && { relative_bias: '/stack/relative_bias' }),
+    ...(beside.relative_bias &&
+      'ref' in beside.relative_bias.table && { 'relative_bias.table': '/stack/params/relative_bias.table' }),
+  }
   return { ...pointers, ...Object.fromEntries(inStack.map(name => [name, `/stack/${name}`])) }
 }
 

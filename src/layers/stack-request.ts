@@ -2,6 +2,7 @@
 import type { Step } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
+import type { RelativeBiasOptions } from './attention/relative-bias.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import { attentionKind } from './attention/variants/index.ts'
 import type { BlockParams, BlockShape } from './block.ts'
@@ -15,11 +16,12 @@ import type { StackInputs, StackParams, StackShape, StackState } from './stack.t
 import type { StackRequest } from './stack-fields.ts'
 import { blockParams, hasGains, headSizes, normParams } from './stack-params.ts'
 import { type StackPast, stackPast } from './stack-past.ts'
-import { type BesideStack, crossPlan, layerPlans, normOfGains } from './stack-plans.ts'
+import { type BesideStack, crossPlan, layerPlans, normOfGains, relativeBiasOf } from './stack-plans.ts'
 import { carriedState } from './stack-state.ts'
 
 /** The fields of a request that say what a stack computes. */
 export interface StackFields extends BesideStack {
+  relative_bias?: (RelativeBiasOptions & { table: TensorSource }) | undefined
   stack: StackRequest
   x: TensorSource
   checkpoint: boolean
@@ -82,6 +84,8 @@ export function* compileStack(
   const finalNorm = params.has('final_norm.gamma')
     ? normParams(params, stack, 'final_norm', x.dim)
     : undefined
+  const relativeBias = relativeBiasOf(params, stack, request.relative_bias, sizes.heads)
+  p.stage(...params.draws())
   const taken = params.finish()
   const fresh: Geometry = {
     batched: x.batched,
@@ -93,7 +97,8 @@ export function* compileStack(
   }
   const past = stackPast(p, request, fresh)
   const geometry = { ...fresh, keys: fresh.keys + past.length }
-  const { stack: _stack, x: _x, checkpoint: _checkpoint, context_lengths: _lengths, ...beside } = request
+  const { stack: _stack, x: _x, checkpoint: _checkpoint, context_lengths: _lengths, ...fields } = request
+  const beside = { ...fields, relative_bias: relativeBias }
   const optionsOf = (attention: string) => {
     if (!hasGains(params, attention)) return beside
     return { ...beside, qk_norm: normOfGains(beside.qk_norm, attention) }

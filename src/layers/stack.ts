@@ -47,6 +47,8 @@ export interface StackParams {
 /** What the attention of each layer is to give beside its output. */
 export interface StackRequested {
   entropy: boolean
+  maxima?: boolean
+  crossMaxima?: boolean
   maps(layer: number): readonly MapName[]
   crossMaps(layer: number): readonly MapName[]
 }
@@ -97,7 +99,8 @@ export function forwardLayer(p: RequestProgram, state: StackState, layer: number
   const attention = (index: number, maps: readonly MapName[]) => {
     const part = (ref: Ref) => p.part(ref, rowsFrom + (layer * shape.attentions + index) * count, count)
     const entropy = rows.entropy === undefined ? undefined : part(rows.entropy)
-    return { entropy: requested.entropy, maps, into: { logsumexp: part(rows.logsumexp), entropy } }
+    const maxima = index === 0 ? requested.maxima : requested.crossMaxima
+    return { entropy: requested.entropy, maxima, maps, into: { logsumexp: part(rows.logsumexp), entropy } }
   }
   state.inputs.push(state.output)
   p.stage(...params.draws[layer])
@@ -149,6 +152,8 @@ export interface StackBackward {
   /** of the output of the layer that comes next; after layer 0, of x */
   grad: Ref
   mask?: Ref
+  /** of its table */
+  relativeBias?: Ref
   context?: Ref
   /** by full name: `layers.0.attention.w_q`, `final_norm.gamma` */
   params: Map<string, Ref>
@@ -159,14 +164,19 @@ export interface StackBackward {
   scalars: Ref | undefined
   needs(name: string): boolean
   needsMask: boolean
+  needsRelativeBias: boolean
   needsContext: boolean
   needsPast(name: string): boolean
   needsOwn(name: string): boolean
 }
 
+/** The parameter that all layers share. */
+export const BIAS_TABLE = 'relative_bias.table'
+
 /** Of a stack without mask, context, past, gates and state. */
 export const NO_GRADIENTS = {
   needsMask: false,
+  needsRelativeBias: false,
   needsContext: false,
   needsPast: () => false,
   needsOwn: () => false,
@@ -177,7 +187,7 @@ export function beginBackward(
   p: RequestProgram,
   state: StackState,
   gradOutput: Ref,
-  asked: Pick<StackBackward, 'scalars' | 'needs' | 'needsMask' | 'needsContext' | 'needsPast' | 'needsOwn'>,
+  asked: Omit<StackBackward, 'grad' | 'params' | 'past' | 'own'>,
 ): StackBackward {
   const backward: StackBackward = {
     grad: gradOutput,
@@ -204,11 +214,12 @@ export function backwardLayer(
 ): { block: BlockState; gradOutput: Ref; gradients: BlockGradients } {
   const block = state.blocks[layer] ?? recompute(p, state, layer)
   const { grad: gradOutput, params, scalars, needsMask: wantMask, needsContext: wantContext } = backward
+  const wantRelativeBias = backward.needsRelativeBias || backward.needs(BIAS_TABLE)
   const wants = (name: string) => backward.needs(`layers.${layer}.${name}`)
   const wantPast = (name: string) => backward.needsPast(`layers.${layer}.${name}`)
   const ownName = (name: string) => name.replace(/^state\./, `state.layers.${layer}.`)
   const wantOwn = (name: string) => backward.needsOwn(ownName(name))
-  const asked = { scalars, wants, wantMask, wantContext, wantPast, wantOwn }
+  const asked = { scalars, wants, wantMask, wantRelativeBias, wantContext, wantPast, wantOwn }
   const gradients = blockBackward(block, gradOutput, asked)
   if (gradients.pastK !== undefined) backward.past.set(`layers.${layer}.k`, gradients.pastK)
   if (gradients.pastV !== undefined) backward.past.set(`layers.${layer}.v`, gradients.pastV)
@@ -219,10 +230,11 @@ export function backwardLayer(
     }
   }
   for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
-  for (const name of ['mask', 'context'] as const) {
+  for (const name of ['mask', 'relativeBias', 'context'] as const) {
     const gradient = gradients[name]
     if (gradient !== undefined) backward[name] = addTo(p, backward[name], gradient)
   }
+  if (layer === 0 && backward.relativeBias !== undefined) params.set(BIAS_TABLE, backward.relativeBias)
   backward.grad = gradients.x
   return { block, gradOutput, gradients }
 }
@@ -249,7 +261,7 @@ function addPositions(p: RequestProgram, { sinusoidal, elements }: StackShape, x
   return y
 }
 
-/** The mask and the context are shared by every layer: their gradients add up. */
+/** The mask, the table of the relative bias and the context are shared by every layer: their gradients add up. */
 function addTo(p: RequestProgram, sum: Ref | undefined, gradient: Ref): Ref {
   if (sum === undefined) return gradient
   const count = p.buffers[gradient].length

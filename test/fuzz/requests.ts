@@ -81,7 +81,16 @@ const numerics = {
   output_dtype: maybe(some('float64', 'float32', 'float16', 'bfloat16')),
 }
 
-const MAPS = ['weights', 'scores', 'masked_scores', 'logsumexp', 'entropy', 'dropped_weights']
+const MAPS = [
+  'weights',
+  'scores',
+  'masked_scores',
+  'logsumexp',
+  'entropy',
+  'dropped_weights',
+  'softcapped_scores',
+  'max_score',
+]
 const names = (...all: string[]) => fc.subarray(all)
 
 const scaling = fc.oneof(
@@ -166,6 +175,7 @@ function options({ batch, groups, kvHeads, queries, keys, rank }: Sizes): Record
       }),
     ),
     alibi: maybe(fc.oneof(fc.boolean(), tensor(heads)), 8),
+    sinks: maybe(tensor(heads), 8),
     qk_norm: maybe(
       fc.oneof(some('l2', 'rms'), record({ kind: some('rms', 'l2'), eps: maybe(some(1e-6, 1)) })),
       8,

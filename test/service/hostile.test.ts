@@ -248,7 +248,13 @@ describe('what is wrong is named', () => {
     ['rope dims', { ...ok, rope: { dims: 4 } }, 'INVALID_REQUEST', '/rope/dims', /at most d_k = 2, got 4/],
     ['scale', '{"q":[[1]],"k":[[1]],"v":[[1]],"scale":1e400}', 'INVALID_REQUEST', '/scale', /number/],
     ['return', { ...ok, return: ['outputs'] }, 'INVALID_REQUEST', '/return/0', /"outputs"/],
-    ['backward', { ...ok, backward: {} }, 'INVALID_REQUEST', '/backward', /got neither/],
+    [
+      'backward',
+      { ...ok, backward: {} },
+      'INVALID_REQUEST',
+      '/backward',
+      /at least one of grad_output, target/,
+    ],
     [
       'target shape',
       { ...ok, backward: { target: [[1, 2]] } },

@@ -33,6 +33,7 @@ export interface AttentionCase {
   denominator: Float64Array
   logsumexp: Float64Array
   entropy: Reals
+  maxima: Reals
   scores: Reals
   maskedScores: Reals
   weights: Reals
@@ -100,6 +101,8 @@ export function buildCase(
     shift: spec.alignment === 'bottom_right' ? keys - queries : spec.pastKeys,
     maskKind: spec.maskKind,
     maskStrides: hasMask ? stridesOf(maskShape) : [0, 0, 0, 0],
+    distances: 0,
+    firstDistance: 0,
     dropoutP: spec.dropoutP,
     seedLow: spec.seedLow,
     seedHigh: spec.seedHigh,
@@ -127,6 +130,7 @@ export function buildCase(
     denominator: allocate('float64', 2 * rows).fill(Number.NaN),
     logsumexp: allocate('float64', rows).fill(Number.NaN),
     entropy: unwritten(rows),
+    maxima: unwritten(rows),
     scores: unwritten(rows * keys),
     maskedScores: unwritten(rows * keys),
     weights: unwritten(rows * keys),

@@ -12,6 +12,7 @@ export const RESULTS = [
   'output',
   'logsumexp',
   'entropy',
+  'maxima',
   'scores',
   'maskedScores',
   'weights',
@@ -35,6 +36,7 @@ export function plainFloat32(c: AttentionCase, order: Order): Results {
     gradQ: new Float32Array(rows * a.dimK),
     logsumexp: new Float32Array(rows),
     entropy: new Float32Array(rows),
+    maxima: new Float32Array(rows),
     scores: new Float32Array(rows * a.keys),
     maskedScores: new Float32Array(rows * a.keys),
     weights: new Float32Array(rows * a.keys),
@@ -87,6 +89,7 @@ function plainRow(c: AttentionCase, order: Order, row: number, r: Results): void
   const attended = s.flatMap((score, j) => (score === NOTHING ? [] : [j]))
   const max = s.reduce((x, y) => Math.max(x, y), NOTHING)
   r.logsumexp[row] = NOTHING
+  r.maxima[row] = max
   if (attended.length === 0) return
 
   const e = s.map(score => f(Math.exp(f(score - max))))

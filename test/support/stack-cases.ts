@@ -27,6 +27,9 @@ export const stacks = fc.record({
   finalNorm: fc.boolean(),
   /** of queries and keys */
   gains: fc.boolean(),
+  sinks: fc.boolean(),
+  /** a table among the parameters */
+  relativeBias: fc.boolean(),
   /** of the context, for cross-attention */
   dContext: fc.constantFrom<(number | undefined)[]>(undefined, undefined, 5),
 })
@@ -68,6 +71,7 @@ function stackParams(s: StackSpec, draw: ReturnType<typeof drawer>): Record<stri
   for (let layer = 0; layer < s.layers; layer++) {
     const at = `layers.${layer}`
     attention(`${at}.attention`, D_MODEL)
+    if (s.sinks) add(`${at}.attention.sinks`, HEADS)
     if (s.dContext !== undefined) attention(`${at}.cross_attention`, s.dContext)
     add(`${at}.ffn.w_1`, D_MODEL, dFf)
     add(`${at}.ffn.w_2`, dFf, D_MODEL)
@@ -80,5 +84,6 @@ function stackParams(s: StackSpec, draw: ReturnType<typeof drawer>): Record<stri
     for (let index = 1; index <= norms; index++) norm(`${at}.norm${index}`)
   }
   if (s.finalNorm) norm('final_norm')
+  if (s.relativeBias) add('relative_bias.table', 8, HEADS)
   return params
 }

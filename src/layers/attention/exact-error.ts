@@ -2,8 +2,8 @@
 import { outputError, outputErrorTotal } from '../../../workers/ops/output-error/op.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import type { Intervals } from './intervals.ts'
-import { softmaxForward } from './softmax.ts'
 import type { AttentionPlan } from './stages/stage.ts'
+import { exactForward } from './variants/exact.ts'
 import type { Attended } from './variants/variant.ts'
 
 /** Adds exact attention over the same queries, keys and values, and answers the error under `prefix`exact_error. */
@@ -21,7 +21,7 @@ export function exactError(
     intervals: intervals.ref,
     area: intervals.area,
   }
-  const exact = softmaxForward(p, scores, v, { entropy: false })
+  const exact = exactForward(p, scores, v, { entropy: false })
   const { batch, heads, queries, dimV } = args
   const sizes = { batch, heads, queries, dimV }
   const partials = p.buffer({ type: 'float64', length: 4 * batch * heads })

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import type { TensorKinds } from '../../formats/tensor-fields.ts'
 import { positive, real } from '../numerics.ts'
 import { maskFields } from './masks/index.ts'
+import { relativeBiasField } from './relative-bias.ts'
 import { segmentFields } from './segments.ts'
 import { qkNormFields } from './stages/qk-norm.ts'
 import { ropeFields } from './stages/rope.ts'
@@ -16,6 +17,8 @@ export const ATTENTION_RETURNS = [
   'logsumexp',
   'entropy',
   'dropped_weights',
+  'softcapped_scores',
+  'max_score',
 ] as const
 
 /** The same of cross-attention, in a stack with a context. */
@@ -26,6 +29,8 @@ export const CROSS_RETURNS = [
   'cross_logsumexp',
   'cross_entropy',
   'cross_dropped_weights',
+  'cross_softcapped_scores',
+  'cross_max_score',
 ] as const
 
 /** Keys and values as the next request takes them for its past. */
@@ -61,6 +66,14 @@ export function attentionOptions(tensors: TensorKinds) {
       .optional()
       .describe(
         '`true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says.',
+      ),
+    relative_bias: relativeBiasField(tensors).optional(),
+    sinks: tensors.values
+      .optional()
+      .describe(
+        '[H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or ' +
+          'dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, ' +
+          'logsumexp = the sink.',
       ),
     ...qkNormFields,
     ...ropeFields(tensors),

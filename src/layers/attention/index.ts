@@ -3,12 +3,13 @@
  * asked for; and backwards through all of them. A new stage is a file in `stages/` and a line in this list.
  */
 import type { Ref } from '../../../workers/contract.ts'
+import { softcapScores } from '../../../workers/ops/attention/op.ts'
+import { headMaxima } from '../../../workers/ops/maps/op.ts'
 import { inRank } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { exactError } from './exact-error.ts'
-import type { Rows } from './heads-first.ts'
 import { wholeMap } from './packed-softmax.ts'
-import type { MapName, RequestedResults } from './softmax.ts'
+import type { GradientTerms, MapName, RequestedResults } from './softmax.ts'
 import { packed } from './stages/packed.ts'
 import { past } from './stages/past.ts'
 import { qkNorm } from './stages/qk-norm.ts'
@@ -27,11 +28,8 @@ import type { Attended } from './variants/variant.ts'
 
 export const STAGES: readonly Stage[] = [qkNorm, rope, past, packed, scores]
 
-/** New queries, keys and values [batch, heads, positions, dim], gains of their norm, and keys and values of the past. */
-export type AttentionInputs = Pick<
-  AttentionFlow,
-  'q' | 'k' | 'v' | 'gainQ' | 'gainK' | 'pastK' | 'pastV' | 'state'
->
+/** New queries, keys and values [batch, heads, positions, dim], gains of their norm, sinks, and keys and values of the past. */
+export type AttentionInputs = Omit<AttentionFlow, 'plan' | 'requested' | 'seedOffset' | 'attended'>
 
 export interface AttentionState {
   plan: AttentionPlan
@@ -64,8 +62,9 @@ export function attentionBackward(
   gradOutput: Ref,
   scalars: Ref | undefined,
   needs: GradientNeeds,
+  terms?: GradientTerms,
 ): GradientFlow {
-  const gradients: GradientFlow = { needs, output: gradOutput, scalars }
+  const gradients: GradientFlow = { needs, output: gradOutput, scalars, terms }
   for (const backward of state.backward.toReversed()) backward(p, gradients)
   return gradients
 }
@@ -74,6 +73,7 @@ export function attentionBackward(
 
 const MAPS: Record<string, MapName> = {
   scores: 'scores',
+  softcapped_scores: 'scores',
   masked_scores: 'maskedScores',
   weights: 'weights',
   dropped_weights: 'droppedWeights',
@@ -84,15 +84,18 @@ export function crossNames(names: readonly string[]): string[] {
   return names.flatMap(name => (name.startsWith('cross_') ? name.slice('cross_'.length) : []))
 }
 
-/** What the forward pass is to give: the maps that are asked for, and entropies also where they are part of the loss. */
+/** What the forward pass is to give: the maps that are asked for, and entropies and weights also where they are part of the loss. */
 export function requestedResults(request: {
   return: readonly string[]
-  backward?: { entropy_weight?: number | undefined } | undefined
+  backward?: { entropy_weight?: number | undefined; grad_weights?: unknown } | undefined
 }): RequestedResults {
   const names = new Set(request.return)
+  const maps = [...names].flatMap(name => MAPS[name] ?? [])
+  if (request.backward?.grad_weights !== undefined) maps.push('weights')
   return {
     entropy: names.has('entropy') || Boolean(request.backward?.entropy_weight),
-    maps: [...names].flatMap(name => MAPS[name] ?? []),
+    maxima: names.has('max_score'),
+    maps: [...new Set(maps)],
   }
 }
 
@@ -116,11 +119,12 @@ export function attentionAnswers(
     // a weight is the exponential of a score less its row's logsumexp
     const guide = name.endsWith('weights') ? logsumexp : undefined
     if (name in MAPS) {
-      const map = written[MAPS[name]] as Ref
-      const whole = packed === undefined ? map : wholeMap(p, packed, map, !name.endsWith('weights'))
-      p.output(prefix + name, whole, pairs, guide)
+      const map = name === 'softcapped_scores' ? softcapped(p, state, requested) : written[MAPS[name]]
+      const whole = packed === undefined ? map : wholeMap(p, packed, map as Ref, !name.endsWith('weights'))
+      p.output(prefix + name, whole as Ref, pairs, guide)
     }
-    if (name === 'logsumexp') p.output(prefix + name, logsumexp, rows)
+    if (name === 'max_score') p.output(prefix + name, maxScores(p, state), packed ? [g.heads] : inRank(g))
+    else if (name === 'logsumexp') p.output(prefix + name, logsumexp, rows)
     else if (name === 'entropy') p.output(prefix + name, entropy as Ref, rows)
   }
   const present = (name: string, x: Ref, dim: number) => {
@@ -138,15 +142,40 @@ export function attentionAnswers(
   present('present_v', state.presentV, g.dimV)
 }
 
-/** The rows of packed sequences, as the client sees them. */
+/** What there is of each row, as the client sees it: of packed sequences [heads, all rows]. */
+function ofRows({ headsFirst, packed }: AttentionPlan, x: Ref): Ref {
+  if (packed === undefined || headsFirst === undefined) return x
+  return headsFirst.writeRows(x, packed.rows.q)
+}
+
+/** Those rows of packed sequences that are needed. */
 function packedRows({ plan, attended }: AttentionState, requested: ReadonlySet<string>) {
-  const { headsFirst, packed } = plan
-  const rows = packed?.rows.q as Rows
-  const written = (x: Ref | undefined, wanted: boolean) =>
-    wanted && x !== undefined && headsFirst !== undefined ? headsFirst.writeRows(x, rows) : x
+  const written = (x: Ref | undefined, wanted: boolean) => (wanted && x !== undefined ? ofRows(plan, x) : x)
   const forLogsumexp = [...requested].some(name => name === 'logsumexp' || name.endsWith('weights'))
   return {
     logsumexp: written(attended.logsumexp, forLogsumexp) as Ref,
     entropy: written(attended.entropy, requested.has('entropy')),
   }
+}
+
+/** The scores' map behind the softcap: itself where there is none, and in its place where nobody asks for it. */
+function softcapped(p: RequestProgram, { plan, attended }: AttentionState, requested: Set<string>): Ref {
+  const x = attended.written.scores as Ref
+  const { softcap: cap } = plan.args
+  if (cap === 0) return x
+  const count = p.buffers[x].length
+  const y = requested.has('scores') ? p.reals(count) : x
+  p.stage(p.step(softcapScores, { x, y }, { count, cap }))
+  return y
+}
+
+/** [batch, heads]: the largest of the rows' maxima. */
+function maxScores(p: RequestProgram, { plan, attended }: AttentionState): Ref {
+  const { batch, heads, queries: rows } = plan.geometry
+  const count = batch * heads
+  const x = ofRows(plan, attended.maxima as Ref)
+  const y = p.reals(count)
+  const parts = rows === 0 ? 1 : p.buffers[x].length / (count * rows)
+  p.stage(p.step(headMaxima, { x, y }, { parts, count, rows }))
+  return y
 }

@@ -1,7 +1,13 @@
 /** Attention over packed sequences as steps: what softmax.ts puts in the place of its own. */
 import type { Ref } from '../../../workers/contract.ts'
 import { type AttentionArgs, partsOf } from '../../../workers/ops/attention/op.ts'
-import { packedBackward, packedForward, spreadPairs } from '../../../workers/ops/packed-attention/op.ts'
+import {
+  gatherPairs,
+  packedBackward,
+  packedDistanceGradient,
+  packedForward,
+  spreadPairs,
+} from '../../../workers/ops/packed-attention/op.ts'
 import type { ProgramBuilder, StepOptions } from '../program-builder.ts'
 import type { Packed } from './packed.ts'
 
@@ -10,6 +16,7 @@ interface ScoreRefs {
   k: Ref
   v: Ref
   slopes?: Ref | undefined
+  distanceBiases?: Ref | undefined
   intervals?: Ref | undefined
 }
 
@@ -20,10 +27,14 @@ interface ForwardRefs extends ScoreRefs {
   entropy?: Ref | undefined
 }
 
-interface BackwardRefs extends ScoreRefs {
+interface GradientRefs extends ScoreRefs {
   output: Ref
   denominator: Ref
   gradOutput: Ref
+  weightTerms?: Ref | undefined
+}
+
+interface BackwardRefs extends GradientRefs {
   delta: Ref
 }
 
@@ -49,14 +60,41 @@ export function backwardStep(
   args: AttentionArgs,
   options: StepOptions,
 ) {
-  const { tileStarts, pairStarts, ...starts } = packed.refs
   const shared = { ...argsOf(args, packed), shares: packed.shares }
-  return p.step(packedBackward, { ...refs, ...starts }, shared, options)
+  return p.step(packedBackward, { ...refs, ...startsFor(packed, refs) }, shared, options)
+}
+
+/** Those of pairs only where they are read. */
+function startsFor({ refs }: Packed, { weightTerms }: GradientRefs) {
+  const { tileStarts, pairStarts, ...starts } = refs
+  return weightTerms === undefined ? starts : { ...starts, pairStarts }
+}
+
+/** float64 [1, heads, distances]: see attentionDistanceGradient. */
+export function distanceStep(
+  p: ProgramBuilder,
+  packed: Packed,
+  refs: GradientRefs & { gradDistances: Ref },
+  args: AttentionArgs,
+  options: StepOptions,
+) {
+  const tensors = { ...refs, ...startsFor(packed, refs) }
+  return p.step(packedDistanceGradient, tensors, argsOf(args, packed), options)
 }
 
 /** Whether the keys of some sequence have several parts: then there is one more gradient of q. */
 export function hasParts({ longest }: Packed): boolean {
   return partsOf(longest.keys) > 1
+}
+
+/** The pairs within sequences, of a map of all. */
+export function pairsOf(p: ProgramBuilder, { sequences, refs, rows, pairs }: Packed, x: Ref): Ref {
+  const { heads, positions: queries } = rows.q
+  const keys = rows.k.positions
+  const y = p.reals(heads * pairs)
+  const { cuQ, cuK, pairStarts } = refs
+  p.stage(p.step(gatherPairs, { x, cuQ, cuK, pairStarts, y }, { heads, sequences, queries, keys, pairs }))
+  return y
 }
 
 /** A map of all pairs, [heads, all queries, all keys], from that of pairs within sequences. */

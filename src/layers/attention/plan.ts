@@ -11,6 +11,7 @@ import { alibiSlopes } from './biases.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf, rowMasks } from './intervals.ts'
 import type { Packed } from './packed.ts'
+import { planRelativeBias, type RelativeBiasOptions } from './relative-bias.ts'
 import { inputSegments, withSegments } from './segments.ts'
 import type { Past } from './stages/past.ts'
 import { planRope } from './stages/rope.ts'
@@ -19,10 +20,14 @@ import { attentionKind, causalOf, refuseOptions, VARIANTS, type VariantOptions }
 import type { Variant } from './variants/variant.ts'
 
 /** The fields of a request that say what attention computes. */
-export type AttentionOptions = Partial<z.output<z.ZodObject<AttentionOptionFields>>> & VariantOptions
+export type AttentionOptions = Partial<Omit<z.output<z.ZodObject<AttentionOptionFields>>, 'relative_bias'>> &
+  VariantOptions & { relative_bias?: RelativeBiasOptions | undefined }
 
 /** What is the same for layers that attend to the same sequences; `rope`: also its tables, if those are theirs. */
-type Shared = Pick<AttentionPlan, 'places' | 'slopes' | 'mask' | 'maskLayout' | 'rope' | 'gates'>
+type Shared = Pick<
+  AttentionPlan,
+  'places' | 'slopes' | 'relativeBias' | 'mask' | 'maskLayout' | 'rope' | 'gates'
+>
 
 /**
  * `g.keys` counts the keys of the past too. `pointers`: where options stand, if elsewhere. `like`: the plan of another layer
@@ -72,7 +77,13 @@ export function planAttention(
     segments: segments && { ...segments.refs, mixedSegments: within?.mixed },
     liveRows: liveRows(places),
     slopes: like === undefined ? alibi(p, options, g) : like.slopes,
+    sinks: sinks(p, options, g),
     packed,
+  }
+  if (options.relative_bias !== undefined) {
+    plan.relativeBias = like?.relativeBias ?? planRelativeBias(p, options.relative_bias, g, places, pointers)
+    const { distances, firstDistance } = plan.relativeBias.args
+    Object.assign(args, { distances, firstDistance })
   }
   if (options.mask !== undefined) {
     plan.maskLayout = like?.maskLayout ?? maskLayout(g, options.mask, '/mask')
@@ -118,12 +129,20 @@ function attentionArgs(
     softcap: options.softcap ?? 0,
     intervalStrides: strides,
     shift: places.shift,
+    distances: 0,
+    firstDistance: 0,
     maskKind: 'none',
     maskStrides: [0, 0, 0, 0],
     earlier: 0,
     dropoutP: options.dropout?.p ?? 0,
     ...seedWords(options.dropout?.seed ?? 0),
   }
+}
+
+function sinks(p: RequestProgram, { sinks }: AttentionOptions, g: Geometry): Ref | undefined {
+  if (sinks === undefined) return undefined
+  expectShape('/sinks', sinks, [g.heads])
+  return p.input('/sinks', sinks)
 }
 
 function alibi(p: RequestProgram, { alibi }: AttentionOptions, g: Geometry): Ref | undefined {

@@ -5,15 +5,17 @@ import { KEY_BLOCK } from '../../../workers/layout.ts'
 import {
   type AttentionArgs,
   attentionBackward,
+  attentionDistanceGradient,
   attentionForward,
   attentionMaps,
   attentionMaskGradient,
+  rowPartsOf,
 } from '../../../workers/ops/attention/op.ts'
 import { add } from '../../../workers/ops/elementwise/op.ts'
 import type { MaskLayout } from '../geometry.ts'
 import type { ProgramBuilder } from '../program-builder.ts'
 import type { Packed } from './packed.ts'
-import { backwardStep, forwardStep, hasParts } from './packed-softmax.ts'
+import { backwardStep, distanceStep, forwardStep, hasParts } from './packed-softmax.ts'
 
 /** Everything that shapes the scores, as buffers. */
 export interface Scores {
@@ -23,6 +25,10 @@ export interface Scores {
   mask?: Ref
   maskLayout?: MaskLayout
   slopes?: Ref
+  /** [heads], see ops/sinks */
+  sinks?: Ref
+  /** [heads, distances], see AttentionArgs.distances */
+  distanceBiases?: Ref
   /** see AttentionArgs.shift */
   shifts?: Ref
   intervals?: Ref
@@ -51,11 +57,15 @@ export interface AttentionResults {
   denominator: Ref
   logsumexp: Ref
   entropy?: Ref
+  /** float64 [batch, heads, queries], −∞ where a row attends to nothing, where logsumexp is not that: beside sinks */
+  attending?: Ref
+  /** [parts, batch, heads, queries], the largest masked score of each row (in each part of its keys), where it was requested */
+  maxima?: Ref
   /** [batch, heads, queries, keys], those that were requested */
   written: Maps
 }
 
-/** Results a row: float64 logsumexp, entropy, [batch, heads, queries] each. */
+/** Results a row that a loss looks at, [batch, heads, queries] each: float64 logsumexp of the keys (sinks left out), entropy. */
 export interface RowResults {
   logsumexp: Ref
   entropy?: Ref
@@ -68,6 +78,7 @@ export type Maps = Partial<Record<MapName, Ref>>
 export interface RequestedResults {
   entropy: boolean
   maps?: readonly MapName[]
+  maxima?: boolean
   /** where logsumexp and entropy go, if the caller has a place for them */
   into?: RowResults
 }
@@ -88,12 +99,13 @@ export function softmaxForward(
   const denominator = p.buffer({ type: 'float64', length: 2 * rows })
   const logsumexp = into?.logsumexp ?? p.buffer({ type: 'float64', length: rows })
   const entropy = requested.entropy ? (into?.entropy ?? p.reals(rows)) : undefined
+  const maxima = requested.maxima ? p.reals(rows) : undefined
   const maps = mapBuffers(p, scores, requested.maps)
-  const tensors = { ...scoreTensors(scores), v, output, denominator, logsumexp, entropy, ...maps }
+  const tensors = { ...scoreTensors(scores), v, output, denominator, logsumexp, entropy, maxima, ...maps }
   const options = { nonFinite, area, reckoned }
   if (packed !== undefined) p.stage(forwardStep(p, packed, tensors, args, options))
   else p.stage(p.step(attentionForward, tensors, args, options))
-  return { scores, v, output, denominator, logsumexp, entropy, written: maps }
+  return { scores, v, output, denominator, logsumexp, entropy, maxima, written: maps }
 }
 
 /** The maps of scores that no forward pass goes through, from their denominator. */
@@ -123,6 +135,8 @@ export interface AttentionNeeds {
   mask: boolean
   /** is asked for the inputs that only some variants have, by their names in `grads` */
   own?: ((name: string) => boolean) | undefined
+  /** of biases by distance */
+  distances: boolean
 }
 
 /** Chains of key blocks that a backward pass should have at least, for the cores to share one request. */
@@ -139,6 +153,14 @@ function backwardParts({ batch, heads, kvHeads, queries, keys }: AttentionArgs) 
   return { parts, apart, sums: apart ? parts - 1 : Math.min(1, parts - 1) }
 }
 
+/** What the loss has of the weights and of logsumexp themselves, see `rowTerms` of ops/loss. */
+export interface GradientTerms {
+  /** [batch, heads, queries, keys] */
+  weights?: Ref
+  /** float64 [batch, heads, queries] */
+  rows: Ref
+}
+
 export interface AttentionGradients {
   q?: Ref
   k?: Ref
@@ -146,6 +168,8 @@ export interface AttentionGradients {
   mask?: Ref
   /** of those inputs */
   own?: OwnGradients
+  /** float64 [parts, heads, distances], to be added up */
+  distances?: Ref
 }
 
 export type OwnGradients = Record<string, Ref | undefined>
@@ -161,6 +185,7 @@ export function softmaxBackward(
   gradOutput: Ref,
   scalars: Ref | undefined,
   needs: AttentionNeeds,
+  terms?: GradientTerms,
 ): AttentionGradients {
   const { args, area, reckoned, maskLayout, nonFinite, packed } = state.scores
   const rows = args.batch * args.heads * args.queries
@@ -175,7 +200,9 @@ export function softmaxBackward(
         : undefined,
   }
   const { v, output, denominator, entropy } = state
-  const inputs = { ...scoreTensors(state.scores), v, output, denominator, entropy, gradOutput, scalars }
+  const ofTerms = { weightTerms: terms?.weights, rowTerms: terms?.rows }
+  const results = { v, output, denominator, entropy, gradOutput, scalars }
+  const inputs = { ...scoreTensors(state.scores), ...results, ...ofTerms }
   const steps: Step[] = []
   const { parts, apart, sums } =
     packed === undefined ? backwardParts(args) : { parts: 1, apart: false, sums: Number(hasParts(packed)) }
@@ -198,6 +225,16 @@ export function softmaxBackward(
     const maskArgs = { ...args, maskShape: maskLayout.shape }
     steps.push(p.step(attentionMaskGradient, tensors, maskArgs, { nonFinite, area, reckoned }))
   }
+  if (needs.distances) {
+    const { heads, distances } = args
+    const rowParts = packed === undefined ? rowPartsOf(args) : 1
+    gradients.distances = p.buffer({ type: 'float64', length: rowParts * heads * distances })
+    const tensors = { ...inputs, gradDistances: gradients.distances }
+    const options = { nonFinite, area, reckoned }
+    const ofParts = { ...args, parts: rowParts }
+    if (packed !== undefined) steps.push(distanceStep(p, packed, tensors, args, options))
+    else steps.push(p.step(attentionDistanceGradient, tensors, ofParts, options))
+  }
   p.stage(...steps)
   for (let part = 0; apart && gradQParts !== undefined && part < sums; part++) {
     gradients.q = addPart(p, gradients.q as Ref, gradQParts, part)
@@ -214,8 +251,8 @@ function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
 }
 
 function scoreTensors(scores: Scores) {
-  const { q, k, mask, slopes, shifts, intervals, earlierRanks, earlierIntervals } = scores
+  const { q, k, mask, slopes, distanceBiases, shifts, intervals, earlierRanks, earlierIntervals } = scores
   const { qSegments, kvSegments, mixedSegments } = scores
   const masks = { mask, intervals, qSegments, kvSegments, mixedSegments }
-  return { q, k, ...masks, slopes, shifts, earlierRanks, earlierIntervals }
+  return { q, k, ...masks, slopes, distanceBiases, shifts, earlierRanks, earlierIntervals }
 }

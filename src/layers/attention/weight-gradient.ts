@@ -25,6 +25,7 @@ export function weightGradient(
     q: gradOutput,
     k: v,
     slopes: undefined,
+    distanceBiases: undefined,
   }
   const name = apart ? 'scores' : 'maskedScores'
   const product = attended.maps(p, products, [name])

@@ -19,6 +19,9 @@ export const args = defineArgs({
   intervalStrides: data<[number, number]>(),
   /** what is added to a row's index to place it among the keys, where no tensor `shifts` says it; for ALiBi */
   shift: 'i32',
+  /** of `distanceBiases`, where they are: how many a head has, and which distance j − aligned i the first is for */
+  distances: 'i32',
+  firstDistance: 'i32',
   /** bool: a byte an element, 0 = masked; float: added to the scores, −∞ masks (element type = the precision's) */
   maskKind: oneOf('none', 'bool', 'float'),
   /** elements between neighbours of the mask along [batch, heads, queries, keys]; 0 where it is broadcast */

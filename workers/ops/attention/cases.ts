@@ -10,7 +10,9 @@ const NAMES = [
   'attentionMaps',
   'attentionBackward',
   'attentionMaskGradient',
+  'attentionDistanceGradient',
   'weightGradient',
+  'softcapScores',
 ] as const
 
 /** Which of an op's outputs are wanted; the first where it would be none. */
@@ -59,7 +61,12 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
     output: random(rows * dimV),
     denominator,
     gradOutput: c.gradOutput,
-    ...given({ entropy: c.scalars && random(rows), scalars: c.scalars }),
+    ...given({
+      entropy: c.scalars && random(rows),
+      scalars: c.scalars,
+      weightTerms: wanted[3] && random(rows * keys),
+      rowTerms: wanted[4] && random(rows),
+    }),
   })
   switch (name) {
     case 'attentionForward': {
@@ -68,7 +75,7 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
         output: rows * dimV,
         denominator: 2 * rows,
         logsumexp: rows,
-        ...given({ entropy: wanted[5] && rows }),
+        ...given({ entropy: wanted[5] && rows, maxima: wanted[3] && rows }),
         ...more,
       }
       return { op: op.attentionForward, args, inputs: { ...scores, v: c.v } as Inputs, outputs }
@@ -91,6 +98,18 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
         inputs: backward() as Inputs,
         outputs,
       }
+    }
+    case 'attentionDistanceGradient': {
+      const distances = 2 * (queries + keys)
+      const sizes = { distances, firstDistance: -queries - keys, parts: op.rowPartsOf(args) }
+      const inputs = { ...backward(), distanceBiases: random(heads * distances) } as Inputs
+      const outputs = { gradDistances: sizes.parts * heads * distances }
+      return { op: op.attentionDistanceGradient, args: { ...args, ...sizes }, inputs, outputs }
+    }
+    case 'softcapScores': {
+      const count = rows * keys
+      const inputs = { x: random(count, 20) }
+      return { op: op.softcapScores, args: { count, cap: 7 }, inputs, outputs: { y: count } }
     }
     case 'weightGradient': {
       const products = random(rows * keys).map((value, at) =>

@@ -155,6 +155,8 @@ function run(kernels: AttentionKernels, precision: Precision, p: Problem, call: 
     maskKind: p.mask,
     maskStrides: p.mask === 'none' ? [0, 0, 0, 0] : [queries * keys, 0, keys, 1],
     earlier: 0,
+    distances: 0,
+    firstDistance: 0,
     dropoutP: 0,
     seedLow: 0,
     seedHigh: 0,

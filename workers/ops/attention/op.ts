@@ -4,7 +4,8 @@
  * multiple of kvHeads.
  */
 import { KEY_BLOCK, QUERY_TILE } from '../../layout.ts'
-import { type Args, data, defineFamily, type Tensors, type TensorsOf } from '../define-op.ts'
+import { type Args, data, defineFamily, price, type Tensors, type TensorsOf } from '../define-op.ts'
+import { ELEMENT_BLOCK } from '../element-block.ts'
 import { type AttentionArgs, args, gradientWords, words } from './args.ts'
 import {
   areas,
@@ -14,60 +15,12 @@ import {
   maskGradientTime,
   weightGradientTime,
 } from './resources.ts'
+import { gradientTensors, maps, scoreTensors } from './tensors.ts'
 
 export type { AttentionArgs }
+export { ELEMENT_BLOCK }
 
 const family = defineFamily('attention', { callBytes: 512 })
-
-/** What the scores are made of. */
-const scoreTensors = {
-  q: 'in',
-  k: 'in',
-  /** addressed by `maskStrides`; bytes for a bool mask, reals for a float mask */
-  mask: 'in?:elements',
-  /** ALiBi slopes [heads] */
-  slopes: 'in?',
-  /**
-   * [batch or 1, heads or 1, queries, 2] (see `intervalStrides`): a row attends only to its own keys [from, to). Within a head
-   * neither `from` nor `to` ever decreases from one row to the next: kernels skip rows by bisection. Without it a row attends to
-   * all keys.
-   */
-  intervals: 'in?:int32',
-  /**
-   * [batch, queries] and [batch, keys]: a row attends only to keys of the same id, to none where its own is negative. Intervals
-   * say it all but where `mixedSegments` [batch] is not 0: there pairs are compared.
-   */
-  qSegments: 'in?:int32',
-  kvSegments: 'in?:int32',
-  mixedSegments: 'in?:int32',
-  /** [batch]: what is added to a row's index to place it among the keys, where that differs */
-  shifts: 'in?:int32',
-  /**
-   * Where the keys of one row are attended in several passes (`earlier` > 0), a pair counts in the first pass that
-   * has it: it is masked where earlierIntervals[b, h, e, i] = [from, to) holds earlierRanks[b, kvHead, e, j] for an
-   * earlier pass e. Shapes [batch, kvHeads, earlier, keys] and [batch, heads, earlier, queries, 2].
-   */
-  earlierRanks: 'in?:int32',
-  earlierIntervals: 'in?:int32',
-} as const
-
-/**
- * `denominator` [batch, heads, queries, 2] is that of the softmax in two numbers, (m, Σ_j exp(s_j − m)): m is the largest masked
- * score s, or near it (float32), and −∞ with a sum of 0 where a row attends to nothing. A weight is exp(s − m)/Σ. From
- * logsumexp alone no weight could be computed again where scores are large: 3e38 + ln 3 is 3e38.
- */
-
-/** [batch, heads, queries, keys], each when given. */
-const maps = {
-  /** q·kᵀ·scale for every pair, whatever the masks and lengths say */
-  scores: 'out?',
-  /** what the softmax sees: after softcap, mask, ALiBi; −∞ wherever not attended */
-  maskedScores: 'out?',
-  /** softmax, before dropout; exactly 0 wherever not attended */
-  weights: 'out?',
-  /** weights after dropout (and its 1/(1−p)) */
-  droppedWeights: 'out?',
-} as const
 
 export type ScoreTensors = TensorsOf<typeof scoreTensors>
 
@@ -95,6 +48,8 @@ export const attentionForward = family.define('attentionForward', {
     logsumexp: 'out:float64',
     /** [batch, heads, queries] = −Σ p ln p of the weights before dropout; 0 where nothing is attended */
     entropy: 'out?',
+    /** [batch, heads, queries]: the row's largest masked score; −∞ where nothing is attended */
+    maxima: 'out?',
     ...maps,
   },
   args,
@@ -124,20 +79,6 @@ export const attentionMaps = family.define('attentionMaps', {
   areas,
 })
 
-const gradientTensors = {
-  ...scoreTensors,
-  v: 'in',
-  /** [batch, heads, queries, dimV], [batch, heads, queries, 2], from the forward kernel */
-  output: 'in',
-  denominator: 'in:float64',
-  /** [batch, heads, queries], needed when `scalars` is given and its coefficient is not 0 */
-  entropy: 'in?',
-  /** [batch, heads, queries, dimV] = ∂L/∂output; may hold NaN in padding rows and in rows that attend to nothing */
-  gradOutput: 'in',
-  /** [2] = (loss, entropy coefficient λ/R): the loss has a term coefficient·Σ_rows entropy */
-  scalars: 'in?:float64',
-} as const
-
 /** Parts that the keys of a head are gone through in, backward, at most. */
 const MOST_PARTS = 4
 
@@ -165,7 +106,7 @@ function partBlocks({ keys, parts }: { keys: number; parts: number }): number {
 export const attentionBackward = family.define('attentionBackward', {
   tensors: {
     ...gradientTensors,
-    /** [parts apart or 1, batch, heads, queries] = Σ_d output·gradOutput, written by a chain's first unit and read by its others */
+    /** [parts apart or 1, batch, heads, queries] = Σ_d output·gradOutput + rowTerms, written by a chain's first unit and read by its others */
     delta: 'work',
     gradQ: 'out?',
     /**
@@ -227,6 +168,47 @@ export const attentionMaskGradient = family.define('attentionMaskGradient', {
   areas,
 })
 
+/** Parts of a head's rows that the gradient of its biases is summed in, at most. */
+const MOST_ROW_PARTS = 4
+
+/** For the cores to share a request of one head; their sums are added up afterwards. */
+export function rowPartsOf({ queries }: { queries: number }): number {
+  return Math.max(1, Math.min(MOST_ROW_PARTS, tiles(queries)))
+}
+
+/** Unit = one part of the rows of one head, of every batch element: the sums of its scores' gradients by distance. */
+export const attentionDistanceGradient = family.define('attentionDistanceGradient', {
+  tensors: {
+    ...gradientTensors,
+    /** [parts, heads, distances] */
+    gradDistances: 'out:float64',
+  },
+  args: {
+    ...args,
+    parts: 'i32',
+    /** adds to what stands there */
+    further: 'flag?',
+  },
+  units: a => a.heads * a.parts,
+  cost: (a, context) => ({
+    flops: 2 * a.heads * context.area * (a.dimK + a.dimV),
+    nanoseconds: maskGradientTime(a, context),
+  }),
+  words: gradientWords,
+  areas,
+})
+
+/** An element of a map through the softcap. */
+const CAPPED = price(1, 25)
+
+/** y = cap·tanh(x/cap), element by element; y may be x itself. Unit = ELEMENT_BLOCK elements. */
+export const softcapScores = family.define('softcapScores', {
+  tensors: { x: 'in', y: 'out' },
+  args: { count: 'i32', cap: 'f32' },
+  units: a => Math.ceil(a.count / ELEMENT_BLOCK),
+  cost: (a, { precision: p }) => ({ flops: a.count, nanoseconds: a.count * CAPPED[p] }),
+})
+
 /** ∂L/∂weights [batch, heads, queries, keys]. Unit = query row of [batch, heads, queries]. */
 export const weightGradient = family.define('weightGradient', {
   tensors: {
@@ -266,8 +248,10 @@ export type ForwardTensors = Tensors<typeof attentionForward>
 export type MapsTensors = Tensors<typeof attentionMaps>
 export type BackwardTensors = Tensors<typeof attentionBackward>
 export type GradientTensors = TensorsOf<typeof gradientTensors>
+export type DistanceGradientTensors = Tensors<typeof attentionDistanceGradient>
 export type MaskGradientTensors = Tensors<typeof attentionMaskGradient>
 export type WeightGradientTensors = Tensors<typeof weightGradient>
 export type BackwardArgs = Args<typeof attentionBackward>
+export type DistanceGradientArgs = Args<typeof attentionDistanceGradient>
 export type MaskGradientArgs = Args<typeof attentionMaskGradient>
 export type WeightGradientArgs = Args<typeof weightGradient>

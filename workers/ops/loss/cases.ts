@@ -1,7 +1,8 @@
 import * as fc from 'fast-check'
 import { uniformNumbers } from '../../../test/support/numbers.ts'
 import { given, type OpCase, randomTensors, withNaN } from '../../../test/support/op-case.ts'
-import { lossTotal, squaredErrorLoss } from './op.ts'
+import { unevenStarts } from '../sinks/cases.ts'
+import { lossTotal, rowTerms, squaredErrorLoss } from './op.ts'
 
 const size = (...values: number[]) => fc.constantFrom(...values)
 const seed = fc.nat()
@@ -54,7 +55,35 @@ const totals = fc
     return { op: lossTotal, args, inputs, outputs: { scalars: 2 }, hidden }
   })
 
-export const cases = fc.oneof(errors, totals)
+const terms = fc
+  .record({
+    batch: size(1, 2),
+    heads: size(1, 3),
+    queries: size(1, 3),
+    keys: size(1, 7),
+    which: size(0, 1, 2),
+    padded: fc.boolean(),
+    seed,
+  })
+  .map(({ which, padded, seed, ...sizes }): OpCase => {
+    const { batch, heads, queries, keys } = sizes
+    const random = randomTensors(seed)
+    const rows = batch * heads * queries
+    const weights = random(rows * keys)
+    const unseen = seed % weights.length
+    weights[unseen] = 0
+    const ofWeights = which > 0 && { weights, gradWeights: random(rows * keys) }
+    const inputs = given<Float64Array | Int32Array>({
+      ...ofWeights,
+      gradLogsumexp: which < 2 && random(rows),
+      qLengths: padded && Int32Array.from({ length: batch }, (_, b) => (seed + b) % (queries + 1)),
+      ...(!padded && seed % 2 === 1 && unevenStarts(sizes)),
+    })
+    const hidden = withNaN(inputs, { gradWeights: [[unseen, unseen + 1]] })
+    return { op: rowTerms, args: sizes, inputs, outputs: { terms: rows }, hidden }
+  })
+
+export const cases = fc.oneof(errors, totals, terms)
 
 const none = new Float64Array(0)
 export const empty: OpCase[] = [
@@ -64,5 +93,6 @@ export const empty: OpCase[] = [
     inputs: { output: none, target: none },
     outputs: { gradOutput: 0, partials: 2 },
   },
+  { op: rowTerms, args: { batch: 2, heads: 1, queries: 0, keys: 3 }, inputs: {}, outputs: { terms: 0 } },
   { op: lossTotal, args: { partials: 0, rows: 0, entropyWeight: 1 }, inputs: {}, outputs: { scalars: 2 } },
 ]

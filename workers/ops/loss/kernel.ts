@@ -1,5 +1,6 @@
 /** The squared error against a target, and the whole loss with its entropy term. */
 import type { Args, Tensors } from '../define-op.ts'
+import { firstPlace, placeRow } from '../packed-rows.ts'
 import type * as op from './op.ts'
 
 /**
@@ -59,4 +60,34 @@ export function lossTotal(
   }
   t.scalars[0] = attending > 0 ? loss + (a.entropyWeight * entropy) / attending : loss
   t.scalars[1] = attending > 0 ? a.entropyWeight / attending : 0
+}
+
+/**
+ *   terms[i] = Σ_j w[i,j]·G[i,j] − g[i]        G = ∂L/∂weights, before dropout; g = ∂L/∂logsumexp
+ *
+ * Through the softmax, ∂L/∂s_j = w_j·(G_j − Σ_k w_k·G_k + g) (attention/reference/score-gradient.ts). Sums in float64.
+ * Hazard: what is not attended has weight 0, and G may be NaN there: it is left out. So is padding.
+ * A unit is one row.
+ */
+export function rowTerms(
+  t: Tensors<typeof op.rowTerms>,
+  a: Args<typeof op.rowTerms>,
+  from: number,
+  to: number,
+): void {
+  const place = firstPlace(a)
+  for (let row = from; row < to; row++) {
+    const live = t.qLengths?.[Math.floor(row / (a.heads * a.queries))] ?? a.queries
+    let sum = 0
+    if (row % a.queries < live) {
+      if (t.gradLogsumexp) sum -= t.gradLogsumexp[row]
+      if (t.weights && t.gradWeights) {
+        placeRow(t, a, row, place)
+        for (let at = place.pairs; at < place.pairs + place.keys; at++) {
+          if (t.weights[at] !== 0) sum += t.weights[at] * t.gradWeights[at]
+        }
+      }
+    }
+    t.terms[row] = sum
+  }
 }

@@ -1,11 +1,14 @@
 /** The squared error against a target, and the whole loss with its entropy term. */
 import { defineFamily, price } from '../define-op.ts'
+import { starts } from '../packed-rows.ts'
 
 const SQUARE_FLOPS = 4
 const SUM_FLOPS = 2
 
 const SQUARED = price(1.3, 2.7)
 const SUMMED = price(5)
+const ROW = price(20)
+const WEIGHED = price(1.5)
 
 const family = defineFamily('loss')
 
@@ -52,6 +55,30 @@ export const lossTotal = family.define('lossTotal', {
   cost: (a, { precision: p }) => {
     const summed = a.partials + a.rows
     return { flops: summed * SUM_FLOPS, nanoseconds: summed * SUMMED[p] }
+  },
+  shared: true,
+})
+
+/**
+ * terms = Σ_j weights·gradWeights − gradLogsumexp: what the loss's own terms in the weights and in logsumexp take off the gradient of
+ * every score of a row, its weight apart. 0 in padding rows. Unit = row of [batch, heads, queries].
+ */
+export const rowTerms = family.define('rowTerms', {
+  tensors: {
+    ...starts,
+    /** [batch, heads, queries, keys], both or none; the gradient is not read where the weight is 0 */
+    weights: 'in?',
+    gradWeights: 'in?',
+    /** [batch, heads, queries] */
+    gradLogsumexp: 'in?',
+    qLengths: 'in?:int32',
+    terms: 'out:float64',
+  },
+  args: { batch: 'i32', heads: 'i32', queries: 'i32', keys: 'i32' },
+  units: a => a.batch * a.heads * a.queries,
+  cost: (a, { units, tensors, precision: p }) => {
+    const pairs = tensors.weights === undefined ? 0 : units * a.keys
+    return { flops: 2 * pairs + units, nanoseconds: units * ROW[p] + pairs * WEIGHED[p] }
   },
   shared: true,
 })

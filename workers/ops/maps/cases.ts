@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { type OpCase, randomTensors } from '../../../test/support/op-case.ts'
-import { poolMaps, quantiseMaps, takeHeads } from './op.ts'
+import { headMaxima, poolMaps, quantiseMaps, takeHeads } from './op.ts'
 
 const size = (...values: number[]) => fc.constantFrom(...values)
 const seed = fc.nat()
@@ -44,7 +44,14 @@ const quantised = fc
     return { op: quantiseMaps, args, inputs: { x }, outputs: { y: count, scale: args.maps } }
   })
 
-export const cases = fc.oneof(taken, pooled, quantised)
+const largest = fc
+  .record({ parts: size(1, 3), count: size(1, 4), rows: size(1, 7), seed })
+  .map(({ seed, ...args }): OpCase => {
+    const x = randomTensors(seed)(args.parts * args.count * args.rows)
+    return { op: headMaxima, args, inputs: { x }, outputs: { y: args.count } }
+  })
+
+export const cases = fc.oneof(taken, pooled, quantised, largest)
 
 const x = new Float64Array(0)
 export const empty: OpCase[] = [
@@ -61,4 +68,6 @@ export const empty: OpCase[] = [
     inputs: { x },
     outputs: { y: 0, scale: 2 },
   },
+  { op: headMaxima, args: { parts: 1, count: 0, rows: 3 }, inputs: { x }, outputs: { y: 0 } },
+  { op: headMaxima, args: { parts: 2, count: 2, rows: 0 }, inputs: { x }, outputs: { y: 2 } },
 ]

@@ -1,5 +1,5 @@
 /** Chosen heads of maps, and thumbnails: a large map pooled into a small one, and that as a byte an element. */
-import type { Reals, Tensors } from '../define-op.ts'
+import type { Args, Reals, Tensors } from '../define-op.ts'
 import type * as op from './op.ts'
 import type { PoolMapsArgs, QuantiseMapsArgs, TakeHeadsArgs } from './op.ts'
 
@@ -99,5 +99,25 @@ export function quantiseMaps(
       const share = scale === 0 || Number.isNaN(value) ? 0 : Math.min(1, Math.max(-1, value / scale))
       t.y[i] = zero + Math.round(steps * share)
     }
+  }
+}
+
+/**
+ * y[c] = max over parts and rows of x [parts, count, rows], −∞ where there is nothing; a NaN comes through.
+ * A unit is an element of y.
+ */
+export function headMaxima(
+  { x, y }: Tensors<typeof op.headMaxima>,
+  a: Args<typeof op.headMaxima>,
+  from: number,
+  to: number,
+): void {
+  for (let c = from; c < to; c++) {
+    let most = Number.NEGATIVE_INFINITY
+    for (let part = 0; part < a.parts; part++) {
+      const begin = (part * a.count + c) * a.rows
+      for (let at = begin; at < begin + a.rows; at++) most = Math.max(most, x[at])
+    }
+    y[c] = most
   }
 }

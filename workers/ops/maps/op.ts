@@ -1,9 +1,10 @@
-/** What is done with maps [batch, heads, queries, keys] for streams and pictures: choosing heads, and thumbnails. */
+/** What is done with maps [batch, heads, queries, keys] and rows: choosing heads, thumbnails, largest elements. */
 import { type Args, data, defineFamily, oneOf, price } from '../define-op.ts'
 
 const COPIED = price(0.4)
 const POOLED = price(2)
 const QUANTISED = price(3)
+const COMPARED = price(1)
 
 const family = defineFamily('maps')
 
@@ -57,3 +58,12 @@ export const quantiseMaps = family.define('quantiseMaps', {
 export type TakeHeadsArgs = Args<typeof takeHeads>
 export type PoolMapsArgs = Args<typeof poolMaps>
 export type QuantiseMapsArgs = Args<typeof quantiseMaps>
+
+/** y[c] = max over parts and rows of x [parts, count, rows]; −∞ of none. Unit = element of y. */
+export const headMaxima = family.define('headMaxima', {
+  tensors: { x: 'in', y: 'out' },
+  args: { parts: 'i32', count: 'i32', rows: 'i32' },
+  units: a => a.count,
+  cost: (a, { units, precision: p }) => ({ nanoseconds: units * a.parts * a.rows * COMPARED[p] }),
+  shared: true,
+})

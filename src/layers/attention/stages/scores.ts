@@ -1,5 +1,7 @@
 /** Attention itself: the softmax over q·kᵀ, or a variant of it. What it computes is in the plan and in `variants/`. */
 import { argsForLayer } from '../plan.ts'
+import { relativeBiasBackward } from '../relative-bias.ts'
+import { sinksBackward } from '../sinks.ts'
 import type { Stage } from './stage.ts'
 
 export const scores: Stage = {
@@ -13,6 +15,8 @@ export const scores: Stage = {
       mask: plan.mask,
       maskLayout: plan.maskLayout,
       slopes: plan.slopes,
+      sinks: flow.sinks ?? plan.sinks,
+      distanceBiases: plan.relativeBias?.biases,
       shifts: plan.places.refs.shifts,
       intervals: plan.intervals.ref,
       ...plan.segments,
@@ -25,19 +29,30 @@ export const scores: Stage = {
     flow.attended = attended
 
     return (p, gradients) => {
-      const { needs } = gradients
-      const found = attended.backward(p, gradients.output, gradients.scalars, {
-        q: needs.q,
-        k: needs.k || needs.pastK,
-        v: needs.v || needs.pastV,
-        mask: needs.mask,
-        own: needs.own,
-      })
+      const { needs, output, scalars, terms } = gradients
+      const found = attended.backward(
+        p,
+        output,
+        scalars,
+        {
+          q: needs.q,
+          k: needs.k || needs.pastK,
+          v: needs.v || needs.pastV,
+          mask: needs.mask,
+          distances: needs.relativeBias === true,
+          own: needs.own,
+        },
+        terms,
+      )
       gradients.q = found.q
       gradients.k = found.k
       gradients.v = found.v
       gradients.mask = found.mask
       gradients.own = found.own
+      if (found.distances !== undefined && plan.relativeBias !== undefined) {
+        gradients.relativeBias = relativeBiasBackward(p, plan.relativeBias, found.distances)
+      }
+      if (needs.sinks) gradients.sinks = sinksBackward(p, attended, output, scalars, terms)
     }
   },
 }

@@ -11,8 +11,9 @@ import type { RequestProgram } from '../../program-builder.ts'
 import type { HeadsFirst } from '../heads-first.ts'
 import type { Intervals, Places } from '../intervals.ts'
 import type { Packed } from '../packed.ts'
+import type { RelativeBias } from '../relative-bias.ts'
 import type { SegmentRefs } from '../segments.ts'
-import type { AttentionNeeds, OwnGradients, RequestedResults } from '../softmax.ts'
+import type { AttentionNeeds, GradientTerms, OwnGradients, RequestedResults } from '../softmax.ts'
 import type { AttentionKind } from '../variants/index.ts'
 import type { Attended, Gates, VariantForward } from '../variants/variant.ts'
 
@@ -47,6 +48,8 @@ export interface AttentionPlan {
   mask?: Ref
   maskLayout?: MaskLayout
   slopes?: Ref
+  sinks?: Ref
+  relativeBias?: RelativeBias
   places: Places
   intervals: Intervals
   /** only pairs of one segment are attended; undefined where the request has none */
@@ -69,6 +72,8 @@ export interface AttentionFlow {
   /** [dimK]: what normalised queries and keys are multiplied with */
   gainQ?: Ref
   gainK?: Ref
+  /** [heads]: a layer's own sinks, where they are no option of all layers */
+  sinks?: Ref
   /** keys and values of the past; k and v hold them too behind the stage `past` */
   pastK?: Ref
   pastV?: Ref
@@ -89,6 +94,9 @@ export interface GradientNeeds extends Pick<AttentionNeeds, 'own'> {
   gainQ?: boolean
   gainK?: boolean
   mask: boolean
+  sinks: boolean
+  /** of its table */
+  relativeBias?: boolean
   pastK: boolean
   pastV: boolean
 }
@@ -100,12 +108,16 @@ export interface GradientFlow {
   output: Ref
   /** float64 [2]: the loss and the coefficient of the rows' entropies */
   scalars: Ref | undefined
+  /** of the weights and of logsumexp themselves */
+  terms: GradientTerms | undefined
   q?: Ref
   k?: Ref
   v?: Ref
   gainQ?: Ref
   gainK?: Ref
   mask?: Ref
+  sinks?: Ref
+  relativeBias?: Ref
   pastK?: Ref
   pastV?: Ref
   own?: OwnGradients | undefined

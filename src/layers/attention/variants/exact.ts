@@ -1,13 +1,22 @@
 /** The softmax over the keys that the masks leave, and the variants that are nothing but a mask more. */
 import * as z from 'zod'
-import { softmaxBackward, softmaxForward, softmaxMaps } from '../softmax.ts'
+import { beforeSinks, withSinks } from '../sinks.ts'
+import { type AttentionResults, softmaxBackward, softmaxForward, softmaxMaps } from '../softmax.ts'
 import { defineVariant, MOST_POSITIONS, type VariantForward } from './variant.ts'
 
+/** Keys first: sinks join a row's denominator behind them. */
+export function exactForward(...[p, scores, v, requested]: Parameters<VariantForward>): AttentionResults {
+  if (scores.sinks === undefined) return softmaxForward(p, scores, v, requested)
+  const into = beforeSinks(scores, requested.into)
+  return withSinks(p, softmaxForward(p, scores, v, { ...requested, into }), requested.into)
+}
+
 const exactly: VariantForward = (p, scores, v, requested) => {
-  const state = softmaxForward(p, scores, v, requested)
+  const state = exactForward(p, scores, v, requested)
   return {
     ...state,
-    backward: (p, gradOutput, scalars, needs) => softmaxBackward(p, state, gradOutput, scalars, needs),
+    backward: (p, gradOutput, scalars, needs, terms) =>
+      softmaxBackward(p, state, gradOutput, scalars, needs, terms),
     maps: (p, others, names) => softmaxMaps(p, others, state.denominator, names),
   }
 }

@@ -77,8 +77,9 @@ export function variantFields(tensors: TensorKinds) {
           'and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then ' +
           'S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and ' +
           'there are as many keys as queries. Padding changes no state. `linear` ' +
-          'and those take no softcap, mask, segments, window, alibi, dropout (in a stack, dropout of hidden units alone), entropy_weight or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; ' +
-          '`lsh` and `strided` take no mask, segments, alibi or dropped_weights. The answer says `approximation`.',
+          'and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), ' +
+          'entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; ' +
+          '`lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.',
       ),
     compare_exact: z
       .boolean()
@@ -96,7 +97,9 @@ export interface VariantOptions {
   compare_exact?: boolean | undefined
   return?: readonly string[] | undefined
   state?: unknown
-  backward?: { entropy_weight?: number | undefined } | undefined
+  backward?:
+    | { entropy_weight?: number | undefined; grad_weights?: unknown; grad_logsumexp?: unknown }
+    | undefined
   dropout?: unknown
 }
 
@@ -105,6 +108,14 @@ function without(kind: string, pointer: string) {
   const message = `expected none beside "attention_kind":"${kind}", got one`
   return fieldProblem('INVALID_REQUEST', pointer, message)
 }
+
+/** What of the loss there is no gradient of, and where there are no scores. */
+const UNDIFFERENTIATED: Partial<Record<VariantName, OfScores[]>> = {
+  lsh: ['grad_weights'],
+  strided: ['grad_weights'],
+}
+const OF_SCORES = ['entropy_weight', 'grad_weights', 'grad_logsumexp'] as const
+type OfScores = (typeof OF_SCORES)[number]
 
 /** Throws the 400 that names the option which means nothing with this kind. `pointers`: where options stand, if elsewhere. */
 export function refuseOptions(
@@ -124,8 +135,9 @@ export function refuseOptions(
     const message = `expected what "attention_kind":"${name}" has, got "${asked}"`
     throw fieldProblem('INVALID_REQUEST', `/return/${index}`, message)
   }
-  if (returns.includes('entropy') && options.backward?.entropy_weight !== undefined) {
-    throw without(name, '/backward/entropy_weight')
+  const undifferentiated = returns.includes('entropy') ? OF_SCORES : UNDIFFERENTIATED[name]
+  for (const term of undifferentiated ?? []) {
+    if (options.backward?.[term] !== undefined) throw without(name, `/backward/${term}`)
   }
   if (!options.compare_exact) return
   const refuse = (message: string) => {

@@ -35,7 +35,10 @@ const schema = z
 
 export const lsh = defineVariant({
   schema: () => schema,
-  refused: { fields: ['mask', 'segments', 'alibi', 'cu_seqlens_q'], returns: ['dropped_weights'] },
+  refused: {
+    fields: ['mask', 'segments', 'alibi', 'relative_bias', 'cu_seqlens_q'],
+    returns: ['dropped_weights'],
+  },
   plan: (_, context, kind) => (p, scores, v, requested) =>
     passesForward(p, scores, v, planLsh(p, context, scores, kind), requested),
 })

@@ -20,10 +20,12 @@ import {
 } from '../../../../workers/ops/passes/op.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import { areaOf } from '../intervals.ts'
+import { beforeSinks, withSinks } from '../sinks.ts'
 import {
   type AttentionGradients,
   type AttentionNeeds,
   type AttentionResults,
+  type GradientTerms,
   type MapName,
   type RequestedResults,
   type Scores,
@@ -133,10 +135,11 @@ export function passesForward(
   scores: Scores,
   v: Ref,
   plan: PassPlan,
-  { entropy: wantEntropy, maps: names = [], into }: RequestedResults,
+  { entropy: wantEntropy, maxima, maps: names = [], into: asked }: RequestedResults,
 ): Attended {
   const { batch, heads, kvHeads, queries, keys, dimK, dimV } = scores.args
   const passes = plan.args.passes.length
+  const into = beforeSinks(scores, asked)
   const q = sortRows(p, scores.q, plan.queryOrder, plan, { heads: batch * heads, rows: queries, dim: dimK })
   const k = sortRows(p, scores.k, plan.keyOrder, plan, { heads: batch * kvHeads, rows: keys, dim: dimK })
   const sortedV = sortRows(p, v, plan.keyOrder, plan, { heads: batch * kvHeads, rows: keys, dim: dimV })
@@ -155,7 +158,7 @@ export function passesForward(
     p,
     { args, q: q.y, k: k.y, intervals, earlierRanks, earlierIntervals, area, reckoned, nonFinite },
     sortedV.y,
-    { entropy: wantEntropy },
+    { entropy: wantEntropy, maxima },
   )
 
   const rows = batch * heads * queries
@@ -175,19 +178,20 @@ export function passesForward(
   }
   const gather = { parts: passes, heads: batch * heads, rows: queries, dim: dimV }
   p.stage(p.step(mergeParts, merged, gather))
-  const state = { scores, plan, folded, output, denominator, entropy }
-  const found = names.length === 0 ? undefined : passesMaps(p, scores, denominator, plan, names)
+  const all: AttentionResults = { scores, v, output, denominator, logsumexp, entropy, written: {} }
+  const results = withSinks(p, all, asked)
+  const state = { ...results, plan, folded }
+  const mapsOf = (p: RequestProgram, others: Scores, names: readonly MapName[]) =>
+    passesMaps(p, others, results.denominator, plan, names)
+  const found = names.length === 0 ? undefined : mapsOf(p, scores, names)
   if (found !== undefined) p.stage(found.step)
   return {
-    scores,
-    v,
-    output,
-    denominator,
-    logsumexp,
-    entropy,
-    maps: (p, others, names) => passesMaps(p, others, denominator, plan, names),
+    ...results,
+    maxima: folded.maxima,
+    maps: mapsOf,
     written: found?.maps ?? {},
-    backward: (p, gradOutput, scalars, needs) => passesBackward(p, state, gradOutput, scalars, needs),
+    backward: (p, gradOutput, scalars, needs, terms) =>
+      passesBackward(p, state, gradOutput, scalars, needs, terms),
   }
 }
 
@@ -201,6 +205,7 @@ function passesBackward(
   gradOutput: Ref,
   scalars: Ref | undefined,
   needs: AttentionNeeds,
+  terms: GradientTerms | undefined,
 ): AttentionGradients {
   if (!needs.q && !needs.k && !needs.v) return {}
   const { batch, heads, kvHeads, queries, keys, dimK, dimV } = scores.args
@@ -211,9 +216,18 @@ function passesBackward(
   const denominator = sorted(merged.denominator, 2)
   const entropy = merged.entropy === undefined ? undefined : sorted(merged.entropy, 1)
   const grad = sorted(gradOutput, dimV)
-  p.stage(output.step, denominator.step, grad.step, ...(entropy ? [entropy.step] : []))
+  const rows = terms && sorted(terms.rows, 1)
+  const some = [entropy, rows].flatMap(given => (given === undefined ? [] : [given.step]))
+  p.stage(output.step, denominator.step, grad.step, ...some)
   const inOrder = { ...folded, output: output.y, denominator: denominator.y, entropy: entropy?.y }
-  const parts = softmaxBackward(p, inOrder, grad.y, scalars, { ...needs, mask: false })
+  const parts = softmaxBackward(
+    p,
+    inOrder,
+    grad.y,
+    scalars,
+    { ...needs, mask: false, distances: false },
+    rows && { rows: rows.y },
+  )
   const forQ = addUp(p, parts.q, plan.queryRanks, plan, { ...q, dim: dimK })
   const forK = addUp(p, parts.k, plan.keyRanks, plan, { ...k, dim: dimK })
   const forV = addUp(p, parts.v, plan.keyRanks, plan, { ...k, dim: dimV })

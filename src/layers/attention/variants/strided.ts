@@ -9,7 +9,10 @@ export const strided = defineVariant({
     z
       .strictObject({ kind: z.literal('strided'), stride: z.int().min(1).max(MOST_POSITIONS).default(64) })
       .meta({ id: 'StridedAttention' }),
-  refused: { fields: ['mask', 'segments', 'alibi', 'cu_seqlens_q'], returns: ['dropped_weights'] },
+  refused: {
+    fields: ['mask', 'segments', 'alibi', 'relative_bias', 'cu_seqlens_q'],
+    returns: ['dropped_weights'],
+  },
   plan(p, context, kind) {
     // no two positions are further apart than this: a longer stride, too, has all pairs
     const stride = Math.min(kind.stride, context.args.queries + context.args.keys + 1)

@@ -15,6 +15,7 @@ import type {
   AttentionGradients,
   AttentionNeeds,
   AttentionResults,
+  GradientTerms,
   MapName,
   Maps,
   RequestedResults,
@@ -62,6 +63,7 @@ export interface Attended extends AttentionResults {
     gradOutput: Ref,
     scalars: Ref | undefined,
     needs: AttentionNeeds,
+    terms: GradientTerms | undefined,
   ): AttentionGradients
   /** maps over the pairs that were attended, but of these scores */
   maps(p: RequestProgram, scores: Scores, names: readonly MapName[]): { maps: Maps; step: Step }

@@ -20,7 +20,7 @@ const nothing = Number.NEGATIVE_INFINITY
  * a NaN on, so that the maximum is −∞ only where nothing is attended: such a row is zeros, and its logsumexp −∞.
  * Pairs that are not attended are skipped rather than weighted by 0, because 0·NaN is NaN. A dropped pair is attended.
  *
- * Writes output, denominator, logsumexp and, when given, entropy and the maps, as maps.ts defines them.
+ * Writes output, denominator, logsumexp and, when given, entropy, maxima (max) and the maps, as maps.ts defines them.
  * Source: Vaswani et al. 2017; the row's entropy as in information theory, in nats.
  */
 export function attentionForward(t: ForwardTensors, a: AttentionArgs, from: number, to: number): void {
@@ -32,6 +32,7 @@ export function attentionForward(t: ForwardTensors, a: AttentionArgs, from: numb
       max = Math.max(max, s[j])
     }
 
+    if (t.maxima) t.maxima[row.index] = max
     t.output.fill(0, row.index * a.dimV, (row.index + 1) * a.dimV)
     if (max === nothing) {
       t.denominator.set([nothing, 0], 2 * row.index)

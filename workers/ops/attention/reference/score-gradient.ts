@@ -9,6 +9,10 @@
  *
  *   dH/ds_j = −p_j·(ln p_j + 1 − Σ_k p_k·(ln p_k + 1)) = −p_j·(ln p_j + H),   ln p_j = s_j − m − ln Σ.
  *
+ * Where the loss has terms of the weights and of the logsumexp l themselves, G = ∂L/∂p (before dropout) and g = ∂L/∂l:
+ *
+ *   dP_j = … + G_j      delta = … + Σ_k p_k·G_k − g,  because dl/ds_j = p_j.
+ *
  * Hazard: dP and delta may overflow where their difference does not (keys whose values are large and alike): where the
  * difference is not finite, both are formed again from a gradOutput that is scaled down.
  */
@@ -26,10 +30,10 @@ interface Pair {
   delta: number
 }
 
-/** Σ_d output·gradOutput; 0 for a row that attends to nothing, whose gradOutput may be NaN. */
+/** Σ_d output·gradOutput, and the row's term; 0 for a row that attends to nothing, whose gradOutput may be NaN. */
 export function deltaOf(t: GradientTensors, a: AttentionArgs, row: QueryRow): number {
   if (t.denominator[2 * row.index + 1] === 0) return 0
-  return dot(t.output, row.index, t.gradOutput, row.index, a.dimV)
+  return dot(t.output, row.index, t.gradOutput, row.index, a.dimV) + (t.rowTerms?.[row.index] ?? 0)
 }
 
 /** ∂L/∂s of an attended pair, s being the masked score; so it is also the gradient of whatever is added to it. */
@@ -40,9 +44,13 @@ export function gradMaskedScore(
   j: number,
   { s, p, z, delta }: Pair,
 ): number {
-  const gradWeight = z * dot(t.gradOutput, row.index, t.v, row.firstKey + j, a.dimV)
+  const ofWeight = t.weightTerms?.[row.index * a.keys + j] ?? 0
+  const gradWeight = z * dot(t.gradOutput, row.index, t.v, row.firstKey + j, a.dimV) + ofWeight
   let difference = gradWeight - delta
-  if (!Number.isFinite(difference)) difference = scaledDifference(t, a, row, row.firstKey + j, z)
+  if (!Number.isFinite(difference)) {
+    const terms = ofWeight - (t.rowTerms?.[row.index] ?? 0)
+    difference = scaledDifference(t, a, row, row.firstKey + j, z) + terms
+  }
   return p * (difference - entropyTerm(t, row, s))
 }
 

@@ -3,7 +3,7 @@
  *
  *   s = Σ_d (scale·q[i,d])·k[j,d]        scaledScore
  *   s = softcap·tanh(s/softcap)          where softcap > 0
- *   s = s + Σ biases                     float mask, ALiBi
+ *   s = s + Σ biases                     float mask, ALiBi, one for the distance
  *   s = −∞                               where a mask says so
  *
  * Hazard: q·k may overflow where scale·q·k does not, so q is scaled first.
@@ -22,7 +22,13 @@ const floatMask: Bias = (t, a, row, j) => (a.maskKind === 'float' ? t.mask![mask
 const alibi: Bias = (t, _, row, j) =>
   t.slopes === undefined ? 0 : -t.slopes[row.h] * Math.abs(row.aligned - j)
 
-const biases: readonly Bias[] = [floatMask, alibi]
+/** A number for each distance j − aligned i and head. */
+const ofDistance: Bias = (t, a, row, j) =>
+  t.distanceBiases === undefined
+    ? 0
+    : t.distanceBiases[row.h * a.distances + j - row.aligned - a.firstDistance]
+
+const biases: readonly Bias[] = [floatMask, alibi, ofDistance]
 
 /** scale·q·k, before anything else. */
 export function scaledScore({ q, k }: ScoreTensors, a: AttentionArgs, row: QueryRow, j: number): number {

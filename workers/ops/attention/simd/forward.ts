@@ -78,7 +78,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     if (bounded) store<f32>(call.tileNorms + (<usize>t << 2), largestRow(call, scaledTile(call, t), place.rows))
     store<i32>(call.tileKeys + (<usize>t << 3), <i32>seen)
     store<i32>(call.tileKeys + (<usize>t << 3), last, 4)
-    begin(call, lane)
+    begin(call, place, lane, at)
     if (last == 0) {
       memory.fill(call.output + at * vRow, 0, <usize>place.rows * vRow)
       finish(call, place, t, lane, at)

@@ -2,7 +2,7 @@
  * From the score tile to the weights and the scores' gradient, tile by tile, for the two backward kernels.
  *
  *   x = s − m                            p = exp(x)/Σ, (m, Σ) the row's denominator
- *   dP = z·dO·Vᵀ                         z = dropout's 0 or 1/(1−p)
+ *   dP = z·dO·Vᵀ + G                     z = dropout's 0 or 1/(1−p), G = weightTerms
  *   dB = p·(dP − delta − c·(ln p + H))   the gradient of the masked score, c·H being the entropy term of the loss
  *   dS = dB·(1 − tanh²)                  back through the softcap to (scale·q)·k
  *   tile becomes z·p, gradTile dB or dS
@@ -25,7 +25,7 @@ import { packTransposed } from '../../../wasm/assembly/pack'
 import { Place } from './scores'
 
 /**
- * delta[r] = Σ_d gradOutput·output for the rows (at most a tile) from row `at` of [batch, heads, queries]; 0 where
+ * delta[r] = Σ_d gradOutput·output + rowTerms for the rows (at most a tile) from row `at` of [batch, heads, queries]; 0 where
  * nothing is attended.
  *
  * Hazard: dP − delta cancels where a row attends (almost) to one key, whose v is then the output. Remedy: delta is
@@ -52,7 +52,9 @@ export function deltaTile(call: Call, at: usize, rows: i32, delta: usize): void 
     }
   }
   for (let r: usize = 0; r < <usize>rows; ++r) {
-    if (load<f64>(call.denominator + ((at + r) << 4), 8) == 0) store<f32>(delta + (r << 2), 0)
+    const into = delta + (r << 2)
+    if (load<f64>(call.denominator + ((at + r) << 4), 8) == 0) store<f32>(into, 0)
+    else if (call.rowTerms) store<f32>(into, load<f32>(into) + <f32>load<f64>(call.rowTerms + ((at + r) << 3)))
   }
 }
 
@@ -103,6 +105,7 @@ export function gradientTile(call: Call, place: Place, at: usize, delta: usize, 
     fill(gradient, 0, begin, 0)
     fill(gradient, end, KEY_BLOCK, 0)
     if (call.dropout) dropRow(call, place.head, place.row + r, place.key, gradient, begin, end)
+    if (call.weightTerms) addTerms(call, place, at + <usize>r, gradient, begin, min(end, place.keys))
     if (call.entropyCoefficient == 0) continue
     const index = <usize>r << 2
     const m = load<f32>(call.rowMax + index)
@@ -154,6 +157,23 @@ function scoreGradientRow(call: Call, weights: usize, gradient: usize, begin: i3
   v128.store(call.spare, n1, 16)
   v128.store(call.spare, n0)
   return sumLanes(v128.load(call.spare), v128.load(call.spare, 16)) == 0
+}
+
+/** gradient += weightTerms for columns begin … end of row `row` of [batch, heads, queries]: they have no elements beyond. */
+function addTerms(call: Call, place: Place, row: usize, gradient: usize, begin: i32, end: i32): void {
+  const terms = call.weightTerms + ((row * <usize>call.keys + <usize>place.key) << 2)
+  let j = begin
+  for (; j + 8 <= end; j += 8) {
+    const at = <usize>j << 2
+    const g0 = f32x4.add(v128.load(gradient + at), v128.load(terms + at))
+    const g1 = f32x4.add(v128.load(gradient + at, 16), v128.load(terms + at, 16))
+    v128.store(gradient + at, g1, 16)
+    v128.store(gradient + at, g0)
+  }
+  for (; j < end; ++j) {
+    const at = <usize>j << 2
+    store<f32>(gradient + at, load<f32>(gradient + at) + load<f32>(terms + at))
+  }
 }
 
 /** gradient −= c·(s − m + H − ln Σ), s − m no less than −88, where p is 0 anyway. */

@@ -154,7 +154,9 @@ export function largeGradientRow(call: Call, place: Place, at: usize, r: i32, be
   const gradient = call.gradTile + <usize>r * TILE_ROW
   for (let j = begin; j < end; ++j) store<f32>(gradient + (<usize>j << 2), 1)
   if (call.dropout) dropRow(call, place.head, place.row + r, place.key, gradient, begin, end)
-  const delta = dot(gradOutput, call.output + row * vRow, call.dimV)
+  let delta = dot(gradOutput, call.output + row * vRow, call.dimV)
+  if (call.rowTerms) delta += load<f64>(call.rowTerms + (row << 3))
+  const terms = call.weightTerms + ((row * <usize>call.keys + <usize>place.key) << 2)
   const entropy = call.entropyCoefficient != 0 ? <f64>load<f32>(call.entropy + (row << 2)) : 0
   for (let j = begin; j < end; ++j) {
     const p = load<f32>(element(call, r, j))
@@ -164,6 +166,7 @@ export function largeGradientRow(call: Call, place: Place, at: usize, r: i32, be
       continue
     }
     let difference = <f64>load<f32>(into) * dot(gradOutput, v + <usize>j * vRow, call.dimV) - delta
+    if (call.weightTerms) difference += <f64>load<f32>(terms + (<usize>j << 2))
     if (call.entropyCoefficient != 0) difference -= <f64>call.entropyCoefficient * (log(<f64>p) + entropy)
     store<f32>(into, <f32>(<f64>p * difference))
   }

@@ -1,5 +1,5 @@
 /**
- * From scale·q·k to what the softmax sees: softcap, ALiBi, masks, and −∞ where not attended.
+ * From scale·q·k to what the softmax sees: softcap, ALiBi, biases by distance, masks, and −∞ where not attended.
  *
  * Hazard: a masked score may be NaN or ∞ (what stands behind a mask may be anything), so it is replaced by −∞ with a
  * select, never by adding −∞.
@@ -14,7 +14,7 @@ import { WHOLE, shiftOf } from './visibility'
 /** Whether scale·q·k is all there is to the scores of a block of which the rows see as much as `seen` says. */
 export function isPlain(call: Call, place: Place, seen: i32): bool {
   return (
-    seen == WHOLE && !(call.softcap > 0) && !call.slopes && !call.maskKind && !call.earlier && !call.nonFinite &&
+    seen == WHOLE && !(call.softcap > 0) && !call.slopes && !call.distanceBiases && !call.maskKind && !call.earlier && !call.nonFinite &&
     !isMixed(call, place)
   )
 }
@@ -38,6 +38,11 @@ export function maskTile(call: Call, place: Place, rowFrom: usize, rowTo: usize,
     const row = call.tile + <usize>r * TILE_ROW
     if (call.softcap > 0) capRow(row, begin, end, call.softcap, keepTanh ? call.tanhTile + <usize>r * TILE_ROW : 0)
     if (call.slopes) alibiRow(call, place, r, row, begin, end)
+    if (call.distanceBiases) {
+      const column = place.key - (place.row + r + shiftOf(call, place.b)) - call.firstDistance
+      const biases = call.distanceBiases + (<usize>(place.h * call.distances + column) << 2)
+      floatMaskRow(biases, 1, row, begin, min(end, place.keys))
+    }
     if (call.maskKind) maskRow(call, place, r, row, begin, min(end, place.keys))
     const from = load<i32>(rowFrom + (<usize>r << 2)) - place.key
     const to = load<i32>(rowTo + (<usize>r << 2)) - place.key

@@ -72,7 +72,7 @@ export function boundOf(query: f32, key: f32): f32 {
 /** Whether the scores are scale·q·k alone, and K is packed whole, so that its norms are at hand. */
 export function isBounded(call: Call): bool {
   return (
-    call.output != 0 && !(call.softcap > 0) && !call.slopes && !call.maskKind && !call.earlier && !call.nonFinite &&
+    call.output != 0 && !(call.softcap > 0) && !call.slopes && !call.distanceBiases && !call.maskKind && !call.earlier && !call.nonFinite &&
     onePack(call, call.dimK)
   )
 }

@@ -20,7 +20,7 @@ import { dropRow } from './dropout'
 import { exp, log } from '../../../wasm/assembly/elementary'
 import { AnyValue, Finite, Moment, Small, SmallWithin, Sum, exponentials, rowMaxima } from './exponentials'
 import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'
-import { TILE_ROW } from '../../../wasm/assembly/score-tile'
+import { TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
 import { Place } from './scores'
 
 /** Bytes of one tile's row of per-row numbers. */
@@ -32,11 +32,12 @@ const SLACK: f32 = 8
 /** How far below m a score may be for its exponential to be none that is replaced by 0. */
 const LARGEST: f32 = 87
 
-/** A tile that has seen nothing. */
-export function begin(call: Call, lane: usize): void {
+/** A tile that has seen nothing, from row `at` of [batch, heads, queries]. */
+export function begin(call: Call, place: Place, lane: usize, at: usize): void {
   for (let r: usize = 0; r < PER_TILE; r += 4) {
     store<f32>(call.runningMax + lane + r, -Infinity)
   }
+  if (call.maxima) fill(call.maxima + (at << 2), 0, place.rows, -Infinity)
   memory.fill(call.runningSum + lane * 8, 0, PER_TILE * 8)
   if (call.entropy) memory.fill(call.runningMoment + lane * 8, 0, PER_TILE * 8)
 }
@@ -47,8 +48,9 @@ export function begin(call: Call, lane: usize): void {
  */
 export function softmaxTile(call: Call, place: Place, lane: usize, output: usize, bound: f32, whole: bool): void {
   const rows = place.rows
-  if (!keepsMaxima(call, rows, lane, bound)) {
+  if (call.maxima || !keepsMaxima(call, rows, lane, bound)) {
     rowMaxima(call, call.tile, rows, call.tileMax)
+    if (call.maxima) noteMaxima(call, place)
     if (raise(call, lane)) rescale(call, rows, lane, output)
   }
   const sums = call.runningSum + lane * 8
@@ -65,7 +67,7 @@ export function softmaxTile(call: Call, place: Place, lane: usize, output: usize
  * that is masked: replaced by 0 where it would have become 0. Whether it did.
  */
 export function softmaxWithin(call: Call, place: Place, lane: usize, bound: f32): bool {
-  if (call.entropy || call.nonFinite || !keepsMaxima(call, place.rows, lane, bound)) return false
+  if (call.entropy || call.nonFinite || call.maxima || !keepsMaxima(call, place.rows, lane, bound)) return false
   if (!(bound + largestMaximum(call) <= LARGEST)) return false
   exponentials<Sum, SmallWithin>(
     call, call.tile, place.rows, call.tileMax, 0, call.runningSum + lane * 8, 0,
@@ -93,6 +95,15 @@ function largestMaximum(call: Call): f32 {
   for (let r: usize = 16; r < PER_TILE; r += 16) m = f32x4.pmax(m, v128.load(call.tileMax + r))
   m = f32x4.pmax(m, v128.shuffle<i64>(m, m, 1, 1))
   return max(f32x4.extract_lane(m, 0), f32x4.extract_lane(m, 1))
+}
+
+/** The tile's maxima into those of the rows so far, where these are answered. */
+function noteMaxima(call: Call, place: Place): void {
+  let into = call.maxima + ((<usize>place.head * <usize>call.queries + <usize>place.row) << 2)
+  for (let r = 0; r < place.rows; ++r, into += 4) {
+    const most = load<f32>(call.tileMax + (<usize>r << 2))
+    if (most > load<f32>(into)) store<f32>(into, most)
+  }
 }
 
 /** Dropout of the tile's exponentials. */
@@ -169,7 +180,7 @@ function scaleRow(row: usize, dim: i32, factor: f32): void {
 }
 
 /**
- * O/l, (m, l), m + ln l, ln l − t/l; zeros, (−∞, 0), −∞ and 0 where nothing was attended. Rows whose output is not finite are
+ * O/l, (m, l), m + ln l, ln l − t/l, and the largest score where it is asked for; zeros, (−∞, 0), −∞ and 0 where nothing was attended. Rows whose output is not finite are
  * noted in `large`, a bit each.
  */
 export function finish(call: Call, place: Place, tile: i32, lane: usize, at: usize): void {
@@ -195,6 +206,9 @@ export function finish(call: Call, place: Place, tile: i32, lane: usize, at: usi
     store<f64>(call.denominator + ((at + r) << 4), <f64>sum, 8)
     store<f64>(call.logsumexp + ((at + r) << 3), logsumexp)
     if (call.entropy) store<f32>(call.entropy + ((at + r) << 2), <f32>entropy)
+    // a NaN has been passed over, but the sum has it
+    const most = call.maxima + ((at + r) << 2)
+    if (call.maxima && sum != sum && load<f32>(most) != Infinity) store<f32>(most, NaN)
   }
   store<u32>(call.large + (<usize>tile << 2), large)
 }
