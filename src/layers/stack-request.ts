@@ -1,10 +1,10 @@
 /** A request's `stack`, its input and options → what `stack.ts` runs. Shared by the resource and the stream. */
 import type { Step } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
-import { fieldProblem } from '../problem.ts'
+import { fieldProblem, fieldsProblem } from '../problem.ts'
 import type { RelativeBiasOptions } from './attention/relative-bias.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
-import { attentionKind } from './attention/variants/index.ts'
+import { type AttentionKind, attentionKind, refusedBy } from './attention/variants/index.ts'
 import type { BlockParams, BlockShape } from './block.ts'
 import type { Geometry } from './geometry.ts'
 import type { Param } from './gradients.ts'
@@ -62,6 +62,7 @@ export function* compileStack(
       `expected x's last extent ${x.dim}, got ${stack.d_model}`,
     )
   }
+  const kind = attentionKind(request.attention_kind)
   const params = new Params(p, stack, '/stack')
   const sizes = headSizes(params, stack, x.dim)
   const context = source?.sequence
@@ -78,6 +79,7 @@ export function* compileStack(
   const blocks: BlockParams[] = []
   for (let layer = 0; layer < stack.layers; layer++) {
     blocks.push(blockParams(params, stack, layer, widths, sizes))
+    if (blocks[layer].attention.sinks !== undefined) refuseSinks(kind, layer)
     draws.push(params.draws())
     yield
   }
@@ -103,7 +105,7 @@ export function* compileStack(
     if (!hasGains(params, attention)) return beside
     return { ...beside, qk_norm: normOfGains(beside.qk_norm, attention) }
   }
-  const carried = carriedState(p, request, attentionKind(request.attention_kind), fresh)
+  const carried = carriedState(p, request, kind, fresh)
   const from = past.length + carried.position
   const plans = yield* layerPlans(p, stack, optionsOf('attention'), geometry, past, carried.position)
   const [plan] = plans
@@ -134,6 +136,16 @@ export function* compileStack(
     taken,
     differentiable: Object.assign(params.differentiable, past.differentiable),
   }
+}
+
+/** There are parameters that mean nothing without scores. */
+function refuseSinks(kind: AttentionKind, layer: number): void {
+  if (!refusedBy(kind).fields.includes('sinks')) return
+  const message = `expected none beside "attention_kind":"${kind.kind}", got one`
+  throw fieldsProblem('INVALID_REQUEST', [
+    { path: `/stack/params/layers.${layer}.attention.sinks`, message },
+    { path: '/attention_kind', message },
+  ])
 }
 
 /** A context, and how much of it is no padding. */

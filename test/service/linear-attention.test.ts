@@ -226,6 +226,13 @@ describe('a 400 names the fields', () => {
     const identity = { attention_kind: { kind: 'linear', feature: 'identity' } }
     await refuse({ ...identity, return: ['state'] }, ['/return/0', '/stack/causal'])
     await refuse({ ...identity, state: { ...states, position: [0] } }, ['/state', '/stack/causal'])
+    const drawn = await post(server, '/v1/transformer', { x, stack, return: ['params'] })
+    const params = { ...drawn.body.params, 'layers.1.attention.sinks': [0, 0] }
+    const { init: _, ...given } = stack
+    await refuse({ stack: { ...given, params } }, [
+      '/stack/params/layers.1.attention.sinks',
+      '/attention_kind',
+    ])
     const past = { 'layers.0.k': filled(B, 2, 1, 4) }
     await refuse({ stack: { ...stack, causal: true }, past }, ['/past/layers.0.v'])
   })
