@@ -215,10 +215,16 @@ export interface components {
             past_k?: components["schemas"]["Tensor"];
             /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
             past_v?: components["schemas"]["Tensor"];
-            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. */
+            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
             state?: {
                 /** @description [B, H_kv, d_k, d_v] */
                 s?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, d_k·(d_v + 2)], float64, of `elu1`: sums over whole chunks of 96 keys, with their scales */
+                sums?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_k], of `elu1`: the R < 96 keys behind them */
+                k?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_v], their values */
+                v?: components["schemas"]["Tensor"];
             };
             /** @description factor of q·k; default 1/√d_k */
             scale?: number;
@@ -532,6 +538,12 @@ export interface components {
             state?: {
                 /** @description [B, H_kv, d_k, d_v] */
                 s?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, d_k·(d_v + 2)], float64 */
+                sums?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_k] */
+                k?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_v] */
+                v?: components["schemas"]["AnswerTensor"];
             };
             /**
              * @description the attention_kind, where it is not softmax: the output is not that of exact attention
@@ -624,10 +636,16 @@ export interface components {
             past_k?: components["schemas"]["Tensor"];
             /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
             past_v?: components["schemas"]["Tensor"];
-            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. */
+            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
             state?: {
                 /** @description [B, H_kv, d_k, d_v] */
                 s?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, d_k·(d_v + 2)], float64, of `elu1`: sums over whole chunks of 96 keys, with their scales */
+                sums?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_k], of `elu1`: the R < 96 keys behind them */
+                k?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_v], their values */
+                v?: components["schemas"]["Tensor"];
             };
             /** @description factor of q·k; default 1/√d_k */
             scale?: number;
@@ -813,6 +831,12 @@ export interface components {
             state?: {
                 /** @description [B, H_kv, d_k, d_v] */
                 s?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, d_k·(d_v + 2)], float64 */
+                sums?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_k] */
+                k?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_v] */
+                v?: components["schemas"]["AnswerTensor"];
             };
             /**
              * @description the attention_kind, where it is not softmax: the output is not that of exact attention
@@ -920,10 +944,16 @@ export interface components {
             past_k?: components["schemas"]["Tensor"];
             /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
             past_v?: components["schemas"]["Tensor"];
-            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. */
+            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
             state?: {
                 /** @description [B, H_kv, d_k, d_v] */
                 s?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, d_k·(d_v + 2)], float64, of `elu1`: sums over whole chunks of 96 keys, with their scales */
+                sums?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_k], of `elu1`: the R < 96 keys behind them */
+                k?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_v], their values */
+                v?: components["schemas"]["Tensor"];
             };
             /** @description factor of q·k; default 1/√d_k */
             scale?: number;
@@ -1108,6 +1138,12 @@ export interface components {
             state?: {
                 /** @description [B, H_kv, d_k, d_v] */
                 s?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, d_k·(d_v + 2)], float64 */
+                sums?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_k] */
+                k?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_v] */
+                v?: components["schemas"]["AnswerTensor"];
             };
             /**
              * @description the attention_kind, where it is not softmax: the output is not that of exact attention
@@ -1434,7 +1470,7 @@ export interface components {
                 /** @description [B]: positions from there on are padding, in the encoder and in the context that it makes */
                 q_lengths?: components["schemas"]["Tensor"];
             };
-            /** @description What the keys and values of the positions before x have left in every layer, as `"return":["state"]` gives it: layers.i.s [B, H_kv, head_dim, head_dim], and position [1], how many there were; for `gated`, `delta`, `gated_delta` and causal `linear` with `feature` `relu` or `identity`. Positions go on from there, and the bits are those of one request. In safetensors state.layers.0.s. */
+            /** @description What the keys and values of the positions before x have left in every layer, as `"return":["state"]` gives it: layers.i.s [B, H_kv, head_dim, head_dim], and position [1], how many there were; for `gated`, `delta`, `gated_delta` and causal `linear` (of `elu1` layers.i.sums, layers.i.k and layers.i.v, as in `state` of attention). Positions go on from there, and the bits are those of one request. In safetensors state.layers.0.s. */
             state?: {
                 [key: string]: components["schemas"]["Tensor"];
             };

@@ -59,7 +59,12 @@ const presentResults = {
     .describe('[B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated'),
   present_v: tensor.optional().describe('[B, H_kv, P + M, d_v]: past_v and the new values'),
   state: z
-    .strictObject({ s: tensor.optional().describe('[B, H_kv, d_k, d_v]') })
+    .strictObject({
+      s: tensor.optional().describe('[B, H_kv, d_k, d_v]'),
+      sums: tensor.optional().describe('of elu1: [B, H_kv, d_k·(d_v + 2)], float64'),
+      k: tensor.optional().describe('of elu1: [B, H_kv, R, d_k]'),
+      v: tensor.optional().describe('of elu1: [B, H_kv, R, d_v]'),
+    })
     .optional()
     .describe('what the next request takes for its `state`'),
 }

@@ -7,7 +7,7 @@ import { attentionAnswers, requestedResults } from '../layers/attention/index.ts
 import { type AttentionOptions, planAttention } from '../layers/attention/plan.ts'
 import type { RelativeBiasOptions } from '../layers/attention/relative-bias.ts'
 import { pastInputs } from '../layers/attention/stages/past.ts'
-import { type StateSources, stateInputs } from '../layers/attention/state.ts'
+import { pastOfState, type StateSources } from '../layers/attention/state.ts'
 import { OWN_NAMES, ownGradients, ownInputs } from '../layers/attention/variants/index.ts'
 import type { Geometry } from '../layers/geometry.ts'
 import { answerGradients, answerParams, GradientSet, maskGradient } from '../layers/gradients.ts'
@@ -92,7 +92,8 @@ export function compileLayer(
     dimK,
     dimV,
   }
-  const past = pastInputs(p, request, fresh)
+  const given = request.state && pastOfState(p, request, fresh)
+  const past = given ?? pastInputs(p, request, fresh)
   const g = { ...fresh, keys: fresh.keys + past.length }
   const refs = takeParams(params, x, source, sizes)
   const own = ownInputs(request)
@@ -111,7 +112,6 @@ export function compileLayer(
     x: p.input('/x', request.x),
     context: request.context && p.input('/context', request.context),
     ...past.refs,
-    state: request.state && stateInputs(p, plan.kind, request.state, g),
   }
   const dimOut = sizes.dimOut ?? dimV
   const shape = { dModel: x.dim, dContext: source.dim, dOut: dimOut }
@@ -120,7 +120,7 @@ export function compileLayer(
   const state = multiHeadForward(p, plan, shape, inputs, refs, requestedResults(request))
   const outputShape = sequenceShape(x, x.positions, dimOut)
   if (request.return.includes('output')) p.output('output', state.output, outputShape)
-  attentionAnswers(p, state.attention, request.return, past.given)
+  attentionAnswers(p, state.attention, request.return, past.given && given === undefined)
   if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
   if (request.backward === undefined) return
 

@@ -14,7 +14,7 @@ import { type Packed, readPacked, refuseBesidePacked } from '../layers/attention
 import { pairsOf } from '../layers/attention/packed-softmax.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
-import { stateFields, stateInputs } from '../layers/attention/state.ts'
+import { pastOfState, stateFields } from '../layers/attention/state.ts'
 import { OWN_NAMES, ownGradients, ownInputs } from '../layers/attention/variants/index.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
@@ -97,7 +97,8 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   const packed = isPacked ? readPacked(p, request, fresh) : undefined
   const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false) : undefined
   const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true)
-  const past = pastInputs(p, request, fresh, undefined, turned)
+  const given = request.state && pastOfState(p, request, fresh)
+  const past = given ?? pastInputs(p, request, fresh, undefined, turned)
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
   const own = ownInputs(request)
   const gradientSet = new GradientSet(request.backward?.wrt, {
@@ -124,15 +125,14 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     k = turned.read(k, ofK, dimK)
     v = turned.read(v, ofK, dim)
   }
-  const given = request.state && stateInputs(p, plan.kind, request.state, g)
-  const inputs = { q, k, v, ...past.refs, state: given }
+  const inputs = { q, k, v, ...past.refs }
   const state = attentionForward(p, plan, inputs, requestedResults(request))
   const { output, logsumexp, entropy, attending } = state.attended
   const shape = headsFirst?.shape(ofQ, dim) ?? inRank(g, queries, dim)
   if (request.return.includes('output')) {
     p.output('output', headsFirst?.write(output, ofQ, dim) ?? output, shape)
   }
-  attentionAnswers(p, state, request.return, past.given)
+  attentionAnswers(p, state, request.return, past.given && given === undefined)
   if (request.backward === undefined) return
 
   const subject = {

@@ -33,6 +33,7 @@ const KINDS: [string, (dim: number) => Body][] = [
   ['gated by head', () => ({ kind: 'gated', gates: { decay: decay(1) } })],
   ['delta', () => ({ kind: 'delta', gates: { beta } })],
   ['gated_delta', dim => ({ kind: 'gated_delta', gates: { decay: decay(dim), beta } })],
+  ['linear of elu1', () => ({ kind: 'linear' })],
   ['linear of relu', () => ({ kind: 'linear', feature: 'relu' })],
   ['linear of identity', () => ({ kind: 'linear', feature: 'identity' })],
 ]
@@ -136,4 +137,29 @@ it('gates of a layer without a batch have none either', async () => {
   }
   const found = await expectGradients('/v1/self-attention', body, [0, 5, 11])
   expect(found).toEqual(['x', 'attention_kind.gates.decay', 'state.s', 'params.w_k'])
+})
+
+it('states of linear attention hold features of any size', async () => {
+  const far = (x: Flat) => map(x, (value: number) => value - 60)
+  const body = {
+    q: far(given(1, 2, N, 3)),
+    k: map(given(1, 2, N, 3), x => x * 40 - 200),
+    v: given(1, 2, N, 4),
+    attention_kind: { kind: 'linear' },
+    causal: true,
+  }
+  const sequences = { q: 2, k: 2, v: 2 }
+  await expectDecoded('/v1/attention', body, sequences, 2)
+})
+
+it('the gradients behind a state of linear attention', async () => {
+  const first = { q: draw(1, 2, 99, 3), k: draw(1, 2, 99, 3), v: draw(1, 2, 99, 4) }
+  const more = { attention_kind: 'linear', causal: true, precision: 'float64' }
+  const { tensors } = await runProgram('/v1/attention', { ...first, ...more, return: ['state'] })
+  const state = { sums: tensors['state.sums'], k: tensors['state.k'], v: tensors['state.v'] }
+  expect(state.k.shape).toEqual([1, 2, 3, 3])
+  const next = { q: draw(1, 2, 5, 3), k: draw(1, 2, 5, 3), v: draw(1, 2, 5, 4) }
+  const backward = { grad_output: draw(1, 2, 5, 4) }
+  const found = await expectGradients('/v1/attention', { ...next, ...more, state, backward }, [0, 7, 13])
+  expect(found).toEqual(['q', 'k', 'v'])
 })

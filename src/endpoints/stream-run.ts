@@ -5,8 +5,7 @@ import { takeHeads } from '../../workers/ops/maps/op.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
 import { type AttentionState, crossNames } from '../layers/attention/index.ts'
 import type { MapName } from '../layers/attention/softmax.ts'
-import { type AttentionKind, refusedBy, VARIANTS } from '../layers/attention/variants/index.ts'
-import type { Variant } from '../layers/attention/variants/variant.ts'
+import { type AttentionKind, refusedBy } from '../layers/attention/variants/index.ts'
 import { weightGradient } from '../layers/attention/weight-gradient.ts'
 import { compileModel, type Role, runModel } from '../layers/encoder-decoder.ts'
 import { type Geometry, inRank } from '../layers/geometry.ts'
@@ -130,7 +129,7 @@ function* forward(
         outputs.push(...attentionOutputs(p, frames, at, cross.attention, crossMaps, 'cross_'))
       }
       if (frames.emits.has('state'))
-        outputs.push(...layerStateOutputs(attention.attention, layer, 'tensors.'))
+        outputs.push(...layerStateOutputs(p, attention.attention, layer, 'tensors.'))
       if (frames.emits.has('present')) outputs.push(...presentOutputs(attention.attention, layer, 'tensors.'))
     }
     p.barrier(at, outputs)
@@ -268,18 +267,15 @@ function mapOutputs(
   ]
 }
 
-/** What has no scores has no maps and rows; cross-attention has them. A state is for kinds that have one. */
-function refuseEmits({ stack, emit }: StartMessage, kind: AttentionKind): void {
-  const { returns } = refusedBy(kind)
-  const withState = (VARIANTS[kind.kind] as Variant).state !== undefined && !returns.includes('state')
+/** What has no scores has no maps and rows; cross-attention has them. */
+function refuseEmits(request: StartMessage, kind: AttentionKind): void {
+  const { emit } = request
   const state = emit.indexOf('state')
-  if (state >= 0 && withState) refuseStateBeside(stack, kind, `/emit/${state}`)
-  const own = withState ? ['state'] : []
-  const has = ['output', 'grad_output', 'grad_params', ...own]
-  const known = (name: string) => has.includes(name) || name.includes('cross_')
-  const at = returns.includes('weights') ? emit.findIndex(name => !known(name)) : withState ? -1 : state
+  if (state >= 0) refuseStateBeside(request, kind, `/emit/${state}`)
+  if (!refusedBy(kind).returns.includes('weights')) return
+  const has = ['output', 'grad_output', 'grad_params', 'state']
+  const at = emit.findIndex(name => !has.includes(name) && !name.includes('cross_'))
   if (at < 0) return
-  const list = returns.includes('weights') ? ` (${has.join(', ')})` : ''
-  const message = `expected what "attention_kind":"${kind.kind}" has${list}, got "${emit[at]}"`
+  const message = `expected what "attention_kind":"${kind.kind}" has (${has.join(', ')}), got "${emit[at]}"`
   throw fieldProblem('INVALID_REQUEST', `/emit/${at}`, message)
 }

@@ -159,7 +159,7 @@ function* forward(
     if (block.cross !== undefined) attentionAnswers(p, block.cross.attention, cross, false, `${at}cross_`)
     if (role === 'decoder') {
       const outputs = names.includes('present') ? presentOutputs(block.attention.attention, layer) : []
-      if (names.includes('state')) outputs.push(...layerStateOutputs(block.attention.attention, layer))
+      if (names.includes('state')) outputs.push(...layerStateOutputs(p, block.attention.attention, layer))
       for (const { name, buffer, shape } of outputs) p.output(name, buffer, shape)
     }
     yield
@@ -180,7 +180,7 @@ function refuseReturns(request: TransformerRequest): void {
   const present = request.return.indexOf('present')
   if (present >= 0) refuseNonCausal(request.stack, `/return/${present}`, '"present"')
   const state = request.return.indexOf('state')
-  if (state >= 0) refuseStateBeside(request.stack, attentionKind(request.attention_kind), `/return/${state}`)
+  if (state >= 0) refuseStateBeside(request, attentionKind(request.attention_kind), `/return/${state}`)
   const at = request.return.findIndex(name => name.startsWith('cross_'))
   if (at < 0 || request.context !== undefined || request.encoder !== undefined) return
   const message = `expected context or encoder beside "${request.return[at]}", got none`

@@ -139,12 +139,12 @@ export function optionsBesideStack(tensors: TensorKinds, stack: StackSchema) {
           'checkpoint hold for both, and its layers draw with the seeds behind the decoder’s (seed + 3·layers + 2i and ' +
           'seed + 3·layers + 2i + 1); everything else beside `stack` is the decoder’s. `entropy_weight` means the rows of both.',
       ),
-    state: byName(tensors, 3 * MOST_LAYERS, 'tensors')
+    state: byName(tensors, 3 * MOST_LAYERS + 1, 'tensors')
       .optional()
       .describe(
         'What the keys and values of the positions before x have left in every layer, as `"return":["state"]` gives it: layers.i.s ' +
           '[B, H_kv, head_dim, head_dim], and position [1], how many there were; for `gated`, `delta`, `gated_delta` and causal ' +
-          '`linear` with `feature` `relu` or `identity`. Positions go on from there, and the bits are those of one request. In safetensors state.layers.0.s.',
+          '`linear` (of `elu1` layers.i.sums, layers.i.k and layers.i.v, as in `state` of attention). Positions go on from there, and the bits are those of one request. In safetensors state.layers.0.s.',
       ),
     past: byName(tensors, 2 * MOST_LAYERS, 'tensors')
       .optional()

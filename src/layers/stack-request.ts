@@ -36,7 +36,7 @@ export interface StackFields extends BesideStack {
 export interface CompiledStack {
   x: Sequence
   inputs: StackInputs
-  past: StackPast
+  past: Pick<StackPast, 'layers'>
   /** positions up to the end of x, those of a past or state counted */
   positions: number
   plan: AttentionPlan
@@ -97,7 +97,11 @@ export function* compileStack(
     keys: x.positions,
     ...sizes,
   }
-  const past = stackPast(p, request, fresh)
+  const { state } = request
+  const carried = state && carriedState(p, { ...request, state }, kind, fresh)
+  const past = carried ?? stackPast(p, request, fresh)
+  const position = carried?.position ?? 0
+  const from = carried?.position ?? past.length
   const geometry = { ...fresh, keys: fresh.keys + past.length }
   const { stack: _stack, x: _x, checkpoint: _checkpoint, context_lengths: _lengths, ...fields } = request
   const beside = { ...fields, relative_bias: relativeBias }
@@ -105,9 +109,7 @@ export function* compileStack(
     if (!hasGains(params, attention)) return beside
     return { ...beside, qk_norm: normOfGains(beside.qk_norm, attention) }
   }
-  const carried = carriedState(p, request, kind, fresh)
-  const from = past.length + carried.position
-  const plans = yield* layerPlans(p, stack, optionsOf('attention'), geometry, past, carried.position)
+  const plans = yield* layerPlans(p, stack, optionsOf('attention'), geometry, past, position)
   const [plan] = plans
   const cross = context && {
     dContext: context.dim,
@@ -123,7 +125,7 @@ export function* compileStack(
   const inputs = {
     x: p.input('/x', request.x),
     context: request.context && p.input('/context', request.context),
-    past: carried.layers.length > 0 ? carried.layers.map(state => ({ state })) : past.layers,
+    past: past.layers,
   }
   return {
     x,

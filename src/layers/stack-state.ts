@@ -1,21 +1,20 @@
 /** `state` of a stack: what the keys and values of earlier positions have left in every layer, and how many positions there were. */
-import type { Ref } from '../../workers/contract.ts'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
 import type { TensorSource } from '../formats/tensor.ts'
-import { fieldProblem, fieldsProblem } from '../problem.ts'
+import { bothProblem, fieldProblem, fieldsProblem } from '../problem.ts'
 import type { AttentionState } from './attention/index.ts'
 import { readIntegers } from './attention/lengths.ts'
-import { stateInputs, stateOutputs } from './attention/state.ts'
-import { type AttentionKind, VARIANTS } from './attention/variants/index.ts'
+import { type GivenState, type StateRefs, stateInputs, stateOutputs } from './attention/state.ts'
+import { type AttentionKind, refuseBesideState, VARIANTS } from './attention/variants/index.ts'
 import type { Variant } from './attention/variants/variant.ts'
 import { expectShape, type Geometry } from './geometry.ts'
 import type { OutputTensor } from './outputs.ts'
 import type { RequestProgram } from './program-builder.ts'
 import type { StackRequest } from './stack-fields.ts'
 
-export interface CarriedState {
-  /** of each layer, where there is one */
-  layers: Record<string, Ref>[]
+/** In the place of a past. */
+export interface CarriedState extends Pick<GivenState, 'given' | 'length' | 'differentiable'> {
+  layers: StateRefs[]
   /** where the first of the new positions stands */
   position: number
 }
@@ -24,29 +23,34 @@ const POSITION = 'position'
 
 export function carriedState(
   p: RequestProgram,
-  { stack, state }: { stack: StackRequest; state?: Record<string, TensorSource> | undefined },
+  request: { stack: StackRequest; state: Record<string, TensorSource>; past?: unknown },
   kind: AttentionKind,
   g: Geometry,
 ): CarriedState {
-  if (state === undefined) return { layers: [], position: 0 }
-  // a kind without a state is refused where its plan is made
-  if ((VARIANTS[kind.kind] as Variant).state === undefined) return { layers: [], position: 0 }
-  refuseStateBeside(stack, kind, '/state')
-  const layers: Record<string, Ref>[] = []
+  const { stack, state, past } = request
+  if (past !== undefined) throw bothProblem('', 'state', 'past')
+  refuseStateBeside(request, kind, '/state')
+  const found: CarriedState = { given: false, length: 0, differentiable: {}, layers: [], position: 0 }
   const known = new Set([POSITION])
   for (let layer = 0; layer < stack.layers; layer++) {
     const prefix = `layers.${layer}.`
     const own = Object.entries(state).filter(([name]) => name.startsWith(prefix))
+    for (const [name] of own) known.add(name)
     const sources = Object.fromEntries(own.map(([name, source]) => [name.slice(prefix.length), source]))
-    const found = stateInputs(p, kind, sources, g, name => `/state${jsonPointer(prefix + name)}`)
-    for (const name of Object.keys(found)) known.add(prefix + name)
-    layers.push(found)
+    const pointerOf = (name: string) => `/state${jsonPointer(prefix + name)}`
+    const { given, length, refs } = stateInputs(p, kind, sources, g, pointerOf)
+    if (layer === 0) Object.assign(found, { given, length })
+    if (length !== found.length) {
+      const message = `expected ${found.length} positions as in layers.0.k, got ${length}`
+      throw fieldProblem('SHAPE_MISMATCH', pointerOf('k'), message)
+    }
+    found.layers.push(refs)
   }
   const unknown = Object.keys(state).find(name => !known.has(name))
   if (unknown !== undefined) {
     throw fieldProblem('INVALID_REQUEST', `/state${jsonPointer(unknown)}`, 'expected no such tensor, got one')
   }
-  return { layers, position: positionOf(state[POSITION]) }
+  return { ...found, position: positionOf(state[POSITION]) }
 }
 
 /** A tensor that is only a shape (a plan) says nothing of it. */
@@ -61,9 +65,14 @@ function positionOf(source: TensorSource | undefined): number {
   throw fieldProblem('INVALID_TENSOR', pointer, `expected a number of positions, got ${found}`)
 }
 
-/** Positions that come later must not change what earlier ones left. */
-export function refuseStateBeside(stack: StackRequest, kind: AttentionKind, pointer: string): void {
-  if (stack.causal || (VARIANTS[kind.kind] as Variant).causal) return
+/** Positions that come later must not change what earlier ones left. `pointer`: where a state is given, or asked for. */
+export function refuseStateBeside(
+  request: { stack: StackRequest },
+  kind: AttentionKind,
+  pointer: string,
+): void {
+  refuseBesideState(kind, request, pointer)
+  if (request.stack.causal || (VARIANTS[kind.kind] as Variant).causal) return
   const message = 'expected a causal stack beside state, got stack/causal false'
   throw fieldsProblem('INVALID_REQUEST', [
     { path: pointer, message },
@@ -73,11 +82,12 @@ export function refuseStateBeside(stack: StackRequest, kind: AttentionKind, poin
 
 /** `state` of a layer, below `prefix`. */
 export function layerStateOutputs(
-  { attended, plan: { kind, geometry } }: AttentionState,
+  p: RequestProgram,
+  state: AttentionState,
   layer: number,
   prefix = '',
 ): OutputTensor[] {
-  return stateOutputs(kind, geometry, attended.state, `${prefix}state.layers.${layer}.`)
+  return stateOutputs(p, state, `${prefix}state.layers.${layer}.`)
 }
 
 /** How many positions there have been, those of this request counted. */

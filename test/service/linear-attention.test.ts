@@ -190,6 +190,52 @@ describe('a 400 names the fields', () => {
       /"softmax"/,
     ],
     [
+      'a state and a past',
+      { attention_kind: 'linear', state: {}, past_k: filled(B, KV, 1, D) },
+      ['/state', '/past_k'],
+      /got both/,
+    ],
+    [
+      'a state to compare',
+      { compare_exact: true, state: { s: filled(B, KV, D, D) } },
+      ['/state', '/compare_exact'],
+      /got both/,
+    ],
+    [
+      'another kind’s state',
+      { state: { s: filled(B, KV, D, D), k: filled(B, KV, 0, D) } },
+      ['/state/k'],
+      /no such tensor/,
+    ],
+    ['elu1 without its sums', { attention_kind: 'linear', state: {} }, ['/state/sums'], /got nothing/],
+    [
+      'a whole chunk of keys',
+      {
+        attention_kind: 'linear',
+        state: { sums: filled(B, KV, D * (D + 2)), k: filled(B, KV, 96, D), v: filled(B, KV, 96, D) },
+      },
+      ['/state/k'],
+      /expected \[2, 2, 0, 4\]/,
+    ],
+    [
+      'lengths beside elu1’s state',
+      { attention_kind: 'linear', kv_lengths: [1, 2], return: ['state'] },
+      ['/return/0', '/kv_lengths'],
+      /no kv_lengths beside a state/,
+    ],
+    [
+      'keys that no row sees',
+      {
+        attention_kind: 'linear',
+        causal: true,
+        k: filled(B, KV, 7, D),
+        v: filled(B, KV, 7, D),
+        return: ['state'],
+      },
+      ['/causal'],
+      /"bottom_right"/,
+    ],
+    [
       'a gradient of what is not there',
       { backward: { grad_output: qkv.q, wrt: ['state'] } },
       ['/backward/wrt/0'],
@@ -388,7 +434,7 @@ describe('every way in and out', () => {
     )
     client.send({ type: 'start', id: 'c', ...body, attention_kind: 'softmax', emit: ['state'] })
     const softmax = await client.until(({ id, type }) => id === 'c' && type === 'error')
-    expect(softmax.problem.detail).toMatch(/"softmax" has, got "state"/)
+    expect(softmax.problem.detail).toMatch(/has a state, got "softmax"/)
     client.socket.close()
   })
 })

@@ -134,8 +134,8 @@ export function attentionAnswers(
     else p.output(prefix + name, headsFirst.write(x, side, dim), headsFirst.shape(side, dim))
   }
   if (requested.has('state')) {
-    for (const { name, buffer, shape } of stateOutputs(state.plan.kind, g, state.attended.state)) {
-      p.output(prefix + name, buffer, shape)
+    for (const { name, buffer, shape, dtype } of stateOutputs(p, state)) {
+      p.output(prefix + name, buffer, shape, undefined, dtype)
     }
   }
   present('present_k', state.presentK, g.dimK)

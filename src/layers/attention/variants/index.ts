@@ -3,7 +3,7 @@ import * as z from 'zod'
 import type { Ref } from '../../../../workers/contract.ts'
 import type { TensorSource } from '../../../formats/tensor.ts'
 import { type TensorKinds, tensorKinds } from '../../../formats/tensor-fields.ts'
-import { fieldProblem, fieldsProblem } from '../../../problem.ts'
+import { bothProblem, fieldProblem, fieldsProblem } from '../../../problem.ts'
 import type { Differentiable } from '../../gradients.ts'
 import type { OwnGradients } from '../softmax.ts'
 import { block, local, softmax } from './exact.ts'
@@ -149,10 +149,27 @@ export function refuseOptions(
 
 /** A state is for kinds that have one to hand on. */
 function refuseState(kind: AttentionKind, options: VariantOptions): void {
-  if ((VARIANTS[kind.kind] as Variant).state !== undefined) return
   const returned = options.return?.indexOf('state') ?? -1
   if (options.state === undefined && returned < 0) return
   const path = options.state === undefined ? `/return/${returned}` : '/state'
+  refuseBesideState(kind, options, path)
+  if (options.state === undefined || !options.compare_exact) return
+  throw bothProblem('', 'state', 'compare_exact')
+}
+
+/** `path`: where the state is given, or asked for. */
+export function refuseBesideState(kind: AttentionKind, options: object, path: string): void {
+  const { state, plainState } = VARIANTS[kind.kind] as Variant
+  if (state !== undefined) {
+    const given = options as Record<string, unknown>
+    const name = plainState?.(kind)?.without.find(each => given[each] !== undefined)
+    if (name === undefined) return
+    const message = `expected no ${name} beside a state of "attention_kind":"${kind.kind}", got one`
+    throw fieldsProblem('INVALID_REQUEST', [
+      { path, message },
+      { path: `/${name}`, message },
+    ])
+  }
   const message = `expected an attention_kind that has a state, got "${kind.kind}"`
   throw fieldsProblem('INVALID_REQUEST', [
     { path, message },
@@ -210,14 +227,16 @@ export function ownInputs({
   state?: Record<string, TensorSource | undefined> | undefined
 }): OwnInputs {
   const found: OwnInputs = { sources: {}, differentiable: {} }
-  const { gates = {} } = attentionKind(attention_kind)
-  const note = (name: string, source: TensorSource | undefined, byDefault: boolean) => {
+  const kind = attentionKind(attention_kind)
+  const { gates = {} } = kind
+  const ofState = (VARIANTS[kind.kind] as Variant).plainState?.(kind)?.reason ?? false
+  const note = (name: string, source: TensorSource | undefined, byDefault: boolean | string) => {
     if (source === undefined) return
     found.sources[name] = source
     found.differentiable[name] = byDefault
   }
   for (const [name, source] of Object.entries(gates)) note(`attention_kind.gates.${name}`, source, true)
-  for (const [name, source] of Object.entries(state)) note(`state.${name}`, source, false)
+  for (const [name, source] of Object.entries(state)) note(`state.${name}`, source, ofState)
   return found
 }
 

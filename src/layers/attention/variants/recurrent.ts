@@ -46,7 +46,7 @@ function defineRecurrent<K extends Kind>(kind: K, id: string) {
     refused: REFUSED,
     causal: true,
     gatesOf: (p, { gates }, g, at) => readGates(p, kind, gates, g, at),
-    state: (_, { dimK, dimV }) => ({ s: [dimK, dimV] }),
+    state: (_, { dimK, dimV }) => ({ s: { shape: [dimK, dimV] } }),
     plan: (_, context) => recurrentAttention(context, 'identity'),
   })
 }
@@ -100,7 +100,7 @@ export function recurrentAttention(
       denominator: nothing,
       logsumexp: into?.logsumexp ?? nothing,
       written: {},
-      state: { s: state },
+      state: () => ({ s: state }),
       backward: (p, gradOutput, _, needs) => backward(p, recurrence, gradOutput, needs),
       maps: () => {
         throw new Error('a recurrence has no maps')

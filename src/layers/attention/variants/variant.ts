@@ -48,6 +48,13 @@ export interface Gates {
 /** What a request may say of them. */
 export type GateSources = { [name in 'decay' | 'beta']?: TensorSource | undefined }
 
+export interface StateTensor {
+  /** behind [batch, kvHeads] */
+  shape: number[]
+  /** in requests and answers of any precision; −∞ is then an element like any other */
+  dtype?: 'float64'
+}
+
 /** Options that mean nothing beside a variant, and results that it does not have. */
 export interface Refused {
   fields: string[]
@@ -56,8 +63,8 @@ export interface Refused {
 
 /** What attention gave, and the way back. */
 export interface Attended extends AttentionResults {
-  /** what the next request takes for its state, by name */
-  state?: Record<string, Ref>
+  /** Adds the steps that give what the next request takes for its state, by name. */
+  state?(p: RequestProgram): Record<string, Ref>
   backward(
     p: RequestProgram,
     gradOutput: Ref,
@@ -85,8 +92,10 @@ export interface Variant<S extends z.ZodObject = z.ZodObject> {
   causal?: true
   /** reads and checks the gates of `attention_kind` */
   gatesOf?(p: RequestProgram, kind: z.output<S>, g: Geometry, at: SequencePointers): Gates | undefined
-  /** shapes of its state by name, behind [batch, kvHeads]; undefined where it has none to hand on */
-  state?(kind: z.output<S>, g: Geometry): Record<string, number[]> | undefined
+  /** its state by name, behind that many keys; undefined where it has none to hand on */
+  state?(kind: z.output<S>, g: Pick<Geometry, 'keys' | 'dimK' | 'dimV'>): Record<string, StateTensor>
+  /** why its state has no gradient, and what may not stand beside one */
+  plainState?(kind: z.output<S>): { reason: string; without: string[] } | undefined
   /** masks by position that are all there is to it */
   masks?(kind: z.output<S>): RowMask[]
   /** Adds the steps that need no queries and keys; gives the way of each layer. */
