@@ -1,10 +1,10 @@
 /** A request's `stack`, its input and options → what `stack.ts` runs. Shared by the resource and the stream. */
 import type { Step } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
-import { fieldProblem, fieldsProblem } from '../problem.ts'
+import { fieldProblem } from '../problem.ts'
 import type { RelativeBiasOptions } from './attention/relative-bias.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
-import { type AttentionKind, attentionKind, refusedBy } from './attention/variants/index.ts'
+import { attentionKind } from './attention/variants/index.ts'
 import type { BlockParams, BlockShape } from './block.ts'
 import type { Geometry } from './geometry.ts'
 import type { Param } from './gradients.ts'
@@ -16,7 +16,14 @@ import type { StackInputs, StackParams, StackShape, StackState } from './stack.t
 import type { StackRequest } from './stack-fields.ts'
 import { blockParams, hasGains, headSizes, normParams } from './stack-params.ts'
 import { type StackPast, stackPast } from './stack-past.ts'
-import { type BesideStack, crossPlan, layerPlans, normOfGains, relativeBiasOf } from './stack-plans.ts'
+import {
+  type BesideStack,
+  crossPlan,
+  layerPlans,
+  normOfGains,
+  refuseSinks,
+  relativeBiasOf,
+} from './stack-plans.ts'
 import { carriedState } from './stack-state.ts'
 
 /** The fields of a request that say what a stack computes. */
@@ -79,7 +86,6 @@ export function* compileStack(
   const blocks: BlockParams[] = []
   for (let layer = 0; layer < stack.layers; layer++) {
     blocks.push(blockParams(params, stack, layer, widths, sizes))
-    if (blocks[layer].attention.sinks !== undefined) refuseSinks(kind, layer)
     draws.push(params.draws())
     yield
   }
@@ -89,6 +95,7 @@ export function* compileStack(
   const relativeBias = relativeBiasOf(params, stack, request.relative_bias, sizes.heads)
   p.stage(...params.draws())
   const taken = params.finish()
+  refuseSinks(taken, request.attention_kind)
   const fresh: Geometry = {
     batched: x.batched,
     headed: true,
@@ -138,16 +145,6 @@ export function* compileStack(
     taken,
     differentiable: Object.assign(params.differentiable, past.differentiable),
   }
-}
-
-/** There are parameters that mean nothing without scores. */
-function refuseSinks(kind: AttentionKind, layer: number): void {
-  if (!refusedBy(kind).fields.includes('sinks')) return
-  const message = `expected none beside "attention_kind":"${kind.kind}", got one`
-  throw fieldsProblem('INVALID_REQUEST', [
-    { path: `/stack/params/layers.${layer}.attention.sinks`, message },
-    { path: '/attention_kind', message },
-  ])
 }
 
 /** A context, and how much of it is no padding. */
