@@ -99,9 +99,20 @@ describe('a 400 names the fields', () => {
   const at = (name: string) => `/attention_kind/gates/${name}`
   const kind = (name: string, own?: object) => ({ attention_kind: { kind: name, gates: own } })
   const WRONG: [string, object, string[], RegExp][] = [
-    ['no gates', { attention_kind: 'gated' }, [at('decay')], /beside "attention_kind":"gated", got nothing/],
-    ['no gates of delta', kind('delta'), [at('beta')], /"delta", got nothing/],
-    ['no beta', kind('gated_delta', { decay }), [at('beta')], /"gated_delta", got nothing/],
+    [
+      'a name alone',
+      { attention_kind: 'gated' },
+      ['/attention_kind'],
+      /gates.decay beside "attention_kind":"gated"/,
+    ],
+    [
+      'no gates',
+      kind('gated_delta'),
+      ['/attention_kind/gates'],
+      /gates.decay beside "attention_kind":"gated_delta"/,
+    ],
+    ['empty gates', kind('delta', {}), [at('beta')], /gates.beta beside "attention_kind":"delta", got none/],
+    ['no beta', kind('gated_delta', { decay }), [at('beta')], /"gated_delta", got none/],
     ['beta with gated', kind('gated', { decay, beta }), [at('beta'), '/attention_kind/kind'], /no beta/],
     ['decay with delta', kind('delta', { decay, beta }), [at('decay'), '/attention_kind/kind'], /no decay/],
     ['gates with linear', kind('linear', { decay }), ['/attention_kind/gates'], /no such field/],

@@ -5,7 +5,7 @@ import type { TensorKinds } from '../../../formats/tensor-fields.ts'
 import { fieldProblem, fieldsProblem } from '../../../problem.ts'
 import { expectShape, type Geometry, wrong } from '../../geometry.ts'
 import type { RequestProgram } from '../../program-builder.ts'
-import type { GateSources, Gates, SequencePointers } from './variant.ts'
+import type { GatedKind, Gates, SequencePointers } from './variant.ts'
 
 const AT = '/attention_kind/gates'
 
@@ -37,11 +37,11 @@ export function gatesField(tensors: TensorKinds, kind: keyof typeof GATES) {
 export function readGates(
   p: RequestProgram,
   kind: keyof typeof GATES,
-  sources: GateSources | undefined,
+  given: GatedKind,
   g: Geometry,
   at: SequencePointers,
 ): Gates {
-  refuseGates(kind, sources)
+  refuseGates(kind, given)
   if (g.keys !== g.queries) {
     const message = `expected as many keys as queries beside "attention_kind":"${kind}", got ${g.keys} and ${g.queries}`
     throw fieldsProblem('SHAPE_MISMATCH', [
@@ -49,7 +49,7 @@ export function readGates(
       { path: at.queries, message },
     ])
   }
-  const { decay, beta } = sources ?? {}
+  const { decay, beta } = given.gates ?? {}
   return {
     decay: decay && p.input(`${AT}/decay`, decay),
     decayDims: decay === undefined ? 0 : lastExtent('decay', decay, g, [1, g.dimK]) / g.kvHeads,
@@ -58,14 +58,17 @@ export function readGates(
   }
 }
 
-function refuseGates(kind: keyof typeof GATES, sources: GateSources | undefined): void {
+function refuseGates(kind: keyof typeof GATES, { gates, named }: GatedKind): void {
   const needed: readonly string[] = GATES[kind]
   for (const name of ['decay', 'beta'] as const) {
-    const given = sources?.[name] !== undefined
+    const given = gates?.[name] !== undefined
     if (given === needed.includes(name)) continue
     const beside = `beside "attention_kind":"${kind}"`
-    if (!given)
-      throw fieldProblem('INVALID_REQUEST', `${AT}/${name}`, `expected a tensor ${beside}, got nothing`)
+    if (!given) {
+      // where it should stand, or the nearest there is
+      const place = named ? '/attention_kind' : gates === undefined ? AT : `${AT}/${name}`
+      throw fieldProblem('INVALID_REQUEST', place, `expected gates.${name} ${beside}, got none`)
+    }
     const message = `expected no ${name} ${beside}, got one`
     throw fieldsProblem('INVALID_REQUEST', [
       { path: `${AT}/${name}`, message },

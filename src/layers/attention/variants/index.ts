@@ -11,7 +11,7 @@ import { linear } from './linear.ts'
 import { lsh } from './lsh.ts'
 import { delta, gated, gatedDelta } from './recurrent.ts'
 import { strided } from './strided.ts'
-import type { GateSources, Refused, Variant } from './variant.ts'
+import type { GatedKind, Refused, Variant } from './variant.ts'
 
 export const VARIANTS = {
   softmax,
@@ -47,12 +47,13 @@ function field(tensors: TensorKinds) {
 }
 export type KindField = z.output<ReturnType<typeof field>>
 
-export type AttentionKind = { kind: VariantName; gates?: GateSources | undefined } & Record<string, unknown>
+export type AttentionKind = { kind: VariantName } & GatedKind & Record<string, unknown>
 
 export function attentionKind(value: KindField = 'softmax'): AttentionKind {
   if (typeof value === 'string') {
     const { schema } = VARIANTS[canonical(value)] as Variant
-    return (schema?.(NO_TENSORS).parse({ kind: value }) ?? { kind: value }) as AttentionKind
+    const defaults = schema?.(NO_TENSORS).parse({ kind: value }) ?? { kind: value }
+    return { ...defaults, kind: canonical(value), named: true }
   }
   return { ...value, kind: canonical(value.kind) }
 }

@@ -45,7 +45,7 @@ function defineRecurrent<K extends Kind>(kind: K, id: string) {
         .meta({ id: tensors.shapeAlone ? `${id}Shape` : id }),
     refused: REFUSED,
     causal: true,
-    gatesOf: (p, { gates }, g, at) => readGates(p, kind, gates, g, at),
+    gatesOf: (p, given, g, at) => readGates(p, kind, given, g, at),
     state: (_, { dimK, dimV }) => ({ s: { shape: [dimK, dimV] } }),
     plan: (_, context) => recurrentAttention(context, 'identity'),
   })

@@ -45,7 +45,13 @@ export interface Gates {
   betaHeads: number
 }
 
-/** What a request may say of them. */
+/** `named`: the request has the name of the kind alone. */
+export interface GatedKind {
+  gates?: GateSources | undefined
+  named?: true
+}
+
+/** What a request may say of gates. */
 export type GateSources = { [name in 'decay' | 'beta']?: TensorSource | undefined }
 
 export interface StateTensor {
