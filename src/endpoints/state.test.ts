@@ -163,3 +163,51 @@ it('the gradients behind a state of linear attention', async () => {
   const found = await expectGradients('/v1/attention', { ...next, ...more, state, backward }, [0, 7, 13])
   expect(found).toEqual(['q', 'k', 'v'])
 })
+
+it('no tokens leave the state as it was, and the gradients of it zeros', async () => {
+  for (const precision of ['float64', 'float32']) {
+    for (const [kind, heads] of [
+      ['gated_delta', 2],
+      ['linear', 1],
+    ] as const) {
+      const state = { s: given(1, heads, 3, 4) }
+      const gates = { decay: given(1, 0, heads), beta: given(1, 0, 1) }
+      const { tensors } = await runProgram('/v1/attention', {
+        q: given(1, 2, 0, 3),
+        k: given(1, heads, 0, 3),
+        v: given(1, heads, 0, 4),
+        attention_kind: kind === 'linear' ? { kind, feature: 'relu' } : { kind, gates },
+        state,
+        precision,
+        return: ['output', 'state'],
+        backward: { grad_output: given(1, 2, 0, 4), wrt: ['k', 'state'] },
+      })
+      expect(tensors.output.shape).toEqual([1, 2, 0, 4])
+      expect(tensors['state.s']).toEqual(state.s)
+      expect(tensors['grads.k'].shape).toEqual([1, heads, 0, 3])
+      expect(tensors['grads.state.s'].data).toEqual(Array(heads * 12).fill(0))
+    }
+  }
+})
+
+it('rows without keys read the state', async () => {
+  const body = {
+    q: given(1, 2, 3, 3),
+    k: given(1, 1, 0, 3),
+    v: given(1, 1, 0, 4),
+    attention_kind: { kind: 'linear', feature: 'identity' },
+    q_lengths: [2],
+    precision: 'float64',
+    scale: 1,
+  }
+  const s = given(1, 1, 3, 4)
+  const { output } = (await runProgram('/v1/attention', { ...body, state: { s } })).tensors
+  const row = (i: number, x: number) =>
+    [0, 1, 2].reduce((sum, d) => sum + body.q.data[i * 3 + d] * s.data[d * 4 + x], 0)
+  for (const i of [0, 1, 3, 4]) {
+    expect(output.data[i * 4 + 1]).toBeCloseTo(row(i, 1), 12)
+  }
+  expect([...output.data.slice(8, 12), ...output.data.slice(20, 24)]).toEqual(Array(8).fill(0))
+  const without = (await runProgram('/v1/attention', body)).tensors
+  expect(without.output.data).toEqual(Array(24).fill(0))
+})
