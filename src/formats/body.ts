@@ -138,7 +138,7 @@ function clash(name: string): Problem {
   return fieldProblem('INVALID_SAFETENSORS', jsonPointer(name), message)
 }
 
-/** Where a tensor of this name stands in JSON: dots are levels, but what follows `params.`, `grad_params.`, `past.` or `present.` is one key. */
+/** Where a tensor of this name stands in JSON: dots are levels, but what follows `params.`, `grad_params.`, `past.`, `present.` or `state.` is one key. */
 export function tensorPath(name: string): string[] {
   const path: string[] = []
   let from = 0
@@ -154,4 +154,4 @@ export function tensorPath(name: string): string[] {
   return path
 }
 
-const PARAMS = ['params', 'grad_params', 'past', 'present']
+const PARAMS = ['params', 'grad_params', 'past', 'present', 'state']

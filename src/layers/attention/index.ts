@@ -23,6 +23,7 @@ import type {
   Stage,
   StageBackward,
 } from './stages/stage.ts'
+import { stateOutputs } from './state.ts'
 import type { Attended } from './variants/variant.ts'
 
 export const STAGES: readonly Stage[] = [qkNorm, rope, past, packed, scores]
@@ -131,6 +132,11 @@ export function attentionAnswers(
     const side = packed?.rows.k ?? { heads: g.kvHeads, positions: g.keys }
     if (headsFirst === undefined) p.output(prefix + name, x, inRank(kv, g.keys, dim))
     else p.output(prefix + name, headsFirst.write(x, side, dim), headsFirst.shape(side, dim))
+  }
+  if (requested.has('state')) {
+    for (const { name, buffer, shape, dtype } of stateOutputs(p, state)) {
+      p.output(prefix + name, buffer, shape, undefined, dtype)
+    }
   }
   present('present_k', state.presentK, g.dimK)
   present('present_v', state.presentV, g.dimV)

@@ -25,22 +25,24 @@ export const softmax = defineVariant({ plan: () => exactly })
 
 /** |aligned i − j| ≤ window. */
 export const local = defineVariant({
-  schema: z
-    .strictObject({ kind: z.literal('local'), window: z.int().min(0).max(MOST_POSITIONS).default(64) })
-    .meta({ id: 'LocalAttention' }),
+  schema: () =>
+    z
+      .strictObject({ kind: z.literal('local'), window: z.int().min(0).max(MOST_POSITIONS).default(64) })
+      .meta({ id: 'LocalAttention' }),
   masks: ({ window }) => [{ lo: ['-', 'aligned', window], hi: ['+', 'aligned', window + 1] }],
   plan: () => exactly,
 })
 
 /** ⌊aligned i/size⌋ = ⌊j/size⌋; with `previous` the block before as well. */
 export const block = defineVariant({
-  schema: z
-    .strictObject({
-      kind: z.literal('block'),
-      size: z.int().min(1).max(MOST_POSITIONS).default(64),
-      previous: z.boolean().default(false).describe('the block before it as well'),
-    })
-    .meta({ id: 'BlockAttention' }),
+  schema: () =>
+    z
+      .strictObject({
+        kind: z.literal('block'),
+        size: z.int().min(1).max(MOST_POSITIONS).default(64),
+        previous: z.boolean().default(false).describe('the block before it as well'),
+      })
+      .meta({ id: 'BlockAttention' }),
   masks({ size, previous }) {
     const begin = ['floorTo', 'aligned', size] as const
     return [{ lo: previous ? ['-', begin, size] : begin, hi: ['+', begin, size] }]
