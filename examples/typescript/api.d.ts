@@ -174,6 +174,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/openapi-3.0.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This document in OpenAPI 3.0.3, for generators of clients: JSON alone, tensors untyped */
+        get: operations["openapi30"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/asyncapi.json": {
         parameters: {
             query?: never;
@@ -1200,7 +1217,8 @@ export interface components {
                 };
             };
         };
-        PositionalEncodingRequest: {
+        PositionalEncodingRequest: components["schemas"]["SinusoidalEncoding"] | components["schemas"]["RopeEncoding"] | components["schemas"]["AlibiEncoding"];
+        SinusoidalEncoding: {
             /** @constant */
             kind: "sinusoidal";
             /** @description positions; default: those of x */
@@ -1255,7 +1273,8 @@ export interface components {
              * @enum {string}
              */
             output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
-        } | {
+        };
+        RopeEncoding: {
             /** @constant */
             kind: "rope";
             /** @description positions; default: those of x */
@@ -1321,7 +1340,8 @@ export interface components {
              * @enum {string}
              */
             output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
-        } | {
+        };
+        AlibiEncoding: {
             /** @constant */
             kind: "alibi";
             /** @description positions; default: those of x */
@@ -2453,15 +2473,6 @@ export interface operations {
                     "application/json": components["schemas"]["HealthAnswer"];
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
         };
     };
     ready: {
@@ -2480,15 +2491,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthAnswer"];
-                };
-            };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description draining, or no compute worker is up */
@@ -2520,15 +2522,6 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
         };
     };
     openapi: {
@@ -2549,13 +2542,24 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
-            400: {
+        };
+    };
+    openapi30: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description This document in OpenAPI 3.0.3, for generators of clients: JSON alone, tensors untyped */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": Record<string, never>;
                 };
             };
         };
@@ -2576,15 +2580,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
-                };
-            };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
