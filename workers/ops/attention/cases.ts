@@ -3,6 +3,7 @@ import { type AttentionCase, buildCase } from '../../../test/support/attention-c
 import { type AttentionSpec, attentionSpecs, plainSpec } from '../../../test/support/attention-spec.ts'
 import { uniformNumbers } from '../../../test/support/numbers.ts'
 import { given, type Inputs, type OpCase, randomTensors } from '../../../test/support/op-case.ts'
+import { jvpCase } from './jvp-cases.ts'
 import * as op from './op.ts'
 
 const NAMES = [
@@ -10,6 +11,7 @@ const NAMES = [
   'attentionMaps',
   'attentionBackward',
   'attentionMaskGradient',
+  'attentionJvp',
   'weightGradient',
   'softcapScores',
 ] as const
@@ -24,6 +26,7 @@ function choose(wanted: Wanted, lengths: Record<string, number>): Record<string,
 }
 
 function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted: Wanted): OpCase {
+  if (name === 'attentionJvp') return jvpCase(spec, wanted)
   const float = name === 'attentionMaskGradient'
   const c: AttentionCase = buildCase(float ? { ...spec, maskKind: 'float' } : spec)
   const { args } = c

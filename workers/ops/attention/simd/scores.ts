@@ -94,6 +94,18 @@ export function dotTile(
   }
 }
 
+/** tile += X·Yᵀ, as dotTile forms it; `fresh`: tile = X·Yᵀ. */
+export function addDotTile(
+  call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, yPack: usize, tile: usize, fresh: bool,
+): void {
+  const row = <usize>dim << 2
+  for (let p = 0; p < dim; p += call.depth) {
+    const depth = min(dim - p, call.depth)
+    if (!onePack(call, dim)) packPanels(y + (<usize>p << 2), row, keys, depth, yPack)
+    scoreProduct(x + (<usize>p << 2), row, rows, yPack, depth, call.ranges, tile, oneOf(call), fresh && p == 0)
+  }
+}
+
 /**
  * rows[r] = (`Set`) or += (`Add`) factor·Σ_j tile[r][j]·b[j] within `seen` (`factor` an address), b being the block's rows at
  * `b`, which `packBlockRows` has packed.

@@ -1,0 +1,80 @@
+/** Forward mode: how output, weights and logsumexp move as what goes into them moves (a Jacobian-vector product). */
+import { FORWARD_BLOCK, QUERY_TILE } from '../../layout.ts'
+import { type CostContext, price, type Tensors } from '../define-op.ts'
+import { type AttentionArgs, args, words } from './args.ts'
+import { areas, extras, pairsTime, rowsOf } from './resources.ts'
+import { family, scoreTensors } from './tensors.ts'
+
+const tensors = {
+  ...scoreTensors,
+  v: 'in',
+  /** [batch, heads, queries, 2], from the forward kernel, with the sinks in it where there are some */
+  denominator: 'in:float64',
+  /** [heads]; needed beside tangentSinks */
+  sinks: 'in?',
+  /** tangents, each shaped like what it is of; one that is missing is 0. That of a float mask is addressed as the mask is */
+  tangentQ: 'in?',
+  tangentK: 'in?',
+  tangentV: 'in?',
+  tangentMask: 'in?',
+  tangentSinks: 'in?',
+  /** [batch, heads, queries, dimV] */
+  tangentOutput: 'out?',
+  /** [batch, heads, queries, keys], of the weights before dropout; exactly 0 wherever not attended */
+  tangentWeights: 'out?',
+  /** [batch, heads, queries]; 0 where logsumexp is −∞ */
+  tangentLogsumexp: 'out?',
+} as const
+
+type Given = Pick<CostContext<typeof tensors>, 'tensors'>['tensors']
+
+/** Whether anything moves the scores, or a sink beside them. */
+function scoresMove({ tangentQ, tangentK, tangentMask, tangentSinks }: Given): boolean {
+  return [tangentQ, tangentK, tangentMask, tangentSinks].some(tangent => tangent !== undefined)
+}
+
+/** Multiplications a pair: of its score and the score's tangent, and of its part in the output's. */
+function products({ dimK, dimV }: AttentionArgs, given: Given) {
+  const { tangentQ, tangentK, tangentV, tangentOutput } = given
+  const ofScore = [tangentQ, tangentK].filter(tangent => tangent !== undefined).length
+  const ofValues = Number(scoresMove(given)) + Number(tangentV !== undefined)
+  return { score: dimK * (1 + ofScore), result: tangentOutput === undefined ? 0 : dimV * ofValues }
+}
+
+/** A row, a pair beside its products, a multiplication, and an element of the weights' map. */
+const ROW = price(200, 100)
+const PAIR = price(1, 80)
+const PRODUCT = price(0.0185, 1.2)
+const MAP = price(0.3, 5)
+
+/** Kernels in float32 form the scores twice where they do not fit into one block of keys. */
+function time(a: AttentionArgs, context: CostContext<typeof tensors>): number {
+  const { precision: p, tensors: given } = context
+  const { score, result } = products(a, given)
+  const times = p === 'float32' && a.keys > FORWARD_BLOCK && scoresMove(given) ? 2 : 1
+  const perPair = times * (PAIR[p] + 1.3 * extras(a, context) + score * PRODUCT[p]) + result * PRODUCT[p]
+  const map = given.tangentWeights === undefined ? 0 : rowsOf(a) * a.keys * MAP[p]
+  return rowsOf(a) * ROW[p] + pairsTime(a, context, perPair) + map
+}
+
+/** Unit = QUERY_TILE query rows of one (batch, head), all independent, as of attentionForward. */
+export const attentionJvp = family.define('attentionJvp', {
+  tensors,
+  args,
+  units: ({ batch, heads, queries }) => batch * heads * Math.ceil(queries / QUERY_TILE),
+  group: a => Math.ceil(a.queries / QUERY_TILE),
+  cost: (a, context) => {
+    const { score, result } = products(a, context.tensors)
+    return { flops: 2 * a.heads * context.area * (score + result), nanoseconds: time(a, context) }
+  },
+  words,
+  areas: {
+    ...areas,
+    /** as keyPack, valueRows and scaledQueries, of the tangents */
+    tangentKeyPack: areas.keyPack,
+    tangentValueRows: areas.valueRows,
+    scaledTangents: areas.scaledQueries,
+  },
+})
+
+export type JvpTensors = Tensors<typeof attentionJvp>

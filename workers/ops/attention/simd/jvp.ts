@@ -1,0 +1,237 @@
+/**
+ * The tangents of output, weights and logsumexp l for query tiles, block by block of keys:
+ *
+ *   ds = (scale·dq)·k + (scale·q)·dk → ·(1 − tanh²) → + dmask      of the masked score s (mask-tile.ts)
+ *   dl = Σ p·ds + p_sink·dsink                                      p = exp(s − m)/Σ, (m, Σ) the row's denominator
+ *   dp = p·(ds − dl)      doutput = Σ z·dp·v + z·p·dv               z = dropout's 0 or 1/(1−p)
+ *
+ * The keys are gone through twice: for dl, and for what needs it. So nothing cancels that the formulas do not cancel
+ * themselves, and no more than two 24×128 tiles exist. A query tile that sees keys of one block only forms its tiles once.
+ * A row's sums are its own: blocks begin at multiples of 128 keys, lanes at multiples of 8, and what other rows of its tile see adds
+ * zeros. Tiles that run together share the packed keys.
+ * Hazards: a pair that is not attended has p = 0, but its ds may be anything: ds is 0 there. In a row that attends to nothing m is
+ * −∞: 0 stands in, and for 1/Σ (gradient-tile.ts). 1 − tanh² is formed as (1 − tanh)(1 + tanh).
+ * Differentiates forward.ts in forward mode; p is computed again, from scores that are the forward pass's to the bit.
+ */
+import { Call } from '../../../wasm/generated/attention'
+import { attendedRowsProduct } from './non-finite'
+import { dropRow } from './dropout'
+import { AnyValue, Finite, Weights, exponentials, writeConstants } from './exponentials'
+import { enter, scaledTile } from './forward'
+import { denominatorRows, uncapRow } from './gradient-tile'
+import { MR } from '../../../wasm/assembly/lanes'
+import { FORWARD_BLOCK, QUERY_TILE, TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
+import { addMaskTangent, finishSums, forgetTangents, sumTangents, weighTangents } from './jvp-tile'
+import { maskTile } from './mask-tile'
+import { PER_TILE } from './online-softmax'
+import { packPanels } from '../../../wasm/assembly/pack'
+import { Add, copyRows } from '../../../wasm/assembly/product'
+import { Place, addDotTile, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleQueries } from './scores'
+import { NOTHING, rangesOf, rowIntervals } from './visibility'
+
+export function attentionJvp(call: Call, from: i32, to: i32): void {
+  const place = placeOf(call)
+  writeConstants(call)
+  const tiles = (call.queries + QUERY_TILE - 1) / QUERY_TILE
+  for (let unit = from; unit < to; ) {
+    const head = unit / tiles
+    const first = unit - head * tiles
+    const count = min(min(to - unit, tiles - first), call.tilesTogether)
+    place.head = head
+    place.b = head / call.heads
+    place.h = head % call.heads
+    place.kvHead = place.b * call.kvHeads + place.h / (call.heads / call.kvHeads)
+    tangentTiles(call, place, first, count)
+    unit += count
+  }
+}
+
+/** Whether anything moves the scores, or a sink beside them. */
+// @ts-ignore: decorator
+@inline
+function scoresMove(call: Call): bool {
+  return (call.tangentQ | call.tangentK | call.tangentMask | call.tangentSinks) != 0
+}
+
+/** Whether anything is wanted that needs the sums. */
+// @ts-ignore: decorator
+@inline
+function isWanted(call: Call): bool {
+  return (call.tangentOutput | call.tangentWeights) != 0
+}
+
+/** Where scale·dQ of the tile'th of the tiles that run together stands. */
+// @ts-ignore: decorator
+@inline
+function tangentTile(call: Call, tile: i32): usize {
+  return call.scaledTangents + <usize>(tile * QUERY_TILE) * (<usize>call.dimK << 2)
+}
+
+/** Whether the keys that the tile'th tile sees stand in one block. */
+function isShort(call: Call, tile: i32): bool {
+  const reach = call.tileKeys + (<usize>tile << 3)
+  return load<i32>(reach) / FORWARD_BLOCK == (load<i32>(reach, 4) - 1) / FORWARD_BLOCK
+}
+
+function tangentTiles(call: Call, place: Place, first: i32, count: i32): void {
+  const kRow = <usize>call.dimK << 2
+  const headRow = <usize>place.head * <usize>call.queries
+  let least = call.keys
+  let most = 0
+  let long = false
+  for (let t = 0; t < count; ++t) {
+    enter(call, place, first + t)
+    const lane = <usize>t * PER_TILE
+    const common = call.common + (<usize>t << 3)
+    const seen = rowIntervals(
+      call, place.b, place.h, place.row, place.rows, call.rowFrom + lane, call.rowTo + lane, common,
+    )
+    const last = <i32>(seen >> 32)
+    least = min(least, <i32>seen)
+    most = max(most, last)
+    store<i32>(call.tileKeys + (<usize>t << 3), <i32>seen)
+    store<i32>(call.tileKeys + (<usize>t << 3), last, 4)
+    if (last > 0 && !isShort(call, t)) long = true
+    const at = headRow + <usize>place.row
+    scaleQueries(call, call.q + at * kRow, place.rows, scaledTile(call, t))
+    if (call.tangentQ) scaleQueries(call, call.tangentQ + at * kRow, place.rows, tangentTile(call, t))
+    begin(call, place, lane, at)
+  }
+  if (scoresMove(call) && long) {
+    goThrough(call, place, first, count, least, most, false)
+    for (let t = 0; t < count; ++t) {
+      enter(call, place, first + t)
+      if (!isShort(call, t)) finishSums(call, place, headRow + <usize>place.row, <usize>t * PER_TILE)
+    }
+  }
+  if (isWanted(call) || scoresMove(call)) goThrough(call, place, first, count, least, most, true)
+}
+
+/** A tile that has seen nothing, from row `at` of [batch, heads, queries]; sums of rows that see no key are complete. */
+function begin(call: Call, place: Place, lane: usize, at: usize): void {
+  memory.fill(call.runningSum + lane * 8, 0, PER_TILE * 8)
+  finishSums(call, place, at, lane)
+  const rows = <usize>place.rows
+  if (call.tangentOutput) {
+    const row = <usize>call.dimV << 2
+    memory.fill(call.tangentOutput + at * row, 0, rows * row)
+  }
+  if (call.tangentWeights) {
+    const row = <usize>call.keys << 2
+    memory.fill(call.tangentWeights + at * row, 0, rows * row)
+  }
+}
+
+/**
+ * All key blocks from `least` to `most` for all tiles: either for the sums alone, of those tiles that are not short, or for what
+ * needs them.
+ */
+function goThrough(call: Call, place: Place, first: i32, count: i32, least: i32, most: i32, last: bool): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  const headRow = <usize>place.head * <usize>call.queries
+  const values = last && call.tangentOutput != 0
+  for (place.key = (least / FORWARD_BLOCK) * FORWARD_BLOCK; place.key < most; place.key += FORWARD_BLOCK) {
+    place.keys = min(FORWARD_BLOCK, call.keys - place.key)
+    const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
+    let packed = false
+    for (let t = 0; t < count; ++t) {
+      if (last ? !isWanted(call) && !isShort(call, t) : isShort(call, t)) continue
+      enter(call, place, first + t)
+      const lane = <usize>t * PER_TILE
+      const common = call.common + (<usize>t << 3)
+      const rowFrom = call.rowFrom + lane
+      const rowTo = call.rowTo + lane
+      const seen = rangesOf(call, place.rows, place.key, FORWARD_BLOCK, rowFrom, rowTo, common)
+      if (seen == NOTHING) continue
+      if (!packed) {
+        pack(call, place, key, values)
+        packed = true
+      }
+      const at = headRow + <usize>place.row
+      const k = call.k + key * kRow
+      dotTile(call, scaledTile(call, t), place.rows, k, place.keys, call.dimK, call.keyPack, call.tile)
+      maskTile(call, place, rowFrom, rowTo, seen, scoresMove(call))
+      if (scoresMove(call)) scoreTangents(call, place, t, key)
+      denominatorRows(call, at, place.rows)
+      if (call.nonFinite) exponentials<Weights, AnyValue>(call, call.tile, place.rows, call.rowMax, call.rowFactor, 0, 0)
+      else exponentials<Weights, Finite>(call, call.tile, place.rows, call.rowMax, call.rowFactor, 0, 0)
+      if (scoresMove(call)) {
+        forgetTangents(call, place)
+        if (!last || isShort(call, t)) sumTangents(call, place, lane)
+        if (!last) continue
+        if (isShort(call, t)) finishSums(call, place, at, lane)
+        weighTangents(call, place, lane)
+        if (call.tangentWeights) storeWeights(call, place, at)
+      }
+      if (call.tangentOutput) addValues(call, place, at * vRow, key * vRow)
+    }
+  }
+}
+
+function pack(call: Call, place: Place, key: usize, values: bool): void {
+  const kRow = <usize>call.dimK << 2
+  const vRow = <usize>call.dimV << 2
+  if (onePack(call, call.dimK)) {
+    packPanels(call.k + key * kRow, kRow, place.keys, call.dimK, call.keyPack)
+    if (call.tangentK) packPanels(call.tangentK + key * kRow, kRow, place.keys, call.dimK, call.tangentKeyPack)
+  }
+  if (!values) return
+  if (scoresMove(call)) packBlockRows(call, call.v + key * vRow, call.valueRows, call.dimV, place.keys)
+  if (call.tangentV) packBlockRows(call, call.tangentV + key * vRow, call.tangentValueRows, call.dimV, place.keys)
+}
+
+/** gradTile = ds of the pairs within `ranges`, attended or not. */
+function scoreTangents(call: Call, place: Place, t: i32, key: usize): void {
+  const kRow = <usize>call.dimK << 2
+  const rows = place.rows
+  const keys = place.keys
+  const tile = call.gradTile
+  if (call.tangentQ) {
+    dotTile(call, tangentTile(call, t), rows, call.k + key * kRow, keys, call.dimK, call.keyPack, tile)
+  } else if (!call.tangentK) {
+    for (let r = 0; r < rows; ++r) fill(tile + <usize>r * TILE_ROW, 0, FORWARD_BLOCK, 0)
+  }
+  if (call.tangentK) {
+    const tangentK = call.tangentK + key * kRow
+    addDotTile(call, scaledTile(call, t), rows, tangentK, keys, call.dimK, call.tangentKeyPack, tile, call.tangentQ == 0)
+  }
+  for (let r = 0; r < rows && call.softcap > 0; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    uncapRow(tile + <usize>r * TILE_ROW, call.tanhTile + <usize>r * TILE_ROW, load<i32>(range), load<i32>(range, 4))
+  }
+  if (call.tangentMask) addMaskTangent(call, place)
+}
+
+/** The tile of dp into its place in the map. */
+function storeWeights(call: Call, place: Place, at: usize): void {
+  const row = <usize>call.keys << 2
+  const map = call.tangentWeights + at * row + (<usize>place.key << 2)
+  for (let r = 0; r < place.rows; r += MR) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    const from = load<i32>(range)
+    const width = min(load<i32>(range, 4), place.keys) - from
+    const tile = call.gradTile + <usize>r * TILE_ROW + (<usize>from << 2)
+    copyRows(tile, TILE_ROW, min(place.rows - r, MR), width, map + <usize>r * row + (<usize>from << 2), row)
+  }
+}
+
+/** doutput += z·dp·V + z·p·dV; `output` and `values`: where their rows begin. */
+function addValues(call: Call, place: Place, output: usize, values: usize): void {
+  for (let r = 0; r < place.rows && call.dropout != 0; ++r) {
+    const range = call.ranges + (<usize>(r / MR) << 3)
+    const offset = <usize>r * TILE_ROW
+    const from = load<i32>(range)
+    const to = load<i32>(range, 4)
+    if (scoresMove(call)) dropRow(call, place.head, place.row + r, place.key, call.gradTile + offset, from, to)
+    if (call.tangentV) dropRow(call, place.head, place.row + r, place.key, call.tile + offset, from, to)
+  }
+  const into = call.tangentOutput + output
+  if (scoresMove(call)) addProduct(call, place, call.gradTile, call.v + values, call.valueRows, into)
+  if (call.tangentV) addProduct(call, place, call.tile, call.tangentV + values, call.tangentValueRows, into)
+}
+
+function addProduct(call: Call, place: Place, tile: usize, values: usize, packed: usize, into: usize): void {
+  if (call.nonFinite) attendedRowsProduct(call, tile, place.rows, place.keys, values, call.dimV, into, 1)
+  else blockProduct<Add>(call, tile, place.rows, values, packed, call.dimV, place.keys, into, oneOf(call))
+}
