@@ -1,6 +1,6 @@
 /**
  * Attention as every layer uses it: the stages from new queries, keys and values to the output, with the maps that were
- * asked for; and backwards through all of them. A new stage is a file in `stages/` and a line in this list.
+ * asked for; backwards through all of them, and in forward mode. A new stage is a file in `stages/` and a line in this list.
  */
 import type { Ref } from '../../../workers/contract.ts'
 import { softcapScores } from '../../../workers/ops/attention/op.ts'
@@ -9,7 +9,14 @@ import { inRank } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { exactError } from './exact-error.ts'
 import { wholeMap } from './packed-softmax.ts'
-import type { GradientTerms, MapName, RequestedResults } from './softmax.ts'
+import type {
+  GradientTerms,
+  InputTangents,
+  MapName,
+  RequestedResults,
+  ResultName,
+  ResultTangents,
+} from './softmax.ts'
 import { packed } from './stages/packed.ts'
 import { past } from './stages/past.ts'
 import { qkNorm } from './stages/qk-norm.ts'
@@ -21,7 +28,8 @@ import type {
   GradientFlow,
   GradientNeeds,
   Stage,
-  StageBackward,
+  StageSteps,
+  TangentFlow,
 } from './stages/stage.ts'
 import type { Attended } from './variants/variant.ts'
 
@@ -37,7 +45,7 @@ export interface AttentionState {
   presentK: Ref
   presentV: Ref
   /** one for each stage that has run */
-  backward: StageBackward[]
+  steps: StageSteps[]
 }
 
 /** `seedOffset` is added to the dropout's seed. */
@@ -50,8 +58,8 @@ export function attentionForward(
 ): AttentionState {
   const flow: AttentionFlow = { plan, ...inputs, requested, seedOffset }
   const stages = STAGES.filter(({ needs }) => needs === undefined || plan[needs])
-  const backward = stages.map(stage => stage.forward(p, flow))
-  return { plan, attended: flow.attended as Attended, presentK: flow.k, presentV: flow.v, backward }
+  const steps = stages.map(stage => stage.forward(p, flow))
+  return { plan, attended: flow.attended as Attended, presentK: flow.k, presentV: flow.v, steps }
 }
 
 /** Differentiates attentionForward. */
@@ -64,8 +72,20 @@ export function attentionBackward(
   terms?: GradientTerms,
 ): GradientFlow {
   const gradients: GradientFlow = { needs, output: gradOutput, scalars, terms }
-  for (const backward of state.backward.toReversed()) backward(p, gradients)
+  for (const { backward } of state.steps.toReversed()) backward(p, gradients)
   return gradients
+}
+
+/** Differentiates attentionForward in forward mode; tangents of q, k and v in the order that its inputs had. */
+export function attentionTangents(
+  p: RequestProgram,
+  state: AttentionState,
+  given: InputTangents,
+  wanted: readonly ResultName[],
+): ResultTangents {
+  const tangents: TangentFlow = { ...given, wanted }
+  for (const { tangent } of state.steps) tangent(p, tangents)
+  return tangents.results as ResultTangents
 }
 
 // ---- what an answer may say of attention beside its output ---------------------------------------------------------
@@ -137,7 +157,7 @@ export function attentionAnswers(
 }
 
 /** What there is of each row, as the client sees it: of packed sequences [heads, all rows]. */
-function ofRows({ headsFirst, packed }: AttentionPlan, x: Ref): Ref {
+export function ofRows({ headsFirst, packed }: AttentionPlan, x: Ref): Ref {
   if (packed === undefined || headsFirst === undefined) return x
   return headsFirst.writeRows(x, packed.rows.q)
 }

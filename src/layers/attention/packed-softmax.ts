@@ -1,7 +1,12 @@
 /** Attention over packed sequences as steps: what softmax.ts puts in the place of its own. */
 import type { Ref } from '../../../workers/contract.ts'
 import { type AttentionArgs, partsOf } from '../../../workers/ops/attention/op.ts'
-import { packedBackward, packedForward, spreadPairs } from '../../../workers/ops/packed-attention/op.ts'
+import {
+  packedBackward,
+  packedForward,
+  packedJvp,
+  spreadPairs,
+} from '../../../workers/ops/packed-attention/op.ts'
 import type { ProgramBuilder, StepOptions } from '../program-builder.ts'
 import type { Packed } from './packed.ts'
 
@@ -25,6 +30,10 @@ interface BackwardRefs extends ScoreRefs {
   denominator: Ref
   gradOutput: Ref
   delta: Ref
+}
+
+interface JvpRefs extends ScoreRefs {
+  denominator: Ref
 }
 
 function argsOf(args: AttentionArgs, { sequences, longest, pairs, tiles }: Packed) {
@@ -52,6 +61,16 @@ export function backwardStep(
   const { tileStarts, pairStarts, ...starts } = packed.refs
   const shared = { ...argsOf(args, packed), shares: packed.shares }
   return p.step(packedBackward, { ...refs, ...starts }, shared, options)
+}
+
+export function jvpStep(
+  p: ProgramBuilder,
+  packed: Packed,
+  refs: JvpRefs,
+  args: AttentionArgs,
+  options: StepOptions,
+) {
+  return p.step(packedJvp, { ...refs, ...packed.refs }, argsOf(args, packed), options)
 }
 
 /** Whether the keys of some sequence have several parts: then there is one more gradient of q. */

@@ -6,6 +6,7 @@ import {
   type AttentionArgs,
   attentionBackward,
   attentionForward,
+  attentionJvp,
   attentionMaps,
   attentionMaskGradient,
 } from '../../../workers/ops/attention/op.ts'
@@ -13,7 +14,7 @@ import { add } from '../../../workers/ops/elementwise/op.ts'
 import type { MaskLayout } from '../geometry.ts'
 import type { ProgramBuilder } from '../program-builder.ts'
 import type { Packed } from './packed.ts'
-import { backwardStep, forwardStep, hasParts } from './packed-softmax.ts'
+import { backwardStep, forwardStep, hasParts, jvpStep } from './packed-softmax.ts'
 
 /** Everything that shapes the scores, as buffers. */
 export interface Scores {
@@ -235,6 +236,54 @@ function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
   const y = p.reals(count)
   p.stage(p.step(add, { a: sum, b: p.part(parts, part * count, count), y }, { count, period: count }))
   return y
+}
+
+/** Tangents of what goes into attention, each as long as what it is of; one that is missing is 0. */
+export interface InputTangents {
+  q?: Ref | undefined
+  k?: Ref | undefined
+  v?: Ref | undefined
+  mask?: Ref | undefined
+  sinks?: Ref | undefined
+}
+
+export type ResultName = 'output' | 'weights' | 'logsumexp'
+export type ResultTangents = Partial<Record<ResultName, Ref>>
+
+/** Differentiates softmaxForward in forward mode: the tangents that are wanted, from those of its inputs (see jvp-op.ts). */
+export function softmaxTangent(
+  p: ProgramBuilder,
+  { scores, v, denominator }: AttentionResults,
+  given: InputTangents,
+  wanted: readonly ResultName[],
+): ResultTangents {
+  const { args, area, reckoned, nonFinite, packed } = scores
+  const { batch, heads, queries, keys, dimV } = args
+  const rows = batch * heads * queries
+  const lengths = {
+    output: rows * dimV,
+    weights: heads * (packed?.pairs ?? batch * queries * keys),
+    logsumexp: rows,
+  }
+  const results: ResultTangents = Object.fromEntries(wanted.map(name => [name, p.reals(lengths[name])]))
+  const tensors = {
+    ...scoreTensors(scores),
+    v,
+    denominator,
+    sinks: given.sinks && scores.sinks,
+    tangentQ: given.q,
+    tangentK: given.k,
+    tangentV: given.v,
+    tangentMask: given.mask,
+    tangentSinks: given.sinks,
+    tangentOutput: results.output,
+    tangentWeights: results.weights,
+    tangentLogsumexp: results.logsumexp,
+  }
+  const options = { nonFinite, area, reckoned }
+  if (packed !== undefined) p.stage(jvpStep(p, packed, tensors, args, options))
+  else p.stage(p.step(attentionJvp, tensors, args, options))
+  return results
 }
 
 function scoreTensors(scores: Scores) {

@@ -2,10 +2,10 @@ import * as fc from 'fast-check'
 import { given, type Inputs, type OpCase, randomTensors } from '../../../test/support/op-case.ts'
 import { partsOf } from '../attention/op.ts'
 import { intervals } from '../intervals/kernel.ts'
-import { chainOf, packedBackward, packedForward, spreadPairs, tilesOf } from './op.ts'
+import { chainOf, packedBackward, packedForward, packedJvp, spreadPairs, tilesOf } from './op.ts'
 
 export interface PackedSpec {
-  op: 'packedForward' | 'packedBackward' | 'spreadPairs'
+  op: 'packedForward' | 'packedBackward' | 'packedJvp' | 'spreadPairs'
   lengths: [queries: number, keys: number][]
   group: number
   kvHeads: number
@@ -20,7 +20,7 @@ export interface PackedSpec {
 const length = (...longer: number[]) => fc.oneof(fc.integer({ min: 0, max: 9 }), fc.constantFrom(...longer))
 
 export const packedSpecs: fc.Arbitrary<PackedSpec> = fc.record({
-  op: fc.constantFrom('packedForward', 'packedBackward', 'spreadPairs'),
+  op: fc.constantFrom('packedForward', 'packedBackward', 'packedJvp', 'spreadPairs'),
   lengths: fc.array(fc.tuple(length(25, 60), length(97, 400)), { minLength: 1, maxLength: 5 }),
   group: fc.constantFrom(1, 2),
   kvHeads: fc.constantFrom(1, 2),
@@ -110,6 +110,26 @@ export function packedCase(spec: PackedSpec): OpCase {
       outputs: { ...outputs, ...more },
     }
   }
+  if (spec.op === 'packedJvp') {
+    const moving = given({
+      denominator: random(2 * rows, 1, 3),
+      sinks: spec.entropy && random(heads),
+      tangentSinks: spec.entropy && random(heads),
+      tangentQ: random(rows * dimK),
+      tangentK: spec.slopes && random(kvHeads * allKeys * dimK),
+      tangentV: random(kvHeads * allKeys * dimV),
+    })
+    return {
+      op: packedJvp,
+      args,
+      inputs: { ...inputs, ...moving, tileStarts, pairStarts },
+      outputs: {
+        tangentOutput: rows * dimV,
+        tangentLogsumexp: rows,
+        ...given({ tangentWeights: spec.map && heads * allPairs }),
+      },
+    }
+  }
   const found = {
     output: random(rows * dimV),
     denominator: random(2 * rows, 1, 3),
@@ -143,7 +163,9 @@ const nothing = {
   shares: 2,
   seed: 1,
 }
-export const empty: OpCase[] = (['packedForward', 'packedBackward', 'spreadPairs'] as const).flatMap(op =>
+export const empty: OpCase[] = (
+  ['packedForward', 'packedBackward', 'packedJvp', 'spreadPairs'] as const
+).flatMap(op =>
   ([[[0, 0]], [[0, 3]], [[3, 0]]] as [number, number][][]).map(lengths =>
     packedCase({ op, lengths, ...nothing }),
   ),

@@ -1,5 +1,5 @@
 /** The float64 kernels: those of attention alone, sequence by sequence. */
-import type { BackwardArgs, BackwardTensors, ForwardTensors } from '../attention/op.ts'
+import type { BackwardArgs, BackwardTensors, ForwardTensors, JvpTensors } from '../attention/op.ts'
 import * as alone from '../attention/reference/index.ts'
 import type { Args, Tensors } from '../define-op.ts'
 import type * as op from './op.ts'
@@ -31,5 +31,17 @@ export function packedBackward(
       piece.from,
       piece.to,
     )
+  }
+}
+
+/** attentionJvp of every sequence: see attention/reference/jvp.ts. */
+export function packedJvp(
+  t: Tensors<typeof op.packedJvp>,
+  a: Args<typeof op.packedJvp>,
+  from: number,
+  to: number,
+): void {
+  for (const piece of forwardPieces(t, a, from, to)) {
+    alone.attentionJvp(piece.tensors as JvpTensors, piece.args as BackwardArgs, piece.from, piece.to)
   }
 }

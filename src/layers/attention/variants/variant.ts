@@ -13,9 +13,12 @@ import type {
   AttentionNeeds,
   AttentionResults,
   GradientTerms,
+  InputTangents,
   MapName,
   Maps,
   RequestedResults,
+  ResultName,
+  ResultTangents,
   Scores,
 } from '../softmax.ts'
 
@@ -39,6 +42,8 @@ export interface Attended extends AttentionResults {
     needs: AttentionNeeds,
     terms: GradientTerms | undefined,
   ): AttentionGradients
+  /** in forward mode; undefined where the variant has none */
+  tangent?(p: RequestProgram, given: InputTangents, wanted: readonly ResultName[]): ResultTangents
   /** maps over the pairs that were attended, but of these scores */
   maps(p: RequestProgram, scores: Scores, names: readonly MapName[]): { maps: Maps; step: Step }
 }
@@ -55,6 +60,8 @@ export interface Variant<S extends z.ZodObject = z.ZodObject> {
   schema?: S
   /** options and results that mean nothing beside it */
   refused?: { fields: string[]; returns: string[] }
+  /** whether what attended has tangents */
+  jvp?: true
   /** masks by position that are all there is to it */
   masks?(kind: z.output<S>): RowMask[]
   /** Adds the steps that need no queries and keys; gives the way of each layer. */
