@@ -60,9 +60,11 @@ export function jvpBody(o: JvpProblem): Body {
   const batch = form === 'packed' ? 1 : o.batch
   const [kvHeads, heads] = form === 'without heads' ? [1, 1] : [o.kvHeads, o.kvHeads * o.group]
   const { scale, softcap, causal, window, qk_norm, rope, alibi, dropout, attention_kind } = o
+  /** differences say nothing where a row is shorter than their steps are long, which a norm would make of length 1 */
+  const away = ({ shape, data }: Flat) => ({ shape, data: qk_norm === 'l2' ? data.map(x => x + 2) : data })
   const body: Body = {
-    q: draw(...shapeIn(form, batch, heads, n, o.dimK)),
-    k: draw(...shapeIn(form, batch, kvHeads, m, o.dimK)),
+    q: away(draw(...shapeIn(form, batch, heads, n, o.dimK))),
+    k: away(draw(...shapeIn(form, batch, kvHeads, m, o.dimK))),
     v: draw(...shapeIn(form, batch, kvHeads, m, o.dimV)),
     ...{ scale, softcap, causal, window, qk_norm, rope, alibi, dropout, attention_kind },
     sinks: o.sinks ? draw(heads) : undefined,
