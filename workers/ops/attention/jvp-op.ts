@@ -2,7 +2,7 @@
 import { FORWARD_BLOCK, QUERY_TILE } from '../../layout.ts'
 import { type CostContext, price, type Tensors } from '../define-op.ts'
 import { type AttentionArgs, args, words } from './args.ts'
-import { areas, extras, pairsTime, rowsOf } from './resources.ts'
+import { areas, extras, pairsTime, rowsOf, tilesTogether } from './resources.ts'
 import { family, scoreTensors } from './tensors.ts'
 
 const tensors = {
@@ -57,6 +57,17 @@ function time(a: AttentionArgs, context: CostContext<typeof tensors>): number {
   return rowsOf(a) * ROW[p] + pairsTime(a, context, perPair) + map
 }
 
+/** Pairs of tiles, of weights and of tangents, that a call may keep: about a megabyte, of the second-level cache. */
+export const KEPT_TILES = 36
+
+/** Those that it may come to need. */
+function keptTiles(a: Pick<AttentionArgs, 'queries' | 'keys' | 'dimK' | 'dimV'>): number {
+  const blocks = Math.ceil(a.keys / FORWARD_BLOCK)
+  return blocks < 2
+    ? 0
+    : Math.min(KEPT_TILES, blocks * Math.min(tilesTogether(a), Math.ceil(a.queries / QUERY_TILE)))
+}
+
 /** Unit = QUERY_TILE query rows of one (batch, head), all independent, as of attentionForward. */
 export const attentionJvp = family.define('attentionJvp', {
   tensors,
@@ -74,6 +85,8 @@ export const attentionJvp = family.define('attentionJvp', {
     tangentKeyPack: areas.keyPack,
     tangentValueRows: areas.valueRows,
     scaledTangents: areas.scaledQueries,
+    /** [keptTiles][2][24][144]: weights, and tangents of scores */
+    kept: a => keptTiles(a) * 2 * areas.tile(a),
   },
 })
 

@@ -6,8 +6,9 @@ import { squaredError, squaredRounding } from '../../../test/support/error-budge
 import { type OpCase, plainOutputs, unitsOf } from '../../../test/support/op-case.ts'
 import { RUNNERS, type Runner, truthOf } from '../../../test/support/op-runner.ts'
 import { plainJvp } from '../../../test/support/plain-jvp.ts'
+import { FORWARD_BLOCK } from '../../layout.ts'
 import { forwardCase, jvpCase, withSinks } from './jvp-cases.ts'
-import type { AttentionArgs, JvpTensors } from './op.ts'
+import { type AttentionArgs, type JvpTensors, KEPT_TILES } from './op.ts'
 
 /** Every output, and every tangent. */
 const every = [true, true, true, true, true, true]
@@ -55,6 +56,20 @@ function expectWithinBudget(spec: AttentionSpec, wanted = every): void {
   expect(over, JSON.stringify(spec)).toEqual([])
 }
 
+it('attention in forward mode has the NaN and infinities that float64 has', () => {
+  const sizes = { queries: [3, 30], keys: [5, 97, 150], dimK: [5], dimV: [4], poison: true }
+  for (const spec of fc.sample(attentionSpecs(sizes), { seed: 5, numRuns: 60 })) {
+    const c = jvpCase(spec, every)
+    const kinds = (values: ArrayLike<number>) => Array.from(values, x => (Number.isFinite(x) ? 0 : x))
+    const [truth, ...others] = RUNNERS.map(runner => runner.run(ofRunner(runner, c), {}).outputs)
+    for (const outputs of others) {
+      for (const [name, right] of Object.entries(truth)) {
+        expect(kinds(outputs[name]), `${name} ${JSON.stringify(spec)}`).toEqual(kinds(right))
+      }
+    }
+  }
+})
+
 describe('attention in forward mode, in float32, is within twice the error of a plain evaluation', () => {
   it('over every option', () => {
     const sizes = { batch: [1], queries: [3, 17, 30], keys: [3, 97, 128, 200], dimK: [5, 16], dimV: [7, 16] }
@@ -77,6 +92,16 @@ describe('attention in forward mode, in float32, is within twice the error of a 
   ])('dimensions that are packed in parts: %s', (_, options) => {
     const outputs = [true, true, false, true, true, true]
     expectWithinBudget({ ...plainSpec, queries: 9, keys: 140, dimK: 300, dimV: 270, ...options }, outputs)
+  })
+
+  it.each([
+    ['more keys than tiles can be kept of', {}],
+    ['the same, masked', { causal: true, alignment: 'bottom_right' as const, softcap: 5 }],
+    ['a window over them', { windowLeft: 300, windowRight: 0, alignment: 'bottom_right' as const }],
+  ])('%s', (_, options) => {
+    const keys = (KEPT_TILES + 1) * FORWARD_BLOCK - 5
+    const outputs = [true, false, true, true, true, true]
+    expectWithinBudget({ ...plainSpec, queries: 60, keys, dimK: 5, dimV: 4, ...options }, outputs)
   })
 
   it.each([

@@ -17,7 +17,7 @@ import {
 } from './resources.ts'
 import { family, type ScoreTensors, scoreTensors } from './tensors.ts'
 
-export { attentionJvp, type JvpTensors } from './jvp-op.ts'
+export { attentionJvp, type JvpTensors, KEPT_TILES } from './jvp-op.ts'
 export type { AttentionArgs, ScoreTensors }
 export { ELEMENT_BLOCK }
 

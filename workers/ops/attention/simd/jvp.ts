@@ -6,14 +6,15 @@
  *   dp = p·(ds − dl)      doutput = Σ z·dp·v + z·p·dv               z = dropout's 0 or 1/(1−p)
  *
  * The keys are gone through twice: for dl, and for what needs it. So nothing cancels that the formulas do not cancel
- * themselves, and no more than two 24×128 tiles exist. A query tile that sees keys of one block only forms its tiles once.
+ * themselves. A tile of p and its tile of ds are formed once where no more than KEPT_TILES of them are needed at a time, and kept
+ * (fewer query tiles then run together); otherwise, and where inputs are non-finite, they are formed twice.
  * A row's sums are its own: blocks begin at multiples of 128 keys, lanes at multiples of 8, and what other rows of its tile see adds
  * zeros. Tiles that run together share the packed keys.
  * Hazards: a pair that is not attended has p = 0, but its ds may be anything: ds is 0 there. In a row that attends to nothing m is
  * −∞: 0 stands in, and for 1/Σ (gradient-tile.ts). 1 − tanh² is formed as (1 − tanh)(1 + tanh).
  * Differentiates forward.ts in forward mode; p is computed again, from scores that are the forward pass's to the bit.
  */
-import { Call } from '../../../wasm/generated/attention'
+import { Call, KEPT_TILES } from '../../../wasm/generated/attention'
 import { attendedRowsProduct } from './non-finite'
 import { dropRow } from './dropout'
 import { AnyValue, Finite, Weights, exponentials, writeConstants } from './exponentials'
@@ -27,23 +28,48 @@ import { PER_TILE } from './online-softmax'
 import { packPanels } from '../../../wasm/assembly/pack'
 import { Add, copyRows } from '../../../wasm/assembly/product'
 import { Place, addDotTile, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleQueries } from './scores'
-import { NOTHING, rangesOf, rowIntervals } from './visibility'
+import { NOTHING, intervalsOf, rangesOf, rowIntervals } from './visibility'
 
 export function attentionJvp(call: Call, from: i32, to: i32): void {
   const place = placeOf(call)
   writeConstants(call)
+  place.tile = call.tile
+  place.gradTile = call.gradTile
   const tiles = (call.queries + QUERY_TILE - 1) / QUERY_TILE
   for (let unit = from; unit < to; ) {
     const head = unit / tiles
     const first = unit - head * tiles
-    const count = min(min(to - unit, tiles - first), call.tilesTogether)
     place.head = head
     place.b = head / call.heads
     place.h = head % call.heads
     place.kvHead = place.b * call.kvHeads + place.h / (call.heads / call.kvHeads)
+    const most = min(min(to - unit, tiles - first), call.tilesTogether)
+    const count = scoresMove(call) && !call.nonFinite ? keptTogether(call, place, first, most) : most
     tangentTiles(call, place, first, count)
     unit += count
   }
+}
+
+/** How many query tiles from `first` on, of at most `count`, run together, for what they see to be kept; all where it cannot be. */
+function keptTogether(call: Call, place: Place, first: i32, count: i32): i32 {
+  if (blocksOf(call, place, first, 1) > KEPT_TILES) return count
+  let fits = count
+  let blocks = blocksOf(call, place, first, fits)
+  while (fits > 1 && fits * blocks > KEPT_TILES) {
+    fits = max(1, min(fits - 1, KEPT_TILES / blocks))
+    blocks = blocksOf(call, place, first, fits)
+  }
+  return fits
+}
+
+/** Key blocks from the first to the last that rows of `count` tiles may see: both ends of intervals grow with the row. */
+function blocksOf(call: Call, place: Place, first: i32, count: i32): i32 {
+  const own = intervalsOf(call, place.b, place.h)
+  if (!own) return (call.keys + FORWARD_BLOCK - 1) / FORWARD_BLOCK
+  const last = min(call.queries, (first + count) * QUERY_TILE) - 1
+  const from = load<i32>(own + (<usize>(first * QUERY_TILE) << 3))
+  const to = load<i32>(own + (<usize>last << 3), 4)
+  return max(1, (to + FORWARD_BLOCK - 1) / FORWARD_BLOCK - from / FORWARD_BLOCK)
 }
 
 /** Whether anything moves the scores, or a sink beside them. */
@@ -97,6 +123,9 @@ function tangentTiles(call: Call, place: Place, first: i32, count: i32): void {
     if (call.tangentQ) scaleQueries(call, call.tangentQ + at * kRow, place.rows, tangentTile(call, t))
     begin(call, place, lane, at)
   }
+  const blocks = most > least ? (most - 1) / FORWARD_BLOCK - least / FORWARD_BLOCK + 1 : 0
+  place.firstBlock = least / FORWARD_BLOCK
+  place.blocks = call.nonFinite || count * blocks > KEPT_TILES ? 0 : blocks
   if (scoresMove(call) && long) {
     goThrough(call, place, first, count, least, most, false)
     for (let t = 0; t < count; ++t) {
@@ -130,13 +159,14 @@ function goThrough(call: Call, place: Place, first: i32, count: i32, least: i32,
   const kRow = <usize>call.dimK << 2
   const vRow = <usize>call.dimV << 2
   const headRow = <usize>place.head * <usize>call.queries
-  const values = last && call.tangentOutput != 0
   for (place.key = (least / FORWARD_BLOCK) * FORWARD_BLOCK; place.key < most; place.key += FORWARD_BLOCK) {
     place.keys = min(FORWARD_BLOCK, call.keys - place.key)
     const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
-    let packed = false
+    let keysPacked = false
+    let valuesPacked = false
     for (let t = 0; t < count; ++t) {
-      if (last ? !isWanted(call) && !isShort(call, t) : isShort(call, t)) continue
+      const short = isShort(call, t)
+      if (last ? !isWanted(call) && !short : short) continue
       enter(call, place, first + t)
       const lane = <usize>t * PER_TILE
       const common = call.common + (<usize>t << 3)
@@ -144,39 +174,58 @@ function goThrough(call: Call, place: Place, first: i32, count: i32, least: i32,
       const rowTo = call.rowTo + lane
       const seen = rangesOf(call, place.rows, place.key, FORWARD_BLOCK, rowFrom, rowTo, common)
       if (seen == NOTHING) continue
-      if (!packed) {
-        pack(call, place, key, values)
-        packed = true
-      }
       const at = headRow + <usize>place.row
-      const k = call.k + key * kRow
-      dotTile(call, scaledTile(call, t), place.rows, k, place.keys, call.dimK, call.keyPack, call.tile)
-      maskTile(call, place, rowFrom, rowTo, seen, scoresMove(call))
-      if (scoresMove(call)) scoreTangents(call, place, t, key)
-      denominatorRows(call, at, place.rows)
-      if (call.nonFinite) exponentials<Weights, AnyValue>(call, call.tile, place.rows, call.rowMax, call.rowFactor, 0, 0)
-      else exponentials<Weights, Finite>(call, call.tile, place.rows, call.rowMax, call.rowFactor, 0, 0)
+      const kept = place.blocks > 0 && !short && scoresMove(call)
+      takeTiles(call, place, t, kept)
+      if (!last || !kept) {
+        if (!keysPacked) packKeyPanels(call, place, key)
+        keysPacked = true
+        dotTile(call, scaledTile(call, t), place.rows, call.k + key * kRow, place.keys, call.dimK, call.keyPack, call.tile)
+        maskTile(call, place, rowFrom, rowTo, seen, scoresMove(call))
+        if (scoresMove(call)) scoreTangents(call, place, t, key)
+        weights(call, place, at)
+        if (scoresMove(call)) forgetTangents(call, place)
+        if (scoresMove(call) && (!last || short)) sumTangents(call, place, lane)
+      }
+      if (!last) continue
       if (scoresMove(call)) {
-        forgetTangents(call, place)
-        if (!last || isShort(call, t)) sumTangents(call, place, lane)
-        if (!last) continue
-        if (isShort(call, t)) finishSums(call, place, at, lane)
+        if (short) finishSums(call, place, at, lane)
         weighTangents(call, place, lane)
         if (call.tangentWeights) storeWeights(call, place, at)
       }
-      if (call.tangentOutput) addValues(call, place, at * vRow, key * vRow)
+      if (!call.tangentOutput) continue
+      if (!valuesPacked) packValues(call, place, key)
+      valuesPacked = true
+      addValues(call, place, at * vRow, key * vRow)
     }
   }
+  takeTiles(call, place, 0, false)
 }
 
-function pack(call: Call, place: Place, key: usize, values: bool): void {
+/** Lets `tile` and `gradTile` be those that are kept of the t'th query tile and the place's keys, or the ones that are not. */
+function takeTiles(call: Call, place: Place, t: i32, kept: bool): void {
+  const size = <usize>QUERY_TILE * TILE_ROW
+  const index = t * place.blocks + place.key / FORWARD_BLOCK - place.firstBlock
+  call.tile = kept ? call.kept + <usize>(2 * index) * size : place.tile
+  call.gradTile = kept ? call.tile + size : place.gradTile
+}
+
+/** tile: masked scores → p */
+function weights(call: Call, place: Place, at: usize): void {
+  denominatorRows(call, at, place.rows)
+  if (call.nonFinite) exponentials<Weights, AnyValue>(call, call.tile, place.rows, call.rowMax, call.rowFactor, 0, 0)
+  else exponentials<Weights, Finite>(call, call.tile, place.rows, call.rowMax, call.rowFactor, 0, 0)
+}
+
+function packKeyPanels(call: Call, place: Place, key: usize): void {
+  if (!onePack(call, call.dimK)) return
   const kRow = <usize>call.dimK << 2
+  packPanels(call.k + key * kRow, kRow, place.keys, call.dimK, call.keyPack)
+  if (call.tangentK) packPanels(call.tangentK + key * kRow, kRow, place.keys, call.dimK, call.tangentKeyPack)
+}
+
+function packValues(call: Call, place: Place, key: usize): void {
   const vRow = <usize>call.dimV << 2
-  if (onePack(call, call.dimK)) {
-    packPanels(call.k + key * kRow, kRow, place.keys, call.dimK, call.keyPack)
-    if (call.tangentK) packPanels(call.tangentK + key * kRow, kRow, place.keys, call.dimK, call.tangentKeyPack)
-  }
-  if (!values) return
   if (scoresMove(call)) packBlockRows(call, call.v + key * vRow, call.valueRows, call.dimV, place.keys)
   if (call.tangentV) packBlockRows(call, call.tangentV + key * vRow, call.tangentValueRows, call.dimV, place.keys)
 }

@@ -23,6 +23,11 @@ export class Place {
   /** backward: delta and gradQ of the part, all heads */
   delta: usize
   gradQ: usize
+  /** forward mode: the tiles that are not kept; of those that are, how many a query tile has, and which block the first is of */
+  tile: usize
+  gradTile: usize
+  blocks: i32
+  firstBlock: i32
 }
 
 /** Where the call has room for one. */
