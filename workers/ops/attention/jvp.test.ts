@@ -58,7 +58,7 @@ function expectWithinBudget(spec: AttentionSpec, wanted = every): void {
 
 it('attention in forward mode has the NaN and infinities that float64 has', () => {
   const sizes = { queries: [3, 30], keys: [5, 97, 150], dimK: [5], dimV: [4], poison: true }
-  for (const spec of fc.sample(attentionSpecs(sizes), { seed: 5, numRuns: 60 })) {
+  for (const spec of fc.sample(attentionSpecs(sizes), { seed: 5, numRuns: 40 })) {
     const c = jvpCase(spec, every)
     const kinds = (values: ArrayLike<number>) => Array.from(values, x => (Number.isFinite(x) ? 0 : x))
     const [truth, ...others] = RUNNERS.map(runner => runner.run(ofRunner(runner, c), {}).outputs)
@@ -100,8 +100,8 @@ describe('attention in forward mode, in float32, is within twice the error of a 
     ['a window over them', { windowLeft: 300, windowRight: 0, alignment: 'bottom_right' as const }],
   ])('%s', (_, options) => {
     const keys = (KEPT_TILES + 1) * FORWARD_BLOCK - 5
-    const outputs = [true, false, true, true, true, true]
-    expectWithinBudget({ ...plainSpec, queries: 60, keys, dimK: 5, dimV: 4, ...options }, outputs)
+    const outputs = [true, false, false, true, true, true]
+    expectWithinBudget({ ...plainSpec, queries: 27, keys, dimK: 5, dimV: 4, ...options }, outputs)
   })
 
   it.each([
