@@ -85,7 +85,12 @@ function createFastify(config: Config, logger: Logger): FastifyInstance {
     genReqId: requestId,
     // for heads, and for bodies that no route reads: those of routes have a clock of their own, which goes first
     requestTimeout: bodyMs + checkMs,
-    http: { headersTimeout: bodyMs, connectionsCheckingInterval: checkMs },
+    http: {
+      headersTimeout: bodyMs,
+      connectionsCheckingInterval: checkMs,
+      // any other upgrade, as to h2c, is ignored: the request is answered as it is
+      shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
+    },
     bodyLimit: config.MAX_BODY_BYTES,
     forceCloseConnections: 'idle',
     return503OnClosing: false,

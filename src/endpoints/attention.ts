@@ -11,12 +11,13 @@ import {
   requestedResults,
 } from '../layers/attention/index.ts'
 import { answerJvp, jvpField, refuseJvp } from '../layers/attention/jvp.ts'
-import { readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
+import { type Packed, readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
+import { pairsOf } from '../layers/attention/packed-softmax.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
-import { backwardField, lossForward, ofWeights } from '../layers/loss.ts'
+import { backwardField, type InOrder, lossForward, ofWeights } from '../layers/loss.ts'
 import { nameList, numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { fieldsProblem } from '../problem.ts'
@@ -152,6 +153,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
       geometry: g,
       logsumexp: attending ?? logsumexp,
       entropy,
+      inOrder: packed && headsFirst && packedOrder(p, packed, headsFirst),
     },
   }
   const loss = lossForward(p, subject, request.backward)
@@ -189,6 +191,16 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
   })
+}
+
+/** How a map and rows of the client come to those of packed sequences. */
+function packedOrder(p: RequestProgram, packed: Packed, headsFirst: HeadsFirst): InOrder {
+  const { cuQ, cuK, pairStarts } = packed.refs
+  return {
+    rows: x => headsFirst.readRows(x, packed.rows.q),
+    pairs: x => pairsOf(p, packed, x),
+    starts: { cuQ, cuK, pairStarts },
+  }
 }
 
 function refuseLayout(request: AttentionRequest): void {

@@ -69,6 +69,9 @@ function packedBody(
     },
     ...options,
     ...(options.sinks !== undefined && { sinks: draw(heads) }),
+    ...(options.relative_bias !== undefined && {
+      relative_bias: { ...(options.relative_bias as Body), table: draw(8, heads) },
+    }),
   }
   return { body, lengths }
 }
@@ -94,7 +97,7 @@ async function expectAlone({ body, lengths }: Packed): Promise<void> {
   const { tensors } = await runProgram('/v1/attention', body)
   const [t, u] = [body.cu_seqlens_q, body.cu_seqlens_k] as number[][]
   const largest: number[][] = []
-  const ofSinks: number[][] = []
+  const summed: Record<string, number[][]> = { 'grads.sinks': [], 'grads.relative_bias.table': [] }
   for (let s = 0; s < lengths.length; s++) {
     const expected = (await runProgram('/v1/attention', alone(body, s))).tensors
     const [rows, keys] = [
@@ -107,7 +110,7 @@ async function expectAlone({ body, lengths }: Packed): Promise<void> {
       if (MAPS.includes(name.replace('jvp.', '')))
         expect(rowsOf(whole, ...rows, ...keys), message).toEqual(data)
       else if (name === 'max_score') largest.push(data)
-      else if (name === 'grads.sinks') ofSinks.push(data)
+      else if (name in summed) summed[name].push(data)
       else if (name.endsWith('logsumexp') || name === 'entropy')
         expect(rowsOf(whole, ...rows), message).toEqual(data)
       else {
@@ -119,9 +122,11 @@ async function expectAlone({ body, lengths }: Packed): Promise<void> {
   const over = (all: number[][], h: number) => all.map(one => one[h])
   for (const [h, most] of (tensors.max_score?.data ?? []).entries())
     expect(most).toBe(Math.max(...over(largest, h)))
-  for (const [h, sum] of (tensors['grads.sinks']?.data ?? []).entries()) {
-    const expected = over(ofSinks, h).reduce((a, b) => a + b)
-    expect(Math.abs(sum - expected)).toBeLessThan(1e-5)
+  for (const [name, all] of Object.entries(summed)) {
+    for (const [h, sum] of (tensors[name]?.data ?? []).entries()) {
+      const expected = over(all, h).reduce((a, b) => a + b)
+      expect(Math.abs(sum - expected), name).toBeLessThan(1e-5)
+    }
   }
 }
 
@@ -132,6 +137,11 @@ const OPTIONS: Record<string, Body> = {
   window: { window: { left: 3, right: 1 } },
   'window, bottom right, softcap': { window: { left: 20 }, causal: 'bottom_right', softcap: 2 },
   'sinks, causal': { sinks: true, causal: true },
+  'relative bias': { relative_bias: { max_distance: 20 } },
+  'relative bias, bottom right': {
+    relative_bias: { max_distance: 9, bidirectional: false },
+    causal: 'bottom_right',
+  },
   'alibi alone': { alibi: true, scale: 0.3 },
   rope: { rope: { dims: 4, q_offset: 3 }, causal: true },
   'dynamic rope, qk_norm': {
@@ -168,6 +178,42 @@ describe.each(['float32', 'float64'])('packed sequences in %s', precision => {
       [4, 400],
     ]
     await expectAlone(packedBody(lengths, [4, 2], { precision, return: ['output'] }, 3))
+  })
+
+  it('have gradients of their weights and logsumexp', async () => {
+    const lengths: Lengths = [
+      [3, 4],
+      [0, 2],
+      [30, 99],
+      [5, 1],
+    ]
+    const heads = 2
+    const { body } = packedBody(lengths, [heads, 1], { precision, causal: true, return: ['output'] }, 11)
+    const [t, u] = [body.cu_seqlens_q, body.cu_seqlens_k] as number[][]
+    const draw = drawer(12)
+    const [n, m] = [t[lengths.length], u[lengths.length]]
+    const more = { grad_weights: draw(heads, n, m), grad_logsumexp: draw(heads, n), entropy_weight: 0 }
+    const { tensors } = await runProgram('/v1/attention', {
+      ...body,
+      backward: { ...(body.backward as Body), ...more },
+    })
+    for (let s = 0; s < lengths.length; s++) {
+      const [rows, keys] = [
+        [t[s], t[s + 1]],
+        [u[s], u[s + 1]],
+      ] as [number, number][]
+      const [own, ofKeys] = lengths[s]
+      const one = alone(body, s)
+      const grad_weights = {
+        shape: [1, heads, own, ofKeys],
+        data: rowsOf(more.grad_weights, ...rows, ...keys),
+      }
+      const grad_logsumexp = { shape: [1, heads, own], data: rowsOf(more.grad_logsumexp, ...rows) }
+      const backward = { ...(one.backward as Body), grad_weights, grad_logsumexp, entropy_weight: 0 }
+      const expected = (await runProgram('/v1/attention', { ...one, backward })).tensors
+      expect(sequence(tensors['grads.q'], ...rows).data, `q of ${s}`).toEqual(expected['grads.q'].data)
+      expect(sequence(tensors['grads.k'], ...keys).data, `k of ${s}`).toEqual(expected['grads.k'].data)
+    }
   })
 
   it('are the same bits however their units are cut', async () => {
@@ -315,18 +361,6 @@ describe('what is wrong with packed sequences', () => {
     ['q_lengths', { q_lengths: [1] }, ['/cu_seqlens_q', '/q_lengths'], 'got both'],
     ['past', { past_k: [[[1]]], past_v: [[[1]]] }, ['/cu_seqlens_q', '/past_k'], 'got both'],
     ['layout', { layout: 'bnhd' }, ['/cu_seqlens_q', '/layout'], 'got both'],
-    [
-      'bias',
-      { relative_bias: { table: [[1], [2], [3], [4]] } },
-      ['/cu_seqlens_q', '/relative_bias'],
-      'got both',
-    ],
-    [
-      'weights',
-      { backward: { grad_weights: [[[1]]] } },
-      ['/cu_seqlens_q', '/backward/grad_weights'],
-      'got both',
-    ],
     ['linear', { attention_kind: 'linear' }, ['/cu_seqlens_q'], '"attention_kind":"linear"'],
     ['strided', { attention_kind: 'strided' }, ['/cu_seqlens_q'], '"attention_kind":"strided"'],
     ['lsh', { attention_kind: 'lsh' }, ['/cu_seqlens_q'], '"attention_kind":"lsh"'],

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { scan, shared } from '../../test/support/text-memory.ts'
-import { parseSafetensors as parse, safetensorsHeader } from './safetensors.ts'
+import { headerOf, parseSafetensors as parse, safetensorsHeader } from './safetensors.ts'
 
 const parseSafetensors = (file: Uint8Array) => parse(shared(file), scan)
 
@@ -87,6 +87,46 @@ describe('safetensors', () => {
   ])('%s', (_name, bytes, message) => {
     const parsed = parseSafetensors(bytes)
     expect(parsed.ok ? 'accepted' : parsed.message).toMatch(message)
+  })
+
+  it('the header alone, where the file can have it', () => {
+    const whole = file('{"a":1}')
+    expect(Buffer.from(headerOf(whole) ?? '').toString()).toBe('{"a":1}')
+    expect(headerOf(whole.subarray(0, 7))).toBeUndefined()
+    expect(headerOf(whole.subarray(0, 14))).toBeUndefined()
+    expect(headerOf(file(''))).toHaveLength(0)
+    expect(headerOf(Buffer.concat([Buffer.from('0100100000000000', 'hex'), Buffer.alloc(1 << 21)]))).toBe(
+      undefined,
+    )
+  })
+
+  it('has bounds on tensors, levels of names and what a message shows', () => {
+    const empty = entry('F32', [0], [0, 0])
+    const named = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`t${index}`, empty]))
+    const found = (header: object, data = 0) => {
+      const parsed = parseSafetensors(file(header, data))
+      return parsed.ok ? parsed.tensors.length : [parsed.pointer, parsed.message]
+    }
+    expect(found(named(4400))).toBe(4400)
+    expect(found(named(4401))).toEqual(['', 'expected at most 4400 tensors, got 4401'])
+    const levels = (count: number) => Array(count).fill('a').join('.')
+    expect(found({ [levels(16)]: empty })).toBe(1)
+    expect(found({ [levels(17)]: empty })).toEqual([`/${levels(17)}`, 'expected a name of at most 16 levels'])
+    const apart = 'expected two offsets 0 bytes apart for float32 [0], got'
+    const offsets = (count: number) => found({ a: entry('F32', [0], Array(count).fill(0)) })
+    expect(offsets(8)).toEqual(['/a/data_offsets', `${apart} [${Array(8).fill(0).join(', ')}]`])
+    expect(offsets(9)).toEqual(['/a/data_offsets', `${apart} 9 offsets`])
+    expect(offsets(64)).toEqual(['/a/data_offsets', `${apart} 64 offsets`])
+  })
+
+  it('may have tensors of no bytes where others begin', () => {
+    const header = {
+      a: entry('F32', [1], [0, 4]),
+      b: entry('F32', [0], [0, 0]),
+      c: entry('F32', [0], [4, 4]),
+    }
+    expect(parseSafetensors(file(header, 4))).toMatchObject({ ok: true })
   })
 
   const WHOLE = 'expected an array of non-negative integers'

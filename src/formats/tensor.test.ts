@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import {
   elementPointer,
+  HugeNumber,
   indices,
   NumbersSpan,
   product,
@@ -61,6 +62,25 @@ describe('shapes', () => {
       path: [],
       message: `expected at most ${MOST}, got ${MOST + 1} along axis 0`,
     })
+  })
+})
+
+describe('what is no tensor', () => {
+  const found = (value: unknown) => readTensor(value, false) as { path: unknown[]; message: string }
+  it('is told where it begins and what it is', () => {
+    expect(found([[[null, 1]]])).toMatchObject({ path: [0, 0, 0] })
+    expect(found([[[]], 1])).toMatchObject({ path: [0, 0] })
+    expect(found(null).message).toContain('got null')
+    expect(found(['x']).message).toBe('expected a number or a boolean, got string "x"')
+    expect(found(Number.NaN).message).toContain('got number NaN')
+  })
+
+  it('shows the beginning of a number that no float64 holds', () => {
+    const text = Buffer.from(`x${'9'.repeat(400)}`)
+    const huge = (end: number) => new HugeNumber(text, { kind: 'huge', start: 1, end })
+    expect(found(huge(5)).message).toContain('got number 9999')
+    expect(found(huge(400)).message).toContain(`got number ${'9'.repeat(32)}`)
+    expect(found(huge(400)).message).not.toContain('9'.repeat(33))
   })
 })
 

@@ -97,7 +97,21 @@ export interface LossSubject {
   /** whether grad_output must lose its padding rows before anything reads it (attention itself skips them) */
   maskPadding?: boolean
   /** of `rows` rows altogether, over every head and layer that attends; geometry and weights where there is one layer */
-  attention?: { rows: number; logsumexp: Ref; entropy?: Ref; geometry?: Geometry; weights?: Ref }
+  attention?: {
+    rows: number
+    logsumexp: Ref
+    entropy?: Ref
+    geometry?: Geometry
+    weights?: Ref
+    inOrder?: InOrder | undefined
+  }
+}
+
+/** Where rows and pairs stand in another order than the client sees: how they are put into it, and where they stand. */
+export interface InOrder {
+  rows(x: Ref): Ref
+  pairs(x: Ref): Ref
+  starts: { cuQ: Ref; cuK: Ref; pairStarts: Ref }
 }
 
 function asItIs(x: Ref): Ref {
@@ -153,12 +167,14 @@ function gradientTerms(
   }
   if (ofLogsumexp !== undefined) expectShape('/backward/grad_logsumexp', ofLogsumexp, inRank(g, g.queries))
   const { batch, heads, queries, keys } = g
-  const weights = ofWeights && p.input('/backward/grad_weights', ofWeights)
+  const { rows: rowsInOrder = asItIs, pairs: pairsInOrder = asItIs, starts } = attention?.inOrder ?? {}
+  const weights = ofWeights && pairsInOrder(p.input('/backward/grad_weights', ofWeights))
   const rows = p.buffer({ type: 'float64', length: batch * heads * queries })
   const tensors = {
     weights: weights === undefined ? undefined : attention?.weights,
     gradWeights: weights,
-    gradLogsumexp: ofLogsumexp && p.input('/backward/grad_logsumexp', ofLogsumexp),
+    gradLogsumexp: ofLogsumexp && rowsInOrder(p.input('/backward/grad_logsumexp', ofLogsumexp)),
+    ...starts,
     qLengths,
     terms: rows,
   }

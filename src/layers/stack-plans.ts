@@ -6,8 +6,9 @@ import { type AttentionOptions, planAttention } from './attention/plan.ts'
 import { stackBiasField } from './attention/relative-bias.ts'
 import { NO_PAST, type Past } from './attention/stages/past.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
-import { attentionKind } from './attention/variants/index.ts'
+import { attentionKind, refuseOptions, type VariantOptions } from './attention/variants/index.ts'
 import type { Geometry } from './geometry.ts'
+import type { Param } from './gradients.ts'
 import type { Params } from './params.ts'
 import type { RequestProgram } from './program-builder.ts'
 import type { StackRequest } from './stack-fields.ts'
@@ -98,6 +99,14 @@ export function relativeBiasOf(
   const shape = [params.extent('relative_bias.table', 0) ?? BUCKETS, heads]
   const ref = params.take('relative_bias.table', shape, 'bias')
   return { ...(stack.relative_bias ?? stackBiasField.parse({})), table: { shape, ref } }
+}
+
+/** Sinks are parameters of a layer here, and options of a request elsewhere: what may not stand beside those may not beside these. */
+export function refuseSinks(params: Param[], kind: BesideStack['attention_kind']): void {
+  const sinks = params.find(({ name }) => name.endsWith('.attention.sinks'))
+  if (sinks === undefined) return
+  const given: VariantOptions & { sinks: true } = { sinks: true }
+  refuseOptions(attentionKind(kind), given, { sinks: `/stack/params/${sinks.name}` })
 }
 
 /** What may stand in the stack or beside it. */

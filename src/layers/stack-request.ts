@@ -15,7 +15,14 @@ import type { StackInputs, StackParams, StackShape, StackState } from './stack.t
 import type { StackRequest } from './stack-fields.ts'
 import { blockParams, hasGains, headSizes, normParams } from './stack-params.ts'
 import { type StackPast, stackPast } from './stack-past.ts'
-import { type BesideStack, crossPlan, layerPlans, normOfGains, relativeBiasOf } from './stack-plans.ts'
+import {
+  type BesideStack,
+  crossPlan,
+  layerPlans,
+  normOfGains,
+  refuseSinks,
+  relativeBiasOf,
+} from './stack-plans.ts'
 
 /** The fields of a request that say what a stack computes. */
 export interface StackFields extends BesideStack {
@@ -82,6 +89,7 @@ export function* compileStack(
   const relativeBias = relativeBiasOf(params, stack, request.relative_bias, sizes.heads)
   p.stage(...params.draws())
   const taken = params.finish()
+  refuseSinks(taken, request.attention_kind)
   const fresh: Geometry = {
     batched: x.batched,
     headed: true,

@@ -1,7 +1,7 @@
 /**
- * PyTorch's layers, and a model of transformers, as an outside reference (test/fixtures/make-fixtures.py): their outputs,
- * maps and gradients, met to 1e-10 in float64, and in float32 with at most twice the error of PyTorch's own float32
- * evaluation.
+ * PyTorch's layers, and models of transformers, as an outside reference (test/fixtures/make-fixtures.py and
+ * make-transformers-fixtures.py): their outputs, maps and gradients, met to 1e-10 in float64, and in float32 with at most twice the
+ * error of PyTorch's own float32 evaluation, where that is known.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'

@@ -78,6 +78,74 @@ describe('a causal stack with a past', () => {
   })
 })
 
+describe('a stack with sinks and biases by distance', () => {
+  it('streams their gradients: of sinks with their layer, of the table with the first', async () => {
+    const drawn = await post(server, STACK, { stack, x, return: ['params'] })
+    const sinks = { 'layers.0.attention.sinks': draw(4), 'layers.1.attention.sinks': draw(4) }
+    const params = { ...drawn.body.params, ...sinks, 'relative_bias.table': draw(8, 4) }
+    const own = {
+      ...stack,
+      init: undefined,
+      params,
+      relative_bias: { max_distance: 16, bidirectional: false },
+    }
+    const request = { stack: own, x, backward: { target, entropy_weight: 0.2 } }
+    const maps = ['weights', 'logsumexp']
+    const answer = await post(server, STACK, { ...request, return: ['output', ...maps] })
+    expect(answer.status, JSON.stringify(answer.body)).toBe(200)
+    const emit = [...maps, 'grad_params']
+    const { client, last } = await run({ ...request, pass: 'forward_backward', emit })
+    await client.close()
+    expect(last).toMatchObject({ loss: answer.body.loss, grads: { x: answer.body.grads.x } })
+    const frames = client.of('layer')
+    const forward = frames.filter(({ pass }) => pass === 'forward').map(({ tensors }) => tensors)
+    expect(forward).toMatchObject(answer.body.layers)
+    for (const { index, pass, tensors } of frames) {
+      if (pass !== 'backward') continue
+      const names = Object.keys(tensors.grad_params)
+      expect(names).toContain(`layers.${index}.attention.sinks`)
+      expect(names.includes('relative_bias.table')).toBe(index === 0)
+      for (const name of names)
+        expect(tensors.grad_params[name], name).toEqual(answer.body.grads.params[name])
+    }
+  })
+
+  it('takes the table beside the stack, or draws it as 0', async () => {
+    const bias = { max_distance: 16 }
+    const table = draw(8, 4)
+    const beside = { stack, x, relative_bias: { ...bias, table }, backward: { target } }
+    const { body } = await post(server, STACK, beside)
+    expect(body.grads.relative_bias.table).toHaveLength(8)
+    const { client, last } = await run({ ...beside, pass: 'forward_backward' })
+    await client.close()
+    expect(last.grads.relative_bias).toEqual(body.grads.relative_bias)
+    const drawn = await post(server, STACK, {
+      stack: { ...stack, relative_bias: bias },
+      x,
+      return: ['params'],
+    })
+    expect(drawn.body.params['relative_bias.table']).toEqual(Array(32).fill(Array(4).fill(0)))
+    const both = await post(server, STACK, { ...beside, stack: { ...stack, relative_bias: bias } })
+    const paths = both.body.errors.map(({ path }: { path: string }) => path)
+    expect(paths).toEqual(['/stack/relative_bias', '/relative_bias'])
+  })
+
+  it('refuses sinks and biases beside linear attention', async () => {
+    const refused = async (more: object) => {
+      const { body } = await post(server, STACK, { x, attention_kind: 'linear', ...more })
+      return [body.status, body.errors?.[0].path]
+    }
+    expect(await refused({ stack: { ...stack, relative_bias: {} } })).toEqual([400, '/stack/relative_bias'])
+    const { body } = await post(server, STACK, { stack, x, return: ['params'] })
+    const sinks = { 'layers.1.attention.sinks': draw(4) }
+    const withSinks = { ...stack, init: undefined, params: { ...body.params, ...sinks } }
+    expect(await refused({ stack: withSinks })).toEqual([400, '/stack/params/layers.1.attention.sinks'])
+    const short = { ...withSinks, params: { ...body.params, 'layers.1.attention.sinks': draw(3) } }
+    const wrong = await post(server, STACK, { stack: short, x })
+    expect(wrong.body.errors[0].path).toMatch(/^.stack.params.layers.1.attention.sinks/)
+  })
+})
+
 describe('a stack with an encoder', () => {
   const request = {
     stack,

@@ -72,6 +72,7 @@ export function jvpBody(o: JvpProblem): Body {
     return: [...RESULTS],
   }
   if (form === 'bnhd') body.layout = 'bnhd'
+  if (o.extra === 'relative bias') body.relative_bias = { table: draw(6, heads), max_distance: 7 }
   if (form === 'packed') {
     body.cu_seqlens_q = [0, Math.floor(n / 2), n]
     body.cu_seqlens_k = [0, Math.ceil(m / 3), m]
@@ -122,7 +123,6 @@ function more(
     }
   }
   if (o.extra === 'prefix' && body.causal) body.prefix_lengths = from(batch, b => Math.min(m, b + 1))
-  if (o.extra === 'relative bias') body.relative_bias = { table: draw(6, heads), max_distance: 7 }
   if (past > 0) {
     body.past_k = draw(...shapeIn(form, batch, kvHeads, past, o.dimK))
     body.past_v = draw(...shapeIn(form, batch, kvHeads, past, o.dimV))

@@ -13,7 +13,7 @@ export interface Rows {
   offsets?: Ref
 }
 
-type Form = 'toHeads' | 'toPositions' | 'toRows'
+type Form = 'toHeads' | 'toPositions' | 'toRows' | 'fromRows'
 
 /** Of a request whose tensors are [batch, positions, heads, dim], or [positions, heads, dim] with packed sequences in them. */
 export class HeadsFirst {
@@ -46,6 +46,11 @@ export class HeadsFirst {
   /** What there is of each row, as [heads, all positions]. */
   writeRows(x: Ref, rows: Rows): Ref {
     return this.#gather(x, rows, 1, 'toRows')
+  }
+
+  /** The way back. */
+  readRows(x: Ref, rows: Rows): Ref {
+    return this.#gather(x, rows, 1, 'fromRows')
   }
 
   #gather(x: Ref, rows: Rows, dim: number, form: Form): Ref {

@@ -2,7 +2,9 @@
 import type { Ref } from '../../../workers/contract.ts'
 import { type AttentionArgs, partsOf } from '../../../workers/ops/attention/op.ts'
 import {
+  gatherPairs,
   packedBackward,
+  packedDistanceGradient,
   packedForward,
   packedJvp,
   spreadPairs,
@@ -15,6 +17,7 @@ interface ScoreRefs {
   k: Ref
   v: Ref
   slopes?: Ref | undefined
+  distanceBiases?: Ref | undefined
   intervals?: Ref | undefined
 }
 
@@ -25,10 +28,14 @@ interface ForwardRefs extends ScoreRefs {
   entropy?: Ref | undefined
 }
 
-interface BackwardRefs extends ScoreRefs {
+interface GradientRefs extends ScoreRefs {
   output: Ref
   denominator: Ref
   gradOutput: Ref
+  weightTerms?: Ref | undefined
+}
+
+interface BackwardRefs extends GradientRefs {
   delta: Ref
 }
 
@@ -58,9 +65,26 @@ export function backwardStep(
   args: AttentionArgs,
   options: StepOptions,
 ) {
-  const { tileStarts, pairStarts, ...starts } = packed.refs
   const shared = { ...argsOf(args, packed), shares: packed.shares }
-  return p.step(packedBackward, { ...refs, ...starts }, shared, options)
+  return p.step(packedBackward, { ...refs, ...startsFor(packed, refs) }, shared, options)
+}
+
+/** Those of pairs only where they are read. */
+function startsFor({ refs }: Packed, { weightTerms }: GradientRefs) {
+  const { tileStarts, pairStarts, ...starts } = refs
+  return weightTerms === undefined ? starts : { ...starts, pairStarts }
+}
+
+/** float64 [1, heads, distances]: see attentionDistanceGradient. */
+export function distanceStep(
+  p: ProgramBuilder,
+  packed: Packed,
+  refs: GradientRefs & { gradDistances: Ref },
+  args: AttentionArgs,
+  options: StepOptions,
+) {
+  const tensors = { ...refs, ...startsFor(packed, refs) }
+  return p.step(packedDistanceGradient, tensors, argsOf(args, packed), options)
 }
 
 export function jvpStep(
@@ -76,6 +100,16 @@ export function jvpStep(
 /** Whether the keys of some sequence have several parts: then there is one more gradient of q. */
 export function hasParts({ longest }: Packed): boolean {
   return partsOf(longest.keys) > 1
+}
+
+/** The pairs within sequences, of a map of all. */
+export function pairsOf(p: ProgramBuilder, { sequences, refs, rows, pairs }: Packed, x: Ref): Ref {
+  const { heads, positions: queries } = rows.q
+  const keys = rows.k.positions
+  const y = p.reals(heads * pairs)
+  const { cuQ, cuK, pairStarts } = refs
+  p.stage(p.step(gatherPairs, { x, cuQ, cuK, pairStarts, y }, { heads, sequences, queries, keys, pairs }))
+  return y
 }
 
 /** A map of all pairs, [heads, all queries, all keys], from that of pairs within sequences. */

@@ -35,21 +35,10 @@ interface PackedOptions {
   cu_seqlens_q?: TensorSource | undefined
   cu_seqlens_k?: TensorSource | undefined
   causal?: unknown
-  backward?: { grad_weights?: unknown; grad_logsumexp?: unknown } | undefined
 }
 
 /** Fields that say in their own way what is where. */
-const APART = [
-  'layout',
-  'mask',
-  'q_lengths',
-  'kv_lengths',
-  'prefix_lengths',
-  'segments',
-  'past_k',
-  'past_v',
-  'relative_bias',
-]
+const APART = ['layout', 'mask', 'q_lengths', 'kv_lengths', 'prefix_lengths', 'segments', 'past_k', 'past_v']
 
 export function refuseBesidePacked(request: PackedOptions): void {
   const given = (name: string) => (request as Record<string, unknown>)[name] !== undefined
@@ -61,9 +50,6 @@ export function refuseBesidePacked(request: PackedOptions): void {
     ])
   }
   for (const name of APART) if (given(name)) throw bothProblem('', 'cu_seqlens_q', name)
-  for (const name of ['grad_weights', 'grad_logsumexp'] as const) {
-    if (request.backward?.[name] !== undefined) throw bothProblem('', 'cu_seqlens_q', `backward/${name}`)
-  }
 }
 
 /** `g`: all queries and all keys as those of one batch element. */

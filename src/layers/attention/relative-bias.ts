@@ -64,7 +64,7 @@ export interface RelativeBiasOptions extends z.output<typeof stackBiasField> {
 export function planRelativeBias(
   p: RequestProgram,
   { table, max_distance: maxDistance, bidirectional }: RelativeBiasOptions,
-  { heads, queries, keys }: Geometry,
+  { heads, ...extents }: Geometry,
   places: Places,
   pointers: Record<string, string> = {},
 ): RelativeBias {
@@ -84,8 +84,9 @@ export function planRelativeBias(
       message,
     )
   }
-  // lengths shift rows by no more than their own extents
-  const apart = places.refs.shifts !== undefined
+  // lengths and sequences shift rows by no more than their own extents
+  const { queries, keys } = places.packed?.longest ?? extents
+  const apart = (places.packed?.shifts ?? places.refs.shifts) !== undefined
   const [leastShift, mostShift] = apart ? [-queries, keys] : [places.shift, places.shift]
   const firstDistance = 1 - queries - mostShift
   const distances = Math.max(0, keys - leastShift - firstDistance)
@@ -96,15 +97,11 @@ export function planRelativeBias(
   return { args, biases }
 }
 
-/** ∂L/∂table from that of the bias of every pair. */
-export function relativeBiasBackward(
-  p: RequestProgram,
-  { args }: RelativeBias,
-  { batch, queries, keys }: Geometry,
-  { shift, refs: { shifts } }: Places,
-  gradBias: Ref,
-): Ref {
-  const gradTable = p.reals(args.buckets * args.heads)
-  p.stage(p.step(bucketSums, { gradBias, shifts, gradTable }, { ...args, batch, queries, keys, shift }))
+/** ∂L/∂table from those of the distances' biases, [parts, heads, distances]. */
+export function relativeBiasBackward(p: RequestProgram, { args }: RelativeBias, gradDistances: Ref): Ref {
+  const { buckets, heads, distances } = args
+  const gradTable = p.reals(buckets * heads)
+  const parts = distances === 0 ? 0 : p.buffers[gradDistances].length / (heads * distances)
+  p.stage(p.step(bucketSums, { gradDistances, gradTable }, { ...args, parts }))
   return gradTable
 }

@@ -5,16 +5,18 @@ import { KEY_BLOCK } from '../../../workers/layout.ts'
 import {
   type AttentionArgs,
   attentionBackward,
+  attentionDistanceGradient,
   attentionForward,
   attentionJvp,
   attentionMaps,
   attentionMaskGradient,
+  rowPartsOf,
 } from '../../../workers/ops/attention/op.ts'
 import { add } from '../../../workers/ops/elementwise/op.ts'
 import type { MaskLayout } from '../geometry.ts'
 import type { ProgramBuilder } from '../program-builder.ts'
 import type { Packed } from './packed.ts'
-import { backwardStep, forwardStep, hasParts, jvpStep } from './packed-softmax.ts'
+import { backwardStep, distanceStep, forwardStep, hasParts, jvpStep } from './packed-softmax.ts'
 
 /** Everything that shapes the scores, as buffers. */
 export interface Scores {
@@ -130,8 +132,8 @@ export interface AttentionNeeds {
   k: boolean
   v: boolean
   mask: boolean
-  /** of a bias for every pair */
-  bias: boolean
+  /** of biases by distance */
+  distances: boolean
 }
 
 /** Chains of key blocks that a backward pass should have at least, for the cores to share one request. */
@@ -161,8 +163,8 @@ export interface AttentionGradients {
   k?: Ref
   v?: Ref
   mask?: Ref
-  /** [batch, heads, queries, keys] */
-  bias?: Ref
+  /** float64 [parts, heads, distances], to be added up */
+  distances?: Ref
 }
 
 /**
@@ -216,12 +218,15 @@ export function softmaxBackward(
     const maskArgs = { ...args, maskShape: maskLayout.shape }
     steps.push(p.step(attentionMaskGradient, tensors, maskArgs, { nonFinite, area, reckoned }))
   }
-  if (needs.bias) {
-    const { batch, heads, queries, keys } = args
-    gradients.bias = p.reals(batch * heads * queries * keys)
-    const tensors = { ...inputs, gradMask: gradients.bias }
-    const maskShape: MaskLayout['shape'] = [batch, heads, queries, keys]
-    steps.push(p.step(attentionMaskGradient, tensors, { ...args, maskShape }, { nonFinite, area, reckoned }))
+  if (needs.distances) {
+    const { heads, distances } = args
+    const rowParts = packed === undefined ? rowPartsOf(args) : 1
+    gradients.distances = p.buffer({ type: 'float64', length: rowParts * heads * distances })
+    const tensors = { ...inputs, gradDistances: gradients.distances }
+    const options = { nonFinite, area, reckoned }
+    const ofParts = { ...args, parts: rowParts }
+    if (packed !== undefined) steps.push(distanceStep(p, packed, tensors, args, options))
+    else steps.push(p.step(attentionDistanceGradient, tensors, ofParts, options))
   }
   p.stage(...steps)
   for (let part = 0; apart && gradQParts !== undefined && part < sums; part++) {

@@ -11,6 +11,7 @@ const NAMES = [
   'attentionMaps',
   'attentionBackward',
   'attentionMaskGradient',
+  'attentionDistanceGradient',
   'attentionJvp',
   'weightGradient',
   'softcapScores',
@@ -100,6 +101,13 @@ function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted
         inputs: backward() as Inputs,
         outputs,
       }
+    }
+    case 'attentionDistanceGradient': {
+      const distances = 2 * (queries + keys)
+      const sizes = { distances, firstDistance: -queries - keys, parts: op.rowPartsOf(args) }
+      const inputs = { ...backward(), distanceBiases: random(heads * distances) } as Inputs
+      const outputs = { gradDistances: sizes.parts * heads * distances }
+      return { op: op.attentionDistanceGradient, args: { ...args, ...sizes }, inputs, outputs }
     }
     case 'softcapScores': {
       const count = rows * keys

@@ -15,29 +15,11 @@ import {
   maskGradientTime,
   weightGradientTime,
 } from './resources.ts'
-import { family, type ScoreTensors, scoreTensors } from './tensors.ts'
+import { family, gradientTensors, maps, type ScoreTensors, scoreTensors } from './tensors.ts'
 
 export { attentionJvp, type JvpTensors, KEPT_TILES } from './jvp-op.ts'
 export type { AttentionArgs, ScoreTensors }
 export { ELEMENT_BLOCK }
-
-/**
- * `denominator` [batch, heads, queries, 2] is that of the softmax in two numbers, (m, Σ_j exp(s_j − m)): m is the largest masked
- * score s, or near it (float32), and −∞ with a sum of 0 where a row attends to nothing. A weight is exp(s − m)/Σ. From
- * logsumexp alone no weight could be computed again where scores are large: 3e38 + ln 3 is 3e38.
- */
-
-/** [batch, heads, queries, keys], each when given. */
-const maps = {
-  /** q·kᵀ·scale for every pair, whatever the masks and lengths say */
-  scores: 'out?',
-  /** what the softmax sees: after softcap, mask, ALiBi; −∞ wherever not attended */
-  maskedScores: 'out?',
-  /** softmax, before dropout; exactly 0 wherever not attended */
-  weights: 'out?',
-  /** weights after dropout (and its 1/(1−p)) */
-  droppedWeights: 'out?',
-} as const
 
 function tiles(rows: number): number {
   return Math.ceil(rows / QUERY_TILE)
@@ -93,24 +75,6 @@ export const attentionMaps = family.define('attentionMaps', {
   words,
   areas,
 })
-
-const gradientTensors = {
-  ...scoreTensors,
-  v: 'in',
-  /** [batch, heads, queries, dimV], [batch, heads, queries, 2], from the forward kernel */
-  output: 'in',
-  denominator: 'in:float64',
-  /** [batch, heads, queries], needed when `scalars` is given and its coefficient is not 0 */
-  entropy: 'in?',
-  /** [batch, heads, queries, dimV] = ∂L/∂output; may hold NaN in padding rows and in rows that attend to nothing */
-  gradOutput: 'in',
-  /** [2] = (loss, entropy coefficient λ/R): the loss has a term coefficient·Σ_rows entropy */
-  scalars: 'in?:float64',
-  /** [batch, heads, queries, keys] = what the loss has of the weights themselves, ∂L/∂weights; anything where not attended */
-  weightTerms: 'in?',
-  /** [batch, heads, queries], added to delta: Σ_j weights·weightTerms − ∂L/∂logsumexp (see ops/loss) */
-  rowTerms: 'in?:float64',
-} as const
 
 /** Parts that the keys of a head are gone through in, backward, at most. */
 const MOST_PARTS = 4
@@ -201,6 +165,36 @@ export const attentionMaskGradient = family.define('attentionMaskGradient', {
   areas,
 })
 
+/** Parts of a head's rows that the gradient of its biases is summed in, at most. */
+const MOST_ROW_PARTS = 4
+
+/** For the cores to share a request of one head; their sums are added up afterwards. */
+export function rowPartsOf({ queries }: { queries: number }): number {
+  return Math.max(1, Math.min(MOST_ROW_PARTS, tiles(queries)))
+}
+
+/** Unit = one part of the rows of one head, of every batch element: the sums of its scores' gradients by distance. */
+export const attentionDistanceGradient = family.define('attentionDistanceGradient', {
+  tensors: {
+    ...gradientTensors,
+    /** [parts, heads, distances] */
+    gradDistances: 'out:float64',
+  },
+  args: {
+    ...args,
+    parts: 'i32',
+    /** adds to what stands there */
+    further: 'flag?',
+  },
+  units: a => a.heads * a.parts,
+  cost: (a, context) => ({
+    flops: 2 * a.heads * context.area * (a.dimK + a.dimV),
+    nanoseconds: maskGradientTime(a, context),
+  }),
+  words: gradientWords,
+  areas,
+})
+
 /** An element of a map through the softcap. */
 const CAPPED = price(1, 25)
 
@@ -251,8 +245,10 @@ export type ForwardTensors = Tensors<typeof attentionForward>
 export type MapsTensors = Tensors<typeof attentionMaps>
 export type BackwardTensors = Tensors<typeof attentionBackward>
 export type GradientTensors = TensorsOf<typeof gradientTensors>
+export type DistanceGradientTensors = Tensors<typeof attentionDistanceGradient>
 export type MaskGradientTensors = Tensors<typeof attentionMaskGradient>
 export type WeightGradientTensors = Tensors<typeof weightGradient>
 export type BackwardArgs = Args<typeof attentionBackward>
+export type DistanceGradientArgs = Args<typeof attentionDistanceGradient>
 export type MaskGradientArgs = Args<typeof attentionMaskGradient>
 export type WeightGradientArgs = Args<typeof weightGradient>

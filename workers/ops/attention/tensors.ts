@@ -1,4 +1,4 @@
-/** The family of attention's ops, and the tensors that its scores are made of. */
+/** The family of attention's ops, and the tensors that several of them read or write. */
 import { defineFamily, type TensorsOf } from '../define-op.ts'
 
 export const family = defineFamily('attention', { callBytes: 512 })
@@ -38,3 +38,39 @@ export const scoreTensors = {
 } as const
 
 export type ScoreTensors = TensorsOf<typeof scoreTensors>
+
+/**
+ * `denominator` [batch, heads, queries, 2] is that of the softmax in two numbers, (m, Σ_j exp(s_j − m)): m is the largest masked
+ * score s, or near it (float32), and −∞ with a sum of 0 where a row attends to nothing. A weight is exp(s − m)/Σ. From
+ * logsumexp alone no weight could be computed again where scores are large: 3e38 + ln 3 is 3e38.
+ */
+
+/** [batch, heads, queries, keys], each when given. */
+export const maps = {
+  /** q·kᵀ·scale for every pair, whatever the masks and lengths say */
+  scores: 'out?',
+  /** what the softmax sees: after softcap, mask, ALiBi; −∞ wherever not attended */
+  maskedScores: 'out?',
+  /** softmax, before dropout; exactly 0 wherever not attended */
+  weights: 'out?',
+  /** weights after dropout (and its 1/(1−p)) */
+  droppedWeights: 'out?',
+} as const
+
+export const gradientTensors = {
+  ...scoreTensors,
+  v: 'in',
+  /** [batch, heads, queries, dimV], [batch, heads, queries, 2], from the forward kernel */
+  output: 'in',
+  denominator: 'in:float64',
+  /** [batch, heads, queries], needed when `scalars` is given and its coefficient is not 0 */
+  entropy: 'in?',
+  /** [batch, heads, queries, dimV] = ∂L/∂output; may hold NaN in padding rows and in rows that attend to nothing */
+  gradOutput: 'in',
+  /** [2] = (loss, entropy coefficient λ/R): the loss has a term coefficient·Σ_rows entropy */
+  scalars: 'in?:float64',
+  /** [batch, heads, queries, keys] = what the loss has of the weights themselves, ∂L/∂weights; anything where not attended */
+  weightTerms: 'in?',
+  /** [batch, heads, queries], added to delta: Σ_j weights·weightTerms − ∂L/∂logsumexp (see ops/loss) */
+  rowTerms: 'in?:float64',
+} as const

@@ -3,7 +3,7 @@ import { uniformNumbers } from '../../../test/support/numbers.ts'
 import { given, type OpCase } from '../../../test/support/op-case.ts'
 import { headOrder, sequencePlaces } from './op.ts'
 
-const FORMS = ['toHeads', 'toPositions', 'toRows'] as const
+const FORMS = ['toHeads', 'toPositions', 'toRows', 'fromRows'] as const
 
 interface Spec {
   form: (typeof FORMS)[number]

@@ -20,7 +20,8 @@ export function headOrder(
       for (let h = 0; h < heads; h++, headsFirst += length) {
         if (form === 'toHeads') order[headsFirst] = t * heads + h
         else if (form === 'toPositions') order[t * heads + h] = headsFirst
-        else order[h * positions + t] = headsFirst
+        else if (form === 'toRows') order[h * positions + t] = headsFirst
+        else order[headsFirst] = h * positions + t
       }
     }
   }

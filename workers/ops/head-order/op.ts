@@ -16,6 +16,7 @@ const family = defineFamily('head-order')
  *   toHeads      order[heads·offsets[s] + h·n + i] = (offsets[s] + i)·heads + h       n = the sequence's length
  *   toPositions  the inverse: where the row of position and head [positions, heads] stands
  *   toRows       the same for [heads, positions]
+ *   fromRows     the inverse of that
  *
  * Unit = one position.
  */
@@ -27,7 +28,7 @@ export const headOrder = family.define('headOrder', {
     order: 'out:int32',
   },
   args: {
-    form: oneOf('toHeads', 'toPositions', 'toRows'),
+    form: oneOf('toHeads', 'toPositions', 'toRows', 'fromRows'),
     sequences: 'i32',
     positions: 'i32',
     heads: 'i32',

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { uniformNumbers } from '../../../test/support/numbers.ts'
 import { given, type OpCase, randomTensors, withNaN } from '../../../test/support/op-case.ts'
+import { unevenStarts } from '../sinks/cases.ts'
 import { lossTotal, rowTerms, squaredErrorLoss } from './op.ts'
 
 const size = (...values: number[]) => fc.constantFrom(...values)
@@ -76,6 +77,7 @@ const terms = fc
       ...ofWeights,
       gradLogsumexp: which < 2 && random(rows),
       qLengths: padded && Int32Array.from({ length: batch }, (_, b) => (seed + b) % (queries + 1)),
+      ...(!padded && seed % 2 === 1 && unevenStarts(sizes)),
     })
     const hidden = withNaN(inputs, { gradWeights: [[unseen, unseen + 1]] })
     return { op: rowTerms, args: sizes, inputs, outputs: { terms: rows }, hidden }

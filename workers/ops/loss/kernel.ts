@@ -1,5 +1,6 @@
 /** The squared error against a target, and the whole loss with its entropy term. */
 import type { Args, Tensors } from '../define-op.ts'
+import { firstPlace, placeRow } from '../packed-rows.ts'
 import type * as op from './op.ts'
 
 /**
@@ -74,13 +75,15 @@ export function rowTerms(
   from: number,
   to: number,
 ): void {
+  const place = firstPlace(a)
   for (let row = from; row < to; row++) {
     const live = t.qLengths?.[Math.floor(row / (a.heads * a.queries))] ?? a.queries
     let sum = 0
     if (row % a.queries < live) {
       if (t.gradLogsumexp) sum -= t.gradLogsumexp[row]
       if (t.weights && t.gradWeights) {
-        for (let at = row * a.keys; at < (row + 1) * a.keys; at++) {
+        placeRow(t, a, row, place)
+        for (let at = place.pairs; at < place.pairs + place.keys; at++) {
           if (t.weights[at] !== 0) sum += t.weights[at] * t.gradWeights[at]
         }
       }

@@ -1,5 +1,6 @@
 /** The squared error against a target, and the whole loss with its entropy term. */
 import { defineFamily, price } from '../define-op.ts'
+import { starts } from '../packed-rows.ts'
 
 const SQUARE_FLOPS = 4
 const SUM_FLOPS = 2
@@ -64,6 +65,7 @@ export const lossTotal = family.define('lossTotal', {
  */
 export const rowTerms = family.define('rowTerms', {
   tensors: {
+    ...starts,
     /** [batch, heads, queries, keys], both or none; the gradient is not read where the weight is 0 */
     weights: 'in?',
     gradWeights: 'in?',

@@ -2,10 +2,28 @@ import * as fc from 'fast-check'
 import { given, type Inputs, type OpCase, randomTensors } from '../../../test/support/op-case.ts'
 import { partsOf } from '../attention/op.ts'
 import { intervals } from '../intervals/kernel.ts'
-import { chainOf, packedBackward, packedForward, packedJvp, spreadPairs, tilesOf } from './op.ts'
+import {
+  chainOf,
+  gatherPairs,
+  packedBackward,
+  packedDistanceGradient,
+  packedForward,
+  packedJvp,
+  spreadPairs,
+  tilesOf,
+} from './op.ts'
+
+const OPS = [
+  'packedForward',
+  'packedBackward',
+  'packedDistanceGradient',
+  'packedJvp',
+  'spreadPairs',
+  'gatherPairs',
+] as const
 
 export interface PackedSpec {
-  op: 'packedForward' | 'packedBackward' | 'packedJvp' | 'spreadPairs'
+  op: (typeof OPS)[number]
   lengths: [queries: number, keys: number][]
   group: number
   kvHeads: number
@@ -20,7 +38,7 @@ export interface PackedSpec {
 const length = (...longer: number[]) => fc.oneof(fc.integer({ min: 0, max: 9 }), fc.constantFrom(...longer))
 
 export const packedSpecs: fc.Arbitrary<PackedSpec> = fc.record({
-  op: fc.constantFrom('packedForward', 'packedBackward', 'packedJvp', 'spreadPairs'),
+  op: fc.constantFrom(...OPS),
   lengths: fc.array(fc.tuple(length(25, 60), length(97, 400)), { minLength: 1, maxLength: 5 }),
   group: fc.constantFrom(1, 2),
   kvHeads: fc.constantFrom(1, 2),
@@ -69,6 +87,11 @@ export function packedCase(spec: PackedSpec): OpCase {
     const inputs = { x: random(heads * allPairs), cuQ, cuK, pairStarts }
     return { op: spreadPairs, args, inputs, outputs: { y: heads * allQueries * allKeys } }
   }
+  if (spec.op === 'gatherPairs') {
+    const args = { heads, sequences, queries: allQueries, keys: allKeys, pairs: allPairs }
+    const inputs = { x: random(heads * allQueries * allKeys), cuQ, cuK, pairStarts }
+    return { op: gatherPairs, args, inputs, outputs: { y: heads * allPairs } }
+  }
   const own = new Int32Array(2 * allQueries)
   const masks = [{ hi: ['+', 'aligned', 1] as const }]
   const shifts = Int32Array.from(lengths, ([n, m]) => m - n)
@@ -78,6 +101,7 @@ export function packedCase(spec: PackedSpec): OpCase {
     0,
     sequences,
   )
+  const distances = 2 * (longest.queries + longest.keys)
   const args = {
     ...{ batch: 1, heads, kvHeads, ...longest, dimK, dimV, scale: 0.5, softcap: 0 },
     intervalStrides: [0, 0],
@@ -85,6 +109,8 @@ export function packedCase(spec: PackedSpec): OpCase {
     maskKind: 'none',
     maskStrides: [0, 0, 0, 0],
     earlier: 0,
+    distances,
+    firstDistance: -longest.queries - longest.keys,
     ...{ dropoutP: seed % 3 === 0 ? 0.25 : 0, seedLow: 7, seedHigh: 0 },
     ...{ sequences, allQueries, allKeys, allPairs, tiles: tileStarts[sequences] },
   }
@@ -94,6 +120,7 @@ export function packedCase(spec: PackedSpec): OpCase {
     k: random(kvHeads * allKeys * dimK),
     v: random(kvHeads * allKeys * dimV),
     slopes: spec.slopes && random(heads),
+    distanceBiases: (!spec.slopes || spec.op === 'packedDistanceGradient') && random(heads * distances),
     intervals: spec.causal && own,
     shifts: spec.causal && shifts,
     cuQ,
@@ -134,7 +161,17 @@ export function packedCase(spec: PackedSpec): OpCase {
     output: random(rows * dimV),
     denominator: random(2 * rows, 1, 3),
     gradOutput: random(rows * dimV),
-    ...given({ entropy: spec.entropy && random(rows), scalars: spec.entropy && Float64Array.of(0.5, 0.1) }),
+    ...given({
+      entropy: spec.entropy && random(rows),
+      scalars: spec.entropy && Float64Array.of(0.5, 0.1),
+      rowTerms: spec.map && random(rows),
+      weightTerms: spec.map && random(heads * allPairs),
+      pairStarts: spec.map && pairStarts,
+    }),
+  }
+  if (spec.op === 'packedDistanceGradient') {
+    const outputs = { gradDistances: heads * distances }
+    return { op: packedDistanceGradient, args, inputs: { ...inputs, ...found } as Inputs, outputs }
   }
   const shares = Math.min(spec.shares, chainOf(longest.keys, spec.group))
   const parts = lengths.map(([, m]) => partsOf(m))
@@ -163,9 +200,7 @@ const nothing = {
   shares: 2,
   seed: 1,
 }
-export const empty: OpCase[] = (
-  ['packedForward', 'packedBackward', 'packedJvp', 'spreadPairs'] as const
-).flatMap(op =>
+export const empty: OpCase[] = OPS.flatMap(op =>
   ([[[0, 0]], [[0, 3]], [[3, 0]]] as [number, number][][]).map(lengths =>
     packedCase({ op, lengths, ...nothing }),
   ),

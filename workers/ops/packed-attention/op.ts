@@ -5,10 +5,16 @@
  * With sequence s at queries cuQ[s] … cuQ[s + 1] and keys cuK[s] … cuK[s + 1], its rows stand heads first, [heads, its queries],
  * behind those of the sequences before it; keys and values likewise. So do results and, for pairs, [heads, its queries, its keys].
  */
-import { attentionBackward, attentionForward, attentionJvp, partsOf } from '../attention/op.ts'
+import {
+  attentionBackward,
+  attentionDistanceGradient,
+  attentionForward,
+  attentionJvp,
+  partsOf,
+} from '../attention/op.ts'
 import { areas } from '../attention/resources.ts'
 import { type Args, defineFamily, price, type Tensors } from '../define-op.ts'
-import { backwardPieces, forwardPieces } from './pieces.ts'
+import { backwardPieces, distancePieces, forwardPieces } from './pieces.ts'
 import { args, type PackedArgs } from './sizes.ts'
 
 export { chainOf, tilesOf } from './sizes.ts'
@@ -24,6 +30,7 @@ const scoreTensors = {
   k: 'in',
   v: 'in',
   slopes: 'in?',
+  distanceBiases: 'in?',
   /** [allQueries, 2]: the keys of its sequence that a row attends to; without it, all */
   intervals: 'in?:int32',
   /** [sequences]: what is added to a row's index to place it among its sequence's keys; without it nothing is */
@@ -31,6 +38,20 @@ const scoreTensors = {
   /** [sequences + 1] each */
   cuQ: 'in:int32',
   cuK: 'in:int32',
+} as const
+
+const gradientTensors = {
+  ...scoreTensors,
+  output: 'in',
+  denominator: 'in:float64',
+  entropy: 'in?',
+  gradOutput: 'in',
+  scalars: 'in?:float64',
+  /** as attention's: of pairs and of rows */
+  weightTerms: 'in?',
+  rowTerms: 'in?:float64',
+  /** where there are weightTerms */
+  pairStarts: 'in?:float64',
 } as const
 
 /** What the same rows and pairs in sequences of one length would take. */
@@ -76,12 +97,7 @@ export const packedForward = family.define('packedForward', {
  */
 export const packedBackward = family.define('packedBackward', {
   tensors: {
-    ...scoreTensors,
-    output: 'in',
-    denominator: 'in:float64',
-    entropy: 'in?',
-    gradOutput: 'in',
-    scalars: 'in?:float64',
+    ...gradientTensors,
     delta: 'work',
     gradQ: 'out?',
     /** as long as gradQ, where a sequence's keys have several parts; those of the others do not write to it */
@@ -137,6 +153,32 @@ export const spreadPairs = family.define('spreadPairs', {
   shared: true,
 })
 
+/** The way back: y has the pairs of sequence after sequence, from x [heads, queries, keys]. Unit = row of x. */
+export const gatherPairs = family.define('gatherPairs', {
+  tensors: { x: 'in', cuQ: 'in:int32', cuK: 'in:int32', pairStarts: 'in:float64', y: 'out' },
+  args: { heads: 'i32', sequences: 'i32', queries: 'i32', keys: 'i32', pairs: 'f64' },
+  units: a => a.heads * a.queries,
+  cost: (a, { units, precision: p }) => ({ nanoseconds: units * 100 + a.heads * a.pairs * SPREAD[p] }),
+  shared: true,
+})
+
+/**
+ * attentionDistanceGradient over all sequences, one after the other. Unit = head; gradDistances [heads, distances].
+ */
+export const packedDistanceGradient = family.define('packedDistanceGradient', {
+  tensors: { ...gradientTensors, gradDistances: 'out:float64' },
+  args,
+  units: a => a.heads,
+  cost: (a, context) => {
+    const { flops = 0, nanoseconds } = attentionDistanceGradient.cost({ ...even(a), parts: 1 }, context)
+    return { flops, nanoseconds: nanoseconds + a.heads * a.sequences * SEQUENCE[context.precision] }
+  },
+  areas,
+  pieces: { op: attentionDistanceGradient, cut: distancePieces },
+})
+
+export type GatherTensors = Tensors<typeof gatherPairs>
+export type GatherArgs = Args<typeof gatherPairs>
 export type PackedForwardArgs = Args<typeof packedForward>
 export type SpreadTensors = Tensors<typeof spreadPairs>
 export type SpreadArgs = Args<typeof spreadPairs>

@@ -43,6 +43,14 @@ export function* backwardPieces(
   }
 }
 
+/** Every sequence adds to the distances of each head. */
+export function* distancePieces(t: Given, a: PackedArgs, from: number, to: number): Generator<Piece> {
+  for (let s = 0; s < a.sequences; s++) {
+    const tensors = { ...ofSequence(t, a, s), gradDistances: t.gradDistances }
+    yield { tensors, args: { ...argsOf(t, a, s), parts: 1, further: s > 0 }, from, to }
+  }
+}
+
 /** The last sequence that begins at `tile` or before, by bisection: it has tiles. */
 function sequenceOf(starts: Int32Array, sequences: number, tile: number): number {
   let [first, last] = [0, sequences]
@@ -75,6 +83,7 @@ function ofSequence(t: Given, a: PackedArgs, s: number): AnyTensors {
     slopes: t.slopes,
     sinks: t.sinks,
     tangentSinks: t.tangentSinks,
+    distanceBiases: t.distanceBiases,
     scalars: t.scalars,
     intervals: rows(t.intervals, 2),
     q: rows(t.q, heads * dimK),
@@ -85,6 +94,8 @@ function ofSequence(t: Given, a: PackedArgs, s: number): AnyTensors {
     logsumexp: rows(t.logsumexp, heads),
     entropy: rows(t.entropy, heads),
     maxima: rows(t.maxima, heads),
+    rowTerms: rows(t.rowTerms, heads),
+    weightTerms: pairs(t.weightTerms),
     scores: pairs(t.scores),
     maskedScores: pairs(t.maskedScores),
     weights: pairs(t.weights),

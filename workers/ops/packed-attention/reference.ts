@@ -1,9 +1,16 @@
 /** The float64 kernels: those of attention alone, sequence by sequence. */
-import type { BackwardArgs, BackwardTensors, ForwardTensors, JvpTensors } from '../attention/op.ts'
+import type {
+  BackwardArgs,
+  BackwardTensors,
+  DistanceGradientArgs,
+  DistanceGradientTensors,
+  ForwardTensors,
+  JvpTensors,
+} from '../attention/op.ts'
 import * as alone from '../attention/reference/index.ts'
 import type { Args, Tensors } from '../define-op.ts'
 import type * as op from './op.ts'
-import { backwardPieces, forwardPieces } from './pieces.ts'
+import { backwardPieces, distancePieces, forwardPieces } from './pieces.ts'
 
 /** attentionForward of every sequence: see attention/reference/attention.ts. */
 export function packedForward(
@@ -28,6 +35,23 @@ export function packedBackward(
     alone.attentionBackward(
       piece.tensors as BackwardTensors,
       piece.args as BackwardArgs,
+      piece.from,
+      piece.to,
+    )
+  }
+}
+
+/** attentionDistanceGradient of every sequence: see attention/reference/distance-gradient.ts. */
+export function packedDistanceGradient(
+  t: Tensors<typeof op.packedDistanceGradient>,
+  a: Args<typeof op.packedDistanceGradient>,
+  from: number,
+  to: number,
+): void {
+  for (const piece of distancePieces(t, a, from, to)) {
+    alone.attentionDistanceGradient(
+      piece.tensors as DistanceGradientTensors,
+      piece.args as DistanceGradientArgs,
       piece.from,
       piece.to,
     )

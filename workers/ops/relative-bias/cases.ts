@@ -28,8 +28,8 @@ function biasCases(sizes: Sizes, seed: number): [OpCase, OpCase] {
     },
     {
       op: bucketSums,
-      args: { ...args, batch, queries, keys, shift },
-      inputs: { gradBias: random(batch * heads * queries * keys) },
+      args: { ...args, parts: batch },
+      inputs: { gradDistances: Float64Array.from(random(batch * heads * args.distances)) },
       outputs: { gradTable: buckets * heads },
     },
   ]

@@ -35,33 +35,21 @@ export function distanceBiases(
   }
 }
 
-/** gradTable[bucket, h] = Σ gradBias over the pairs of a head whose distance is in the bucket, in float64. A unit is a bucket. */
+/** gradTable[bucket, h] = Σ gradDistances over the parts and the distances in the bucket, in float64. A unit is a head. */
 export function bucketSums(
-  { gradBias, shifts, gradTable }: Tensors<typeof op.bucketSums>,
+  { gradDistances, gradTable }: Tensors<typeof op.bucketSums>,
   a: Args<typeof op.bucketSums>,
   from: number,
   to: number,
 ): void {
-  for (let bucket = from; bucket < to; bucket++) {
-    // a bucket of one direction is a run of distances
-    let [begin, end] = [0, 0]
+  for (let h = from; h < to; h++) {
+    const sums = new Float64Array(a.buckets)
     for (let x = 0; x < a.distances; x++) {
-      if (bucketOf(a.firstDistance + x, a) !== bucket) continue
-      if (end === 0) begin = x
-      end = x + 1
-    }
-    for (let h = 0; h < a.heads; h++) {
-      let sum = 0
-      for (let b = 0; b < a.batch; b++) {
-        const shift = shifts?.[b] ?? a.shift
-        for (let i = 0; i < a.queries; i++) {
-          const key0 = i + shift + a.firstDistance
-          const row = ((b * a.heads + h) * a.queries + i) * a.keys
-          const last = Math.min(a.keys, key0 + end)
-          for (let j = Math.max(0, key0 + begin); j < last; j++) sum += gradBias[row + j]
-        }
+      const bucket = bucketOf(a.firstDistance + x, a)
+      for (let part = 0; part < a.parts; part++) {
+        sums[bucket] += gradDistances[(part * a.heads + h) * a.distances + x]
       }
-      gradTable[bucket * a.heads + h] = sum
     }
+    for (let bucket = 0; bucket < a.buckets; bucket++) gradTable[bucket * a.heads + h] = sums[bucket]
   }
 }

@@ -2,7 +2,7 @@
 import { defineArgs, defineFamily, price } from '../define-op.ts'
 
 const ENTRY = price(15)
-const PAIR = price(20)
+const SUM = price(2)
 
 const family = defineFamily('relative-bias')
 
@@ -26,20 +26,18 @@ export const distanceBiases = family.define('distanceBiases', {
   shared: true,
 })
 
-/** gradTable [buckets, heads] from the gradient of a bias for every pair. Unit = bucket. */
+/** gradTable [buckets, heads] from the gradients of the distances' biases. Unit = head. */
 export const bucketSums = family.define('bucketSums', {
   tensors: {
-    /** [batch, heads, queries, keys] */
-    gradBias: 'in',
-    /** [batch], what is added to a row's index to place it among the keys, where it is not `shift` */
-    shifts: 'in?:int32',
+    /** [parts, heads, distances], to be added up */
+    gradDistances: 'in:float64',
     gradTable: 'out',
   },
-  args: { ...args, batch: 'i32', queries: 'i32', keys: 'i32', shift: 'i32' },
-  units: a => a.buckets,
-  cost: (a, { precision: p }) => {
-    const rows = a.batch * a.heads * a.queries
-    return { flops: rows * a.keys, nanoseconds: (a.buckets * rows + rows * a.keys) * PAIR[p] }
-  },
+  args: { ...args, parts: 'i32' },
+  units: a => a.heads,
+  cost: (a, { units, precision: p }) => ({
+    flops: units * a.parts * a.distances,
+    nanoseconds: units * (a.buckets + a.distances * (ENTRY[p] + a.parts * SUM[p])),
+  }),
   shared: true,
 })

@@ -13,7 +13,7 @@ interface Sizes {
 const NO_STARTS = { cuQ: undefined, cuK: undefined, pairStarts: undefined }
 
 /** Sequences with the rows and pairs of a batch: of its elements the first has one row fewer, and the last one more. */
-function startsOf({ batch, queries, keys }: Sizes) {
+export function unevenStarts({ batch, queries, keys }: Omit<Sizes, 'dimV'>) {
   const even = (extent: number) => Int32Array.from({ length: batch + 1 }, (_, s) => s * extent)
   const cuQ = even(queries)
   if (batch > 1 && queries > 1) cuQ[1]--
@@ -33,7 +33,7 @@ function sinkCases(
   const random = randomTensors(seed)
   const denominator = random(2 * rows).map((value, at) => (at % 2 === 0 ? value : 1 + Math.abs(value)))
   if (rows > 2) denominator.set([Number.NEGATIVE_INFINITY, 0], 2 * (seed % rows))
-  const { cuQ, cuK, pairStarts } = packed ? startsOf(sizes) : NO_STARTS
+  const { cuQ, cuK, pairStarts } = packed ? unevenStarts(sizes) : NO_STARTS
   const shared = { sinks: random(heads), output: random(rows * dimV), denominator, ...given({ cuQ }) }
   const pairs = maps && rows * keys
   const apply = {

@@ -1,5 +1,6 @@
 /** Sinks: what they make of attention's results, and their own gradient. */
 import type { Args, Reals, Tensors } from '../define-op.ts'
+import { firstPlace, placeRow } from '../packed-rows.ts'
 import type * as op from './op.ts'
 
 /**
@@ -18,9 +19,9 @@ export function applySinks(
   from: number,
   to: number,
 ): void {
-  const place = { sequence: 0, head: 0, keys: a.keys, pairs: 0 }
+  const place = firstPlace(a)
   for (let row = from; row < to; row++) {
-    placeOf(t, a, row, place)
+    placeRow(t, a, row, place)
     const sink = t.sinks[place.head]
     const m = t.denominator[2 * row]
     const most = Math.max(m, sink)
@@ -45,28 +46,6 @@ export function applySinks(
       scaled(t.droppedWeights, t.sunkDroppedWeights, pairs, count, share)
     }
   }
-}
-
-/** A row's head, its keys, and where its pairs begin in a map. Rows of packed sequences are asked for in order. */
-function placeOf(
-  { cuQ, cuK, pairStarts }: Tensors<typeof op.applySinks>,
-  { heads, queries, keys }: Args<typeof op.applySinks>,
-  row: number,
-  place: { sequence: number; head: number; keys: number; pairs: number },
-): void {
-  if (!cuQ) {
-    place.head = Math.floor(row / queries) % heads
-    place.pairs = row * keys
-    return
-  }
-  let s = place.sequence
-  while (heads * cuQ[s + 1] <= row) s++
-  const inSequence = row - heads * cuQ[s]
-  place.sequence = s
-  place.head = Math.floor(inSequence / (cuQ[s + 1] - cuQ[s]))
-  if (!cuK || !pairStarts) return
-  place.keys = cuK[s + 1] - cuK[s]
-  place.pairs = heads * pairStarts[s] + inSequence * place.keys
 }
 
 /** y = share·x for `dim` elements; 0 stays 0. */

@@ -1,14 +1,12 @@
 /** Sinks: one more logit a query head in the denominator of its rows' softmax, without a value. Xiao et al. 2023; gpt-oss. */
 import { defineFamily, price } from '../define-op.ts'
+import { starts } from '../packed-rows.ts'
 
 const ROW = price(60)
 const ELEMENT = price(1)
 const PAIR = price(1.2)
 
 const family = defineFamily('sinks')
-
-/** Where rows stand sequence by sequence, as packed-attention has them: where each begins, and its keys and pairs. */
-const starts = { cuQ: 'in?:int32', cuK: 'in?:int32', pairStarts: 'in?:float64' } as const
 
 /** [batch, heads, queries, keys] each, before the sink and with it; either may be the other itself. */
 const maps = {

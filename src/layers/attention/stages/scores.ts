@@ -38,7 +38,7 @@ export const scores: Stage = {
           k: needs.k || needs.pastK,
           v: needs.v || needs.pastV,
           mask: needs.mask,
-          bias: needs.relativeBias === true,
+          distances: needs.relativeBias === true,
         },
         terms,
       )
@@ -46,9 +46,8 @@ export const scores: Stage = {
       gradients.k = found.k
       gradients.v = found.v
       gradients.mask = found.mask
-      if (found.bias !== undefined && plan.relativeBias !== undefined) {
-        const { relativeBias, geometry, places } = plan
-        gradients.relativeBias = relativeBiasBackward(p, relativeBias, geometry, places, found.bias)
+      if (found.distances !== undefined && plan.relativeBias !== undefined) {
+        gradients.relativeBias = relativeBiasBackward(p, plan.relativeBias, found.distances)
       }
       if (needs.sinks) gradients.sinks = sinksBackward(p, attended, output, scalars, terms)
     }

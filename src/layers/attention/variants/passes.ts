@@ -225,7 +225,7 @@ function passesBackward(
     inOrder,
     grad.y,
     scalars,
-    { ...needs, mask: false, bias: false },
+    { ...needs, mask: false, distances: false },
     rows && { rows: rows.y },
   )
   const forQ = addUp(p, parts.q, plan.queryRanks, plan, { ...q, dim: dimK })

@@ -6,6 +6,7 @@
  * gradMask [maskBatch, maskHeads, maskQueries, maskKeys], each extent the full one or 1 (broadcast: summed over). A unit
  * is 24 rows of the mask; it writes them whole, going through batches, heads, query tiles and key blocks in ascending
  * order and summing each tile first. Where the mask is −∞, the weight and so the gradient is 0.
+ * Biases by distance are summed likewise, each pair's gradient where its distance stands.
  * Formulas and hazards: gradient-tile.ts. delta is computed again (into tileMax), so that units are independent.
  */
 import { packKeys, scoreGradients } from './backward'
@@ -14,7 +15,7 @@ import { writeConstants } from './exponentials'
 import { deltaTile } from './gradient-tile'
 import { KEY_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-tile'
 import { Place, placeOf } from './scores'
-import { NOTHING, groupRanges, rowIntervals } from './visibility'
+import { NOTHING, groupRanges, rowIntervals, shiftOf } from './visibility'
 
 export function attentionMaskGradient(call: Call, from: i32, to: i32): void {
   const place = placeOf(call)
@@ -42,15 +43,43 @@ export function attentionMaskGradient(call: Call, from: i32, to: i32): void {
         place.kvHead = place.b * call.kvHeads + place.h / (call.heads / call.kvHeads)
         for (place.row = beginRow; place.row < endRow; place.row += QUERY_TILE) {
           place.rows = min(QUERY_TILE, endRow - place.row)
-          addTiles(call, place, grad)
+          addTiles(call, place, grad, false)
         }
       }
     }
   }
 }
 
-/** Adds the gradients of one query tile's scores. */
-function addTiles(call: Call, place: Place, grad: usize): void {
+/**
+ * The gradient of biases by distance: gradDistances[part, h, x] = Σ ∂L/∂s over the attended pairs (b, h, i, j) with i in the part and
+ * j − aligned i − firstDistance = x, in float64. A unit is one (part, h); it goes through batches, query tiles and key blocks in
+ * ascending order.
+ */
+export function attentionDistanceGradient(call: Call, from: i32, to: i32): void {
+  const place = placeOf(call)
+  writeConstants(call)
+  const tiles = (call.queries + QUERY_TILE - 1) / QUERY_TILE
+  const rows = QUERY_TILE * ((tiles + call.parts - 1) / call.parts)
+  const size = <usize>call.distances << 3
+  for (let unit = from; unit < to; ++unit) {
+    const part = unit / call.heads
+    place.h = unit % call.heads
+    const grad = call.gradDistances + <usize>unit * size
+    if (!call.further) memory.fill(grad, 0, size)
+    for (place.b = 0; place.b < call.batch; ++place.b) {
+      place.head = place.b * call.heads + place.h
+      place.kvHead = place.b * call.kvHeads + place.h / (call.heads / call.kvHeads)
+      const endRow = min((part + 1) * rows, call.queries)
+      for (place.row = part * rows; place.row < endRow; place.row += QUERY_TILE) {
+        place.rows = min(QUERY_TILE, endRow - place.row)
+        addTiles(call, place, grad, true)
+      }
+    }
+  }
+}
+
+/** Adds the gradients of one query tile's scores to those of a mask, or of biases by distance. */
+function addTiles(call: Call, place: Place, grad: usize, byDistance: bool): void {
   const at = <usize>place.head * <usize>call.queries + <usize>place.row
   deltaTile(call, at, place.rows, call.tileMax)
   const seen = rowIntervals(call, place.b, place.h, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
@@ -62,8 +91,24 @@ function addTiles(call: Call, place: Place, grad: usize): void {
     const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
     packKeys(call, place, key)
     scoreGradients(call, place, at, key, call.tileMax, visible, true)
+    if (byDistance) {
+      addDistances(call, place, grad)
+      continue
+    }
     if (call.maskQueries == 1) foldRows(call.gradTile, place.rows)
     addTile(call, place, call.maskQueries == 1 ? 1 : place.rows, grad)
+  }
+}
+
+/** Adds each row of the tile where its distances stand. Pairs that are not attended are 0 in the tile. */
+function addDistances(call: Call, place: Place, grad: usize): void {
+  const shift = shiftOf(call, place.b)
+  for (let r = 0; r < place.rows; ++r) {
+    const from = call.gradTile + <usize>r * TILE_ROW
+    const into = grad + (<usize>(place.key - (place.row + r + shift) - call.firstDistance) << 3)
+    for (let j: usize = 0; j < <usize>place.keys; ++j) {
+      store<f64>(into + (j << 3), load<f64>(into + (j << 3)) + <f64>load<f32>(from + (j << 2)))
+    }
   }
 }
 
