@@ -41,24 +41,26 @@ function products({ dimK, dimV }: AttentionArgs, given: Given) {
   return { score: dimK * (1 + ofScore), result: tangentOutput === undefined ? 0 : dimV * ofValues }
 }
 
-/** A row, a pair beside its products, a multiplication, and an element of the weights' map. */
-const ROW = price(200, 100)
-const PAIR = price(1, 80)
-const PRODUCT = price(0.0185, 1.2)
-const MAP = price(0.3, 5)
+/** Pairs of tiles, of weights and of tangents, that a call may keep: about a megabyte, of the second-level cache. */
+export const KEPT_TILES = 36
 
-/** Kernels in float32 form the scores twice where they do not fit into one block of keys. */
+/** A row, a pair beside its products, a multiplication, and an element of the weights' map. */
+const ROW = price(100, 500)
+const PAIR = price(1, 130)
+const PRODUCT = price(0.0185, 2)
+const MAP = price(0.6, 5)
+
 function time(a: AttentionArgs, context: CostContext<typeof tensors>): number {
   const { precision: p, tensors: given } = context
   const { score, result } = products(a, given)
-  const times = p === 'float32' && a.keys > FORWARD_BLOCK && scoresMove(given) ? 2 : 1
+  // kernels in float32 form the scores twice where they cannot be kept
+  const isKept = a.keys <= KEPT_TILES * FORWARD_BLOCK || !scoresMove(given)
+  const needsSums = given.tangentOutput !== undefined || given.tangentWeights !== undefined
+  const times = p === 'float64' || isKept || !needsSums ? 1 : 2
   const perPair = times * (PAIR[p] + 1.3 * extras(a, context) + score * PRODUCT[p]) + result * PRODUCT[p]
   const map = given.tangentWeights === undefined ? 0 : rowsOf(a) * a.keys * MAP[p]
   return rowsOf(a) * ROW[p] + pairsTime(a, context, perPair) + map
 }
-
-/** Pairs of tiles, of weights and of tangents, that a call may keep: about a megabyte, of the second-level cache. */
-export const KEPT_TILES = 36
 
 /** Those that it may come to need. */
 function keptTiles(a: Pick<AttentionArgs, 'queries' | 'keys' | 'dimK' | 'dimV'>): number {

@@ -1,7 +1,8 @@
 /** Attention in forward mode, row by row. */
 
+import type { Reals } from '../../define-op.ts'
 import { dropoutKeys, keepFactor } from '../../dropout.ts'
-import { addRow } from '../../rows.ts'
+import { addRow, dot } from '../../rows.ts'
 import type { AttentionArgs, JvpTensors } from '../op.ts'
 import { maskIndex, type QueryRow, queryRows } from './attended.ts'
 import { maskedScore, scaledScore, softcapBackward, weightOf } from './score.ts'
@@ -29,6 +30,7 @@ export function attentionJvp(t: JvpTensors, a: AttentionArgs, from: number, to: 
   const moves = [t.tangentQ, t.tangentK, t.tangentMask, t.tangentSinks].some(given => given !== undefined)
   for (const row of queryRows(t, a, from, to)) {
     const { index } = row
+    const scaled = { q: scaledRow(a, t.q, index), tangentQ: scaledRow(a, t.tangentQ, index) }
     const attended: number[] = []
     let mean = 0
     for (let j = row.lo; j < row.hi; j++) {
@@ -36,7 +38,7 @@ export function attentionJvp(t: JvpTensors, a: AttentionArgs, from: number, to: 
       if (s === nothing) continue
       attended.push(j)
       p[j] = weightOf(t, row, s)
-      ds[j] = scoreTangent(t, a, row, j)
+      ds[j] = scoreTangent(t, a, row, j, scaled)
       mean += p[j] * ds[j]
     }
     mean += sinkTangent(t, row)
@@ -57,13 +59,23 @@ export function attentionJvp(t: JvpTensors, a: AttentionArgs, from: number, to: 
   }
 }
 
+/** scale·x of a row: before the product, which may overflow where scale·x·k does not. */
+function scaledRow({ scale, dimK }: AttentionArgs, x: Reals | undefined, row: number): Reals | undefined {
+  return x?.slice(row * dimK, (row + 1) * dimK).map(element => scale * element)
+}
+
 /** The tangent of an attended pair's masked score. */
-function scoreTangent(t: JvpTensors, a: AttentionArgs, row: QueryRow, j: number): number {
-  const qAt = row.index * a.dimK
-  const kAt = (row.firstKey + j) * a.dimK
+function scoreTangent(
+  t: JvpTensors,
+  a: AttentionArgs,
+  row: QueryRow,
+  j: number,
+  { q, tangentQ }: { q: Reals | undefined; tangentQ: Reals | undefined },
+): number {
+  const key = row.firstKey + j
   let sum = 0
-  for (let d = 0; t.tangentQ && d < a.dimK; d++) sum += a.scale * t.tangentQ[qAt + d] * t.k[kAt + d]
-  for (let d = 0; t.tangentK && d < a.dimK; d++) sum += a.scale * t.q[qAt + d] * t.tangentK[kAt + d]
+  if (tangentQ) sum += dot(tangentQ, 0, t.k, key, a.dimK)
+  if (q && t.tangentK) sum += dot(q, 0, t.tangentK, key, a.dimK)
   if (a.softcap > 0) sum *= softcapBackward(scaledScore(t, a, row, j), a.softcap)
   return sum + (t.tangentMask?.[maskIndex(a, row, j)] ?? 0)
 }
