@@ -170,6 +170,16 @@ describe.each(['float32', 'float64'])('tangents in %s', precision => {
     expect(tensors['jvp.logsumexp'].data).toEqual([0.25])
   })
 
+  it('do not overflow on the way where they can be represented', async () => {
+    const half = (count: number, first: number, second: number) =>
+      Array.from({ length: 2 * count }, (_, j) => [j < count ? first : second])
+    const body = { q: [[1]], k: half(50, 0, 0), v: half(50, 1e37, 0.9e37), scale: 1, precision }
+    // weights of 1/100 whose tangents are 1 and −1: the first half of the sum is 5e38
+    const jvp = { k: half(50, 100, -100), v: half(50, 0, 1e37) }
+    const { tensors } = await runProgram(PATH, { ...body, jvp })
+    expect(tensors['jvp.output'].data[0] / 1e37).toBeCloseTo(50 - 45 + 0.5, 4)
+  })
+
   it('come right from scores that a float32 logsumexp could not tell apart', async () => {
     const least = -3.4028234663852886e38
     const body = {

@@ -12,22 +12,21 @@
  * zeros. Tiles that run together share the packed keys.
  * Hazards: a pair that is not attended has p = 0, but its ds may be anything: ds is 0 there. In a row that attends to nothing m is
  * −∞: 0 stands in, and for 1/Σ (gradient-tile.ts). 1 − tanh² is formed as (1 − tanh)(1 + tanh).
+ * A row of doutput that overflowed is formed again (jvp-large.ts).
  * Differentiates forward.ts in forward mode; p is computed again, from scores that are the forward pass's to the bit.
  */
 import { Call, KEPT_TILES } from '../../../wasm/generated/attention'
 import { attendedRowsProduct } from './non-finite'
-import { dropRow } from './dropout'
-import { AnyValue, Finite, Weights, exponentials, writeConstants } from './exponentials'
+import { writeConstants } from './exponentials'
 import { enter, scaledTile } from './forward'
-import { denominatorRows, uncapRow } from './gradient-tile'
 import { MR } from '../../../wasm/assembly/lanes'
-import { FORWARD_BLOCK, QUERY_TILE, TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
-import { addMaskTangent, finishSums, forgetTangents, sumTangents, weighTangents } from './jvp-tile'
-import { maskTile } from './mask-tile'
+import { largeTangents } from './jvp-large'
+import { dropTiles, formTiles, packKeyPanels, scoresMove, tangentTile } from './jvp-scores'
+import { finishSums, sumTangents, weighTangents } from './jvp-tile'
+import { FORWARD_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-tile'
 import { PER_TILE } from './online-softmax'
-import { packPanels } from '../../../wasm/assembly/pack'
 import { Add, copyRows } from '../../../wasm/assembly/product'
-import { Place, addDotTile, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleQueries } from './scores'
+import { Place, blockProduct, oneOf, packBlockRows, placeOf, scaleQueries } from './scores'
 import { NOTHING, intervalsOf, rangesOf, rowIntervals } from './visibility'
 
 export function attentionJvp(call: Call, from: i32, to: i32): void {
@@ -72,25 +71,11 @@ function blocksOf(call: Call, place: Place, first: i32, count: i32): i32 {
   return max(1, (to + FORWARD_BLOCK - 1) / FORWARD_BLOCK - from / FORWARD_BLOCK)
 }
 
-/** Whether anything moves the scores, or a sink beside them. */
-// @ts-ignore: decorator
-@inline
-function scoresMove(call: Call): bool {
-  return (call.tangentQ | call.tangentK | call.tangentMask | call.tangentSinks) != 0
-}
-
 /** Whether anything is wanted that needs the sums. */
 // @ts-ignore: decorator
 @inline
 function isWanted(call: Call): bool {
   return (call.tangentOutput | call.tangentWeights) != 0
-}
-
-/** Where scale·dQ of the tile'th of the tiles that run together stands. */
-// @ts-ignore: decorator
-@inline
-function tangentTile(call: Call, tile: i32): usize {
-  return call.scaledTangents + <usize>(tile * QUERY_TILE) * (<usize>call.dimK << 2)
 }
 
 /** Whether the keys that the tile'th tile sees stand in one block. */
@@ -134,6 +119,10 @@ function tangentTiles(call: Call, place: Place, first: i32, count: i32): void {
     }
   }
   if (isWanted(call) || scoresMove(call)) goThrough(call, place, first, count, least, most, true)
+  for (let t = 0; call.tangentOutput != 0 && t < count; ++t) {
+    enter(call, place, first + t)
+    largeTangents(call, place, t)
+  }
 }
 
 /** A tile that has seen nothing, from row `at` of [batch, heads, queries]; sums of rows that see no key are complete. */
@@ -156,7 +145,6 @@ function begin(call: Call, place: Place, lane: usize, at: usize): void {
  * needs them.
  */
 function goThrough(call: Call, place: Place, first: i32, count: i32, least: i32, most: i32, last: bool): void {
-  const kRow = <usize>call.dimK << 2
   const vRow = <usize>call.dimV << 2
   const headRow = <usize>place.head * <usize>call.queries
   for (place.key = (least / FORWARD_BLOCK) * FORWARD_BLOCK; place.key < most; place.key += FORWARD_BLOCK) {
@@ -170,9 +158,9 @@ function goThrough(call: Call, place: Place, first: i32, count: i32, least: i32,
       enter(call, place, first + t)
       const lane = <usize>t * PER_TILE
       const common = call.common + (<usize>t << 3)
-      const rowFrom = call.rowFrom + lane
-      const rowTo = call.rowTo + lane
-      const seen = rangesOf(call, place.rows, place.key, FORWARD_BLOCK, rowFrom, rowTo, common)
+      const seen = rangesOf(
+        call, place.rows, place.key, FORWARD_BLOCK, call.rowFrom + lane, call.rowTo + lane, common,
+      )
       if (seen == NOTHING) continue
       const at = headRow + <usize>place.row
       const kept = place.blocks > 0 && !short && scoresMove(call)
@@ -180,11 +168,7 @@ function goThrough(call: Call, place: Place, first: i32, count: i32, least: i32,
       if (!last || !kept) {
         if (!keysPacked) packKeyPanels(call, place, key)
         keysPacked = true
-        dotTile(call, scaledTile(call, t), place.rows, call.k + key * kRow, place.keys, call.dimK, call.keyPack, call.tile)
-        maskTile(call, place, rowFrom, rowTo, seen, scoresMove(call))
-        if (scoresMove(call)) scoreTangents(call, place, t, key)
-        weights(call, place, at)
-        if (scoresMove(call)) forgetTangents(call, place)
+        formTiles(call, place, t, key, at, seen)
         if (scoresMove(call) && (!last || short)) sumTangents(call, place, lane)
       }
       if (!last) continue
@@ -210,46 +194,10 @@ function takeTiles(call: Call, place: Place, t: i32, kept: bool): void {
   call.gradTile = kept ? call.tile + size : place.gradTile
 }
 
-/** tile: masked scores → p */
-function weights(call: Call, place: Place, at: usize): void {
-  denominatorRows(call, at, place.rows)
-  if (call.nonFinite) exponentials<Weights, AnyValue>(call, call.tile, place.rows, call.rowMax, call.rowFactor, 0, 0)
-  else exponentials<Weights, Finite>(call, call.tile, place.rows, call.rowMax, call.rowFactor, 0, 0)
-}
-
-function packKeyPanels(call: Call, place: Place, key: usize): void {
-  if (!onePack(call, call.dimK)) return
-  const kRow = <usize>call.dimK << 2
-  packPanels(call.k + key * kRow, kRow, place.keys, call.dimK, call.keyPack)
-  if (call.tangentK) packPanels(call.tangentK + key * kRow, kRow, place.keys, call.dimK, call.tangentKeyPack)
-}
-
 function packValues(call: Call, place: Place, key: usize): void {
   const vRow = <usize>call.dimV << 2
   if (scoresMove(call)) packBlockRows(call, call.v + key * vRow, call.valueRows, call.dimV, place.keys)
   if (call.tangentV) packBlockRows(call, call.tangentV + key * vRow, call.tangentValueRows, call.dimV, place.keys)
-}
-
-/** gradTile = ds of the pairs within `ranges`, attended or not. */
-function scoreTangents(call: Call, place: Place, t: i32, key: usize): void {
-  const kRow = <usize>call.dimK << 2
-  const rows = place.rows
-  const keys = place.keys
-  const tile = call.gradTile
-  if (call.tangentQ) {
-    dotTile(call, tangentTile(call, t), rows, call.k + key * kRow, keys, call.dimK, call.keyPack, tile)
-  } else if (!call.tangentK) {
-    for (let r = 0; r < rows; ++r) fill(tile + <usize>r * TILE_ROW, 0, FORWARD_BLOCK, 0)
-  }
-  if (call.tangentK) {
-    const tangentK = call.tangentK + key * kRow
-    addDotTile(call, scaledTile(call, t), rows, tangentK, keys, call.dimK, call.tangentKeyPack, tile, call.tangentQ == 0)
-  }
-  for (let r = 0; r < rows && call.softcap > 0; ++r) {
-    const range = call.ranges + (<usize>(r / MR) << 3)
-    uncapRow(tile + <usize>r * TILE_ROW, call.tanhTile + <usize>r * TILE_ROW, load<i32>(range), load<i32>(range, 4))
-  }
-  if (call.tangentMask) addMaskTangent(call, place)
 }
 
 /** The tile of dp into its place in the map. */
@@ -267,14 +215,7 @@ function storeWeights(call: Call, place: Place, at: usize): void {
 
 /** doutput += z·dp·V + z·p·dV; `output` and `values`: where their rows begin. */
 function addValues(call: Call, place: Place, output: usize, values: usize): void {
-  for (let r = 0; r < place.rows && call.dropout != 0; ++r) {
-    const range = call.ranges + (<usize>(r / MR) << 3)
-    const offset = <usize>r * TILE_ROW
-    const from = load<i32>(range)
-    const to = load<i32>(range, 4)
-    if (scoresMove(call)) dropRow(call, place.head, place.row + r, place.key, call.gradTile + offset, from, to)
-    if (call.tangentV) dropRow(call, place.head, place.row + r, place.key, call.tile + offset, from, to)
-  }
+  if (call.dropout) dropTiles(call, place)
   const into = call.tangentOutput + output
   if (scoresMove(call)) addProduct(call, place, call.gradTile, call.v + values, call.valueRows, into)
   if (call.tangentV) addProduct(call, place, call.tile, call.tangentV + values, call.tangentValueRows, into)
