@@ -180,6 +180,32 @@ describe.each(['float32', 'float64'])('tangents in %s', precision => {
     expect(tensors['jvp.output'].data[0] / 1e37).toBeCloseTo(50 - 45 + 0.5, 4)
   })
 
+  it('may be of nothing: no queries, no keys, no batch', async () => {
+    for (const [batch, rows, keys] of [
+      [0, 2, 3],
+      [2, 0, 3],
+      [2, 3, 0],
+    ]) {
+      const [q, k, v] = [draw(batch, 2, rows, 4), draw(batch, 1, keys, 4), draw(batch, 1, keys, 3)]
+      const body = {
+        q,
+        k,
+        v,
+        sinks: draw(2),
+        jvp: { q, k, v, sinks: [1, 2] },
+        rope: {},
+        qk_norm: 'l2',
+        precision,
+      }
+      const { tensors } = await runProgram(PATH, { ...body, return: [...RESULTS] })
+      for (const name of RESULTS) expect(tensors[`jvp.${name}`].shape).toEqual(tensors[name].shape)
+      expect(tensors['jvp.output'].data).toEqual(tensors.output.data.map(() => 0))
+      // without a key, logsumexp is the sink
+      const ofSinks = [1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 2, 2]
+      if (keys === 0) expect(tensors['jvp.logsumexp'].data).toEqual(ofSinks)
+    }
+  })
+
   it('come right from scores that a float32 logsumexp could not tell apart', async () => {
     const least = -3.4028234663852886e38
     const body = {

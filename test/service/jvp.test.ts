@@ -131,6 +131,17 @@ describe('jvp', () => {
     expect(withJvp.seconds).toBeGreaterThan(without.seconds)
     expect(withJvp.admitted).toBe(true)
   })
+
+  it('is planned to take bytes that grow with the rows, not with the pairs', async () => {
+    const bytesOf = async (rows: number) => {
+      const tensor = { shape: [1, 2, rows, 16] }
+      const tensors = { q: tensor, k: tensor, v: tensor }
+      const body = { ...tensors, jvp: tensors, return: ['output', 'logsumexp'] }
+      return (await post(server, '/v1/plan', { endpoint: '/v1/attention', body })).body.bytes as number
+    }
+    // pairs would make it four times
+    expect((await bytesOf(65536)) / (await bytesOf(32768))).toBeLessThan(2.1)
+  })
 })
 
 describe('what is wrong with jvp', () => {
