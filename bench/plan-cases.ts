@@ -55,6 +55,18 @@ const OPTIONS: Record<string, (shape: Shape) => Body> = {
   'norm, rope': ([, , , d]) => (d % 2 === 0 ? { qk_norm: 'l2', rope: {} } : { qk_norm: 'l2' }),
   linear: () => ({ attention_kind: 'linear' }),
   'linear causal': () => ({ attention_kind: 'linear', causal: true }),
+  'linear identity': () => ({ attention_kind: { kind: 'linear', feature: 'identity' }, causal: true }),
+  'linear relu': () => ({ attention_kind: { kind: 'linear', feature: 'relu' } }),
+  'gated by head': ([b, h, n]) => ({
+    attention_kind: { kind: 'gated', gates: { decay: { shape: [b, n, h] } } },
+  }),
+  delta: ([b, , n]) => ({ attention_kind: { kind: 'delta', gates: { beta: { shape: [b, n, 1] } } } }),
+  'gated delta': ([b, h, n, d]) => ({
+    attention_kind: {
+      kind: 'gated_delta',
+      gates: { decay: { shape: [b, n, h * d] }, beta: { shape: [b, n, h] } },
+    },
+  }),
   local: () => ({ attention_kind: 'local' }),
   strided: () => ({ attention_kind: 'strided' }),
   'strided causal': () => ({ attention_kind: { kind: 'strided', stride: 16 }, causal: true }),

@@ -9,6 +9,8 @@ import { readConfig } from './config.ts'
 const config = readConfig(process.env)
 /** Of a log that nobody reads, so much is kept; what comes then is dropped. */
 const LOG_BYTES = 4 << 20
+/** Time that connections have to send a request, once there are no new ones. */
+const CONNECTED_MS = 1000
 /** Time to write the last lines. */
 const FLUSH_MS = 1000
 
@@ -38,6 +40,11 @@ async function stop(signal: string): Promise<void> {
   const delay = config.SHUTDOWN_DELAY_SECONDS
   logger.info({ signal, delay }, 'leaving')
   await Promise.race([skipped.promise, wait(delay * 1000)])
+  if (delay > 0) {
+    // a proxy without health checks goes elsewhere when it cannot connect; what has connected by now is served
+    app.fastify.server.close()
+    await Promise.race([skipped.promise, wait(CONNECTED_MS)])
+  }
   logger.info('draining')
   const late = setTimeout(() => {
     logger.error('requests were still running when the time to drain was over')

@@ -121,7 +121,8 @@ const rope = record({
 })
 
 const kind = fc.oneof(
-  some('softmax', 'linear', 'lsh', 'local', 'strided', 'block'),
+  some('softmax', 'linear', 'lsh', 'local', 'strided', 'block', 'gated'),
+  record({ kind: some('linear'), feature: maybe(some('elu1', 'relu', 'identity'), 3) }),
   record({
     kind: some('lsh'),
     buckets: maybe(some(2, 4, 8), 2),
@@ -139,6 +140,16 @@ const lengthsOf = (count: number, most: number): Json =>
 const segmentsOf = (batch: number, count: number): Json => {
   const ids = fc.array(fc.integer({ min: -1, max: 2 }), { minLength: count, maxLength: count })
   return fc.array(ids, { minLength: batch, maxLength: batch })
+}
+
+/** Gates that fit, mostly. */
+function gatedKind(batch: number[], positions: number, kvHeads: number): Json {
+  const heads = some(kvHeads, 1, 2 * kvHeads)
+  const gate = heads.chain(width => tensor(...batch, positions, width as number))
+  return record({
+    kind: some('gated', 'gated_linear', 'delta', 'gated_delta'),
+    gates: maybe(record({ decay: maybe(gate, 1), beta: maybe(gate, 1) }), 1),
+  })
 }
 
 /** Options of attention over [batch, heads, queries, keys]. */
@@ -182,7 +193,8 @@ function options({ batch, groups, kvHeads, queries, keys, rank }: Sizes): Record
     ),
     rope: maybe(rope, 6),
     dropout: maybe(record({ p: some(0, 0.1, 0.9), seed: maybe(fc.nat()) }), 6),
-    attention_kind: maybe(kind, 3),
+    attention_kind: maybe(fc.oneof(kind, gatedKind(rank === 2 ? [] : [batch], queries, kvHeads)), 3),
+    state: maybe(record({ s: maybe(fc.oneof(tensor(2, 2), tensor(batch, kvHeads, 2, 2))) }), 20),
     compare_exact: maybe(fc.boolean(), 8),
   }
 }

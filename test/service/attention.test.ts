@@ -477,6 +477,7 @@ it('the schema takes every option of the contract', async () => {
     'segments',
     'sinks',
     'softcap',
+    'state',
     'v',
     'window',
   ])

@@ -274,14 +274,14 @@ describe('what is wrong is named', () => {
       { ...ok, attention_kind: 'sparse' },
       'INVALID_REQUEST',
       '/attention_kind',
-      /expected one of "softmax", "linear", "lsh", "local", "strided", "block" or an object, got string "sparse"/,
+      /expected one of "softmax", "linear", "lsh", "local", "strided", "block", "gated", "delta", "gated_delta", "gated_linear" or an object, got string "sparse"/,
     ],
     [
       'an object of a kind that there is not',
       { ...ok, attention_kind: { kind: 'sparse', size: 3 } },
       'INVALID_REQUEST',
       '/attention_kind/kind',
-      /expected one of "lsh", "local", "strided", "block", got string "sparse"/,
+      /expected one of "linear", "lsh", "local", "strided", "block", "gated", "gated_linear", "delta", "gated_delta", got string "sparse"/,
     ],
     [
       'a number that is too large',

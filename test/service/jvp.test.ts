@@ -185,6 +185,7 @@ describe('what is wrong with jvp', () => {
       'softmax, local, block',
     ],
     ['lsh', { jvp, attention_kind: { kind: 'lsh' } }, ['/jvp', '/attention_kind'], 'got "lsh"'],
+    ['delta', { jvp, attention_kind: 'delta' }, ['/jvp', '/attention_kind'], 'got "delta"'],
     ['strided', { jvp, attention_kind: 'strided' }, ['/jvp', '/attention_kind'], 'got "strided"'],
     ['a NaN', { jvp: { q: [['NaN', 1]] } }, ['/jvp/q/0/0'], 'NaN'],
     ['no numbers', { jvp: { q: [['x', 1]] } }, ['/jvp/q/0/0'], 'x'],

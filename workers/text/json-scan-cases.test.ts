@@ -107,6 +107,15 @@ describe('bounds what it reads beside tensors', () => {
     ])
   })
 
+  it('to as many values as one who wants to be done soon asks for', () => {
+    const list = (values: number) => shared(`[${Array(values - 1).fill('""')}]`)
+    const place = { work: WORK, values: 100 }
+    expect(scanPiece(kernels, list(100), place)).toEqual(scanJson(list(100)))
+    expect(scanPiece(kernels, list(101), place)).toHaveProperty('paused')
+    // what is wrong behind them is not looked for
+    expect(scanPiece(kernels, shared(`[${'"",'.repeat(100)}`), place)).toHaveProperty('paused')
+  })
+
   it('to a mebibyte of short strings and keys', () => {
     const strings = (bytes: number) => [
       ...Array(bytes >> 10).fill('x'.repeat(1024)),

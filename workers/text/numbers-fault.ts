@@ -2,6 +2,9 @@
 import { LONG_NUMBER, matches, OPEN_OBJECT, QUOTE } from './json-cursor.ts'
 import type { NumbersPass, Outcome } from './text-kernels.ts'
 
+/** How numbers begin that JSON does not have. */
+export const [NAN, INFINITY] = ['N', 'I'].map(letter => letter.charCodeAt(0))
+
 /** Numbers that JSON has no digits for. */
 export const NUMBER_WORDS = ['NaN', 'Infinity', '-Infinity']
 

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../../problem.ts'
+import { laterTurn } from './pipelining.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -66,6 +67,8 @@ export const drain = fp(
     app.addHook('onRequest', async (request, reply) => {
       state.opened()
       reply.raw.once('close', () => state.closed())
+      // only an answer that others of its connection come before has no socket yet
+      if (reply.raw.socket === null) await laterTurn(request.raw.socket)
       if (!state.active || OPERATIONAL.some(prefix => request.url.startsWith(prefix))) return
       throw new Problem('DRAINING', 'this server is shutting down; send the request again to another', {
         retryAfter: 1,

@@ -9,14 +9,7 @@ import { inRank } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { exactError } from './exact-error.ts'
 import { wholeMap } from './packed-softmax.ts'
-import type {
-  GradientTerms,
-  InputTangents,
-  MapName,
-  RequestedResults,
-  ResultName,
-  ResultTangents,
-} from './softmax.ts'
+import type { GradientTerms, MapName, RequestedResults } from './softmax.ts'
 import { packed } from './stages/packed.ts'
 import { past } from './stages/past.ts'
 import { qkNorm } from './stages/qk-norm.ts'
@@ -31,6 +24,8 @@ import type {
   StageSteps,
   TangentFlow,
 } from './stages/stage.ts'
+import { stateOutputs } from './state.ts'
+import type { InputTangents, ResultName, ResultTangents } from './tangents.ts'
 import type { Attended } from './variants/variant.ts'
 
 export const STAGES: readonly Stage[] = [qkNorm, rope, past, packed, scores]
@@ -151,6 +146,11 @@ export function attentionAnswers(
     const side = packed?.rows.k ?? { heads: g.kvHeads, positions: g.keys }
     if (headsFirst === undefined) p.output(prefix + name, x, inRank(kv, g.keys, dim))
     else p.output(prefix + name, headsFirst.write(x, side, dim), headsFirst.shape(side, dim))
+  }
+  if (requested.has('state')) {
+    for (const { name, buffer, shape, dtype } of stateOutputs(p, state)) {
+      p.output(prefix + name, buffer, shape, undefined, dtype)
+    }
   }
   present('present_k', state.presentK, g.dimK)
   present('present_v', state.presentV, g.dimV)

@@ -9,7 +9,7 @@ import type { RequestProgram } from '../program-builder.ts'
 import type { Rows } from './heads-first.ts'
 import { type AttentionState, attentionTangents, ofRows } from './index.ts'
 import { wholeMap } from './packed-softmax.ts'
-import type { InputTangents, ResultName } from './softmax.ts'
+import type { InputTangents, ResultName } from './tangents.ts'
 import { attentionKind, VARIANTS, type VariantOptions } from './variants/index.ts'
 import type { Variant } from './variants/variant.ts'
 

@@ -7,7 +7,6 @@ import {
   attentionBackward,
   attentionDistanceGradient,
   attentionForward,
-  attentionJvp,
   attentionMaps,
   attentionMaskGradient,
   rowPartsOf,
@@ -16,7 +15,7 @@ import { add } from '../../../workers/ops/elementwise/op.ts'
 import type { MaskLayout } from '../geometry.ts'
 import type { ProgramBuilder } from '../program-builder.ts'
 import type { Packed } from './packed.ts'
-import { backwardStep, distanceStep, forwardStep, hasParts, jvpStep } from './packed-softmax.ts'
+import { backwardStep, distanceStep, forwardStep, hasParts } from './packed-softmax.ts'
 
 /** Everything that shapes the scores, as buffers. */
 export interface Scores {
@@ -43,6 +42,8 @@ export interface Scores {
   /** those that the time is reckoned with, where the elements decide how many there are */
   reckoned?: number
   nonFinite?: Ref
+  /** what an earlier request has left of keys and values, where the variant takes a state */
+  state?: Record<string, Ref> | undefined
   /** sequences that attend within themselves; `args` counts the queries and keys of all */
   packed?: Packed | undefined
 }
@@ -132,6 +133,8 @@ export interface AttentionNeeds {
   k: boolean
   v: boolean
   mask: boolean
+  /** is asked for the inputs that only some variants have, by their names in `grads` */
+  own?: ((name: string) => boolean) | undefined
   /** of biases by distance */
   distances: boolean
 }
@@ -163,9 +166,13 @@ export interface AttentionGradients {
   k?: Ref
   v?: Ref
   mask?: Ref
+  /** of those inputs */
+  own?: OwnGradients
   /** float64 [parts, heads, distances], to be added up */
   distances?: Ref
 }
+
+export type OwnGradients = Record<string, Ref | undefined>
 
 /**
  * Differentiates softmaxForward: dV = Pᵀ·dO, dS = P ⊙ (dP − delta − c·(ln P + H)), dQ = dS·K·scale, dK = dSᵀ·Q·scale,
@@ -243,55 +250,7 @@ function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
   return y
 }
 
-/** Tangents of what goes into attention, each as long as what it is of; one that is missing is 0. */
-export interface InputTangents {
-  q?: Ref | undefined
-  k?: Ref | undefined
-  v?: Ref | undefined
-  mask?: Ref | undefined
-  sinks?: Ref | undefined
-}
-
-export type ResultName = 'output' | 'weights' | 'logsumexp'
-export type ResultTangents = Partial<Record<ResultName, Ref>>
-
-/** Differentiates softmaxForward in forward mode: the tangents that are wanted, from those of its inputs (see jvp-op.ts). */
-export function softmaxTangent(
-  p: ProgramBuilder,
-  { scores, v, denominator }: AttentionResults,
-  given: InputTangents,
-  wanted: readonly ResultName[],
-): ResultTangents {
-  const { args, area, reckoned, nonFinite, packed } = scores
-  const { batch, heads, queries, keys, dimV } = args
-  const rows = batch * heads * queries
-  const lengths = {
-    output: rows * dimV,
-    weights: heads * (packed?.pairs ?? batch * queries * keys),
-    logsumexp: rows,
-  }
-  const results: ResultTangents = Object.fromEntries(wanted.map(name => [name, p.reals(lengths[name])]))
-  const tensors = {
-    ...scoreTensors(scores),
-    v,
-    denominator,
-    sinks: given.sinks && scores.sinks,
-    tangentQ: given.q,
-    tangentK: given.k,
-    tangentV: given.v,
-    tangentMask: given.mask,
-    tangentSinks: given.sinks,
-    tangentOutput: results.output,
-    tangentWeights: results.weights,
-    tangentLogsumexp: results.logsumexp,
-  }
-  const options = { nonFinite, area, reckoned }
-  if (packed !== undefined) p.stage(jvpStep(p, packed, tensors, args, options))
-  else p.stage(p.step(attentionJvp, tensors, args, options))
-  return results
-}
-
-function scoreTensors(scores: Scores) {
+export function scoreTensors(scores: Scores) {
   const { q, k, mask, slopes, distanceBiases, shifts, intervals, earlierRanks, earlierIntervals } = scores
   const { qSegments, kvSegments, mixedSegments } = scores
   const masks = { mask, intervals, qSegments, kvSegments, mixedSegments }

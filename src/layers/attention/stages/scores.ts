@@ -23,6 +23,7 @@ export const scores: Stage = {
       area: plan.intervals.area,
       places: plan.places,
       packed: plan.packed,
+      state: flow.state,
     }
     const attended = plan.variant(p, scores, flow.v, flow.requested)
     flow.attended = attended
@@ -39,6 +40,7 @@ export const scores: Stage = {
           v: needs.v || needs.pastV,
           mask: needs.mask,
           distances: needs.relativeBias === true,
+          own: needs.own,
         },
         terms,
       )
@@ -46,6 +48,7 @@ export const scores: Stage = {
       gradients.k = found.k
       gradients.v = found.v
       gradients.mask = found.mask
+      gradients.own = found.own
       if (found.distances !== undefined && plan.relativeBias !== undefined) {
         gradients.relativeBias = relativeBiasBackward(p, plan.relativeBias, found.distances)
       }
@@ -53,7 +56,7 @@ export const scores: Stage = {
     }
 
     const tangent: StageTangent = (p, tangents) => {
-      if (attended.tangent === undefined) throw new Error(`${plan.kind} attention has no tangents`)
+      if (attended.tangent === undefined) throw new Error(`${plan.kind.kind} attention has no tangents`)
       tangents.results = attended.tangent(p, tangents, tangents.wanted)
     }
     return { backward, tangent }

@@ -13,14 +13,10 @@ import type { Intervals, Places } from '../intervals.ts'
 import type { Packed } from '../packed.ts'
 import type { RelativeBias } from '../relative-bias.ts'
 import type { SegmentRefs } from '../segments.ts'
-import type {
-  GradientTerms,
-  InputTangents,
-  RequestedResults,
-  ResultName,
-  ResultTangents,
-} from '../softmax.ts'
-import type { Attended, VariantForward } from '../variants/variant.ts'
+import type { AttentionNeeds, GradientTerms, OwnGradients, RequestedResults } from '../softmax.ts'
+import type { InputTangents, ResultName, ResultTangents } from '../tangents.ts'
+import type { AttentionKind } from '../variants/index.ts'
+import type { Attended, Gates, VariantForward } from '../variants/variant.ts'
 
 /** cos and sin of the angles, [batches, positions, dims/2] each. */
 export interface RopeTable {
@@ -40,9 +36,10 @@ export interface AttentionPlan {
   /** whether the request has a past, perhaps of length 0 */
   pastGiven: boolean
   args: AttentionArgs
-  /** the name of the variant */
-  kind: string
+  kind: AttentionKind
   variant: VariantForward
+  /** of the variant, where it has any */
+  gates?: Gates | undefined
   /** of exact attention, for the comparison; undefined where none is asked for */
   exact?: Intervals
   /** seed of the dropout in `args`, to which a layer adds its own number */
@@ -81,6 +78,8 @@ export interface AttentionFlow {
   /** keys and values of the past; k and v hold them too behind the stage `past` */
   pastK?: Ref
   pastV?: Ref
+  /** what an earlier request has left of keys and values, where the variant takes a state */
+  state?: Record<string, Ref> | undefined
   requested: RequestedResults
   /** added to the dropout's seed */
   seedOffset: number
@@ -89,7 +88,7 @@ export interface AttentionFlow {
 }
 
 /** Which gradients are needed. */
-export interface GradientNeeds {
+export interface GradientNeeds extends Pick<AttentionNeeds, 'own'> {
   q: boolean
   k: boolean
   v: boolean
@@ -122,6 +121,7 @@ export interface GradientFlow {
   relativeBias?: Ref
   pastK?: Ref
   pastV?: Ref
+  own?: OwnGradients | undefined
 }
 
 /** The backward steps of what a stage did. */

@@ -1,13 +1,8 @@
 /** The softmax over the keys that the masks leave, and the variants that are nothing but a mask more. */
 import * as z from 'zod'
 import { beforeSinks, withSinks } from '../sinks.ts'
-import {
-  type AttentionResults,
-  softmaxBackward,
-  softmaxForward,
-  softmaxMaps,
-  softmaxTangent,
-} from '../softmax.ts'
+import { type AttentionResults, softmaxBackward, softmaxForward, softmaxMaps } from '../softmax.ts'
+import { softmaxTangent } from '../tangents.ts'
 import { defineVariant, MOST_POSITIONS, type VariantForward } from './variant.ts'
 
 /** Keys first: sinks join a row's denominator behind them. */
@@ -32,9 +27,10 @@ export const softmax = defineVariant({ jvp: true, plan: () => exactly })
 
 /** |aligned i − j| ≤ window. */
 export const local = defineVariant({
-  schema: z
-    .strictObject({ kind: z.literal('local'), window: z.int().min(0).max(MOST_POSITIONS).default(64) })
-    .meta({ id: 'LocalAttention' }),
+  schema: () =>
+    z
+      .strictObject({ kind: z.literal('local'), window: z.int().min(0).max(MOST_POSITIONS).default(64) })
+      .meta({ id: 'LocalAttention' }),
   jvp: true,
   masks: ({ window }) => [{ lo: ['-', 'aligned', window], hi: ['+', 'aligned', window + 1] }],
   plan: () => exactly,
@@ -42,13 +38,14 @@ export const local = defineVariant({
 
 /** ⌊aligned i/size⌋ = ⌊j/size⌋; with `previous` the block before as well. */
 export const block = defineVariant({
-  schema: z
-    .strictObject({
-      kind: z.literal('block'),
-      size: z.int().min(1).max(MOST_POSITIONS).default(64),
-      previous: z.boolean().default(false).describe('the block before it as well'),
-    })
-    .meta({ id: 'BlockAttention' }),
+  schema: () =>
+    z
+      .strictObject({
+        kind: z.literal('block'),
+        size: z.int().min(1).max(MOST_POSITIONS).default(64),
+        previous: z.boolean().default(false).describe('the block before it as well'),
+      })
+      .meta({ id: 'BlockAttention' }),
   jvp: true,
   masks({ size, previous }) {
     const begin = ['floorTo', 'aligned', size] as const
