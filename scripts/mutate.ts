@@ -31,6 +31,11 @@ const GROUPS: Record<string, Group> = {
     tests: [`${OPS}/linear-attention/*.test.ts`],
     loops: true,
   },
+  'recurrent-attention': {
+    files: [`${OPS}/recurrent-attention/reference/*.ts`],
+    tests: ['src/layers/attention/variants/recurrent.test.ts', 'src/endpoints/state.test.ts'],
+    loops: true,
+  },
   ops: {
     files: SMALL_OPS.map(family => `${OPS}/${family}/reference.ts`),
     tests: [
