@@ -121,6 +121,30 @@ const maps: PlanCase[] = (['float32', 'float64'] as const).flatMap(precision =>
   ),
 )
 
+const tangents: PlanCase[] = (['float32', 'float64'] as const).flatMap(precision => {
+  const long: Shape = [1, 1, 5000, 16]
+  return [...SHAPES, ...(precision === 'float32' ? [long] : [])].flatMap(shape => {
+    const [b, h, n, d] = shape
+    const own: Shape = precision === 'float64' && n > 100 ? [1, 1, Math.round(n / 4), d] : [b, h, n, d]
+    const rows = own[2]
+    const tensor = { shape: own }
+    const all = { q: tensor, k: tensor, v: tensor }
+    const mask = { shape: [rows, rows], dtype: precision }
+    const requests: Record<string, Body> = {
+      plain: { jvp: all },
+      causal: { jvp: all, causal: true },
+      'of v alone': { jvp: { v: tensor } },
+      'of q alone, logsumexp': { jvp: { q: tensor }, return: ['logsumexp'] },
+      softcap: { jvp: all, softcap: 10 },
+      'float mask, dropout': { jvp: { ...all, mask }, mask, dropout: { p: 0.1 } },
+    }
+    if (shape !== long) requests.weights = { jvp: all, return: ['output', 'weights'] }
+    return Object.entries(requests).map(([name, more]) =>
+      attention(`${precision} jvp, ${name}`, own, { ...more, precision }),
+    )
+  })
+})
+
 const gradients: PlanCase[] = (['float32', 'float64'] as const).flatMap(precision =>
   [1, 64].flatMap(d => {
     const shape: Shape = [1, 2, 150, d]
@@ -362,6 +386,7 @@ const bodies: PlanCase[] = [20, 10_000].flatMap(n => {
 export const PLAN_CASES: PlanCase[] = [
   ...options,
   ...maps,
+  ...tangents,
   ...gradients,
   ...hashed,
   ...nonFinite,

@@ -13,7 +13,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Scaled dot-product attention over Q, K, V: output, maps and gradients */
+        /** Scaled dot-product attention over Q, K, V: output, maps, gradients and tangents */
         post: operations["attention"];
         delete?: never;
         options?: never;
@@ -375,6 +375,19 @@ export interface components {
                 /** @description inputs whose gradients are wanted; default q, k, v, a float mask, sinks, relative_bias.table and gates */
                 wrt?: ("q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s")[];
             };
+            /** @description Forward mode: tangents of the inputs, of which one suffices; those left out are 0, as those of the past and of relative_bias.table are. The answer has `jvp.output`, `jvp.weights` (before dropout, whose drops stay) and `jvp.logsumexp`, those of `return`: their derivatives in that direction. With attention_kind softmax, local or block. */
+            jvp?: {
+                /** @description in q’s shape */
+                q?: components["schemas"]["Tensor"];
+                /** @description in k’s shape */
+                k?: components["schemas"]["Tensor"];
+                /** @description in v’s shape */
+                v?: components["schemas"]["Tensor"];
+                /** @description in the shape of the float mask; not looked at where that is −∞ */
+                mask?: components["schemas"]["Tensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["Tensor"];
+            };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
              * @default float32
@@ -578,6 +591,12 @@ export interface components {
             };
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
             loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description tangents of the results of the same names, in their shapes */
+            jvp?: {
+                output?: components["schemas"]["AnswerTensor"];
+                weights?: components["schemas"]["AnswerTensor"];
+                logsumexp?: components["schemas"]["AnswerTensor"];
+            };
             /** @description the gradient of input X at grads.X */
             grads?: {
                 /** @description q’s */

@@ -10,6 +10,7 @@ import {
   attentionForward,
   requestedResults,
 } from '../layers/attention/index.ts'
+import { answerJvp, jvpField, refuseJvp } from '../layers/attention/jvp.ts'
 import { type Packed, readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
 import { pairsOf } from '../layers/attention/packed-softmax.ts'
 import { planAttention } from '../layers/attention/plan.ts'
@@ -63,6 +64,7 @@ function request(tensors: TensorKinds) {
         'q, k, v, a float mask, sinks, relative_bias.table and gates',
         ofWeights(tensors),
       ).optional(),
+      jvp: jvpField(tensors).optional(),
       ...numerics,
     })
     .meta({ id: 'AttentionRequest' })
@@ -77,6 +79,10 @@ const AttentionAnswer = z
       .describe('[B, H, N, d_v] in q’s rank and layout; zeros where a row attends to nothing'),
     ...layerResults,
     ...lossResult,
+    jvp: z
+      .strictObject({ output: tensor.optional(), weights: tensor.optional(), logsumexp: tensor.optional() })
+      .optional()
+      .describe('tangents of the results of the same names, in their shapes'),
     grads: gradsResult({ q: 'q’s', k: 'k’s', v: 'v’s', ...layerGradientResults }, false),
   })
   .meta({ id: 'AttentionAnswer' })
@@ -84,7 +90,7 @@ const AttentionAnswer = z
 export const attention = defineEndpoint({
   path: '/v1/attention',
   name: 'attention',
-  summary: 'Scaled dot-product attention over Q, K, V: output, maps and gradients',
+  summary: 'Scaled dot-product attention over Q, K, V: output, maps, gradients and tangents',
   request,
   answer: AttentionAnswer,
   compile,
@@ -94,6 +100,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   refuseLayout(request)
   const isPacked = request.cu_seqlens_q !== undefined
   const fresh = attentionGeometry(request.q, request.k, request.v, isPacked ? 'packed' : request.layout)
+  if (request.jvp !== undefined) refuseJvp(request.jvp, request)
   const packed = isPacked ? readPacked(p, request, fresh) : undefined
   const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false) : undefined
   const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true)
@@ -133,6 +140,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     p.output('output', headsFirst?.write(output, ofQ, dim) ?? output, shape)
   }
   attentionAnswers(p, state, request.return, past.given && given === undefined)
+  if (request.jvp !== undefined) answerJvp(p, request.jvp, request.return, state, { ofQ, ofK })
   if (request.backward === undefined) return
 
   const subject = {

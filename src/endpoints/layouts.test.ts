@@ -21,6 +21,7 @@ const positive = ({ shape, data }: Flat) => ({ shape, data: data.map(Math.abs) }
 const IN_LAYOUT = ['q', 'k', 'v', 'past_k', 'past_v', 'output', 'present_k', 'present_v'].flatMap(name => [
   name,
   `grads.${name}`,
+  `jvp.${name}`,
 ])
 
 const OPTIONS: Record<string, (draw: ReturnType<typeof drawer>) => Body> = {
@@ -60,12 +61,16 @@ describe.each(['float32', 'float64'])('bnhd in %s', precision => {
     const pastToo = name === 'past' ? ['past_k', 'past_v'] : []
     const loss = name === 'lengths' ? { target: draw(2, 4, rows, 5) } : { grad_output: draw(2, 4, rows, 5) }
     body.backward = { ...loss, wrt: ['q', 'k', 'v', ...pastToo] }
+    const moving = { q: draw(2, 4, rows, 6), k: draw(2, 2, 7, 6), v: draw(2, 2, 7, 5) }
+    const hasTangents = body.attention_kind === undefined
+    if (hasTangents) body.jvp = moving
     const expected = await runProgram('/v1/attention', body)
 
     const turned: Body = { ...body, layout: 'bnhd' }
     for (const field of ['q', 'k', 'v', 'past_k', 'past_v']) {
       if (body[field] !== undefined) turned[field] = swapped(body[field] as Flat)
     }
+    if (hasTangents) turned.jvp = { q: swapped(moving.q), k: swapped(moving.k), v: swapped(moving.v) }
     const [given] = Object.entries(loss)
     turned.backward = { [given[0]]: swapped(given[1]), wrt: ['q', 'k', 'v', ...pastToo] }
     const found = await runProgram('/v1/attention', turned)

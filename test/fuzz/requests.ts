@@ -232,6 +232,16 @@ const attention = sizes.chain(s => {
     ...options(all),
     return: maybe(names('output', ...MAPS, 'present_k', 'present_v'), 2),
     backward: maybe(backward(lead(some, queries, dimV), ['q', 'k', 'v', 'mask', 'past_k', 'past_v']), 2),
+    jvp: maybe(
+      record({
+        q: maybe(tensor(...lead(some, queries, dimK)), 2),
+        k: maybe(tensor(...lead(all.kvHeads, keys, dimK)), 2),
+        v: maybe(tensor(...lead(all.kvHeads, keys, dimV)), 2),
+        mask: maybe(tensor(queries, keys), 6),
+        sinks: maybe(tensor(heads), 6),
+      }),
+      4,
+    ),
     ...numerics,
   })
   return fc.tuple(body, maybe(pasts)).map(([own, before]) => ({ ...own, ...(before as object | undefined) }))

@@ -456,6 +456,7 @@ it('the schema takes every option of the contract', async () => {
     'cu_seqlens_q',
     'dropout',
     'encoding',
+    'jvp',
     'k',
     'kv_lengths',
     'layout',

@@ -250,7 +250,7 @@ function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
   return y
 }
 
-function scoreTensors(scores: Scores) {
+export function scoreTensors(scores: Scores) {
   const { q, k, mask, slopes, distanceBiases, shifts, intervals, earlierRanks, earlierIntervals } = scores
   const { qSegments, kvSegments, mixedSegments } = scores
   const masks = { mask, intervals, qSegments, kvSegments, mixedSegments }

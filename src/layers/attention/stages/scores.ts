@@ -2,7 +2,7 @@
 import { argsForLayer } from '../plan.ts'
 import { relativeBiasBackward } from '../relative-bias.ts'
 import { sinksBackward } from '../sinks.ts'
-import type { Stage } from './stage.ts'
+import type { Stage, StageBackward, StageTangent } from './stage.ts'
 
 export const scores: Stage = {
   forward(p, flow) {
@@ -28,7 +28,7 @@ export const scores: Stage = {
     const attended = plan.variant(p, scores, flow.v, flow.requested)
     flow.attended = attended
 
-    return (p, gradients) => {
+    const backward: StageBackward = (p, gradients) => {
       const { needs, output, scalars, terms } = gradients
       const found = attended.backward(
         p,
@@ -54,5 +54,11 @@ export const scores: Stage = {
       }
       if (needs.sinks) gradients.sinks = sinksBackward(p, attended, output, scalars, terms)
     }
+
+    const tangent: StageTangent = (p, tangents) => {
+      if (attended.tangent === undefined) throw new Error(`${plan.kind.kind} attention has no tangents`)
+      tangents.results = attended.tangent(p, tangents, tangents.wanted)
+    }
+    return { backward, tangent }
   },
 }

@@ -1,6 +1,6 @@
 /**
- * A stage of attention: its forward steps, and beneath them, in the same file, its backward steps. The stages run in the
- * order of the list in `index.ts`; backward goes through them from the last to the first.
+ * A stage of attention: its forward steps, and beneath them, in the same file, its backward steps and its tangents. The stages run
+ * in the order of the list in `index.ts`, tangents too; backward goes through them from the last to the first.
  */
 
 import type { Ref } from '../../../../workers/contract.ts'
@@ -14,6 +14,7 @@ import type { Packed } from '../packed.ts'
 import type { RelativeBias } from '../relative-bias.ts'
 import type { SegmentRefs } from '../segments.ts'
 import type { AttentionNeeds, GradientTerms, OwnGradients, RequestedResults } from '../softmax.ts'
+import type { InputTangents, ResultName, ResultTangents } from '../tangents.ts'
 import type { AttentionKind } from '../variants/index.ts'
 import type { Attended, Gates, VariantForward } from '../variants/variant.ts'
 
@@ -126,8 +127,27 @@ export interface GradientFlow {
 /** The backward steps of what a stage did. */
 export type StageBackward = (p: RequestProgram, gradients: GradientFlow) => void
 
+/**
+ * What goes through the stages in forward mode: the tangent of what the flow held, undefined where it does not move. Each stage
+ * replaces what it changes.
+ */
+export interface TangentFlow extends InputTangents {
+  wanted: readonly ResultName[]
+  /** once the stage `scores` has run */
+  results?: ResultTangents
+}
+
+/** The steps of a stage's tangents. */
+export type StageTangent = (p: RequestProgram, tangents: TangentFlow) => void
+
+/** What a request may ask for of a stage that has run. */
+export interface StageSteps {
+  backward: StageBackward
+  tangent: StageTangent
+}
+
 export interface Stage {
   /** runs only where the plan has this; without it, always */
   needs?: 'norm' | 'rope' | 'pastGiven' | 'packed'
-  forward(p: RequestProgram, flow: AttentionFlow): StageBackward
+  forward(p: RequestProgram, flow: AttentionFlow): StageSteps
 }

@@ -21,6 +21,7 @@ import type {
   RequestedResults,
   Scores,
 } from '../softmax.ts'
+import type { InputTangents, ResultName, ResultTangents } from '../tangents.ts'
 
 /** What of a request every layer that attends in the same way shares. */
 export interface VariantContext {
@@ -78,6 +79,8 @@ export interface Attended extends AttentionResults {
     needs: AttentionNeeds,
     terms: GradientTerms | undefined,
   ): AttentionGradients
+  /** in forward mode; undefined where the variant has none */
+  tangent?(p: RequestProgram, given: InputTangents, wanted: readonly ResultName[]): ResultTangents
   /** maps over the pairs that were attended, but of these scores */
   maps(p: RequestProgram, scores: Scores, names: readonly MapName[]): { maps: Maps; step: Step }
 }
@@ -102,6 +105,8 @@ export interface Variant<S extends z.ZodObject = z.ZodObject> {
   state?(kind: z.output<S>, g: Pick<Geometry, 'keys' | 'dimK' | 'dimV'>): Record<string, StateTensor>
   /** why its state has no gradient, and what may not stand beside one */
   plainState?(kind: z.output<S>): { reason: string; without: string[] } | undefined
+  /** whether what attended has tangents */
+  jvp?: true
   /** masks by position that are all there is to it */
   masks?(kind: z.output<S>): RowMask[]
   /** Adds the steps that need no queries and keys; gives the way of each layer. */
