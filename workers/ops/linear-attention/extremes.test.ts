@@ -66,6 +66,31 @@ describe.each(SIZES)('%s', (_size, size) => {
   })
 })
 
+it('what is ordinary is summed as it is, in the order of keys and dimensions', () => {
+  const c = buildCase({ ...plainSpec, dimK: 3, dimV: 2, scale: 1, seed: 3, queries: 3, keys: 5 })
+  const φ = (x: number) => (x > 0 ? x + 1 : Math.exp(x))
+  const S = Array.from({ length: 3 }, () => [0, 0])
+  const z = [0, 0, 0]
+  for (let j = 0; j < 5; j++) {
+    for (let d = 0; d < 3; d++) {
+      const f = φ(c.k[3 * j + d])
+      z[d] += f
+      for (let x = 0; x < 2; x++) S[d][x] += f * c.v[2 * j + x]
+    }
+  }
+  const normaliser = runLinear(c, REFERENCE)
+  for (let i = 0; i < 3; i++) {
+    const [output, sum] = [[0, 0], { of: 0 }]
+    for (let d = 0; d < 3; d++) {
+      const f = φ(c.q[3 * i + d])
+      for (let x = 0; x < 2; x++) output[x] += f * S[d][x]
+      sum.of += f * z[d]
+    }
+    expect(normaliser[i]).toBe(sum.of)
+    expect([c.output[2 * i], c.output[2 * i + 1]]).toEqual(output.map(x => x / sum.of))
+  }
+})
+
 describe('features', () => {
   it('have a slope by their logarithm: φ′/φ', () => {
     expect([-1000, -1, 0, 1, 3].map(slopeRatio)).toEqual([1, 1, 1, 0.5, 0.25])
