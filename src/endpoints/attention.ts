@@ -14,6 +14,7 @@ import { type Packed, readPacked, refuseBesidePacked } from '../layers/attention
 import { pairsOf } from '../layers/attention/packed-softmax.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
+import { takesPositionsFirst } from '../layers/attention/variants/index.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { backwardField, type InOrder, lossForward, ofWeights } from '../layers/loss.ts'
@@ -92,8 +93,9 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   const isPacked = request.cu_seqlens_q !== undefined
   const fresh = attentionGeometry(request.q, request.k, request.v, isPacked ? 'packed' : request.layout)
   const packed = isPacked ? readPacked(p, request, fresh) : undefined
-  const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false) : undefined
-  const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true)
+  const inPlace = takesPositionsFirst(request.attention_kind)
+  const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false, inPlace) : undefined
+  const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true, inPlace)
   const past = pastInputs(p, request, fresh, undefined, turned)
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
   const gradientSet = new GradientSet(request.backward?.wrt, {
@@ -105,8 +107,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     'relative_bias.table': request.relative_bias && true,
     ...past.differentiable,
   })
-  const plan = planAttention(p, request, g, past, undefined, { packed })
-  plan.headsFirst = headsFirst
+  const plan = planAttention(p, request, g, past, undefined, { packed, headsFirst })
   const { batch, heads, kvHeads, queries, dimK, dimV: dim } = g
   const ofQ = packed?.rows.q ?? { heads, positions: queries }
   const ofK = { heads: kvHeads, positions: fresh.keys }
@@ -133,6 +134,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     output,
     shape,
     read: headsFirst && ((x: Ref) => headsFirst.read(x, ofQ, dim)),
+    positionsFirst: headsFirst?.inPlace,
     batch,
     heads,
     queries,

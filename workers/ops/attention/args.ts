@@ -38,6 +38,11 @@ export const args = defineArgs({
    * 0·x = 0, because a masked position leaks nothing, not even a NaN that stands there.
    */
   nonFinite: 'flag?',
+  /**
+   * q, output and their gradients are [batch, queries, heads, …], k, v and theirs [batch, keys, kvHeads, …]. What there is of rows
+   * and pairs besides has heads first all the same.
+   */
+  positionsFirst: 'flag?',
 })
 
 export type AttentionArgs = ArgsOf<typeof args>
@@ -55,6 +60,11 @@ export const words = {
   keepScale: { type: 'f32' as const, of: (a: AttentionArgs) => 1 / (1 - a.dropoutP) },
   /** the products take their factor from memory */
   one: { type: 'f32' as const, of: () => 1 },
+  /** from a query of a head to the next, and from a head to the next, in rows; the same of keys */
+  queryStep: { type: 'i32' as const, of: (a: AttentionArgs) => (a.positionsFirst ? a.heads : 1) },
+  headQueries: { type: 'i32' as const, of: (a: AttentionArgs) => (a.positionsFirst ? 1 : a.queries) },
+  keyStep: { type: 'i32' as const, of: (a: AttentionArgs) => (a.positionsFirst ? a.kvHeads : 1) },
+  headKeys: { type: 'i32' as const, of: (a: AttentionArgs) => (a.positionsFirst ? 1 : a.keys) },
   /** most dimensions packed at a time */
   depth: { type: 'i32' as const, of: packDepth },
   /** query tiles that share a packed key block */

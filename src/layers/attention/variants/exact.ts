@@ -21,13 +21,14 @@ const exactly: VariantForward = (p, scores, v, requested) => {
   }
 }
 
-export const softmax = defineVariant({ plan: () => exactly })
+export const softmax = defineVariant({ positionsFirst: true, plan: () => exactly })
 
 /** |aligned i − j| ≤ window. */
 export const local = defineVariant({
   schema: z
     .strictObject({ kind: z.literal('local'), window: z.int().min(0).max(MOST_POSITIONS).default(64) })
     .meta({ id: 'LocalAttention' }),
+  positionsFirst: true,
   masks: ({ window }) => [{ lo: ['-', 'aligned', window], hi: ['+', 'aligned', window + 1] }],
   plan: () => exactly,
 })
@@ -41,6 +42,7 @@ export const block = defineVariant({
       previous: z.boolean().default(false).describe('the block before it as well'),
     })
     .meta({ id: 'BlockAttention' }),
+  positionsFirst: true,
   masks({ size, previous }) {
     const begin = ['floorTo', 'aligned', size] as const
     return [{ lo: previous ? ['-', begin, size] : begin, hi: ['+', begin, size] }]

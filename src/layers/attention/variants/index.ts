@@ -32,6 +32,11 @@ export function attentionKind(value: z.output<typeof field> = 'softmax'): Attent
   return (schema?.parse({ kind: value }) ?? { kind: value }) as AttentionKind
 }
 
+/** Whether tensors with positions before heads may stay so. */
+export function takesPositionsFirst(value: z.output<typeof field> | undefined): boolean {
+  return (VARIANTS[attentionKind(value).kind] as Variant).positionsFirst === true
+}
+
 export const variantFields = {
   attention_kind: field
     .default('softmax')

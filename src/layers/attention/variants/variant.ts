@@ -53,6 +53,8 @@ export type VariantForward = (
 export interface Variant<S extends z.ZodObject = z.ZodObject> {
   /** of the object form of `attention_kind`; undefined where the name says it all */
   schema?: S
+  /** its forward pass, and all that looks at the results, take tensors with positions before heads */
+  positionsFirst?: boolean
   /** options and results that mean nothing beside it */
   refused?: { fields: string[]; returns: string[] }
   /** masks by position that are all there is to it */

@@ -1,0 +1,56 @@
+/**
+ * Where rows stand of q, the output and their gradients, [batch, heads, queries], and of k, v and theirs, [batch, kvHeads, keys]; or
+ * with positions before heads. What there is of each row besides, and maps, always have heads first.
+ */
+import { Call } from '../../../wasm/generated/attention'
+import { Place } from './scores'
+
+/** Bytes from a row of a head to the next, `dim` elements each. */
+// @ts-ignore: decorator
+@inline
+export function queryRow(call: Call, dim: i32): usize {
+  return <usize>(call.queryStep * dim) << 2
+}
+
+// @ts-ignore: decorator
+@inline
+export function keyRow(call: Call, dim: i32): usize {
+  return <usize>(call.keyStep * dim) << 2
+}
+
+/** Bytes before query `row` of the place's head. */
+// @ts-ignore: decorator
+@inline
+export function queryOffset(call: Call, place: Place, row: i32, dim: i32): usize {
+  const rows = <usize>(place.b * call.heads) * <usize>call.queries + <usize>place.h * <usize>call.headQueries
+  return ((rows + <usize>row * <usize>call.queryStep) * <usize>dim) << 2
+}
+
+/** Bytes before key `key` of the place's head. */
+// @ts-ignore: decorator
+@inline
+export function keyOffset(call: Call, place: Place, key: i32, dim: i32): usize {
+  const first = place.b * call.kvHeads
+  const rows = <usize>first * <usize>call.keys + <usize>(place.kvHead - first) * <usize>call.headKeys
+  return ((rows + <usize>key * <usize>call.keyStep) * <usize>dim) << 2
+}
+
+/** `rows` rows of `dim` elements that are `step` bytes apart become 0. */
+export function clearRows(at: usize, rows: i32, dim: i32, step: usize): void {
+  const width = <usize>dim << 2
+  if (step == width) {
+    memory.fill(at, 0, <usize>rows * width)
+    return
+  }
+  for (; rows > 0; --rows) {
+    memory.fill(at, 0, width)
+    at += step
+  }
+}
+
+/** The output of the place's first row. */
+// @ts-ignore: decorator
+@inline
+export function outputOf(call: Call, place: Place): usize {
+  return call.output + queryOffset(call, place, place.row, call.dimV)
+}
