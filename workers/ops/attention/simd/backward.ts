@@ -18,7 +18,7 @@ import { KEY_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-ti
 import { maskTile } from './mask-tile'
 import { packEdge, packPanels } from '../../../wasm/assembly/pack'
 import { Add, Columns, copyRows, product } from '../../../wasm/assembly/product'
-import { clearRows, keyOffset, keyRow, queryOffset, queryRow } from './rows'
+import { clearRows, fetchRows, keyOffset, keyRow, queryOffset, queryRow } from './rows'
 import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleOf, scaleQueries } from './scores'
 import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
 
@@ -40,6 +40,13 @@ export function attentionBackward(call: Call, from: i32, to: i32): void {
     place.gradQ = part == 0 ? call.gradQ : call.gradQParts + ((<usize>max(0, slot - 1) * rows * <usize>call.dimK) << 2)
     place.key = (part * call.partBlocks + block) * KEY_BLOCK
     place.keys = min(KEY_BLOCK, call.keys - place.key)
+    if (call.queryStep > 1 && place.h == 0 && part == 0 && block == 0) {
+      fetchRows(call, call.output, place.b, call.heads * call.queries, call.dimV)
+      fetchRows(call, call.gradOutput, place.b, call.heads * call.queries, call.dimV)
+      fetchRows(call, call.q, place.b, call.heads * call.queries, call.dimK)
+      fetchRows(call, call.k, place.b, call.kvHeads * call.keys, call.dimK)
+      fetchRows(call, call.v, place.b, call.kvHeads * call.keys, call.dimV)
+    }
     initialise(call, place, block == 0, block == 0 && (part == 0 || call.apart != 0), member == 0)
     if (place.keys > 0) keyBlock(call, place)
     if (call.gradQ && !call.apart && part > 0 && block == call.partBlocks - 1) addPart(call, place)
