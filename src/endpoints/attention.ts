@@ -14,7 +14,7 @@ import { type Packed, readPacked, refuseBesidePacked } from '../layers/attention
 import { pairsOf } from '../layers/attention/packed-softmax.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
-import { takesPositionsFirst } from '../layers/attention/variants/index.ts'
+import { readsPositionsFirst } from '../layers/attention/variants/index.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { backwardField, type InOrder, lossForward, ofWeights } from '../layers/loss.ts'
@@ -93,7 +93,8 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   const isPacked = request.cu_seqlens_q !== undefined
   const fresh = attentionGeometry(request.q, request.k, request.v, isPacked ? 'packed' : request.layout)
   const packed = isPacked ? readPacked(p, request, fresh) : undefined
-  const inPlace = takesPositionsFirst(request.attention_kind)
+  const longest = packed?.longest.keys ?? fresh.keys
+  const inPlace = readsPositionsFirst(request.attention_kind, longest, request.backward !== undefined)
   const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false, inPlace) : undefined
   const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true, inPlace)
   const past = pastInputs(p, request, fresh, undefined, turned)

@@ -27,7 +27,7 @@ function choose(wanted: Wanted, lengths: Record<string, number>): Record<string,
 function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted: Wanted): OpCase {
   const float = name === 'attentionMaskGradient'
   const c: AttentionCase = buildCase(float ? { ...spec, maskKind: 'float' } : spec)
-  const { args } = c
+  const args = { ...c.args, positionsFirst: spec.seed % 2 === 1 }
   const { batch, heads, queries, keys, dimK, dimV, parts } = args
   const rows = batch * heads * queries
   const random = randomTensors(spec.seed)

@@ -32,9 +32,20 @@ export function attentionKind(value: z.output<typeof field> = 'softmax'): Attent
   return (schema?.parse({ kind: value }) ?? { kind: value }) as AttentionKind
 }
 
-/** Whether tensors with positions before heads may stay so. */
-export function takesPositionsFirst(value: z.output<typeof field> | undefined): boolean {
-  return (VARIANTS[attentionKind(value).kind] as Variant).positionsFirst === true
+/**
+ * Backward, each block of keys goes through all rows again: where those of a head are apart, and many, that takes longer than putting
+ * them in order once (docs/adr/0051-positions-first-is-read-in-place.md).
+ */
+const MOST_KEYS_BACKWARD = 256
+
+/** Whether tensors with positions before heads are read as they are. `keys`: the most of a batch element, or of a sequence. */
+export function readsPositionsFirst(
+  value: z.output<typeof field> | undefined,
+  keys: number,
+  backward: boolean,
+): boolean {
+  const { positionsFirst = false } = VARIANTS[attentionKind(value).kind] as Variant
+  return positionsFirst && !(backward && keys > MOST_KEYS_BACKWARD)
 }
 
 export const variantFields = {
