@@ -31,7 +31,13 @@ export default defineConfig({
           include: ['src/**/*.test.ts', 'workers/**/*.test.ts'],
         },
       },
-      { extends: true, test: { name: 'service', include: ['test/*.test.ts', 'test/service/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: {
+          name: 'service',
+          include: ['test/*.test.ts', 'test/service/**/*.test.ts', 'test/conformance/**/*.test.ts'],
+        },
+      },
       {
         extends: true,
         test: {

@@ -24,11 +24,11 @@ const SMALL_OPS = ['activation', 'elementwise', 'linear', 'lsh', 'norm', 'passes
 const GROUPS: Record<string, Group> = {
   attention: {
     files: [`${OPS}/attention/reference/*.ts`],
-    tests: ['formulas', 'intervals'].map(test => `${OPS}/attention/${test}.test.ts`),
+    tests: ['formulas', 'intervals', 'terms'].map(test => `${OPS}/attention/${test}.test.ts`),
   },
   'linear-attention': {
     files: [`${OPS}/linear-attention/reference/*.ts`],
-    tests: [`${OPS}/linear-attention/formulas.test.ts`],
+    tests: [`${OPS}/linear-attention/*.test.ts`],
     loops: true,
   },
   ops: {

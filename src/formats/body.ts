@@ -70,17 +70,20 @@ function located(bytes: Uint8Array, span: Span): unknown {
 
 type Scan = (text: Uint8Array) => JsonScan | Promise<JsonScan>
 
-/** `share` copies text to where workers can read it; `scan` finds the structure of JSON text of at most 1 MB. */
+/**
+ * `share` copies text to where workers can read it; `scan` finds the structure of JSON text of at most 1 MB. `beside`: other keys of
+ * the file's metadata than `request`.
+ */
 export async function safetensorsTree(
   bytes: Uint8Array,
   share: (text: Uint8Array) => Uint8Array,
   scan: Scan,
-): Promise<unknown> {
+): Promise<{ tree: unknown; beside: string[] }> {
   const header = headerOf(bytes)
   const scanned = header && (await scan(header))
   const file = parseSafetensors(bytes, () => scanned as JsonScan)
   if (!file.ok) throw fieldProblem('INVALID_SAFETENSORS', file.pointer, file.message)
-  const { request } = file.metadata
+  const { request, ...others } = file.metadata
   const root =
     request === undefined ? Object.create(null) : await requestTree(share(Buffer.from(request)), scan)
   for (const { name, ...place } of file.tensors) {
@@ -91,7 +94,7 @@ export async function safetensorsTree(
       new FileTensor({ ...place, count, bytes, form: 'safetensors', marks: [], escaped: false }),
     )
   }
-  return root
+  return { tree: root, beside: Object.keys(others) }
 }
 
 /** The JSON string under `__metadata__.request`: everything that is no tensor. */

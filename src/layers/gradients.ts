@@ -23,7 +23,8 @@ export class GradientSet {
 
   constructor(wrt: readonly string[] | undefined, known: Differentiable) {
     const there = Object.entries(known).filter(([, wanted]) => typeof wanted === 'boolean')
-    if (wrt === undefined) {
+    // clients of some languages send a list of nothing where they mean none
+    if (wrt === undefined || wrt.length === 0) {
       this.#names = new Set(there.flatMap(([name, wanted]) => (wanted ? [name] : [])))
       return
     }

@@ -52,6 +52,8 @@ export interface Intake {
 export class Decoded implements Disposable {
   readonly format: BodyFormat
   tree: unknown
+  /** of a file: keys of its metadata beside `request` */
+  beside: string[] = []
   readonly engine: Engine
   readonly #regions: Region[] = []
 
@@ -90,8 +92,11 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
   try {
     const bytes = await read(source, body, intake)
     if (source.format === 'json') {
-      const scan = bytes.length <= SCAN_HERE ? engine.scanHere(bytes) : await scanned(engine, bytes)
-      body.tree = jsonTree(bytes, scan)
+      // some clients begin their text with a byte order mark
+      const marked = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
+      const text = marked ? bytes.subarray(3) : bytes
+      const scan = text.length <= SCAN_HERE ? engine.scanHere(text) : await scanned(engine, text)
+      body.tree = jsonTree(text, scan)
     } else {
       const share = (text: Uint8Array) => {
         const copy = body.room(text.length)
@@ -100,7 +105,7 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
       }
       const scan = (text: Uint8Array) =>
         text.length <= SCAN_HERE ? engine.scanHere(text) : scanned(engine, text)
-      body.tree = await safetensorsTree(bytes, share, scan)
+      Object.assign(body, await safetensorsTree(bytes, share, scan))
     }
     // what comes next goes over the whole tree once more
     if (bytes.length > SCAN_HERE) await nextTurn()

@@ -2,7 +2,7 @@
  * The only place where the stages of a request stand in order: decode, parse, compile, admit, run, encode. REST, plans,
  * streams, their fetches and the tests go through here.
  */
-import type * as z from 'zod'
+import * as z from 'zod'
 import type { Compilable, Endpoint } from '../endpoints/endpoint.ts'
 import type { Estimate, Lease } from '../engine/admission.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -10,7 +10,7 @@ import type { JobReport } from '../engine/job.ts'
 import { type MemoryPlan, planningMemory } from '../engine/memory-plan.ts'
 import type { Frame } from '../layers/outputs.ts'
 import { RequestProgram } from '../layers/program-builder.ts'
-import type { Problem } from '../problem.ts'
+import { fieldProblem, type Problem } from '../problem.ts'
 import { dataProblem } from './data-fault.ts'
 import { Decoded, decode, type Intake, type Source } from './decode.ts'
 import { ReadyReply } from './encode.ts'
@@ -71,6 +71,7 @@ export async function serve<R>(
   const { timings } = receipt
   const started = performance.now()
   using body = source instanceof Decoded ? source : await decode(source, intake)
+  if (body.beside.length > 0) refuseMisplaced(endpoint.request, body.beside)
   const request = parse(endpoint.request, body.tree)
   timings.decode = performance.now() - started
   const style = sink.style(request)
@@ -101,6 +102,15 @@ export async function serve<R>(
     // frames that are still being read stand in the memory
     if (sink.idle !== undefined) await sink.idle()
   }
+}
+
+/** A field of the request in a file's metadata would be ignored there. */
+function refuseMisplaced(schema: z.ZodType, keys: string[]): void {
+  const fields = schema instanceof z.ZodObject ? schema.shape : {}
+  const key = keys.find(name => Object.hasOwn(fields, name))
+  if (key === undefined) return
+  const expected = 'expected fields of the request in the JSON text __metadata__.request'
+  throw fieldProblem('INVALID_SAFETENSORS', `/__metadata__/${key}`, `${expected}, got ${key} beside it`)
 }
 
 export function parse<R>(schema: z.ZodType<R>, tree: unknown): R {

@@ -14,5 +14,5 @@ export async function fileTree(
 ): Promise<unknown> {
   const bytes = shared(file)
   if (format === 'json') return bodies.jsonTree(bytes, scan(bytes))
-  return bodies.safetensorsTree(bytes, text => shared(text), scan)
+  return (await bodies.safetensorsTree(bytes, text => shared(text), scan)).tree
 }

@@ -30,9 +30,12 @@ import {
   type ScanPlace,
   type Span,
 } from './json-spans.ts'
-import { NUMBER_WORDS, numbersFault } from './numbers-fault.ts'
+import { bareNumber, NUMBER_WORDS, numbersFault } from './numbers-fault.ts'
 import type { TextKernels } from './text-kernels.ts'
 import { NumbersPass, type Outcome, PASS_BYTES } from './text-kernels.ts'
+
+/** How numbers begin that JSON does not have. */
+const [NAN, INFINITY] = ['N', 'I'].map(letter => letter.charCodeAt(0))
 
 const MAX_DEPTH = 64
 /** Values, and those of them that are spans: four and two for each parameter of the largest stack, and some. */
@@ -106,6 +109,9 @@ class Scanner extends JsonCursor {
     }
     if (byte === OPEN) return this.#array(depth + 1)
     if (byte === OPEN_OBJECT) return this.#object(depth + 1)
+    const word = byte === MINUS ? this.bytes[this.at + 1] : byte
+    const bare = word === NAN || word === INFINITY ? bareNumber(this.bytes, this.at) : undefined
+    if (bare !== undefined) this.#stop(bare)
     if (byte === MINUS || isDigit(byte)) {
       const start = this.at
       this.number()

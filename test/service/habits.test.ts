@@ -1,0 +1,117 @@
+/** What clients of other languages send by habit: upgrades that are none, byte order marks, methods, lists of nothing, metadata. */
+import { connect } from 'node:net'
+import { describe, expect, it } from 'vitest'
+import { float32, writeFile } from './safetensors-file.ts'
+import { attention, JSON_TYPE, SAFETENSORS_TYPE, startServer } from './server.ts'
+
+const server = await startServer()
+const path = '/v1/attention'
+const one = { q: [[1, 0]], k: [[1, 0]], v: [[1, 2]] }
+const body = JSON.stringify(one)
+
+/** The answers to raw HTTP, the second sent once the first is there, read until the server has closed the connection. */
+function raw(text: string, second = ''): Promise<string> {
+  const { hostname, port } = new URL(server.url)
+  return new Promise((resolve, reject) => {
+    let answer = ''
+    const socket = connect(Number(port), hostname, () => socket.write(text))
+    socket.setEncoding('utf8')
+    socket.on('data', chunk => {
+      if (answer === '') socket.write(second)
+      answer += chunk
+    })
+    socket.on('end', () => resolve(answer))
+    socket.on('error', reject)
+  })
+}
+
+describe('an upgrade to something else is ignored', () => {
+  const length = `content-type: application/json\r\ncontent-length: ${body.length}\r\n`
+  it.each([
+    [
+      'h2c, as Java’s HttpClient asks for it',
+      'Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\nUpgrade: h2c',
+    ],
+    ['TLS', 'Connection: Upgrade\r\nUpgrade: TLS/1.0'],
+    ['anything', 'Connection: upgrade\r\nUpgrade: something/2, else'],
+  ])('%s', async (_name, headers) => {
+    const second = 'GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n'
+    const first = `POST ${path} HTTP/1.1\r\nhost: x\r\n${headers}\r\n${length}\r\n${body}`
+    const answer = await raw(first, second)
+    expect(answer).toMatch(/^HTTP\/1\.1 200 OK/)
+    expect(answer).toContain('{"output":[[1,2]]}')
+    expect(answer.match(/HTTP\/1\.1 200/g)).toHaveLength(2)
+  })
+
+  it('on the stream’s path it is no stream', async () => {
+    const head = 'host: x\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n\r\n'
+    const answer = await raw(`GET /v1/stream HTTP/1.1\r\n${head}`)
+    expect(answer).toMatch(/^HTTP\/1\.1 426 /)
+    expect(answer).toContain('application/problem+json')
+  })
+})
+
+it.each(['QUERY', 'PROPFIND', 'DELETE', 'PUT'])('%s is a method that no resource has', async method => {
+  const head = `host: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`
+  const answer = await raw(`${method} ${path} HTTP/1.1\r\n${head}${body}`)
+  expect(answer).toMatch(/^HTTP\/1\.1 405 /)
+  expect(answer.toLowerCase()).toContain('\r\nallow: post\r\n')
+  expect(answer).toContain('application/problem+json')
+})
+
+describe('a byte order mark', () => {
+  const post = (text: Uint8Array) =>
+    fetch(server.url + path, {
+      method: 'POST',
+      headers: { 'content-type': JSON_TYPE },
+      body: new Uint8Array(text),
+    })
+  const mark = Buffer.from('\ufeff')
+
+  it.each([
+    ['a small body', body],
+    [
+      'a body that workers scan',
+      JSON.stringify({ ...one, q: { shape: [40_000, 2], data: Array(80_000).fill(0.5) } }),
+    ],
+  ])('before %s is no part of it', async (_name, text) => {
+    const plain = await (await post(Buffer.from(text))).text()
+    const marked = await post(Buffer.concat([mark, Buffer.from(text)]))
+    expect(marked.status).toBe(200)
+    expect((await marked.text()) === plain).toBe(true)
+  })
+
+  it('is taken once, and at the beginning', async () => {
+    expect((await post(Buffer.concat([mark, mark, Buffer.from(body)]))).status).toBe(400)
+    expect((await post(Buffer.concat([Buffer.from(body), mark]))).status).toBe(400)
+    expect((await post(mark)).status).toBe(400)
+  })
+})
+
+it('a list of no gradients means those of the default', async () => {
+  const target = [[0, 0]]
+  const none = await attention(server, { ...one, backward: { target, wrt: [] } })
+  const absent = await attention(server, { ...one, backward: { target } })
+  expect(none.body).toEqual(absent.body)
+  expect(Object.keys(none.body.grads)).toEqual(['q', 'k', 'v'])
+})
+
+it('a field of the request in a file’s metadata is refused, with its place', async () => {
+  const tensors = Object.fromEntries(
+    ['q', 'k', 'v'].map(name => [name, float32(Float32Array.of(1, 2), [1, 2])]),
+  )
+  const post = async (metadata: Record<string, string>) => {
+    const headers = { 'content-type': SAFETENSORS_TYPE, accept: JSON_TYPE }
+    const response = await fetch(server.url + path, {
+      method: 'POST',
+      headers,
+      body: writeFile(tensors, metadata),
+    })
+    return { status: response.status, body: (await response.json()) as { errors: object[]; detail: string } }
+  }
+  const { status, body } = await post({ causal: 'true', format: 'pt' })
+  expect(status).toBe(400)
+  expect(body.errors).toMatchObject([{ path: '/__metadata__/causal' }])
+  expect(body.detail).toContain('__metadata__.request')
+  expect((await post({ format: 'pt', request: '{"causal":true}', note: 'causal' })).status).toBe(200)
+})
