@@ -55,12 +55,16 @@ export function outputOf(call: Call, place: Place): usize {
   return call.output + queryOffset(call, place, place.row, call.dimV)
 }
 
+/** Larger tensors would not be near any more when their rows are wanted. */
+const MOST_FETCHED: usize = 1 << 20
+
 /**
  * Reads a tensor's rows of batch element b, [positions, heads, dim], from the first to the last. Where memory is far, the heads'
  * own rows come slowly, because they are apart: what has just been read in order is near.
  */
 export function fetchRows(call: Call, tensor: usize, b: i32, rows: i32, dim: i32): void {
   const bytes = (<usize>rows * <usize>dim) << 2
+  if (bytes > MOST_FETCHED) return
   let sum: u32 = 0
   for (let at = tensor + <usize>b * bytes, end = at + bytes; at < end; at += 64) sum |= load<u32>(at)
   // what is not used might not be read
