@@ -60,11 +60,6 @@ export const words = {
   keepScale: { type: 'f32' as const, of: (a: AttentionArgs) => 1 / (1 - a.dropoutP) },
   /** the products take their factor from memory */
   one: { type: 'f32' as const, of: () => 1 },
-  /** from a query of a head to the next, and from a head to the next, in rows; the same of keys */
-  queryStep: { type: 'i32' as const, of: (a: AttentionArgs) => (a.positionsFirst ? a.heads : 1) },
-  headQueries: { type: 'i32' as const, of: (a: AttentionArgs) => (a.positionsFirst ? 1 : a.queries) },
-  keyStep: { type: 'i32' as const, of: (a: AttentionArgs) => (a.positionsFirst ? a.kvHeads : 1) },
-  headKeys: { type: 'i32' as const, of: (a: AttentionArgs) => (a.positionsFirst ? 1 : a.keys) },
   /** most dimensions packed at a time */
   depth: { type: 'i32' as const, of: packDepth },
   /** query tiles that share a packed key block */

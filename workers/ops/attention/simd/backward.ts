@@ -18,7 +18,7 @@ import { KEY_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-ti
 import { maskTile } from './mask-tile'
 import { packEdge, packPanels } from '../../../wasm/assembly/pack'
 import { Add, Columns, copyRows, product } from '../../../wasm/assembly/product'
-import { clearRows, fetchRows, keyOffset, keyRow, queryOffset, queryRow } from './rows'
+import { areApart, clearRows, fetchRows, keyOffset, keyRow, queryOffset, queryRow } from './rows'
 import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleOf, scaleQueries } from './scores'
 import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
 
@@ -40,7 +40,7 @@ export function attentionBackward(call: Call, from: i32, to: i32): void {
     place.gradQ = part == 0 ? call.gradQ : call.gradQParts + ((<usize>max(0, slot - 1) * rows * <usize>call.dimK) << 2)
     place.key = (part * call.partBlocks + block) * KEY_BLOCK
     place.keys = min(KEY_BLOCK, call.keys - place.key)
-    if (call.queryStep > 1 && place.h == 0 && part == 0 && block == 0) {
+    if (areApart(call) && place.h == 0 && part == 0 && block == 0) {
       fetchRows(call, call.output, place.b, call.heads * call.queries, call.dimV)
       fetchRows(call, call.gradOutput, place.b, call.heads * call.queries, call.dimV)
       fetchRows(call, call.q, place.b, call.heads * call.queries, call.dimK)
@@ -56,7 +56,7 @@ export function attentionBackward(call: Call, from: i32, to: i32): void {
 /** gradQ of the head += the part's own. */
 function addPart(call: Call, place: Place): void {
   const first = queryOffset(call, place, 0, call.dimK)
-  if (call.queryStep == 1) {
+  if (!areApart(call)) {
     addRun(call.gradQ + first, place.gradQ + first, call.queries * call.dimK)
     return
   }
@@ -200,7 +200,7 @@ export function scoreGradients(call: Call, place: Place, at: usize, delta: usize
 /** The place's rows of gradOutput; copied where those of a head are apart, because products go through them column by column. */
 function gradOutputRows(call: Call, place: Place): usize {
   const rows = call.gradOutput + queryOffset(call, place, place.row, call.dimV)
-  if (call.queryStep == 1) return rows
+  if (!areApart(call)) return rows
   copyRows(rows, queryRow(call, call.dimV), place.rows, call.dimV, call.gradOutputTile, <usize>call.dimV << 2)
   return call.gradOutputTile
 }

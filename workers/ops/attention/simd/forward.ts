@@ -20,7 +20,7 @@ import { boundOf, isBounded, largestKey, largestRow } from './norms'
 import { PER_TILE, begin, finish, softmaxTile, softmaxWithin } from './online-softmax'
 import { packPanels } from '../../../wasm/assembly/pack'
 import { Add, Set } from '../../../wasm/assembly/product'
-import { clearRows, fetchRows, keyOffset, keyRow, outputOf, queryOffset, queryRow } from './rows'
+import { areApart, clearRows, fetchRows, keyOffset, keyRow, outputOf, queryOffset, queryRow } from './rows'
 import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleQueries } from './scores'
 import { NOTHING, PARTLY, fullRanges, rangesOf, rowIntervals } from './visibility'
 
@@ -36,7 +36,7 @@ export function attentionForward(call: Call, from: i32, to: i32): void {
     place.b = head / call.heads
     place.h = head % call.heads
     place.kvHead = place.b * call.kvHeads + place.h / (call.heads / call.kvHeads)
-    if (call.queryStep > 1 && place.h == 0 && first == 0) {
+    if (areApart(call) && place.h == 0 && first == 0) {
       fetchRows(call, call.q, place.b, call.heads * call.queries, call.dimK)
       fetchRows(call, call.k, place.b, call.kvHeads * call.keys, call.dimK)
       fetchRows(call, call.v, place.b, call.kvHeads * call.keys, call.dimV)

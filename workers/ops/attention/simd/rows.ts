@@ -5,25 +5,45 @@
 import { Call } from '../../../wasm/generated/attention'
 import { Place } from './scores'
 
+/** Whether other rows stand between those of a head. */
+// @ts-ignore: decorator
+@inline
+export function areApart(call: Call): bool {
+  return call.positionsFirst != 0 && call.heads > 1
+}
+
+/** Rows from a query of a head to the next. */
+// @ts-ignore: decorator
+@inline
+function queryStep(call: Call): i32 {
+  return call.positionsFirst ? call.heads : 1
+}
+
+// @ts-ignore: decorator
+@inline
+function keyStep(call: Call): i32 {
+  return call.positionsFirst ? call.kvHeads : 1
+}
+
 /** Bytes from a row of a head to the next, `dim` elements each. */
 // @ts-ignore: decorator
 @inline
 export function queryRow(call: Call, dim: i32): usize {
-  return <usize>(call.queryStep * dim) << 2
+  return <usize>(queryStep(call) * dim) << 2
 }
 
 // @ts-ignore: decorator
 @inline
 export function keyRow(call: Call, dim: i32): usize {
-  return <usize>(call.keyStep * dim) << 2
+  return <usize>(keyStep(call) * dim) << 2
 }
 
 /** Bytes before query `row` of the place's head. */
 // @ts-ignore: decorator
 @inline
 export function queryOffset(call: Call, place: Place, row: i32, dim: i32): usize {
-  const rows = <usize>(place.b * call.heads) * <usize>call.queries + <usize>place.h * <usize>call.headQueries
-  return ((rows + <usize>row * <usize>call.queryStep) * <usize>dim) << 2
+  const rows = <usize>(place.b * call.heads) * <usize>call.queries + <usize>place.h * <usize>(call.positionsFirst ? 1 : call.queries)
+  return ((rows + <usize>row * <usize>queryStep(call)) * <usize>dim) << 2
 }
 
 /** Bytes before key `key` of the place's head. */
@@ -31,8 +51,9 @@ export function queryOffset(call: Call, place: Place, row: i32, dim: i32): usize
 @inline
 export function keyOffset(call: Call, place: Place, key: i32, dim: i32): usize {
   const first = place.b * call.kvHeads
-  const rows = <usize>first * <usize>call.keys + <usize>(place.kvHead - first) * <usize>call.headKeys
-  return ((rows + <usize>key * <usize>call.keyStep) * <usize>dim) << 2
+  const head = <usize>(place.kvHead - first)
+  const rows = <usize>first * <usize>call.keys + head * <usize>(call.positionsFirst ? 1 : call.keys)
+  return ((rows + <usize>key * <usize>keyStep(call)) * <usize>dim) << 2
 }
 
 /** `rows` rows of `dim` elements that are `step` bytes apart become 0. */

@@ -8,7 +8,7 @@
 import { Call } from '../../../wasm/generated/attention'
 import { packEdgeApart, packPanels, packRows } from '../../../wasm/assembly/pack'
 import { Rows, panelProduct, product, scoreProduct } from '../../../wasm/assembly/product'
-import { keyRow, queryRow } from './rows'
+import { areApart, keyRow, queryRow } from './rows'
 
 /** A tile's place: rows [row, row + rows) of head `head` = b·heads + h against keys [key, key + keys) of its kv head. */
 @unmanaged
@@ -57,7 +57,7 @@ export function onePack(call: Call, dim: i32): bool {
 
 /** into = scale·q for the tile's rows: before the product, which may overflow where scale·q·k does not. */
 export function scaleQueries(call: Call, q: usize, rows: i32, into: usize): void {
-  if (call.queryStep == 1) {
+  if (!areApart(call)) {
     scaleRun(call, q, rows * call.dimK, into)
     return
   }
