@@ -39,12 +39,12 @@ export function compileShapes(request: object): RequestProgram {
   return program
 }
 
-/** Every step of the program, whole, one after the other. */
-export function runner(program: RequestProgram): () => void {
+/** Every step of the program, whole, one after the other; its tensors stand from `first` on. */
+export function runner(program: RequestProgram, first = PAGE, ownScratch?: number): () => void {
   const plan = planMemory(program)
-  const scratch = PAGE + plan.bytes
+  const scratch = ownScratch ?? first + plan.bytes
   const views: BufferView[] = program.buffers.map(({ type, length, data, preloaded }, index) => {
-    const view = new VIEWS[type](memory.buffer, PAGE + plan.offsets[index], length)
+    const view = new VIEWS[type](memory.buffer, first + plan.offsets[index], length)
     if (data !== undefined) view.set(data)
     else if (preloaded) for (let i = 0; i < length; i++) view[i] = Math.random() - 0.5
     return view

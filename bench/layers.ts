@@ -74,7 +74,7 @@ function benchElementwise(): void {
   )
   const norm = { rows: ROWS, dim: DIM, kind: 'layer', eps: 1e-5 } as const
   const heads = { rows: count / 64, dim: 64 }
-  const rope = { ...heads, heads: DIM / 64, positions: ROWS, dims: 64, interleaved: false }
+  const rope = { ...heads, heads: DIM / 64, positions: ROWS, alike: 1, dims: 64, interleaved: false }
   const [cos, sin] = [operands.tensor(ROWS * 32), operands.tensor(ROWS * 32)]
   const scratch = operands.tensor(256).byteOffset
   const modules = Object.fromEntries(VARIANTS.map(name => [name, new SimdModule(operands.memory, name)]))

@@ -16,7 +16,12 @@ import { pairsOf } from '../layers/attention/packed-softmax.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { pastOfState, stateFields } from '../layers/attention/state.ts'
-import { OWN_NAMES, ownGradients, ownInputs } from '../layers/attention/variants/index.ts'
+import {
+  OWN_NAMES,
+  ownGradients,
+  ownInputs,
+  readsPositionsFirst,
+} from '../layers/attention/variants/index.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { backwardField, type InOrder, lossForward, ofWeights } from '../layers/loss.ts'
@@ -102,8 +107,11 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   const fresh = attentionGeometry(request.q, request.k, request.v, isPacked ? 'packed' : request.layout)
   if (request.jvp !== undefined) refuseJvp(request.jvp, request)
   const packed = isPacked ? readPacked(p, request, fresh) : undefined
-  const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false) : undefined
-  const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true)
+  const longest = packed?.longest.keys ?? fresh.keys
+  const forward = request.backward === undefined
+  const inPlace = request.jvp === undefined && readsPositionsFirst(request.attention_kind, longest, !forward)
+  const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false, inPlace) : undefined
+  const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true, inPlace)
   const given = request.state && pastOfState(p, request, fresh)
   const past = given ?? pastInputs(p, request, fresh, undefined, turned)
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
@@ -118,8 +126,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     ...past.differentiable,
     ...own.differentiable,
   })
-  const plan = planAttention(p, request, g, past, undefined, { packed })
-  plan.headsFirst = headsFirst
+  const plan = planAttention(p, request, g, past, undefined, { packed, headsFirst })
   const { batch, heads, kvHeads, queries, dimK, dimV: dim } = g
   const ofQ = packed?.rows.q ?? { heads, positions: queries }
   const ofK = { heads: kvHeads, positions: fresh.keys }
@@ -147,6 +154,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     output,
     shape,
     read: headsFirst && ((x: Ref) => headsFirst.read(x, ofQ, dim)),
+    positionsFirst: headsFirst?.inPlace,
     batch,
     heads,
     queries,

@@ -85,6 +85,8 @@ export interface LossSubject {
   output: Ref
   /** as the client sees it */
   shape: number[]
+  /** output is [batch, queries, heads, dim] */
+  positionsFirst?: boolean | undefined
   /** a tensor of that shape in the order of the output, where the client sees another */
   read?: ((x: Ref) => Ref) | undefined
   batch: number
@@ -135,7 +137,7 @@ export function lossForward(p: RequestProgram, subject: LossSubject, options: Lo
     partials = p.buffer({ type: 'float64', length: units })
     const factor = options.loss === 'mean_squared_error' ? 1 / Math.max(1, elements) : 1
     const tensors = { output, target, qLengths, gradOutput, partials }
-    const args = { batch, heads, queries, dimV: dim, factor }
+    const args = { batch, heads, queries, dimV: dim, factor, positionsFirst: subject.positionsFirst }
     p.stage(p.step(squaredErrorLoss, tensors, args))
   }
   if (options.grad_output !== undefined) {

@@ -69,6 +69,21 @@ export function withNaN(inputs: Inputs, places: Record<string, [from: number, to
   return result
 }
 
+/** Where rows of [batch, heads, queries, dimV] stand that are padding, or with positions before heads. */
+export function paddingOf(
+  { batch, heads, queries, dimV }: { batch: number; heads: number; queries: number; dimV: number },
+  qLengths: Int32Array,
+  positionsFirst: boolean,
+): [from: number, to: number][] {
+  // rows that follow one another: those of a head, or of all heads
+  const together = positionsFirst ? heads : 1
+  return Array.from({ length: (batch * heads) / together }, (_, unit) => {
+    const live = qLengths[Math.floor((unit * together) / heads)]
+    const width = together * dimV
+    return [(unit * queries + live) * width, (unit + 1) * queries * width]
+  })
+}
+
 /** The outputs of a plain evaluation, all 0. */
 export function plainOutputs({ outputs }: OpCase): Record<string, Float32Array> {
   return Object.fromEntries(Object.entries(outputs).map(([name, length]) => [name, new Float32Array(length)]))

@@ -161,7 +161,8 @@ export interface OpSpec<T extends TensorSpecs, A extends ArgSpecs> {
 /** A call that a call of an op is made of. */
 export interface Piece {
   tensors: AnyTensors
-  args: object
+  /** the same object in one call after the other where they are the same: what follows from them is not worked out again */
+  args: Readonly<Record<string, unknown>>
   from: number
   to: number
 }

@@ -15,10 +15,12 @@ export interface RowPlace {
   keys: number
   /** where the row begins in a map */
   pairs: number
+  /** which row it is with positions before heads */
+  turned: number
 }
 
 export function firstPlace({ keys }: { keys: number }): RowPlace {
-  return { sequence: 0, head: 0, keys, pairs: 0 }
+  return { sequence: 0, head: 0, keys, pairs: 0, turned: 0 }
 }
 
 /** Moves `place` to a row; those of packed sequences are asked for in ascending order. */
@@ -31,13 +33,17 @@ export function placeRow(
   if (!cuQ) {
     place.head = Math.floor(row / queries) % heads
     place.pairs = row * keys
+    const before = row - (row % (heads * queries))
+    place.turned = before + (row % queries) * heads + place.head
     return
   }
   let s = place.sequence
   while (heads * cuQ[s + 1] <= row) s++
   const inSequence = row - heads * cuQ[s]
   place.sequence = s
-  place.head = Math.floor(inSequence / (cuQ[s + 1] - cuQ[s]))
+  const length = cuQ[s + 1] - cuQ[s]
+  place.head = Math.floor(inSequence / length)
+  place.turned = heads * cuQ[s] + (inSequence % length) * heads + place.head
   if (!cuK || !pairStarts) return
   place.keys = cuK[s + 1] - cuK[s]
   place.pairs = heads * pairStarts[s] + inSequence * place.keys

@@ -31,7 +31,7 @@ export class SimdModule {
       const runPiece = this.kernel(pieces.op)
       return (t, a, from, to, scratch) => {
         for (const piece of pieces.cut(t, a, from, to)) {
-          runPiece(piece.tensors, { ...piece.args }, piece.from, piece.to, scratch)
+          runPiece(piece.tensors, piece.args, piece.from, piece.to, scratch)
         }
       }
     }

@@ -23,7 +23,7 @@ export function exactError(
   }
   const exact = exactForward(p, scores, v, { entropy: false })
   const { batch, heads, queries, dimV } = args
-  const sizes = { batch, heads, queries, dimV }
+  const sizes = { batch, heads, queries, dimV, positionsFirst: args.positionsFirst }
   const partials = p.buffer({ type: 'float64', length: 4 * batch * heads })
   const { qLengths } = plan.places.refs
   const compared = { output, exact: exact.output, qLengths, partials }

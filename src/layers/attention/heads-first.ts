@@ -1,4 +1,8 @@
-/** Tensors whose positions come before their heads, in the order that kernels read, which is heads first; and back. */
+/**
+ * Tensors whose positions come before their heads. Where the kernels of attention read them as they are (`positionsFirst` of its
+ * arguments), `read` and `write` leave them so; otherwise they put heads first, and positions again. What there is of rows besides
+ * always has heads first.
+ */
 import type { Ref } from '../../../workers/contract.ts'
 import { headOrder } from '../../../workers/ops/head-order/op.ts'
 import { gatherRows } from '../../../workers/ops/passes/op.ts'
@@ -20,12 +24,15 @@ export class HeadsFirst {
   readonly #p: RequestProgram
   readonly #sequences: number
   readonly #packed: boolean
+  /** whether what reads the tensors takes positions first */
+  readonly inPlace: boolean
   readonly #orders = new Map<string, Ref>()
 
-  constructor(p: RequestProgram, sequences: number, packed: boolean) {
+  constructor(p: RequestProgram, sequences: number, packed: boolean, inPlace: boolean) {
     this.#p = p
     this.#sequences = sequences
     this.#packed = packed
+    this.inPlace = inPlace
   }
 
   /** A tensor's, as the client sees it. */
@@ -35,12 +42,12 @@ export class HeadsFirst {
 
   /** x [positions, heads, dim] of sequence after sequence as [heads, positions, dim] of each. */
   read(x: Ref, rows: Rows, dim: number): Ref {
-    return this.#gather(x, rows, dim, 'toHeads')
+    return this.inPlace ? x : this.#gather(x, rows, dim, 'toHeads')
   }
 
   /** The way back. */
   write(x: Ref, rows: Rows, dim: number): Ref {
-    return this.#gather(x, rows, dim, 'toPositions')
+    return this.inPlace ? x : this.#gather(x, rows, dim, 'toPositions')
   }
 
   /** What there is of each row, as [heads, all positions]. */

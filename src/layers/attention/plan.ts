@@ -9,6 +9,7 @@ import { expectShape, type Geometry, maskLayout } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { alibiSlopes } from './biases.ts'
 import type { AttentionOptionFields } from './fields.ts'
+import type { HeadsFirst } from './heads-first.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf, rowMasks } from './intervals.ts'
 import type { Packed } from './packed.ts'
 import { planRelativeBias, type RelativeBiasOptions } from './relative-bias.ts'
@@ -31,7 +32,8 @@ type Shared = Pick<
 
 /**
  * `g.keys` counts the keys of the past too. `pointers`: where options stand, if elsewhere. `like`: the plan of another layer
- * with the same lengths, mask and slopes. `packed`: the sequences, where several stand in one.
+ * with the same lengths, mask and slopes. `packed`: the sequences, where several stand in one. `headsFirst`: where positions come
+ * before heads.
  */
 export function planAttention(
   p: RequestProgram,
@@ -39,7 +41,11 @@ export function planAttention(
   g: Geometry,
   { given: pastGiven, length: past }: Pick<Past, 'given' | 'length'>,
   pointers?: Record<string, string>,
-  { like, packed }: { like?: Shared | undefined; packed?: Packed | undefined } = {},
+  {
+    like,
+    packed,
+    headsFirst,
+  }: { like?: Shared | undefined; packed?: Packed | undefined; headsFirst?: HeadsFirst | undefined } = {},
 ): AttentionPlan {
   const kind = attentionKind(given.attention_kind)
   refuseOptions(kind, given, pointers)
@@ -57,6 +63,7 @@ export function planAttention(
   const within = segments && withSegments(p, masked, segments, places, [...masks, ...own])
   const intervals = within?.intervals ?? masked
   const args = attentionArgs(options, g, places, intervals)
+  if (headsFirst?.inPlace) args.positionsFirst = true
   const causal = Boolean(options.causal)
   const at = { queries: pointers?.queries ?? '/q', keys: pointers?.keys ?? '/k' }
   const gates = like?.gates ?? variant.gatesOf?.(p, kind, g, at)
@@ -79,6 +86,7 @@ export function planAttention(
     slopes: like === undefined ? alibi(p, options, g) : like.slopes,
     sinks: sinks(p, options, g),
     packed,
+    headsFirst,
   }
   if (options.relative_bias !== undefined) {
     plan.relativeBias = like?.relativeBias ?? planRelativeBias(p, options.relative_bias, g, places, pointers)

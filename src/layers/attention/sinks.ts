@@ -17,7 +17,7 @@ export function withSinks(
 ): AttentionResults {
   const { sinks, args, packed } = state.scores
   if (sinks === undefined) return state
-  const { batch, heads, queries, keys, dimV } = args
+  const { batch, heads, queries, keys, dimV, positionsFirst } = args
   const rows = batch * heads * queries
   const { output, denominator, written } = state
   const sunkDenominator = p.buffer({ type: 'float64', length: 2 * rows })
@@ -43,7 +43,7 @@ export function withSinks(
     sunkWeights: weights,
     sunkDroppedWeights: droppedWeights,
   }
-  p.stage(p.step(applySinks, tensors, { heads, rows, queries, keys: keysOfRow, dimV }))
+  p.stage(p.step(applySinks, tensors, { heads, rows, queries, keys: keysOfRow, dimV, positionsFirst }))
   return { ...state, denominator: sunkDenominator, logsumexp, entropy, attending: state.logsumexp }
 }
 
@@ -55,7 +55,7 @@ export function sinksBackward(
   scalars: Ref | undefined,
   terms: GradientTerms | undefined,
 ): Ref {
-  const { heads, dimV } = scores.args
+  const { heads, dimV, positionsFirst } = scores.args
   const { sequences: batch } = scores.packed ?? { sequences: scores.args.batch }
   const queries = Math.ceil((scores.args.batch * scores.args.queries) / Math.max(1, batch))
   const gradSinks = p.reals(heads)
@@ -71,6 +71,6 @@ export function sinksBackward(
     cuQ: scores.packed?.refs.cuQ,
     gradSinks,
   }
-  p.stage(p.step(sinkGradient, tensors, { batch, heads, queries, dimV }))
+  p.stage(p.step(sinkGradient, tensors, { batch, heads, queries, dimV, positionsFirst }))
   return gradSinks
 }

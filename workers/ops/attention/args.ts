@@ -38,6 +38,11 @@ export const args = defineArgs({
    * 0·x = 0, because a masked position leaks nothing, not even a NaN that stands there.
    */
   nonFinite: 'flag?',
+  /**
+   * q, output and their gradients are [batch, queries, heads, …], k, v and theirs [batch, keys, kvHeads, …]. What there is of rows
+   * and pairs besides has heads first all the same.
+   */
+  positionsFirst: 'flag?',
 })
 
 export type AttentionArgs = ArgsOf<typeof args>

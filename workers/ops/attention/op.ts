@@ -1,7 +1,7 @@
 /**
  * Scaled dot-product attention, its maps and its gradients. Everything is normalised to rank 4: q [batch, heads, queries, dimK],
  * k [batch, kvHeads, keys, dimK], v [batch, kvHeads, keys, dimV]. Query head h reads kv head ⌊h·kvHeads/heads⌋; heads is a
- * multiple of kvHeads.
+ * multiple of kvHeads. With `positionsFirst` these and what has their shapes have heads behind positions.
  */
 import { KEY_BLOCK, QUERY_TILE } from '../../layout.ts'
 import { type Args, data, price, type Tensors, type TensorsOf } from '../define-op.ts'

@@ -33,6 +33,7 @@ const PLACE_BYTES = 64
 
 interface Sizes extends Dims {
   queries: number
+  positionsFirst?: boolean | undefined
 }
 
 /** Dimensions packed at a time. */
@@ -119,6 +120,8 @@ export const areas = {
   largeSums: elements(a => 2 * QUERY_TILE * (packDepth(a) + 1)),
   /** [tilesTogether][24][dimK], no more tiles than there are: scale·Q */
   scaledQueries: elements(a => Math.min(rows(a), Math.ceil(a.queries / QUERY_TILE) * QUERY_TILE) * a.dimK),
+  /** [24][dimV] where positions come before heads: the tile's rows of ∂O, which otherwise stand side by side */
+  gradOutputTile: elements(a => (a.positionsFirst ? QUERY_TILE * a.dimV : 0)),
   /** f32 [12]: see exponentials.ts */
   constants: elements(() => 16),
 }

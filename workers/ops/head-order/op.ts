@@ -1,5 +1,5 @@
 /**
- * The orders between the layouts of attention's tensors. Kernels read heads first, [heads, positions] of one sequence after the other;
+ * The orders between the layouts of attention's tensors. Most kernels read heads first, [heads, positions] of one sequence after the other;
  * a request may have positions first, [positions of all sequences, heads]. With such an order `gatherRows` puts the one into the other.
  */
 import { defineFamily, oneOf, price, type Tensors } from '../define-op.ts'

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { uniformNumbers } from '../../../test/support/numbers.ts'
-import { given, type OpCase, randomTensors, withNaN } from '../../../test/support/op-case.ts'
+import { given, type OpCase, paddingOf, randomTensors, withNaN } from '../../../test/support/op-case.ts'
 import { unevenStarts } from '../sinks/cases.ts'
 import { lossTotal, rowTerms, squaredErrorLoss } from './op.ts'
 
@@ -27,13 +27,11 @@ const errors = fc
       target: random(count),
       qLengths: padded && qLengths,
     })
-    const padding = Array.from({ length: batch * heads }, (_, unit): [number, number] => {
-      const live = qLengths[Math.floor(unit / heads)]
-      return [(unit * queries + live) * dimV, (unit + 1) * queries * dimV]
-    })
+    const positionsFirst = seed % 2 === 1
+    const padding = paddingOf(sizes, qLengths, positionsFirst)
     return {
       op: squaredErrorLoss,
-      args: { ...sizes, factor: 0.25 },
+      args: { ...sizes, factor: 0.25, positionsFirst },
       inputs,
       outputs: { gradOutput: count, partials: batch * heads },
       hidden: padded ? withNaN(inputs, { output: padding, target: padding }) : undefined,

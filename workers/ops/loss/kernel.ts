@@ -6,7 +6,7 @@ import type * as op from './op.ts'
 /**
  *   L = factor·Σ (o − t)²        ∂L/∂o = 2·factor·(o − t)
  *
- * o output, t target [batch, heads, queries, dimV]; factor 1 for the sum, 1/count for the mean. Forward and backward are
+ * o output, t target [batch, heads, queries, dimV], or with positions before heads; factor 1 for the sum, 1/count for the mean. Forward and backward are
  * one kernel, since the gradient is the difference that the loss squares. Query rows from qLengths[b] on are padding:
  * they are not read (they may hold NaN), add nothing, and their gradient is 0.
  * A unit is one (batch, head): writes its partials[unit] and its rows of gradOutput.
@@ -18,16 +18,23 @@ export function squaredErrorLoss(
   to: number,
 ): void {
   for (let unit = from; unit < to; unit++) {
-    const begin = unit * a.queries * a.dimV
-    const end = begin + a.queries * a.dimV
-    const padding = begin + (t.qLengths?.[Math.floor(unit / a.heads)] ?? a.queries) * a.dimV
+    const b = Math.floor(unit / a.heads)
+    const first = a.positionsFirst ? b * a.queries * a.heads + (unit % a.heads) : unit * a.queries
+    const step = a.positionsFirst ? a.heads : 1
+    const live = t.qLengths?.[b] ?? a.queries
     let sum = 0
-    for (let at = begin; at < padding; at++) {
-      const difference = t.output[at] - t.target[at]
-      sum += difference * difference
-      t.gradOutput[at] = 2 * a.factor * difference
+    for (let i = 0; i < a.queries; i++) {
+      const begin = (first + i * step) * a.dimV
+      const end = begin + a.dimV
+      if (i >= live) t.gradOutput.fill(0, begin, end)
+      else {
+        for (let at = begin; at < end; at++) {
+          const difference = t.output[at] - t.target[at]
+          sum += difference * difference
+          t.gradOutput[at] = 2 * a.factor * difference
+        }
+      }
     }
-    t.gradOutput.fill(0, padding, end)
     t.partials[unit] = a.factor * sum
   }
 }

@@ -24,7 +24,15 @@ export const squaredErrorLoss = family.define('squaredErrorLoss', {
     gradOutput: 'out',
     partials: 'out:float64',
   },
-  args: { batch: 'i32', heads: 'i32', queries: 'i32', dimV: 'i32', factor: 'f64' },
+  args: {
+    batch: 'i32',
+    heads: 'i32',
+    queries: 'i32',
+    dimV: 'i32',
+    factor: 'f64',
+    /** output, target and gradient are [batch, queries, heads, dimV] */
+    positionsFirst: 'flag?',
+  },
   units: a => a.batch * a.heads,
   cost: (a, { units, precision: p }) => {
     const elements = units * a.queries * a.dimV

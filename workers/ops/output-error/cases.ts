@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { uniformNumbers } from '../../../test/support/numbers.ts'
-import { given, type OpCase, randomTensors, withNaN } from '../../../test/support/op-case.ts'
+import { given, type OpCase, paddingOf, randomTensors, withNaN } from '../../../test/support/op-case.ts'
 import { outputError, outputErrorTotal } from './op.ts'
 
 const size = (...values: number[]) => fc.constantFrom(...values)
@@ -18,12 +18,16 @@ const partial = fc.record({ ...sizes, padded: fc.boolean(), seed: fc.nat() }).ma
     exact: random(count),
     qLengths: padded && qLengths,
   })
-  const padding = Array.from({ length: batch * heads }, (_, unit): [number, number] => {
-    const live = qLengths[Math.floor(unit / heads)]
-    return [(unit * queries + live) * dimV, (unit + 1) * queries * dimV]
-  })
+  const positionsFirst = seed % 2 === 1
+  const padding = paddingOf(args, qLengths, positionsFirst)
   const hidden = padded ? withNaN(inputs, { output: padding, exact: padding }) : undefined
-  return { op: outputError, args, inputs, outputs: { partials: 4 * batch * heads }, hidden } satisfies OpCase
+  return {
+    op: outputError,
+    args: { ...args, positionsFirst },
+    inputs,
+    outputs: { partials: 4 * batch * heads },
+    hidden,
+  } satisfies OpCase
 })
 
 const total = fc.record({ ...sizes, seed: fc.nat() }).map(({ seed, ...args }) => {

@@ -4,7 +4,7 @@ import type * as op from './op.ts'
 
 /**
  * partials[unit] = (max |o − e|, Σ (o − e)², Σ e², count) over the rows of one (batch, head) that are no padding, which
- * are not read; o output, e exact [batch, heads, queries, dimV]. A NaN anywhere gives NaN. Writes its partials.
+ * are not read; o output, e exact [batch, heads, queries, dimV], or with positions before heads. A NaN anywhere gives NaN. Writes its partials.
  */
 export function outputError(
   t: Tensors<typeof op.outputError>,
@@ -13,16 +13,21 @@ export function outputError(
   to: number,
 ): void {
   for (let unit = from; unit < to; unit++) {
-    const begin = unit * a.queries * a.dimV
-    const count = (t.qLengths?.[Math.floor(unit / a.heads)] ?? a.queries) * a.dimV
+    const b = Math.floor(unit / a.heads)
+    const first = a.positionsFirst ? b * a.queries * a.heads + (unit % a.heads) : unit * a.queries
+    const step = a.positionsFirst ? a.heads : 1
+    const rows = t.qLengths?.[b] ?? a.queries
     let [largest, squares, exactSquares] = [0, 0, 0]
-    for (let at = begin; at < begin + count; at++) {
-      const difference = t.output[at] - t.exact[at]
-      largest = Math.max(largest, Math.abs(difference))
-      squares += difference * difference
-      exactSquares += t.exact[at] * t.exact[at]
+    for (let i = 0; i < rows; i++) {
+      const begin = (first + i * step) * a.dimV
+      for (let at = begin; at < begin + a.dimV; at++) {
+        const difference = t.output[at] - t.exact[at]
+        largest = Math.max(largest, Math.abs(difference))
+        squares += difference * difference
+        exactSquares += t.exact[at] * t.exact[at]
+      }
     }
-    t.partials.set([largest, squares, exactSquares, count], 4 * unit)
+    t.partials.set([largest, squares, exactSquares, rows * a.dimV], 4 * unit)
   }
 }
 

@@ -9,7 +9,14 @@ const SUMMED = price(5)
 
 const family = defineFamily('output-error')
 
-const args = defineArgs({ batch: 'i32', heads: 'i32', queries: 'i32', dimV: 'i32' })
+const args = defineArgs({
+  batch: 'i32',
+  heads: 'i32',
+  queries: 'i32',
+  dimV: 'i32',
+  /** both outputs are [batch, queries, heads, dimV] */
+  positionsFirst: 'flag?',
+})
 
 /**
  * partials [batch·heads, 4] = (largest difference, Σ difference², Σ exact², elements), padding rows left out.

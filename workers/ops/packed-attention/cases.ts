@@ -113,6 +113,8 @@ export function packedCase(spec: PackedSpec): OpCase {
     firstDistance: -longest.queries - longest.keys,
     ...{ dropoutP: seed % 3 === 0 ? 0.25 : 0, seedLow: 7, seedHigh: 0 },
     ...{ sequences, allQueries, allKeys, allPairs, tiles: tileStarts[sequences] },
+    // forward mode reads heads first
+    positionsFirst: spec.op !== 'packedJvp' && seed % 2 === 1,
   }
   const rows = heads * allQueries
   const inputs = given({

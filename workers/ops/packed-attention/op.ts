@@ -4,6 +4,7 @@
  *
  * With sequence s at queries cuQ[s] … cuQ[s + 1] and keys cuK[s] … cuK[s + 1], its rows stand heads first, [heads, its queries],
  * behind those of the sequences before it; keys and values likewise. So do results and, for pairs, [heads, its queries, its keys].
+ * With `positionsFirst` rows of queries, keys, values, outputs and gradients are [its queries, heads].
  */
 import {
   attentionBackward,

@@ -13,12 +13,14 @@ export function* forwardPieces(
   to: number,
 ): Generator<Piece> {
   const { tileStarts } = t
+  let args: SequenceArgs | undefined
   let s = sequenceOf(tileStarts, a.sequences, Math.floor(from / a.heads))
   for (let unit = from; unit < to; s++) {
     const first = tileStarts[s] * a.heads
     const end = Math.min(to, tileStarts[s + 1] * a.heads)
     if (end <= unit) continue
-    yield { tensors: ofSequence(t, a, s), args: argsOf(t, a, s), from: unit - first, to: end - first }
+    args = argsOf(t, a, s, args)
+    yield { tensors: ofSequence(t, a, s), args, from: unit - first, to: end - first }
     unit = end
   }
 }
@@ -30,10 +32,11 @@ export function* backwardPieces(
   to: number,
 ): Generator<Piece> {
   const units = a.kvHeads * a.shares
+  let args: SequenceArgs | undefined
   for (let unit = from; unit < to; ) {
     const s = Math.floor(unit / units)
     const end = Math.min(to, (s + 1) * units)
-    const args = argsOf(t, a, s)
+    args = argsOf(t, a, s, args)
     const chain = chainOf(args.keys, a.heads / a.kvHeads)
     const startOf = (share: number) =>
       Math.floor(share / a.shares) * chain + Math.floor(((share % a.shares) * chain) / a.shares)
@@ -62,12 +65,17 @@ function sequenceOf(starts: Int32Array, sequences: number, tile: number): number
   return first
 }
 
-function argsOf(t: Given, a: PackedArgs, s: number) {
+type SequenceArgs = PackedArgs & { parts: number; apart: boolean }
+
+/** Those of sequence s; `before`, where the sequence before it has the same. */
+function argsOf(t: Given, a: PackedArgs, s: number, before?: SequenceArgs): SequenceArgs {
   const queries = t.cuQ[s + 1] - t.cuQ[s]
   const keys = t.cuK[s + 1] - t.cuK[s]
   const shift = t.shifts?.[s] ?? a.shift
   // every sequence drops weights of its own; the first those that it would drop alone
-  const seedLow = s === 0 ? a.seedLow : mix(a.seedLow ^ mix(s))
+  const seedLow = s === 0 || a.dropoutP === 0 ? a.seedLow : mix(a.seedLow ^ mix(s))
+  const same = before?.queries === queries && before.keys === keys
+  if (same && before.shift === shift && before.seedLow === seedLow) return before
   return { ...a, batch: 1, queries, keys, shift, seedLow, parts: partsOf(keys), apart: false }
 }
 

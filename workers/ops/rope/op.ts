@@ -13,12 +13,14 @@ const family = defineFamily('rope')
  * Rotation of the first `dims` elements of every row of x [rows, dim] by a row of the table; the rest is copied. Pairs are
  * (x_j, x_{j+dims/2}), or (x_2j, x_2j+1) when interleaved. Rows are [batch, heads, positions]; those of a batch element turn by
  * the same `positions` rows of the table, which follow each other by batch element. Where one set of them is for all, `heads`
- * counts those of the whole batch.
+ * counts those of the whole batch. Each row stands for `alike` that follow one another and turn alike: the heads of a position, where
+ * heads come last.
  */
 const args = defineArgs({
   rows: 'i32',
   heads: 'i32',
   positions: 'i32',
+  alike: 'i32',
   dim: 'i32',
   dims: 'i32',
   interleaved: 'flag',

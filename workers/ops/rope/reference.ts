@@ -10,7 +10,7 @@ import type { RopeArgs } from './op.ts'
  *   (y_a, y_b) = (x_a·cos − x_b·sin, x_a·sin + x_b·cos)
  *
  * for the pairs (a, b) = (j, j + dims/2), or (2j, 2j + 1) when interleaved, of every row of x, y [batch, heads, positions, dim]; the
- * table [batch, positions] has a row for each batch element and position. Elements from `dims` on are copied. Writes y.
+ * table [batch, positions] has a row for each batch element and position; `alike` rows stand in the place of each. Elements from `dims` on are copied. Writes y.
  */
 export function ropeForward(t: Tensors<typeof op.ropeForward>, a: RopeArgs, from: number, to: number): void {
   rotate(t.x, t.cos, t.sin, 1, t.y, a, from, to)
@@ -40,7 +40,8 @@ function rotate(
   const half = a.dims / 2
   for (let row = from; row < to; row++) {
     const at = row * a.dim
-    const tableRow = Math.floor(row / (a.heads * a.positions)) * a.positions + (row % a.positions)
+    const turn = Math.floor(row / a.alike)
+    const tableRow = Math.floor(turn / (a.heads * a.positions)) * a.positions + (turn % a.positions)
     const tableAt = tableRow * half
     for (let j = 0; j < half; j++) {
       const first = at + (a.interleaved ? 2 * j : j)

@@ -18,7 +18,7 @@ describe('rope', () => {
   ])('interleaved $interleaved, dims $dims', ({ interleaved, dims }) => {
     const [cos, sin] = [new Float64Array((positions * dims) / 2), new Float64Array((positions * dims) / 2)]
     ropeTable({ cos, sin }, { positions, dims, base: 100, offset: 3, factor: 1.3 }, 0, positions)
-    const args = { rows, heads, positions, dim, dims, interleaved }
+    const args = { rows, heads, positions, alike: 1, dim, dims, interleaved }
     const x = random(rows * dim)
     const forward = (from: Float64Array) => {
       const y = new Float64Array(rows * dim)
@@ -43,7 +43,7 @@ describe('rope', () => {
   })
 
   it.each([true, false])('rows of the range are turned, and no others, interleaved %s', interleaved => {
-    const args = { rows: 4, heads: 2, positions: 2, dim: 5, dims: 4, interleaved }
+    const args = { rows: 4, heads: 2, positions: 2, alike: 1, dim: 5, dims: 4, interleaved }
     // a quarter turn of the first pair, none of the second, at both positions
     const [cos, sin] = [Float64Array.of(0, 1, 0, 1), Float64Array.of(1, 0, 1, 0)]
     const x = Float64Array.from({ length: 20 }, (_, i) => i + 1)
@@ -67,7 +67,7 @@ describe('rope', () => {
           0,
           1,
         )
-        const args = { rows: 1, heads: 1, positions: 1, dim, dims: dim, interleaved: false }
+        const args = { rows: 1, heads: 1, positions: 1, alike: 1, dim, dims: dim, interleaved: false }
         ropeForward({ x, cos, sin, y }, args, 0, 1)
         return y
       })

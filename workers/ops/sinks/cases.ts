@@ -29,6 +29,7 @@ function sinkCases(
   packed = false,
 ): [OpCase, OpCase] {
   const { batch, heads, queries, keys, dimV } = sizes
+  const positionsFirst = seed % 2 === 1
   const rows = batch * heads * queries
   const random = randomTensors(seed)
   const denominator = random(2 * rows).map((value, at) => (at % 2 === 0 ? value : 1 + Math.abs(value)))
@@ -62,10 +63,15 @@ function sinkCases(
     }),
   }
   return [
-    { op: applySinks, args: { heads, rows, queries, keys, dimV }, inputs: apply as Inputs, outputs },
+    {
+      op: applySinks,
+      args: { heads, rows, queries, keys, dimV, positionsFirst },
+      inputs: apply as Inputs,
+      outputs,
+    },
     {
       op: sinkGradient,
-      args: { batch, heads, queries, dimV },
+      args: { batch, heads, queries, dimV, positionsFirst },
       inputs: gradient as Inputs,
       outputs: { gradSinks: heads },
     },

@@ -39,7 +39,7 @@ export function applySinks(
       const entropy = share === 0 ? 0 : share * (t.entropy[row] - Math.log(share))
       t.sunkEntropy[row] = own === 0 ? entropy : entropy - (own / sum) * (sink - most - Math.log(sum))
     }
-    scaled(t.output, t.sunkOutput, row * a.dimV, a.dimV, share)
+    scaled(t.output, t.sunkOutput, (a.positionsFirst ? place.turned : row) * a.dimV, a.dimV, share)
     const { keys: count, pairs } = place
     if (t.weights && t.sunkWeights) scaled(t.weights, t.sunkWeights, pairs, count, share)
     if (t.droppedWeights && t.sunkDroppedWeights) {
@@ -74,14 +74,16 @@ export function sinkGradient(
     let gradient = 0
     for (let b = 0; b < a.batch; b++) {
       const queries = t.cuQ ? t.cuQ[b + 1] - t.cuQ[b] : a.queries
-      const first = t.cuQ ? t.cuQ[b] * a.heads + h * queries : (b * a.heads + h) * queries
-      for (let row = first; row < first + queries; row++) {
+      const before = a.heads * (t.cuQ?.[b] ?? b * queries)
+      for (let i = 0; i < queries; i++) {
+        const row = before + h * queries + i
         const m = t.denominator[2 * row]
         const sum = t.denominator[2 * row + 1]
         const p = sum === 0 ? 0 : Math.exp(sink - m) / sum
         if (p === 0) continue
         let inner = t.rowTerms?.[row] ?? 0
-        for (let at = row * a.dimV; at < (row + 1) * a.dimV; at++) {
+        const begin = (a.positionsFirst ? before + i * a.heads + h : row) * a.dimV
+        for (let at = begin; at < begin + a.dimV; at++) {
           if (t.output[at] !== 0) inner += t.output[at] * t.gradOutput[at]
         }
         if (coefficient !== 0 && t.entropy) inner += coefficient * (sink - m - Math.log(sum) + t.entropy[row])

@@ -36,7 +36,15 @@ export const applySinks = family.define('applySinks', {
     ...maps,
     ...starts,
   },
-  args: { heads: 'i32', rows: 'i32', queries: 'i32', keys: 'i32', dimV: 'i32' },
+  args: {
+    heads: 'i32',
+    rows: 'i32',
+    queries: 'i32',
+    keys: 'i32',
+    dimV: 'i32',
+    /** the outputs have positions before heads */
+    positionsFirst: 'flag?',
+  },
   units: a => a.rows,
   cost: (a, { units, tensors, precision: p }) => {
     const elements = units * a.dimV
@@ -63,7 +71,14 @@ export const sinkGradient = family.define('sinkGradient', {
     cuQ: starts.cuQ,
     gradSinks: 'out',
   },
-  args: { batch: 'i32', heads: 'i32', queries: 'i32', dimV: 'i32' },
+  args: {
+    batch: 'i32',
+    heads: 'i32',
+    queries: 'i32',
+    dimV: 'i32',
+    /** output and its gradient have positions before heads */
+    positionsFirst: 'flag?',
+  },
   units: a => a.heads,
   cost: (a, { units, precision: p }) => {
     const rows = units * a.batch * a.queries

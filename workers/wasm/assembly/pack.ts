@@ -35,11 +35,12 @@ export function packPanels(source: usize, sourceRow: usize, rows: i32, depth: i3
 }
 
 /**
- * The block's rows as they are, but in panels of NR columns [⌈columns/NR⌉][130][NR], the last padded with zeros: NR columns of
- * rows far apart would fall into few sets of the cache, and the first to read them would wait for each.
+ * The block's rows, sourceRow bytes apart, as they are, but in panels of NR columns [⌈columns/NR⌉][130][NR], the last padded with
+ * zeros: NR columns of rows far apart would fall into few sets of the cache, and the first to read them would wait for each.
  */
-export function packRows(source: usize, rows: i32, columns: i32, panels: usize): void {
+export function packRows(source: usize, sourceRow: usize, rows: i32, columns: i32, panels: usize): void {
   const rest = columns % NR
+  const skipped = sourceRow - (<usize>columns << 2)
   for (let r = 0; r < rows; ++r) {
     let into = panels + <usize>r * (NR * 4)
     let column = columns
@@ -57,17 +58,21 @@ export function packRows(source: usize, rows: i32, columns: i32, panels: usize):
       source += NR * 4
       into += PANEL
     }
-    if (rest == 0) continue
-    for (let x = 0; x < NR; ++x) {
+    for (let x = 0; rest != 0 && x < NR; ++x) {
       const at = <usize>x << 2
       store<f32>(into + at, x < rest ? load<f32>(source + at) : 0)
     }
-    source += <usize>rest << 2
+    source += (<usize>rest << 2) + skipped
   }
 }
 
 /** The last columns % NR columns of source, as a panel [rows][NR] padded with zeros; nothing where there are none. */
 export function packEdge(source: usize, rows: i32, columns: i32, edge: usize): void {
+  packEdgeApart(source, <usize>columns << 2, rows, columns, edge)
+}
+
+/** The same of rows that are sourceRow bytes apart. */
+export function packEdgeApart(source: usize, sourceRow: usize, rows: i32, columns: i32, edge: usize): void {
   const width = columns % NR
   if (width == 0) return
   source += <usize>(columns - width) << 2
@@ -76,7 +81,7 @@ export function packEdge(source: usize, rows: i32, columns: i32, edge: usize): v
       const at = <usize>x << 2
       store<f32>(edge + at, x < width ? load<f32>(source + at) : 0)
     }
-    source += <usize>columns << 2
+    source += sourceRow
     edge += NR * 4
   }
 }

@@ -1,4 +1,4 @@
-/** Packed sequences: from positions first to heads first, sequence by sequence, as attention reads them. */
+/** Packed sequences: from positions first to heads first, sequence by sequence, where attention does not read them as they are. */
 import type { HeadsFirst } from '../heads-first.ts'
 import type { Packed } from '../packed.ts'
 import type { Stage, StageBackward, StageTangent } from './stage.ts'

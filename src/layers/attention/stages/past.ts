@@ -78,9 +78,14 @@ export const past: Stage = {
   needs: 'pastGiven',
   forward(p, flow) {
     const { geometry, past: length } = flow.plan
-    const { dimK, dimV, keys } = geometry
-    const units = geometry.batch * geometry.kvHeads
-    const argsOf = (dim: number) => ({ heads: units, past: length, positions: keys - length, dim })
+    const { batch, kvHeads, dimK, dimV, keys } = geometry
+    const units = batch * kvHeads
+    const argsOf = (dim: number) => {
+      const positions = { past: length, positions: keys - length }
+      // all heads of a position follow one another there
+      if (flow.plan.args.positionsFirst) return { heads: batch, ...positions, dim: kvHeads * dim }
+      return { heads: units, ...positions, dim }
+    }
     const present = (past: Ref, x: Ref, dim: number) => {
       const y = p.reals(units * keys * dim)
       return { y, step: p.step(concatForward, { past, x, y }, argsOf(dim)) }
@@ -97,7 +102,7 @@ export const past: Stage = {
         if (gradY === undefined) return { steps: [] }
         const args = argsOf(dim)
         const gradPast = needPast ? p.reals(units * length * dim) : undefined
-        const gradX = needFresh ? p.reals(units * args.positions * dim) : undefined
+        const gradX = needFresh ? p.reals(units * (keys - length) * dim) : undefined
         const step = p.step(concatBackward, { gradY, gradPast, gradX }, args)
         return { gradPast, gradX, steps: [step] }
       }

@@ -126,7 +126,7 @@ export function ropeTable(
   return [{ batches, dims, interleaved, cos, sin }, step]
 }
 
-/** One of q and k, [heads, positions, dim] with the batch folded into heads, rotated. */
+/** One of q and k, [heads, positions, alike, dim] with the batch folded into heads, rotated. */
 export interface Rotated {
   y: Ref
   args: RopeArgs
@@ -137,15 +137,16 @@ export interface Rotated {
 export function rotateForward(
   p: ProgramBuilder,
   x: Ref,
-  rows: { heads: number; positions: number; dim: number },
+  rows: { heads: number; positions: number; alike?: number; dim: number },
   table: RopeTable,
 ): Rotated {
-  const count = rows.heads * rows.positions
+  const { positions, alike = 1, dim } = rows
+  const count = rows.heads * positions * alike
   const { batches, dims, interleaved, cos, sin } = table
   // an empty batch has no rows to share a table between
   const heads = rows.heads / Math.max(1, batches)
-  const args = { rows: count, heads, positions: rows.positions, dim: rows.dim, dims, interleaved }
-  const y = p.reals(count * rows.dim)
+  const args = { rows: count, heads, positions, alike, dim, dims, interleaved }
+  const y = p.reals(count * dim)
   return { y, args, table, step: p.step(ropeForward, { x, cos, sin, y }, args) }
 }
 
@@ -159,14 +160,14 @@ export function rotateBackward(p: ProgramBuilder, { args, table }: Rotated, grad
 export const rope: Stage = {
   needs: 'rope',
   forward(p, flow) {
-    const { geometry, past, packed } = flow.plan
+    const { geometry, past, packed, args } = flow.plan
     const tables = flow.plan.rope as NonNullable<AttentionPlan['rope']>
     const { batch, heads, kvHeads, queries, keys, dimK: dim } = geometry
     const rotate = (x: Ref, heads: number, positions: number, table: RopeTable) => {
-      if (packed === undefined) return rotateForward(p, x, { heads: batch * heads, positions, dim }, table)
-      // the heads of a position follow each other
-      const turned = { ...table, batches: positions }
-      return rotateForward(p, x, { heads: positions * heads, positions: 1, dim }, turned)
+      // packed sequences have their own order up to the stage of that name
+      const positionsFirst = packed !== undefined || args.positionsFirst === true
+      if (!positionsFirst) return rotateForward(p, x, { heads: batch * heads, positions, dim }, table)
+      return rotateForward(p, x, { heads: batch, positions, alike: heads, dim }, table)
     }
     const q = rotate(flow.q, heads, queries, tables.q)
     const k = rotate(flow.k, kvHeads, keys - past, tables.k)

@@ -23,7 +23,7 @@ const exactly: VariantForward = (p, scores, v, requested) => {
   }
 }
 
-export const softmax = defineVariant({ jvp: true, plan: () => exactly })
+export const softmax = defineVariant({ jvp: true, positionsFirst: true, plan: () => exactly })
 
 /** |aligned i − j| ≤ window. */
 export const local = defineVariant({
@@ -32,6 +32,7 @@ export const local = defineVariant({
       .strictObject({ kind: z.literal('local'), window: z.int().min(0).max(MOST_POSITIONS).default(64) })
       .meta({ id: 'LocalAttention' }),
   jvp: true,
+  positionsFirst: true,
   masks: ({ window }) => [{ lo: ['-', 'aligned', window], hi: ['+', 'aligned', window + 1] }],
   plan: () => exactly,
 })
@@ -47,6 +48,7 @@ export const block = defineVariant({
       })
       .meta({ id: 'BlockAttention' }),
   jvp: true,
+  positionsFirst: true,
   masks({ size, previous }) {
     const begin = ['floorTo', 'aligned', size] as const
     return [{ lo: previous ? ['-', begin, size] : begin, hi: ['+', begin, size] }]

@@ -64,6 +64,18 @@ function canonical(name: VariantName | 'gated_linear'): VariantName {
   return name === 'gated_linear' ? 'gated' : name
 }
 
+/**
+ * Backward, each block of keys goes through all rows again: where those of a head are apart, and many, that takes longer than putting
+ * them in order once (docs/adr/0051-positions-first-is-read-in-place.md).
+ */
+const MOST_KEYS_BACKWARD = 256
+
+/** Whether tensors with positions before heads are read as they are. `keys`: the most of a batch element, or of a sequence. */
+export function readsPositionsFirst(value: KindField | undefined, keys: number, backward: boolean): boolean {
+  const { positionsFirst = false } = VARIANTS[attentionKind(value).kind] as Variant
+  return positionsFirst && !(backward && keys > MOST_KEYS_BACKWARD)
+}
+
 export function variantFields(tensors: TensorKinds) {
   return {
     attention_kind: field(tensors)

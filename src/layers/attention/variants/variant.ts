@@ -95,6 +95,8 @@ export type VariantForward = (
 export interface Variant<S extends z.ZodObject = z.ZodObject> {
   /** of the object form of `attention_kind`; undefined where the name says it all */
   schema?(tensors: TensorKinds): S
+  /** its forward pass, and all that looks at the results, take tensors with positions before heads */
+  positionsFirst?: boolean
   /** options and results that mean nothing beside it */
   refused?: Refused | ((kind: z.output<S>) => Refused)
   /** it is causal by nature: `causal` need not say so, and may not say otherwise */

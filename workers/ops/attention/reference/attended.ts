@@ -28,6 +28,16 @@ export interface QueryRow {
   hi: number
   /** index of key 0 of the kv head it reads into [batch, kvHeads, keys] */
   firstKey: number
+  /** which row of q, output and their gradients it is */
+  at: number
+  /** which row of k, v and their gradients key 0 is, and rows from a key to the next */
+  keyAt: number
+  keyStep: number
+}
+
+/** Which row of k, v and their gradients key j is. */
+export function keyRow({ keyAt, keyStep }: QueryRow, j: number): number {
+  return keyAt + j * keyStep
 }
 
 type DenseMask = (t: MaskTensors, a: AttentionArgs, row: QueryRow, j: number) => boolean
@@ -59,15 +69,20 @@ export function queryRow(t: MaskTensors, a: AttentionArgs, b: number, h: number,
   const [alongBatch, alongHeads] = a.intervalStrides
   const interval = 2 * (b * alongBatch + h * alongHeads + i)
   const kvHead = Math.floor((h * a.kvHeads) / a.heads)
+  const index = (b * a.heads + h) * a.queries + i
+  const firstKey = (b * a.kvHeads + kvHead) * a.keys
   return {
     b,
     h,
     i,
-    index: (b * a.heads + h) * a.queries + i,
+    index,
     aligned: i + (t.shifts?.[b] ?? a.shift),
     lo: t.intervals?.[interval] ?? 0,
     hi: t.intervals?.[interval + 1] ?? a.keys,
-    firstKey: (b * a.kvHeads + kvHead) * a.keys,
+    firstKey,
+    at: a.positionsFirst ? (b * a.queries + i) * a.heads + h : index,
+    keyAt: a.positionsFirst ? b * a.keys * a.kvHeads + kvHead : firstKey,
+    keyStep: a.positionsFirst ? a.kvHeads : 1,
   }
 }
 

@@ -3,7 +3,7 @@
 import { dropoutKeys, keepFactor } from '../../dropout.ts'
 import { addRow } from '../../rows.ts'
 import type { AttentionArgs, ForwardTensors } from '../op.ts'
-import { queryRows } from './attended.ts'
+import { keyRow, queryRows } from './attended.ts'
 import { writeMaps } from './maps.ts'
 import { maskedScore } from './score.ts'
 
@@ -33,7 +33,7 @@ export function attentionForward(t: ForwardTensors, a: AttentionArgs, from: numb
     }
 
     if (t.maxima) t.maxima[row.index] = max
-    t.output.fill(0, row.index * a.dimV, (row.index + 1) * a.dimV)
+    t.output.fill(0, row.at * a.dimV, (row.at + 1) * a.dimV)
     if (max === nothing) {
       t.denominator.set([nothing, 0], 2 * row.index)
       t.logsumexp[row.index] = nothing
@@ -53,7 +53,7 @@ export function attentionForward(t: ForwardTensors, a: AttentionArgs, from: numb
       if (s[j] === nothing) continue
       const p = Math.exp(s[j] - max) / sum
       entropy -= p * (s[j] - max - logSum)
-      addRow(t.output, row.index, keepFactor(a, keys, j) * p, t.v, row.firstKey + j, a.dimV)
+      addRow(t.output, row.at, keepFactor(a, keys, j) * p, t.v, keyRow(row, j), a.dimV)
     }
     t.logsumexp[row.index] = max + logSum
     if (t.entropy) t.entropy[row.index] = entropy

@@ -5,7 +5,7 @@ import type { Reals } from '../../define-op.ts'
 import { dropoutKeys, keepFactor } from '../../dropout.ts'
 import { addRow } from '../../rows.ts'
 import type { BackwardArgs, BackwardTensors } from '../op.ts'
-import { type QueryRow, queryRow } from './attended.ts'
+import { keyRow, type QueryRow, queryRow } from './attended.ts'
 import { maskedScore, scaledScore, softcapBackward, weightOf } from './score.ts'
 import { deltaOf, gradMaskedScore } from './score-gradient.ts'
 
@@ -59,20 +59,23 @@ export function attentionBackward(t: BackwardTensors, a: BackwardArgs, from: num
     const own: Unit = { begin, end, gradQ, partRows, deltaRows }
 
     if (member === 0) {
-      const firstKey = batchKvHead * a.keys
-      t.gradK?.fill(0, (firstKey + begin) * a.dimK, (firstKey + end) * a.dimK)
-      t.gradV?.fill(0, (firstKey + begin) * a.dimV, (firstKey + end) * a.dimV)
+      const head = queryRow(t, a, b, h, 0)
+      for (let j = begin; j < end; j++) {
+        const key = keyRow(head, j)
+        t.gradK?.fill(0, key * a.dimK, (key + 1) * a.dimK)
+        t.gradV?.fill(0, key * a.dimV, (key + 1) * a.dimV)
+      }
     }
     for (let i = 0; i < a.queries; i++) {
       const row = queryRow(t, a, b, h, i)
       if (blockOfPart === 0) {
-        const gradRow = partRows + row.index
+        const gradRow = partRows + row.at
         gradQ?.fill(0, gradRow * a.dimK, (gradRow + 1) * a.dimK)
         if (apart || part === 0) t.delta[deltaRows + row.index] = deltaOf(t, a, row)
       }
       addRowGradients(t, a, row, own)
       if (!apart && part > 0 && blockOfPart === blocks - 1 && t.gradQ && gradQ) {
-        addRow(t.gradQ, row.index, 1, gradQ, row.index, a.dimK)
+        addRow(t.gradQ, row.at, 1, gradQ, row.at, a.dimK)
       }
     }
   }
@@ -82,15 +85,15 @@ export function attentionBackward(t: BackwardTensors, a: BackwardArgs, from: num
 function addRowGradients(t: BackwardTensors, a: BackwardArgs, row: QueryRow, unit: Unit): void {
   const delta = t.delta[unit.deltaRows + row.index]
   const keys = dropoutKeys(a, row.index)
-  const scaled = t.q.slice(row.index * a.dimK, (row.index + 1) * a.dimK).map(x => a.scale * x)
+  const scaled = t.q.slice(row.at * a.dimK, (row.at + 1) * a.dimK).map(x => a.scale * x)
   const sum = new Float64Array(a.dimK)
   for (let j = Math.max(row.lo, unit.begin); j < Math.min(row.hi, unit.end); j++) {
     const s = maskedScore(t, a, row, j)
     if (s === Number.NEGATIVE_INFINITY) continue
-    const key = row.firstKey + j
+    const key = keyRow(row, j)
     const z = keepFactor(a, keys, j)
     const p = weightOf(t, row, s)
-    if (t.gradV) addRow(t.gradV, key, z * p, t.gradOutput, row.index, a.dimV)
+    if (t.gradV) addRow(t.gradV, key, z * p, t.gradOutput, row.at, a.dimV)
 
     const gradBias = gradMaskedScore(t, a, row, j, { s, p, z, delta })
     const gradScore =
@@ -98,5 +101,5 @@ function addRowGradients(t: BackwardTensors, a: BackwardArgs, row: QueryRow, uni
     addRow(sum, 0, gradScore, t.k, key, a.dimK)
     if (t.gradK) addRow(t.gradK, key, gradScore, scaled, 0, a.dimK)
   }
-  if (unit.gradQ) addRow(unit.gradQ, unit.partRows + row.index, a.scale, sum, 0, a.dimK)
+  if (unit.gradQ) addRow(unit.gradQ, unit.partRows + row.at, a.scale, sum, 0, a.dimK)
 }

@@ -20,7 +20,7 @@
 import type { Reals } from '../../define-op.ts'
 import { dot } from '../../rows.ts'
 import type { AttentionArgs, GradientTensors } from '../op.ts'
-import type { QueryRow } from './attended.ts'
+import { keyRow, type QueryRow } from './attended.ts'
 
 /** A pair that is attended: its score, its weight, dropout's factor and its row's delta. */
 interface Pair {
@@ -33,7 +33,7 @@ interface Pair {
 /** Σ_d output·gradOutput, and the row's term; 0 for a row that attends to nothing, whose gradOutput may be NaN. */
 export function deltaOf(t: GradientTensors, a: AttentionArgs, row: QueryRow): number {
   if (t.denominator[2 * row.index + 1] === 0) return 0
-  return dot(t.output, row.index, t.gradOutput, row.index, a.dimV) + (t.rowTerms?.[row.index] ?? 0)
+  return dot(t.output, row.at, t.gradOutput, row.at, a.dimV) + (t.rowTerms?.[row.index] ?? 0)
 }
 
 /** ∂L/∂s of an attended pair, s being the masked score; so it is also the gradient of whatever is added to it. */
@@ -45,11 +45,11 @@ export function gradMaskedScore(
   { s, p, z, delta }: Pair,
 ): number {
   const ofWeight = t.weightTerms?.[row.index * a.keys + j] ?? 0
-  const gradWeight = z * dot(t.gradOutput, row.index, t.v, row.firstKey + j, a.dimV) + ofWeight
+  const gradWeight = z * dot(t.gradOutput, row.at, t.v, keyRow(row, j), a.dimV) + ofWeight
   let difference = gradWeight - delta
   if (!Number.isFinite(difference)) {
     const terms = ofWeight - (t.rowTerms?.[row.index] ?? 0)
-    difference = scaledDifference(t, a, row, row.firstKey + j, z) + terms
+    difference = scaledDifference(t, a, row, keyRow(row, j), z) + terms
   }
   return p * (difference - entropyTerm(t, row, s))
 }
@@ -64,8 +64,8 @@ function scaledDifference(
 ): number {
   let difference = 0
   for (let d = 0; d < a.dimV; d++) {
-    const grad = t.gradOutput[row.index * a.dimV + d] * 2 ** -600
-    difference += z * grad * t.v[key * a.dimV + d] - grad * t.output[row.index * a.dimV + d]
+    const grad = t.gradOutput[row.at * a.dimV + d] * 2 ** -600
+    difference += z * grad * t.v[key * a.dimV + d] - grad * t.output[row.at * a.dimV + d]
   }
   return difference * 2 ** 600
 }

@@ -12,7 +12,7 @@
  */
 
 import type { AttentionArgs, ScoreTensors } from '../op.ts'
-import { allowedByDenseMasks, maskIndex, type QueryRow } from './attended.ts'
+import { allowedByDenseMasks, keyRow, maskIndex, type QueryRow } from './attended.ts'
 
 type Bias = (t: ScoreTensors, a: AttentionArgs, row: QueryRow, j: number) => number
 
@@ -32,8 +32,8 @@ const biases: readonly Bias[] = [floatMask, alibi, ofDistance]
 
 /** scale·q·k, before anything else. */
 export function scaledScore({ q, k }: ScoreTensors, a: AttentionArgs, row: QueryRow, j: number): number {
-  const qAt = row.index * a.dimK
-  const kAt = (row.firstKey + j) * a.dimK
+  const qAt = row.at * a.dimK
+  const kAt = keyRow(row, j) * a.dimK
   let sum = 0
   for (let d = 0; d < a.dimK; d++) sum += a.scale * q[qAt + d] * k[kAt + d]
   return sum

@@ -17,7 +17,8 @@ import { writeConstants } from './exponentials'
 import { KEY_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-tile'
 import { maskTile } from './mask-tile'
 import { packEdge, packPanels } from '../../../wasm/assembly/pack'
-import { Add, Columns, product } from '../../../wasm/assembly/product'
+import { Add, Columns, copyRows, product } from '../../../wasm/assembly/product'
+import { areApart, clearRows, fetchRows, keyOffset, keyRow, queryOffset, queryRow } from './rows'
 import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleOf, scaleQueries } from './scores'
 import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
 
@@ -39,6 +40,13 @@ export function attentionBackward(call: Call, from: i32, to: i32): void {
     place.gradQ = part == 0 ? call.gradQ : call.gradQParts + ((<usize>max(0, slot - 1) * rows * <usize>call.dimK) << 2)
     place.key = (part * call.partBlocks + block) * KEY_BLOCK
     place.keys = min(KEY_BLOCK, call.keys - place.key)
+    if (areApart(call) && place.h == 0 && part == 0 && block == 0) {
+      fetchRows(call, call.output, place.b, call.heads * call.queries, call.dimV)
+      fetchRows(call, call.gradOutput, place.b, call.heads * call.queries, call.dimV)
+      fetchRows(call, call.q, place.b, call.heads * call.queries, call.dimK)
+      fetchRows(call, call.k, place.b, call.kvHeads * call.keys, call.dimK)
+      fetchRows(call, call.v, place.b, call.kvHeads * call.keys, call.dimV)
+    }
     initialise(call, place, block == 0, block == 0 && (part == 0 || call.apart != 0), member == 0)
     if (place.keys > 0) keyBlock(call, place)
     if (call.gradQ && !call.apart && part > 0 && block == call.partBlocks - 1) addPart(call, place)
@@ -47,10 +55,19 @@ export function attentionBackward(call: Call, from: i32, to: i32): void {
 
 /** gradQ of the head += the part's own. */
 function addPart(call: Call, place: Place): void {
-  const first = (<usize>place.head * <usize>call.queries * <usize>call.dimK) << 2
-  let into = call.gradQ + first
-  let from = place.gradQ + first
-  let count = call.queries * call.dimK
+  const first = queryOffset(call, place, 0, call.dimK)
+  if (!areApart(call)) {
+    addRun(call.gradQ + first, place.gradQ + first, call.queries * call.dimK)
+    return
+  }
+  const row = queryRow(call, call.dimK)
+  for (let r: usize = 0, end = first + <usize>call.queries * row; first + r < end; r += row) {
+    addRun(call.gradQ + first + r, place.gradQ + first + r, call.dimK)
+  }
+}
+
+/** into += from, `count` elements. */
+function addRun(into: usize, from: usize, count: i32): void {
   for (; count >= 8; count -= 8) {
     const g0 = f32x4.add(v128.load(into), v128.load(from))
     const g1 = f32x4.add(v128.load(into, 16), v128.load(from, 16))
@@ -69,28 +86,39 @@ function addPart(call: Call, place: Place): void {
 function initialise(call: Call, place: Place, firstOfPart: bool, firstOfChain: bool, firstMember: bool): void {
   if (firstOfPart) {
     const rows = <usize>place.head * <usize>call.queries
-    for (let row = 0; firstOfChain && row < call.queries; row += QUERY_TILE) {
-      const at = rows + <usize>row
-      deltaTile(call, at, min(QUERY_TILE, call.queries - row), place.delta + (at << 2))
+    for (place.row = 0; firstOfChain && place.row < call.queries; place.row += QUERY_TILE) {
+      place.rows = min(QUERY_TILE, call.queries - place.row)
+      const at = rows + <usize>place.row
+      deltaTile(call, place, at, place.delta + (at << 2))
     }
-    const row = <usize>call.dimK << 2
-    if (call.gradQ) memory.fill(place.gradQ + rows * row, 0, <usize>call.queries * row)
+    const gradQ = place.gradQ + queryOffset(call, place, 0, call.dimK)
+    if (call.gradQ) clearRows(gradQ, call.queries, call.dimK, queryRow(call, call.dimK))
   }
   if (firstMember && place.keys > 0) {
-    const first = <usize>place.kvHead * <usize>call.keys + <usize>place.key
-    const kRow = <usize>call.dimK << 2
-    const vRow = <usize>call.dimV << 2
-    if (call.gradK) memory.fill(call.gradK + first * kRow, 0, <usize>place.keys * kRow)
-    if (call.gradV) memory.fill(call.gradV + first * vRow, 0, <usize>place.keys * vRow)
+    if (call.gradK) clearRows(gradKOf(call, place), place.keys, call.dimK, keyRow(call, call.dimK))
+    if (call.gradV) clearRows(gradVOf(call, place), place.keys, call.dimV, keyRow(call, call.dimV))
   }
+}
+
+/** Where the gradients of the block's keys and values stand. */
+// @ts-ignore: decorator
+@inline
+function gradKOf(call: Call, place: Place): usize {
+  return call.gradK + keyOffset(call, place, place.key, call.dimK)
+}
+
+// @ts-ignore: decorator
+@inline
+function gradVOf(call: Call, place: Place): usize {
+  return call.gradV + keyOffset(call, place, place.key, call.dimV)
 }
 
 function keyBlock(call: Call, place: Place): void {
   const kRow = <usize>call.dimK << 2
   const vRow = <usize>call.dimV << 2
-  const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
-  packKeys(call, place, key)
-  if (call.gradQ) packBlockRows(call, call.k + key * kRow, call.keyRows, call.dimK, place.keys)
+  const k = call.k + keyOffset(call, place, place.key, call.dimK)
+  packKeys(call, place)
+  if (call.gradQ) packBlockRows(call, k, call.keyRows, call.dimK, place.keys)
   const visible = visibleRows(call, place.b, place.h, place.key, place.keys)
   const end = <i32>(visible >> 32)
   for (place.row = (<i32>visible / QUERY_TILE) * QUERY_TILE; place.row < end; place.row += QUERY_TILE) {
@@ -99,11 +127,11 @@ function keyBlock(call: Call, place: Place): void {
     const seen = groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo, call.common)
     if (seen == NOTHING) continue
     const at = <usize>place.head * <usize>call.queries + <usize>place.row
-    scoreGradients(call, place, at, key, place.delta + (at << 2), seen, false)
+    scoreGradients(call, place, at, place.delta + (at << 2), seen, false)
     const q = call.scaledQueries
-    const gradOutput = call.gradOutput + at * vRow
+    const gradOutput = place.gradOutput
     if (call.nonFinite) {
-      attendedProducts(call, place, at, key)
+      attendedProducts(call, place, k)
       continue
     }
     if (seen == PARTLY) columnRanges(call, place.rows, place.key, call.rowFrom, call.rowTo)
@@ -112,57 +140,67 @@ function keyBlock(call: Call, place: Place): void {
       packEdge(gradOutput, place.rows, call.dimV, call.gradOutputEdge)
       product<Columns, Add>(
         call.tile, TILE_ROW, place.keys, gradOutput, vRow, call.gradOutputEdge, call.dimV, place.rows,
-        along, call.gradV + key * vRow, vRow, call.spare, oneOf(call),
+        along, gradVOf(call, place), keyRow(call, call.dimV), call.spare, oneOf(call),
       )
     }
     if (call.gradK) {
       packEdge(q, place.rows, call.dimK, call.queryEdge)
       product<Columns, Add>(
         call.gradTile, TILE_ROW, place.keys, q, kRow, call.queryEdge, call.dimK, place.rows,
-        along, call.gradK + key * kRow, kRow, call.spare, oneOf(call),
+        along, gradKOf(call, place), keyRow(call, call.dimK), call.spare, oneOf(call),
       )
     }
     if (call.gradQ) {
-      const k = call.k + key * kRow
-      blockProduct<Add>(call, call.gradTile, place.rows, k, call.keyRows, call.dimK, place.keys, place.gradQ + at * kRow, scaleOf(call))
+      const gradQ = place.gradQ + queryOffset(call, place, place.row, call.dimK)
+      blockProduct<Add>(call, call.gradTile, place.rows, k, call.keyRows, call.dimK, place.keys, gradQ, scaleOf(call))
     }
   }
 }
 
-function attendedProducts(call: Call, place: Place, at: usize, key: usize): void {
-  const kRow = <usize>call.dimK << 2
-  const vRow = <usize>call.dimV << 2
+/** The products of a tile where inputs may hold a NaN; `k`: the block's keys. */
+function attendedProducts(call: Call, place: Place, k: usize): void {
   const rows = place.rows
   const keys = place.keys
   if (call.gradV) {
-    attendedColumnsProduct(call, call.tile, rows, keys, call.gradOutput + at * vRow, call.dimV, call.gradV + key * vRow)
+    attendedColumnsProduct(call, call.tile, rows, keys, place.gradOutput, call.dimV, gradVOf(call, place))
   }
   if (call.gradK) {
-    attendedColumnsProduct(call, call.gradTile, rows, keys, call.scaledQueries, call.dimK, call.gradK + key * kRow)
+    attendedColumnsProduct(call, call.gradTile, rows, keys, call.scaledQueries, call.dimK, gradKOf(call, place))
   }
   if (call.gradQ) {
-    const gradQ = place.gradQ + at * kRow
-    attendedRowsProduct(call, call.gradTile, rows, keys, call.k + key * kRow, call.dimK, gradQ, call.scale)
+    const gradQ = place.gradQ + queryOffset(call, place, place.row, call.dimK)
+    attendedRowsProduct(call, call.gradTile, rows, keys, k, call.dimK, gradQ, call.scale)
   }
 }
 
-/** Kᵀ and Vᵀ of the place's block, where they fit whole. `key` counts rows of [batch, kvHeads, keys]. */
-export function packKeys(call: Call, place: Place, key: usize): void {
-  const kRow = <usize>call.dimK << 2
-  const vRow = <usize>call.dimV << 2
-  if (onePack(call, call.dimK)) packPanels(call.k + key * kRow, kRow, place.keys, call.dimK, call.keyPack)
-  if (onePack(call, call.dimV)) packPanels(call.v + key * vRow, vRow, place.keys, call.dimV, call.valuePack)
+/** Kᵀ and Vᵀ of the place's block, where they fit whole. */
+export function packKeys(call: Call, place: Place): void {
+  const k = call.k + keyOffset(call, place, place.key, call.dimK)
+  const v = call.v + keyOffset(call, place, place.key, call.dimV)
+  if (onePack(call, call.dimK)) packPanels(k, keyRow(call, call.dimK), place.keys, call.dimK, call.keyPack)
+  if (onePack(call, call.dimV)) packPanels(v, keyRow(call, call.dimV), place.keys, call.dimV, call.valuePack)
 }
 
-/** Fills tile with z·P and gradTile with dS (or dB) for the place, whose keys are packed and whose ranges are known. */
-export function scoreGradients(call: Call, place: Place, at: usize, key: usize, delta: usize, seen: i32, toBias: bool): void {
-  const kRow = <usize>call.dimK << 2
-  const vRow = <usize>call.dimV << 2
-  const gradOutput = call.gradOutput + at * vRow
+/**
+ * Fills tile with z·P and gradTile with dS (or dB) for the place, whose keys are packed and whose ranges are known. Sees to it that
+ * the tile's rows of gradOutput stand side by side.
+ */
+export function scoreGradients(call: Call, place: Place, at: usize, delta: usize, seen: i32, toBias: bool): void {
   const q = call.scaledQueries
-  scaleQueries(call, call.q + at * kRow, place.rows, q)
-  dotTile(call, q, place.rows, call.k + key * kRow, place.keys, call.dimK, call.keyPack, call.tile)
+  const k = call.k + keyOffset(call, place, place.key, call.dimK)
+  const v = call.v + keyOffset(call, place, place.key, call.dimV)
+  scaleQueries(call, call.q + queryOffset(call, place, place.row, call.dimK), place.rows, q)
+  dotTile(call, q, place.rows, k, place.keys, call.dimK, call.keyPack, call.tile)
   maskTile(call, place, call.rowFrom, call.rowTo, seen, !toBias)
-  dotTile(call, gradOutput, place.rows, call.v + key * vRow, place.keys, call.dimV, call.valuePack, call.gradTile)
+  place.gradOutput = gradOutputRows(call, place)
+  dotTile(call, place.gradOutput, place.rows, v, place.keys, call.dimV, call.valuePack, call.gradTile)
   gradientTile(call, place, at, delta, toBias)
+}
+
+/** The place's rows of gradOutput; copied where those of a head are apart, because products go through them column by column. */
+function gradOutputRows(call: Call, place: Place): usize {
+  const rows = call.gradOutput + queryOffset(call, place, place.row, call.dimV)
+  if (!areApart(call)) return rows
+  copyRows(rows, queryRow(call, call.dimV), place.rows, call.dimV, call.gradOutputTile, <usize>call.dimV << 2)
+  return call.gradOutputTile
 }

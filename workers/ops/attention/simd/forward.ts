@@ -20,6 +20,7 @@ import { boundOf, isBounded, largestKey, largestRow } from './norms'
 import { PER_TILE, begin, finish, softmaxTile, softmaxWithin } from './online-softmax'
 import { packPanels } from '../../../wasm/assembly/pack'
 import { Add, Set } from '../../../wasm/assembly/product'
+import { areApart, clearRows, fetchRows, keyOffset, keyRow, outputOf, queryOffset, queryRow } from './rows'
 import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleQueries } from './scores'
 import { NOTHING, PARTLY, fullRanges, rangesOf, rowIntervals } from './visibility'
 
@@ -35,6 +36,11 @@ export function attentionForward(call: Call, from: i32, to: i32): void {
     place.b = head / call.heads
     place.h = head % call.heads
     place.kvHead = place.b * call.kvHeads + place.h / (call.heads / call.kvHeads)
+    if (areApart(call) && place.h == 0 && first == 0) {
+      fetchRows(call, call.q, place.b, call.heads * call.queries, call.dimK)
+      fetchRows(call, call.k, place.b, call.kvHeads * call.keys, call.dimK)
+      fetchRows(call, call.v, place.b, call.kvHeads * call.keys, call.dimV)
+    }
     forwardTiles(call, place, first, count)
     unit += count
   }
@@ -54,11 +60,8 @@ export function enter(call: Call, place: Place, tile: i32): void {
 }
 
 function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
-  const kRow = <usize>call.dimK << 2
-  const vRow = <usize>call.dimV << 2
+  const kRow = keyRow(call, call.dimK)
   const headRow = <usize>place.head * <usize>call.queries
-  const k = call.k + <usize>place.kvHead * <usize>call.keys * kRow
-  const v = call.v + <usize>place.kvHead * <usize>call.keys * vRow
   const bounded = isBounded(call)
   let least = call.keys
   let most = 0
@@ -73,14 +76,14 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
     least = min(least, <i32>seen)
     most = max(most, last)
     const at = headRow + <usize>place.row
-    scaleQueries(call, call.q + at * kRow, place.rows, scaledTile(call, t))
+    scaleQueries(call, call.q + queryOffset(call, place, place.row, call.dimK), place.rows, scaledTile(call, t))
     if (!call.output) continue
     if (bounded) store<f32>(call.tileNorms + (<usize>t << 2), largestRow(call, scaledTile(call, t), place.rows))
     store<i32>(call.tileKeys + (<usize>t << 3), <i32>seen)
     store<i32>(call.tileKeys + (<usize>t << 3), last, 4)
     begin(call, place, lane, at)
     if (last == 0) {
-      memory.fill(call.output + at * vRow, 0, <usize>place.rows * vRow)
+      clearRows(outputOf(call, place), place.rows, call.dimV, queryRow(call, call.dimV))
       finish(call, place, t, lane, at)
     }
   }
@@ -93,8 +96,8 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
   const map = scoreMap(call)
   for (place.key = (least / FORWARD_BLOCK) * FORWARD_BLOCK; place.key < most; place.key += FORWARD_BLOCK) {
     place.keys = min(FORWARD_BLOCK, call.keys - place.key)
-    const kBlock = k + <usize>place.key * kRow
-    const vBlock = v + <usize>place.key * vRow
+    const kBlock = call.k + keyOffset(call, place, place.key, call.dimK)
+    const vBlock = call.v + keyOffset(call, place, place.key, call.dimV)
     let packed = false
     let largest: f32 = Infinity
     for (let t = 0; t < count; ++t) {
@@ -123,7 +126,7 @@ function forwardTiles(call: Call, place: Place, first: i32, count: i32): void {
         seen = rangesOf(call, place.rows, place.key, FORWARD_BLOCK, call.rowFrom + lane, call.rowTo + lane, common)
       }
       if (seen == NOTHING) continue
-      const output = call.output + at * vRow
+      const output = outputOf(call, place)
       const bound = bounded ? boundOf(load<f32>(call.tileNorms + (<usize>t << 2)), largest) : Infinity
       if (!bounded || map != 0 || seen != PARTLY || !softmaxWithin(call, place, lane, bound)) {
         maskTile(call, place, call.rowFrom + lane, call.rowTo + lane, seen, false)
@@ -158,7 +161,7 @@ export function scaledTile(call: Call, tile: i32): usize {
 /** O += e·V, or O = e·V in a tile's first block. */
 function addValues(call: Call, place: Place, v: usize, output: usize, fresh: bool): void {
   if (call.nonFinite) {
-    if (fresh) memory.fill(output, 0, <usize>place.rows * (<usize>call.dimV << 2))
+    if (fresh) clearRows(output, place.rows, call.dimV, queryRow(call, call.dimV))
     attendedRowsProduct(call, call.tile, place.rows, place.keys, v, call.dimV, output, 1)
   } else if (fresh) {
     blockProduct<Set>(call, call.tile, place.rows, v, call.valueRows, call.dimV, place.keys, output, oneOf(call))

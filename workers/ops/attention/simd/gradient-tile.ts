@@ -22,20 +22,22 @@ import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'
 import { log } from '../../../wasm/assembly/elementary'
 import { KEY_BLOCK, FORWARD_BLOCK, QUERY_TILE, TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
 import { packTransposed } from '../../../wasm/assembly/pack'
+import { outputOf, queryOffset, queryRow } from './rows'
 import { Place } from './scores'
 
 /**
- * delta[r] = Σ_d gradOutput·output + rowTerms for the rows (at most a tile) from row `at` of [batch, heads, queries]; 0 where
- * nothing is attended.
+ * delta[r] = Σ_d gradOutput·output + rowTerms for the place's rows (at most a tile), which begin at row `at` of [batch, heads,
+ * queries]; 0 where nothing is attended.
  *
  * Hazard: dP − delta cancels where a row attends (almost) to one key, whose v is then the output. Remedy: delta is
  * summed by the very arithmetic of the product dO·Vᵀ, in its order and its parts, so that the errors cancel as well:
  * a row with a single key has a gradient of exactly 0. (So the rows stand side by side in lanes, transposed.)
  */
-export function deltaTile(call: Call, at: usize, rows: i32, delta: usize): void {
-  const row = <usize>call.dimV << 2
-  const output = call.output + at * row
-  const gradOutput = call.gradOutput + at * row
+export function deltaTile(call: Call, place: Place, at: usize, delta: usize): void {
+  const rows = place.rows
+  const row = queryRow(call, call.dimV)
+  const output = outputOf(call, place)
+  const gradOutput = call.gradOutput + queryOffset(call, place, place.row, call.dimV)
   memory.fill(delta, 0, <usize>rows << 2)
   for (let part = 0; part < call.dimV; part += call.depth) {
     const depth = min(call.dimV - part, call.depth)

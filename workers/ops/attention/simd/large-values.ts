@@ -17,6 +17,7 @@ import { FORWARD_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/scor
 import { maskTile } from './mask-tile'
 import { dropTile } from './online-softmax'
 import { packPanels } from '../../../wasm/assembly/pack'
+import { keyOffset, keyRow, outputOf, queryRow } from './rows'
 import { Place, dotTile, onePack } from './scores'
 import { NOTHING, rangesOf } from './visibility'
 
@@ -31,7 +32,6 @@ export function sumsRow(call: Call): usize {
 export function largeOutputs(call: Call, place: Place, tile: i32, lane: usize, q: usize): void {
   const rows = load<u32>(call.large + (<usize>tile << 2))
   if (rows == 0) return
-  const at = <usize>place.head * <usize>call.queries + <usize>place.row
   const reach = call.tileKeys + (<usize>tile << 3)
   for (let part = 0; part < call.dimV; part += call.depth) {
     const depth = min(call.dimV - part, call.depth)
@@ -45,7 +45,7 @@ export function largeOutputs(call: Call, place: Place, tile: i32, lane: usize, q
       if (!(rows & (1 << <u32>r))) continue
       const sums = call.largeSums + r * sumsRow(call)
       const total = load<f64>(sums + (<usize>call.depth << 3))
-      const output = call.output + (((at + r) * <usize>call.dimV + <usize>part) << 2)
+      const output = outputOf(call, place) + r * queryRow(call, call.dimV) + (<usize>part << 2)
       for (let d: usize = 0; d < <usize>depth; ++d) store<f32>(output + (d << 2), <f32>(load<f64>(sums + (d << 3)) / total))
     }
   }
@@ -53,8 +53,8 @@ export function largeOutputs(call: Call, place: Place, tile: i32, lane: usize, q
 
 /** tile = exp(s − m) of the place's block once more, with the m that the rows have ended with; whether any row sees it. */
 function exponentialsOf(call: Call, place: Place, tile: i32, lane: usize, q: usize): bool {
-  const kRow = <usize>call.dimK << 2
-  const k = call.k + (<usize>place.kvHead * <usize>call.keys + <usize>place.key) * kRow
+  const kRow = keyRow(call, call.dimK)
+  const k = call.k + keyOffset(call, place, place.key, call.dimK)
   const common = call.common + (<usize>tile << 3)
   const rowFrom = call.rowFrom + lane
   const rowTo = call.rowTo + lane
@@ -74,8 +74,8 @@ function exponentialsOf(call: Call, place: Place, tile: i32, lane: usize, q: usi
 
 /** Adds a block's e to the rows' Σ e and, after dropout, e·v to their outputs. */
 function addBlock(call: Call, place: Place, rows: u32, part: i32, depth: i32): void {
-  const vRow = <usize>call.dimV << 2
-  const v = call.v + (<usize>place.kvHead * <usize>call.keys + <usize>place.key) * vRow + (<usize>part << 2)
+  const vRow = keyRow(call, call.dimV)
+  const v = call.v + keyOffset(call, place, place.key, call.dimV) + (<usize>part << 2)
   for (let r = 0; r < place.rows; ++r) {
     if (!(rows & (1 << <u32>r))) continue
     const total = call.largeSums + <usize>r * sumsRow(call) + (<usize>call.depth << 3)
@@ -147,14 +147,14 @@ function dot(x: usize, y: usize, dim: i32): f64 {
 
 /** gradTile's row r for columns begin … end, from the row's weights in `tile`; `at` is the tile's first row. */
 export function largeGradientRow(call: Call, place: Place, at: usize, r: i32, begin: i32, end: i32): void {
-  const vRow = <usize>call.dimV << 2
+  const vRow = keyRow(call, call.dimV)
   const row = at + <usize>r
-  const gradOutput = call.gradOutput + row * vRow
-  const v = call.v + (<usize>place.kvHead * <usize>call.keys + <usize>place.key) * vRow
+  const gradOutput = place.gradOutput + ((<usize>r * <usize>call.dimV) << 2)
+  const v = call.v + keyOffset(call, place, place.key, call.dimV)
   const gradient = call.gradTile + <usize>r * TILE_ROW
   for (let j = begin; j < end; ++j) store<f32>(gradient + (<usize>j << 2), 1)
   if (call.dropout) dropRow(call, place.head, place.row + r, place.key, gradient, begin, end)
-  let delta = dot(gradOutput, call.output + row * vRow, call.dimV)
+  let delta = dot(gradOutput, outputOf(call, place) + <usize>r * queryRow(call, call.dimV), call.dimV)
   if (call.rowTerms) delta += load<f64>(call.rowTerms + (row << 3))
   const terms = call.weightTerms + ((row * <usize>call.keys + <usize>place.key) << 2)
   const entropy = call.entropyCoefficient != 0 ? <f64>load<f32>(call.entropy + (row << 2)) : 0

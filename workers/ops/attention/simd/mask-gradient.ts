@@ -81,16 +81,15 @@ export function attentionDistanceGradient(call: Call, from: i32, to: i32): void 
 /** Adds the gradients of one query tile's scores to those of a mask, or of biases by distance. */
 function addTiles(call: Call, place: Place, grad: usize, byDistance: bool): void {
   const at = <usize>place.head * <usize>call.queries + <usize>place.row
-  deltaTile(call, at, place.rows, call.tileMax)
+  deltaTile(call, place, at, call.tileMax)
   const seen = rowIntervals(call, place.b, place.h, place.row, place.rows, call.rowFrom, call.rowTo, call.common)
   const end = <i32>(seen >> 32)
   for (place.key = (<i32>seen / KEY_BLOCK) * KEY_BLOCK; place.key < end; place.key += KEY_BLOCK) {
     place.keys = min(KEY_BLOCK, call.keys - place.key)
     const visible = groupRanges(call, place.rows, place.key, call.rowFrom, call.rowTo, call.common)
     if (visible == NOTHING) continue
-    const key = <usize>place.kvHead * <usize>call.keys + <usize>place.key
-    packKeys(call, place, key)
-    scoreGradients(call, place, at, key, call.tileMax, visible, true)
+    packKeys(call, place)
+    scoreGradients(call, place, at, call.tileMax, visible, true)
     if (byDistance) {
       addDistances(call, place, grad)
       continue

@@ -5,6 +5,7 @@
 import { Call } from '../../../wasm/generated/attention'
 import { madd } from '../../../wasm/assembly/lanes'
 import { FORWARD_BLOCK, TILE_ROW } from '../../../wasm/assembly/score-tile'
+import { keyRow, queryRow } from './rows'
 
 /**
  * to[0 … dim) += factor·Σ_n tile[n]·b[n] over the `count` pairs that are attended: tile's elements tileStep bytes apart, those of
@@ -40,24 +41,26 @@ function sumAttended(
   return sum
 }
 
-/** result[r] += factor·Σ_j tile[r][j]·b[j] over the attended pairs; rows of b and result have `dim` elements. */
+/** Rows of queries at `result`: result[r] += factor·Σ_j tile[r][j]·b[j] over the attended pairs, b rows of keys; `dim` elements each. */
 export function attendedRowsProduct(
   call: Call, tile: usize, rows: i32, keys: i32, b: usize, dim: i32, result: usize, factor: f32,
 ): void {
-  const step = <usize>dim << 2
+  const bRow = keyRow(call, dim)
+  const step = queryRow(call, dim)
   for (let r: usize = 0; r < <usize>rows; ++r) {
     const attended = call.attended + r * <usize>FORWARD_BLOCK
-    addAttended(tile + r * TILE_ROW, 4, attended, 1, keys, b, step, dim, result + r * step, factor)
+    addAttended(tile + r * TILE_ROW, 4, attended, 1, keys, b, bRow, dim, result + r * step, factor)
   }
 }
 
-/** result[j] += Σ_r tile[r][j]·b[r] over the attended pairs. */
+/** Rows of keys at `result`: result[j] += Σ_r tile[r][j]·b[r] over the attended pairs, b's rows side by side. */
 export function attendedColumnsProduct(
   call: Call, tile: usize, rows: i32, keys: i32, b: usize, dim: i32, result: usize,
 ): void {
-  const step = <usize>dim << 2
+  const bRow = <usize>dim << 2
+  const step = keyRow(call, dim)
   for (let j: usize = 0; j < <usize>keys; ++j) {
     const attended = call.attended + j
-    addAttended(tile + (j << 2), TILE_ROW, attended, <usize>FORWARD_BLOCK, rows, b, step, dim, result + j * step, 1)
+    addAttended(tile + (j << 2), TILE_ROW, attended, <usize>FORWARD_BLOCK, rows, b, bRow, dim, result + j * step, 1)
   }
 }

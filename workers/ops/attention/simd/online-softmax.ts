@@ -21,6 +21,7 @@ import { exp, log } from '../../../wasm/assembly/elementary'
 import { AnyValue, Finite, Moment, Small, SmallWithin, Sum, exponentials, rowMaxima } from './exponentials'
 import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'
 import { TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
+import { outputOf, queryRow } from './rows'
 import { Place } from './scores'
 
 /** Bytes of one tile's row of per-row numbers. */
@@ -145,7 +146,7 @@ function raise(call: Call, lane: usize): bool {
 
 /** l = a·l, t = a·(t + ln a·l), O = a·O for the rows whose m has risen. */
 function rescale(call: Call, rows: i32, lane: usize, output: usize): void {
-  const step = <usize>call.dimV << 2
+  const step = queryRow(call, call.dimV)
   for (let r = 0; r < rows; ++r) {
     const factor = load<f32>(call.tileFactor + (<usize>r << 2))
     if (factor == 1) continue
@@ -184,6 +185,8 @@ function scaleRow(row: usize, dim: i32, factor: f32): void {
  * noted in `large`, a bit each.
  */
 export function finish(call: Call, place: Place, tile: i32, lane: usize, at: usize): void {
+  const output = outputOf(call, place)
+  const step = queryRow(call, call.dimV)
   let large: u32 = 0
   for (let r: usize = 0; r < <usize>place.rows; ++r) {
     const lanes = lane * 8 + (r << 5)
@@ -200,7 +203,7 @@ export function finish(call: Call, place: Place, tile: i32, lane: usize, at: usi
         const moments = call.runningMoment + lanes
         entropy = logSum - <f64>sumLanes(v128.load(moments), v128.load(moments, 16)) / l
       }
-      if (!divideRow(call, call.output + (at + r) * (<usize>call.dimV << 2), 1 / sum)) large |= 1 << <u32>r
+      if (!divideRow(call, output + r * step, 1 / sum)) large |= 1 << <u32>r
     }
     store<f64>(call.denominator + ((at + r) << 4), m)
     store<f64>(call.denominator + ((at + r) << 4), <f64>sum, 8)

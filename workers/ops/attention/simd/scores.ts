@@ -6,8 +6,9 @@
  * Only columns in `ranges` of rows < rows are ever defined, except where said otherwise.
  */
 import { Call } from '../../../wasm/generated/attention'
-import { packEdge, packPanels, packRows } from '../../../wasm/assembly/pack'
+import { packEdgeApart, packPanels, packRows } from '../../../wasm/assembly/pack'
 import { Rows, panelProduct, product, scoreProduct } from '../../../wasm/assembly/product'
+import { areApart, keyRow, queryRow } from './rows'
 
 /** A tile's place: rows [row, row + rows) of head `head` = b·heads + h against keys [key, key + keys) of its kv head. */
 @unmanaged
@@ -28,6 +29,8 @@ export class Place {
   gradTile: usize
   blocks: i32
   firstBlock: i32
+  /** backward: gradOutput of the tile's rows, side by side */
+  gradOutput: usize
 }
 
 /** Where the call has room for one. */
@@ -59,8 +62,19 @@ export function onePack(call: Call, dim: i32): bool {
 
 /** into = scale·q for the tile's rows: before the product, which may overflow where scale·q·k does not. */
 export function scaleQueries(call: Call, q: usize, rows: i32, into: usize): void {
+  if (!areApart(call)) {
+    scaleRun(call, q, rows * call.dimK, into)
+    return
+  }
+  for (; rows > 0; --rows) {
+    scaleRun(call, q, call.dimK, into)
+    q += queryRow(call, call.dimK)
+    into += <usize>call.dimK << 2
+  }
+}
+
+function scaleRun(call: Call, q: usize, count: i32, into: usize): void {
   const scale = f32x4.splat(call.scale)
-  let count = rows * call.dimK
   for (; count >= 8; count -= 8) {
     const q0 = f32x4.mul(v128.load(q), scale)
     const q1 = f32x4.mul(v128.load(q, 16), scale)
@@ -77,7 +91,7 @@ export function scaleQueries(call: Call, q: usize, rows: i32, into: usize): void
 }
 
 /**
- * tile[24×128] = X·Yᵀ within `ranges`: X rows [rows][dim] at x, Y rows [keys][dim] at y. The
+ * tile[24×128] = X·Yᵀ within `ranges`: X rows [rows][dim] at x, Y rows of the keys at y, `dim` elements each. The
  * depth is taken in parts of call.depth; when there is just one part, the pack of Y is expected to be there already. `map`,
  * where not 0, is the tile's place in a map [batch, heads, queries, keys], which is written beside the tile.
  */
@@ -93,7 +107,7 @@ export function dotTile(
   }
   for (let p = 0; p < dim; p += call.depth) {
     const depth = min(dim - p, call.depth)
-    packPanels(y + (<usize>p << 2), row, keys, depth, yPack)
+    packPanels(y + (<usize>p << 2), keyRow(call, dim), keys, depth, yPack)
     const into = p + depth == dim ? map : 0
     scoreProduct(x + (<usize>p << 2), row, rows, yPack, depth, call.ranges, tile, factor, p == 0, into, mapRow, keys)
   }
@@ -112,22 +126,23 @@ export function addDotTile(
 }
 
 /**
- * rows[r] = (`Set`) or += (`Add`) factor·Σ_j tile[r][j]·b[j] within `seen` (`factor` an address), b being the block's rows at
- * `b`, which `packBlockRows` has packed.
+ * Rows of queries at `result`: rows[r] = (`Set`) or += (`Add`) factor·Σ_j tile[r][j]·b[j] within `seen` (`factor` an address), b
+ * being the block's rows of keys at `b`, which `packBlockRows` has packed.
  */
 export function blockProduct<E>(
   call: Call, tile: usize, rows: i32, b: usize, packed: usize, dim: i32, keys: i32, result: usize,
   factor: usize,
 ): void {
-  const row = <usize>dim << 2
+  const row = queryRow(call, dim)
   if (onePack(call, dim)) {
     panelProduct<Rows, E>(tile, 4, rows, packed, dim, keys, call.seen, result, row, call.spare, factor)
   } else {
-    product<Rows, E>(tile, 4, rows, b, row, packed, dim, keys, call.seen, result, row, call.spare, factor)
+    const bRow = keyRow(call, dim)
+    product<Rows, E>(tile, 4, rows, b, bRow, packed, dim, keys, call.seen, result, row, call.spare, factor)
   }
 }
 
 export function packBlockRows(call: Call, b: usize, packed: usize, dim: i32, keys: i32): void {
-  if (onePack(call, dim)) packRows(b, keys, dim, packed)
-  else packEdge(b, keys, dim, packed)
+  if (onePack(call, dim)) packRows(b, keyRow(call, dim), keys, dim, packed)
+  else packEdgeApart(b, keyRow(call, dim), keys, dim, packed)
 }

@@ -5,7 +5,8 @@
  *   (y_a, y_b) = (x_a·cos − x_b·sin, x_b·cos + x_a·sin)
  *
  * for the pairs (j, j + dims/2), or (2j, 2j + 1) when interleaved; elements from `dims` on are copied. `turn` is 1, or −1 for
- * the backward pass: the transpose of a rotation is the one by the opposite angle. A unit is a row.
+ * the backward pass: the transpose of a rotation is the one by the opposite angle. In the place of each row there may be
+ * several that turn alike. A unit is a row.
  */
 import { madd } from '../../../wasm/assembly/lanes'
 import { Call } from '../../../wasm/generated/rope'
@@ -31,15 +32,19 @@ function rotateRows(call: Call, x: usize, y: usize, turn: f32, from: i32, to: i3
   const half = <usize>(dims / 2) << 2
   const rotated = <usize>dims << 2
   // where the next row stands: its position, and what is left of its batch element; a division a row would be felt
-  let position = from % positions
-  let left = share - (from % share)
-  let table = <usize>((from / share) * positions) * half
+  const first = from / call.alike
+  let alike = call.alike - (from % call.alike)
+  let position = first % positions
+  let left = share - (first % share)
+  let table = <usize>((first / share) * positions) * half
   for (let r = from; r < to; ++r) {
     const at = <usize>r * row
     const tableAt = table + <usize>position * half
     if (interleaved) rotateNeighbours(x + at, cos + tableAt, sin + tableAt, y + at, half, turn)
     else rotateHalves(x + at, cos + tableAt, sin + tableAt, y + at, half, turn)
     if (dim > dims) memory.copy(y + at + rotated, x + at + rotated, row - rotated)
+    if (--alike > 0) continue
+    alike = call.alike
     if (++position == positions) position = 0
     if (--left == 0) {
       left = share
