@@ -24,7 +24,7 @@ const SMALL_OPS = ['activation', 'elementwise', 'linear', 'lsh', 'norm', 'passes
 const GROUPS: Record<string, Group> = {
   attention: {
     files: [`${OPS}/attention/reference/*.ts`],
-    tests: ['formulas', 'intervals', 'terms'].map(test => `${OPS}/attention/${test}.test.ts`),
+    tests: ['formulas', 'intervals', 'terms', 'jvp'].map(test => `${OPS}/attention/${test}.test.ts`),
   },
   'linear-attention': {
     files: [`${OPS}/linear-attention/reference/*.ts`],
