@@ -5,8 +5,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { shortened } from '../../workers/text/json-pointer.ts'
 import type { Endpoint } from '../endpoints/endpoint.ts'
-import { ENDPOINTS } from '../endpoints/index.ts'
 import { PlanRequest } from '../endpoints/plan.ts'
+import { SERVED } from '../endpoints/served.ts'
 import { type BodyFormat, formatOf, MEDIA_TYPES } from '../formats/body.ts'
 import { decode, type Intake, type Source } from '../pipeline/decode.ts'
 import type { Fields, ReadyReply } from '../pipeline/encode.ts'
@@ -32,7 +32,7 @@ export const bodies = fp(
 
 export const rest = fp(
   async (app: FastifyInstance, { intake, deadlineSeconds }: RestOptions) => {
-    for (const endpoint of ENDPOINTS) {
+    for (const endpoint of SERVED) {
       app.post(endpoint.path, (request, reply) => answer(endpoint, request, reply, intake, deadlineSeconds))
     }
     app.post('/v1/plan', (request, reply) => answerPlan(request, reply, intake, deadlineSeconds))
@@ -100,7 +100,7 @@ async function answerPlan(
 async function planned(request: FastifyRequest, intake: Intake, signal: AbortSignal) {
   using body = await decode(new RequestBody(request), intake)
   const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
-  const endpoint = ENDPOINTS.find(each => each.path === path)
+  const endpoint = SERVED.find(each => each.path === path)
   if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${path}`)
   try {
     const { shapes, estimate, problem } = await plan(
