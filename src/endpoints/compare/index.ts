@@ -19,10 +19,11 @@ import type { OutputTensor } from '../../layers/outputs.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
 import type { Endpoint } from '../endpoint.ts'
+import type { Evaluation } from './alteration.ts'
 import { CompareAnswer } from './answer.ts'
 import { axesOf, type Order } from './axes.ts'
 import type { Candidate } from './candidates.ts'
-import { ComparedProgram, type Evaluation } from './program.ts'
+import { ComparedProgram } from './program.ts'
 import { type Compared, reportOf } from './report.ts'
 import { type CompareRequest, compareRequest, type Dtype } from './request.ts'
 
@@ -44,6 +45,7 @@ export const compare: Endpoint<CompareRequest> = {
 
 function* compile(program: RequestProgram, request: CompareRequest): Generator<void> {
   const p = program as ComparedProgram
+  p.alteration = request.alteration
   p.inputsBelow = '/body'
   const truth = yield* evaluated(p, request, undefined)
   for (const candidate of request.candidates) expectAnswered(candidate, truth, request)

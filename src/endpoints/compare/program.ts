@@ -1,5 +1,6 @@
 /** A program that evaluates a request twice: in float64, and as an eager program of a candidate's dtype does. */
 import type { Precision, Ref, Step } from '../../../workers/contract.ts'
+import type { AttentionArgs } from '../../../workers/ops/attention/op.ts'
 import { roundElements } from '../../../workers/ops/compare/op.ts'
 import type {
   ArgSpecs,
@@ -17,25 +18,28 @@ import {
   plainForward,
 } from '../../../workers/ops/plain-attention/op.ts'
 import type { TensorSource } from '../../formats/tensor.ts'
-import type { OutputTensor } from '../../layers/outputs.ts'
 import { RequestProgram, type StepOptions } from '../../layers/program-builder.ts'
+import type { Alteration, Attention, BackwardCall, Evaluation } from './alteration.ts'
 import type { Dtype } from './request.ts'
-
-/** What an evaluation answers, by name. */
-export type Evaluation = Map<string, OutputTensor>
 
 export class ComparedProgram extends RequestProgram {
   /** of the evaluation that is compiled */
   declare precision: Precision
   /** float64 [rows, 3] of each attention of the baseline */
   readonly extremes: Ref[] = []
+  /** what a hypothesis changes */
+  alteration: Alteration | undefined
+  /** of the evaluation that is compiled */
+  #attentions: Attention[] = []
   /** while a baseline is compiled */
   #dtype: Dtype | undefined
   /** what a baseline's steps write, to be rounded */
   readonly #written = new Map<Step, Ref[]>()
 
   override input(pointer: string, source: TensorSource): Ref {
-    return this.#rounded(super.input(pointer, source), source)
+    const from = this.alteration?.source?.(pointer, source) ?? source
+    const x = this.#rounded(super.input(pointer, from), from)
+    return this.alteration?.input?.(this, pointer, x) ?? x
   }
 
   /** Compiles an evaluation; what it would answer stays in the program. `dtype`: a plain one. */
@@ -45,18 +49,21 @@ export class ComparedProgram extends RequestProgram {
     const compiling = compile()
     if (compiling !== undefined) yield* compiling
     this.#dtype = undefined
+    const evaluation = new Map(this.outputs.splice(0).map(output => [output.name, output]))
+    this.alteration?.answer?.(this, evaluation, this.#attentions)
+    this.#attentions = []
     this.precision = 'float64'
     for (const name of Object.keys(this.facts)) delete this.facts[name]
-    const outputs = this.outputs.splice(0)
-    for (const { buffer } of [...outputs, ...this.scalars.splice(0)]) {
+    for (const { buffer } of [...evaluation.values(), ...this.scalars.splice(0)]) {
       this.buffers[this.buffers[buffer].within?.buffer ?? buffer].keep = false
     }
-    return new Map(outputs.map(output => [output.name, output]))
+    return evaluation
   }
 
   override inputMask(pointer: string, source: TensorSource): Ref {
     const x = super.inputMask(pointer, source)
-    return source.dtype === 'bool' ? x : this.#rounded(x, source)
+    const y = source.dtype === 'bool' ? x : this.#rounded(x, source)
+    return this.alteration?.input?.(this, pointer, y) ?? y
   }
 
   #rounded(x: Ref, source: TensorSource): Ref {
@@ -75,6 +82,24 @@ export class ComparedProgram extends RequestProgram {
     options: StepOptions = {},
   ): StepOf<Op<N, T, A>> {
     const dtype = this.#dtype
+    if (op.name === 'attentionForward') {
+      this.#attentions.push({ ...(tensors as unknown as Attention), args: args as unknown as AttentionArgs })
+    }
+    if (op.name === 'attentionBackward' && this.alteration?.backward !== undefined) {
+      const call = { tensors, args } as unknown as BackwardCall
+      const { tensors: others, args: other } = this.alteration.backward(this, call)
+      return this.#stepOf(dtype, op, others as unknown as RefsOf<T>, other as unknown as ArgsOf<A>, options)
+    }
+    return this.#stepOf(dtype, op, tensors, args, options)
+  }
+
+  #stepOf<N extends string, T extends TensorSpecs, A extends ArgSpecs>(
+    dtype: Dtype | undefined,
+    op: Op<N, T, A>,
+    tensors: RefsOf<T>,
+    args: ArgsOf<A>,
+    options: StepOptions,
+  ): StepOf<Op<N, T, A>> {
     if (dtype === undefined) return super.step(op, tensors, args, options)
     const plain = this.#plainStep(op.name, tensors, { ...args, dtype }, options)
     if (plain !== undefined) return plain as unknown as StepOf<Op<N, T, A>>

@@ -21,6 +21,7 @@ type Told = number | string
 export interface TensorReport {
   verdict: 'pass' | 'fail'
   mismatched: number
+  rmse: Told
   [field: string]: unknown
 }
 

@@ -5,6 +5,7 @@ import type { TensorKinds } from '../../formats/tensor-fields.ts'
 import { anyObject } from '../any-object.ts'
 import type { Endpoint } from '../endpoint.ts'
 import { ENDPOINTS } from '../index.ts'
+import type { Alteration } from './alteration.ts'
 import { type Candidate, readCandidates } from './candidates.ts'
 
 export const DTYPES = ['float32', 'float16', 'bfloat16'] as const
@@ -66,6 +67,10 @@ export interface CompareRequest {
   /** as the endpoint reads it, and as it came */
   body: object
   tree: Record<string, unknown>
+  /** another tree in its place */
+  parseBody(tree: Record<string, unknown>): z.ZodSafeParseResult<object>
+  /** what a hypothesis changes of the program */
+  alteration?: Alteration
   candidates: Candidate[]
   dtype: Dtype
   rule: Rule
@@ -100,8 +105,10 @@ export function compareRequest(tensors: TensorKinds): z.ZodType<CompareRequest> 
       const message = `expected a tensor that ${endpoint.path} answers (${known.join(', ')}, grads.…), got ${shortened(name)}`
       context.issues.push({ code: 'custom', message, path: ['candidate', name], input: undefined })
     }
-    const tree = known.length > 0 ? withReturn(fields.body, names) : fields.body
-    const parsed = (tensors.shapeAlone ? endpoint.shapes : endpoint.request).safeParse(tree)
+    const schema = (tensors.shapeAlone ? endpoint.shapes : endpoint.request) as z.ZodType<object>
+    const parseBody = (tree: Record<string, unknown>) =>
+      schema.safeParse(known.length > 0 ? withReturn(tree, names) : tree)
+    const parsed = parseBody(fields.body)
     for (const issue of parsed.error?.issues ?? []) {
       context.issues.push({
         ...issue,
@@ -112,7 +119,18 @@ export function compareRequest(tensors: TensorKinds): z.ZodType<CompareRequest> 
     if (context.issues.length > 0) return z.NEVER
     const body = parsed.data as object & Partial<Pick<CompareRequest, 'non_finite'>>
     const { non_finite = 'reject' } = body
-    const own = { endpoint, body, tree: fields.body, candidates, dtype, rule, diagnose, top, non_finite }
+    const own = {
+      endpoint,
+      body,
+      tree: fields.body,
+      parseBody,
+      candidates,
+      dtype,
+      rule,
+      diagnose,
+      top,
+      non_finite,
+    }
     return { ...own, ...NUMERICS }
   })
 }

@@ -1,12 +1,16 @@
 import * as fc from 'fast-check'
 import { given, type OpCase, randomTensors } from '../../../test/support/op-case.ts'
 import {
+  combineElements,
   compareAllowed,
   compareElements,
   compareFigures,
   FIGURE_COUNT,
+  fillEmptyRows,
+  invertMask,
   roundElements,
   rowConditioning,
+  withoutDelta,
 } from './op.ts'
 
 const size = (...values: number[]) => fc.constantFrom(...values)
@@ -67,7 +71,66 @@ const conditioned = fc.record({ rows: size(1, 7), seed: fc.nat() }).map(({ rows,
   return { op: rowConditioning, args: { rows, eps: 2 ** -7 }, inputs: { extremes }, outputs: { figures: 4 } }
 })
 
-export const cases: fc.Arbitrary<OpCase> = fc.oneof(figures, elements, allowed, rounded, conditioned)
+const combined = fc
+  .record({ period: size(1, 3), other: fc.boolean(), seed: fc.nat() })
+  .map(({ period, other, seed }): OpCase => {
+    const random = randomTensors(seed)
+    const inputs = given({ x: random(12), z: other && random(24 / period) })
+    const args = { count: 12, factor: 0.5, share: -1, period, stride: 2 }
+    return { op: combineElements, args, inputs, outputs: { y: 12 } }
+  })
+
+/** Some rows attend to nothing. */
+function denominators(seed: number, rows: number): Float64Array {
+  return randomTensors(seed)(2 * rows).map((x, at) => (at % 6 === 1 ? 0 : 1 + Math.abs(x)))
+}
+
+const deltas = fc
+  .record({ rows: size(1, 5), dim: size(1, 4), seed: fc.nat() })
+  .map(({ rows, dim, seed }): OpCase => {
+    const random = randomTensors(seed)
+    const tensors = { a: random(rows * dim), b: random(rows * dim), denominator: denominators(seed, rows) }
+    const inputs = given({ ...tensors, given: seed % 2 === 0 && random(rows) })
+    return { op: withoutDelta, args: { rows, dim }, inputs, outputs: { terms: rows } }
+  })
+
+const emptyRows = fc
+  .record({
+    batch: size(1, 2),
+    queries: size(1, 3),
+    keys: size(1, 4),
+    dim: size(1, 3),
+    by: fc.constantFrom('nan', 'mean'),
+    seed: fc.nat(),
+  })
+  .map(({ batch, seed, ...sizes }): OpCase => {
+    const random = randomTensors(seed)
+    const rows = batch * 2 * sizes.queries
+    const inputs = {
+      x: random(rows * sizes.dim),
+      v: random(batch * sizes.keys * sizes.dim),
+      denominator: denominators(seed, rows),
+    }
+    const args = { ...sizes, heads: 2, kvHeads: 1, rows }
+    return { op: fillEmptyRows, args, inputs, outputs: { y: rows * sizes.dim } }
+  })
+
+const inverted = fc.record({ count: size(1, 9) }).map(({ count }): OpCase => {
+  const x = Uint8Array.from({ length: count }, (_, at) => at % 3)
+  return { op: invertMask, args: { count }, inputs: { x }, outputs: { y: count } }
+})
+
+export const cases: fc.Arbitrary<OpCase> = fc.oneof(
+  figures,
+  elements,
+  allowed,
+  rounded,
+  conditioned,
+  combined,
+  deltas,
+  emptyRows,
+  inverted,
+)
 
 const none = new Float64Array(0)
 const nowhere = { batch: 0, heads: 2, rows: 3, dim: 4, batchStride: 24, headStride: 12, rowStride: 4 }
@@ -93,6 +156,25 @@ export const empty: OpCase[] = [
     inputs: { figures: none },
     outputs: { allowed: 1 },
   },
+  {
+    op: combineElements,
+    args: { count: 0, factor: 1, share: 0, period: 1, stride: 1 },
+    inputs: { x: none },
+    outputs: { y: 0 },
+  },
+  {
+    op: withoutDelta,
+    args: { rows: 0, dim: 3 },
+    inputs: { a: none, b: none, denominator: none },
+    outputs: { terms: 0 },
+  },
+  {
+    op: fillEmptyRows,
+    args: { heads: 2, kvHeads: 1, rows: 0, queries: 0, keys: 3, dim: 2, by: 'mean' },
+    inputs: { x: none, v: none, denominator: none },
+    outputs: { y: 0 },
+  },
+  { op: invertMask, args: { count: 0 }, inputs: { x: new Uint8Array(0) }, outputs: { y: 0 } },
   { op: rowConditioning, args: { rows: 0, eps: 1 }, inputs: { extremes: none }, outputs: { figures: 4 } },
   { op: roundElements, args: { count: 0, dtype: 'float16' }, inputs: { x: none }, outputs: { y: 0 } },
 ]

@@ -95,6 +95,56 @@ export const rowConditioning = family.define('rowConditioning', {
   shared: true,
 })
 
+/** y = factor·x + share·z, z [count/period] one for every `period` elements; y may be x itself. Unit = ELEMENT_BLOCK elements. */
+export const combineElements = family.define('combineElements', {
+  tensors: { x: 'in:reals', z: 'in?:reals', y: 'out:reals' },
+  args: { count: 'i32', factor: 'f64', share: 'f64', period: 'i32', stride: 'i32' },
+  units: a => Math.ceil(a.count / ELEMENT_BLOCK),
+  cost: (a, { precision: p }) => ({ flops: 3 * a.count, nanoseconds: a.count * COMPARED[p] }),
+  shared: true,
+})
+
+/** terms[row] = (given, or 0) − Σ_d a·b, of rows that attend to something: what takes delta out of a backward pass. Unit = row. */
+export const withoutDelta = family.define('withoutDelta', {
+  tensors: { a: 'in', b: 'in', denominator: 'in:float64', given: 'in?:float64', terms: 'out:float64' },
+  args: { rows: 'i32', dim: 'i32' },
+  units: a => a.rows,
+  cost: (a, { units, precision: p }) => ({
+    flops: 2 * units * a.dim,
+    nanoseconds: units * a.dim * COMPARED[p],
+  }),
+  shared: true,
+})
+
+/**
+ * Rows of x that attend to nothing as others write them: NaN, or the mean of all values. x, y [batch, heads, queries, dim],
+ * v [batch, kvHeads, keys, dim]. Unit = row.
+ */
+export const fillEmptyRows = family.define('fillEmptyRows', {
+  tensors: { x: 'in', v: 'in', denominator: 'in:float64', y: 'out' },
+  args: {
+    heads: 'i32',
+    kvHeads: 'i32',
+    rows: 'i32',
+    queries: 'i32',
+    keys: 'i32',
+    dim: 'i32',
+    by: oneOf('nan', 'mean'),
+  },
+  units: a => a.rows,
+  cost: (a, { units, precision: p }) => ({ nanoseconds: units * a.dim * (1 + a.keys / 16) * COMPARED[p] }),
+  shared: true,
+})
+
+/** y = 1 where x = 0, else 0. Unit = ELEMENT_BLOCK elements. */
+export const invertMask = family.define('invertMask', {
+  tensors: { x: 'in:uint8', y: 'out:uint8' },
+  args: { count: 'i32' },
+  units: a => Math.ceil(a.count / ELEMENT_BLOCK),
+  cost: (a, { precision: p }) => ({ nanoseconds: a.count * COMPARED[p] }),
+  shared: true,
+})
+
 export type RoundTensors = Tensors<typeof roundElements>
 export type RoundArgs = Args<typeof roundElements>
 export type FiguresTensors = Tensors<typeof compareFigures>
@@ -105,3 +155,10 @@ export type ElementsTensors = Tensors<typeof compareElements>
 export type ElementsArgs = Args<typeof compareElements>
 export type ConditioningTensors = Tensors<typeof rowConditioning>
 export type ConditioningArgs = Args<typeof rowConditioning>
+export type CombineTensors = Tensors<typeof combineElements>
+export type CombineArgs = Args<typeof combineElements>
+export type DeltaTensors = Tensors<typeof withoutDelta>
+export type DeltaArgs = Args<typeof withoutDelta>
+export type EmptyRowsTensors = Tensors<typeof fillEmptyRows>
+export type EmptyRowsArgs = Args<typeof fillEmptyRows>
+export type InvertTensors = Tensors<typeof invertMask>
