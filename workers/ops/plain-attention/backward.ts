@@ -1,10 +1,10 @@
 import { queryRow } from '../attention/reference/attended.ts'
 import { dropoutKeys, keepFactor } from '../dropout.ts'
 import type { PlainBackwardArgs, PlainBackwardTensors } from './op.ts'
+import { rowProducts } from './products.ts'
 import { type Round, roundingOf } from './rounding.ts'
 import { type RowOfScores, rowOfScores, scoreRow } from './scores.ts'
 
-const NOTHING = Number.NEGATIVE_INFINITY
 const f = Math.fround
 
 /** What a query head adds up for the keys of its group, in float32, and a row for itself. */
@@ -82,42 +82,38 @@ function addRow(
 ): void {
   const row = queryRow(t, a, b, h, i)
   scoreRow(t, a, row, round, scores)
-  const { masked, scaled, tanh } = scores
+  const { masked, scaled, tanh, keys: listed, count } = scores
   const [max, total] = [t.denominator[2 * row.index], t.denominator[2 * row.index + 1]]
   const firstOutput = row.index * a.dimV
   const keys = dropoutKeys(a, row.index)
   const { weights, gradWeights } = sums
+  rowProducts(t.gradOutput, firstOutput, t.v, row.firstKey * a.dimV, a.dimV, scores, gradWeights)
   let delta = f(t.rowTerms?.[row.index] ?? 0)
-  for (let j = row.lo; j < row.hi; j++) {
-    if (masked[j] === NOTHING) continue
+  for (let n = 0; n < count; n++) {
+    const j = listed[n]
     const z = keepFactor(a, keys, j)
     const p = round(f(Math.exp(f(masked[j] - max))) / total)
-    const dropped = round(z * p)
-    const atV = (row.firstKey + j) * a.dimV
-    let gradWeight = 0
-    for (let d = 0; d < a.dimV; d++) {
-      gradWeight = f(gradWeight + t.gradOutput[firstOutput + d] * t.v[atV + d])
-      if (t.gradV) sums.v[j * a.dimV + d] += dropped * t.gradOutput[firstOutput + d]
-    }
     weights[j] = p
-    gradWeights[j] = round(z * round(gradWeight))
+    gradWeights[j] = round(z * round(gradWeights[j]))
     delta = f(delta + p * gradWeights[j])
+    if (t.gradV === undefined) continue
+    const dropped = round(z * p)
+    for (let d = 0; d < a.dimV; d++) sums.v[j * a.dimV + d] += dropped * t.gradOutput[firstOutput + d]
   }
   const coefficient = f(t.scalars?.[1] ?? 0)
   const ofEntropy = coefficient === 0 ? 0 : f(f(t.entropy?.[row.index] ?? 0) - f(Math.log(total)))
   sums.q.fill(0)
-  for (let j = row.lo; j < row.hi; j++) {
-    if (masked[j] === NOTHING) continue
+  for (let n = 0; n < count; n++) {
+    const j = listed[n]
     let gradWeight = gradWeights[j]
     if (t.weightTerms) gradWeight = round(gradWeight + t.weightTerms[row.index * a.keys + j])
     const entropyTerm = coefficient === 0 ? 0 : f(coefficient * f(f(masked[j] - max) + ofEntropy))
     let gradScore = round(weights[j] * f(f(gradWeight - delta) - entropyTerm))
     if (a.softcap > 0) gradScore = round(gradScore * round(1 - round(tanh[j] * tanh[j])))
     const atK = (row.firstKey + j) * a.dimK
-    for (let d = 0; d < a.dimK; d++) {
-      sums.q[d] += gradScore * t.k[atK + d]
-      if (t.gradK) sums.k[j * a.dimK + d] += gradScore * scaled[d]
-    }
+    for (let d = 0; d < a.dimK; d++) sums.q[d] += gradScore * t.k[atK + d]
+    if (t.gradK === undefined) continue
+    for (let d = 0; d < a.dimK; d++) sums.k[j * a.dimK + d] += gradScore * scaled[d]
   }
   if (t.gradQ === undefined) return
   for (let d = 0; d < a.dimK; d++) t.gradQ[row.index * a.dimK + d] = round(f(a.scale) * round(sums.q[d]))

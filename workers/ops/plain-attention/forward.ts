@@ -1,8 +1,9 @@
 import { type QueryRow, queryRows } from '../attention/reference/attended.ts'
 import { dropoutKeys, keepFactor } from '../dropout.ts'
 import type { PlainArgs, PlainForwardTensors } from './op.ts'
+import { rowProducts } from './products.ts'
 import { type Round, roundingOf } from './rounding.ts'
-import { product, type RowOfScores, rowOfScores, scaleRow, scoreRow } from './scores.ts'
+import { type RowOfScores, rowOfScores, scoreRow } from './scores.ts'
 
 const NOTHING = Number.NEGATIVE_INFINITY
 const f = Math.fround
@@ -20,44 +21,47 @@ export function plainForward(t: PlainForwardTensors, a: PlainArgs, from: number,
   const sums = new Float32Array(a.dimV)
   for (const row of queryRows(t, a, from, to)) {
     scoreRow(t, a, row, round, scores)
-    const { masked } = scores
-    const max = extremesOf(t, row, masked)
+    const { masked, keys: listed, count } = scores
+    const max = extremesOf(t, row, scores)
     if (t.maxima) t.maxima[row.index] = max
     weights.fill(0)
     sums.fill(0)
     let total = 0
-    for (let j = row.lo; j < row.hi; j++)
-      if (masked[j] !== NOTHING) total = f(total + f(Math.exp(f(masked[j] - max))))
+    for (let n = 0; n < count; n++) {
+      const j = listed[n]
+      weights[j] = Math.exp(f(masked[j] - max))
+      total = f(total + weights[j])
+    }
     let entropy = 0
     const keys = dropoutKeys(a, row.index)
-    for (let j = row.lo; j < row.hi; j++) {
-      if (masked[j] === NOTHING) continue
-      const p = round(f(Math.exp(f(masked[j] - max))) / total)
+    for (let n = 0; n < count; n++) {
+      const j = listed[n]
+      const p = round(weights[j] / total)
       weights[j] = p
-      if (p > 0) entropy = f(entropy - p * f(Math.log(p)))
+      if (t.entropy && p > 0) entropy = f(entropy - p * f(Math.log(p)))
       const kept = round(p * keepFactor(a, keys, j))
       const at = (row.firstKey + j) * a.dimV
       for (let d = 0; d < a.dimV; d++) sums[d] += kept * t.v[at + d]
     }
     for (let d = 0; d < a.dimV; d++) t.output[row.index * a.dimV + d] = round(sums[d])
     t.denominator.set([max, total], 2 * row.index)
-    t.logsumexp[row.index] = total === 0 ? NOTHING : round(f(max + f(Math.log(total))))
+    t.logsumexp[row.index] = count === 0 ? NOTHING : round(f(max + f(Math.log(total))))
     if (t.entropy) t.entropy[row.index] = round(entropy)
-    writeMaps(t, a, row, round, scores, weights)
+    if (t.scores || t.maskedScores || t.weights || t.droppedWeights)
+      writeMaps(t, a, row, round, scores, weights)
   }
 }
 
 /** Writes the row's extremes; returns the largest score, NaN where one is NaN. */
-function extremesOf(t: PlainForwardTensors, row: QueryRow, masked: Float32Array): number {
+function extremesOf(t: PlainForwardTensors, row: QueryRow, { masked, keys, count }: RowOfScores): number {
   let [max, second, least] = [NOTHING, NOTHING, Number.POSITIVE_INFINITY]
-  for (let j = row.lo; j < row.hi; j++) {
-    const s = masked[j]
-    if (s === NOTHING) continue
+  for (let n = 0; n < count; n++) {
+    const s = masked[keys[n]]
     second = Math.max(second, Math.min(max, s))
     max = Math.max(max, s)
     least = Math.min(least, s)
   }
-  t.extremes.set([max, second, max === NOTHING ? NOTHING : least], 3 * row.index)
+  t.extremes.set([max, second, count === 0 ? NOTHING : least], 3 * row.index)
   return max
 }
 
@@ -70,17 +74,18 @@ function writeMaps(
   weights: Float32Array,
 ): void {
   const begin = row.index * a.keys
-  if (t.scores) {
-    scaleRow(t, a, row, round, scores)
-    for (let j = 0; j < a.keys; j++) {
-      t.scores[begin + j] = product(scores.scaled, t.k, (row.firstKey + j) * a.dimK, round)
-    }
+  const { keys: listed, count, masked, scaled } = scores
+  if (t.maskedScores) {
+    t.maskedScores.fill(NOTHING, begin, begin + a.keys)
+    for (let n = 0; n < count; n++) t.maskedScores[begin + listed[n]] = masked[listed[n]]
   }
   const keys = dropoutKeys(a, row.index)
   for (let j = 0; j < a.keys; j++) {
-    const within = row.lo <= j && j < row.hi
-    if (t.maskedScores) t.maskedScores[begin + j] = within ? scores.masked[j] : NOTHING
     if (t.weights) t.weights[begin + j] = weights[j]
     if (t.droppedWeights) t.droppedWeights[begin + j] = round(weights[j] * keepFactor(a, keys, j))
   }
+  if (t.scores === undefined) return
+  const all = { keys: Int32Array.from({ length: a.keys }, (_, j) => j), count: a.keys }
+  rowProducts(scaled, 0, t.k, row.firstKey * a.dimK, a.dimK, all, masked)
+  for (let j = 0; j < a.keys; j++) t.scores[begin + j] = round(masked[j])
 }

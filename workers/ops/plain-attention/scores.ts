@@ -1,6 +1,7 @@
 /** A row of masked scores, and of what comes between them and the products. */
 import { allowedByDenseMasks, maskIndex, type QueryRow } from '../attention/reference/attended.ts'
 import type { PlainArgs, PlainForwardTensors } from './op.ts'
+import { type KeyList, rowProducts } from './products.ts'
 import type { Round } from './rounding.ts'
 
 type ScoreTensors = Omit<PlainForwardTensors, 'v' | 'output' | 'denominator' | 'logsumexp' | 'extremes'>
@@ -9,23 +10,22 @@ const NOTHING = Number.NEGATIVE_INFINITY
 const f = Math.fround
 
 /** Work areas of a call, a row at a time. */
-export interface RowOfScores {
+export interface RowOfScores extends KeyList {
   /** scale·q, rounded */
   scaled: Float32Array
-  /** of the keys of a head: masked scores, and the softcap's tanh */
+  /** of the keys of a head: masked scores, and the softcap's tanh; only those of the keys in the list */
   masked: Float32Array
   tanh: Float32Array
 }
 
 export function rowOfScores({ keys, dimK }: { keys: number; dimK: number }): RowOfScores {
-  return { scaled: new Float32Array(dimK), masked: new Float32Array(keys), tanh: new Float32Array(keys) }
-}
-
-/** scale·q·k; the row's scale·q stands in `scaled` already. */
-export function product(scaled: Float32Array, k: ArrayLike<number>, at: number, round: Round): number {
-  let sum = 0
-  for (let d = 0; d < scaled.length; d++) sum = f(sum + scaled[d] * k[at + d])
-  return round(sum)
+  return {
+    keys: new Int32Array(keys),
+    count: 0,
+    scaled: new Float32Array(dimK),
+    masked: new Float32Array(keys),
+    tanh: new Float32Array(keys),
+  }
 }
 
 export function scaleRow(
@@ -38,7 +38,7 @@ export function scaleRow(
   for (let d = 0; d < a.dimK; d++) into.scaled[d] = round(f(a.scale) * t.q[row.index * a.dimK + d])
 }
 
-/** Fills in masked[lo … hi), and tanh where there is a softcap; −∞ where a pair is not attended, whatever stands there. */
+/** Lists the keys that the row attends to, and fills in their scores. What stands at the others is not read. */
 export function scoreRow(
   t: ScoreTensors,
   a: PlainArgs,
@@ -47,24 +47,37 @@ export function scoreRow(
   into: RowOfScores,
 ): void {
   scaleRow(t, a, row, round, into)
-  const { scaled, masked, tanh } = into
+  listKeys(t, a, row, into)
+  const { scaled, masked, tanh, keys, count } = into
+  rowProducts(scaled, 0, t.k, row.firstKey * a.dimK, a.dimK, into, masked)
   const cap = f(a.softcap)
-  for (let j = row.lo; j < row.hi; j++) {
-    masked[j] = NOTHING
-    if (!allowedByDenseMasks(t, a, row, j)) continue
-    const ofMask = a.maskKind === 'float' ? t.mask![maskIndex(a, row, j)] : 0
-    if (ofMask === NOTHING) continue
-    let score = product(scaled, t.k, (row.firstKey + j) * a.dimK, round)
+  let left = 0
+  for (let n = 0; n < count; n++) {
+    const j = keys[n]
+    let score = round(masked[j])
     if (cap > 0) {
       tanh[j] = round(Math.tanh(round(score / cap)))
       score = round(cap * tanh[j])
     }
-    if (a.maskKind === 'float') score = round(score + ofMask)
+    if (a.maskKind === 'float') score = round(score + t.mask![maskIndex(a, row, j)])
     if (t.slopes) score = round(score - round(t.slopes[row.h] * Math.abs(row.aligned - j)))
     if (t.distanceBiases) {
       const at = row.h * a.distances + j - row.aligned - a.firstDistance
       score = round(score + t.distanceBiases[at])
     }
     masked[j] = score
+    // a score of −∞, wherever it comes from, is a pair that is not attended
+    if (score !== NOTHING) keys[left++] = j
   }
+  into.count = left
+}
+
+function listKeys(t: ScoreTensors, a: PlainArgs, row: QueryRow, into: RowOfScores): void {
+  let count = 0
+  for (let j = row.lo; j < row.hi; j++) {
+    if (!allowedByDenseMasks(t, a, row, j)) continue
+    if (a.maskKind === 'float' && t.mask![maskIndex(a, row, j)] === NOTHING) continue
+    into.keys[count++] = j
+  }
+  into.count = count
 }

@@ -1,4 +1,4 @@
-import type { Hypothesise } from './hypothesis.ts'
+import type { Hypothesise, Patch } from './hypothesis.ts'
 
 const CORNERS = { top_left: 'top left (j ≤ i)', bottom_right: 'bottom right (j ≤ i + M − N)' } as const
 
@@ -13,6 +13,7 @@ export const causal: Hypothesise = ({ causal, prefix_lengths }) => {
     change: { causal: corner },
   }))
   if (own === undefined) return aligned
-  const open = prefix_lengths === undefined ? { causal: false } : { causal: false, prefix_lengths: null }
+  const open: Patch =
+    prefix_lengths === undefined ? { causal: false } : { causal: false, prefix_lengths: null }
   return [{ says: 'The causal mask is not applied.', change: open }, ...aligned]
 }
