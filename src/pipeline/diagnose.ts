@@ -2,6 +2,7 @@
 import type { Hypothesis } from '../endpoints/compare/hypotheses/hypothesis.ts'
 import { hypothesesOf } from '../endpoints/compare/hypotheses/list.ts'
 import { compare } from '../endpoints/compare/index.ts'
+import { narrowed, worstPlace } from '../endpoints/compare/narrow.ts'
 import { patched } from '../endpoints/compare/patch.ts'
 import type { Report } from '../endpoints/compare/report.ts'
 import type { CompareRequest } from '../endpoints/compare/request.ts'
@@ -33,9 +34,18 @@ export async function diagnose(
 ): Promise<Finding[]> {
   using texts = new Decoded('json', engine)
   const findings: Finding[] = []
+  const place = worstPlace(request, before)
+  const there = place && narrowed({ ...request, top: 0 }, place)
+  const beforeThere = there && (await reportUnder(there, engine, signal, until))
   for (const hypothesis of hypothesesOf(request)) {
     const changed = changedRequest(request, hypothesis, list => located(texts, list))
-    const report = changed && (await reportUnder(changed, engine, signal, until))
+    if (changed === undefined) continue
+    if (place && beforeThere?.verdict === 'fail' && !hypothesis.ofAllHeads) {
+      const first = narrowed(changed, place)
+      const found = first && (await reportUnder(first, engine, signal, until))
+      if (found !== undefined && shareMended(beforeThere, found) === 0) continue
+    }
+    const report = await reportUnder(changed, engine, signal, until)
     const explains = report === undefined ? 0 : shareMended(before, report)
     if (explains > 0) findings.push({ says: hypothesis.says, change: hypothesis.change, explains })
   }

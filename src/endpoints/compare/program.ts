@@ -19,8 +19,10 @@ import {
 } from '../../../workers/ops/plain-attention/op.ts'
 import type { TensorSource } from '../../formats/tensor.ts'
 import { RequestProgram, type StepOptions } from '../../layers/program-builder.ts'
+import { BYTES } from '../../program.ts'
 import type { Alteration, Attention, BackwardCall, Evaluation } from './alteration.ts'
 import type { Dtype } from './request.ts'
+import { wholeOf } from './slices.ts'
 
 export class ComparedProgram extends RequestProgram {
   /** of the evaluation that is compiled */
@@ -38,7 +40,8 @@ export class ComparedProgram extends RequestProgram {
 
   override input(pointer: string, source: TensorSource): Ref {
     const from = this.alteration?.source?.(pointer, source) ?? source
-    const x = this.#rounded(super.input(pointer, from), from)
+    const read = (source: TensorSource) => super.input(pointer, source)
+    const x = this.#rounded(this.#sliced(from, read), from)
     return this.alteration?.input?.(this, pointer, x) ?? x
   }
 
@@ -61,9 +64,23 @@ export class ComparedProgram extends RequestProgram {
   }
 
   override inputMask(pointer: string, source: TensorSource): Ref {
-    const x = super.inputMask(pointer, source)
+    const x = this.#sliced(source, whole => super.inputMask(pointer, whole))
     const y = source.dtype === 'bool' ? x : this.#rounded(x, source)
     return this.alteration?.input?.(this, pointer, y) ?? y
+  }
+
+  override inputAsItIs(pointer: string, source: TensorSource): Ref {
+    return this.#sliced(source, whole => super.inputAsItIs(pointer, whole))
+  }
+
+  /** A part of a tensor that is read whole. */
+  #sliced(source: TensorSource, read: (source: TensorSource) => Ref): Ref {
+    const slice = wholeOf(source)
+    if (slice === undefined) return read(source)
+    const x = read(slice.whole)
+    const { type, at } = this.buffers[x]
+    if (at === undefined) return this.part(x, slice.start, source.count)
+    return this.buffer({ type, length: source.count, at: at + slice.start * BYTES[type] })
   }
 
   #rounded(x: Ref, source: TensorSource): Ref {

@@ -22,6 +22,7 @@ export interface TensorReport {
   verdict: 'pass' | 'fail'
   mismatched: number
   rmse: Told
+  heads: { index: number[]; max_abs: Told; verdict: 'pass' | 'fail' }[]
   [field: string]: unknown
 }
 

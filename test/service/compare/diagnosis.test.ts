@@ -1,6 +1,7 @@
 /** Why a candidate is wrong: each mistake is named, by the change under which the same call passes. */
 import { describe, expect, it } from 'vitest'
-import { post, startServer } from '../server.ts'
+import { type FileTensor, writeFile } from '../safetensors-file.ts'
+import { post, SAFETENSORS_TYPE, startServer } from '../server.ts'
 import { kernel, type Mistakes, type Problem, type Results } from './kernel.ts'
 import { draw, type Flat } from './tensors.ts'
 
@@ -261,6 +262,42 @@ describe('honesty', () => {
   const p = problem(41)
   const { q, k, v, gradOutput } = p
   const body = { q, k, v, backward: { grad_output: gradOutput } }
+
+  it('explains what all heads have wrong, not what one has, whatever the body is written in', async () => {
+    const shape = [2, 4, 9, 8]
+    const tensors = {
+      q: draw(1, ...shape),
+      k: draw(2, 2, 2, 9, 8),
+      v: draw(3, 2, 2, 9, 8),
+      mask: draw(4, 2, 1, 9, 9),
+    }
+    const biased = (s: number, b: number, _h: number, i: number, j: number) =>
+      s + tensors.mask.data[(b * 9 + i) * 9 + j]
+    const closed: typeof biased = (s, b, h, i, j) => causal(biased(s, b, h, i, j), b, h, i, j)
+    const wide = (x: number[]) => new Uint8Array(Float64Array.from(x).buffer)
+    const right = kernel({ ...tensors, mask: biased }).output.data
+    const wrong = kernel({ ...tensors, mask: closed }).output.data
+    const rows = 9 * 8
+    for (const heads of [[5], [0, 1, 2, 3, 4, 5, 6, 7]]) {
+      const data = right.map((x, at) => (heads.includes(Math.floor(at / rows)) ? wrong[at] : x))
+      const file: Record<string, FileTensor> = {
+        'candidate.output': { dtype: 'F64', shape, data: wide(data) },
+      }
+      for (const [name, { shape, data }] of Object.entries(tensors)) {
+        file[`body.${name}`] = { dtype: 'F64', shape, data: wide(data) }
+      }
+      const response = await fetch(`${server.url}/v1/compare`, {
+        method: 'POST',
+        headers: { 'content-type': SAFETENSORS_TYPE },
+        body: writeFile(file, { request: JSON.stringify({ endpoint: '/v1/attention' }) }),
+      })
+      const { diagnosis } = (await response.json()) as { diagnosis: Diagnosis }
+      const says = expect.stringMatching(/aligned top left/)
+      expect(diagnosis).toEqual(
+        heads.length === 8 ? [{ says, change: { causal: 'top_left' }, explains: 1 }] : [],
+      )
+    }
+  })
 
   it('names nothing where nothing explains it', async () => {
     expect(await diagnosed(body, kernel(p, { lostTail: 1 }))).toEqual([])

@@ -15,6 +15,8 @@ export interface Hypothesis {
   /** of the body; null where no request says it */
   change: Patch | null
   alteration?: Alteration
+  /** it is no mistake of a head alone */
+  ofAllHeads?: true
 }
 
 /** What hypotheses look at of a body that attends. */

@@ -35,6 +35,7 @@ export const kvHeads: Hypothesise = body => {
     {
       says,
       change: null,
+      ofAllHeads: true,
       alteration: {
         input: (p, pointer, x) => (READ.includes(pointer) ? taken(p, x, placed) : x),
         answer(p, evaluation) {

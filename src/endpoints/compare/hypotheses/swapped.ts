@@ -6,7 +6,12 @@ import { names } from './hypothesis.ts'
 export const swapped: Hypothesise = ({ k, v }, request) => {
   if (k === undefined || v === undefined || String(k.shape) !== String(v.shape)) return []
   const source = (pointer: string, own: TensorSource) => (pointer === '/k' ? v : pointer === '/v' ? k : own)
-  const forward = { says: 'k and v are taken for each other.', change: null, alteration: { source } }
+  const forward = {
+    says: 'k and v are taken for each other.',
+    change: null,
+    ofAllHeads: true,
+    alteration: { source },
+  } as const
   const known = names(request)
   if (!known.includes('grads.k') && !known.includes('grads.v')) return [forward]
   return [
