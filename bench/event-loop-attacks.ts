@@ -1,7 +1,7 @@
 /** Requests that would hold the main thread, each sent over and over by a few connections. */
 import { writeFile } from '../test/service/safetensors-file.ts'
 import { JSON_TYPE, SAFETENSORS_TYPE } from './client.ts'
-import { flood, pipeline, send, stream } from './senders.ts'
+import { flood, pipeline, send, stream, unfinished } from './senders.ts'
 
 const STACK = '/v1/transformer'
 
@@ -72,6 +72,8 @@ const file = (count: number, name: (index: number) => string) => () => {
   const tensors = Object.fromEntries(Array.from({ length: count }, (_, index) => [name(index), tensor]))
   return writeFile(tensors, { request: JSON.stringify({ stack: { layers: 1, heads: 1 } }) })
 }
+
+const FRAME = Buffer.alloc(8 << 20, 0x5a)
 
 const start = json({
   type: 'start',
@@ -145,6 +147,9 @@ export const ATTACKS: Record<string, Attack> = {
     1,
     SAFETENSORS_TYPE,
   ),
+  '17,000 wrong windows': posts(STACK, () =>
+    around({ x: X, stack: { layers: 1, heads: 1, init: {}, window: '?' } }, many(17_000, '"x"')),
+  ),
   '900 names of 500 levels': posts(
     STACK,
     file(900, index => `${index}${'.a'.repeat(500)}`),
@@ -194,5 +199,6 @@ export const ATTACKS: Record<string, Attack> = {
   '256 layers, ×4': posts(STACK, () => json(ofStack([[1, 2, 3, 4]], [[1, 2, 3, 4]])), 4),
   'streams of 256 layers, ×4': { connections: 4, turn: url => stream(url, start) },
   '20,000 messages at once': { connections: 1, turn: url => flood(url, 20_000) },
+  'frames of 8 MB, ×6': { connections: 6, turn: url => unfinished(url, FRAME) },
   '1000 requests at once': { connections: 1, turn: url => pipeline(url, 1000) },
 }

@@ -55,6 +55,18 @@ const OPTIONS: Record<string, (shape: Shape) => Body> = {
   'norm, rope': ([, , , d]) => (d % 2 === 0 ? { qk_norm: 'l2', rope: {} } : { qk_norm: 'l2' }),
   linear: () => ({ attention_kind: 'linear' }),
   'linear causal': () => ({ attention_kind: 'linear', causal: true }),
+  'linear identity': () => ({ attention_kind: { kind: 'linear', feature: 'identity' }, causal: true }),
+  'linear relu': () => ({ attention_kind: { kind: 'linear', feature: 'relu' } }),
+  'gated by head': ([b, h, n]) => ({
+    attention_kind: { kind: 'gated', gates: { decay: { shape: [b, n, h] } } },
+  }),
+  delta: ([b, , n]) => ({ attention_kind: { kind: 'delta', gates: { beta: { shape: [b, n, 1] } } } }),
+  'gated delta': ([b, h, n, d]) => ({
+    attention_kind: {
+      kind: 'gated_delta',
+      gates: { decay: { shape: [b, n, h * d] }, beta: { shape: [b, n, h] } },
+    },
+  }),
   local: () => ({ attention_kind: 'local' }),
   strided: () => ({ attention_kind: 'strided' }),
   'strided causal': () => ({ attention_kind: { kind: 'strided', stride: 16 }, causal: true }),
@@ -108,6 +120,30 @@ const maps: PlanCase[] = (['float32', 'float64'] as const).flatMap(precision =>
     ),
   ),
 )
+
+const tangents: PlanCase[] = (['float32', 'float64'] as const).flatMap(precision => {
+  const long: Shape = [1, 1, 5000, 16]
+  return [...SHAPES, ...(precision === 'float32' ? [long] : [])].flatMap(shape => {
+    const [b, h, n, d] = shape
+    const own: Shape = precision === 'float64' && n > 100 ? [1, 1, Math.round(n / 4), d] : [b, h, n, d]
+    const rows = own[2]
+    const tensor = { shape: own }
+    const all = { q: tensor, k: tensor, v: tensor }
+    const mask = { shape: [rows, rows], dtype: precision }
+    const requests: Record<string, Body> = {
+      plain: { jvp: all },
+      causal: { jvp: all, causal: true },
+      'of v alone': { jvp: { v: tensor } },
+      'of q alone, logsumexp': { jvp: { q: tensor }, return: ['logsumexp'] },
+      softcap: { jvp: all, softcap: 10 },
+      'float mask, dropout': { jvp: { ...all, mask }, mask, dropout: { p: 0.1 } },
+    }
+    if (shape !== long) requests.weights = { jvp: all, return: ['output', 'weights'] }
+    return Object.entries(requests).map(([name, more]) =>
+      attention(`${precision} jvp, ${name}`, own, { ...more, precision }),
+    )
+  })
+})
 
 const gradients: PlanCase[] = (['float32', 'float64'] as const).flatMap(precision =>
   [1, 64].flatMap(d => {
@@ -350,6 +386,7 @@ const bodies: PlanCase[] = [20, 10_000].flatMap(n => {
 export const PLAN_CASES: PlanCase[] = [
   ...options,
   ...maps,
+  ...tangents,
   ...gradients,
   ...hashed,
   ...nonFinite,

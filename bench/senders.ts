@@ -54,6 +54,33 @@ export function flood(url: string, count: number): Promise<string> {
   return promise
 }
 
+/** Frames of one message that never ends, until the connection is cut off; masked, as it were, beforehand: that holds a thread too. */
+export function unfinished(url: string, payload: Buffer): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  const header = (opcode: number) => {
+    const bytes = Buffer.from([opcode, 0x80 | 127, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4])
+    bytes.writeUInt32BE(payload.length, 6)
+    return bytes
+  }
+  const [first, next] = [header(2), header(0)]
+  let sent = 0
+  const send = () => {
+    do socket.write(sent++ === 0 ? first : next)
+    while (!socket.destroyed && socket.write(payload))
+  }
+  socket.once('data', send)
+  socket.on('drain', send)
+  socket.on('error', reject)
+  socket.on('close', () => resolve('cut off'))
+  socket.write(
+    'GET /v1/stream HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n' +
+      'sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+  )
+  return promise
+}
+
 /** Many requests in one packet. */
 export function pipeline(url: string, count: number): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()

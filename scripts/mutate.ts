@@ -28,7 +28,12 @@ const GROUPS: Record<string, Group> = {
   },
   'linear-attention': {
     files: [`${OPS}/linear-attention/reference/*.ts`],
-    tests: [`${OPS}/linear-attention/*.test.ts`],
+    tests: ['formulas', 'extremes'].map(test => `${OPS}/linear-attention/${test}.test.ts`),
+    loops: true,
+  },
+  'recurrent-attention': {
+    files: [`${OPS}/recurrent-attention/reference/*.ts`],
+    tests: ['src/layers/attention/variants/recurrent.test.ts', 'src/endpoints/state.test.ts'],
     loops: true,
   },
   ops: {

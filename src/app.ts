@@ -8,7 +8,7 @@ import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
 import { page } from './http/page.ts'
 import { drain } from './http/plugins/drain.ts'
-import { answerClientError, errors, sendProblem } from './http/plugins/errors.ts'
+import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
 import { Metrics, observe, requestId } from './http/plugins/observe.ts'
 import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
@@ -19,6 +19,8 @@ import type { Intake } from './pipeline/decode.ts'
 export interface App {
   fastify: FastifyInstance
   engine: Engine
+  /** From now on: readiness false, and each answer ends its connection; requests are still served. */
+  leave(): void
   /** From now on: readiness false, new requests 503; resolves when what was accepted has been answered. */
   drain(): Promise<void>
   close(): Promise<void>
@@ -45,13 +47,13 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
   }
 
-  const fastify = createFastify(config, logger)
+  const fastify = createFastify(config, logger, metrics)
   // order matters: see http/plugins/README.md
   await fastify.register(accepts)
   await fastify.register(websocket, { path: STREAM_PATH, mostBytes: intake.mostBytes })
   await fastify.register(bodies)
   await fastify.register(observe, { metrics })
-  await fastify.register(errors)
+  await fastify.register(errors, { lingerBytes: config.LINGER_BYTES })
   await fastify.register(drain)
   await fastify.register(rest, { intake, deadlineSeconds })
   await fastify.register(stream, {
@@ -68,6 +70,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   return {
     fastify,
     engine,
+    leave: () => fastify.drain.leave(),
     drain: () => fastify.drain.begin(),
     async close() {
       await fastify.close()
@@ -76,7 +79,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   }
 }
 
-function createFastify(config: Config, logger: Logger): FastifyInstance {
+function createFastify(config: Config, logger: Logger, metrics: Metrics): FastifyInstance {
   const bodyMs = config.BODY_SECONDS * 1000
   const checkMs = Math.min(30_000, Math.max(100, bodyMs / 4))
   return Fastify({
@@ -85,6 +88,7 @@ function createFastify(config: Config, logger: Logger): FastifyInstance {
     genReqId: requestId,
     // for heads, and for bodies that no route reads: those of routes have a clock of their own, which goes first
     requestTimeout: bodyMs + checkMs,
+    keepAliveTimeout: config.KEEP_ALIVE_SECONDS * 1000,
     http: {
       headersTimeout: bodyMs,
       connectionsCheckingInterval: checkMs,
@@ -94,7 +98,7 @@ function createFastify(config: Config, logger: Logger): FastifyInstance {
     bodyLimit: config.MAX_BODY_BYTES,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: clientErrors(logger, metrics),
     frameworkErrors: (error, request, reply) =>
       void sendProblem(error, request as FastifyRequest, reply as never),
   }) as unknown as FastifyInstance

@@ -51,6 +51,19 @@ const environment = z.object({
   RUN_SECONDS: seconds(1800).describe(
     'time a streamed run may take in all, with the time it waits for its client and its maps are kept; past it a 504',
   ),
+  KEEP_ALIVE_SECONDS: seconds(130).describe(
+    'time a connection is kept without a request: longer than proxies and pools hold theirs',
+  ),
+  LINGER_BYTES: whole(64 * MIB, 0).describe(
+    'of the body of a request that is refused early, so much is taken in and thrown away (for 5 s at most), for its sender to read the answer',
+  ),
+  SHUTDOWN_DELAY_SECONDS: z.coerce
+    .number()
+    .min(0)
+    .default(5)
+    .describe(
+      'time after SIGTERM in which requests are still served, `/health/ready` being 503 already; SIGINT or a second signal skips it',
+    ),
   DRAIN_SECONDS: seconds(60).describe('time that accepted requests have to finish after SIGTERM'),
   KERNELS: z
     .enum(['auto', 'simd128', 'relaxed', 'wide'])

@@ -1,6 +1,7 @@
 /** Starts the service, and ends it gracefully on SIGTERM and SIGINT. */
 import './revectorize.ts'
 import { once } from 'node:events'
+import { setTimeout as wait } from 'node:timers/promises'
 import pino from 'pino'
 import { buildApp } from './app.ts'
 import { readConfig } from './config.ts'
@@ -8,6 +9,8 @@ import { readConfig } from './config.ts'
 const config = readConfig(process.env)
 /** Of a log that nobody reads, so much is kept; what comes then is dropped. */
 const LOG_BYTES = 4 << 20
+/** Time that connections have to send a request, once there are no new ones. */
+const CONNECTED_MS = 1000
 /** Time to write the last lines. */
 const FLUSH_MS = 1000
 
@@ -19,18 +22,30 @@ const app = await buildApp(config, logger)
 logger.info({ kernels: app.engine.kernels, threads: app.engine.threads }, 'kernels chosen')
 await app.fastify.listen({ host: config.HOST, port: config.PORT })
 
+/** A first SIGTERM waits for those who look at readiness; SIGINT and every other signal do not. */
+const skipped = Promise.withResolvers<void>()
 let stopping = false
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
+    if (stopping || signal === 'SIGINT') skipped.resolve()
     if (stopping) return
     stopping = true
     void stop(signal)
   })
 }
 
-/** Readiness goes first, then what was accepted is answered, then the doors close. */
+/** Readiness goes first, then new requests are refused and what was accepted is answered, then the doors close. */
 async function stop(signal: string): Promise<void> {
-  logger.info({ signal }, 'draining')
+  app.leave()
+  const delay = config.SHUTDOWN_DELAY_SECONDS
+  logger.info({ signal, delay }, 'leaving')
+  await Promise.race([skipped.promise, wait(delay * 1000)])
+  if (delay > 0) {
+    // a proxy without health checks goes elsewhere when it cannot connect; what has connected by now is served
+    app.fastify.server.close()
+    await Promise.race([skipped.promise, wait(CONNECTED_MS)])
+  }
+  logger.info('draining')
   const late = setTimeout(() => {
     logger.error('requests were still running when the time to drain was over')
     void exit(1)

@@ -20,6 +20,7 @@ export const PROBLEMS = {
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type of the body is not one this server reads' },
   UPGRADE_REQUIRED: { status: 426, title: 'The resource is a WebSocket' },
   TOO_MANY: { status: 429, title: 'Too much at once on one connection' },
+  HEADERS_TOO_LARGE: { status: 431, title: 'The head of the request is larger than this server takes' },
   CLIENT_CLOSED: { status: 499, title: 'The client went away' },
   INTERNAL: { status: 500, title: 'A fault of this server' },
   WORKER_LOST: { status: 500, title: 'The worker that computed this request was lost' },

@@ -4,6 +4,8 @@ import { defineConfig } from 'vite'
 export default defineConfig({
   root: import.meta.dirname,
   logLevel: 'warn',
+  // addresses are relative: a proxy may serve the page below a prefix
+  base: './',
   build: {
     target: 'es2023',
     assetsInlineLimit: 0,

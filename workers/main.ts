@@ -6,7 +6,9 @@ import type { Slot, Task, TaskResult } from './contract.ts'
 import { opTable } from './ops/table.ts'
 import { runTask } from './run-segment.ts'
 import { scanPiece } from './text/json-scan.ts'
-import type { ScanPlace } from './text/json-spans.ts'
+import type { JsonScan, PausedScan, ScanPlace } from './text/json-spans.ts'
+import { packSpans, unpackSpans } from './text/packed-spans.ts'
+import { type PackedTree, packTree } from './text/packed-tree.ts'
 import { createTextKernels } from './text/text-kernels.ts'
 import { SimdModule } from './wasm/simd-module.ts'
 import type { SimdVariant } from './wasm/variants.ts'
@@ -19,16 +21,25 @@ export interface WorkerData {
   variant: SimdVariant
 }
 
+type PackedSpans = Uint32Array<ArrayBuffer>
+type Paused = Omit<PausedScan, 'spans'> & { spans: PackedSpans }
+
 /** A piece of the structural pass over a large JSON body, off the main thread. */
 export interface ScanMessage {
-  scan: ScanPlace & { offset: number; length: number }
+  scan: Omit<ScanPlace, 'resume'> & { offset: number; length: number; resume?: Paused | undefined }
 }
+
+/** What has been found in a piece of it. */
+export type Scanned =
+  | { ok: true; tree: PackedTree; spans: PackedSpans }
+  | Extract<JsonScan, { ok: false }>
+  | { paused: Paused }
 
 /** Tasks come as JSON text: V8 writes and reads that several times faster than it clones such objects. */
 export type Message = string | ScanMessage
 
 /** Answers come in the order of the messages. */
-export type Reply = TaskResult[] | { scanned: ReturnType<typeof scanPiece> } | { failed: string }
+export type Reply = TaskResult[] | { scanned: Scanned } | { failed: string }
 
 /** A worker's first message says that it has loaded. */
 export type FromWorker = 'loaded' | Reply
@@ -70,9 +81,17 @@ export function runTaskHere(task: Task): TaskResult {
 function answer(message: Message, run: typeof runTaskHere): Reply {
   if (typeof message === 'string') return (JSON.parse(message) as Task[]).map(run)
   try {
-    const { scan } = message
-    return { scanned: scanPiece(text, new Uint8Array(memory.buffer, scan.offset, scan.length), scan) }
+    return { scanned: scanned(message.scan) }
   } catch (error) {
     return { failed: String(error) }
   }
+}
+
+function scanned({ offset, length, resume, ...place }: ScanMessage['scan']): Scanned {
+  const scan = scanPiece(text, new Uint8Array(memory.buffer, offset, length), {
+    ...place,
+    ...(resume && { resume: { ...resume, spans: unpackSpans(resume.spans) } }),
+  })
+  if ('paused' in scan) return { paused: { ...scan.paused, spans: packSpans(scan.paused.spans) } }
+  return scan.ok ? { ok: true, tree: packTree(scan.value), spans: packSpans(scan.spans) } : scan
 }

@@ -13,7 +13,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Scaled dot-product attention over Q, K, V: output, maps and gradients */
+        /** Scaled dot-product attention over Q, K, V: output, maps, gradients and tangents */
         post: operations["attention"];
         delete?: never;
         options?: never;
@@ -191,6 +191,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/openapi-3.0.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This document in OpenAPI 3.0.3, for generators of clients: JSON alone, tensors untyped */
+        get: operations["openapi30"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/asyncapi.json": {
         parameters: {
             query?: never;
@@ -232,6 +249,17 @@ export interface components {
             past_k?: components["schemas"]["Tensor"];
             /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
             past_v?: components["schemas"]["Tensor"];
+            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
+            state?: {
+                /** @description [B, H_kv, d_k, d_v] */
+                s?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, d_k·(d_v + 2)], float64, of `elu1`: sums over whole chunks of 96 keys, with their scales */
+                sums?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_k], of `elu1`: the R < 96 keys behind them */
+                k?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_v], their values */
+                v?: components["schemas"]["Tensor"];
+            };
             /** @description factor of q·k; default 1/√d_k */
             scale?: number;
             /** @description c > 0: s → c·tanh(s/c) */
@@ -330,11 +358,8 @@ export interface components {
                 /** @default 0 */
                 seed?: number;
             };
-            /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
-             * @default softmax
-             */
-            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
+            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
              * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
              * @default false
@@ -346,7 +371,7 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state")[];
             /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
@@ -364,8 +389,21 @@ export interface components {
                 grad_weights?: components["schemas"]["Tensor"];
                 /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
                 grad_logsumexp?: components["schemas"]["Tensor"];
-                /** @description inputs whose gradients are wanted; default q, k, v, a float mask, sinks and relative_bias.table */
-                wrt?: ("q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v")[];
+                /** @description inputs whose gradients are wanted; default q, k, v, a float mask, sinks, relative_bias.table and gates */
+                wrt?: ("q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s")[];
+            };
+            /** @description Forward mode: tangents of the inputs, of which one suffices; those left out are 0, as those of the past and of relative_bias.table are. The answer has `jvp.output`, `jvp.weights` (before dropout, whose drops stay) and `jvp.logsumexp`, those of `return`: their derivatives in that direction. With attention_kind softmax, local or block. */
+            jvp?: {
+                /** @description in q’s shape */
+                q?: components["schemas"]["Tensor"];
+                /** @description in k’s shape */
+                k?: components["schemas"]["Tensor"];
+                /** @description in v’s shape */
+                v?: components["schemas"]["Tensor"];
+                /** @description in the shape of the float mask; not looked at where that is −∞ */
+                mask?: components["schemas"]["Tensor"];
+                /** @description [H] */
+                sinks?: components["schemas"]["Tensor"];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -433,6 +471,16 @@ export interface components {
             /** @description llama3: wavelengths below original/high_freq_factor are kept; greater than low_freq_factor */
             high_freq_factor?: number;
         };
+        LinearAttention: {
+            /** @constant */
+            kind: "linear";
+            /**
+             * @description φ of queries and keys. `elu1`: elu(x) + 1, each row divided by Σφ(q)·φ(k). `relu`, `identity`: o = scale·φ(q)ᵀΣφ(k)vᵀ, as ONNX’s LinearAttention has it
+             * @default elu1
+             * @enum {string}
+             */
+            feature?: "elu1" | "relu" | "identity";
+        };
         LshAttention: {
             /** @constant */
             kind: "lsh";
@@ -477,6 +525,39 @@ export interface components {
              */
             previous?: boolean;
         };
+        GatedAttention: {
+            /** @enum {string} */
+            kind: "gated" | "gated_linear";
+            /** @description needed: decay; in a stack they are the same for all layers */
+            gates?: {
+                /** @description [B, N, H_kv·d_k], or [B, N, H_kv] for all of a head’s dimensions: logarithm of the factor that the state is multiplied with before a key, along d_k (ONNX’s shapes, heads last; without B where the request has no batch) */
+                decay?: components["schemas"]["Tensor"];
+                /** @description [B, N, H_kv], or [B, N, 1] for all heads: the rate β with which a key’s value is written */
+                beta?: components["schemas"]["Tensor"];
+            };
+        };
+        DeltaAttention: {
+            /** @constant */
+            kind: "delta";
+            /** @description needed: beta; in a stack they are the same for all layers */
+            gates?: {
+                /** @description [B, N, H_kv·d_k], or [B, N, H_kv] for all of a head’s dimensions: logarithm of the factor that the state is multiplied with before a key, along d_k (ONNX’s shapes, heads last; without B where the request has no batch) */
+                decay?: components["schemas"]["Tensor"];
+                /** @description [B, N, H_kv], or [B, N, 1] for all heads: the rate β with which a key’s value is written */
+                beta?: components["schemas"]["Tensor"];
+            };
+        };
+        GatedDeltaAttention: {
+            /** @constant */
+            kind: "gated_delta";
+            /** @description needed: decay and beta; in a stack they are the same for all layers */
+            gates?: {
+                /** @description [B, N, H_kv·d_k], or [B, N, H_kv] for all of a head’s dimensions: logarithm of the factor that the state is multiplied with before a key, along d_k (ONNX’s shapes, heads last; without B where the request has no batch) */
+                decay?: components["schemas"]["Tensor"];
+                /** @description [B, N, H_kv], or [B, N, 1] for all heads: the rate β with which a key’s value is written */
+                beta?: components["schemas"]["Tensor"];
+            };
+        };
         AttentionAnswer: {
             /** @description [B, H, N, d_v] in q’s rank and layout; zeros where a row attends to nothing */
             output?: components["schemas"]["AnswerTensor"];
@@ -500,11 +581,22 @@ export interface components {
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
             present_v?: components["schemas"]["AnswerTensor"];
+            /** @description what the next request takes for its `state` */
+            state?: {
+                /** @description [B, H_kv, d_k, d_v] */
+                s?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, d_k·(d_v + 2)], float64 */
+                sums?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_k] */
+                k?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_v] */
+                v?: components["schemas"]["AnswerTensor"];
+            };
             /**
              * @description the attention_kind, where it is not softmax: the output is not that of exact attention
              * @enum {string}
              */
-            approximation?: "linear" | "lsh" | "local" | "strided" | "block";
+            approximation?: "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta";
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
             exact_error?: {
                 /** @description largest difference */
@@ -516,6 +608,12 @@ export interface components {
             };
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
             loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description tangents of the results of the same names, in their shapes */
+            jvp?: {
+                output?: components["schemas"]["AnswerTensor"];
+                weights?: components["schemas"]["AnswerTensor"];
+                logsumexp?: components["schemas"]["AnswerTensor"];
+            };
             /** @description the gradient of input X at grads.X */
             grads?: {
                 /** @description q’s */
@@ -536,6 +634,17 @@ export interface components {
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
                 past_v?: components["schemas"]["AnswerTensor"];
+                /** @description in the gates’ own shapes; in a stack the sum over the layers */
+                attention_kind?: {
+                    gates?: {
+                        decay?: components["schemas"]["AnswerTensor"];
+                        beta?: components["schemas"]["AnswerTensor"];
+                    };
+                };
+                /** @description when `wrt` names it */
+                state?: {
+                    s?: components["schemas"]["AnswerTensor"];
+                };
             };
         };
         SelfAttentionRequest: {
@@ -580,6 +689,17 @@ export interface components {
             past_k?: components["schemas"]["Tensor"];
             /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
             past_v?: components["schemas"]["Tensor"];
+            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
+            state?: {
+                /** @description [B, H_kv, d_k, d_v] */
+                s?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, d_k·(d_v + 2)], float64, of `elu1`: sums over whole chunks of 96 keys, with their scales */
+                sums?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_k], of `elu1`: the R < 96 keys behind them */
+                k?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_v], their values */
+                v?: components["schemas"]["Tensor"];
+            };
             /** @description factor of q·k; default 1/√d_k */
             scale?: number;
             /** @description c > 0: s → c·tanh(s/c) */
@@ -678,11 +798,8 @@ export interface components {
                 /** @default 0 */
                 seed?: number;
             };
-            /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
-             * @default softmax
-             */
-            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
+            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
              * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
              * @default false
@@ -694,7 +811,7 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "params")[];
             /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
@@ -712,8 +829,8 @@ export interface components {
                 grad_weights?: components["schemas"]["Tensor"];
                 /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
                 grad_logsumexp?: components["schemas"]["Tensor"];
-                /** @description inputs whose gradients are wanted; default x, every parameter, a float mask, sinks and relative_bias.table */
-                wrt?: (("x" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, every parameter, a float mask, sinks, relative_bias.table and gates */
+                wrt?: (("x" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -763,11 +880,22 @@ export interface components {
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
             present_v?: components["schemas"]["AnswerTensor"];
+            /** @description what the next request takes for its `state` */
+            state?: {
+                /** @description [B, H_kv, d_k, d_v] */
+                s?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, d_k·(d_v + 2)], float64 */
+                sums?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_k] */
+                k?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_v] */
+                v?: components["schemas"]["AnswerTensor"];
+            };
             /**
              * @description the attention_kind, where it is not softmax: the output is not that of exact attention
              * @enum {string}
              */
-            approximation?: "linear" | "lsh" | "local" | "strided" | "block";
+            approximation?: "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta";
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
             exact_error?: {
                 /** @description largest difference */
@@ -799,6 +927,17 @@ export interface components {
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
                 past_v?: components["schemas"]["AnswerTensor"];
+                /** @description in the gates’ own shapes; in a stack the sum over the layers */
+                attention_kind?: {
+                    gates?: {
+                        decay?: components["schemas"]["AnswerTensor"];
+                        beta?: components["schemas"]["AnswerTensor"];
+                    };
+                };
+                /** @description when `wrt` names it */
+                state?: {
+                    s?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description by the parameters’ names */
                 params?: {
                     [key: string]: components["schemas"]["AnswerTensor"];
@@ -858,6 +997,17 @@ export interface components {
             past_k?: components["schemas"]["Tensor"];
             /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
             past_v?: components["schemas"]["Tensor"];
+            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
+            state?: {
+                /** @description [B, H_kv, d_k, d_v] */
+                s?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, d_k·(d_v + 2)], float64, of `elu1`: sums over whole chunks of 96 keys, with their scales */
+                sums?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_k], of `elu1`: the R < 96 keys behind them */
+                k?: components["schemas"]["Tensor"];
+                /** @description [B, H_kv, R, d_v], their values */
+                v?: components["schemas"]["Tensor"];
+            };
             /** @description factor of q·k; default 1/√d_k */
             scale?: number;
             /** @description c > 0: s → c·tanh(s/c) */
@@ -956,11 +1106,8 @@ export interface components {
                 /** @default 0 */
                 seed?: number;
             };
-            /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
-             * @default softmax
-             */
-            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
+            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
              * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
              * @default false
@@ -972,7 +1119,7 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "params")[];
             /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
@@ -990,8 +1137,8 @@ export interface components {
                 grad_weights?: components["schemas"]["Tensor"];
                 /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
                 grad_logsumexp?: components["schemas"]["Tensor"];
-                /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask, sinks and relative_bias.table */
-                wrt?: (("x" | "context" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask, sinks, relative_bias.table and gates */
+                wrt?: (("x" | "context" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s" | "params") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1040,11 +1187,22 @@ export interface components {
             present_k?: components["schemas"]["AnswerTensor"];
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
             present_v?: components["schemas"]["AnswerTensor"];
+            /** @description what the next request takes for its `state` */
+            state?: {
+                /** @description [B, H_kv, d_k, d_v] */
+                s?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, d_k·(d_v + 2)], float64 */
+                sums?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_k] */
+                k?: components["schemas"]["AnswerTensor"];
+                /** @description of elu1: [B, H_kv, R, d_v] */
+                v?: components["schemas"]["AnswerTensor"];
+            };
             /**
              * @description the attention_kind, where it is not softmax: the output is not that of exact attention
              * @enum {string}
              */
-            approximation?: "linear" | "lsh" | "local" | "strided" | "block";
+            approximation?: "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta";
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
             exact_error?: {
                 /** @description largest difference */
@@ -1078,13 +1236,25 @@ export interface components {
                 past_k?: components["schemas"]["AnswerTensor"];
                 /** @description when `wrt` names it */
                 past_v?: components["schemas"]["AnswerTensor"];
+                /** @description in the gates’ own shapes; in a stack the sum over the layers */
+                attention_kind?: {
+                    gates?: {
+                        decay?: components["schemas"]["AnswerTensor"];
+                        beta?: components["schemas"]["AnswerTensor"];
+                    };
+                };
+                /** @description when `wrt` names it */
+                state?: {
+                    s?: components["schemas"]["AnswerTensor"];
+                };
                 /** @description by the parameters’ names */
                 params?: {
                     [key: string]: components["schemas"]["AnswerTensor"];
                 };
             };
         };
-        PositionalEncodingRequest: {
+        PositionalEncodingRequest: components["schemas"]["SinusoidalEncoding"] | components["schemas"]["RopeEncoding"] | components["schemas"]["AlibiEncoding"];
+        SinusoidalEncoding: {
             /** @constant */
             kind: "sinusoidal";
             /** @description positions; default: those of x */
@@ -1139,7 +1309,8 @@ export interface components {
              * @enum {string}
              */
             output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
-        } | {
+        };
+        RopeEncoding: {
             /** @constant */
             kind: "rope";
             /** @description positions; default: those of x */
@@ -1205,7 +1376,8 @@ export interface components {
              * @enum {string}
              */
             output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
-        } | {
+        };
+        AlibiEncoding: {
             /** @constant */
             kind: "alibi";
             /** @description positions; default: those of x */
@@ -1337,11 +1509,8 @@ export interface components {
                 /** @default 1e-12 */
                 eps?: number;
             };
-            /**
-             * @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020). `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. All but `linear` are the exact softmax over those keys; a row without any is zeros. `linear` takes no scale, softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`.
-             * @default softmax
-             */
-            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block") | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"];
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
+            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
              * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
              * @default false
@@ -1356,6 +1525,10 @@ export interface components {
                 x: components["schemas"]["Tensor"];
                 /** @description [B]: positions from there on are padding, in the encoder and in the context that it makes */
                 q_lengths?: components["schemas"]["Tensor"];
+            };
+            /** @description What the keys and values of the positions before x have left in every layer, as `"return":["state"]` gives it: layers.i.s [B, H_kv, head_dim, head_dim], and position [1], how many there were; for `gated`, `delta`, `gated_delta` and causal `linear` (of `elu1` layers.i.sums, layers.i.k and layers.i.v, as in `state` of attention). Positions go on from there, and the bits are those of one request. In safetensors state.layers.0.s. */
+            state?: {
+                [key: string]: components["schemas"]["Tensor"];
             };
             /** @description Keys and values of the positions before x, of every layer: layers.i.k and layers.i.v [B, H_kv, P, head_dim], as `"return":["present"]` gives them. For causal stacks; positions go on from P, and masks and kv_lengths count all P + N keys. In safetensors past.layers.0.k. */
             past?: {
@@ -1375,12 +1548,12 @@ export interface components {
              */
             checkpoint?: boolean;
             /**
-             * @description what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer. `present`: keys and values of every layer, as the next request takes them for its `past`
+             * @description what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer. `present`: keys and values of every layer, as the next request takes them for its `past`; `state`: what they have left, as it takes it for its `state`
              * @default [
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "cross_softcapped_scores" | "cross_max_score" | "present" | "params")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "cross_softcapped_scores" | "cross_max_score" | "present" | "state" | "params")[];
             /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
@@ -1394,8 +1567,8 @@ export interface components {
                 loss?: "sum_squared_error" | "mean_squared_error";
                 /** @description λ: adds λ × the mean entropy of the rows that attend to something */
                 entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter, a float mask and the table of relative_bias */
-                wrt?: (("x" | "mask" | "relative_bias" | "relative_bias.table" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params") | string)[];
+                /** @description inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter, a float mask, the table of relative_bias and gates */
+                wrt?: (("x" | "mask" | "relative_bias" | "relative_bias.table" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state") | string)[];
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1636,9 +1809,13 @@ export interface components {
              * @description the attention_kind, where it is not softmax: the output is not that of exact attention
              * @enum {string}
              */
-            approximation?: "linear" | "lsh" | "local" | "strided" | "block";
+            approximation?: "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta";
             /** @description layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated */
             present?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+            /** @description layers.i.s [B, H_kv, head_dim, head_dim], and position [1] (float64) */
+            state?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
             /** @description every parameter by its name, with "return":["params"] */
@@ -1655,6 +1832,15 @@ export interface components {
                 context?: components["schemas"]["AnswerTensor"];
                 /** @description an object, where `wrt` names it */
                 past?: components["schemas"]["AnswerTensor"];
+                /** @description an object, where `wrt` names it */
+                state?: components["schemas"]["AnswerTensor"];
+                /** @description in the gates’ own shapes; in a stack the sum over the layers */
+                attention_kind?: {
+                    gates?: {
+                        decay?: components["schemas"]["AnswerTensor"];
+                        beta?: components["schemas"]["AnswerTensor"];
+                    };
+                };
                 /** @description x and params of the encoder */
                 encoder?: components["schemas"]["AnswerTensor"];
                 /** @description the sum over the layers, in the mask’s own shape */
@@ -2528,15 +2714,6 @@ export interface operations {
                     "application/json": components["schemas"]["HealthAnswer"];
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
         };
     };
     ready: {
@@ -2555,15 +2732,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthAnswer"];
-                };
-            };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description draining, or no compute worker is up */
@@ -2595,15 +2763,6 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
         };
     };
     openapi: {
@@ -2624,13 +2783,24 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
-            400: {
+        };
+    };
+    openapi30: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description This document in OpenAPI 3.0.3, for generators of clients: JSON alone, tensors untyped */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": Record<string, never>;
                 };
             };
         };
@@ -2651,15 +2821,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
-                };
-            };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

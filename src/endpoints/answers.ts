@@ -8,7 +8,7 @@ const errorNumber = z.union([z.number(), z.enum(['NaN', 'Infinity'])])
 /** What every attention layer answers of an approximation. */
 export const approximation = {
   approximation: z
-    .enum(['linear', 'lsh', 'local', 'strided', 'block'])
+    .enum(['linear', 'lsh', 'local', 'strided', 'block', 'gated', 'delta', 'gated_delta'])
     .optional()
     .describe('the attention_kind, where it is not softmax: the output is not that of exact attention'),
 }
@@ -58,6 +58,15 @@ const presentResults = {
     .optional()
     .describe('[B, H_kv, P + M, d_k]: past_k and the new keys, normalised and rotated'),
   present_v: tensor.optional().describe('[B, H_kv, P + M, d_v]: past_v and the new values'),
+  state: z
+    .strictObject({
+      s: tensor.optional().describe('[B, H_kv, d_k, d_v]'),
+      sums: tensor.optional().describe('of elu1: [B, H_kv, d_k·(d_v + 2)], float64'),
+      k: tensor.optional().describe('of elu1: [B, H_kv, R, d_k]'),
+      v: tensor.optional().describe('of elu1: [B, H_kv, R, d_v]'),
+    })
+    .optional()
+    .describe('what the next request takes for its `state`'),
 }
 
 /** What every attention layer may answer. */
@@ -87,6 +96,14 @@ export function gradsResult(inputs: Record<string, string | z.ZodType>, withPara
     .describe('the gradient of input X at grads.X')
 }
 
+/** Of `attention_kind`. */
+export const gateGradients = z
+  .strictObject({
+    gates: z.strictObject({ decay: tensor.optional(), beta: tensor.optional() }).optional(),
+  })
+  .optional()
+  .describe('in the gates’ own shapes; in a stack the sum over the layers')
+
 /** Of a table beside the stack. */
 export const biasGradient = z
   .strictObject({ table: tensor.optional() })
@@ -99,6 +116,8 @@ export const layerGradientResults = {
   relative_bias: biasGradient,
   past_k: 'when `wrt` names it',
   past_v: 'when `wrt` names it',
+  attention_kind: gateGradients,
+  state: z.strictObject({ s: tensor.optional() }).optional().describe('when `wrt` names it'),
 }
 
 export const PlanAnswer = z

@@ -7,6 +7,8 @@ import { attentionAnswers, requestedResults } from '../layers/attention/index.ts
 import { type AttentionOptions, planAttention } from '../layers/attention/plan.ts'
 import type { RelativeBiasOptions } from '../layers/attention/relative-bias.ts'
 import { pastInputs } from '../layers/attention/stages/past.ts'
+import { pastOfState, type StateSources } from '../layers/attention/state.ts'
+import { OWN_NAMES, ownGradients, ownInputs } from '../layers/attention/variants/index.ts'
 import type { Geometry } from '../layers/geometry.ts'
 import { answerGradients, answerParams, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { type LossOptions, lossForward } from '../layers/loss.ts'
@@ -25,11 +27,20 @@ import { fieldProblem } from '../problem.ts'
 export const inputField = (tensors: TensorKinds) =>
   tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch')
 
-export const LAYER_RETURNS = ['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'params'] as const
+export const LAYER_RETURNS = ['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'state', 'params'] as const
 
 /** What `wrt` may name: these inputs, those of every layer, and as many parameters. */
 export function wrtField(params: number, ...inputs: string[]) {
-  const names = [...inputs, 'mask', 'sinks', 'relative_bias.table', 'past_k', 'past_v', 'params']
+  const names = [
+    ...inputs,
+    'mask',
+    'sinks',
+    'relative_bias.table',
+    'past_k',
+    'past_v',
+    ...OWN_NAMES,
+    'params',
+  ]
   return nameList(z.union([z.enum(names), paramName]), names.length + params)
 }
 
@@ -40,6 +51,7 @@ interface LayerRequest extends AttentionOptions {
   relative_bias?: (RelativeBiasOptions & { table: TensorSource }) | undefined
   past_k?: TensorSource | undefined
   past_v?: TensorSource | undefined
+  state?: StateSources | undefined
   return: string[]
   backward?: (LossOptions & { wrt?: string[] | undefined }) | undefined
 }
@@ -55,6 +67,9 @@ export interface Sizes {
   /** whether maps have the axis heads */
   headed: boolean
 }
+
+/** Where what attention is told of stands. */
+const AT = { queries: '/x', keys: '/context' }
 
 export function compileLayer(
   p: RequestProgram,
@@ -77,9 +92,11 @@ export function compileLayer(
     dimK,
     dimV,
   }
-  const past = pastInputs(p, request, fresh)
+  const given = request.state && pastOfState(p, request, fresh)
+  const past = given ?? pastInputs(p, request, fresh)
   const g = { ...fresh, keys: fresh.keys + past.length }
   const refs = takeParams(params, x, source, sizes)
+  const own = ownInputs(request)
   const gradientSet = new GradientSet(request.backward?.wrt, {
     x: true,
     context: context && true,
@@ -87,9 +104,10 @@ export function compileLayer(
     sinks: request.sinks && true,
     'relative_bias.table': request.relative_bias && true,
     ...past.differentiable,
+    ...own.differentiable,
     ...params.differentiable,
   })
-  const plan = planAttention(p, request, g, past)
+  const plan = planAttention(p, request, g, past, AT)
   const inputs = {
     x: p.input('/x', request.x),
     context: request.context && p.input('/context', request.context),
@@ -102,7 +120,7 @@ export function compileLayer(
   const state = multiHeadForward(p, plan, shape, inputs, refs, requestedResults(request))
   const outputShape = sequenceShape(x, x.positions, dimOut)
   if (request.return.includes('output')) p.output('output', state.output, outputShape)
-  attentionAnswers(p, state.attention, request.return, past.given)
+  attentionAnswers(p, state.attention, request.return, past.given && given === undefined)
   if (request.return.includes('params')) answerParams(p, '', taken, ({ ref }) => ref)
   if (request.backward === undefined) return
 
@@ -142,6 +160,7 @@ export function compileLayer(
       relativeBias: gradientSet.has('relative_bias.table'),
       pastK: gradientSet.has('past_k'),
       pastV: gradientSet.has('past_v'),
+      own: name => gradientSet.has(name),
       param: name => gradientSet.has(`params.${name}`),
     },
     undefined,
@@ -155,6 +174,7 @@ export function compileLayer(
     'relative_bias.table': [gradients.relativeBias, request.relative_bias?.table],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
+    ...ownGradients(own, gradients.own, name => gradientSet.has(name)),
   })
   answerParams(p, 'grads.', taken, ({ name }) => gradients.params[name as MultiHeadParamName])
 }

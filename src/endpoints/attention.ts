@@ -10,10 +10,13 @@ import {
   attentionForward,
   requestedResults,
 } from '../layers/attention/index.ts'
+import { answerJvp, jvpField, refuseJvp } from '../layers/attention/jvp.ts'
 import { type Packed, readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
 import { pairsOf } from '../layers/attention/packed-softmax.ts'
 import { planAttention } from '../layers/attention/plan.ts'
 import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
+import { pastOfState, stateFields } from '../layers/attention/state.ts'
+import { OWN_NAMES, ownGradients, ownInputs } from '../layers/attention/variants/index.ts'
 import { attentionGeometry, type Geometry, inRank } from '../layers/geometry.ts'
 import { answerGradients, GradientSet, maskGradient } from '../layers/gradients.ts'
 import { backwardField, type InOrder, lossForward, ofWeights } from '../layers/loss.ts'
@@ -23,7 +26,7 @@ import { fieldsProblem } from '../problem.ts'
 import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
 
-const ATTENTION_INPUTS = ['q', 'k', 'v', 'mask', 'sinks', 'relative_bias.table', 'past_k', 'past_v'] as const
+const WRT = ['q', 'k', 'v', 'mask', 'sinks', 'relative_bias.table', 'past_k', 'past_v', ...OWN_NAMES] as const
 
 function request(tensors: TensorKinds) {
   return z
@@ -52,14 +55,16 @@ function request(tensors: TensorKinds) {
         .optional()
         .describe('int32 [B + 1], from 0 to S: the same of the keys; default cu_seqlens_q'),
       ...pastFields(tensors),
+      ...stateFields(tensors),
       ...attentionOptions(tensors),
-      return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS]),
+      return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'state']),
       backward: backwardField(
         tensors,
-        nameList(z.enum(ATTENTION_INPUTS), ATTENTION_INPUTS.length),
-        'q, k, v, a float mask, sinks and relative_bias.table',
+        nameList(z.enum(WRT), WRT.length),
+        'q, k, v, a float mask, sinks, relative_bias.table and gates',
         ofWeights(tensors),
       ).optional(),
+      jvp: jvpField(tensors).optional(),
       ...numerics,
     })
     .meta({ id: 'AttentionRequest' })
@@ -74,6 +79,10 @@ const AttentionAnswer = z
       .describe('[B, H, N, d_v] in q’s rank and layout; zeros where a row attends to nothing'),
     ...layerResults,
     ...lossResult,
+    jvp: z
+      .strictObject({ output: tensor.optional(), weights: tensor.optional(), logsumexp: tensor.optional() })
+      .optional()
+      .describe('tangents of the results of the same names, in their shapes'),
     grads: gradsResult({ q: 'q’s', k: 'k’s', v: 'v’s', ...layerGradientResults }, false),
   })
   .meta({ id: 'AttentionAnswer' })
@@ -81,7 +90,7 @@ const AttentionAnswer = z
 export const attention = defineEndpoint({
   path: '/v1/attention',
   name: 'attention',
-  summary: 'Scaled dot-product attention over Q, K, V: output, maps and gradients',
+  summary: 'Scaled dot-product attention over Q, K, V: output, maps, gradients and tangents',
   request,
   answer: AttentionAnswer,
   compile,
@@ -91,11 +100,14 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   refuseLayout(request)
   const isPacked = request.cu_seqlens_q !== undefined
   const fresh = attentionGeometry(request.q, request.k, request.v, isPacked ? 'packed' : request.layout)
+  if (request.jvp !== undefined) refuseJvp(request.jvp, request)
   const packed = isPacked ? readPacked(p, request, fresh) : undefined
   const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false) : undefined
   const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true)
-  const past = pastInputs(p, request, fresh, undefined, turned)
+  const given = request.state && pastOfState(p, request, fresh)
+  const past = given ?? pastInputs(p, request, fresh, undefined, turned)
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
+  const own = ownInputs(request)
   const gradientSet = new GradientSet(request.backward?.wrt, {
     q: true,
     k: true,
@@ -104,6 +116,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     sinks: request.sinks && true,
     'relative_bias.table': request.relative_bias && true,
     ...past.differentiable,
+    ...own.differentiable,
   })
   const plan = planAttention(p, request, g, past, undefined, { packed })
   plan.headsFirst = headsFirst
@@ -126,7 +139,8 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   if (request.return.includes('output')) {
     p.output('output', headsFirst?.write(output, ofQ, dim) ?? output, shape)
   }
-  attentionAnswers(p, state, request.return, past.given)
+  attentionAnswers(p, state, request.return, past.given && given === undefined)
+  if (request.jvp !== undefined) answerJvp(p, request.jvp, request.return, state, { ofQ, ofK })
   if (request.backward === undefined) return
 
   const subject = {
@@ -163,6 +177,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
       relativeBias: gradientSet.has('relative_bias.table'),
       pastK: gradientSet.has('past_k'),
       pastV: gradientSet.has('past_v'),
+      own: name => gradientSet.has(name),
     },
     loss.terms,
   )
@@ -182,6 +197,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     'relative_bias.table': [gradients.relativeBias, request.relative_bias?.table],
     past_k: [gradients.pastK, request.past_k],
     past_v: [gradients.pastV, request.past_v],
+    ...ownGradients(own, gradients.own, name => gradientSet.has(name)),
   })
 }
 

@@ -15,10 +15,13 @@ function swapped({ shape: [a, b, c, d], data }: Flat): Flat {
   return { shape: [a, c, b, d], data: rows.flat() }
 }
 
+const positive = ({ shape, data }: Flat) => ({ shape, data: data.map(Math.abs) })
+
 /** Tensors that stand in the request's layout; all others are the same in both. */
 const IN_LAYOUT = ['q', 'k', 'v', 'past_k', 'past_v', 'output', 'present_k', 'present_v'].flatMap(name => [
   name,
   `grads.${name}`,
+  `jvp.${name}`,
 ])
 
 const OPTIONS: Record<string, (draw: ReturnType<typeof drawer>) => Body> = {
@@ -29,6 +32,19 @@ const OPTIONS: Record<string, (draw: ReturnType<typeof drawer>) => Body> = {
   past: draw => ({ past_k: draw(2, 2, 3, 6), past_v: draw(2, 2, 3, 5), causal: true }),
   strided: () => ({ attention_kind: { kind: 'strided', stride: 2 } }),
   linear: () => ({ attention_kind: 'linear' }),
+  'linear with a state': draw => ({
+    attention_kind: 'linear',
+    state: { sums: positive(draw(2, 2, 42)), k: draw(2, 2, 3, 6), v: draw(2, 2, 3, 5) },
+    causal: 'bottom_right',
+  }),
+  'linear of relu with a state': draw => ({
+    attention_kind: { kind: 'linear', feature: 'relu' },
+    state: { s: draw(2, 2, 6, 5) },
+  }),
+  'gated delta': draw => ({
+    q: draw(2, 4, 7, 6),
+    attention_kind: { kind: 'gated_delta', gates: { decay: draw(2, 7, 12), beta: draw(2, 7, 2) } },
+  }),
   dropout: () => ({ dropout: { p: 0.3, seed: 5 } }),
   'of no rows': () => ({ q: { shape: [2, 4, 0, 6], data: [] } }),
 }
@@ -39,17 +55,22 @@ describe.each(['float32', 'float64'])('bnhd in %s', precision => {
     const [q, k, v] = [draw(2, 4, 5, 6), draw(2, 2, 7, 6), draw(2, 2, 7, 5)]
     const body: Body = { q, k, v, precision, ...options(draw) }
     const rows = (body.q as Flat).shape[2]
-    const maps = name === 'linear' ? [] : ['weights', 'logsumexp']
-    body.return = ['output', ...maps, ...(name === 'past' ? ['present_k'] : [])]
+    const maps = /^(linear|gated)/.test(name) ? [] : ['weights', 'logsumexp']
+    const state = body.state === undefined ? [] : ['state']
+    body.return = ['output', ...maps, ...state, ...(name === 'past' ? ['present_k'] : [])]
     const pastToo = name === 'past' ? ['past_k', 'past_v'] : []
     const loss = name === 'lengths' ? { target: draw(2, 4, rows, 5) } : { grad_output: draw(2, 4, rows, 5) }
     body.backward = { ...loss, wrt: ['q', 'k', 'v', ...pastToo] }
+    const moving = { q: draw(2, 4, rows, 6), k: draw(2, 2, 7, 6), v: draw(2, 2, 7, 5) }
+    const hasTangents = body.attention_kind === undefined
+    if (hasTangents) body.jvp = moving
     const expected = await runProgram('/v1/attention', body)
 
     const turned: Body = { ...body, layout: 'bnhd' }
     for (const field of ['q', 'k', 'v', 'past_k', 'past_v']) {
       if (body[field] !== undefined) turned[field] = swapped(body[field] as Flat)
     }
+    if (hasTangents) turned.jvp = { q: swapped(moving.q), k: swapped(moving.k), v: swapped(moving.v) }
     const [given] = Object.entries(loss)
     turned.backward = { [given[0]]: swapped(given[1]), wrt: ['q', 'k', 'v', ...pastToo] }
     const found = await runProgram('/v1/attention', turned)

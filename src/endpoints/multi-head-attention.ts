@@ -4,6 +4,7 @@ import type { TensorSource } from '../formats/tensor.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
+import { stateFields } from '../layers/attention/state.ts'
 import { wrong } from '../layers/geometry.ts'
 import { backwardField, ofWeights } from '../layers/loss.ts'
 import { dimension, heads, numerics, returns } from '../layers/numerics.ts'
@@ -46,12 +47,13 @@ function request(tensors: TensorKinds) {
       d_v: dimension().optional().describe('a head’s, beside init; default d_k'),
       d_out: dimension().optional().describe('beside init; default d_model'),
       ...pastFields(tensors),
+      ...stateFields(tensors),
       ...attentionOptions(tensors),
       return: returns(LAYER_RETURNS),
       backward: backwardField(
         tensors,
         wrtField(8, 'x', 'context'),
-        'x, context, every parameter, a float mask, sinks and relative_bias.table',
+        'x, context, every parameter, a float mask, sinks, relative_bias.table and gates',
         ofWeights(tensors),
       ).optional(),
       ...numerics,

@@ -61,6 +61,12 @@ function packedBody(
     cu_seqlens_k: s,
     return: RETURNS,
     backward: { grad_output: draw(queries, heads, 5) },
+    jvp: {
+      q: draw(queries, heads, 6),
+      k: draw(keys, kvHeads, 6),
+      v: draw(keys, kvHeads, 5),
+      ...(options.sinks !== undefined && { sinks: draw(heads) }),
+    },
     ...options,
     ...(options.sinks !== undefined && { sinks: draw(heads) }),
     ...(options.relative_bias !== undefined && {
@@ -71,14 +77,18 @@ function packedBody(
 }
 
 /** The same request for sequence s alone. */
-function alone({ q, k, v, cu_seqlens_q, cu_seqlens_k, backward, ...options }: Body, s: number): Body {
+function alone({ q, k, v, cu_seqlens_q, cu_seqlens_k, backward, jvp, ...options }: Body, s: number): Body {
   const [t, u] = [cu_seqlens_q, cu_seqlens_k] as number[][]
   const { grad_output } = backward as { grad_output: Flat }
-  return {
-    ...options,
+  const inputs = ({ q, k, v }: Body) => ({
     q: sequence(q as Flat, t[s], t[s + 1]),
     k: sequence(k as Flat, u[s], u[s + 1]),
     v: sequence(v as Flat, u[s], u[s + 1]),
+  })
+  return {
+    ...options,
+    ...inputs({ q, k, v }),
+    jvp: { ...(jvp as Body), ...inputs(jvp as Body) },
     backward: { ...(backward as Body), grad_output: sequence(grad_output, t[s], t[s + 1]) },
   }
 }
@@ -97,10 +107,11 @@ async function expectAlone({ body, lengths }: Packed): Promise<void> {
     for (const [name, { data }] of Object.entries(expected)) {
       const whole = tensors[name]
       const message = `${name} of sequence ${s}: ${JSON.stringify(lengths)}`
-      if (MAPS.includes(name)) expect(rowsOf(whole, ...rows, ...keys), message).toEqual(data)
+      if (MAPS.includes(name.replace('jvp.', '')))
+        expect(rowsOf(whole, ...rows, ...keys), message).toEqual(data)
       else if (name === 'max_score') largest.push(data)
       else if (name in summed) summed[name].push(data)
-      else if (name === 'logsumexp' || name === 'entropy')
+      else if (name.endsWith('logsumexp') || name === 'entropy')
         expect(rowsOf(whole, ...rows), message).toEqual(data)
       else {
         const ofKeys = /^(grads\.[kv]|present_[kv])$/.test(name)
@@ -237,7 +248,8 @@ describe.each(['float32', 'float64'])('packed sequences in %s', precision => {
       return [data[1], data[2], data[4], data[5], data[6]]
     }
     expect(tensors.weights.shape).toEqual([1, 3, 3])
-    for (const name of ['weights', 'dropped_weights']) expect(outside(name)).toEqual([0, 0, 0, 0, 0])
+    for (const name of ['weights', 'dropped_weights', 'jvp.weights'])
+      expect(outside(name)).toEqual([0, 0, 0, 0, 0])
     const nothing = new Array(5).fill(Number.NEGATIVE_INFINITY)
     for (const name of ['scores', 'masked_scores']) expect(outside(name)).toEqual(nothing)
     expect(tensors.output.shape).toEqual([3, 1, 5])
@@ -319,7 +331,7 @@ describe('what is wrong with packed sequences', () => {
       [1, 2],
     ],
     [1, 1],
-    { return: ['output'], backward: undefined },
+    { return: ['output'], backward: undefined, jvp: undefined },
     4,
   )
   const q4 = { shape: [1, 1, 3, 6], data: (body.q as Flat).data }

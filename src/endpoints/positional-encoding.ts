@@ -37,45 +37,52 @@ function request(tensors: TensorKinds) {
   }
   const base = positive().default(10000)
   const start = offset().default(0).describe('the first position')
+  const form = tensors.shapeAlone ? 'Shape' : ''
   return z
     .discriminatedUnion('kind', [
-      z.strictObject({
-        kind: z.literal('sinusoidal'),
-        length: length(),
-        d_model: dimension().optional().describe('default: the last extent of x'),
-        base,
-        offset: start,
-        x: tensors.values.optional().describe('[…, N, d_model]: `output` = x + encoding'),
-        ...common,
-      }),
-      z.strictObject({
-        kind: z.literal('rope'),
-        length: length(),
-        d_model: dimension().optional().describe('a head’s; default: the last extent of x'),
-        dims: pairedDimension()
-          .optional()
-          .describe('how many leading elements are rotated; even; default d_model'),
-        interleaved: z
-          .boolean()
-          .default(false)
-          .describe('pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)'),
-        ...frequencyFields(tensors),
-        offset: offset().optional().describe('the first position; default 0'),
-        positions: tensors.whole
-          .optional()
-          .describe(
-            'int32 [length], or [B, length] where B is the first extent of x [B, …, N, d_model]; instead of `offset`. Negative ones turn backwards',
-          ),
-        x: tensors.values.optional().describe('[…, N, d_model]: `output` = x, every row rotated'),
-        ...common,
-      }),
-      z.strictObject({
-        kind: z.literal('alibi'),
-        length: length(),
-        heads: heads().optional().describe('default: those of x'),
-        x: tensors.values.optional().describe('scores […, heads, N, M]: `output` = x + bias'),
-        ...common,
-      }),
+      z
+        .strictObject({
+          kind: z.literal('sinusoidal'),
+          length: length(),
+          d_model: dimension().optional().describe('default: the last extent of x'),
+          base,
+          offset: start,
+          x: tensors.values.optional().describe('[…, N, d_model]: `output` = x + encoding'),
+          ...common,
+        })
+        .meta({ id: `SinusoidalEncoding${form}` }),
+      z
+        .strictObject({
+          kind: z.literal('rope'),
+          length: length(),
+          d_model: dimension().optional().describe('a head’s; default: the last extent of x'),
+          dims: pairedDimension()
+            .optional()
+            .describe('how many leading elements are rotated; even; default d_model'),
+          interleaved: z
+            .boolean()
+            .default(false)
+            .describe('pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)'),
+          ...frequencyFields(tensors),
+          offset: offset().optional().describe('the first position; default 0'),
+          positions: tensors.whole
+            .optional()
+            .describe(
+              'int32 [length], or [B, length] where B is the first extent of x [B, …, N, d_model]; instead of `offset`. Negative ones turn backwards',
+            ),
+          x: tensors.values.optional().describe('[…, N, d_model]: `output` = x, every row rotated'),
+          ...common,
+        })
+        .meta({ id: `RopeEncoding${form}` }),
+      z
+        .strictObject({
+          kind: z.literal('alibi'),
+          length: length(),
+          heads: heads().optional().describe('default: those of x'),
+          x: tensors.values.optional().describe('scores […, heads, N, M]: `output` = x + bias'),
+          ...common,
+        })
+        .meta({ id: `AlibiEncoding${form}` }),
     ])
     .meta({ id: 'PositionalEncodingRequest' })
 }
@@ -135,8 +142,7 @@ function compile(p: RequestProgram, request: PositionalEncodingRequest): void {
     elements: count,
   }
   const loss = lossForward(p, subject, request.backward)
-  const wrt = request.backward.wrt ?? ['x']
-  if (wrt.length > 0) p.output('grads.x', encoded.backward(loss.gradOutput), shape)
+  p.output('grads.x', encoded.backward(loss.gradOutput), shape)
 }
 
 function encode(p: RequestProgram, request: PositionalEncodingRequest): Encoded | undefined {

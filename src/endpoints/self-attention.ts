@@ -3,6 +3,7 @@ import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
+import { stateFields } from '../layers/attention/state.ts'
 import { backwardField, ofWeights } from '../layers/loss.ts'
 import { dimension, numerics, returns } from '../layers/numerics.ts'
 import { initField, Params, paramsField } from '../layers/params.ts'
@@ -32,12 +33,13 @@ function request(tensors: TensorKinds) {
       d_k: dimension().optional().describe('beside init; default d_model'),
       d_v: dimension().optional().describe('beside init; default d_k'),
       ...pastFields(tensors),
+      ...stateFields(tensors),
       ...attentionOptions(tensors),
       return: returns(LAYER_RETURNS),
       backward: backwardField(
         tensors,
         wrtField(6, 'x'),
-        'x, every parameter, a float mask, sinks and relative_bias.table',
+        'x, every parameter, a float mask, sinks, relative_bias.table and gates',
         ofWeights(tensors),
       ).optional(),
       ...numerics,

@@ -1,6 +1,14 @@
 /** What the server sends over `GET /v1/stream`, for the documentation. */
 import * as z from 'zod'
-import { approximation, biasGradient, exactError, lossResult, ProblemAnswer, tensor } from './answers.ts'
+import {
+  approximation,
+  biasGradient,
+  exactError,
+  gateGradients,
+  lossResult,
+  ProblemAnswer,
+  tensor,
+} from './answers.ts'
 import { FetchMessage, MAP_EMITS, RunId } from './stream-messages.ts'
 
 const ms = (what: string) => z.number().describe(`${what}, in milliseconds`)
@@ -42,6 +50,7 @@ const LayerMessage = z
         cross_entropy: tensor.optional(),
         cross_logsumexp: tensor.optional(),
         present: z.record(z.string(), tensor).optional().describe('layers.i.k and layers.i.v'),
+        state: z.record(z.string(), tensor).optional().describe('layers.i.s'),
         grad_output: tensor.optional(),
         grad_weights: tensor.optional(),
         grad_cross_weights: tensor.optional(),
@@ -89,12 +98,18 @@ const DoneMessage = z
       encode: ms('writing small frames; large ones are written while they are sent'),
     }),
     output: tensor.describe('[B, N, d_model] in x’s rank'),
+    state: z
+      .strictObject({ position: tensor })
+      .optional()
+      .describe('where `emit` names the state: the part of it that is of no layer'),
     encoder: z.strictObject({ output: tensor }).optional().describe('where there is one'),
     grads: z
       .strictObject({
         x: tensor.optional(),
         context: tensor.optional(),
         past: tensor.optional(),
+        state: tensor.optional(),
+        attention_kind: gateGradients,
         encoder: z.strictObject({ x: tensor }).optional(),
         mask: tensor.optional(),
         relative_bias: biasGradient,

@@ -16,6 +16,7 @@ export const FORWARD_EMITS = [
   'cross_entropy',
   'cross_logsumexp',
   'present',
+  'state',
 ] as const
 export const BACKWARD_EMITS = ['grad_output', 'grad_weights', 'grad_cross_weights', 'grad_params'] as const
 const EMITS = [...FORWARD_EMITS, ...BACKWARD_EMITS] as const
@@ -95,7 +96,7 @@ function startMessage(tensors: TensorKinds) {
             '[B,H,N]. Backward: grad_output (what reaches that layer’s output), grad_weights [B,H,N,N] (∂L/∂weights, each weight ' +
             'taken as a variable of its own; 0 where not attended), grad_params (an object by full parameter name; the last ' +
             'layer’s has final_norm too). With a context, cross_weights, cross_scores, cross_entropy, cross_logsumexp and ' +
-            'grad_cross_weights are those of its attention [B,H,N,M]. `present` is an object as `past` (causal stacks). Frames of an encoder say ' +
+            'grad_cross_weights are those of its attention [B,H,N,M]. `present` is an object as `past` (causal stacks), `state` one as `state`; its position stands in `done`. Frames of an encoder say ' +
             '`"stack":"encoder"` and have no cross-attention; they come backward where `wrt` means anything of it. A pass with nothing to emit sends no layer frames.',
         ),
       layers: indices

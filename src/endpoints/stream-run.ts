@@ -5,6 +5,7 @@ import { takeHeads } from '../../workers/ops/maps/op.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
 import { type AttentionState, crossNames } from '../layers/attention/index.ts'
 import type { MapName } from '../layers/attention/softmax.ts'
+import { type AttentionKind, refusedBy } from '../layers/attention/variants/index.ts'
 import { weightGradient } from '../layers/attention/weight-gradient.ts'
 import { compileModel, type Role, runModel } from '../layers/encoder-decoder.ts'
 import { type Geometry, inRank } from '../layers/geometry.ts'
@@ -24,6 +25,7 @@ import {
 } from '../layers/stack.ts'
 import { presentOutputs } from '../layers/stack-past.ts'
 import type { CompiledStack } from '../layers/stack-request.ts'
+import { layerStateOutputs, positionOutput, refuseStateBeside } from '../layers/stack-state.ts'
 import { type Detail, thumbnails } from '../layers/thumbnails.ts'
 import { fieldProblem } from '../problem.ts'
 import type { Compilable } from './endpoint.ts'
@@ -37,7 +39,7 @@ export const STREAM_RUN: Compilable<StartMessage> = {
 
 function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> {
   const model = yield* compileModel(p, request)
-  refuseEmits(model.decoder.plan.kind, request.emit)
+  refuseEmits(request, model.decoder.plan.kind)
   const emits = new Set<string>(request.emit)
   const frames = {
     decoder: framesOf(request, 'decoder', model.decoder),
@@ -90,12 +92,12 @@ function layerOf(param: string, layers: number): number {
 }
 
 /** What an encoder does not have. */
-const DECODERS_OWN = /cross_|^present$/
+const DECODERS_OWN = /cross_|^present$|^state$/
 
 function* forward(
   p: RequestProgram,
   frames: Frames,
-  { x, inputs, shape, params }: CompiledStack,
+  { x, positions, inputs, shape, params }: CompiledStack,
   rows: Rows,
 ): Generator<void, StackState> {
   const names = [...frames.emits]
@@ -126,12 +128,18 @@ function* forward(
       if (cross !== undefined) {
         outputs.push(...attentionOutputs(p, frames, at, cross.attention, crossMaps, 'cross_'))
       }
+      if (frames.emits.has('state'))
+        outputs.push(...layerStateOutputs(p, attention.attention, layer, 'tensors.'))
       if (frames.emits.has('present')) outputs.push(...presentOutputs(attention.attention, layer, 'tensors.'))
     }
     p.barrier(at, outputs)
     yield
   }
   endForward(p, state)
+  if (frames.emits.has('state')) {
+    const { name, buffer, shape, dtype } = positionOutput(p, positions)
+    p.output(name, buffer, shape, undefined, dtype)
+  }
   p.output(frames.of.stack === undefined ? 'output' : 'encoder.output', state.output, outputShape)
   return state
 }
@@ -259,12 +267,15 @@ function mapOutputs(
   ]
 }
 
-/** Linear attention has no weights; cross-attention is not linear. */
-function refuseEmits(kind: string, emit: readonly string[]): void {
-  if (kind !== 'linear') return
-  const has = ['output', 'grad_output', 'grad_params']
+/** What has no scores has no maps and rows; cross-attention has them. */
+function refuseEmits(request: StartMessage, kind: AttentionKind): void {
+  const { emit } = request
+  const state = emit.indexOf('state')
+  if (state >= 0) refuseStateBeside(request, kind, `/emit/${state}`)
+  if (!refusedBy(kind).returns.includes('weights')) return
+  const has = ['output', 'grad_output', 'grad_params', 'state']
   const at = emit.findIndex(name => !has.includes(name) && !name.includes('cross_'))
   if (at < 0) return
-  const message = `expected what "attention_kind":"linear" has (${has.join(', ')}), got "${emit[at]}"`
+  const message = `expected what "attention_kind":"${kind.kind}" has (${has.join(', ')}), got "${emit[at]}"`
   throw fieldProblem('INVALID_REQUEST', `/emit/${at}`, message)
 }

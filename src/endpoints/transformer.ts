@@ -3,6 +3,7 @@ import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
 import { ATTENTION_RETURNS, CROSS_RETURNS } from '../layers/attention/fields.ts'
 import { attentionAnswers, crossNames, requestedResults } from '../layers/attention/index.ts'
+import { attentionKind } from '../layers/attention/variants/index.ts'
 import { compileModel, type Role, runModel } from '../layers/encoder-decoder.ts'
 import { answerParams } from '../layers/gradients.ts'
 import { numerics, returns } from '../layers/numerics.ts'
@@ -20,6 +21,7 @@ import {
 import { optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
 import { presentOutputs, refuseNonCausal } from '../layers/stack-past.ts'
 import type { CompiledStack } from '../layers/stack-request.ts'
+import { layerStateOutputs, positionOutput, refuseStateBeside } from '../layers/stack-state.ts'
 import { fieldProblem } from '../problem.ts'
 import {
   approximation,
@@ -27,6 +29,7 @@ import {
   biasGradient,
   crossResults,
   exactError,
+  gateGradients,
   gradsResult,
   lossResult,
   paramsResult,
@@ -41,9 +44,16 @@ function request(tensors: TensorKinds) {
       stack: ofStack,
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
       ...optionsBesideStack(tensors, ofStack),
-      return: returns(['output', ...ATTENTION_RETURNS, ...CROSS_RETURNS, 'present', 'params']).describe(
+      return: returns([
+        'output',
+        ...ATTENTION_RETURNS,
+        ...CROSS_RETURNS,
+        'present',
+        'state',
+        'params',
+      ]).describe(
         'what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer. `present`: keys and values ' +
-          'of every layer, as the next request takes them for its `past`',
+          'of every layer, as the next request takes them for its `past`; `state`: what they have left, as it takes it for its `state`',
       ),
       backward: stackBackwardField(tensors).optional(),
       ...numerics,
@@ -75,6 +85,10 @@ const TransformerAnswer = z
       .describe(
         'layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated',
       ),
+    state: z
+      .record(z.string(), tensor)
+      .optional()
+      .describe('layers.i.s [B, H_kv, head_dim, head_dim], and position [1] (float64)'),
     params: paramsResult,
     ...lossResult,
     grads: gradsResult(
@@ -82,6 +96,8 @@ const TransformerAnswer = z
         x: 'x’s',
         context: 'the context’s',
         past: 'an object, where `wrt` names it',
+        state: 'an object, where `wrt` names it',
+        attention_kind: gateGradients,
         encoder: 'x and params of the encoder',
         mask: 'the sum over the layers, in the mask’s own shape',
         relative_bias: biasGradient,
@@ -125,11 +141,12 @@ function* forward(
   p: RequestProgram,
   names: TransformerRequest['return'],
   role: Role,
-  { x, inputs, shape, params, taken }: CompiledStack,
+  { x, positions, inputs, shape, params, taken }: CompiledStack,
   rows: Rows,
 ): Generator<void, StackState> {
   const prefix = role === 'encoder' ? 'encoder.' : ''
   const cross = crossNames(names)
+  const ofLayers = names.filter(name => name !== 'state')
   const { maxima, maps = [] } = requestedResults({ return: names })
   const { maxima: crossMaxima, maps: crossMaps = [] } = requestedResults({ return: cross })
   const entropy = rows.rows.entropy !== undefined
@@ -138,15 +155,20 @@ function* forward(
   for (let layer = 0; layer < shape.layers; layer++) {
     const block = forwardLayer(p, state, layer)
     const at = `${prefix}layers.${layer}.`
-    attentionAnswers(p, block.attention.attention, names, false, at)
+    attentionAnswers(p, block.attention.attention, ofLayers, false, at)
     if (block.cross !== undefined) attentionAnswers(p, block.cross.attention, cross, false, `${at}cross_`)
-    if (names.includes('present') && role === 'decoder') {
-      const outputs = presentOutputs(block.attention.attention, layer)
+    if (role === 'decoder') {
+      const outputs = names.includes('present') ? presentOutputs(block.attention.attention, layer) : []
+      if (names.includes('state')) outputs.push(...layerStateOutputs(p, block.attention.attention, layer))
       for (const { name, buffer, shape } of outputs) p.output(name, buffer, shape)
     }
     yield
   }
   endForward(p, state)
+  if (names.includes('state') && role === 'decoder') {
+    const { name, buffer, shape, dtype } = positionOutput(p, positions)
+    p.output(name, buffer, shape, undefined, dtype)
+  }
   const outputShape = sequenceShape(x, x.positions, x.dim)
   if (names.includes('output')) p.output(`${prefix}output`, state.output, outputShape)
   if (names.includes('params')) answerParams(p, prefix, taken, ({ ref }) => ref)
@@ -157,6 +179,8 @@ function* forward(
 function refuseReturns(request: TransformerRequest): void {
   const present = request.return.indexOf('present')
   if (present >= 0) refuseNonCausal(request.stack, `/return/${present}`, '"present"')
+  const state = request.return.indexOf('state')
+  if (state >= 0) refuseStateBeside(request, attentionKind(request.attention_kind), `/return/${state}`)
   const at = request.return.findIndex(name => name.startsWith('cross_'))
   if (at < 0 || request.context !== undefined || request.encoder !== undefined) return
   const message = `expected context or encoder beside "${request.return[at]}", got none`

@@ -2,9 +2,11 @@
 
 import type { VariantChoice } from '../../workers/choose-variant.ts'
 import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
-import type { ScanMessage } from '../../workers/main.ts'
-import { scanJson, type scanPiece } from '../../workers/text/json-scan.ts'
-import type { JsonScan, PausedScan } from '../../workers/text/json-spans.ts'
+import type { ScanMessage, Scanned } from '../../workers/main.ts'
+import { scanPiece } from '../../workers/text/json-scan.ts'
+import type { JsonScan } from '../../workers/text/json-spans.ts'
+import { unpackSpans } from '../../workers/text/packed-spans.ts'
+import { unpackTree } from '../../workers/text/packed-tree.ts'
 import { createTextKernels, PASS_BYTES, type TextKernels } from '../../workers/text/text-kernels.ts'
 import type { Config } from '../config.ts'
 import { Problem } from '../problem.ts'
@@ -29,6 +31,8 @@ const SCRATCH_BYTES = 256 * 1024
 /** Bytes of text that one piece of a scan goes over: about 1 ms. */
 const SCAN_PIECE = 4 << 20
 const SCAN_SECONDS = 0.001
+/** Values that the main thread reads of one text itself: about 1 ms. */
+const VALUES_HERE = 1000
 /** Workers that have hung are looked for at this interval. */
 const CHECK_MS = 500
 /** A cache line each: a worker that waits at one is not disturbed by changes of another's. */
@@ -162,9 +166,10 @@ export class Engine {
     return this.#scheduler.submit({ program, placement, cost }, signal, onBarrier)
   }
 
-  /** Finds the structure of a JSON text in the shared memory, here and now. */
-  scanHere(text: Uint8Array): JsonScan {
-    return scanJson(this.#text, text, this.#work.offset)
+  /** Finds the structure of a JSON text in the shared memory here and now; undefined where it has too many values for that. */
+  scanHere(text: Uint8Array): JsonScan | undefined {
+    const scan = scanPiece(this.#text, text, { work: this.#work.offset, values: VALUES_HERE })
+    return 'paused' in scan ? undefined : scan
   }
 
   /** The same for a large one, by workers, piece by piece. */
@@ -173,10 +178,10 @@ export class Engine {
     const work = this.allocate(PASS_BYTES)
     const place = { offset: text.byteOffset, length: text.length, work: work.offset, piece: SCAN_PIECE }
     try {
-      let resume: PausedScan | undefined
+      let resume: ScanMessage['scan']['resume']
       for (;;) {
         const scan = await this.#pieces.take(() => this.#scanPiece({ ...place, resume }))
-        if (!('paused' in scan)) return scan
+        if (!('paused' in scan)) return scan.ok ? unpacked(scan) : scan
         resume = scan.paused
       }
     } finally {
@@ -185,7 +190,7 @@ export class Engine {
   }
 
   /** Once more if the worker died under another's task. */
-  #scanPiece(scan: ScanMessage['scan']): Promise<ReturnType<typeof scanPiece>> {
+  #scanPiece(scan: ScanMessage['scan']): Promise<Scanned> {
     const attempt = async () => {
       const reply = await this.#scheduler.scanTask({ scan }, SCAN_SECONDS)
       if ('scanned' in reply) return reply.scanned
@@ -202,6 +207,10 @@ export class Engine {
     clearInterval(this.#checks)
     await this.#pool.close()
   }
+}
+
+function unpacked({ tree, spans }: Extract<Scanned, { ok: true }>): JsonScan {
+  return { ok: true, value: unpackTree(tree), spans: unpackSpans(spans) }
 }
 
 /** A lease, or another program over the buffers of one. */

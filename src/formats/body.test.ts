@@ -1,5 +1,5 @@
 /** Bytes → trees with tensors in them, and the problems of those that are none. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { float32, writeFile } from '../../test/service/safetensors-file.ts'
 import { fileTree, jsonTree } from '../../test/support/body-tree.ts'
 import { Problem } from '../problem.ts'
@@ -208,6 +208,20 @@ describe('a file', () => {
   })
 })
 
+test('thousands of tensors are put in their places in several turns', async () => {
+  const tensors = Object.fromEntries(Array.from({ length: 4000 }, (_, index) => [`params.n${index}`, one]))
+  let turns = 0
+  const count = () => {
+    turns++
+    next = setImmediate(count)
+  }
+  let next = setImmediate(count)
+  const tree = await fileTree(writeFile(tensors, {}))
+  clearImmediate(next)
+  expect(turns).toBeGreaterThanOrEqual(3)
+  expect(Object.keys((tree as { params: object }).params)).toHaveLength(4000)
+})
+
 describe('the name of a tensor as a path', () => {
   it.each([
     ['q', ['q']],
@@ -218,6 +232,8 @@ describe('the name of a tensor as a path', () => {
     ['stack.params.a.params.b', ['stack', 'params', 'a.params.b']],
     ['params', ['params']],
     ['a.params', ['a', 'params']],
+    ['.a..b.', ['', 'a', '', 'b', '']],
+    ['params.', ['params', '']],
   ])('%s', (name, path) => {
     expect(tensorPath(name)).toEqual(path)
   })

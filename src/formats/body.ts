@@ -1,4 +1,5 @@
 /** Request bytes → a tree of plain values with tensors in it, by media type. Knows nothing of attention. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { jsonPointer, shortened } from '../../workers/text/json-pointer.ts'
 import type { JsonScan, Span } from '../../workers/text/json-spans.ts'
 import { fieldProblem, Problem } from '../problem.ts'
@@ -43,8 +44,6 @@ function revive(value: unknown, bytes: Uint8Array, spans: Span[], path: Property
     }
     return value
   }
-  // a scan of another thread comes with the prototype of plain objects
-  if (Object.getPrototypeOf(value) !== null) Object.setPrototypeOf(value, null)
   const members = value as Record<string, unknown>
   for (const key of Object.keys(members)) {
     path.push(key)
@@ -68,6 +67,9 @@ function located(bytes: Uint8Array, span: Span): unknown {
   }
 }
 
+/** Tensors of a file that are put in their places in one turn of the event loop. */
+const TENSORS_AT_ONCE = 1024
+
 type Scan = (text: Uint8Array) => JsonScan | Promise<JsonScan>
 
 /**
@@ -86,7 +88,8 @@ export async function safetensorsTree(
   const { request, ...others } = file.metadata
   const root =
     request === undefined ? Object.create(null) : await requestTree(share(Buffer.from(request)), scan)
-  for (const { name, ...place } of file.tensors) {
+  for (const [index, { name, ...place }] of file.tensors.entries()) {
+    if (index % TENSORS_AT_ONCE === 0 && file.tensors.length > TENSORS_AT_ONCE) await nextTurn()
     const count = product(place.shape)
     put(
       root,
@@ -135,12 +138,20 @@ function clash(name: string): Problem {
   return fieldProblem('INVALID_SAFETENSORS', jsonPointer(name), message)
 }
 
-/** Where a tensor of this name stands in JSON: dots are levels, but what follows `params.`, `grad_params.`, `past.` or `present.` is one key. */
+/** Where a tensor of this name stands in JSON: dots are levels, but what follows `params.`, `grad_params.`, `past.`, `present.` or `state.` is one key. */
 export function tensorPath(name: string): string[] {
-  const levels = name.split('.')
-  const params = levels.findIndex((level, index) => PARAMS.includes(level) && index < levels.length - 1)
-  if (params < 0) return levels
-  return [...levels.slice(0, params + 1), levels.slice(params + 1).join('.')]
+  const path: string[] = []
+  let from = 0
+  for (;;) {
+    const dot = name.indexOf('.', from)
+    if (dot < 0) break
+    const level = name.slice(from, dot)
+    path.push(level)
+    from = dot + 1
+    if (PARAMS.includes(level)) break
+  }
+  path.push(name.slice(from))
+  return path
 }
 
-const PARAMS = ['params', 'grad_params', 'past', 'present']
+const PARAMS = ['params', 'grad_params', 'past', 'present', 'state']

@@ -5,6 +5,7 @@
 
 import { isUtf8 } from 'node:buffer'
 import { ELEMENT_BYTES, type ElementType, WRITTEN_BYTES, type WrittenType } from '../../workers/contract.ts'
+import { COMMA, isDigit, ZERO } from '../../workers/text/json-cursor.ts'
 import { jsonPointer, shortened } from '../../workers/text/json-pointer.ts'
 import { expandNumbers, type JsonScan, type Span } from '../../workers/text/json-spans.ts'
 import { product, shapeFault } from './tensor.ts'
@@ -22,6 +23,7 @@ export type SafetensorsFile =
   | { ok: true; tensors: FileEntry[]; metadata: Record<string, string> }
   | { ok: false; pointer: string; message: string }
 
+const METADATA = '__metadata__'
 const MAX_HEADER = 1 << 20
 /** The scan of a header takes no more: each has four values, two of them lists of numbers. Plain stacks of 256 layers have 4354. */
 const MAX_TENSORS = 4400
@@ -82,55 +84,77 @@ function parse(bytes: Uint8Array, scanHeader: (header: Uint8Array) => JsonScan):
   if (!scan.ok)
     throw new Malformed(scan.fault.pointer, `header, at byte ${scan.fault.position}: ${scan.fault.message}`)
   if (!isObject(scan.value)) throw new Malformed('', 'expected a JSON object as the header')
-  const { __metadata__: metadata, ...entries } = scan.value
-  const count = Object.keys(entries).length
-  if (count > MAX_TENSORS) throw new Malformed('', `expected at most ${MAX_TENSORS} tensors, got ${count}`)
-  const tensors = Object.entries(entries).map(([name, entry]) =>
-    readEntry(name, entry, header, scan.spans, data),
-  )
+  const { value: entries, spans } = scan
+  const names = Object.keys(entries).filter(name => name !== METADATA)
+  if (names.length > MAX_TENSORS)
+    throw new Malformed('', `expected at most ${MAX_TENSORS} tensors, got ${names.length}`)
+  const tensors = names.map(name => readEntry(name, entries[name], header, spans, data))
   cover(tensors, data, bytes.length)
-  return { ok: true, tensors, metadata: readMetadata(metadata, header, scan.spans) }
+  return { ok: true, tensors, metadata: readMetadata(entries[METADATA], header, spans) }
 }
 
 function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span[], data: number): FileEntry {
-  const pointer = jsonPointer(name)
-  if (name.split('.', MAX_LEVELS + 1).length > MAX_LEVELS)
-    throw new Malformed(pointer, `expected a name of at most ${MAX_LEVELS} levels`)
-  if (!isObject(entry)) throw new Malformed(pointer, 'expected an object with dtype, shape and data_offsets')
-  const unknown = Object.keys(entry).find(key => !['dtype', 'shape', 'data_offsets'].includes(key))
-  if (unknown !== undefined)
-    throw new Malformed(pointer + jsonPointer(unknown), 'expected only dtype, shape and data_offsets')
+  // there may be thousands: what a fault says is put together where there is one
+  const malformed = (message: string, ...below: (string | number)[]) =>
+    new Malformed(jsonPointer(name, ...below), message)
+  if (name.length > MAX_LEVELS && name.split('.', MAX_LEVELS + 1).length > MAX_LEVELS)
+    throw malformed(`expected a name of at most ${MAX_LEVELS} levels`)
+  if (!isObject(entry)) throw malformed('expected an object with dtype, shape and data_offsets')
+  for (const key of Object.keys(entry)) {
+    if (key !== 'dtype' && key !== 'shape' && key !== 'data_offsets')
+      throw malformed('expected only dtype, shape and data_offsets', key)
+  }
   const dtype = typeof entry.dtype === 'string' ? DTYPES[entry.dtype] : undefined
   if (dtype === undefined) {
     const got = typeof entry.dtype === 'string' ? shortened(entry.dtype) : 'no string'
-    throw new Malformed(`${pointer}/dtype`, `expected one of ${Object.keys(DTYPES).join(', ')}, got ${got}`)
+    throw malformed(`expected one of ${Object.keys(DTYPES).join(', ')}, got ${got}`, 'dtype')
   }
-  const shape = wholeNumbers(entry.shape, `${pointer}/shape`, header, spans)
+  const numbers = (field: 'shape' | 'data_offsets'): number[] => {
+    const list = wholeNumbers(entry[field], header, spans)
+    if (!Array.isArray(list)) throw malformed('expected an array of non-negative integers', field)
+    const wrong = list.findIndex(number => !Number.isSafeInteger(number) || number < 0)
+    if (wrong >= 0) throw malformed('expected only non-negative integers', field, wrong)
+    return list
+  }
+  const shape = numbers('shape')
   const wrong = shapeFault(shape)
   if (wrong !== undefined) {
-    const below = wrong.axis === undefined ? '' : `/${wrong.axis}`
-    throw new Malformed(`${pointer}/shape${below}`, wrong.message)
+    throw malformed(wrong.message, 'shape', ...(wrong.axis === undefined ? [] : [wrong.axis]))
   }
-  const offsets = wholeNumbers(entry.data_offsets, `${pointer}/data_offsets`, header, spans)
+  const offsets = numbers('data_offsets')
   const size = product(shape) * ELEMENT_BYTES[dtype]
   const [start, end] = offsets
   if (offsets.length !== 2 || end - start !== size) {
     const wanted = `two offsets ${size} bytes apart for ${dtype} [${shape.join(', ')}]`
     const got = offsets.length > 8 ? `${offsets.length} offsets` : `[${offsets.join(', ')}]`
-    throw new Malformed(`${pointer}/data_offsets`, `expected ${wanted}, got ${got}`)
+    throw malformed(`expected ${wanted}, got ${got}`, 'data_offsets')
   }
   return { name, dtype, shape, start: data + start, end: data + end }
 }
 
-function wholeNumbers(value: unknown, pointer: string, header: Uint8Array, spans: Span[]): number[] {
+/** A short list of numbers where the value is one; else something else. */
+function wholeNumbers(value: unknown, header: Uint8Array, spans: Span[]): unknown {
   const span = typeof value === 'bigint' ? spans[Number(value)] : undefined
-  const list =
-    span?.kind === 'numbers' && span.count <= 64 && span.shape.length === 1
-      ? expandNumbers(header, span)
-      : value
-  if (!Array.isArray(list)) throw new Malformed(pointer, 'expected an array of non-negative integers')
-  const wrong = list.findIndex(number => !Number.isSafeInteger(number) || number < 0)
-  if (wrong >= 0) throw new Malformed(pointer + jsonPointer(wrong), 'expected only non-negative integers')
+  if (span?.kind !== 'numbers' || span.count > 64 || span.shape.length !== 1) return value
+  return plainNumbers(header, span) ?? expandNumbers(header, span)
+}
+
+/**
+ * What programs write, digits and commas alone, several times faster than JSON.parse reads it; undefined for all else.
+ * Safe integers are exact, and what is larger stays so.
+ */
+function plainNumbers(header: Uint8Array, { start, end, count }: Span & { kind: 'numbers' }) {
+  if (count === 0) return undefined
+  const list: number[] = []
+  let number = 0
+  for (let at = start + 1; at < end; at++) {
+    const byte = header[at]
+    if (isDigit(byte)) number = 10 * number + byte - ZERO
+    else if (byte === COMMA || at === end - 1) {
+      list.push(number)
+      number = 0
+    } else return undefined
+  }
   return list
 }
 

@@ -72,6 +72,39 @@ describe('what is no tensor', () => {
   })
 })
 
+describe('tensors by any names', () => {
+  const { named } = tensorKinds(false)
+
+  it('are read one by one', async () => {
+    const tree = await jsonTree({ t: { a: [1], b: typed('int32'), c: 'x', d: [[2]] } })
+    const { data, error } = named.safeParse((tree as { t: unknown }).t)
+    expect(data).toBeUndefined()
+    expect(error?.issues.map(({ path, message }) => [path, message])).toEqual([
+      [['b', 'dtype'], 'expected numbers (float64, float32, float16, bfloat16), got int32'],
+      [['c'], expect.stringContaining('expected a tensor')],
+    ])
+    expect(named.parse(((await jsonTree({ t: { a: [1], d: [[2]] } })) as { t: unknown }).t)).toMatchObject({
+      a: { shape: [1] },
+      d: { shape: [1, 1] },
+    })
+  })
+
+  it('are looked at up to the twentieth wrong one', () => {
+    let looked = 0
+    const wrong = {
+      get shape() {
+        looked++
+        return [-1]
+      },
+    }
+    const values = Object.fromEntries(Array.from({ length: 4354 }, (_, index) => [`n${index}`, wrong]))
+    const { error } = named.safeParse(values)
+    expect(error?.issues).toHaveLength(20)
+    expect(error?.issues[19]).toMatchObject({ path: ['n19', 'shape', 0] })
+    expect(looked).toBe(20)
+  })
+})
+
 describe('shapes alone', () => {
   it('are taken by plans, whatever their type', async () => {
     const shapes = tensorKinds(true)

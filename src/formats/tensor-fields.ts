@@ -6,17 +6,45 @@ import { readTensor, type TensorFault } from './tensor.ts'
 
 const VALUES: ElementType[] = ['float64', 'float32', 'float16', 'bfloat16']
 const WHOLE: ElementType[] = ['int32', 'int64']
+const NUMBERS = 'numbers'
 
 /** OpenAPI's component of this name is written by hand (openapi.ts). */
 const anyTensor = z.unknown().meta({ id: 'Tensor' })
 
+/** As many faults as an answer lists: to make an error of each of thousands takes its time. */
+export const MOST_WRONG = 20
+
+function read(value: unknown, allowed: ElementType[], what: string, shapeAlone: boolean) {
+  const source = readTensor(value, shapeAlone)
+  if ('message' in source) return source
+  return dtypeFault(source, allowed, what) ?? source
+}
+
 function tensor(allowed: ElementType[], what: string, shapeAlone: boolean) {
   return anyTensor.transform((value, context): TensorSource => {
-    const source = readTensor(value, shapeAlone)
-    const fault = 'message' in source ? source : dtypeFault(source, allowed, what)
-    if (fault === undefined) return source as TensorSource
-    context.issues.push({ code: 'custom', message: fault.message, path: fault.path, input: undefined })
+    const source = read(value, allowed, what, shapeAlone)
+    if (!('message' in source)) return source
+    context.issues.push({ code: 'custom', message: source.message, path: source.path, input: undefined })
     return z.NEVER
+  })
+}
+
+/** Tensors of numbers by any names; looked at up to the last wrong one that an answer tells of. */
+function named(shapeAlone: boolean) {
+  return z.record(z.string(), anyTensor).transform((values, context): Record<string, TensorSource> => {
+    const sources: Record<string, TensorSource> = {}
+    let wrong = 0
+    for (const name of Object.keys(values)) {
+      const source = read(values[name], VALUES, NUMBERS, shapeAlone)
+      if (!('message' in source)) {
+        sources[name] = source
+        continue
+      }
+      const { message, path } = source
+      context.issues.push({ code: 'custom', message, path: [name, ...path], input: undefined })
+      if (++wrong === MOST_WRONG) break
+    }
+    return sources
   })
 }
 
@@ -34,7 +62,8 @@ function dtypeFault(source: TensorSource, allowed: ElementType[], what: string):
 export function tensorKinds(shapeAlone: boolean) {
   return {
     shapeAlone,
-    values: tensor(VALUES, 'numbers', shapeAlone),
+    values: tensor(VALUES, NUMBERS, shapeAlone),
+    named: named(shapeAlone),
     mask: tensor([...VALUES, 'bool'], 'a bool or float mask', shapeAlone),
     whole: tensor(WHOLE, 'integers', shapeAlone),
   }

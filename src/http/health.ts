@@ -8,9 +8,8 @@ export const health = fp(
     app.get('/health/live', async () => ({ status: 'ok' }))
 
     app.get('/health/ready', async (_request, reply) => {
-      const status = app.drain.active ? 'draining' : engine.ready ? 'ok' : 'unavailable'
+      const status = app.drain.leaving ? 'draining' : engine.ready ? 'ok' : 'unavailable'
       if (status !== 'ok') reply.code(503)
-      if (status === 'draining') reply.header('connection', 'close')
       const { usedBytes, committedBytes, limit } = engine.arena
       return {
         status,

@@ -1,7 +1,7 @@
 /** The parts of a layer, forward, each with its way back: attention, the feed-forward network, a norm. */
 import type { Ref } from '../../workers/contract.ts'
 import type { NormArgs } from '../../workers/ops/norm/op.ts'
-import type { RequestedResults } from './attention/softmax.ts'
+import type { OwnGradients, RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
 import {
   type FeedForwardParams,
@@ -28,6 +28,7 @@ export interface Found {
   context?: Ref
   pastK?: Ref
   pastV?: Ref
+  own?: OwnGradients | undefined
   mask?: Ref
   /** of its table */
   relativeBias?: Ref
@@ -45,6 +46,8 @@ export interface Way {
   wantContext: boolean
   /** is asked where there is a past */
   wantPast(name: 'k' | 'v'): boolean
+  /** is asked for the inputs that only some variants have */
+  wantOwn(name: string): boolean
   found: Found
 }
 
@@ -83,7 +86,7 @@ export interface Attention {
   plan: AttentionPlan
   sizes: MultiHeadShape
   params: MultiHeadParams
-  inputs: Pick<MultiHeadInputs, 'context' | 'pastK' | 'pastV'>
+  inputs: Pick<MultiHeadInputs, 'context' | 'pastK' | 'pastV' | 'state'>
   requested: RequestedResults
   seedOffset: number
 }
@@ -113,6 +116,7 @@ function attendBack(p: RequestProgram, name: string, state: MultiHeadState, past
       relativeBias: !cross && way.wantRelativeBias,
       pastK: past && way.wantPast('k'),
       pastV: past && way.wantPast('v'),
+      own: cross ? undefined : way.wantOwn,
       param: (param: string) => way.wants(`${name}.${param}`),
     }
     const found = multiHeadBackward(p, state, gradY, way.scalars, needs, residual)
@@ -126,6 +130,7 @@ function attendBack(p: RequestProgram, name: string, state: MultiHeadState, past
       way.found.heads = found.heads
       way.found.pastK = found.pastK
       way.found.pastV = found.pastV
+      way.found.own = found.own
     }
     return found.x as Ref
   }

@@ -64,6 +64,7 @@ export interface BlockInputs {
   /** [batch, kvHeads, past, dim] */
   pastK?: Ref | undefined
   pastV?: Ref | undefined
+  state?: Record<string, Ref> | undefined
 }
 
 /** What each attention is to give beside its output. */
@@ -150,14 +151,14 @@ function attentionsOf(
   { plan, cross, dModel, seedOffset }: BlockShape,
   params: BlockParams,
   requested: BlockRequested,
-  { context, pastK, pastV }: BlockInputs,
+  { context, pastK, pastV, state }: BlockInputs,
 ): Attention[] {
   const own: Attention = {
     name: 'attention',
     plan,
     sizes: { dModel, dContext: dModel, dOut: dModel },
     params: params.attention,
-    inputs: { pastK, pastV },
+    inputs: { pastK, pastV, state },
     requested: requested.attention,
     seedOffset,
   }

@@ -2,6 +2,7 @@
 import type { Ref } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { bothProblem, Problem } from '../problem.ts'
+import { ownGradients, ownInputs } from './attention/variants/index.ts'
 import { answerGradients, answerParams, type Differentiable, GradientSet, maskGradient } from './gradients.ts'
 import type { LossOptions } from './loss.ts'
 import type { RequestProgram } from './program-builder.ts'
@@ -105,10 +106,13 @@ export function* runModel(
   { encoder, decoder, differentiable }: CompiledModel,
   passes: Passes,
 ): Generator<void> {
+  const { position: _position, ...carried } = request.state ?? {}
+  const own = ownInputs({ attention_kind: request.attention_kind, state: carried })
   const gradientSet = new GradientSet(request.backward?.wrt, {
     x: true,
     context: request.context && true,
     mask: maskGradient(request.mask),
+    ...own.differentiable,
     'relative_bias.table': request.relative_bias && true,
     ...differentiable,
   })
@@ -130,6 +134,7 @@ export function* runModel(
     needsRelativeBias: gradientSet.has('relative_bias.table'),
     needsContext: wantsEncoder || gradientSet.has('context'),
     needsPast: name => gradientSet.has(`past.${name}`),
+    needsOwn: name => gradientSet.has(name),
   })
   yield* passes.backward('decoder', decoder, state, gradients)
   answerGradients(p, {
@@ -138,6 +143,7 @@ export function* runModel(
     mask: [gradients.mask, request.mask],
     'relative_bias.table': [gradients.relativeBias, request.relative_bias?.table],
     ...pastGradients(gradients.past, request.past),
+    ...ownGradients(own, Object.fromEntries(gradients.own), name => gradientSet.has(name)),
   })
   const answerOwn = (prefix: string, { taken }: CompiledStack, { params }: StackBackward) => {
     if (passes.paramGradients) answerParams(p, prefix, taken, ({ name }) => params.get(name))

@@ -4,7 +4,7 @@
  */
 import type { Ref } from '../../workers/contract.ts'
 import { type AttentionState, attentionBackward, attentionForward } from './attention/index.ts'
-import type { GradientTerms, RequestedResults } from './attention/softmax.ts'
+import type { GradientTerms, OwnGradients, RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan, GradientNeeds } from './attention/stages/stage.ts'
 import { type LinearState, linearBackwardInput, linearBackwardParams, linearForward } from './linear.ts'
 import type { RequestProgram } from './program-builder.ts'
@@ -30,6 +30,7 @@ export interface MultiHeadInputs {
   context?: Ref | undefined
   pastK?: Ref | undefined
   pastV?: Ref | undefined
+  state?: Record<string, Ref> | undefined
   /** added to the output, laid out like it; only with w_o */
   residual?: Ref | undefined
 }
@@ -49,7 +50,7 @@ export function multiHeadForward(
   p: RequestProgram,
   plan: AttentionPlan,
   shape: MultiHeadShape,
-  { x, context, pastK, pastV, residual }: MultiHeadInputs,
+  { x, context, pastK, pastV, state: given, residual }: MultiHeadInputs,
   params: MultiHeadParams,
   requested: RequestedResults,
   seedOffset = 0,
@@ -75,7 +76,7 @@ export function multiHeadForward(
   )
   p.stage(q.step, k.step, v.step)
   const own = { gainQ: params['q_norm.gamma'], gainK: params['k_norm.gamma'], sinks: params.sinks }
-  const inputs = { q: q.state.y, k: k.state.y, v: v.state.y, ...own, pastK, pastV }
+  const inputs = { q: q.state.y, k: k.state.y, v: v.state.y, ...own, pastK, pastV, state: given }
   const attention = attentionForward(p, plan, inputs, requested, seedOffset)
   const { output } = attention.attended
   const state = { q: q.state, k: k.state, v: v.state, attention, cross: context !== undefined }
@@ -90,7 +91,7 @@ export function multiHeadForward(
 }
 
 export interface MultiHeadNeeds
-  extends Pick<GradientNeeds, 'mask' | 'sinks' | 'relativeBias' | 'pastK' | 'pastV'> {
+  extends Pick<GradientNeeds, 'mask' | 'sinks' | 'relativeBias' | 'pastK' | 'pastV' | 'own'> {
   x: boolean
   context: boolean
   param(name: MultiHeadParamName): boolean
@@ -104,6 +105,7 @@ export interface MultiHeadGradients {
   relativeBias?: Ref
   pastK?: Ref
   pastV?: Ref
+  own?: OwnGradients | undefined
   /** of attention's own output [batch, heads, queries, dimV] */
   heads: Ref
   params: { [name in MultiHeadParamName]?: Ref }
@@ -152,6 +154,7 @@ export function multiHeadBackward(
       relativeBias: needs.relativeBias,
       pastK: needs.pastK,
       pastV: needs.pastV,
+      own: needs.own,
     },
     terms,
   )
@@ -177,7 +180,7 @@ export function multiHeadBackward(
     if (cross) context = both
     else x = both
   }
-  const { mask, sinks, relativeBias, pastK, pastV } = grads
+  const { mask, sinks, relativeBias, pastK, pastV, own } = grads
   return {
     x: needs.x ? x : undefined,
     context,
@@ -186,6 +189,7 @@ export function multiHeadBackward(
     relativeBias,
     pastK,
     pastV,
+    own,
     heads: gradHeads,
     params,
   }

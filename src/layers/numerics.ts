@@ -1,5 +1,6 @@
 /** How numbers come in and go out, and the ranges of options. */
 import * as z from 'zod'
+import { MOST_WRONG } from '../formats/tensor-fields.ts'
 
 /** Largest finite float32: options are numbers both precisions can hold. */
 export const FLOAT32_MAX = 3.4028234663852886e38
@@ -61,9 +62,6 @@ function upToWrong(list: unknown[], name: z.ZodType): unknown[] {
   }
   return list
 }
-
-/** As many as an answer lists. */
-const MOST_WRONG = 20
 
 export function returns<const T extends readonly [string, ...string[]]>(names: T) {
   return nameList(z.enum(names), names.length)

@@ -8,7 +8,7 @@ export interface OutputTensor {
   buffer: Ref
   shape: number[]
   /** on the wire, where it is not the request's to choose */
-  dtype?: 'uint8'
+  dtype?: 'uint8' | 'float64'
   /** a float64 a row: where it is finite or −∞ there is no NaN in the row */
   guide?: Ref | undefined
 }

@@ -196,6 +196,14 @@ export class RequestProgram extends ProgramBuilder {
     return into
   }
 
+  /** A tensor of the request in float64 whatever the precision; −∞ is an element like any other. */
+  inputDouble(pointer: string, source: TensorSource): Ref {
+    const into = this.#room('float64', source)
+    const step = this.#decode(pointer, source, into, true)
+    if (step !== undefined) this.#decodes.push(step)
+    return into
+  }
+
   /** A tensor of the request whose elements are whole numbers that int32 can hold. */
   inputWhole(pointer: string, source: TensorSource): Ref {
     const into = this.#room('int32', source)
@@ -215,9 +223,10 @@ export class RequestProgram extends ProgramBuilder {
     return this.#sources.get(step)
   }
 
-  output(name: string, buffer: Ref, shape: number[], guide?: Ref): void {
+  /** `dtype`: on the wire, where it is not the request's to choose. */
+  output(name: string, buffer: Ref, shape: number[], guide?: Ref, dtype?: OutputTensor['dtype']): void {
     this.keep(buffer)
-    this.outputs.push({ name, buffer, shape, guide })
+    this.outputs.push({ name, buffer, shape, guide, ...(dtype && { dtype }) })
   }
 
   scalar(name: string, buffer: Ref, index: number): void {

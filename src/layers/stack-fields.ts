@@ -6,6 +6,7 @@ import { attentionOptions, scale, softcap } from './attention/fields.ts'
 import { windowSchema } from './attention/masks/window.ts'
 import { stackBiasField } from './attention/relative-bias.ts'
 import { ropeField } from './attention/stages/rope.ts'
+import { OWN_NAMES } from './attention/variants/index.ts'
 import { backwardField } from './loss.ts'
 import { dimension, heads, nameList } from './numerics.ts'
 import { initField, paramName } from './params.ts'
@@ -13,8 +14,8 @@ import { initField, paramName } from './params.ts'
 export const MOST_LAYERS = 256
 /** 11 of each attention, 5 of the feed-forward network and 2 of each of 6 norms in each layer, the last norm's, and a table of biases. */
 const MOST_PARAMS = 39 * MOST_LAYERS + 3
-/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, relative_bias; of an encoder too; the past; the inputs. */
-const MOST_WRT = 2 * (MOST_PARAMS + 14 * MOST_LAYERS + 3) + 3 * MOST_LAYERS + 10
+/** Those; in each layer what stands above them (layers.i and its parts); layers, final_norm, relative_bias; of an encoder too; the past and the state; the inputs. */
+const MOST_WRT = 2 * (MOST_PARAMS + 14 * MOST_LAYERS + 3) + 5 * MOST_LAYERS + 16
 
 export function stack(tensors: TensorKinds) {
   return z
@@ -62,7 +63,10 @@ export function stack(tensors: TensorKinds) {
       scale: scale.optional(),
       softcap: softcap.optional(),
       relative_bias: stackBiasField.optional(),
-      causal: z.union([z.boolean(), z.enum(['top_left', 'bottom_right'])]).default(false),
+      causal: z
+        .union([z.boolean(), z.enum(['top_left', 'bottom_right'])])
+        .optional()
+        .meta({ default: false }),
       params: byName(tensors, MOST_PARAMS, 'parameters')
         .optional()
         .describe(
@@ -92,7 +96,7 @@ function byName(tensors: TensorKinds, most: number, what: string) {
     context.addIssue({ code: 'custom', message: `expected at most ${most} ${what}, got ${found}` })
     return z.NEVER
   }
-  return z.preprocess(count, z.record(z.string(), tensors.values)).meta({ maxProperties: most })
+  return z.preprocess(count, tensors.named).meta({ maxProperties: most })
 }
 
 /**
@@ -135,6 +139,13 @@ export function optionsBesideStack(tensors: TensorKinds, stack: StackSchema) {
           'checkpoint hold for both, and its layers draw with the seeds behind the decoder’s (seed + 3·layers + 2i and ' +
           'seed + 3·layers + 2i + 1); everything else beside `stack` is the decoder’s. `entropy_weight` means the rows of both.',
       ),
+    state: byName(tensors, 3 * MOST_LAYERS + 1, 'tensors')
+      .optional()
+      .describe(
+        'What the keys and values of the positions before x have left in every layer, as `"return":["state"]` gives it: layers.i.s ' +
+          '[B, H_kv, head_dim, head_dim], and position [1], how many there were; for `gated`, `delta`, `gated_delta` and causal ' +
+          '`linear` (of `elu1` layers.i.sums, layers.i.k and layers.i.v, as in `state` of attention). Positions go on from there, and the bits are those of one request. In safetensors state.layers.0.s.',
+      ),
     past: byName(tensors, 2 * MOST_LAYERS, 'tensors')
       .optional()
       .describe(
@@ -171,16 +182,18 @@ const INPUTS = [
   'encoder.x',
   'encoder.params',
 ] as const
+const OWN = OWN_NAMES.filter(name => name !== 'state.s')
 
-/** In `wrt`, of a stack’s past. */
+/** In `wrt`, of a stack’s past and state. */
 const pastName = z.string().regex(/^past\../, 'the name of an input or "past.<name>"')
+const stateName = z.string().regex(/^state\../, 'the name of an input or "state.<name>"')
 const encoderName = z.string().regex(/^encoder\.params\../, 'the name of an input or "encoder.params.<name>"')
 
 export function stackBackwardField(tensors: TensorKinds) {
   return backwardField(
     tensors,
-    nameList(z.union([z.enum(INPUTS), paramName, pastName, encoderName]), MOST_WRT),
-    'x, the context or the encoder’s x, every parameter, a float mask and the table of relative_bias',
+    nameList(z.union([z.enum([...INPUTS, ...OWN]), paramName, pastName, stateName, encoderName]), MOST_WRT),
+    'x, the context or the encoder’s x, every parameter, a float mask, the table of relative_bias and gates',
   )
 }
 

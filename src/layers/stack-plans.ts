@@ -6,7 +6,7 @@ import { type AttentionOptions, planAttention } from './attention/plan.ts'
 import { stackBiasField } from './attention/relative-bias.ts'
 import { NO_PAST, type Past } from './attention/stages/past.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
-import { attentionKind, refuseOptions, type VariantOptions } from './attention/variants/index.ts'
+import { attentionKind, refusedBy, refuseOptions, type VariantOptions } from './attention/variants/index.ts'
 import type { Geometry } from './geometry.ts'
 import type { Param } from './gradients.ts'
 import type { Params } from './params.ts'
@@ -19,13 +19,14 @@ const BUCKETS = 32
 /** What stands beside a stack, of what says how it attends. */
 export type BesideStack = Omit<AttentionOptions, 'causal' | 'rope' | 'alibi' | 'sinks'>
 
-/** Of each layer; it pauses behind each. */
+/** Of each layer; it pauses behind each. `position`: where the first row stands that a state goes on with. */
 export function* layerPlans(
   p: RequestProgram,
   stack: StackRequest,
   beside: BesideStack,
   g: Geometry,
   past: Pick<Past, 'given' | 'length'>,
+  position = 0,
 ): Generator<void, AttentionPlan[]> {
   const shared = sharedOptions(stack, beside)
   const pointers = pointersOf(stack, beside)
@@ -40,6 +41,7 @@ export function* layerPlans(
     if (plan === undefined) {
       const options = { ...shared, window: window ?? beside.window, rope }
       if (stack.rope === undefined && stack.position === 'rope') options.rope = { interleaved: false }
+      if (options.rope !== undefined && position > 0) options.rope = ropeFrom(options.rope, position)
       const at = Array.isArray(stack.rope) ? { ...pointers, rope: `/stack/rope/${layer}` } : pointers
       const like = plans[0] && { ...plans[0], rope: ropes.get(ropeKey) }
       plan = planAttention(p, options, g, past, at, { like })
@@ -68,6 +70,16 @@ export function crossPlan(
   const softcap = stack.softcap ?? beside.softcap
   const options = { q_lengths, kv_lengths: lengths, qk_norm, dropout, scale, softcap }
   return planAttention(p, options, g, NO_PAST, { kv_lengths: '/context_lengths' })
+}
+
+/** Rows and keys stand behind what a state has seen, unless the request places them itself. */
+function ropeFrom(rope: NonNullable<AttentionOptions['rope']>, position: number) {
+  const { q_positions, k_positions } = rope
+  return {
+    ...rope,
+    ...(q_positions === undefined && { q_offset: position }),
+    ...(k_positions === undefined && { k_offset: position }),
+  }
 }
 
 /** An option that is one for all layers, or a list by layer; and what tells it from others. */
@@ -125,6 +137,8 @@ function pointersOf(stack: StackRequest, beside: BesideStack): Record<string, st
     if (beside[name] !== undefined) throw bothProblem('', `stack/${name}`, name)
   }
   const pointers = {
+    queries: '/x',
+    keys: '/x',
     alibi: '/stack/position',
     rope: '/stack/rope',
     causal: '/stack/causal',
@@ -138,8 +152,10 @@ function pointersOf(stack: StackRequest, beside: BesideStack): Record<string, st
 function sharedOptions(stack: StackRequest, beside: BesideStack): AttentionOptions {
   return {
     ...beside,
-    // linear attention has no weights to drop; that leaves the hidden units
-    dropout: attentionKind(beside.attention_kind).kind === 'linear' ? undefined : beside.dropout,
+    // without weights there are none to drop; that leaves the hidden units
+    dropout: refusedBy(attentionKind(beside.attention_kind)).fields.includes('dropout')
+      ? undefined
+      : beside.dropout,
     causal: stack.causal,
     alibi: stack.position === 'alibi',
     scale: stack.scale ?? beside.scale,

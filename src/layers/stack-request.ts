@@ -4,6 +4,7 @@ import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem } from '../problem.ts'
 import type { RelativeBiasOptions } from './attention/relative-bias.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
+import { attentionKind } from './attention/variants/index.ts'
 import type { BlockParams, BlockShape } from './block.ts'
 import type { Geometry } from './geometry.ts'
 import type { Param } from './gradients.ts'
@@ -23,6 +24,7 @@ import {
   refuseSinks,
   relativeBiasOf,
 } from './stack-plans.ts'
+import { carriedState } from './stack-state.ts'
 
 /** The fields of a request that say what a stack computes. */
 export interface StackFields extends BesideStack {
@@ -33,6 +35,7 @@ export interface StackFields extends BesideStack {
   context?: TensorSource | undefined
   context_lengths?: TensorSource | undefined
   past?: Record<string, TensorSource> | undefined
+  state?: Record<string, TensorSource> | undefined
   /** what is added to the dropout's seed for the first part */
   seedFrom?: number
 }
@@ -40,7 +43,9 @@ export interface StackFields extends BesideStack {
 export interface CompiledStack {
   x: Sequence
   inputs: StackInputs
-  past: StackPast
+  past: Pick<StackPast, 'layers'>
+  /** positions up to the end of x, those of a past or state counted */
+  positions: number
   plan: AttentionPlan
   shape: StackShape
   params: StackParams
@@ -64,6 +69,7 @@ export function* compileStack(
       `expected x's last extent ${x.dim}, got ${stack.d_model}`,
     )
   }
+  const kind = attentionKind(request.attention_kind)
   const params = new Params(p, stack, '/stack')
   const sizes = headSizes(params, stack, x.dim)
   const context = source?.sequence
@@ -98,7 +104,11 @@ export function* compileStack(
     keys: x.positions,
     ...sizes,
   }
-  const past = stackPast(p, request, fresh)
+  const { state } = request
+  const carried = state && carriedState(p, { ...request, state }, kind, fresh)
+  const past = carried ?? stackPast(p, request, fresh)
+  const position = carried?.position ?? 0
+  const from = carried?.position ?? past.length
   const geometry = { ...fresh, keys: fresh.keys + past.length }
   const { stack: _stack, x: _x, checkpoint: _checkpoint, context_lengths: _lengths, ...fields } = request
   const beside = { ...fields, relative_bias: relativeBias }
@@ -106,7 +116,7 @@ export function* compileStack(
     if (!hasGains(params, attention)) return beside
     return { ...beside, qk_norm: normOfGains(beside.qk_norm, attention) }
   }
-  const plans = yield* layerPlans(p, stack, optionsOf('attention'), geometry, past)
+  const plans = yield* layerPlans(p, stack, optionsOf('attention'), geometry, past, position)
   const [plan] = plans
   const cross = context && {
     dContext: context.dim,
@@ -118,7 +128,7 @@ export function* compileStack(
       source?.lengths,
     ),
   }
-  const shape = stackShape(request, x, plans, cross, dHidden)
+  const shape = stackShape(request, x, plans, cross, dHidden, from)
   const inputs = {
     x: p.input('/x', request.x),
     context: request.context && p.input('/context', request.context),
@@ -128,6 +138,7 @@ export function* compileStack(
     x,
     inputs,
     past,
+    positions: from + x.positions,
     plan,
     shape,
     params: { blocks, draws, finalNorm },
@@ -181,6 +192,7 @@ function stackShape(
   plans: AttentionPlan[],
   cross: BlockShape['cross'],
   dHidden: number,
+  from: number,
 ): StackShape {
   const { batch, positions, dim: dModel } = x
   const normArgs = { rows: batch * positions, dim: dModel, kind: stack.norm_kind, eps: stack.norm_eps }
@@ -191,9 +203,7 @@ function stackShape(
     attentions: cross === undefined ? 1 : 2,
     geometry: plans[0].geometry,
     sinusoidal:
-      stack.position === 'sinusoidal'
-        ? { positions, dim: dModel, offset: plans[0].past, base: 10000 }
-        : undefined,
+      stack.position === 'sinusoidal' ? { positions, dim: dModel, offset: from, base: 10000 } : undefined,
     elements: batch * positions * dModel,
     normArgs,
     checkpoint,

@@ -53,8 +53,8 @@ export interface StackRequested {
   crossMaps(layer: number): readonly MapName[]
 }
 
-/** Keys and values of a layer's past. */
-export type LayerPast = Pick<BlockInputs, 'pastK' | 'pastV'>
+/** Keys and values of a layer's past, or what they have left. */
+export type LayerPast = Pick<BlockInputs, 'pastK' | 'pastV' | 'state'>
 
 export interface StackInputs extends Pick<BlockInputs, 'x' | 'context'> {
   /** of each layer, where there is one */
@@ -159,23 +159,27 @@ export interface StackBackward {
   params: Map<string, Ref>
   /** by name: `layers.0.k` */
   past: Map<string, Ref>
+  /** of gates, and of the state by name: `state.layers.0.s` */
+  own: Map<string, Ref>
   scalars: Ref | undefined
   needs(name: string): boolean
   needsMask: boolean
   needsRelativeBias: boolean
   needsContext: boolean
   needsPast(name: string): boolean
+  needsOwn(name: string): boolean
 }
 
 /** The parameter that all layers share. */
 export const BIAS_TABLE = 'relative_bias.table'
 
-/** Of a stack without mask, context and past. */
+/** Of a stack without mask, context, past, gates and state. */
 export const NO_GRADIENTS = {
   needsMask: false,
   needsRelativeBias: false,
   needsContext: false,
   needsPast: () => false,
+  needsOwn: () => false,
 }
 
 /** Begins the backward pass of a stack that has ended: `backwardLayer` for each layer, from the last on, follows. */
@@ -183,9 +187,15 @@ export function beginBackward(
   p: RequestProgram,
   state: StackState,
   gradOutput: Ref,
-  asked: Omit<StackBackward, 'grad' | 'params' | 'past'>,
+  asked: Omit<StackBackward, 'grad' | 'params' | 'past' | 'own'>,
 ): StackBackward {
-  const backward: StackBackward = { grad: gradOutput, params: new Map(), past: new Map(), ...asked }
+  const backward: StackBackward = {
+    grad: gradOutput,
+    params: new Map(),
+    past: new Map(),
+    own: new Map(),
+    ...asked,
+  }
   if (state.finalNorm === undefined) return backward
   const ofNorm = { gamma: asked.needs('final_norm.gamma'), beta: asked.needs('final_norm.beta') }
   const { x, gamma, beta } = normBackward(p, state.finalNorm, gradOutput, ofNorm)
@@ -207,10 +217,18 @@ export function backwardLayer(
   const wantRelativeBias = backward.needsRelativeBias || backward.needs(BIAS_TABLE)
   const wants = (name: string) => backward.needs(`layers.${layer}.${name}`)
   const wantPast = (name: string) => backward.needsPast(`layers.${layer}.${name}`)
-  const asked = { scalars, wants, wantMask, wantRelativeBias, wantContext, wantPast }
+  const ownName = (name: string) => name.replace(/^state\./, `state.layers.${layer}.`)
+  const wantOwn = (name: string) => backward.needsOwn(ownName(name))
+  const asked = { scalars, wants, wantMask, wantRelativeBias, wantContext, wantPast, wantOwn }
   const gradients = blockBackward(block, gradOutput, asked)
   if (gradients.pastK !== undefined) backward.past.set(`layers.${layer}.k`, gradients.pastK)
   if (gradients.pastV !== undefined) backward.past.set(`layers.${layer}.v`, gradients.pastV)
+  for (const [name, ref] of Object.entries(gradients.own ?? {})) {
+    // gates are shared by every layer: their gradients add up
+    if (ref !== undefined && wantOwn(name)) {
+      backward.own.set(ownName(name), addTo(p, backward.own.get(ownName(name)), ref))
+    }
+  }
   for (const [name, ref] of gradients.params) params.set(`layers.${layer}.${name}`, ref)
   for (const name of ['mask', 'relativeBias', 'context'] as const) {
     const gradient = gradients[name]

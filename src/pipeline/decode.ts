@@ -11,7 +11,7 @@ import { Problem } from '../problem.ts'
 import type { Arrival, Arrivals } from './arrivals.ts'
 import { freeNow, GrowingBody } from './growing-body.ts'
 
-/** JSON text up to this size is scanned on the main thread: less than what a crossing to a worker takes. */
+/** JSON text up to this size is scanned on the main thread where it has few values: less than what a crossing to a worker takes. */
 export const SCAN_HERE = 64 * 1024
 /** Bodies up to this size come in a piece or two, and are not counted while they are on their way. */
 export const SMALL = 64 * 1024
@@ -95,8 +95,10 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
       // some clients begin their text with a byte order mark
       const marked = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
       const text = marked ? bytes.subarray(3) : bytes
-      const scan = text.length <= SCAN_HERE ? engine.scanHere(text) : await scanned(engine, text)
-      body.tree = jsonTree(text, scan)
+      const here = text.length <= SCAN_HERE ? engine.scanHere(text) : undefined
+      body.tree = jsonTree(text, here ?? (await scanned(engine, text)))
+      // what comes next goes over the whole tree once more
+      if (here === undefined) await nextTurn()
     } else {
       const share = (text: Uint8Array) => {
         const copy = body.room(text.length)
@@ -104,11 +106,10 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
         return copy
       }
       const scan = (text: Uint8Array) =>
-        text.length <= SCAN_HERE ? engine.scanHere(text) : scanned(engine, text)
+        (text.length <= SCAN_HERE ? engine.scanHere(text) : undefined) ?? scanned(engine, text)
       Object.assign(body, await safetensorsTree(bytes, share, scan))
+      if (bytes.length > SCAN_HERE) await nextTurn()
     }
-    // what comes next goes over the whole tree once more
-    if (bytes.length > SCAN_HERE) await nextTurn()
     return body
   } catch (error) {
     body[Symbol.dispose]()

@@ -92,8 +92,10 @@ describe('the script', () => {
     expect(said).toContain('JavaScript is turned off')
     expect(said).toContain('JavaScript가 꺼져')
     const links = await page.$$eval('.fallback a', found => found.map(link => link.getAttribute('href')))
-    expect(new Set(links)).toEqual(new Set(['/', '/docs', '/openapi.json']))
-    for (const link of new Set(links)) expect((await fetch(server.url + link)).status, link!).toBe(200)
+    expect(new Set(links)).toEqual(new Set(['./', 'docs', 'openapi.json']))
+    for (const link of new Set(links)) {
+      expect((await fetch(new URL(link!, server.url))).status, link!).toBe(200)
+    }
     await expectNoOverflow(page)
     await keep(page, `fallback-${name.replaceAll(' ', '-')}`)
     if (fault !== undefined) await visit.expectFault(fault)

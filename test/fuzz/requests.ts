@@ -121,7 +121,8 @@ const rope = record({
 })
 
 const kind = fc.oneof(
-  some('softmax', 'linear', 'lsh', 'local', 'strided', 'block'),
+  some('softmax', 'linear', 'lsh', 'local', 'strided', 'block', 'gated'),
+  record({ kind: some('linear'), feature: maybe(some('elu1', 'relu', 'identity'), 3) }),
   record({
     kind: some('lsh'),
     buckets: maybe(some(2, 4, 8), 2),
@@ -139,6 +140,16 @@ const lengthsOf = (count: number, most: number): Json =>
 const segmentsOf = (batch: number, count: number): Json => {
   const ids = fc.array(fc.integer({ min: -1, max: 2 }), { minLength: count, maxLength: count })
   return fc.array(ids, { minLength: batch, maxLength: batch })
+}
+
+/** Gates that fit, mostly. */
+function gatedKind(batch: number[], positions: number, kvHeads: number): Json {
+  const heads = some(kvHeads, 1, 2 * kvHeads)
+  const gate = heads.chain(width => tensor(...batch, positions, width as number))
+  return record({
+    kind: some('gated', 'gated_linear', 'delta', 'gated_delta'),
+    gates: maybe(record({ decay: maybe(gate, 1), beta: maybe(gate, 1) }), 1),
+  })
 }
 
 /** Options of attention over [batch, heads, queries, keys]. */
@@ -182,7 +193,8 @@ function options({ batch, groups, kvHeads, queries, keys, rank }: Sizes): Record
     ),
     rope: maybe(rope, 6),
     dropout: maybe(record({ p: some(0, 0.1, 0.9), seed: maybe(fc.nat()) }), 6),
-    attention_kind: maybe(kind, 3),
+    attention_kind: maybe(fc.oneof(kind, gatedKind(rank === 2 ? [] : [batch], queries, kvHeads)), 3),
+    state: maybe(record({ s: maybe(fc.oneof(tensor(2, 2), tensor(batch, kvHeads, 2, 2))) }), 20),
     compare_exact: maybe(fc.boolean(), 8),
   }
 }
@@ -220,6 +232,16 @@ const attention = sizes.chain(s => {
     ...options(all),
     return: maybe(names('output', ...MAPS, 'present_k', 'present_v'), 2),
     backward: maybe(backward(lead(some, queries, dimV), ['q', 'k', 'v', 'mask', 'past_k', 'past_v']), 2),
+    jvp: maybe(
+      record({
+        q: maybe(tensor(...lead(some, queries, dimK)), 2),
+        k: maybe(tensor(...lead(all.kvHeads, keys, dimK)), 2),
+        v: maybe(tensor(...lead(all.kvHeads, keys, dimV)), 2),
+        mask: maybe(tensor(queries, keys), 6),
+        sinks: maybe(tensor(heads), 6),
+      }),
+      4,
+    ),
     ...numerics,
   })
   return fc.tuple(body, maybe(pasts)).map(([own, before]) => ({ ...own, ...(before as object | undefined) }))

@@ -56,7 +56,7 @@ describe('the guard on arriving bodies', () => {
     const before = server.app.engine.arena.usedBytes
     const head = 'POST /v1/attention HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n'
     const large = ' '.repeat(most + 50_000)
-    const chunked = `${head}transfer-encoding: chunked\r\n\r\n${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`
+    const chunked = `${head}connection: close\r\ntransfer-encoding: chunked\r\n\r\n${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`
     for (let turn = 0; turn < 40; turn++) expect(await slowly(server, chunked)).toMatch(/^HTTP\/1.1 413 /)
     // half of the memory is for bodies that are on their way: four fit, as before
     const unfinished = `${head}content-length: ${most}\r\n\r\n${' '.repeat(most - 1)}`

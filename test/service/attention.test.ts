@@ -456,6 +456,7 @@ it('the schema takes every option of the contract', async () => {
     'cu_seqlens_q',
     'dropout',
     'encoding',
+    'jvp',
     'k',
     'kv_lengths',
     'layout',
@@ -476,6 +477,7 @@ it('the schema takes every option of the contract', async () => {
     'segments',
     'sinks',
     'softcap',
+    'state',
     'v',
     'window',
   ])

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { SETTINGS, VERSION } from '../../src/config.ts'
 import { asyncApiDocument } from '../../src/http/docs/asyncapi.ts'
 import { openApiDocument } from '../../src/http/docs/openapi.ts'
+import { openApi30 } from '../../src/http/docs/openapi30.ts'
 import { PROBLEMS } from '../../src/problem.ts'
 
 const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
@@ -26,6 +27,23 @@ describe('documents', () => {
 
   it('the committed OpenAPI document is what the schemas say', () => {
     expect(JSON.parse(read('openapi/openapi.json'))).toEqual(JSON.parse(document))
+  })
+
+  it('the document in OpenAPI 3.0 is what the other says, and has nothing that came after 3.0', () => {
+    const older = openApi30(openApiDocument(VERSION))
+    expect(JSON.parse(read('openapi/openapi-3.0.json'))).toEqual(JSON.parse(JSON.stringify(older)))
+    const { paths, components } = older as { paths: object; components: { schemas: object } }
+    expect(Object.keys(paths)).toEqual(Object.keys(JSON.parse(document).paths))
+    const text = JSON.stringify(components.schemas)
+    for (const word of ['"const"', '"anyOf"', '"propertyNames"', '"contentEncoding"', '"type":"null"']) {
+      expect(text).not.toContain(word)
+    }
+    expect(text).not.toMatch(/"type":\[|"exclusiveM(in|ax)imum":[^t]/)
+    expect(JSON.stringify(paths)).not.toContain('safetensors"')
+    const named = new Set(Object.keys(components.schemas))
+    for (const [, name] of JSON.stringify(older).matchAll(/#\/components\/schemas\/(\w+)/g)) {
+      expect(named.has(name), name).toBe(true)
+    }
   })
 
   it('the committed AsyncAPI document is what the schemas say, and valid', async () => {

@@ -242,10 +242,10 @@ describe('SIGTERM', () => {
   })
 
   /** A service as a process of its own. */
-  async function start() {
+  async function start(delay = 0) {
     const main = new URL('../../src/main.ts', import.meta.url).pathname
     const own = spawn(process.execPath, [main], {
-      env: { ...process.env, PORT: '0', THREADS: '1' },
+      env: { ...process.env, PORT: '0', THREADS: '1', SHUTDOWN_DELAY_SECONDS: String(delay) },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     child = own
@@ -268,6 +268,17 @@ describe('SIGTERM', () => {
     expect((await attention(server, ok)).status).toBe(200)
     child.kill('SIGTERM')
     expect(await exited).toBe('SIGKILL')
+  })
+
+  it('serves on for a while, with readiness gone, until a second signal', async () => {
+    const { child, exited, server } = await start(600)
+    child.kill('SIGTERM')
+    const ready = async () => (await fetch(`${server.url}/health/ready`)).status
+    while ((await ready()) === 200) await wait(5)
+    const served = await attention(server, ok)
+    expect([served.status, served.headers.get('connection')]).toEqual([200, 'close'])
+    child.kill('SIGTERM')
+    expect(await exited).toBe(0)
   })
 
   it('drains: readiness first, accepted work answered, exit 0', async () => {

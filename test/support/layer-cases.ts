@@ -29,6 +29,11 @@ export function drawer(seed: number): (...shape: number[]) => Flat {
 function tensorAt(body: Body, name: string): Flat {
   if (name.startsWith('encoder.')) return tensorAt(body.encoder as Body, name.slice('encoder.'.length))
   if (name.startsWith('past.')) return (body.past as Record<string, Flat>)[name.slice('past.'.length)]
+  if (/^(attention_kind|state)\./.test(name)) {
+    const [top, ...below] = name.split('.')
+    const path = top === 'state' ? [below.join('.')] : below
+    return path.reduce<unknown>((node, key) => (node as Body)[key], body[top]) as Flat
+  }
   if (!name.startsWith('params.')) return body[name] as Flat
   const holder = (body.stack ?? body) as { params: Record<string, Flat> }
   return holder.params[name.slice('params.'.length)]

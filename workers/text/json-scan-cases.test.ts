@@ -56,6 +56,21 @@ describe('says what is wrong, and at which byte', () => {
     expect(fault(text)).toEqual(['expected one "b", got two', text.lastIndexOf('"b"') + 3, '/a/1/b', false])
   })
 
+  it.each<[text: string, word: string, pointer: string]>([
+    ['{"s":NaN}', 'NaN', '/s'],
+    ['{"s":-Infinity}', '-Infinity', '/s'],
+    ['{"q":[[NaN]]}', 'NaN', '/q/0/0'],
+    ['{"q":[[1,2],[3,NaN]]}', 'NaN', '/q/1/1'],
+    ['{"q":[[-Infinity,1]]}', '-Infinity', '/q/0/0'],
+    ['{"q":[1, -Infinity]}', '-Infinity', '/q/1'],
+    ['{"q":[true,Infinity]}', 'Infinity', '/q/1'],
+    ['{"a":["x",Infinity]}', 'Infinity', '/a/1'],
+  ])('where a number that JSON does not have is bare: %s', (text, word, pointer) => {
+    const [message, , found] = fault(text)
+    expect(message).toBe(`expected a JSON value, got ${word} without quotes: it is written "${word}"`)
+    expect(found).toBe(pointer)
+  })
+
   it('where a tensor is none', () => {
     expect(fault('{"a":["x"],"b":{"q":[[1,2],[3,true]]}}')).toEqual([
       'expected a number, got a boolean',
@@ -90,6 +105,15 @@ describe('bounds what it reads beside tensors', () => {
       'expected at most 20000 values beside tensors, got more',
       '/19999',
     ])
+  })
+
+  it('to as many values as one who wants to be done soon asks for', () => {
+    const list = (values: number) => shared(`[${Array(values - 1).fill('""')}]`)
+    const place = { work: WORK, values: 100 }
+    expect(scanPiece(kernels, list(100), place)).toEqual(scanJson(list(100)))
+    expect(scanPiece(kernels, list(101), place)).toHaveProperty('paused')
+    // what is wrong behind them is not looked for
+    expect(scanPiece(kernels, shared(`[${'"",'.repeat(100)}`), place)).toHaveProperty('paused')
   })
 
   it('to a mebibyte of short strings and keys', () => {

@@ -30,9 +30,8 @@ import {
   type ScanPlace,
   type Span,
 } from './json-spans.ts'
-import { NUMBER_WORDS, numbersFault } from './numbers-fault.ts'
-import type { TextKernels } from './text-kernels.ts'
-import { NumbersPass, type Outcome, PASS_BYTES } from './text-kernels.ts'
+import { bareNumber, INFINITY, NAN, NUMBER_WORDS, numbersFault } from './numbers-fault.ts'
+import { NumbersPass, type Outcome, PASS_BYTES, type TextKernels } from './text-kernels.ts'
 
 const MAX_DEPTH = 64
 /** Values, and those of them that are spans: four and two for each parameter of the largest stack, and some. */
@@ -74,6 +73,7 @@ class Scanner extends JsonCursor {
   readonly #resume: PausedScan
   /** the byte at which to pause */
   readonly #most: number
+  readonly #mostNodes: number
   #nodes = 0
   #text = 0
   /** inside an array of numbers */
@@ -82,11 +82,12 @@ class Scanner extends JsonCursor {
   #peeked = 0
   #peekedNumeric = false
 
-  constructor(kernels: TextKernels, bytes: Uint8Array, { work, piece, resume }: ScanPlace) {
+  constructor(kernels: TextKernels, bytes: Uint8Array, { work, piece, values, resume }: ScanPlace) {
     super(kernels, bytes)
     this.#work = new Uint32Array(bytes.buffer, work, PASS_BYTES / 4)
     this.#resume = { spans: [], open: undefined, at: 0, ...resume }
     this.#most = this.#resume.at + (piece ?? Number.POSITIVE_INFINITY)
+    this.#mostNodes = values ?? MAX_NODES
   }
 
   document(): unknown {
@@ -98,7 +99,7 @@ class Scanner extends JsonCursor {
 
   #value(depth: number, base64: boolean): unknown {
     this.space()
-    if (++this.#nodes > MAX_NODES) this.#stop(`expected at most ${MAX_NODES} values beside tensors, got more`)
+    if (++this.#nodes > this.#mostNodes) this.#full()
     const byte = this.bytes[this.at]
     if (byte === QUOTE) return this.#string(base64)
     if (depth === MAX_DEPTH && (byte === OPEN || byte === OPEN_OBJECT)) {
@@ -106,6 +107,9 @@ class Scanner extends JsonCursor {
     }
     if (byte === OPEN) return this.#array(depth + 1)
     if (byte === OPEN_OBJECT) return this.#object(depth + 1)
+    const word = byte === MINUS ? this.bytes[this.at + 1] : byte
+    const bare = word === NAN || word === INFINITY ? bareNumber(this.bytes, this.at) : undefined
+    if (bare !== undefined) this.#stop(bare)
     if (byte === MINUS || isDigit(byte)) {
       const start = this.at
       this.number()
@@ -278,6 +282,11 @@ class Scanner extends JsonCursor {
     if (this.spans.push(span) > MAX_SPANS)
       this.#stop(`expected at most ${MAX_SPANS} tensors and long strings, got more`)
     return BigInt(this.spans.length - 1)
+  }
+
+  #full(): never {
+    if (this.#mostNodes < MAX_NODES) this.#pause(undefined)
+    return this.#stop(`expected at most ${MAX_NODES} values beside tensors, got more`)
   }
 
   #pause(open: PausedScan['open']): never {

@@ -58,6 +58,8 @@ export interface ScanPlace {
   work: number
   /** pause after about this many bytes */
   piece?: number
+  /** pause, for good, behind this many values */
+  values?: number
   resume?: PausedScan
 }
 

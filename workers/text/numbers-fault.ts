@@ -2,8 +2,17 @@
 import { LONG_NUMBER, matches, OPEN_OBJECT, QUOTE } from './json-cursor.ts'
 import type { NumbersPass, Outcome } from './text-kernels.ts'
 
+/** How numbers begin that JSON does not have. */
+export const [NAN, INFINITY] = ['N', 'I'].map(letter => letter.charCodeAt(0))
+
 /** Numbers that JSON has no digits for. */
 export const NUMBER_WORDS = ['NaN', 'Infinity', '-Infinity']
+
+/** What some programs write for such a number, which JSON does not have; undefined where that is not what stands there. */
+export function bareNumber(bytes: Uint8Array, at: number): string | undefined {
+  const word = NUMBER_WORDS.find(word => matches(bytes, at, word))
+  return word && `expected a JSON value, got ${word} without quotes: it is written "${word}"`
+}
 
 /** Either the grammar is broken, or the text is JSON and what stands at `place` in the array is wrong. */
 export type NumbersFault = { syntax: string } | { message: string; place: number[] }
@@ -13,8 +22,10 @@ export function numbersFault(outcome: Outcome, pass: NumbersPass, bytes: Uint8Ar
   const wanted = pass.element ?? 'number'
   const { place } = pass
   switch (outcome) {
-    case 'no digit':
-      return { syntax: 'a digit' }
+    case 'no digit': {
+      const message = bareNumber(bytes, pass.at - 1)
+      return message === undefined ? { syntax: 'a digit' } : { message, place }
+    }
     case 'no value':
       return { syntax: 'a value' }
     case 'no separator':
@@ -48,5 +59,6 @@ function noLeaf(wanted: string, place: number[], bytes: Uint8Array, at: number):
   }
   if (bytes[at] === OPEN_OBJECT) return { message: `expected a ${wanted}, got an object`, place }
   if (matches(bytes, at, 'null')) return { message: `expected a ${wanted}, got null`, place }
-  return { syntax: 'a number' }
+  const message = bareNumber(bytes, at)
+  return message === undefined ? { syntax: 'a number' } : { message, place }
 }

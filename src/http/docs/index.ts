@@ -1,4 +1,4 @@
-/** `/openapi.json`, `/asyncapi.json`, and an interactive page at `/docs` that needs no internet. */
+/** `/openapi.json`, the same in OpenAPI 3.0, `/asyncapi.json`, and an interactive page at `/docs` that needs no internet. */
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
@@ -6,6 +6,7 @@ import fp from 'fastify-plugin'
 import { securityHeaders } from '../security-headers.ts'
 import { asyncApiDocument } from './asyncapi.ts'
 import { openApiDocument } from './openapi.ts'
+import { openApi30 } from './openapi30.ts'
 
 /** Swagger UI has images in its style sheet, and one style in what it makes, of this hash (`test/browser/docs.test.ts`). */
 const HEADERS = securityHeaders({
@@ -21,6 +22,8 @@ export const docs = fp(
     const document = openApiDocument(version)
     const text = JSON.stringify(document)
     app.get('/openapi.json', async (_request, reply) => reply.type('application/json').send(text))
+    const older = JSON.stringify(openApi30(document))
+    app.get('/openapi-3.0.json', async (_request, reply) => reply.type('application/json').send(older))
     const stream = JSON.stringify(asyncApiDocument(version))
     app.get('/asyncapi.json', async (_request, reply) => reply.type('application/json').send(stream))
     await app.register(swagger, { mode: 'static', specification: { document: document as never } })

@@ -137,7 +137,6 @@ function operationalPaths(health: Json): Record<string, Json> {
       tags: ['operation'],
       responses: {
         200: { description: summary, content: { [type]: { schema } } },
-        ...problems('400'),
         ...more,
       },
     },
@@ -159,6 +158,12 @@ function operationalPaths(health: Json): Record<string, Json> {
     ),
     '/metrics': get('metrics', 'Metrics in the Prometheus text format', 'text/plain', { type: 'string' }),
     '/openapi.json': get('openapi', 'This document', JSON_TYPE, { type: 'object' }),
+    '/openapi-3.0.json': get(
+      'openapi30',
+      'This document in OpenAPI 3.0.3, for generators of clients: JSON alone, tensors untyped',
+      JSON_TYPE,
+      { type: 'object' },
+    ),
     '/asyncapi.json': get('asyncapi', 'The messages of /v1/stream, as AsyncAPI 3', JSON_TYPE, {
       type: 'object',
     }),

@@ -1,7 +1,8 @@
-/** Shutting down: readiness goes first, new requests get a 503, and what was accepted is answered. */
+/** Shutting down: readiness goes first, then new requests get a 503, and what was accepted is answered. */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../../problem.ts'
+import { laterTurn } from './pipelining.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -13,13 +14,24 @@ const OPERATIONAL = ['/health/', '/metrics']
 
 export class Drain {
   readonly #begun: (() => void)[] = []
+  #leaving = false
   #active = false
   #open = 0
   #idle: (() => void) | undefined
 
+  /** Readiness has gone: requests are to be sent elsewhere. */
+  get leaving(): boolean {
+    return this.#leaving
+  }
+
   /** No new request is taken. */
   get active(): boolean {
     return this.#active
+  }
+
+  /** Requests are still served. */
+  leave(): void {
+    this.#leaving = true
   }
 
   /** `tell` is called when it begins. */
@@ -29,6 +41,7 @@ export class Drain {
 
   /** Resolves when everything that was accepted has been answered. */
   async begin(): Promise<void> {
+    this.#leaving = true
     this.#active = true
     for (const tell of this.#begun) tell()
     if (this.#open === 0) return
@@ -54,11 +67,16 @@ export const drain = fp(
     app.addHook('onRequest', async (request, reply) => {
       state.opened()
       reply.raw.once('close', () => state.closed())
+      // only an answer that others of its connection come before has no socket yet
+      if (reply.raw.socket === null) await laterTurn(request.raw.socket)
       if (!state.active || OPERATIONAL.some(prefix => request.url.startsWith(prefix))) return
-      reply.header('connection', 'close')
       throw new Problem('DRAINING', 'this server is shutting down; send the request again to another', {
         retryAfter: 1,
       })
+    })
+    app.addHook('onSend', (_request, reply, _payload, done) => {
+      if (state.leaving) reply.header('connection', 'close')
+      done()
     })
   },
   { name: 'drain', dependencies: ['errors'] },

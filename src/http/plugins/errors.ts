@@ -1,10 +1,13 @@
 /** Every failure becomes RFC 9457 problem+json, once, here: what plugins throw, and what never became a request. */
+import { randomUUID } from 'node:crypto'
+import { maxHeaderSize, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { shortened } from '../../../workers/text/json-pointer.ts'
 import { Problem, type ProblemCode, problemOf } from '../../problem.ts'
-import { serverTiming } from './observe.ts'
+import { isAnswered, lingering } from './linger.ts'
+import { type Metrics, serverTiming } from './observe.ts'
 
 /** Fastify's own failures, by their codes. */
 const FASTIFY: Record<string, ProblemCode> = {
@@ -17,8 +20,16 @@ const FASTIFY: Record<string, ProblemCode> = {
 /** Characters of the framework's own messages, which may quote a path. */
 const MOST_MESSAGE = 64
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** bytes of a refused request's body that are taken in */
+    lingerBytes: number
+  }
+}
+
 export const errors = fp(
-  async (app: FastifyInstance) => {
+  async (app: FastifyInstance, { lingerBytes }: { lingerBytes: number }) => {
+    app.decorate('lingerBytes', lingerBytes)
     app.setErrorHandler(sendProblem)
     app.setNotFoundHandler((request, reply) => {
       const path = request.url.split('?')[0]
@@ -47,40 +58,58 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (problem.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
   request.problem = problem
   if (problem.retryAfter !== undefined) reply.header('retry-after', problem.retryAfter)
-  if (!request.raw.complete) {
-    // what is left of the body is not wanted: take it off the wire so that the client can read the answer
-    reply.header('connection', 'close')
-    request.raw.resume()
-  }
   reply.removeHeader('content-length')
   // a failure of the framework itself passes by the hooks
   reply.header('x-request-id', request.id).header('server-timing', serverTiming(request.receipt))
-  return reply
-    .code(problem.status)
-    .type('application/problem+json')
-    .send(Buffer.from(JSON.stringify(problem.toJSON(request.id))))
+  const answer = Buffer.from(JSON.stringify(problem.toJSON(request.id)))
+  reply.code(problem.status).type('application/problem+json')
+  if (request.raw.complete) return reply.send(answer)
+  if (problem.code === 'BODY_TIMEOUT') {
+    // it is not worth waiting for
+    request.raw.resume()
+    return reply.header('connection', 'close').send(answer)
+  }
+  reply.header('content-length', answer.length)
+  return reply.send(lingering(answer, request.raw, request.server.lingerBytes))
 }
 
 function isFault(status: number | undefined): boolean {
   return status !== undefined && status >= 400 && status < 500
 }
 
-/** What Node's HTTP parser refuses never becomes a request: answered on the socket, in the same form. */
-export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
-    socket.destroy()
-    return
+/** What Node's HTTP parser refuses, by its codes; all else is malformed. */
+const REFUSED: Record<string, { problem: ProblemCode; detail: string }> = {
+  ERR_HTTP_REQUEST_TIMEOUT: { problem: 'BODY_TIMEOUT', detail: 'the request did not arrive in time' },
+  HPE_HEADER_OVERFLOW: {
+    problem: 'HEADERS_TOO_LARGE',
+    detail: `expected a head of at most ${maxHeaderSize} bytes, got a larger one`,
+  },
+}
+
+/** What never becomes a request is answered on the socket, in the same form, and told where requests are. */
+export function clientErrors(logger: FastifyBaseLogger, metrics: Metrics) {
+  return (error: Error & { code?: string }, socket: Socket): void => {
+    if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || isAnswered(socket)) {
+      socket.destroy()
+      return
+    }
+    const { problem: code, detail } = REFUSED[error.code ?? ''] ?? {
+      problem: 'BAD_HTTP' as const,
+      detail: `the HTTP request is malformed (${error.code ?? 'unknown'})`,
+    }
+    const problem = new Problem(code, detail)
+    const id = randomUUID()
+    const body = JSON.stringify(problem.toJSON(id))
+    const head = [
+      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+      'content-type: application/problem+json',
+      `content-length: ${Buffer.byteLength(body)}`,
+      `x-request-id: ${id}`,
+      'connection: close',
+    ]
+    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+    metrics.observe('none', 'none', problem.status, undefined)
+    metrics.problem(code)
+    logger.info({ reqId: id, status: problem.status, code, detail }, 'request refused')
   }
-  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-  const problem = late
-    ? new Problem('BODY_TIMEOUT', 'the request did not arrive in time')
-    : new Problem('BAD_HTTP', `the HTTP request is malformed (${error.code ?? 'unknown'})`)
-  const body = JSON.stringify(problem.toJSON('-'))
-  const head = [
-    `HTTP/1.1 ${problem.status} ${late ? 'Request Timeout' : 'Bad Request'}`,
-    'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }

@@ -126,6 +126,14 @@ export function serverTiming(receipt: Receipt | undefined): string {
 
 const NOTHING = new Timings()
 
+/** What stands for an answer that nobody was there to read. */
+const LEFT = 499
+
+function levelOf(status: number, route: string): 'error' | 'info' | 'debug' {
+  if (status >= 500) return 'error'
+  return route.startsWith('/health/') || route === '/metrics' ? 'debug' : 'info'
+}
+
 export const observe = fp(
   async (app: FastifyInstance, { metrics }: { metrics: Metrics }) => {
     app.decorate('metrics', metrics)
@@ -135,13 +143,19 @@ export const observe = fp(
       reply.header('x-request-id', request.id)
       reply.header('server-timing', serverTiming(request.receipt))
     })
+    app.addHook('onRequestAbort', async request => {
+      const route = request.routeOptions.url ?? 'none'
+      metrics.observe(route, request.method, LEFT, request.receipt)
+      metrics.problem('CLIENT_CLOSED')
+      request.log.info({ method: request.method, route, status: LEFT, code: 'CLIENT_CLOSED' }, 'request')
+    })
     app.addHook('onResponse', async (request, reply) => {
       const route = request.routeOptions.url ?? 'none'
       const { receipt, problem } = request
       metrics.observe(route, request.method, reply.statusCode, receipt)
       if (problem !== undefined) metrics.problem(problem.code)
       const { inputs, precision, flops, bytes } = receipt?.work ?? {}
-      request.log.info(
+      request.log[levelOf(reply.statusCode, route)](
         {
           method: request.method,
           route,

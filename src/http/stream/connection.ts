@@ -12,7 +12,16 @@ import { explainClosing } from './closing.ts'
 import type { HeldMemory, HeldRuns, Holdings } from './held-runs.ts'
 import { Inbox } from './inbox.ts'
 import { IncomingMessages } from './incoming-messages.ts'
-import { type ControlBuffer, type ControlMessage, controlMessage, MessageSource, typeOf } from './messages.ts'
+import {
+  type ControlBuffer,
+  type ControlMessage,
+  controlMessage,
+  type Message,
+  MessageSource,
+  messageOf,
+  NoText,
+  typeOf,
+} from './messages.ts'
 import type { StreamMetrics } from './metrics.ts'
 import { Cancelled, type FrameType, Run } from './run.ts'
 import type { Limits } from './run-clock.ts'
@@ -57,9 +66,13 @@ export class Connection {
     this.#queue = new SendQueue(socket, context.idleSeconds)
     explainClosing(socket, this.#queue, context.requestId)
     this.#holdings = { client: this.#client, bytes: 0 }
-    const incoming = new IncomingMessages(raw, this.#client, context.intake, problem => this.#stop(problem))
-    this.#inbox = new Inbox(socket, incoming, this.#queue, (bytes, binary) => this.#handle(bytes, binary))
-    socket.on('message', (data, binary) => this.#receive(data as Buffer, binary))
+    const stop = (problem: Problem) => this.#stop(problem)
+    const incoming = new IncomingMessages(socket, raw, this.#client, context.intake, stop)
+    this.#inbox = new Inbox(incoming, this.#queue, message => this.#handle(message))
+    socket.on('message', (data, binary) => {
+      this.#alive = true
+      this.#inbox.add(messageOf(data as Buffer | Buffer[], binary, incoming.text))
+    })
     socket.on('pong', () => {
       this.#alive = true
     })
@@ -85,28 +98,24 @@ export class Connection {
     if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
   }
 
-  #receive(bytes: Buffer, binary: boolean): void {
-    this.#alive = true
-    this.#inbox.add(bytes, binary)
-  }
-
-  async #handle(bytes: Buffer, binary: boolean): Promise<void> {
+  async #handle(message: Message): Promise<void> {
     const { control, intake } = this.#context
     if (this.#closed.signal.aborted) return
     try {
-      if (!binary && bytes.length <= SCAN_HERE) {
-        const tree = control.read(bytes)
-        const type = typeOf(tree)
-        if (type !== 'start') return this.#control(controlMessage(type, tree))
+      if (!message.binary && !message.unseen && message.length <= SCAN_HERE) {
+        const tree = control.read(message)
+        const type = tree === undefined ? undefined : typeOf(tree)
+        if (type !== undefined && type !== 'start') return this.#control(controlMessage(type, tree))
       }
       using read = new DisposableStack()
-      const body = read.use(await decode(new MessageSource(bytes, binary), intake))
+      const body = read.use(await decode(new MessageSource(message), intake))
       const type = typeOf(body.tree)
       if (type !== 'start') return this.#control(controlMessage(type, body.tree))
       read.move()
       await this.#start(body)
     } catch (error) {
-      this.#complain(error)
+      if (error instanceof NoText) this.#socket.close(1007)
+      else this.#complain(error)
     }
   }
 

@@ -1,8 +1,8 @@
 /** Messages of one connection that are whole, handled one after the other. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { WebSocket } from 'ws'
 import type { Arrival } from '../../pipeline/arrivals.ts'
 import type { IncomingMessages } from './incoming-messages.ts'
+import type { Message } from './messages.ts'
 import type { SendQueue } from './send-queue.ts'
 
 /** Messages, and milliseconds, between which others get their turn: thousands of short ones may come in one packet. */
@@ -10,26 +10,18 @@ const TURN_MESSAGES = 64
 const TURN_MS = 2
 
 interface Whole {
-  bytes: Buffer
-  binary: boolean
+  message: Message
   arrival: Arrival | undefined
 }
 
 export class Inbox {
-  readonly #socket: WebSocket
   readonly #incoming: IncomingMessages
   readonly #answers: SendQueue
-  readonly #handle: (bytes: Buffer, binary: boolean) => Promise<void>
+  readonly #handle: (message: Message) => Promise<void>
   readonly #waiting: Whole[] = []
   #reading = false
 
-  constructor(
-    socket: WebSocket,
-    incoming: IncomingMessages,
-    answers: SendQueue,
-    handle: (bytes: Buffer, binary: boolean) => Promise<void>,
-  ) {
-    this.#socket = socket
+  constructor(incoming: IncomingMessages, answers: SendQueue, handle: (message: Message) => Promise<void>) {
     this.#incoming = incoming
     this.#answers = answers
     this.#handle = handle
@@ -39,15 +31,14 @@ export class Inbox {
     return this.#reading
   }
 
-  add(bytes: Buffer, binary: boolean): void {
-    this.#waiting.push({ bytes, binary, arrival: this.#incoming.whole(bytes) })
+  add(message: Message): void {
+    this.#waiting.push({ message, arrival: this.#incoming.whole(message.length) })
     if (!this.#reading) void this.#read()
   }
 
   /** While a message is being read, or too many answers wait, nothing more is taken off the wire. */
   async #read(): Promise<void> {
     this.#reading = true
-    this.#socket.pause()
     this.#incoming.pause()
     let [since, read] = [performance.now(), 0]
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
@@ -57,11 +48,10 @@ export class Inbox {
         since = performance.now()
         read = 0
       }
-      await this.#handle(next.bytes, next.binary)
+      await this.#handle(next.message)
       next.arrival?.[Symbol.dispose]()
     }
     this.#reading = false
     this.#incoming.resume()
-    this.#socket.resume()
   }
 }

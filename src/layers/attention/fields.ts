@@ -78,7 +78,7 @@ export function attentionOptions(tensors: TensorKinds) {
     ...qkNormFields,
     ...ropeFields(tensors),
     dropout: dropout.optional(),
-    ...variantFields,
+    ...variantFields(tensors),
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Attention as every layer uses it: the stages from new queries, keys and values to the output, with the maps that were
- * asked for; and backwards through all of them. A new stage is a file in `stages/` and a line in this list.
+ * asked for; backwards through all of them, and in forward mode. A new stage is a file in `stages/` and a line in this list.
  */
 import type { Ref } from '../../../workers/contract.ts'
 import { softcapScores } from '../../../workers/ops/attention/op.ts'
@@ -21,8 +21,11 @@ import type {
   GradientFlow,
   GradientNeeds,
   Stage,
-  StageBackward,
+  StageSteps,
+  TangentFlow,
 } from './stages/stage.ts'
+import { stateOutputs } from './state.ts'
+import type { InputTangents, ResultName, ResultTangents } from './tangents.ts'
 import type { Attended } from './variants/variant.ts'
 
 export const STAGES: readonly Stage[] = [qkNorm, rope, past, packed, scores]
@@ -37,7 +40,7 @@ export interface AttentionState {
   presentK: Ref
   presentV: Ref
   /** one for each stage that has run */
-  backward: StageBackward[]
+  steps: StageSteps[]
 }
 
 /** `seedOffset` is added to the dropout's seed. */
@@ -50,8 +53,8 @@ export function attentionForward(
 ): AttentionState {
   const flow: AttentionFlow = { plan, ...inputs, requested, seedOffset }
   const stages = STAGES.filter(({ needs }) => needs === undefined || plan[needs])
-  const backward = stages.map(stage => stage.forward(p, flow))
-  return { plan, attended: flow.attended as Attended, presentK: flow.k, presentV: flow.v, backward }
+  const steps = stages.map(stage => stage.forward(p, flow))
+  return { plan, attended: flow.attended as Attended, presentK: flow.k, presentV: flow.v, steps }
 }
 
 /** Differentiates attentionForward. */
@@ -64,8 +67,20 @@ export function attentionBackward(
   terms?: GradientTerms,
 ): GradientFlow {
   const gradients: GradientFlow = { needs, output: gradOutput, scalars, terms }
-  for (const backward of state.backward.toReversed()) backward(p, gradients)
+  for (const { backward } of state.steps.toReversed()) backward(p, gradients)
   return gradients
+}
+
+/** Differentiates attentionForward in forward mode; tangents of q, k and v in the order that its inputs had. */
+export function attentionTangents(
+  p: RequestProgram,
+  state: AttentionState,
+  given: InputTangents,
+  wanted: readonly ResultName[],
+): ResultTangents {
+  const tangents: TangentFlow = { ...given, wanted }
+  for (const { tangent } of state.steps) tangent(p, tangents)
+  return tangents.results as ResultTangents
 }
 
 // ---- what an answer may say of attention beside its output ---------------------------------------------------------
@@ -132,12 +147,17 @@ export function attentionAnswers(
     if (headsFirst === undefined) p.output(prefix + name, x, inRank(kv, g.keys, dim))
     else p.output(prefix + name, headsFirst.write(x, side, dim), headsFirst.shape(side, dim))
   }
+  if (requested.has('state')) {
+    for (const { name, buffer, shape, dtype } of stateOutputs(p, state)) {
+      p.output(prefix + name, buffer, shape, undefined, dtype)
+    }
+  }
   present('present_k', state.presentK, g.dimK)
   present('present_v', state.presentV, g.dimV)
 }
 
 /** What there is of each row, as the client sees it: of packed sequences [heads, all rows]. */
-function ofRows({ headsFirst, packed }: AttentionPlan, x: Ref): Ref {
+export function ofRows({ headsFirst, packed }: AttentionPlan, x: Ref): Ref {
   if (packed === undefined || headsFirst === undefined) return x
   return headsFirst.writeRows(x, packed.rows.q)
 }

@@ -6,6 +6,7 @@ import {
   packedBackward,
   packedDistanceGradient,
   packedForward,
+  packedJvp,
   spreadPairs,
 } from '../../../workers/ops/packed-attention/op.ts'
 import type { ProgramBuilder, StepOptions } from '../program-builder.ts'
@@ -36,6 +37,10 @@ interface GradientRefs extends ScoreRefs {
 
 interface BackwardRefs extends GradientRefs {
   delta: Ref
+}
+
+interface JvpRefs extends ScoreRefs {
+  denominator: Ref
 }
 
 function argsOf(args: AttentionArgs, { sequences, longest, pairs, tiles }: Packed) {
@@ -80,6 +85,16 @@ export function distanceStep(
 ) {
   const tensors = { ...refs, ...startsFor(packed, refs) }
   return p.step(packedDistanceGradient, tensors, argsOf(args, packed), options)
+}
+
+export function jvpStep(
+  p: ProgramBuilder,
+  packed: Packed,
+  refs: JvpRefs,
+  args: AttentionArgs,
+  options: StepOptions,
+) {
+  return p.step(packedJvp, { ...refs, ...packed.refs }, argsOf(args, packed), options)
 }
 
 /** Whether the keys of some sequence have several parts: then there is one more gradient of q. */

@@ -16,7 +16,7 @@ import { inputSegments, withSegments } from './segments.ts'
 import type { Past } from './stages/past.ts'
 import { planRope } from './stages/rope.ts'
 import type { AttentionPlan } from './stages/stage.ts'
-import { attentionKind, refuseOptions, VARIANTS, type VariantOptions } from './variants/index.ts'
+import { attentionKind, causalOf, refuseOptions, VARIANTS, type VariantOptions } from './variants/index.ts'
 import type { Variant } from './variants/variant.ts'
 
 /** The fields of a request that say what attention computes. */
@@ -24,7 +24,10 @@ export type AttentionOptions = Partial<Omit<z.output<z.ZodObject<AttentionOption
   VariantOptions & { relative_bias?: RelativeBiasOptions | undefined }
 
 /** What is the same for layers that attend to the same sequences; `rope`: also its tables, if those are theirs. */
-type Shared = Pick<AttentionPlan, 'places' | 'slopes' | 'relativeBias' | 'mask' | 'maskLayout' | 'rope'>
+type Shared = Pick<
+  AttentionPlan,
+  'places' | 'slopes' | 'relativeBias' | 'mask' | 'maskLayout' | 'rope' | 'gates'
+>
 
 /**
  * `g.keys` counts the keys of the past too. `pointers`: where options stand, if elsewhere. `like`: the plan of another layer
@@ -32,14 +35,16 @@ type Shared = Pick<AttentionPlan, 'places' | 'slopes' | 'relativeBias' | 'mask' 
  */
 export function planAttention(
   p: RequestProgram,
-  options: AttentionOptions,
+  given: AttentionOptions,
   g: Geometry,
   { given: pastGiven, length: past }: Pick<Past, 'given' | 'length'>,
   pointers?: Record<string, string>,
   { like, packed }: { like?: Shared | undefined; packed?: Packed | undefined } = {},
 ): AttentionPlan {
-  const kind = attentionKind(options.attention_kind)
-  refuseOptions(kind, options, pointers)
+  const kind = attentionKind(given.attention_kind)
+  refuseOptions(kind, given, pointers)
+  const implied = causalOf(kind, given.causal, pointers?.causal)
+  const options = implied === given.causal ? given : { ...given, causal: implied }
   const variant = VARIANTS[kind.kind] as Variant
   const packedPlaces = packed && { geometry: g, shift: 0, refs: {}, packed }
   const places = like?.places ?? packedPlaces ?? placesOf(p, options, g, past, pointers)
@@ -53,14 +58,17 @@ export function planAttention(
   const intervals = within?.intervals ?? masked
   const args = attentionArgs(options, g, places, intervals)
   const causal = Boolean(options.causal)
-  const context = { args, places, masks: [...masks, ...own], intervals, causal }
+  const at = { queries: pointers?.queries ?? '/q', keys: pointers?.keys ?? '/k' }
+  const gates = like?.gates ?? variant.gatesOf?.(p, kind, g, at)
+  const context = { args, places, masks: [...masks, ...own], intervals, causal, gates }
   const plan: AttentionPlan = {
     geometry: g,
     past,
     pastGiven,
     args,
-    kind: kind.kind,
+    kind,
     variant: variant.plan(p, context, kind),
+    gates,
     seed: options.dropout?.seed ?? 0,
     norm: options.qk_norm === 'l2' ? { kind: 'l2', eps: 1e-12 } : options.qk_norm,
     rope,

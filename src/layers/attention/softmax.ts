@@ -42,6 +42,8 @@ export interface Scores {
   /** those that the time is reckoned with, where the elements decide how many there are */
   reckoned?: number
   nonFinite?: Ref
+  /** what an earlier request has left of keys and values, where the variant takes a state */
+  state?: Record<string, Ref> | undefined
   /** sequences that attend within themselves; `args` counts the queries and keys of all */
   packed?: Packed | undefined
 }
@@ -131,6 +133,8 @@ export interface AttentionNeeds {
   k: boolean
   v: boolean
   mask: boolean
+  /** is asked for the inputs that only some variants have, by their names in `grads` */
+  own?: ((name: string) => boolean) | undefined
   /** of biases by distance */
   distances: boolean
 }
@@ -162,9 +166,13 @@ export interface AttentionGradients {
   k?: Ref
   v?: Ref
   mask?: Ref
+  /** of those inputs */
+  own?: OwnGradients
   /** float64 [parts, heads, distances], to be added up */
   distances?: Ref
 }
+
+export type OwnGradients = Record<string, Ref | undefined>
 
 /**
  * Differentiates softmaxForward: dV = Pᵀ·dO, dS = P ⊙ (dP − delta − c·(ln P + H)), dQ = dS·K·scale, dK = dSᵀ·Q·scale,
@@ -242,7 +250,7 @@ function addPart(p: ProgramBuilder, sum: Ref, parts: Ref, part: number): Ref {
   return y
 }
 
-function scoreTensors(scores: Scores) {
+export function scoreTensors(scores: Scores) {
   const { q, k, mask, slopes, distanceBiases, shifts, intervals, earlierRanks, earlierIntervals } = scores
   const { qSegments, kvSegments, mixedSegments } = scores
   const masks = { mask, intervals, qSegments, kvSegments, mixedSegments }

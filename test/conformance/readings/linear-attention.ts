@@ -32,7 +32,6 @@ export const linearAttention: Reading = {
       },
     }
   },
-  awaits: () => 'the kinds `gated`, `delta` and `gated_delta`, and `state`',
 }
 
 /** The update rules are our kinds by the same names, but `linear`: there the feature map has to be none. */

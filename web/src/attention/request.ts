@@ -111,7 +111,7 @@ interface Answer {
 }
 
 async function post(body: AttentionBody, signal: AbortSignal): Promise<Answer> {
-  const response = await fetch('/v1/attention', {
+  const response = await fetch('v1/attention', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),

@@ -33,7 +33,8 @@ export function exportBar(view: Exportable): HTMLElement {
       },
       label,
     )
-  const { origin } = location
+  // with the prefix that a proxy may serve the page below
+  const origin = new URL('.', document.baseURI).href.slice(0, -1)
   return h(
     'div',
     { class: 'export', role: 'group', 'aria-label': say().export },

@@ -25,7 +25,7 @@ export function header({ view, tables, onTables, onTheme, onLanguage }: HeaderSt
     'header',
     { class: 'page-head' },
     h('div', { class: 'brand' }, h('h1', {}, 'attention-server'), h('p', {}, words.tagline)),
-    h('nav', { 'aria-label': words.navigation }, ...links, h('a', { href: '/docs' }, words.documentation)),
+    h('nav', { 'aria-label': words.navigation }, ...links, h('a', { href: 'docs' }, words.documentation)),
     h(
       'div',
       { class: 'display' },

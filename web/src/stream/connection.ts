@@ -61,5 +61,7 @@ function frameOf(data: string | ArrayBuffer): Frame | undefined {
 
 /** The stream of the server that the page came from. */
 export function streamUrl(): string {
-  return `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/v1/stream`
+  const url = new URL('v1/stream', document.baseURI)
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+  return url.href
 }

@@ -3,6 +3,7 @@ import { type AttentionCase, buildCase } from '../../../test/support/attention-c
 import { type AttentionSpec, attentionSpecs, plainSpec } from '../../../test/support/attention-spec.ts'
 import { uniformNumbers } from '../../../test/support/numbers.ts'
 import { given, type Inputs, type OpCase, randomTensors } from '../../../test/support/op-case.ts'
+import { jvpCase } from './jvp-cases.ts'
 import * as op from './op.ts'
 
 const NAMES = [
@@ -11,6 +12,7 @@ const NAMES = [
   'attentionBackward',
   'attentionMaskGradient',
   'attentionDistanceGradient',
+  'attentionJvp',
   'weightGradient',
   'softcapScores',
 ] as const
@@ -25,6 +27,7 @@ function choose(wanted: Wanted, lengths: Record<string, number>): Record<string,
 }
 
 function attentionCase(name: (typeof NAMES)[number], spec: AttentionSpec, wanted: Wanted): OpCase {
+  if (name === 'attentionJvp') return jvpCase(spec, wanted)
   const float = name === 'attentionMaskGradient'
   const c: AttentionCase = buildCase(float ? { ...spec, maskKind: 'float' } : spec)
   const { args } = c

@@ -4,7 +4,7 @@
  * multiple of kvHeads.
  */
 import { KEY_BLOCK, QUERY_TILE } from '../../layout.ts'
-import { type Args, data, defineFamily, price, type Tensors, type TensorsOf } from '../define-op.ts'
+import { type Args, data, price, type Tensors, type TensorsOf } from '../define-op.ts'
 import { ELEMENT_BLOCK } from '../element-block.ts'
 import { type AttentionArgs, args, gradientWords, words } from './args.ts'
 import {
@@ -15,14 +15,11 @@ import {
   maskGradientTime,
   weightGradientTime,
 } from './resources.ts'
-import { gradientTensors, maps, scoreTensors } from './tensors.ts'
+import { family, gradientTensors, maps, type ScoreTensors, scoreTensors } from './tensors.ts'
 
-export type { AttentionArgs }
+export { attentionJvp, type JvpTensors, KEPT_TILES } from './jvp-op.ts'
+export type { AttentionArgs, ScoreTensors }
 export { ELEMENT_BLOCK }
-
-const family = defineFamily('attention', { callBytes: 512 })
-
-export type ScoreTensors = TensorsOf<typeof scoreTensors>
 
 function tiles(rows: number): number {
   return Math.ceil(rows / QUERY_TILE)

@@ -184,12 +184,12 @@ function mapsOf({ scores, maskedScores, weights, droppedWeights }: Given['tensor
   return [scores, maskedScores, weights, droppedWeights].filter(map => map !== undefined).length
 }
 
-function rowsOf({ batch, heads, queries }: Sizes): number {
+export function rowsOf({ batch, heads, queries }: Sizes): number {
   return batch * heads * queries
 }
 
 /** What is done to a pair beside products and exponentials. */
-function extras(a: Sizes, { tensors, precision: p }: Context): number {
+export function extras(a: Sizes, { tensors, precision: p }: Context): number {
   let time = MASKED[a.maskKind][p] + a.earlier * EARLIER[p]
   if (a.softcap > 0) time += SOFTCAP[p]
   if (tensors.slopes !== undefined) time += ALIBI[p]
@@ -207,7 +207,7 @@ function pairs(a: Sizes, { tensors, reckoned, precision }: Context): number {
 }
 
 /** The time of all pairs at so much each. */
-function pairsTime(a: Sizes, context: Context, perPair: number): number {
+export function pairsTime(a: Sizes, context: Context, perPair: number): number {
   const gone = pairs(a, context)
   if (context.precision === 'float32') return gone * perPair
   const different = Math.min(gone, (rowsOf(a) * a.keys) / (a.earlier + 1))

@@ -1,4 +1,8 @@
-/** The tensors that several of attention's ops read or write. */
+/** The family of attention's ops, and the tensors that several of them read or write. */
+import { defineFamily, type TensorsOf } from '../define-op.ts'
+
+export const family = defineFamily('attention', { callBytes: 512 })
+
 /** What the scores are made of. */
 export const scoreTensors = {
   q: 'in',
@@ -32,6 +36,8 @@ export const scoreTensors = {
   earlierRanks: 'in?:int32',
   earlierIntervals: 'in?:int32',
 } as const
+
+export type ScoreTensors = TensorsOf<typeof scoreTensors>
 
 /**
  * `denominator` [batch, heads, queries, 2] is that of the softmax in two numbers, (m, Σ_j exp(s_j − m)): m is the largest masked

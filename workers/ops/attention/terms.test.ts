@@ -146,7 +146,7 @@ const CASES: [string, () => Problem][] = [
   ],
   [
     'keys in two parts of a chain',
-    () => withTerms(problem({ batch: 1, keys: 200, queries: 2, parts: 2 }), true, true),
+    () => withTerms(problem({ batch: 1, keys: 300, queries: 2, parts: 2 }), true, true),
   ],
 ]
 
@@ -155,6 +155,18 @@ function withTerms(c: Problem, weights: boolean, logsumexp: boolean): Problem {
   if (weights) c.weightTerms = random(rows * c.args.keys)
   if (logsumexp) c.ofLogsumexp = random(rows)
   return c
+}
+
+/** Of every row, for every chain that reads it. */
+function expectDelta(c: Problem, { delta, rowTerms }: { delta: ArrayLike<number>; rowTerms?: Float64Array }) {
+  const { dimV } = c.args
+  const rows = c.logsumexp.length
+  for (let at = 0; at < delta.length; at++) {
+    const row = at % rows
+    let right = rowTerms?.[row] ?? 0
+    for (let d = 0; d < dimV; d++) right += c.output[row * dimV + d] * c.gradOutput[row * dimV + d]
+    expect(delta[at], `delta[${at}]`).toBeCloseTo(c.denominator[2 * row + 1] === 0 ? 0 : right, 12)
+  }
 }
 
 describe.each(CASES)('%s', (_name, make) => {
@@ -192,6 +204,7 @@ describe.each(CASES)('%s', (_name, make) => {
     t.delta = new Float64Array(rows * (args.apart ? args.parts : 1)).fill(Number.NaN)
     t.gradQParts = new Float64Array(rows * dimK * (args.apart ? args.parts - 1 : 1)).fill(Number.NaN)
     reference.attentionBackward(t, args, 0, attentionBackward.units(args))
+    expectDelta(c, t)
     if (args.apart) {
       for (let at = 0; at < t.gradQParts.length; at++) t.gradQ[at % t.gradQ.length] += t.gradQParts[at]
     }
@@ -226,6 +239,10 @@ it('biases of several tiles of rows are summed in as many parts', () => {
     [0, 1, 2].reduce((sum, part) => sum + gradDistances[part * 62 + x], 0),
   )
   expectDifferences(c, c.distanceBiases, sums, 'biases')
+  // rows 0 to 23 see no distance of less than −23; row 59 alone sees −59
+  expect([...gradDistances.subarray(0, 36)]).toEqual(Array(36).fill(0))
+  expect(gradDistances[62 + 36]).not.toBe(0)
+  expect(gradDistances[2 * 62]).not.toBe(0)
   // rows 48 and later see no distance of more than −46
   expect([...gradDistances.subarray(2 * 62 + 14, 3 * 62)]).toEqual(Array(48).fill(0))
 })
@@ -240,6 +257,24 @@ it('gradients of values that are large and alike do not overflow', () => {
   // alike values have no part in it
   const small = { ...c, gradOutput: new Float64Array(c.gradOutput.length) }
   expectDifferences(small, small.q as Float64Array, t.gradQ, 'q')
+})
+
+it.each([true, false])('gradients of values that are large and nearly alike: terms %s', terms => {
+  const gradients = [1e100, 1e110].map(size => {
+    const c = problem({ batch: 1, group: 1, queries: 3, keys: 4, entropyCoefficient: 0, dropoutP: 0 })
+    c.v.set(c.v.map(x => 1e200 * (1 + 1e-9 * x)))
+    c.gradOutput.set(c.gradOutput.map(x => size * x))
+    reference.attentionForward(c, c.args, 0, 1)
+    const rowTerms = terms ? new Float64Array(3) : undefined
+    const weightTerms = terms ? new Float64Array(12) : undefined
+    reference.attentionBackward({ ...c, rowTerms, weightTerms }, c.args, 0, attentionBackward.units(c.args))
+    return c.gradQ
+  })
+  // the products of the larger ones overflow
+  for (const [at, value] of gradients[0].entries()) {
+    expect(Math.abs(value)).toBeGreaterThan(1e280)
+    expect(Math.abs(gradients[1][at] / value / 1e10 - 1)).toBeLessThan(1e-4)
+  }
 })
 
 it('a softcap of scores, block by block', () => {

@@ -28,6 +28,7 @@ const specs = fc.record({
   live: fc.integer({ min: 0, max: 200 }),
   gradK: fc.boolean(),
   gradV: fc.boolean(),
+  handedOn: fc.boolean(),
   seed: fc.nat(),
 })
 type Spec = typeof specs extends fc.Arbitrary<infer S> ? S : never
@@ -94,13 +95,15 @@ function linearCase(spec: Spec): OpCase {
         }),
         outputs: { states },
       }
-    case 'linearStateSums':
+    case 'linearStateSums': {
+      const handedOn = side === 'keys' && spec.handedOn && batch * kvHeads * length
       return {
         op: op.linearStateSums,
         args,
-        inputs: { states: random(states) },
-        outputs: { sums: sumsOf(positions) },
+        inputs: given({ states: random(states), initial: handedOn !== false && random(handedOn) }),
+        outputs: given({ sums: !(handedOn && spec.gradK) && sumsOf(positions), final: handedOn }),
       }
+    }
     case 'linearAttentionForward': {
       const inputs = given({ ...shared(), sums: random(sumsOf(keys)) })
       return {
@@ -157,6 +160,7 @@ const none: Omit<Spec, 'name'> = {
   live: 0,
   gradK: true,
   gradV: true,
+  handedOn: true,
   seed: 1,
 }
 export const empty: OpCase[] = NAMES.flatMap(name => [

@@ -208,10 +208,11 @@ export const linearStates = family.define('linearStates', {
 /**
  * sums [batch, kvHeads, stateSums, stateLength]. Keys, causal: sums[c] = Σ of the states before chunk c. Queries, causal:
  * sums[c] = Σ of the states from chunk c on, over all heads of the group. Not causal: the total. In float64.
+ * initial, final [batch, kvHeads, stateLength], of keys: what the sums begin with, and what they are behind the last whole chunk.
  * Unit = one (batch, kv head).
  */
 export const linearStateSums = family.define('linearStateSums', {
-  tensors: { states: 'in', sums: 'out' },
+  tensors: { states: 'in', initial: 'in?:float64', sums: 'out?', final: 'out?:float64' },
   args: stateArgs,
   units: a => a.batch * a.kvHeads,
   cost: (a, { units, precision: p }) => {

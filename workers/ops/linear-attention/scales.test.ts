@@ -8,6 +8,7 @@ import { type AttentionCase, buildCase, ownMemory } from '../../../test/support/
 import { type AttentionSpec, plainSpec } from '../../../test/support/attention-spec.ts'
 import { plainKernels, wasmKernels } from '../../../test/support/family-kernels.ts'
 import { runLinear } from '../../../test/support/linear-attention-runs.ts'
+import { byLogarithms, ratio } from '../../../test/support/linear-by-logarithms.ts'
 import { uniformNumbers } from '../../../test/support/numbers.ts'
 import { wasmMemory } from '../../../test/support/wasm-memory.ts'
 import { SIMD_VARIANTS, type SimdVariant } from '../../wasm/variants.ts'
@@ -31,46 +32,6 @@ const RESULTS = ['output', 'gradQ', 'gradK', 'gradV'] as const
 function build(spec: AttentionSpec, options: (typeof RUNNERS)[number]): AttentionCase {
   wasm.reset()
   return buildCase(spec, options)
-}
-
-const log = (x: number) => (x > 0 ? Math.log1p(x) : x)
-const ratio = (x: number) => (x > 0 ? 1 / (1 + x) : 1)
-
-/** One batch and head; every sum in the order of what is largest does not matter in float64. */
-function byLogarithms(c: AttentionCase) {
-  const { queries, keys, dimK, dimV, shift } = c.args
-  const zeros = (like: ArrayLike<number>) => Array.from(like, () => 0)
-  const r = { output: zeros(c.output), gradQ: zeros(c.gradQ), gradK: zeros(c.gradK), gradV: zeros(c.gradV) }
-  for (let i = 0; i < queries; i++) {
-    const count = c.spec.causal ? Math.max(0, Math.min(keys, i + shift + 1)) : keys
-    if (count === 0) continue
-    const logs = Array.from({ length: count }, (_, j) => {
-      return Array.from({ length: dimK }, (_, d) => log(c.q[i * dimK + d]) + log(c.k[j * dimK + d]))
-    })
-    const most = Math.max(...logs.map(row => Math.max(...row)))
-    // share of every pair and dimension in the row's sum
-    const e = logs.map(row => row.map(x => Math.exp(x - most)))
-    const total = e.flat().reduce((sum, x) => sum + x, 0)
-    const share = e.map(row => row.map(x => x / total))
-    const p = share.map(row => row.reduce((sum, x) => sum + x, 0))
-    for (let j = 0; j < count; j++) {
-      for (let x = 0; x < dimV; x++) {
-        r.output[i * dimV + x] += p[j] * c.v[j * dimV + x]
-        r.gradV[j * dimV + x] += p[j] * c.gradOutput[i * dimV + x]
-      }
-    }
-    for (let j = 0; j < count; j++) {
-      let along = 0
-      for (let x = 0; x < dimV; x++) {
-        along += c.gradOutput[i * dimV + x] * (c.v[j * dimV + x] - r.output[i * dimV + x])
-      }
-      for (let d = 0; d < dimK; d++) {
-        r.gradQ[i * dimK + d] += along * share[j][d] * ratio(c.q[i * dimK + d])
-        r.gradK[j * dimK + d] += along * share[j][d] * ratio(c.k[j * dimK + d])
-      }
-    }
-  }
-  return r
 }
 
 const sizes = {

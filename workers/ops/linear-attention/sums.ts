@@ -3,7 +3,14 @@
 import type { Reals, Tensors } from '../define-op.ts'
 import { dot } from '../rows.ts'
 import type * as op from './op.ts'
-import { type LinearAttentionArgs, type LinearStateArgs, linearChunks, stateLength, stateSums } from './op.ts'
+import {
+  LINEAR_CHUNK,
+  type LinearAttentionArgs,
+  type LinearStateArgs,
+  linearChunks,
+  stateLength,
+  stateSums,
+} from './op.ts'
 
 /** Sums beyond this go into the scale: the largest numbers of the type leave room for a row's products. */
 function largestSum(sums: Reals): number {
@@ -18,7 +25,7 @@ function largestSum(sums: Reals): number {
  *   not causal        sums[0] = the total
  *
  * states [batch, heads of the side, chunks, L]; sums [batch, kvHeads, stateSums, L]. Hazard: a long float32 sum loses
- * digits; it is held in float64 and rounded where it is written. Sums have the largest scale of what was added. A unit is one (batch, kv head); writes its sums.
+ * digits; it is held in float64 and rounded where it is written (`final` is not rounded: the next request goes on from it). Sums have the largest scale of what was added. A unit is one (batch, kv head); writes its sums.
  */
 export function linearStateSums(
   t: Tensors<typeof op.linearStateSums>,
@@ -29,20 +36,26 @@ export function linearStateSums(
   const keys = a.side === 'keys'
   const positions = keys ? a.keys : a.queries
   const chunks = linearChunks(positions)
+  const whole = Math.floor(positions / LINEAR_CHUNK)
   const members = keys ? 1 : a.heads / a.kvHeads
   const length = stateLength(a)
   const slots = stateSums(a, positions)
   for (let unit = from; unit < to; unit++) {
-    const running = emptyState(a)
-    const write = (slot: number) => writeState(running, a, t.sums, (unit * slots + slot) * length)
+    const own = unit * length
+    const running = t.initial === undefined ? emptyState(a) : taken(t.initial.subarray(own, own + length), a)
+    const write = (slot: number) => {
+      if (t.sums !== undefined) writeState(running, a, t.sums, (unit * slots + slot) * length)
+    }
     for (let step = 0; step < chunks; step++) {
       const chunk = keys ? step : chunks - 1 - step
       if (a.causal) write(keys ? chunk : chunk + 1)
+      if (step === whole) t.final?.set(handedOn(running), own)
       for (let member = 0; member < members; member++) {
         const at = ((unit * members + member) * chunks + chunk) * length
         addState(running, a, t.states.subarray(at, at + length))
       }
     }
+    if (whole === chunks) t.final?.set(handedOn(running), own)
     write(a.causal && keys ? chunks : 0)
   }
 }
@@ -52,6 +65,18 @@ type Dims = Pick<LinearStateArgs, 'dimK' | 'dimV'>
 function emptyState(a: Dims): Float64Array {
   const state = new Float64Array(stateLength(a))
   return state.fill(Number.NEGATIVE_INFINITY, a.dimK * (a.dimV + 1))
+}
+
+/** In the place of −∞ where a state leaves: JSON has no infinities. */
+const NOTHING = -Number.MAX_VALUE
+
+function handedOn(running: Float64Array): Float64Array {
+  return running.map(x => (x === Number.NEGATIVE_INFINITY ? NOTHING : x))
+}
+
+function taken(initial: Float64Array, a: Dims): Float64Array {
+  const scales = a.dimK * (a.dimV + 1)
+  return initial.map((x, e) => (e >= scales && x <= NOTHING ? Number.NEGATIVE_INFINITY : x))
 }
 
 /** Whether the sum has a scale other than the state's, so that one of them must be brought to the other's. */

@@ -8,6 +8,7 @@ import {
   packedBackward,
   packedDistanceGradient,
   packedForward,
+  packedJvp,
   spreadPairs,
   tilesOf,
 } from './op.ts'
@@ -16,6 +17,7 @@ const OPS = [
   'packedForward',
   'packedBackward',
   'packedDistanceGradient',
+  'packedJvp',
   'spreadPairs',
   'gatherPairs',
 ] as const
@@ -133,6 +135,26 @@ export function packedCase(spec: PackedSpec): OpCase {
       args,
       inputs: { ...inputs, tileStarts, pairStarts },
       outputs: { ...outputs, ...more },
+    }
+  }
+  if (spec.op === 'packedJvp') {
+    const moving = given({
+      denominator: random(2 * rows, 1, 3),
+      sinks: spec.entropy && random(heads),
+      tangentSinks: spec.entropy && random(heads),
+      tangentQ: random(rows * dimK),
+      tangentK: spec.slopes && random(kvHeads * allKeys * dimK),
+      tangentV: random(kvHeads * allKeys * dimV),
+    })
+    return {
+      op: packedJvp,
+      args,
+      inputs: { ...inputs, ...moving, tileStarts, pairStarts },
+      outputs: {
+        tangentOutput: rows * dimV,
+        tangentLogsumexp: rows,
+        ...given({ tangentWeights: spec.map && heads * allPairs }),
+      },
     }
   }
   const found = {

@@ -5,7 +5,13 @@
  * With sequence s at queries cuQ[s] … cuQ[s + 1] and keys cuK[s] … cuK[s + 1], its rows stand heads first, [heads, its queries],
  * behind those of the sequences before it; keys and values likewise. So do results and, for pairs, [heads, its queries, its keys].
  */
-import { attentionBackward, attentionDistanceGradient, attentionForward, partsOf } from '../attention/op.ts'
+import {
+  attentionBackward,
+  attentionDistanceGradient,
+  attentionForward,
+  attentionJvp,
+  partsOf,
+} from '../attention/op.ts'
 import { areas } from '../attention/resources.ts'
 import { type Args, defineFamily, price, type Tensors } from '../define-op.ts'
 import { backwardPieces, distancePieces, forwardPieces } from './pieces.ts'
@@ -109,6 +115,33 @@ export const packedBackward = family.define('packedBackward', {
   },
   areas,
   pieces: { op: attentionBackward, cut: backwardPieces },
+})
+
+/** Units of attentionJvp, of one sequence after the other. */
+export const packedJvp = family.define('packedJvp', {
+  tensors: {
+    ...scoreTensors,
+    tileStarts: 'in:int32',
+    pairStarts: 'in?:float64',
+    denominator: 'in:float64',
+    sinks: 'in?',
+    tangentQ: 'in?',
+    tangentK: 'in?',
+    tangentV: 'in?',
+    tangentSinks: 'in?',
+    tangentOutput: 'out?',
+    tangentWeights: 'out?',
+    tangentLogsumexp: 'out?',
+  },
+  args,
+  units: a => a.heads * a.tiles,
+  group: a => Math.max(1, Math.round(a.tiles / Math.max(1, a.sequences))),
+  cost: (a, context) => {
+    const { flops = 0, nanoseconds } = attentionJvp.cost(even(a), context)
+    return { flops, nanoseconds: nanoseconds + a.sequences * SEQUENCE[context.precision] }
+  },
+  areas: attentionJvp.areas,
+  pieces: { op: attentionJvp, cut: forwardPieces },
 })
 
 /** Pairs of sequence after sequence as one map: y [heads, queries, keys], `outside` wherever none stand. Unit = row of y. */

@@ -81,6 +81,8 @@ function ofSequence(t: Given, a: PackedArgs, s: number): AnyTensors {
     x?.subarray(heads * (t.pairStarts?.[s] ?? 0), heads * (t.pairStarts?.[s + 1] ?? 0))
   return {
     slopes: t.slopes,
+    sinks: t.sinks,
+    tangentSinks: t.tangentSinks,
     distanceBiases: t.distanceBiases,
     scalars: t.scalars,
     intervals: rows(t.intervals, 2),
@@ -104,5 +106,11 @@ function ofSequence(t: Given, a: PackedArgs, s: number): AnyTensors {
     gradQParts: rows(t.gradQParts, heads * dimK),
     gradK: keyRows(t.gradK, kvHeads * dimK),
     gradV: keyRows(t.gradV, kvHeads * dimV),
+    tangentQ: rows(t.tangentQ, heads * dimK),
+    tangentK: keyRows(t.tangentK, kvHeads * dimK),
+    tangentV: keyRows(t.tangentV, kvHeads * dimV),
+    tangentOutput: rows(t.tangentOutput, heads * dimV),
+    tangentWeights: pairs(t.tangentWeights),
+    tangentLogsumexp: rows(t.tangentLogsumexp, heads),
   }
 }

@@ -5,6 +5,7 @@ import type {
   DistanceGradientArgs,
   DistanceGradientTensors,
   ForwardTensors,
+  JvpTensors,
 } from '../attention/op.ts'
 import * as alone from '../attention/reference/index.ts'
 import type { Args, Tensors } from '../define-op.ts'
@@ -54,5 +55,17 @@ export function packedDistanceGradient(
       piece.from,
       piece.to,
     )
+  }
+}
+
+/** attentionJvp of every sequence: see attention/reference/jvp.ts. */
+export function packedJvp(
+  t: Tensors<typeof op.packedJvp>,
+  a: Args<typeof op.packedJvp>,
+  from: number,
+  to: number,
+): void {
+  for (const piece of forwardPieces(t, a, from, to)) {
+    alone.attentionJvp(piece.tensors as JvpTensors, piece.args as BackwardArgs, piece.from, piece.to)
   }
 }

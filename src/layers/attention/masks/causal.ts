@@ -9,7 +9,8 @@ export const causal = defineMask({
   fields: tensors => ({
     causal: z
       .union([z.boolean(), z.enum(['top_left', 'bottom_right'])])
-      .default(false)
+      .optional()
+      .meta({ default: false })
       .describe(
         '`true` = `"top_left"`: j ≤ i. `"bottom_right"`: j ≤ i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else M, N.',
       ),

@@ -1,7 +1,7 @@
 /** `past_k`, `past_v`: keys and values of earlier requests, before the new ones. For autoregressive decoding. */
 
 import type { Ref } from '../../../../workers/contract.ts'
-import { concatBackward, concatForward } from '../../../../workers/ops/elementwise/op.ts'
+import { concatBackward, concatForward, maskRows } from '../../../../workers/ops/elementwise/op.ts'
 import type { TensorSource } from '../../../formats/tensor.ts'
 import type { TensorKinds } from '../../../formats/tensor-fields.ts'
 import { fieldProblem } from '../../../problem.ts'
@@ -9,7 +9,7 @@ import { expectShape, type Geometry, inRank, wrong } from '../../geometry.ts'
 import type { Differentiable } from '../../gradients.ts'
 import type { RequestProgram } from '../../program-builder.ts'
 import type { HeadsFirst } from '../heads-first.ts'
-import type { Stage } from './stage.ts'
+import type { Stage, StageBackward, StageTangent } from './stage.ts'
 
 export function pastFields(tensors: TensorKinds) {
   return {
@@ -91,7 +91,7 @@ export const past: Stage = {
     flow.k = k.y
     flow.v = v.y
 
-    return (p, gradients) => {
+    const backward: StageBackward = (p, gradients) => {
       const { needs } = gradients
       const parts = (gradY: Ref | undefined, dim: number, needFresh: boolean, needPast: boolean) => {
         if (gradY === undefined) return { steps: [] }
@@ -109,5 +109,24 @@ export const past: Stage = {
       gradients.pastK = forK.gradPast
       gradients.pastV = forV.gradPast
     }
+
+    /** The past does not move. */
+    const tangent: StageTangent = (p, tangents) => {
+      const lengths = p.buffer({ type: 'int32', length: 1, data: [0] })
+      const still = (past: Ref, dim: number) => {
+        const y = p.reals(units * length * dim)
+        const args = { batch: 1, positions: units * length, dim }
+        return { y, step: p.step(maskRows, { x: past, lengths, y }, args) }
+      }
+      const pastK = tangents.k === undefined ? undefined : still(flow.pastK as Ref, dimK)
+      const pastV = tangents.v === undefined ? undefined : still(flow.pastV as Ref, dimV)
+      p.stage(...[pastK, pastV].flatMap(past => past?.step ?? []))
+      const forK = pastK && present(pastK.y, tangents.k as Ref, dimK)
+      const forV = pastV && present(pastV.y, tangents.v as Ref, dimV)
+      p.stage(...[forK, forV].flatMap(both => both?.step ?? []))
+      tangents.k = forK?.y
+      tangents.v = forV?.y
+    }
+    return { backward, tangent }
   },
 }

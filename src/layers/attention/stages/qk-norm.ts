@@ -5,7 +5,7 @@ import { normForward } from '../../../../workers/ops/norm/op.ts'
 import { qkNormBackward, qkNormForward } from '../../../../workers/ops/qk-norm/op.ts'
 import { normBackward } from '../../norm.ts'
 import { positive } from '../../numerics.ts'
-import type { AttentionPlan, Stage } from './stage.ts'
+import type { AttentionPlan, Stage, StageBackward, StageTangent } from './stage.ts'
 
 export const qkNormFields = {
   qk_norm: z
@@ -39,7 +39,7 @@ export const qkNorm: Stage = {
     flow.q = q.y
     flow.k = k.y
 
-    return (p, gradients) => {
+    const backward: StageBackward = (p, gradients) => {
       const { gainQ = false, gainK = false } = gradients.needs
       const through = ({ x, y, args, gamma }: typeof q, gradY: Ref | undefined, needGain: boolean) => {
         if (gradY === undefined) return { steps: [] }
@@ -59,5 +59,21 @@ export const qkNorm: Stage = {
       gradients.gainQ = gradQ.gradGain
       gradients.gainK = gradK.gradGain
     }
+
+    /** ∂y/∂x of a row is symmetric: what goes back through it goes forward likewise. */
+    const tangent: StageTangent = (p, tangents) => {
+      const through = ({ x, args, gamma }: typeof q, tangentX: Ref | undefined) => {
+        if (tangentX === undefined) return { steps: [] }
+        if (gamma !== undefined) throw new Error('norms with gains have no tangents')
+        const y = p.reals(args.rows * dim)
+        return { y, steps: [p.step(qkNormBackward, { x, gradY: tangentX, gradX: y }, args)] }
+      }
+      const forQ = through(q, tangents.q)
+      const forK = through(k, tangents.k)
+      p.stage(...forQ.steps, ...forK.steps)
+      tangents.q = forQ.y
+      tangents.k = forK.y
+    }
+    return { backward, tangent }
   },
 }

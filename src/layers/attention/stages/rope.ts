@@ -12,7 +12,7 @@ import { offset, pairedDimension } from '../../numerics.ts'
 import type { ProgramBuilder, RequestProgram } from '../../program-builder.ts'
 import type { Packed } from '../packed.ts'
 import { type Frequencies, frequencyFields, planFrequencies, type RowPlaces } from '../rope-frequencies.ts'
-import type { AttentionPlan, RopeTable, Stage } from './stage.ts'
+import type { AttentionPlan, RopeTable, Stage, StageBackward, StageTangent } from './stage.ts'
 
 export function ropeField(tensors: TensorKinds) {
   const places = (what: string) =>
@@ -174,12 +174,22 @@ export const rope: Stage = {
     flow.q = q.y
     flow.k = k.y
 
-    return (p, gradients) => {
+    const backward: StageBackward = (p, gradients) => {
       const gradQ = gradients.q === undefined ? undefined : rotateBackward(p, q, gradients.q)
       const gradK = gradients.k === undefined ? undefined : rotateBackward(p, k, gradients.k)
       p.stage(...(gradQ ? [gradQ.step] : []), ...(gradK ? [gradK.step] : []))
       gradients.q = gradQ?.gradX
       gradients.k = gradK?.gradX
     }
+
+    /** A rotation is linear: the tangent turns by the same angles. */
+    const tangent: StageTangent = (p, tangents) => {
+      const forQ = tangents.q === undefined ? undefined : rotate(tangents.q, heads, queries, tables.q)
+      const forK = tangents.k === undefined ? undefined : rotate(tangents.k, kvHeads, keys - past, tables.k)
+      p.stage(...(forQ ? [forQ.step] : []), ...(forK ? [forK.step] : []))
+      tangents.q = forQ?.y
+      tangents.k = forK?.y
+    }
+    return { backward, tangent }
   },
 }

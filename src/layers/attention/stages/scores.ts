@@ -2,7 +2,7 @@
 import { argsForLayer } from '../plan.ts'
 import { relativeBiasBackward } from '../relative-bias.ts'
 import { sinksBackward } from '../sinks.ts'
-import type { Stage } from './stage.ts'
+import type { Stage, StageBackward, StageTangent } from './stage.ts'
 
 export const scores: Stage = {
   forward(p, flow) {
@@ -23,11 +23,12 @@ export const scores: Stage = {
       area: plan.intervals.area,
       places: plan.places,
       packed: plan.packed,
+      state: flow.state,
     }
     const attended = plan.variant(p, scores, flow.v, flow.requested)
     flow.attended = attended
 
-    return (p, gradients) => {
+    const backward: StageBackward = (p, gradients) => {
       const { needs, output, scalars, terms } = gradients
       const found = attended.backward(
         p,
@@ -39,6 +40,7 @@ export const scores: Stage = {
           v: needs.v || needs.pastV,
           mask: needs.mask,
           distances: needs.relativeBias === true,
+          own: needs.own,
         },
         terms,
       )
@@ -46,10 +48,17 @@ export const scores: Stage = {
       gradients.k = found.k
       gradients.v = found.v
       gradients.mask = found.mask
+      gradients.own = found.own
       if (found.distances !== undefined && plan.relativeBias !== undefined) {
         gradients.relativeBias = relativeBiasBackward(p, plan.relativeBias, found.distances)
       }
       if (needs.sinks) gradients.sinks = sinksBackward(p, attended, output, scalars, terms)
     }
+
+    const tangent: StageTangent = (p, tangents) => {
+      if (attended.tangent === undefined) throw new Error(`${plan.kind.kind} attention has no tangents`)
+      tangents.results = attended.tangent(p, tangents, tangents.wanted)
+    }
+    return { backward, tangent }
   },
 }

@@ -1,6 +1,6 @@
 /**
- * A stage of attention: its forward steps, and beneath them, in the same file, its backward steps. The stages run in the
- * order of the list in `index.ts`; backward goes through them from the last to the first.
+ * A stage of attention: its forward steps, and beneath them, in the same file, its backward steps and its tangents. The stages run
+ * in the order of the list in `index.ts`, tangents too; backward goes through them from the last to the first.
  */
 
 import type { Ref } from '../../../../workers/contract.ts'
@@ -13,8 +13,10 @@ import type { Intervals, Places } from '../intervals.ts'
 import type { Packed } from '../packed.ts'
 import type { RelativeBias } from '../relative-bias.ts'
 import type { SegmentRefs } from '../segments.ts'
-import type { GradientTerms, RequestedResults } from '../softmax.ts'
-import type { Attended, VariantForward } from '../variants/variant.ts'
+import type { AttentionNeeds, GradientTerms, OwnGradients, RequestedResults } from '../softmax.ts'
+import type { InputTangents, ResultName, ResultTangents } from '../tangents.ts'
+import type { AttentionKind } from '../variants/index.ts'
+import type { Attended, Gates, VariantForward } from '../variants/variant.ts'
 
 /** cos and sin of the angles, [batches, positions, dims/2] each. */
 export interface RopeTable {
@@ -34,9 +36,10 @@ export interface AttentionPlan {
   /** whether the request has a past, perhaps of length 0 */
   pastGiven: boolean
   args: AttentionArgs
-  /** the name of the variant */
-  kind: string
+  kind: AttentionKind
   variant: VariantForward
+  /** of the variant, where it has any */
+  gates?: Gates | undefined
   /** of exact attention, for the comparison; undefined where none is asked for */
   exact?: Intervals
   /** seed of the dropout in `args`, to which a layer adds its own number */
@@ -75,6 +78,8 @@ export interface AttentionFlow {
   /** keys and values of the past; k and v hold them too behind the stage `past` */
   pastK?: Ref
   pastV?: Ref
+  /** what an earlier request has left of keys and values, where the variant takes a state */
+  state?: Record<string, Ref> | undefined
   requested: RequestedResults
   /** added to the dropout's seed */
   seedOffset: number
@@ -83,7 +88,7 @@ export interface AttentionFlow {
 }
 
 /** Which gradients are needed. */
-export interface GradientNeeds {
+export interface GradientNeeds extends Pick<AttentionNeeds, 'own'> {
   q: boolean
   k: boolean
   v: boolean
@@ -116,13 +121,33 @@ export interface GradientFlow {
   relativeBias?: Ref
   pastK?: Ref
   pastV?: Ref
+  own?: OwnGradients | undefined
 }
 
 /** The backward steps of what a stage did. */
 export type StageBackward = (p: RequestProgram, gradients: GradientFlow) => void
 
+/**
+ * What goes through the stages in forward mode: the tangent of what the flow held, undefined where it does not move. Each stage
+ * replaces what it changes.
+ */
+export interface TangentFlow extends InputTangents {
+  wanted: readonly ResultName[]
+  /** once the stage `scores` has run */
+  results?: ResultTangents
+}
+
+/** The steps of a stage's tangents. */
+export type StageTangent = (p: RequestProgram, tangents: TangentFlow) => void
+
+/** What a request may ask for of a stage that has run. */
+export interface StageSteps {
+  backward: StageBackward
+  tangent: StageTangent
+}
+
 export interface Stage {
   /** runs only where the plan has this; without it, always */
   needs?: 'norm' | 'rope' | 'pastGiven' | 'packed'
-  forward(p: RequestProgram, flow: AttentionFlow): StageBackward
+  forward(p: RequestProgram, flow: AttentionFlow): StageSteps
 }

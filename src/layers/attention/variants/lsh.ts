@@ -34,7 +34,7 @@ const schema = z
   .meta({ id: 'LshAttention' })
 
 export const lsh = defineVariant({
-  schema,
+  schema: () => schema,
   refused: {
     fields: ['mask', 'segments', 'alibi', 'relative_bias', 'cu_seqlens_q'],
     returns: ['dropped_weights'],

@@ -5,9 +5,10 @@ import { passesForward, planPasses } from './passes.ts'
 import { defineVariant, MOST_POSITIONS } from './variant.ts'
 
 export const strided = defineVariant({
-  schema: z
-    .strictObject({ kind: z.literal('strided'), stride: z.int().min(1).max(MOST_POSITIONS).default(64) })
-    .meta({ id: 'StridedAttention' }),
+  schema: () =>
+    z
+      .strictObject({ kind: z.literal('strided'), stride: z.int().min(1).max(MOST_POSITIONS).default(64) })
+      .meta({ id: 'StridedAttention' }),
   refused: {
     fields: ['mask', 'segments', 'alibi', 'relative_bias', 'cu_seqlens_q'],
     returns: ['dropped_weights'],

@@ -2,6 +2,7 @@
 export { attentionForward } from './attention.ts'
 export { attentionBackward } from './backward.ts'
 export { attentionDistanceGradient } from './distance-gradient.ts'
+export { attentionJvp } from './jvp.ts'
 export { attentionMaps } from './maps.ts'
 export { attentionMaskGradient } from './mask-gradient.ts'
 export { softcapScores } from './softcap-scores.ts'

@@ -193,7 +193,7 @@ function entropyRow(scores: usize, gradient: usize, begin: i32, end: i32, max: f
 }
 
 /** dS = dB·(1 − tanh²) */
-function uncapRow(gradient: usize, tanhRow: usize, begin: i32, end: i32): void {
+export function uncapRow(gradient: usize, tanhRow: usize, begin: i32, end: i32): void {
   const one = f32x4.splat(1)
   for (let j = <usize>begin << 2, last = <usize>end << 2; j < last; j += 32) {
     const t0 = v128.load(tanhRow + j)
@@ -206,6 +206,6 @@ function uncapRow(gradient: usize, tanhRow: usize, begin: i32, end: i32): void {
 }
 
 /** In a row whose denominator or delta is NaN, what is not attended still has no weight and no gradient. */
-export function forgetMasked(attended: usize, row: usize): void {
-  for (let j: usize = 0; j < <usize>KEY_BLOCK; ++j) if (!load<u8>(attended + j)) store<f32>(row + (j << 2), 0)
+export function forgetMasked(attended: usize, row: usize, keys: i32 = KEY_BLOCK): void {
+  for (let j: usize = 0; j < <usize>keys; ++j) if (!load<u8>(attended + j)) store<f32>(row + (j << 2), 0)
 }

@@ -23,7 +23,7 @@ import { NOTHING, rangesOf } from './visibility'
 /** Bytes of a row of sums: a part of the output, and Σ e behind it. */
 // @ts-ignore: decorator
 @inline
-function sumsRow(call: Call): usize {
+export function sumsRow(call: Call): usize {
   return <usize>(call.depth + 1) << 3
 }
 
@@ -97,13 +97,13 @@ function addBlock(call: Call, place: Place, rows: u32, part: i32, depth: i32): v
 /** Keys of the block that row r of the tile may see. */
 // @ts-ignore: decorator
 @inline
-function beginOf(call: Call, r: i32): i32 {
+export function beginOf(call: Call, r: i32): i32 {
   return load<i32>(call.ranges + (<usize>(r / MR) << 3))
 }
 
 // @ts-ignore: decorator
 @inline
-function endOf(call: Call, place: Place, r: i32): i32 {
+export function endOf(call: Call, place: Place, r: i32): i32 {
   return min(load<i32>(call.ranges + (<usize>(r / MR) << 3), 4), place.keys)
 }
 
@@ -114,13 +114,13 @@ function element(call: Call, r: i32, j: i32): usize {
 }
 
 /** What is not attended; where all is finite, its e of 0 says so. */
-function isSkipped(call: Call, r: i32, j: i32): bool {
+export function isSkipped(call: Call, r: i32, j: i32): bool {
   if (call.nonFinite) return load<u8>(call.attended + <usize>(r * FORWARD_BLOCK + j)) == 0
   return load<f32>(element(call, r, j)) == 0
 }
 
 /** into += factor·from, `dim` elements, in float64. */
-function addScaled(into: usize, factor: f64, from: usize, dim: i32): void {
+export function addScaled(into: usize, factor: f64, from: usize, dim: i32): void {
   const f = f64x2.splat(factor)
   for (; dim >= 4; dim -= 4) {
     const x = v128.load(from)

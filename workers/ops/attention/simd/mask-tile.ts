@@ -112,7 +112,7 @@ function alibiRow(call: Call, place: Place, r: i32, row: usize, begin: i32, end:
 }
 
 /** Where row r of the tile begins in the mask, counted in elements. */
-function maskRowStart(call: Call, place: Place, r: i32): usize {
+export function maskRowStart(call: Call, place: Place, r: i32): usize {
   return (
     <usize>place.b * call.maskStrideBatch +
     <usize>place.h * call.maskStrideHead +

@@ -23,6 +23,11 @@ export class Place {
   /** backward: delta and gradQ of the part, all heads */
   delta: usize
   gradQ: usize
+  /** forward mode: the tiles that are not kept; of those that are, how many a query tile has, and which block the first is of */
+  tile: usize
+  gradTile: usize
+  blocks: i32
+  firstBlock: i32
 }
 
 /** Where the call has room for one. */
@@ -91,6 +96,18 @@ export function dotTile(
     packPanels(y + (<usize>p << 2), row, keys, depth, yPack)
     const into = p + depth == dim ? map : 0
     scoreProduct(x + (<usize>p << 2), row, rows, yPack, depth, call.ranges, tile, factor, p == 0, into, mapRow, keys)
+  }
+}
+
+/** tile += X·Yᵀ, as dotTile forms it; `fresh`: tile = X·Yᵀ. */
+export function addDotTile(
+  call: Call, x: usize, rows: i32, y: usize, keys: i32, dim: i32, yPack: usize, tile: usize, fresh: bool,
+): void {
+  const row = <usize>dim << 2
+  for (let p = 0; p < dim; p += call.depth) {
+    const depth = min(dim - p, call.depth)
+    if (!onePack(call, dim)) packPanels(y + (<usize>p << 2), row, keys, depth, yPack)
+    scoreProduct(x + (<usize>p << 2), row, rows, yPack, depth, call.ranges, tile, oneOf(call), fresh && p == 0)
   }
 }
 

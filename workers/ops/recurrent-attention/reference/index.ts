@@ -1,0 +1,2 @@
+export { recurrentBackward } from './backward.ts'
+export { recurrentForward } from './forward.ts'
