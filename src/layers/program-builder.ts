@@ -199,7 +199,7 @@ export class RequestProgram extends ProgramBuilder {
   /** A tensor of the request in float64 whatever the precision; −∞ is an element like any other. */
   inputDouble(pointer: string, source: TensorSource): Ref {
     const into = this.#room('float64', source)
-    const step = this.#decode(pointer, source, into, true)
+    const step = this.#decode(pointer, source, into, { negativeInfinity: true })
     if (step !== undefined) this.#decodes.push(step)
     return into
   }

@@ -59,7 +59,9 @@ function located(texts: Decoded, list: readonly number[]): unknown {
   const text = Buffer.from(JSON.stringify({ list }))
   const bytes = texts.room(text.length)
   bytes.set(text)
-  return (jsonTree(bytes, texts.engine.scanHere(bytes)) as { list: unknown }).list
+  const scan = texts.engine.scanHere(bytes)
+  if (scan === undefined) throw new Error('expected a list of numbers to be one value of its text')
+  return (jsonTree(bytes, scan) as { list: unknown }).list
 }
 
 /** The same comparison under a hypothesis; undefined where the body cannot be changed like this. */

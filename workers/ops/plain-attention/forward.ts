@@ -38,7 +38,7 @@ export function plainForward(t: PlainForwardTensors, a: PlainArgs, from: number,
       const j = listed[n]
       const p = round(weights[j] / total)
       weights[j] = p
-      if (t.entropy && p > 0) entropy = f(entropy - p * f(Math.log(p)))
+      if (t.entropy && p !== 0) entropy = f(entropy - p * f(Math.log(p)))
       const kept = round(p * keepFactor(a, keys, j))
       const at = (row.firstKey + j) * a.dimV
       for (let d = 0; d < a.dimV; d++) sums[d] += kept * t.v[at + d]
