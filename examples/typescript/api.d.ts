@@ -1936,11 +1936,11 @@ export interface components {
             max_ulp: number | ("NaN" | "Infinity" | "-Infinity");
             rmse: number | ("NaN" | "Infinity" | "-Infinity");
             /** @description null where one of the two is all zeros */
-            cosine: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+            cosine: number | null;
             /** @description max |baseline − truth| */
             baseline_max_abs: number | ("NaN" | "Infinity" | "-Infinity");
-            /** @description max_abs / baseline_max_abs; null where the baseline is exact */
-            ratio: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+            /** @description max_abs / baseline_max_abs; null where the baseline is exact or max_abs is infinite */
+            ratio: number | null;
             /** @description what an element may be off; with a tolerance, the one with the largest |truth| */
             allowed: number | ("NaN" | "Infinity" | "-Infinity");
             /** @description NaN in the candidate where the truth has none */
@@ -1959,7 +1959,7 @@ export interface components {
             heads: {
                 index: number[];
                 max_abs: number | ("NaN" | "Infinity" | "-Infinity");
-                ratio: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                ratio: number | null;
                 /** @enum {string} */
                 verdict: "pass" | "fail";
             }[];

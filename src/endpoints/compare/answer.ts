@@ -12,9 +12,12 @@ const Comparison = z
     max_rel: number.describe('max |candidate − truth| / |truth|, truths of 0 left out'),
     max_ulp: number.describe('max |candidate − truth| in units of candidate_dtype at the truth'),
     rmse: number,
-    cosine: number.nullable().describe('null where one of the two is all zeros'),
+    cosine: z.number().nullable().describe('null where one of the two is all zeros'),
     baseline_max_abs: number.describe('max |baseline − truth|'),
-    ratio: number.nullable().describe('max_abs / baseline_max_abs; null where the baseline is exact'),
+    ratio: z
+      .number()
+      .nullable()
+      .describe('max_abs / baseline_max_abs; null where the baseline is exact or max_abs is infinite'),
     allowed: number.describe(
       'what an element may be off; with a tolerance, the one with the largest |truth|',
     ),
@@ -23,7 +26,7 @@ const Comparison = z
     mismatched: z.int().describe('elements that are further off than allowed'),
     worst: z.array(z.strictObject({ index, got: number, want: number, allowed: number })),
     heads: z
-      .array(z.strictObject({ index, max_abs: number, ratio: number.nullable(), verdict }))
+      .array(z.strictObject({ index, max_abs: number, ratio: z.number().nullable(), verdict }))
       .describe('every head of every batch element; of more than 1024 the worst'),
     first_bad_row: index.nullable().describe('[b, h, i] in the tensor’s own axes'),
   })

@@ -63,7 +63,7 @@ function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: R
   const [maxAbs, baseline, nan, inf] = [most(0), most(8), sum(9), sum(10)]
   const counted = sum(11) - nan - inf
   const ofBoth = Math.sqrt(sum(4)) * Math.sqrt(sum(5))
-  const ratioOf = (error: number) => (baseline === 0 ? null : told(error / baseline))
+  const ratioOf = (error: number) => finite(error / baseline)
   const verdictOf = (count: number) => (count > 0 ? 'fail' : 'pass')
   const allowed = rule.kind === 'tolerance' ? rule.atol + rule.rtol * most(7) : read(compared.allowed)[0]
   const worst = units.flatMap(unit => worstOf(found.subarray(unit * width + FOUND_COUNT, (unit + 1) * width)))
@@ -74,7 +74,7 @@ function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: R
     max_rel: told(most(1)),
     max_ulp: told(most(2)),
     rmse: told(counted === 0 ? 0 : Math.sqrt(sum(3) / counted)),
-    cosine: ofBoth === 0 ? null : told(Math.min(1, sum(6) / ofBoth)),
+    cosine: finite(Math.min(1, sum(6) / ofBoth)),
     baseline_max_abs: told(baseline),
     ratio: ratioOf(maxAbs),
     allowed: told(allowed),
@@ -132,6 +132,11 @@ function conditioningOf(figures: Float64Array[]): Record<string, Told> {
   const most = (field: number) => figures.reduce((max, each) => Math.max(max, each[field]), 0)
   const sum = (field: number) => figures.reduce((total, each) => total + each[field], 0)
   return { largest_score: told(most(0)), spread: told(most(1)), rows_near_ties: sum(2), rows: sum(3) }
+}
+
+/** null where it is none: something was divided by 0. */
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null
 }
 
 /** What JSON cannot hold is a string. */
