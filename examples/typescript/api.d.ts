@@ -89,6 +89,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Is my kernel right? A candidate beside the float64 truth, by what its dtype allows; and why it is not */
+        post: operations["compare"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/plan": {
         parameters: {
             query?: never;
@@ -1838,9 +1855,120 @@ export interface components {
                 };
             };
         };
-        PlanRequest: {
+        CompareRequest: {
             /** @enum {string} */
             endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer";
+            /** @description the body of that endpoint. Its `precision` is not looked at; `return` need not name what the candidate holds */
+            body: {
+                [key: string]: unknown;
+            };
+            /** @description what was computed elsewhere of that body: tensors under the names that the endpoint’s answer has, `output`, `logsumexp`, …, `grads.q`. NaN and infinities are findings */
+            candidate: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description the type that the candidate was computed in: that of the baseline
+             * @default float32
+             * @enum {string}
+             */
+            candidate_dtype?: "float32" | "float16" | "bfloat16";
+            /** @description `baseline`: a tensor passes where max|candidate − truth| ≤ factor · max|baseline − truth| + eps · max|truth|, eps that of candidate_dtype. `tolerance`: where |candidate − truth| ≤ atol + rtol · |truth| for every element. Default: baseline, factor 2. */
+            rule?: {
+                /** @constant */
+                kind: "baseline";
+                /** @default 2 */
+                factor?: number;
+            } | {
+                /** @constant */
+                kind: "tolerance";
+                /** @default 0 */
+                rtol?: number;
+                /** @default 0 */
+                atol?: number;
+            };
+            /**
+             * @description where it fails: try the usual mistakes, and name those that explain it
+             * @default true
+             */
+            diagnose?: boolean;
+            /**
+             * @description elements that `worst` lists
+             * @default 10
+             */
+            top?: number;
+        };
+        CompareAnswer: {
+            /** @enum {string} */
+            verdict: "pass" | "fail";
+            /** @description by the names of the candidate’s tensors: `output`, `grads.q` */
+            tensors: {
+                [key: string]: components["schemas"]["TensorComparison"];
+            };
+            /** @description of the scores of the baseline, where the endpoint attends */
+            conditioning?: {
+                /** @description max |score| that softmax sees */
+                largest_score: number | ("NaN" | "Infinity" | "-Infinity");
+                /** @description the largest distance between two scores of a row */
+                spread: number | ("NaN" | "Infinity" | "-Infinity");
+                rows: number;
+                /** @description rows whose two largest scores candidate_dtype can hardly tell apart */
+                rows_near_ties: number;
+            };
+            /** @description where it fails: the usual mistakes that explain the candidate within the rule, best first */
+            diagnosis?: {
+                says: string;
+                /** @description a JSON merge patch (RFC 7396) of `body` with which the same call passes; null where no request says it */
+                change: {
+                    [key: string]: unknown;
+                } | null;
+                /** @description the share of mismatched elements that it mends */
+                explains: number;
+            }[];
+        };
+        TensorComparison: {
+            /** @enum {string} */
+            verdict: "pass" | "fail";
+            /** @description max |candidate − truth|, NaN and infinities of the candidate left out */
+            max_abs: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description max |candidate − truth| / |truth|, truths of 0 left out */
+            max_rel: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description max |candidate − truth| in units of candidate_dtype at the truth */
+            max_ulp: number | ("NaN" | "Infinity" | "-Infinity");
+            rmse: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description null where one of the two is all zeros */
+            cosine: number | null;
+            /** @description max |baseline − truth| */
+            baseline_max_abs: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description max_abs / baseline_max_abs; null where the baseline is exact or max_abs is infinite */
+            ratio: number | null;
+            /** @description what an element may be off; with a tolerance, the one with the largest |truth| */
+            allowed: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description NaN in the candidate where the truth has none */
+            nan: number;
+            /** @description infinities in the candidate where the truth has another number */
+            inf: number;
+            /** @description elements that are further off than allowed */
+            mismatched: number;
+            worst: {
+                index: number[];
+                got: number | ("NaN" | "Infinity" | "-Infinity");
+                want: number | ("NaN" | "Infinity" | "-Infinity");
+                allowed: number | ("NaN" | "Infinity" | "-Infinity");
+            }[];
+            /** @description every head of every batch element; of more than 1024 the worst */
+            heads: {
+                index: number[];
+                max_abs: number | ("NaN" | "Infinity" | "-Infinity");
+                ratio: number | null;
+                /** @enum {string} */
+                verdict: "pass" | "fail";
+            }[];
+            /** @description [b, h, i] in the tensor’s own axes */
+            first_bad_row: number[] | null;
+        };
+        PlanRequest: {
+            /** @enum {string} */
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare";
             /** @description the body of that endpoint; a tensor may be just {"shape": […]} */
             body: {
                 [key: string]: unknown;
@@ -2337,6 +2465,100 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TransformerAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompareRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompareAnswer"];
                     "application/x-safetensors": string;
                 };
             };

@@ -4,11 +4,15 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { shortened } from '../../workers/text/json-pointer.ts'
+import { compare } from '../endpoints/compare/index.ts'
+import type { Report } from '../endpoints/compare/report.ts'
+import type { CompareRequest } from '../endpoints/compare/request.ts'
 import type { Endpoint } from '../endpoints/endpoint.ts'
-import { ENDPOINTS } from '../endpoints/index.ts'
 import { PlanRequest } from '../endpoints/plan.ts'
+import { SERVED } from '../endpoints/served.ts'
 import { type BodyFormat, formatOf, MEDIA_TYPES } from '../formats/body.ts'
 import { decode, type Intake, type Source } from '../pipeline/decode.ts'
+import { diagnose } from '../pipeline/diagnose.ts'
 import type { Fields, ReadyReply } from '../pipeline/encode.ts'
 import { Receipt } from '../pipeline/receipt.ts'
 import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
@@ -32,7 +36,7 @@ export const bodies = fp(
 
 export const rest = fp(
   async (app: FastifyInstance, { intake, deadlineSeconds }: RestOptions) => {
-    for (const endpoint of ENDPOINTS) {
+    for (const endpoint of SERVED) {
       app.post(endpoint.path, (request, reply) => answer(endpoint, request, reply, intake, deadlineSeconds))
     }
     app.post('/v1/plan', (request, reply) => answerPlan(request, reply, intake, deadlineSeconds))
@@ -55,7 +59,10 @@ async function answer(
   request.receipt = receipt
   const { signal, clock } = stopsWith(reply, deadlineSeconds)
   try {
-    const sink = new Response(request, reply, receipt)
+    const sink =
+      endpoint.path === compare.path
+        ? new ComparisonResponse(request, reply, receipt, diagnosing(intake, signal, deadlineSeconds))
+        : new Response(request, reply, receipt)
     await serve(endpoint, new RequestBody(request), sink, intake, signal)
     return sink.whole
   } catch (error) {
@@ -100,7 +107,7 @@ async function answerPlan(
 async function planned(request: FastifyRequest, intake: Intake, signal: AbortSignal) {
   using body = await decode(new RequestBody(request), intake)
   const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
-  const endpoint = ENDPOINTS.find(each => each.path === path)
+  const endpoint = SERVED.find(each => each.path === path)
   if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${path}`)
   try {
     const { shapes, estimate, problem } = await plan(
@@ -199,8 +206,7 @@ class Response implements Sink<unknown> {
     return replyStyle(request as Numerics, answerFormat(this.#request))
   }
 
-  end(ready: ReadyReply): Promise<void> | undefined {
-    const fields = ready.scalars()
+  end(ready: ReadyReply, fields = ready.scalars()): Promise<void> | undefined {
     this.#reply.type(ready.mediaType)
     const asked = this.#request.headers['want-repr-digest']
     if (asked !== undefined && wantsDigest(asked)) return this.#withDigest(ready, fields)
@@ -229,6 +235,41 @@ class Response implements Sink<unknown> {
     await gone
     // what is being written now ends before the memory is free
     await pieces.return(undefined)
+  }
+}
+
+type Diagnose = (request: CompareRequest, report: Report) => Promise<unknown>
+
+/** The share of the deadline after which nothing more is tried. */
+const DIAGNOSIS_SHARE = 0.8
+
+function diagnosing({ engine }: Intake, signal: AbortSignal, deadlineSeconds: number): Diagnose {
+  const until = performance.now() + DIAGNOSIS_SHARE * 1000 * deadlineSeconds
+  return (request, report) => diagnose(request, report, engine, signal, until)
+}
+
+/** Of a comparison: where the candidate is wrong, it says why. */
+class ComparisonResponse extends Response {
+  readonly #diagnose: Diagnose
+  #compared: CompareRequest | undefined
+
+  constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt, diagnose: Diagnose) {
+    super(request, reply, receipt)
+    this.#diagnose = diagnose
+  }
+
+  override style(request: unknown): ReplyStyle {
+    this.#compared = request as CompareRequest
+    return super.style(request)
+  }
+
+  override async end(ready: ReadyReply): Promise<void> {
+    const fields = ready.scalars()
+    const request = this.#compared
+    if (request?.diagnose && fields.verdict === 'fail') {
+      fields.diagnosis = await this.#diagnose(request, fields as Report)
+    }
+    await super.end(ready, fields)
   }
 }
 

@@ -143,6 +143,8 @@ export class RequestProgram extends ProgramBuilder {
   inputsBelow = ''
   /** what the answer says that is known before anything is computed */
   readonly facts: Record<string, string> = {}
+  /** what the answer says that is read from the program's float64 buffers when it has run, instead of tensors */
+  report: ((read: (buffer: Ref) => Float64Array) => Record<string, unknown>) | undefined
   /** set with `non_finite: "propagate"`: where decode steps note that an input holds a NaN or infinity */
   readonly nonFinite: Ref | undefined
   /** shapes of what came in, by pointer, for the log; a stack has thousands of parameters, which are only counted */
@@ -167,9 +169,9 @@ export class RequestProgram extends ProgramBuilder {
 
   /** A tensor of the request, in the program's precision. */
   input(pointer: string, source: TensorSource): Ref {
-    const inPlace = this.#inPlace(source)
+    const inPlace = this.#inPlace(source, this.precision)
     const into = inPlace ?? this.#room(this.precision, source)
-    const step = this.#decode(pointer, source, into, false)
+    const step = this.#decode(pointer, source, into)
     if (step === undefined) return into
     // kernels that must know of non-finite values wait for the check; others need not
     if (inPlace !== undefined && this.nonFinite === undefined) this.#checks.push(step)
@@ -177,10 +179,19 @@ export class RequestProgram extends ProgramBuilder {
     return into
   }
 
+  /** A tensor of the request in float64, whatever its elements are: NaN and infinities are values like any other. */
+  inputAsItIs(pointer: string, source: TensorSource): Ref {
+    const into = this.#inPlace(source, 'float64') ?? this.#room('float64', source)
+    const inPlace = this.buffers[into].at !== undefined
+    const step = inPlace ? undefined : this.#decode(pointer, source, into, { everything: true })
+    if (step !== undefined) this.#decodes.push(step)
+    return into
+  }
+
   /** A mask: bytes for bool, else reals in which −∞ is a value like any other. */
   inputMask(pointer: string, source: TensorSource): Ref {
     const into = this.#room(source.dtype === 'bool' ? 'uint8' : this.precision, source)
-    const step = this.#decode(pointer, source, into, true)
+    const step = this.#decode(pointer, source, into, { negativeInfinity: true })
     if (step !== undefined) this.#decodes.push(step)
     return into
   }
@@ -188,7 +199,7 @@ export class RequestProgram extends ProgramBuilder {
   /** A tensor of the request in float64 whatever the precision; −∞ is an element like any other. */
   inputDouble(pointer: string, source: TensorSource): Ref {
     const into = this.#room('float64', source)
-    const step = this.#decode(pointer, source, into, true)
+    const step = this.#decode(pointer, source, into, { negativeInfinity: true })
     if (step !== undefined) this.#decodes.push(step)
     return into
   }
@@ -196,7 +207,7 @@ export class RequestProgram extends ProgramBuilder {
   /** A tensor of the request whose elements are whole numbers that int32 can hold. */
   inputWhole(pointer: string, source: TensorSource): Ref {
     const into = this.#room('int32', source)
-    const step = this.#decode(pointer, source, into, false)
+    const step = this.#decode(pointer, source, into)
     if (step !== undefined) this.#decodes.push(step)
     return into
   }
@@ -239,23 +250,25 @@ export class RequestProgram extends ProgramBuilder {
   }
 
   /** Bytes of the right type in the body itself need only be checked, not copied. */
-  #inPlace(source: TensorSource): Ref | undefined {
+  #inPlace(source: TensorSource, type: Precision): Ref | undefined {
     const at = source.bytes.byteOffset + source.start
-    if (source.form !== 'safetensors' || source.dtype !== this.precision || at % 8 !== 0) return undefined
-    return this.buffer({ type: this.precision, length: source.count, at })
+    if (source.form !== 'safetensors' || source.dtype !== type || at % 8 !== 0) return undefined
+    return this.buffer({ type, length: source.count, at })
   }
 
   #decode(
     pointer: string,
     source: TensorSource,
     into: Ref,
-    allowNegativeInfinity: boolean,
+    { negativeInfinity = false, everything = false } = {},
   ): Step | undefined {
     if (source.form === 'shape' || source.count === 0) return undefined
     const { byteOffset: at, byteLength: length } = source.bytes
-    const args = decodeArgs(source, { rejectNonFinite: this.nonFinite === undefined, allowNegativeInfinity })
+    const rejectNonFinite = this.nonFinite === undefined && !everything
+    const args = decodeArgs(source, { rejectNonFinite, allowNegativeInfinity: negativeInfinity })
     const body = this.buffer({ type: 'uint8', length, at })
-    const step = this.step(decodeTensor, { body, into, seen: this.nonFinite }, args)
+    const seen = everything ? undefined : this.nonFinite
+    const step = this.step(decodeTensor, { body, into, seen }, args)
     const place = this.inputsBelow + pointer
     this.#sources.set(step, { pointer: place, source })
     if (place.startsWith('/past/')) this.inputShapes.past = source.shape
@@ -265,7 +278,7 @@ export class RequestProgram extends ProgramBuilder {
   }
 }
 
-const PARAMETER = /^(\/encoder)?(\/stack)?\/params\//
+const PARAMETER = /^(\/body)?(\/encoder)?(\/stack)?\/params\//
 
 const WIRE_FORMS = {
   nested: 'json',

@@ -70,6 +70,14 @@ export class ReadyReply {
       if (!Number.isFinite(rounded)) fields[name] = String(rounded)
       else fields[name] = program.precision === 'float32' ? shortest(rounded) : rounded
     }
+    const { report } = program
+    if (report !== undefined) {
+      const { buffers } = lease.placement
+      Object.assign(
+        fields,
+        report(ref => new Float64Array(engine.arena.memory.buffer, buffers[ref].offset, buffers[ref].length)),
+      )
+    }
     return fields
   }
 

@@ -132,7 +132,7 @@ export function* compile<R>(
   style: ReplyStyle,
 ): Generator<void, Compiled> {
   const { precision, non_finite } = request as Numerics
-  const program = new RequestProgram(precision, non_finite)
+  const program = endpoint.program?.(request) ?? new RequestProgram(precision, non_finite)
   const compiling = endpoint.compile(program, request)
   if (compiling !== undefined) yield* compiling
   const replies = yield* emitReply(program, style)

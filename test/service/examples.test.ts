@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../src/endpoints/answers.ts'
-import { ENDPOINTS } from '../../src/endpoints/index.ts'
+import { SERVED } from '../../src/endpoints/served.ts'
 import { EXAMPLES } from '../../src/http/docs/examples.ts'
 import { post, settled, startServer } from './server.ts'
 
@@ -39,7 +39,7 @@ describe('the examples of the OpenAPI document', () => {
   it.each(EXAMPLES)('$path $name', async ({ path, request, response }) => {
     const { status, body } = await post(server, path, request)
     expect(status).toBe(200)
-    const answer = ENDPOINTS.find(endpoint => endpoint.path === path)?.answer ?? PlanAnswer
+    const answer = SERVED.find(endpoint => endpoint.path === path)?.answer ?? PlanAnswer
     expect(answer.safeParse(body).error).toBeUndefined()
     if (path !== '/v1/plan') expect(Object.keys(body)).toEqual(Object.keys(response as object))
     expectClose(body, response)
@@ -48,7 +48,7 @@ describe('the examples of the OpenAPI document', () => {
   it('stand in the served document, some for every endpoint', async () => {
     const document = JSON.stringify(await (await fetch(`${server.url}/openapi.json`)).json())
     const { paths } = JSON.parse(document)
-    for (const { path } of ENDPOINTS) {
+    for (const { path } of SERVED) {
       const { examples } = paths[path].post.requestBody.content['application/json']
       const expected = EXAMPLES.filter(example => example.path === path).length
       expect(expected).toBeGreaterThan(0)

@@ -1,8 +1,8 @@
 /** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
 import type * as z from 'zod'
 import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
-import { ENDPOINTS } from '../../endpoints/index.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
+import { SERVED } from '../../endpoints/served.ts'
 import { PROBLEMS } from '../../problem.ts'
 import { component, type Json, ref, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
@@ -14,7 +14,7 @@ export function openApiDocument(version: string): Json {
   const components: Record<string, Json> = {}
   const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, components)
   const paths: Record<string, Json> = {}
-  for (const endpoint of ENDPOINTS) {
+  for (const endpoint of SERVED) {
     const request = add(endpoint.request)
     const answer = add(endpoint.answer)
     const examples = EXAMPLES.filter(({ path }) => path === endpoint.path)

@@ -1,0 +1,45 @@
+/** The usual mistakes, in the order in which they are tried and, where they explain the same, named. A new one is a file and a line. */
+
+import type { CompareRequest } from '../request.ts'
+import { alibi } from './alibi.ts'
+import { backward } from './backward.ts'
+import { causal } from './causal.ts'
+import { dropout } from './dropout.ts'
+import { emptyRows } from './empty-rows.ts'
+import { gradientScale } from './gradient-scale.ts'
+import type { AttentionBody, Hypothesis, Hypothesise } from './hypothesis.ts'
+import { ignored } from './ignored.ts'
+import { kvHeads } from './kv-heads.ts'
+import { layout } from './layout.ts'
+import { logsumexp } from './logsumexp.ts'
+import { mask } from './mask.ts'
+import { rope } from './rope.ts'
+import { scale } from './scale.ts'
+import { swapped } from './swapped.ts'
+import { window } from './window.ts'
+
+const HYPOTHESES: readonly Hypothesise[] = [
+  causal,
+  scale,
+  window,
+  ignored,
+  mask,
+  alibi,
+  rope,
+  layout,
+  kvHeads,
+  swapped,
+  logsumexp,
+  dropout,
+  emptyRows,
+  gradientScale,
+  backward,
+]
+
+/** Endpoints whose bodies have the options of attention at their top. */
+const ATTENDING = ['/v1/attention', '/v1/self-attention', '/v1/multi-head-attention']
+
+export function hypothesesOf(request: CompareRequest): Hypothesis[] {
+  if (!ATTENDING.includes(request.endpoint.path)) return []
+  return HYPOTHESES.flatMap(hypothesise => hypothesise(request.body as AttentionBody, request))
+}

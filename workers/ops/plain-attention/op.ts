@@ -1,0 +1,73 @@
+/**
+ * Attention as an eager program in float32, float16 or bfloat16 computes it: the steps of the formula one after the other, products
+ * summed in float32 from the first term to the last, and every intermediate result rounded to the dtype. Its distance from float64 is
+ * the yardstick for kernels that compute the same otherwise. It is what `attention` is, for the same tensors and arguments.
+ */
+import { QUERY_TILE } from '../../layout.ts'
+import { args as attentionArgs } from '../attention/args.ts'
+import { gradientTensors, maps, scoreTensors } from '../attention/tensors.ts'
+import { type Args, defineArgs, defineFamily, oneOf, price, type Tensors } from '../define-op.ts'
+
+/** A product, and a pair that is attended; neither depends on the precision that a step names: both are float32's. */
+const PRODUCT = price(1)
+const PAIR = price(40)
+/** An element of a map. */
+const MAPPED = price(4)
+
+const family = defineFamily('plain-attention')
+
+const args = defineArgs({ ...attentionArgs, dtype: oneOf('float32', 'float16', 'bfloat16') })
+
+/** Unit = QUERY_TILE query rows of one (batch, head). */
+export const plainForward = family.define('plainForward', {
+  tensors: {
+    ...scoreTensors,
+    v: 'in',
+    /** as attentionForward's */
+    output: 'out',
+    denominator: 'out:float64',
+    logsumexp: 'out:float64',
+    entropy: 'out?',
+    maxima: 'out?',
+    ...maps,
+    /** [batch, heads, queries, 3]: the largest, the second largest and the smallest masked score of a row; −∞ where there is none */
+    extremes: 'out:float64',
+  },
+  args,
+  units: a => a.batch * a.heads * Math.ceil(a.queries / QUERY_TILE),
+  cost: (a, { area, tensors, precision: p }) => {
+    const flops = 2 * a.heads * area * (a.dimK + a.dimV)
+    const written = [tensors.scores, tensors.maskedScores, tensors.weights, tensors.droppedWeights]
+    const mapped = written.filter(map => map !== undefined).length * a.batch * a.heads * a.queries * a.keys
+    return { flops, nanoseconds: (flops / 2) * PRODUCT[p] + a.heads * area * PAIR[p] + mapped * MAPPED[p] }
+  },
+  shared: true,
+})
+
+/** Unit = one (batch, kv head), with all query heads of its group. */
+export const plainBackward = family.define('plainBackward', {
+  tensors: {
+    ...gradientTensors,
+    gradQ: 'out?',
+    /** zeros: nothing is summed in parts */
+    gradQParts: 'out?',
+    gradK: 'out?',
+    gradV: 'out?',
+  },
+  args: { ...args, sums: 'i32' },
+  units: a => a.batch * a.kvHeads,
+  cost: (a, { area, tensors, precision: p }) => {
+    const products =
+      (tensors.gradV === undefined ? 0 : a.dimV) +
+      (tensors.gradK === undefined ? 0 : a.dimK) +
+      (tensors.gradQ === undefined ? 0 : a.dimK)
+    const flops = 2 * a.heads * area * (a.dimK + a.dimV + products)
+    return { flops, nanoseconds: (flops / 2) * PRODUCT[p] + a.heads * area * PAIR[p] }
+  },
+  shared: true,
+})
+
+export type PlainArgs = Args<typeof plainForward>
+export type PlainForwardTensors = Tensors<typeof plainForward>
+export type PlainBackwardArgs = Args<typeof plainBackward>
+export type PlainBackwardTensors = Tensors<typeof plainBackward>
