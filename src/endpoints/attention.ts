@@ -109,7 +109,8 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   const packed = isPacked ? readPacked(p, request, fresh) : undefined
   const longest = packed?.longest.keys ?? fresh.keys
   const forward = request.backward === undefined
-  const inPlace = request.jvp === undefined && readsPositionsFirst(request.attention_kind, longest, !forward)
+  const { attention_kind: kind, jvp } = request
+  const inPlace = p.positionsFirst && jvp === undefined && readsPositionsFirst(kind, longest, !forward)
   const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false, inPlace) : undefined
   const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true, inPlace)
   const given = request.state && pastOfState(p, request, fresh)

@@ -135,6 +135,8 @@ export class ProgramBuilder implements Program {
 }
 
 export class RequestProgram extends ProgramBuilder {
+  /** whether tensors with positions before heads may stay so; else they are put in the order of kernels that know no other */
+  readonly positionsFirst: boolean = true
   readonly outputs: OutputTensor[] = []
   readonly scalars: OutputScalar[] = []
   override readonly barriers: Frame[] = []

@@ -25,6 +25,7 @@ import type { Dtype } from './request.ts'
 import { wholeOf } from './slices.ts'
 
 export class ComparedProgram extends RequestProgram {
+  override readonly positionsFirst = false
   /** of the evaluation that is compiled */
   declare precision: Precision
   /** float64 [rows, 3] of each attention of the baseline */
