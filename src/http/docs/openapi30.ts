@@ -58,6 +58,10 @@ function map(node: unknown, f: (node: Json) => Json): unknown {
 function simplified(node: Json): Json {
   const { const: only, anyOf, oneOf = anyOf, propertyNames: _names, contentEncoding, $ref, ...rest } = node
   const found: Json = rest
+  if (Array.isArray(found.type)) {
+    const [type] = found.type.filter(each => each !== 'null')
+    Object.assign(found, { type, nullable: true })
+  }
   if (only !== undefined) Object.assign(found, { type: typeof only, enum: [only] })
   if (contentEncoding === 'base64') found.format = 'byte'
   if (found.type === 'number') found.format ??= 'double'
