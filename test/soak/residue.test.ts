@@ -59,7 +59,7 @@ it('of streamed runs', async () => {
       expectSame(runs)
       if (runs[0].at(-1)?.type === 'done') done++
     }),
-    { numRuns: 25 * SCALE, seed: SEED },
+    { numRuns: 80 * SCALE, seed: SEED },
   )
   await Promise.all(clients.map(client => client.close()))
   expect(done).toBeGreaterThan(8 * SCALE)

@@ -20,7 +20,8 @@ function inDtype(c: OpCase, dtype: Dtype): OpCase {
     return [name, isReal ? values.map(x => roundTo(dtype, x)) : values]
   })
   const { gradQParts: _, ...outputs } = c.outputs
-  const args = { ...c.args, parts: 1, apart: false }
+  // plain kernels know heads first alone: a program that compares puts tensors in that order
+  const args = { ...c.args, parts: 1, apart: false, positionsFirst: false }
   return { ...c, args, inputs: Object.fromEntries(rounded), outputs }
 }
 
