@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../../problem.ts'
+import { isOperational } from './observe.ts'
 import { laterTurn } from './pipelining.ts'
 
 declare module 'fastify' {
@@ -9,8 +10,6 @@ declare module 'fastify' {
     drain: Drain
   }
 }
-
-const OPERATIONAL = ['/health/', '/metrics']
 
 export class Drain {
   readonly #begun: (() => void)[] = []
@@ -69,7 +68,7 @@ export const drain = fp(
       reply.raw.once('close', () => state.closed())
       // only an answer that others of its connection come before has no socket yet
       if (reply.raw.socket === null) await laterTurn(request.raw.socket)
-      if (!state.active || OPERATIONAL.some(prefix => request.url.startsWith(prefix))) return
+      if (!state.active || isOperational(request.url)) return
       throw new Problem('DRAINING', 'this server is shutting down; send the request again to another', {
         retryAfter: 1,
       })

@@ -129,9 +129,14 @@ const NOTHING = new Timings()
 /** What stands for an answer that nobody was there to read. */
 const LEFT = 499
 
+/** Health checks and metrics: of the server itself, and asked for all the time. */
+export function isOperational(path: string): boolean {
+  return path.startsWith('/health/') || path.startsWith('/metrics')
+}
+
 function levelOf(status: number, route: string): 'error' | 'info' | 'debug' {
   if (status >= 500) return 'error'
-  return route.startsWith('/health/') || route === '/metrics' ? 'debug' : 'info'
+  return isOperational(route) ? 'debug' : 'info'
 }
 
 export const observe = fp(

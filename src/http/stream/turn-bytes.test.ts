@@ -4,7 +4,7 @@ import { TurnBytes } from './turn-bytes.ts'
 
 const MB = 1024 * 1024
 
-it('takes a megabyte a turn, whoever sent it', async () => {
+it('takes a megabyte a turn of all senders together', async () => {
   const turn = new TurnBytes()
   expect(turn.take(MB - 1)).toBeUndefined()
   const first = turn.take(1)

@@ -1,16 +1,13 @@
 /** The float64 kernels: those of attention alone, sequence by sequence. */
-import type {
-  BackwardArgs,
-  BackwardTensors,
-  DistanceGradientArgs,
-  DistanceGradientTensors,
-  ForwardTensors,
-  JvpTensors,
-} from '../attention/op.ts'
 import * as alone from '../attention/reference/index.ts'
-import type { Args, Tensors } from '../define-op.ts'
+import type { Args, Piece, Tensors } from '../define-op.ts'
 import type * as op from './op.ts'
 import { backwardPieces, distancePieces, forwardPieces } from './pieces.ts'
+
+/** The kernel of attention alone, over each piece. */
+function run(kernel: (t: never, a: never, from: number, to: number) => void, pieces: Iterable<Piece>): void {
+  for (const { tensors, args, from, to } of pieces) kernel(tensors as never, args as never, from, to)
+}
 
 /** attentionForward of every sequence: see attention/reference/attention.ts. */
 export function packedForward(
@@ -19,9 +16,7 @@ export function packedForward(
   from: number,
   to: number,
 ): void {
-  for (const piece of forwardPieces(t, a, from, to)) {
-    alone.attentionForward(piece.tensors as ForwardTensors, piece.args as BackwardArgs, piece.from, piece.to)
-  }
+  run(alone.attentionForward, forwardPieces(t, a, from, to))
 }
 
 /** attentionBackward of every sequence: see attention/reference/backward.ts. */
@@ -31,14 +26,7 @@ export function packedBackward(
   from: number,
   to: number,
 ): void {
-  for (const piece of backwardPieces(t, a, from, to)) {
-    alone.attentionBackward(
-      piece.tensors as BackwardTensors,
-      piece.args as BackwardArgs,
-      piece.from,
-      piece.to,
-    )
-  }
+  run(alone.attentionBackward, backwardPieces(t, a, from, to))
 }
 
 /** attentionDistanceGradient of every sequence: see attention/reference/distance-gradient.ts. */
@@ -48,14 +36,7 @@ export function packedDistanceGradient(
   from: number,
   to: number,
 ): void {
-  for (const piece of distancePieces(t, a, from, to)) {
-    alone.attentionDistanceGradient(
-      piece.tensors as DistanceGradientTensors,
-      piece.args as DistanceGradientArgs,
-      piece.from,
-      piece.to,
-    )
-  }
+  run(alone.attentionDistanceGradient, distancePieces(t, a, from, to))
 }
 
 /** attentionJvp of every sequence: see attention/reference/jvp.ts. */
@@ -65,7 +46,5 @@ export function packedJvp(
   from: number,
   to: number,
 ): void {
-  for (const piece of forwardPieces(t, a, from, to)) {
-    alone.attentionJvp(piece.tensors as JvpTensors, piece.args as BackwardArgs, piece.from, piece.to)
-  }
+  run(alone.attentionJvp, forwardPieces(t, a, from, to))
 }

@@ -19,7 +19,8 @@ import { maskTile } from './mask-tile'
 import { packEdge, packPanels } from '../../../wasm/assembly/pack'
 import { Add, Columns, copyRows, product } from '../../../wasm/assembly/product'
 import { areApart, clearRows, fetchRows, keyOffset, keyRow, queryOffset, queryRow } from './rows'
-import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleOf, scaleQueries } from './scores'
+import { Place, placeOf } from './place'
+import { blockProduct, dotTile, onePack, oneOf, packBlockRows, scaleOf, scaleQueries } from './scores'
 import { NOTHING, PARTLY, columnRanges, groupRanges, rowIntervals, visibleRows } from './visibility'
 
 export function attentionBackward(call: Call, from: i32, to: i32): void {

@@ -21,7 +21,8 @@ import { PER_TILE, begin, finish, softmaxTile, softmaxWithin } from './online-so
 import { packPanels } from '../../../wasm/assembly/pack'
 import { Add, Set } from '../../../wasm/assembly/product'
 import { areApart, clearRows, fetchRows, keyOffset, keyRow, outputOf, queryOffset, queryRow } from './rows'
-import { Place, blockProduct, dotTile, onePack, oneOf, packBlockRows, placeOf, scaleQueries } from './scores'
+import { Place, placeOf } from './place'
+import { blockProduct, dotTile, onePack, oneOf, packBlockRows, scaleQueries } from './scores'
 import { NOTHING, PARTLY, fullRanges, rangesOf, rowIntervals } from './visibility'
 
 export function attentionForward(call: Call, from: i32, to: i32): void {

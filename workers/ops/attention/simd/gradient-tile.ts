@@ -23,7 +23,7 @@ import { log } from '../../../wasm/assembly/elementary'
 import { KEY_BLOCK, FORWARD_BLOCK, QUERY_TILE, TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
 import { packTransposed } from '../../../wasm/assembly/pack'
 import { outputOf, queryOffset, queryRow } from './rows'
-import { Place } from './scores'
+import { Place } from './place'
 
 /**
  * delta[r] = Σ_d gradOutput·output + rowTerms for the place's rows (at most a tile), which begin at row `at` of [batch, heads,

@@ -9,7 +9,7 @@ import { weighTangents } from './jvp-tile'
 import { addScaled, beginOf, endOf, isSkipped, sumsRow } from './large-values'
 import { FORWARD_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-tile'
 import { PER_TILE } from './online-softmax'
-import { Place } from './scores'
+import { Place } from './place'
 import { NOTHING, rangesOf } from './visibility'
 
 /** The rows of the t'th query tile, whose sums are known. */

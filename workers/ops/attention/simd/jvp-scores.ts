@@ -10,7 +10,8 @@ import { addMaskTangent, forgetTangents } from './jvp-tile'
 import { maskTile } from './mask-tile'
 import { PER_TILE } from './online-softmax'
 import { packPanels } from '../../../wasm/assembly/pack'
-import { Place, addDotTile, dotTile, onePack } from './scores'
+import { Place } from './place'
+import { addDotTile, dotTile, onePack } from './scores'
 
 /** Whether anything moves the scores, or a sink beside them. */
 // @ts-ignore: decorator

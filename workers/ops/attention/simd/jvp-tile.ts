@@ -5,7 +5,7 @@ import { exp } from '../../../wasm/assembly/elementary'
 import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'
 import { FORWARD_BLOCK, TILE_ROW } from '../../../wasm/assembly/score-tile'
 import { maskRowStart } from './mask-tile'
-import { Place } from './scores'
+import { Place } from './place'
 
 /** gradTile += dmask. The mask is read only where it has elements. */
 export function addMaskTangent(call: Call, place: Place): void {

@@ -26,7 +26,8 @@ import { finishSums, sumTangents, weighTangents } from './jvp-tile'
 import { FORWARD_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-tile'
 import { PER_TILE } from './online-softmax'
 import { Add, copyRows } from '../../../wasm/assembly/product'
-import { Place, blockProduct, oneOf, packBlockRows, placeOf, scaleQueries } from './scores'
+import { Place, placeOf } from './place'
+import { blockProduct, oneOf, packBlockRows, scaleQueries } from './scores'
 import { NOTHING, intervalsOf, rangesOf, rowIntervals } from './visibility'
 
 export function attentionJvp(call: Call, from: i32, to: i32): void {

@@ -18,7 +18,8 @@ import { maskTile } from './mask-tile'
 import { dropTile } from './online-softmax'
 import { packPanels } from '../../../wasm/assembly/pack'
 import { keyOffset, keyRow, outputOf, queryRow } from './rows'
-import { Place, dotTile, onePack } from './scores'
+import { Place } from './place'
+import { dotTile, onePack } from './scores'
 import { NOTHING, rangesOf } from './visibility'
 
 /** Bytes of a row of sums: a part of the output, and Σ e behind it. */

@@ -15,7 +15,7 @@ import { denominatorRows } from './gradient-tile'
 import { MR } from '../../../wasm/assembly/lanes'
 import { TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
 import { copyRows } from '../../../wasm/assembly/product'
-import { Place } from './scores'
+import { Place } from './place'
 
 /** The map that holds the masked scores; 0 where none is asked for. */
 // @ts-ignore: decorator

@@ -14,7 +14,7 @@ import { Call } from '../../../wasm/generated/attention'
 import { writeConstants } from './exponentials'
 import { deltaTile } from './gradient-tile'
 import { KEY_BLOCK, QUERY_TILE, TILE_ROW } from '../../../wasm/assembly/score-tile'
-import { Place, placeOf } from './scores'
+import { Place, placeOf } from './place'
 import { NOTHING, groupRanges, rowIntervals, shiftOf } from './visibility'
 
 export function attentionMaskGradient(call: Call, from: i32, to: i32): void {

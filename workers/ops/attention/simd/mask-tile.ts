@@ -8,7 +8,7 @@ import { Call, MASK_KIND_BOOL } from '../../../wasm/generated/attention'
 import { tanh } from '../../../wasm/assembly/elementary'
 import { MR } from '../../../wasm/assembly/lanes'
 import { FORWARD_BLOCK, QUERY_TILE, TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
-import { Place } from './scores'
+import { Place } from './place'
 import { WHOLE, shiftOf } from './visibility'
 
 /** Whether scale·q·k is all there is to the scores of a block of which the rows see as much as `seen` says. */

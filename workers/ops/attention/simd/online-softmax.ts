@@ -22,7 +22,7 @@ import { AnyValue, Finite, Moment, Small, SmallWithin, Sum, exponentials, rowMax
 import { MR, madd, sumLanes } from '../../../wasm/assembly/lanes'
 import { TILE_ROW, fill } from '../../../wasm/assembly/score-tile'
 import { outputOf, queryRow } from './rows'
-import { Place } from './scores'
+import { Place } from './place'
 
 /** Bytes of one tile's row of per-row numbers. */
 export const PER_TILE: usize = 96

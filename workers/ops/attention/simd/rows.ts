@@ -3,7 +3,7 @@
  * with positions before heads. What there is of each row besides, and maps, always have heads first.
  */
 import { Call } from '../../../wasm/generated/attention'
-import { Place } from './scores'
+import { Place } from './place'
 
 /** Whether other rows stand between those of a head. */
 // @ts-ignore: decorator
