@@ -55,6 +55,7 @@ const ROOMS: Record<string, Room> = {
   pipeline: { level: 3, holds: ['src/pipeline'] },
   http: { level: 4, holds: ['src/http'] },
   app: { level: 5, holds: ['src/app.ts', 'src/main.ts'] },
+  cli: { level: 6, holds: ['src/cli'] },
 }
 
 /** What the service may know of the compute side: what says what an op is, and what is agreed; never a kernel. */

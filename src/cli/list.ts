@@ -1,0 +1,2 @@
+/** The commands, in the order of the usage. A new one is a file beside these and a line in this list. */
+export { serve } from './serve.ts'
