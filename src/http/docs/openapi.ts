@@ -6,16 +6,20 @@ import { SERVED } from '../../endpoints/served.ts'
 import { PROBLEMS } from '../../problem.ts'
 import { component, type Json, ref, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
+import { named } from './named.ts'
+import { orNull } from './or-null.ts'
 
 const JSON_TYPE = 'application/json'
 const SAFETENSORS_TYPE = 'application/x-safetensors'
 
 export function openApiDocument(version: string): Json {
-  const components: Record<string, Json> = {}
-  const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, components)
+  const requests: Record<string, Json> = {}
+  const answers: Record<string, Json> = {}
+  const ask = (schema: z.ZodType) => component(schema, 'input', requests)
+  const add = (schema: z.ZodType) => component(schema, 'input', answers)
   const paths: Record<string, Json> = {}
   for (const endpoint of SERVED) {
-    const request = add(endpoint.request)
+    const request = ask(endpoint.request)
     const answer = add(endpoint.answer)
     const examples = EXAMPLES.filter(({ path }) => path === endpoint.path)
     paths[endpoint.path] = {
@@ -23,7 +27,7 @@ export function openApiDocument(version: string): Json {
     }
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
-  paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
+  paths['/v1/plan'] = { post: planOperation(ask(PlanRequest), add(PlanAnswer), planExamples) }
   Object.assign(paths, operationalPaths(add(HealthAnswer)))
   add(ProblemAnswer)
   return {
@@ -33,6 +37,7 @@ export function openApiDocument(version: string): Json {
       version,
       summary: 'Attention over HTTP: outputs, attention weights and gradients',
       description: ABOUT,
+      contact: { name: 'attention-server' },
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/', description: 'this server' }],
@@ -42,7 +47,7 @@ export function openApiDocument(version: string): Json {
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,
-    components: { schemas: { ...components, ...TENSORS } },
+    components: { schemas: named({ ...orNull(requests), ...answers, ...TENSORS }) },
   }
 }
 
@@ -89,7 +94,7 @@ function computeOperation(
     requestBody: {
       required: true,
       content: {
-        [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) },
+        [JSON_TYPE]: { schema: request, examples: examplesOf(examples, ({ request: value }) => value) },
         [SAFETENSORS_TYPE]: binary,
       },
     },
@@ -103,7 +108,7 @@ function computeOperation(
           },
         },
         content: {
-          [JSON_TYPE]: { schema: answer, examples: named(examples, ({ response }) => response) },
+          [JSON_TYPE]: { schema: answer, examples: examplesOf(examples, ({ response }) => response) },
           [SAFETENSORS_TYPE]: binary,
         },
       },
@@ -120,7 +125,9 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     tags: ['compute'],
     requestBody: {
       required: true,
-      content: { [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) } },
+      content: {
+        [JSON_TYPE]: { schema: request, examples: examplesOf(examples, ({ request: value }) => value) },
+      },
     },
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
@@ -181,6 +188,6 @@ function problems(...statuses: string[]): Json {
   return Object.fromEntries(entries)
 }
 
-function named(examples: Example[], value: (example: Example) => unknown): Json {
+function examplesOf(examples: Example[], value: (example: Example) => unknown): Json {
   return Object.fromEntries(examples.map(each => [each.name, { summary: each.summary, value: value(each) }]))
 }

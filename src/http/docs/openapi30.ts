@@ -6,9 +6,15 @@ import type { Json } from './components.ts'
 
 /** What generators make wrong types of, or none: each language has its own arrays, which go in as they are. */
 const UNTYPED = ['Tensor', 'AnswerTensor']
-const LEFT_OUT = ['NestedTensor', 'FlatTensor', 'Base64Tensor', 'ElementType', 'Shape']
-/** What the server sends has no null in the place of a list. */
-const ANSWER = /Answer$|^Problem$/
+const LEFT_OUT = [
+  'NestedTensor',
+  'NestedElement',
+  'Element',
+  'FlatTensor',
+  'Base64Tensor',
+  'ElementType',
+  'Shape',
+]
 /** Holds no schema. */
 const VALUES = new Set(['default', 'enum', 'example', 'examples', 'value'])
 
@@ -22,13 +28,12 @@ export function openApi30(document: Json): Json {
   const schemas = Object.entries(components.schemas).flatMap(([name, schema]) => {
     if (LEFT_OUT.includes(name)) return []
     const { description } = schema as Json
-    const simplified = UNTYPED.includes(name) ? { description } : plain(schema)
-    return [[name, ANSWER.test(name) ? simplified : map(simplified, withNulls)]]
+    return [[name, UNTYPED.includes(name) ? { description } : plain(schema)]]
   })
   return {
     ...rest,
     openapi: '3.0.3',
-    info: { ...about, license: named },
+    info: { ...about, license: { ...named, url: 'https://www.apache.org/licenses/LICENSE-2.0' } },
     paths: operations(paths as Json),
     components: { schemas: Object.fromEntries(schemas) },
   }
@@ -77,6 +82,8 @@ function simplified(node: Json): Json {
       Object.assign(found, { [end.toLowerCase()]: bound, [`exclusive${end}`]: true })
   }
   if ($ref !== undefined) return Object.keys(found).length === 0 ? { $ref } : { ...found, allOf: [{ $ref }] }
+  // texts of several kinds are texts
+  if (found.type === 'string') return found
   return Array.isArray(oneOf) ? { ...found, ...union(oneOf as Json[]) } : found
 }
 
@@ -87,17 +94,7 @@ function union(all: Json[]): Json {
   if (forms.every(({ type }) => type === 'string')) return { type: 'string', ...orNull }
   if (forms.length > 1) return { oneOf: forms, default: undefined, ...orNull }
   const [form] = forms
-  return '$ref' in form ? { allOf: [form], ...orNull } : { ...form, ...orNull }
-}
-
-/** Clients in some languages send null for lists and maps that are not set. */
-function withNulls(node: Json): Json {
-  const { properties, required } = node as { properties?: Record<string, Json>; required?: string[] }
-  if (properties === undefined) return node
-  const members = Object.entries(properties).map(([name, schema]) => {
-    const many = schema.type === 'array' || (schema.type === 'object' && !('properties' in schema))
-    const unset = many && !required?.includes(name) && !('default' in schema)
-    return [name, unset ? { ...schema, nullable: true } : schema]
-  })
-  return { ...node, properties: Object.fromEntries(members) }
+  // what is nullable has a type; only objects are named and null
+  const whole = '$ref' in form ? { allOf: [form] } : form
+  return { type: 'object', ...whole, ...orNull }
 }
