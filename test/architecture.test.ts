@@ -54,6 +54,7 @@ const ROOMS: Record<string, Room> = {
   endpoints: { level: 2, holds: ['src/endpoints'] },
   pipeline: { level: 3, holds: ['src/pipeline'] },
   http: { level: 4, holds: ['src/http'] },
+  client: { level: 0, holds: ['src/client'] },
   app: { level: 5, holds: ['src/app.ts', 'src/main.ts'] },
   cli: { level: 6, holds: ['src/cli'] },
   package: { level: 6, holds: ['src/package'] },
