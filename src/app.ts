@@ -13,6 +13,7 @@ import { Metrics, observe, requestId } from './http/plugins/observe.ts'
 import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
+import type { Telemetry } from './http/telemetry/index.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
 
@@ -26,7 +27,12 @@ export interface App {
   close(): Promise<void>
 }
 
-export async function buildApp(config: Config, logger: Logger, options: EngineOptions = {}): Promise<App> {
+export async function buildApp(
+  config: Config,
+  logger: Logger,
+  options: EngineOptions = {},
+  telemetry?: Telemetry,
+): Promise<App> {
   const metrics = new Metrics()
   const engine = await Engine.start(config, {
     ...options,
@@ -53,11 +59,13 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   await fastify.register(websocket, { path: STREAM_PATH, mostBytes: intake.mostBytes })
   await fastify.register(bodies)
   await fastify.register(observe, { metrics })
+  if (telemetry) await fastify.register((await import('./http/telemetry/plugin.ts')).traces, telemetry)
   await fastify.register(errors, { lingerBytes: config.LINGER_BYTES })
   await fastify.register(drain)
   await fastify.register(rest, { intake, deadlineSeconds })
   await fastify.register(stream, {
     intake,
+    traces: telemetry?.runs,
     deadlineSeconds,
     idleSeconds: config.STREAM_IDLE_SECONDS,
     runSeconds: config.RUN_SECONDS,

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import pino from 'pino'
 import { buildApp } from './app.ts'
-import { readConfig } from './config.ts'
+import { readConfig, wantsTelemetry } from './config.ts'
 
 const config = readConfig(process.env)
 /** Of a log that nobody reads, so much is kept; what comes then is dropped. */
@@ -19,7 +19,11 @@ const FLUSH_MS = 1000
 // written in the background: a line costs a small request as much as its arithmetic
 const destination = pino.destination({ sync: false, maxLength: LOG_BYTES })
 const logger = pino({ level: config.LOG_LEVEL }, destination)
-const app = await buildApp(config, logger)
+// a library of tens of megabytes: only where it is asked for
+const telemetry = wantsTelemetry(process.env)
+  ? (await import('./http/telemetry/index.ts')).startTelemetry()
+  : undefined
+const app = await buildApp(config, logger, {}, telemetry)
 
 logger.info({ kernels: app.engine.kernels, threads: app.engine.threads }, 'kernels chosen')
 await app.fastify.listen({ host: config.HOST, port: config.PORT })
@@ -54,6 +58,7 @@ async function stop(signal: string): Promise<void> {
   }, config.DRAIN_SECONDS * 1000)
   await app.drain()
   await app.close()
+  await telemetry?.end()
   clearTimeout(late)
   logger.info('stopped')
   await exit(0)

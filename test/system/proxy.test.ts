@@ -2,8 +2,8 @@
 import { Agent, request as httpRequest } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { startReplica, terminate } from '../support/replica.ts'
 import { startHaproxy, startNginx } from './proxies.ts'
-import { startReplica, terminate } from './replica.ts'
 
 const replicas = await Promise.all([startReplica(), startReplica()])
 const ports = replicas.map(({ port }) => port)
