@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest, LogController } fro
 import type { Logger } from 'pino'
 import { type Config, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
+import { auth, openAuthenticator } from './http/auth/index.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
 import { page } from './http/page.ts'
@@ -27,6 +28,7 @@ export interface App {
 }
 
 export async function buildApp(config: Config, logger: Logger, options: EngineOptions = {}): Promise<App> {
+  const authenticator = await openAuthenticator(config, logger)
   const metrics = new Metrics()
   const engine = await Engine.start(config, {
     ...options,
@@ -55,6 +57,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   await fastify.register(observe, { metrics })
   await fastify.register(errors, { lingerBytes: config.LINGER_BYTES })
   await fastify.register(drain)
+  await fastify.register(auth, { authenticator })
   await fastify.register(rest, { intake, deadlineSeconds })
   await fastify.register(stream, {
     intake,
@@ -62,7 +65,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     idleSeconds: config.STREAM_IDLE_SECONDS,
     runSeconds: config.RUN_SECONDS,
   })
-  await fastify.register(health, { engine })
+  await fastify.register(health, { engine, metricsPublic: config.METRICS_PUBLIC })
   await fastify.register(docs, { version: VERSION })
   await fastify.register(page)
   await fastify.ready()

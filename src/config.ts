@@ -65,26 +65,62 @@ const environment = z.object({
       'time after SIGTERM in which requests are still served, `/health/ready` being 503 already; SIGINT or a second signal skips it',
     ),
   DRAIN_SECONDS: seconds(60).describe('time that accepted requests have to finish after SIGTERM'),
+  AUTH: z
+    .enum(['keys', 'off'])
+    .optional()
+    .describe(
+      'who may come: `keys` (those of `KEYS_FILE`) or `off` (everybody); without it `off` on loopback, and no start on any other address',
+    ),
+  KEYS_FILE: z
+    .string()
+    .optional()
+    .describe('the keys of `AUTH=keys`, written by `attention-server keys`; read again when it changes'),
+  METRICS_PUBLIC: z
+    .stringbool()
+    .default(false)
+    .describe('whether `/metrics` needs no key where `AUTH` is on; health never does'),
   KERNELS: z
     .enum(['auto', 'simd128', 'relaxed', 'wide'])
     .default('auto')
     .describe('float32 kernels: `auto` measures at start-up, a name forces that variant'),
 })
 
-export type Config = z.infer<typeof environment>
+type Settings = z.infer<typeof environment>
 
-/** Throws with a message that names each setting that is wrong. */
+export type Config = Settings & { AUTH: NonNullable<Settings['AUTH']> }
+
+/** Throws with a message that names each setting that is wrong. An empty variable counts as unset. */
 export function readConfig(env: Record<string, string | undefined>): Config {
   const known = Object.fromEntries(
     Object.keys(environment.shape).flatMap(key => (env[key] ? [[key, env[key]]] : [])),
   )
   const parsed = environment.safeParse(known)
-  if (parsed.success) return parsed.data
+  if (parsed.success) return decided(parsed.data)
   throw new Error(
     parsed.error.issues
       .map(issue => `${issue.path.join('.')}=${known[String(issue.path[0])]}: ${issue.message}`)
       .join('; '),
   )
+}
+
+/** A service that others can reach is open to all of them only where somebody has said so. */
+function decided(settings: Settings): Config {
+  const { HOST, AUTH = isLoopback(HOST) ? 'off' : undefined, KEYS_FILE } = settings
+  if (AUTH === undefined) {
+    throw new Error(
+      `HOST=${HOST} can be reached by others, and AUTH is not set: set AUTH=keys and KEYS_FILE, ` +
+        'or AUTH=off where nobody else gets there or something before it asks who comes',
+    )
+  }
+  if (AUTH === 'keys' && KEYS_FILE === undefined)
+    throw new Error(
+      'AUTH=keys: set KEYS_FILE to the file that `attention-server keys add NAME --file F` writes',
+    )
+  return { ...settings, AUTH }
+}
+
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|(0{0,4}:){2,7}0{0,3}1|::ffff:127(\.\d{1,3}){3})$/i.test(host)
 }
 
 /** Name and meaning of every setting. */

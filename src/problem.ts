@@ -10,6 +10,7 @@ export const PROBLEMS = {
   INVALID_TENSOR: { status: 400, title: 'A tensor cannot be read' },
   NON_FINITE: { status: 400, title: 'A tensor holds a value that is not finite' },
   BAD_HTTP: { status: 400, title: 'The HTTP request is malformed' },
+  UNAUTHORIZED: { status: 401, title: 'The request comes with no valid key' },
   NOT_FOUND: { status: 404, title: 'No such resource' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The resource does not take this method' },
   CLIENT_IDLE: { status: 408, title: 'The client let its run wait for too long' },
@@ -42,16 +43,23 @@ export class Problem extends Error {
   readonly errors: FieldError[]
   /** seconds after which a retry makes sense, sent as `Retry-After` */
   readonly retryAfter: number | undefined
+  /** what its status has to say in headers, by their names */
+  readonly headers: Record<string, string | number>
 
   constructor(
     code: ProblemCode,
     detail: string,
-    more: { errors?: FieldError[]; retryAfter?: number | undefined } = {},
+    more: {
+      errors?: FieldError[]
+      retryAfter?: number | undefined
+      headers?: Record<string, string | number>
+    } = {},
   ) {
     super(detail)
     this.code = code
     this.errors = more.errors ?? []
     this.retryAfter = more.retryAfter
+    this.headers = more.headers ?? {}
   }
 
   get status(): number {
@@ -63,7 +71,7 @@ export class Problem extends Error {
     const errors = this.errors.map(({ path, message }) => ({ path: pointer + path, message }))
     const told = this.errors.length > 0 && this.message === detailOf(this.errors[0])
     const detail = told ? detailOf(errors[0]) : this.message
-    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter })
+    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter, headers: this.headers })
   }
 
   toJSON(requestId: string) {

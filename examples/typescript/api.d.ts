@@ -2101,6 +2101,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -2121,6 +2130,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2195,6 +2213,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -2215,6 +2242,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2289,6 +2325,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -2309,6 +2354,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2383,6 +2437,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -2403,6 +2466,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2477,6 +2549,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -2497,6 +2578,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2571,6 +2661,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -2591,6 +2690,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2658,6 +2766,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -2678,6 +2795,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2761,6 +2887,15 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -5,6 +5,7 @@ import fastifyStatic from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../problem.ts'
+import { openToAll } from './auth/index.ts'
 import { securityHeaders } from './security-headers.ts'
 
 const DIST = new URL('../../web/dist/', import.meta.url)
@@ -12,6 +13,7 @@ const HEADERS = securityHeaders()
 
 export const page = fp(
   async (app: FastifyInstance) => {
+    openToAll(app)
     const index = new URL('index.html', DIST)
     if (!existsSync(index)) {
       app.get('/', async () => {

@@ -48,6 +48,11 @@ export const rest = fp(
   },
 )
 
+/** Whose request it is: those of one client share what is shared among clients. */
+export function clientOf(request: FastifyRequest): string {
+  return request.identity?.id ?? request.ip
+}
+
 async function answer(
   endpoint: Endpoint,
   request: FastifyRequest,
@@ -115,7 +120,7 @@ async function planned(request: FastifyRequest, intake: Intake, signal: AbortSig
       tree,
       planned => replyStyle(planned as Numerics, 'json'),
       intake,
-      request.ip,
+      clientOf(request),
       signal,
     )
     return {
@@ -132,11 +137,14 @@ async function planned(request: FastifyRequest, intake: Intake, signal: AbortSig
 class RequestBody implements Source {
   readonly format: BodyFormat
   readonly declaredBytes: number
+  readonly #request: FastifyRequest
   readonly #message: IncomingMessage
   readonly #end = Promise.withResolvers<void>()
 
   /** Throws a 415. */
-  constructor({ raw }: FastifyRequest) {
+  constructor(request: FastifyRequest) {
+    const { raw } = request
+    this.#request = request
     const type = raw.headers['content-type']
     const coding = raw.headers['content-encoding'] ?? 'identity'
     const format = formatOf(type)
@@ -151,7 +159,7 @@ class RequestBody implements Source {
   }
 
   get client(): string {
-    return this.#message.socket.remoteAddress ?? ''
+    return clientOf(this.#request)
   }
 
   read(take: (chunk: Buffer) => Promise<void> | undefined): Promise<void> {
@@ -199,7 +207,7 @@ class Response implements Sink<unknown> {
   }
 
   get client(): string {
-    return this.#request.ip
+    return clientOf(this.#request)
   }
 
   style(request: unknown): ReplyStyle {

@@ -3,6 +3,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { openToAll } from '../auth/index.ts'
 import { securityHeaders } from '../security-headers.ts'
 import { asyncApiDocument } from './asyncapi.ts'
 import { openApiDocument } from './openapi.ts'
@@ -16,6 +17,7 @@ const HEADERS = securityHeaders({
 
 export const docs = fp(
   async (app: FastifyInstance, { version }: { version: string }) => {
+    openToAll(app)
     app.addHook('onSend', async (_request, reply) => {
       reply.headers(HEADERS)
     })

@@ -167,6 +167,7 @@ export const observe = fp(
           status: reply.statusCode,
           ms: Math.round(reply.elapsedTime * 1000) / 1000,
           ...(receipt?.work && { inputs, precision, flops, bytes }),
+          ...(request.identity && { key: request.identity.name }),
           ...(receipt && { timings: serverTiming(receipt) }),
           ...(problem && { code: problem.code, detail: problem.message.slice(0, 300) }),
         },

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Intake } from '../../pipeline/decode.ts'
 import { Problem } from '../../problem.ts'
+import { clientOf } from '../rest.ts'
 import { Connection } from './connection.ts'
 import { HeldRuns } from './held-runs.ts'
 import { ControlBuffer } from './messages.ts'
@@ -55,7 +56,8 @@ export const stream = fp(
       },
       wsHandler(socket, request) {
         const { log, id: requestId } = request
-        const connection = new Connection(socket, request.raw.socket, { ...context, log, requestId })
+        const client = clientOf(request)
+        const connection = new Connection(socket, request.raw.socket, { ...context, log, requestId, client })
         connections.add(connection)
         socket.on('close', () => connections.delete(connection))
       },
