@@ -8,6 +8,7 @@ import { auth, openAuthenticator } from './http/auth/index.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
 import { page } from './http/page.ts'
+import { plans } from './http/plan.ts'
 import { drain } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
 import { Metrics, observe, requestId } from './http/plugins/observe.ts'
@@ -59,6 +60,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   await fastify.register(drain)
   await fastify.register(auth, { authenticator })
   await fastify.register(rest, { intake, deadlineSeconds })
+  await fastify.register(plans, { intake, deadlineSeconds })
   await fastify.register(stream, {
     intake,
     deadlineSeconds,

@@ -5,6 +5,7 @@
 export const PROBLEMS = {
   INVALID_JSON: { status: 400, title: 'The body is not valid JSON' },
   INVALID_SAFETENSORS: { status: 400, title: 'The body is not a valid safetensors file' },
+  INVALID_COMPRESSION: { status: 400, title: 'The body is not in the coding that it is said to be in' },
   INVALID_REQUEST: { status: 400, title: 'The request does not fit its schema' },
   SHAPE_MISMATCH: { status: 400, title: 'Shapes do not fit together' },
   INVALID_TENSOR: { status: 400, title: 'A tensor cannot be read' },
