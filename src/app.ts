@@ -7,6 +7,7 @@ import { Engine, type EngineOptions } from './engine/engine.ts'
 import { auth, openAuthenticator } from './http/auth/index.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
+import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
 import { plans } from './http/plan.ts'
 import { drain } from './http/plugins/drain.ts'
@@ -58,6 +59,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   await fastify.register(observe, { metrics })
   await fastify.register(errors, { lingerBytes: config.LINGER_BYTES })
   await fastify.register(drain)
+  await fastify.register(origins, { allowed: config.CORS_ORIGINS })
   await fastify.register(auth, { authenticator })
   await fastify.register(rest, { intake, deadlineSeconds })
   await fastify.register(plans, { intake, deadlineSeconds })
@@ -66,6 +68,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     deadlineSeconds,
     idleSeconds: config.STREAM_IDLE_SECONDS,
     runSeconds: config.RUN_SECONDS,
+    origins: config.CORS_ORIGINS,
   })
   await fastify.register(health, { engine, metricsPublic: config.METRICS_PUBLIC })
   await fastify.register(docs, { version: VERSION })

@@ -13,6 +13,10 @@ const GIB = 1024 * MIB
 const whole = (fallback: number, minimum = 1) => z.coerce.number().int().min(minimum).default(fallback)
 const seconds = (fallback: number) => z.coerce.number().positive().default(fallback)
 
+function isOrigin(text: string): boolean {
+  return text === '*' || (URL.canParse(text) && new URL(text).origin === text)
+}
+
 /** Every setting, read from the environment; the README's table is checked against this. */
 const environment = z.object({
   HOST: z.string().default('127.0.0.1').describe('address to listen on'),
@@ -79,6 +83,14 @@ const environment = z.object({
     .stringbool()
     .default(false)
     .describe('whether `/metrics` needs no key where `AUTH` is on; health never does'),
+  CORS_ORIGINS: z
+    .string()
+    .default('')
+    .transform(text => text.split(',').flatMap(each => each.trim() || []))
+    .refine(all => all.every(isOrigin), 'expected origins as https://example.org, with commas between, or *')
+    .describe(
+      'origins (`https://example.org`, with commas between) whose web pages may read answers and open streams; without it only the page of this server',
+    ),
   KERNELS: z
     .enum(['auto', 'simd128', 'relaxed', 'wide'])
     .default('auto')

@@ -12,6 +12,7 @@ export const PROBLEMS = {
   NON_FINITE: { status: 400, title: 'A tensor holds a value that is not finite' },
   BAD_HTTP: { status: 400, title: 'The HTTP request is malformed' },
   UNAUTHORIZED: { status: 401, title: 'The request comes with no valid key' },
+  FORBIDDEN: { status: 403, title: 'The request may not be made from there' },
   NOT_FOUND: { status: 404, title: 'No such resource' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The resource does not take this method' },
   CLIENT_IDLE: { status: 408, title: 'The client let its run wait for too long' },

@@ -147,6 +147,7 @@ export const observe = fp(
     app.addHook('onSend', async (request, reply) => {
       reply.header('x-request-id', request.id)
       reply.header('server-timing', serverTiming(request.receipt))
+      reply.header('x-content-type-options', 'nosniff')
     })
     app.addHook('onRequestAbort', async request => {
       const route = request.routeOptions.url ?? 'none'

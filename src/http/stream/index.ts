@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Intake } from '../../pipeline/decode.ts'
 import { Problem } from '../../problem.ts'
+import { checkOrigin } from '../origins.ts'
 import { clientOf } from '../rest.ts'
 import { Connection } from './connection.ts'
 import { HeldRuns } from './held-runs.ts'
@@ -17,10 +18,12 @@ export const STREAM_PATH = '/v1/stream'
 
 export interface StreamOptions extends Limits {
   intake: Intake
+  /** of whose pages streams may be opened, beside the server's own */
+  origins: readonly string[]
 }
 
 export const stream = fp(
-  async (app: FastifyInstance, { intake, ...limits }: StreamOptions) => {
+  async (app: FastifyInstance, { intake, origins, ...limits }: StreamOptions) => {
     const { engine } = intake
     const held = new HeldRuns(engine.arena.limit)
     engine.reclaimFrom(held)
@@ -47,6 +50,7 @@ export const stream = fp(
     app.route({
       method: 'GET',
       url: STREAM_PATH,
+      onRequest: async request => checkOrigin(request, origins),
       handler: async (_request, reply) => {
         reply.header('upgrade', 'websocket')
         throw new Problem(
