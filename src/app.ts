@@ -5,9 +5,12 @@ import Fastify, { type FastifyInstance, type FastifyRequest, LogController } fro
 import type { Logger } from 'pino'
 import { type Config, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
+import { auth, openAuthenticator } from './http/auth/index.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
+import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
+import { plans } from './http/plan.ts'
 import { drain } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
 import { Metrics, observe, requestId } from './http/plugins/observe.ts'
@@ -75,6 +78,7 @@ export async function install(
     },
   })
   metrics.watch(engine)
+  const authenticator = await openAuthenticator(config, fastify.log)
   const deadlineSeconds = config.DEADLINE_SECONDS
   // at most half of the memory is for what is not whole yet
   const arrivals = new Arrivals(engine.arena.limit / 2)
@@ -93,15 +97,19 @@ export async function install(
   if (telemetry) await fastify.register((await import('./http/telemetry/plugin.ts')).traces, telemetry)
   await fastify.register(errors, { lingerBytes: config.LINGER_BYTES, notFound })
   await fastify.register(drain)
+  await fastify.register(origins, { allowed: config.CORS_ORIGINS })
+  await fastify.register(auth, { authenticator })
   await fastify.register(rest, { intake, deadlineSeconds })
+  await fastify.register(plans, { intake, deadlineSeconds })
   await fastify.register(stream, {
     intake,
     traces: telemetry?.runs,
     deadlineSeconds,
     idleSeconds: config.STREAM_IDLE_SECONDS,
     runSeconds: config.RUN_SECONDS,
+    origins: config.CORS_ORIGINS,
   })
-  await fastify.register(health, { engine })
+  await fastify.register(health, { engine, metricsPublic: config.METRICS_PUBLIC })
   return engine
 }
 

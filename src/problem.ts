@@ -5,11 +5,14 @@
 export const PROBLEMS = {
   INVALID_JSON: { status: 400, title: 'The body is not valid JSON' },
   INVALID_SAFETENSORS: { status: 400, title: 'The body is not a valid safetensors file' },
+  INVALID_COMPRESSION: { status: 400, title: 'The body is not in the coding that it is said to be in' },
   INVALID_REQUEST: { status: 400, title: 'The request does not fit its schema' },
   SHAPE_MISMATCH: { status: 400, title: 'Shapes do not fit together' },
   INVALID_TENSOR: { status: 400, title: 'A tensor cannot be read' },
   NON_FINITE: { status: 400, title: 'A tensor holds a value that is not finite' },
   BAD_HTTP: { status: 400, title: 'The HTTP request is malformed' },
+  UNAUTHORIZED: { status: 401, title: 'The request comes with no valid key' },
+  FORBIDDEN: { status: 403, title: 'The request may not be made from there' },
   NOT_FOUND: { status: 404, title: 'No such resource' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The resource does not take this method' },
   CLIENT_IDLE: { status: 408, title: 'The client let its run wait for too long' },
@@ -42,16 +45,23 @@ export class Problem extends Error {
   readonly errors: FieldError[]
   /** seconds after which a retry makes sense, sent as `Retry-After` */
   readonly retryAfter: number | undefined
+  /** what its status has to say in headers, by their names */
+  readonly headers: Record<string, string | number>
 
   constructor(
     code: ProblemCode,
     detail: string,
-    more: { errors?: FieldError[]; retryAfter?: number | undefined } = {},
+    more: {
+      errors?: FieldError[]
+      retryAfter?: number | undefined
+      headers?: Record<string, string | number>
+    } = {},
   ) {
     super(detail)
     this.code = code
     this.errors = more.errors ?? []
     this.retryAfter = more.retryAfter
+    this.headers = more.headers ?? {}
   }
 
   get status(): number {
@@ -63,7 +73,7 @@ export class Problem extends Error {
     const errors = this.errors.map(({ path, message }) => ({ path: pointer + path, message }))
     const told = this.errors.length > 0 && this.message === detailOf(this.errors[0])
     const detail = told ? detailOf(errors[0]) : this.message
-    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter })
+    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter, headers: this.headers })
   }
 
   toJSON(requestId: string) {

@@ -2092,8 +2092,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2121,6 +2130,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2186,8 +2204,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2215,6 +2242,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2280,8 +2316,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2309,6 +2354,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2374,8 +2428,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2403,6 +2466,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2468,8 +2540,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2497,6 +2578,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2562,8 +2652,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2591,6 +2690,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2649,8 +2757,17 @@ export interface operations {
                     "application/json": components["schemas"]["PlanAnswer"];
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2678,6 +2795,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2761,6 +2887,15 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

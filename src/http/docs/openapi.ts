@@ -36,14 +36,22 @@ export function openApiDocument(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/', description: 'this server' }],
-    security: [],
+    security: [{ key: [] }, {}],
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,
-    components: { schemas: { ...components, ...TENSORS } },
+    components: { schemas: { ...components, ...TENSORS }, securitySchemes: SECURITY_SCHEMES },
   }
+}
+
+const SECURITY_SCHEMES = {
+  key: {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'A key of the server, where it asks for one (`AUTH`)',
+  },
 }
 
 const ABOUT = `Every tensor may come as JSON (nested, flat or base64) or in a safetensors file, and go out as either:
@@ -107,7 +115,7 @@ function computeOperation(
           [SAFETENSORS_TYPE]: binary,
         },
       },
-      ...problems('400', '408', '413', '415', '500', '503', '504'),
+      ...problems('400', '401', '408', '413', '415', '429', '500', '503', '504'),
     },
   }
 }
@@ -124,7 +132,7 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     },
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
-      ...problems('400', '408', '413', '415', '503'),
+      ...problems('400', '401', '408', '413', '415', '429', '503'),
     },
   }
 }
@@ -135,8 +143,11 @@ function operationalPaths(health: Json): Record<string, Json> {
       operationId,
       summary,
       tags: ['operation'],
+      // metrics may want a key
+      ...(operationId !== 'metrics' && { security: [] }),
       responses: {
         200: { description: summary, content: { [type]: { schema } } },
+        ...(operationId === 'metrics' && problems('401')),
         ...more,
       },
     },

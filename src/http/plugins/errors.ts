@@ -65,7 +65,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (problem.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
   request.problem = problem
   if (problem.retryAfter !== undefined) reply.header('retry-after', problem.retryAfter)
-  reply.removeHeader('content-length')
+  reply.headers(problem.headers).removeHeader('content-length')
   // a failure of the framework itself passes by the hooks
   reply.header('x-request-id', request.id).header('server-timing', serverTiming(request.receipt))
   const answer = Buffer.from(JSON.stringify(problem.toJSON(request.id)))
