@@ -6,6 +6,7 @@ import { type Config, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
+import { jobRoutes } from './http/jobs.ts'
 import { page } from './http/page.ts'
 import { drain } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
@@ -13,6 +14,7 @@ import { Metrics, observe, requestId } from './http/plugins/observe.ts'
 import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
+import { Jobs } from './jobs/jobs.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
 
@@ -47,6 +49,8 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
   }
 
+  const jobs = await Jobs.open(config, intake)
+
   const fastify = createFastify(config, logger, metrics)
   // order matters: see http/plugins/README.md
   await fastify.register(accepts)
@@ -56,6 +60,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   await fastify.register(errors, { lingerBytes: config.LINGER_BYTES })
   await fastify.register(drain)
   await fastify.register(rest, { intake, deadlineSeconds })
+  await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,
     deadlineSeconds,
@@ -74,6 +79,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     drain: () => fastify.drain.begin(),
     async close() {
       await fastify.close()
+      await jobs.close()
       await engine.close()
     },
   }

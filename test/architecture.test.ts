@@ -53,7 +53,8 @@ const ROOMS: Record<string, Room> = {
   layers: { level: 1, holds: ['src/layers'], beside: ['formats'] },
   endpoints: { level: 2, holds: ['src/endpoints'] },
   pipeline: { level: 3, holds: ['src/pipeline'] },
-  http: { level: 4, holds: ['src/http'] },
+  jobs: { level: 4, holds: ['src/jobs'] },
+  http: { level: 4, holds: ['src/http'], beside: ['jobs'] },
   app: { level: 5, holds: ['src/app.ts', 'src/main.ts'] },
   cli: { level: 6, holds: ['src/cli'] },
 }

@@ -75,7 +75,7 @@ async function answer(
 }
 
 /** Fires when the answer is late, or its client has left. */
-function stopsWith(reply: FastifyReply, deadlineSeconds: number) {
+export function stopsWith(reply: FastifyReply, deadlineSeconds: number) {
   const stop = new AbortController()
   const clock = setTimeout(() => {
     stop.abort(new Problem('DEADLINE_EXCEEDED', `expected an answer within ${deadlineSeconds} s, got none`))
@@ -129,7 +129,7 @@ async function planned(request: FastifyRequest, intake: Intake, signal: AbortSig
   }
 }
 
-class RequestBody implements Source {
+export class RequestBody implements Source {
   readonly format: BodyFormat
   readonly declaredBytes: number
   readonly #message: IncomingMessage
@@ -185,7 +185,7 @@ class RequestBody implements Source {
   }
 }
 
-class Response implements Sink<unknown> {
+export class Response implements Sink<unknown> {
   readonly receipt: Receipt
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
@@ -277,7 +277,7 @@ function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength)
 }
 
-function answerFormat(request: FastifyRequest): BodyFormat {
+export function answerFormat(request: FastifyRequest): BodyFormat {
   if (!request.headers.accept?.includes(MEDIA_TYPES.safetensors)) return 'json'
   return request.accepts().type([MEDIA_TYPES.json, MEDIA_TYPES.safetensors]) === MEDIA_TYPES.safetensors
     ? 'safetensors'
