@@ -8,6 +8,7 @@ import { Engine, type EngineOptions } from './engine/engine.ts'
 import { auth, openAuthenticator } from './http/auth/index.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
+import { jobRoutes } from './http/jobs.ts'
 import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
 import { plans } from './http/plan.ts'
@@ -18,6 +19,7 @@ import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
 import type { Telemetry } from './http/telemetry/index.ts'
+import { Jobs } from './jobs/jobs.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
 
@@ -39,7 +41,7 @@ export async function buildApp(
 ): Promise<App> {
   const metrics = new Metrics()
   const fastify = createFastify(config, logger, metrics)
-  const engine = await install(fastify, config, metrics, { ...options, telemetry })
+  const { engine, close } = await install(fastify, config, metrics, { ...options, telemetry })
   await fastify.register(docs, { version: VERSION })
   await fastify.register(page)
   await fastify.ready()
@@ -51,7 +53,7 @@ export async function buildApp(
     drain: () => fastify.drain.begin(),
     async close() {
       await fastify.close()
-      await engine.close()
+      await close()
     },
   }
 }
@@ -62,13 +64,19 @@ export interface InstallOptions extends EngineOptions {
   telemetry?: Telemetry | undefined
 }
 
+export interface Installed {
+  engine: Engine
+  /** behind Fastify's own */
+  close(): Promise<void>
+}
+
 /** Everything but documents and page, in an instance of Fastify that is the service's own or a part of another's. */
 export async function install(
   fastify: FastifyInstance,
   config: Config,
   metrics: Metrics,
   { notFound, telemetry, ...options }: InstallOptions = {},
-): Promise<Engine> {
+): Promise<Installed> {
   const engine = await Engine.start(config, {
     ...options,
     onLost(reason) {
@@ -89,6 +97,8 @@ export async function install(
     bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
   }
 
+  const jobs = await Jobs.open(config, intake)
+
   // order matters: see http/plugins/README.md
   await fastify.register(accepts)
   await fastify.register(websocket, { path: STREAM_PATH, mostBytes: intake.mostBytes })
@@ -101,6 +111,7 @@ export async function install(
   await fastify.register(auth, { authenticator })
   await fastify.register(rest, { intake, deadlineSeconds })
   await fastify.register(plans, { intake, deadlineSeconds })
+  await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,
     traces: telemetry?.runs,
@@ -110,7 +121,13 @@ export async function install(
     origins: config.CORS_ORIGINS,
   })
   await fastify.register(health, { engine, metricsPublic: config.METRICS_PUBLIC })
-  return engine
+  return {
+    engine,
+    async close() {
+      await jobs.close()
+      await engine.close()
+    },
+  }
 }
 
 function createFastify(config: Config, logger: Logger, metrics: Metrics): FastifyInstance {

@@ -17,6 +17,10 @@ export const PROBLEMS = {
   METHOD_NOT_ALLOWED: { status: 405, title: 'The resource does not take this method' },
   CLIENT_IDLE: { status: 408, title: 'The client let its run wait for too long' },
   BODY_TIMEOUT: { status: 408, title: 'The body did not arrive in time' },
+  JOB_NOT_READY: { status: 409, title: 'The job has no result yet' },
+  JOB_CANCELLED: { status: 409, title: 'The job was cancelled' },
+  IDEMPOTENCY_KEY_REUSED: { status: 409, title: 'The idempotency key belongs to another body' },
+  JOB_EXPIRED: { status: 410, title: 'The result of the job is no longer kept' },
   BODY_TOO_LARGE: { status: 413, title: 'The body is larger than this server takes' },
   COMPUTE_TOO_LARGE: { status: 413, title: 'The computation is larger than this server takes on' },
   MEMORY_TOO_LARGE: { status: 413, title: 'The tensors need more memory than this server gives one request' },
@@ -28,6 +32,8 @@ export const PROBLEMS = {
   INTERNAL: { status: 500, title: 'A fault of this server' },
   WORKER_LOST: { status: 500, title: 'The worker that computed this request was lost' },
   BUSY: { status: 503, title: 'The server is busy' },
+  QUEUE_UNAVAILABLE: { status: 503, title: 'The queue of jobs cannot be reached' },
+  STORE_UNAVAILABLE: { status: 503, title: 'The store of jobs cannot be reached, or is full' },
   DRAINING: { status: 503, title: 'The server is shutting down' },
   DEADLINE_EXCEEDED: { status: 504, title: 'The deadline passed before the answer was ready' },
 } as const
@@ -47,6 +53,8 @@ export class Problem extends Error {
   readonly retryAfter: number | undefined
   /** what its status has to say in headers, by their names */
   readonly headers: Record<string, string | number>
+  /** more that it says, as RFC 9457's extension members */
+  readonly members: Record<string, unknown>
 
   constructor(
     code: ProblemCode,
@@ -54,6 +62,7 @@ export class Problem extends Error {
     more: {
       errors?: FieldError[]
       retryAfter?: number | undefined
+      members?: Record<string, unknown>
       headers?: Record<string, string | number>
     } = {},
   ) {
@@ -62,6 +71,7 @@ export class Problem extends Error {
     this.errors = more.errors ?? []
     this.retryAfter = more.retryAfter
     this.headers = more.headers ?? {}
+    this.members = more.members ?? {}
   }
 
   get status(): number {
@@ -85,6 +95,7 @@ export class Problem extends Error {
       code: this.code,
       request_id: requestId,
       ...(this.errors.length > 0 ? { errors: this.errors } : {}),
+      ...this.members,
     }
   }
 }

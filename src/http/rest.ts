@@ -255,7 +255,7 @@ function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength)
 }
 
-function answerFormat(request: FastifyRequest): BodyFormat {
+export function answerFormat(request: FastifyRequest): BodyFormat {
   if (!request.headers.accept?.includes(MEDIA_TYPES.safetensors)) return 'json'
   return request.accepts().type([MEDIA_TYPES.json, MEDIA_TYPES.safetensors]) === MEDIA_TYPES.safetensors
     ? 'safetensors'

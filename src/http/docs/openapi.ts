@@ -3,9 +3,12 @@ import type * as z from 'zod'
 import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
+import { JobAnswer } from '../../jobs/answers.ts'
+import { JobRequest } from '../../jobs/request.ts'
 import { PROBLEMS } from '../../problem.ts'
 import { component, type Json, ref, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
+import { jobPaths } from './jobs.ts'
 
 const JSON_TYPE = 'application/json'
 const SAFETENSORS_TYPE = 'application/x-safetensors'
@@ -24,8 +27,12 @@ export function openApiDocument(version: string): Json {
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
   paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
-  Object.assign(paths, operationalPaths(add(HealthAnswer)))
   add(ProblemAnswer)
+  Object.assign(
+    paths,
+    jobPaths({ request: add(JobRequest), job: add(JobAnswer, 'output'), problems }),
+    operationalPaths(add(HealthAnswer)),
+  )
   return {
     openapi: '3.1.0',
     info: {
@@ -39,6 +46,7 @@ export function openApiDocument(version: string): Json {
     security: [{ key: [] }, {}],
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
+      { name: 'jobs', description: 'Computations that nobody waits for at a connection' },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,
