@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Intake } from '../../pipeline/decode.ts'
 import { Problem } from '../../problem.ts'
+import type { RunTraces } from '../telemetry/runs.ts'
 import { Connection } from './connection.ts'
 import { HeldRuns } from './held-runs.ts'
 import { ControlBuffer } from './messages.ts'
@@ -16,6 +17,8 @@ export const STREAM_PATH = '/v1/stream'
 
 export interface StreamOptions extends Limits {
   intake: Intake
+  /** where runs are traced */
+  traces: RunTraces | undefined
 }
 
 export const stream = fp(
