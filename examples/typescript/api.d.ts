@@ -106,6 +106,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/gradient-check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Are the gradients right? float64 differences of the loss beside the gradients of any endpoint */
+        post: operations["gradientCheck"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/plan": {
         parameters: {
             query?: never;
@@ -2035,9 +2052,73 @@ export interface components {
             /** @description [b, h, i] in the tensor’s own axes */
             first_bad_row: number[] | null;
         };
+        GradientCheckRequest: {
+            /** @enum {string} */
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer";
+            /** @description the body of that endpoint, with `backward`, which defines the loss and, by `wrt`, the inputs. Its `precision` is not looked at: all is float64 */
+            body: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description elements that are drawn of each input; all of one that has no more
+             * @default 32
+             */
+            entries?: number;
+            /**
+             * @description directions that are drawn for each input: ±1/√n in each of its n elements
+             * @default 4
+             */
+            directions?: number;
+            /**
+             * @description the same seed draws the same
+             * @default 0
+             */
+            seed?: number;
+        };
+        GradientCheckAnswer: {
+            /** @enum {string} */
+            verdict: "pass" | "fail";
+            /** @description that `backward` defines: with grad_output its inner product with the output, … */
+            loss: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description by the names of `wrt`: `q`, `mask`, `params.w_q`, `params.layers.0.attention.w_q` */
+            inputs: {
+                [key: string]: components["schemas"]["InputCheck"];
+            };
+        };
+        InputCheck: {
+            /** @enum {string} */
+            verdict: "pass" | "fail";
+            /** @description the largest `error`; null where there is none */
+            worst: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+            /** @description checks that say nothing */
+            kinks: number;
+            /** @description of the drawn elements */
+            checks: {
+                index: number[];
+                /** @description what the endpoint answers */
+                analytic: number | ("NaN" | "Infinity" | "-Infinity");
+                /** @description what differences of the loss give; null where the input cannot be moved */
+                numeric: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+                error: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+                kink?: string;
+            }[];
+            /** @description of slopes along the drawn directions, each of length 1 */
+            directions: {
+                /** @description what the endpoint answers */
+                analytic: number | ("NaN" | "Infinity" | "-Infinity");
+                /** @description what differences of the loss give; null where the input cannot be moved */
+                numeric: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+                error: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+                kink?: string;
+            }[];
+        };
         PlanRequest: {
             /** @enum {string} */
-            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare";
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check";
             /** @description the body of that endpoint; a tensor may be just {"shape": […]} */
             body: {
                 [key: string]: unknown;
@@ -2842,6 +2923,100 @@ export interface operations {
                 };
             };
             /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gradientCheck: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GradientCheckRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GradientCheckAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;

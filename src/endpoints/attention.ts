@@ -167,6 +167,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
       weights: state.attended.written.weights,
       geometry: g,
       logsumexp: attending ?? logsumexp,
+      answered: logsumexp,
       entropy,
       inOrder: packed && headsFirst && packedOrder(p, packed, headsFirst),
     },

@@ -72,8 +72,7 @@ export const jobRoutes = fp(
 
 /** Whose jobs they are, where clients have keys; undefined where everybody sees all. */
 function ownerOf(request: FastifyRequest): string | undefined {
-  const { identity } = request as { identity?: { name: string } }
-  return identity?.name
+  return request.identity?.id
 }
 
 function idempotencyKey({ headers }: FastifyRequest): string | undefined {

@@ -2,6 +2,7 @@
 export { activation } from './activation/index.ts'
 export { attention } from './attention/index.ts'
 export { compare } from './compare/index.ts'
+export { differences } from './differences/index.ts'
 export { elementwise } from './elementwise/index.ts'
 export { headOrders } from './head-order/index.ts'
 export { initialise } from './initialise/index.ts'
