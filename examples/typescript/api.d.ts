@@ -106,6 +106,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/explain-mask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Which pairs a request attends to, and which of its rules forbid the others */
+        post: operations["explainMask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/plan": {
         parameters: {
             query?: never;
@@ -1966,9 +1983,64 @@ export interface components {
             /** @description [b, h, i] in the tensor’s own axes */
             first_bad_row: number[] | null;
         };
+        ExplainMaskRequest: {
+            /**
+             * @description whose body it is
+             * @default /v1/attention
+             * @enum {string}
+             */
+            endpoint?: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention";
+            /** @description the body of that endpoint. A tensor may be just {"shape": […]}: of q, k and v no more is looked at. Of lengths, segments and a mask that are only shapes nothing is known; they are named in `unknown` and count as forbidding nothing */
+            body: {
+                [key: string]: unknown;
+            };
+            /** @description [b, h, i]: a query row of which every key is told which rules removed it */
+            row?: number[];
+            /**
+             * @description answer the rules of every pair, as bits
+             * @default false
+             */
+            map?: boolean;
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+        };
+        ExplainMaskAnswer: {
+            /** @description attended pairs over all pairs; 0 of none */
+            density: number;
+            /** @description attended pairs of [B, H, N, M] (packed: [H, T, S]) */
+            pairs: number;
+            /** @description [b, h, i] of rows that attend to nothing, the first 65536 of them */
+            empty_rows: number[][];
+            empty_row_count: number;
+            /** @description by the field of the request that sets it */
+            rules: {
+                [key: string]: {
+                    /** @description pairs that it forbids, alone or with others */
+                    forbids: number;
+                    /** @description pairs that no other rule forbids */
+                    alone: number;
+                    /** @description pairs that another forbids too */
+                    with_others: number;
+                };
+            };
+            /** @description fields whose tensors came as shapes alone */
+            unknown?: string[];
+            /** @description for each key the rules that removed it; none of an attended one */
+            row?: string[][];
+            /** @description uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
+            map?: components["schemas"]["AnswerTensor"];
+            /** @description the bit of each rule in `map` */
+            legend?: {
+                [key: string]: number;
+            };
+        };
         PlanRequest: {
             /** @enum {string} */
-            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare";
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/explain-mask";
             /** @description the body of that endpoint; a tensor may be just {"shape": […]} */
             body: {
                 [key: string]: unknown;
@@ -2559,6 +2631,100 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CompareAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explainMask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainMaskRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplainMaskAnswer"];
                     "application/x-safetensors": string;
                 };
             };

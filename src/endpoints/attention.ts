@@ -220,7 +220,9 @@ function packedOrder(p: RequestProgram, packed: Packed, headsFirst: HeadsFirst):
   }
 }
 
-function refuseLayout(request: AttentionRequest): void {
+export function refuseLayout(
+  request: Pick<AttentionRequest, 'layout' | 'q' | 'cu_seqlens_q' | 'cu_seqlens_k'>,
+): void {
   const { layout, q, cu_seqlens_q, cu_seqlens_k } = request
   if (cu_seqlens_q !== undefined || cu_seqlens_k !== undefined) refuseBesidePacked(request)
   if (layout === undefined || q.shape.length === 4) return

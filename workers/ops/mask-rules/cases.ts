@@ -41,7 +41,10 @@ export function rulesOf({ batch, heads, queries, keys, rules, mask, segments, pa
     cuK: packed && starts(keys),
   })
   const maskStrides = apart ? [heads * pairs, pairs, keys, 1] : [0, 0, 0, 1]
-  return { inputs, args: { batch, heads, queries, keys, rules, maskStrides } }
+  return {
+    inputs,
+    args: { batch, intervalBatch: Math.max(1, batch), heads, queries, keys, rules, maskStrides },
+  }
 }
 
 export const ruleSpecs = fc

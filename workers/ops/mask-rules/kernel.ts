@@ -38,7 +38,7 @@ function sequenceOf(cuQ: Int32Array, i: number): number {
 
 /** The keys that rule r allows, of those that the row's sequence has. */
 function intervalOf(t: Rules, a: RuleArgs, { b, i, first, end }: Row, rule: number): Interval {
-  const at = 2 * ((rule * a.batch + b) * a.queries + i)
+  const at = 2 * ((rule * a.intervalBatch + (b % a.intervalBatch)) * a.queries + i)
   const intervals = t.intervals as Int32Array
   const lo = Math.min(end, first + intervals[at])
   return [lo, Math.max(lo, Math.min(end, first + intervals[at + 1]))]

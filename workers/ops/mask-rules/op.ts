@@ -13,7 +13,7 @@ const PAIR = price(3)
 export const COUNTED_ROWS = 64
 
 const tensors = {
-  /** [rules, batch, queries, 2]; of packed sequences [rules, all queries, 2], counted within each */
+  /** [rules, intervalBatch, queries, 2]; of packed sequences [rules, all queries, 2], counted within each */
   intervals: 'in?:int32',
   /** bytes, 0 where a pair is forbidden, or reals, −∞ there */
   mask: 'in?:elements',
@@ -27,6 +27,8 @@ const tensors = {
 
 const args = {
   batch: 'i32',
+  /** 1 where all batch elements have the same intervals */
+  intervalBatch: 'i32',
   /** those that differ: 1 where the mask is the same for all */
   heads: 'i32',
   queries: 'i32',
