@@ -369,6 +369,12 @@ export interface components {
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -809,6 +815,12 @@ export interface components {
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -1117,6 +1129,12 @@ export interface components {
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -1526,6 +1544,12 @@ export interface components {
                 /** @default 1e-12 */
                 eps?: number;
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
