@@ -18,6 +18,7 @@ import { Receipt } from '../pipeline/receipt.ts'
 import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
 import { parse, plan, type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
+import { formOf, written } from './comparison-forms.ts'
 import { digestOf, wantsDigest } from './repr-digest.ts'
 
 export interface RestOptions {
@@ -251,15 +252,21 @@ function diagnosing({ engine }: Intake, signal: AbortSignal, deadlineSeconds: nu
 /** Of a comparison: where the candidate is wrong, it says why. */
 class ComparisonResponse extends Response {
   readonly #diagnose: Diagnose
+  readonly #write: ((fields: Fields) => Promise<Buffer>) | undefined
+  readonly #isPage: boolean
   #compared: CompareRequest | undefined
 
   constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt, diagnose: Diagnose) {
     super(request, reply, receipt)
     this.#diagnose = diagnose
+    const form = formOf(request)
+    this.#isPage = form === 'text/html'
+    this.#write = form && (fields => written(form, fields, request, reply))
   }
 
   override style(request: unknown): ReplyStyle {
     this.#compared = request as CompareRequest
+    if (this.#isPage) this.#compared.errorMaps = true
     return super.style(request)
   }
 
@@ -269,7 +276,8 @@ class ComparisonResponse extends Response {
     if (request?.diagnose && fields.verdict === 'fail') {
       fields.diagnosis = await this.#diagnose(request, fields as Report)
     }
-    await super.end(ready, fields)
+    if (this.#write === undefined) await super.end(ready, fields)
+    else this.whole = await this.#write(fields)
   }
 }
 

@@ -13,6 +13,7 @@ export interface Compared {
   figures: Ref
   allowed: Ref
   found: Ref
+  map: { errorMap: Ref; mapRows: number; mapColumns: number } | undefined
 }
 
 type Read = (buffer: Ref) => Float64Array
@@ -34,6 +35,7 @@ export interface Report {
 }
 
 const MOST_HEADS = 1024
+const MOST_MAPS = 64
 
 export function reportOf(
   request: CompareRequest,
@@ -43,9 +45,12 @@ export function reportOf(
 ): Report {
   const tensors = Object.fromEntries(compared.map(each => [each.name, tensorReport(request, each, read)]))
   const failed = Object.values(tensors).some(({ verdict }) => verdict === 'fail')
-  const verdict = failed ? 'fail' : 'pass'
-  if (conditioning.length === 0) return { verdict, tensors }
-  return { verdict, tensors, conditioning: conditioningOf(conditioning.map(read)) }
+  const { endpoint, dtype, rule } = request
+  const of = { endpoint: endpoint.path, candidate_dtype: dtype, rule }
+  const report: Report = { verdict: failed ? 'fail' : 'pass', ...of, tensors }
+  return conditioning.length === 0
+    ? report
+    : { ...report, conditioning: conditioningOf(conditioning.map(read)) }
 }
 
 function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: Read): TensorReport {
@@ -58,6 +63,7 @@ function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: R
   const of = (unit: number, field: number) => figures[unit * FIGURE_COUNT + field]
   const most = (field: number) => units.reduce((max, unit) => Math.max(max, of(unit, field)), 0)
   const sum = (field: number) => units.reduce((total, unit) => total + of(unit, field), 0)
+  const errorOf = (unit: number) => (of(unit, 9) + of(unit, 10) > 0 ? Number.MAX_VALUE : of(unit, 0))
   const mismatches = (unit: number) => found[unit * width]
   const mismatched = units.reduce((total, unit) => total + mismatches(unit), 0)
   const [maxAbs, baseline, nan, inf] = [most(0), most(8), sum(9), sum(10)]
@@ -67,7 +73,8 @@ function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: R
   const verdictOf = (count: number) => (count > 0 ? 'fail' : 'pass')
   const allowed = rule.kind === 'tolerance' ? rule.atol + rule.rtol * most(7) : read(compared.allowed)[0]
   const worst = units.flatMap(unit => worstOf(found.subarray(unit * width + FOUND_COUNT, (unit + 1) * width)))
-  const order = units.length > MOST_HEADS ? units.toSorted((a, b) => of(b, 0) - of(a, 0)) : units
+  const byError = units.length > MOST_MAPS ? units.toSorted((a, b) => errorOf(b) - errorOf(a)) : units
+  const mapped = new Set(byError.slice(0, MOST_MAPS))
   return {
     verdict: verdictOf(mismatched),
     max_abs: told(maxAbs),
@@ -90,14 +97,27 @@ function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: R
         want: told(want),
         allowed: told(allowed),
       })),
-    heads: order.slice(0, MOST_HEADS).map(unit => ({
+    heads: (units.length > MOST_HEADS ? byError : units).slice(0, MOST_HEADS).map(unit => ({
       index: headIndex(axes, shape, unit),
       max_abs: told(of(unit, 0)),
       ratio: ratioOf(of(unit, 0)),
       verdict: verdictOf(mismatches(unit)),
+      ...(compared.map && mapped.has(unit) && { error_map: errorMapOf(compared.map, unit, read) }),
     })),
     first_bad_row: firstBadRow(compared, unit => found[unit * width + 1]),
   }
+}
+
+function errorMapOf(
+  { errorMap, mapRows, mapColumns }: NonNullable<Compared['map']>,
+  unit: number,
+  read: Read,
+): Told[][] {
+  const blocks = read(errorMap)
+  return Array.from({ length: mapRows }, (_, row) => {
+    const start = (unit * mapRows + row) * mapColumns
+    return Array.from(blocks.subarray(start, start + mapColumns), x => told(Number(x.toPrecision(3))))
+  })
 }
 
 /** A head's list, as far as it goes. */

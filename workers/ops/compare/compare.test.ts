@@ -14,6 +14,8 @@ const layout = (rows: number, dim: number) => ({
   rowStride: dim,
 })
 
+const noMap = { mapRows: 0, mapColumns: 0 }
+
 function figuresOf(candidate: number[], truth: number[], baseline = truth, dtype = 'float32' as const) {
   const figures = new Float64Array(FIGURE_COUNT)
   const of = (values: number[]) => Float64Array.from(values)
@@ -74,7 +76,7 @@ describe('elements', () => {
         const truth = new Float64Array(12).fill(1)
         const candidate = Float64Array.from(got)
         const found = new Float64Array(2 + 4 * top)
-        const args = { ...layout(4, 3), rtol: 0, atol: 0, top }
+        const args = { ...layout(4, 3), ...noMap, rtol: 0, atol: 0, top }
         compareElements({ candidate, truth, allowed: Float64Array.of(0.25), found }, args, 0, 1)
         const beyond = got.map(x => Math.abs(x - 1) - 0.25)
         const bad = beyond.flatMap((x, at) => (x <= 0 ? [] : [at]))
@@ -93,9 +95,19 @@ describe('elements', () => {
   it('goes by a tolerance where nothing says what is allowed', () => {
     const found = new Float64Array(2)
     const tensors = { candidate: Float64Array.of(11, 1.5), truth: Float64Array.of(10, 1), found }
-    compareElements(tensors, { ...layout(2, 1), rtol: 0.1, atol: 0.1, top: 0 }, 0, 1)
+    compareElements(tensors, { ...layout(2, 1), ...noMap, rtol: 0.1, atol: 0.1, top: 0 }, 0, 1)
     expect([...found]).toEqual([1, 1])
   })
+})
+
+it('draws a map of blocks: of each the largest error, in multiples of what is allowed', () => {
+  const [found, errorMap] = [new Float64Array(2), new Float64Array(4)]
+  const candidate = Float64Array.of(1, 1.5, 1, 1, 1, Number.NaN, 1, 0.75, 1)
+  const tensors = { candidate, truth: new Float64Array(9).fill(1), allowed: Float64Array.of(0.25) }
+  const args = { ...layout(3, 3), rtol: 0, atol: 0, top: 0, mapRows: 2, mapColumns: 2 }
+  compareElements({ ...tensors, found, errorMap }, args, 0, 1)
+  // rows 0 and 1, then 2; columns 0 and 1, then 2
+  expect([...errorMap]).toEqual([2, Number.POSITIVE_INFINITY, 1, 0])
 })
 
 it('rounds to nearest, ties to even', () => {

@@ -76,8 +76,10 @@ export const compareElements = family.define('compareElements', {
     allowed: 'in?:float64',
     /** [batch, heads, FOUND_COUNT + WORST_COUNT·top] */
     found: 'out:float64',
+    /** [batch, heads, mapRows, mapColumns] */
+    errorMap: 'out?:float64',
   },
-  args: { ...layout, rtol: 'f64', atol: 'f64', top: 'i32' },
+  args: { ...layout, rtol: 'f64', atol: 'f64', top: 'i32', mapRows: 'i32', mapColumns: 'i32' },
   units: a => a.batch * a.heads,
   cost: (a, { units, precision: p }) => {
     const elements = units * a.rows * a.dim
