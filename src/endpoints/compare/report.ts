@@ -3,6 +3,7 @@ import type { Ref } from '../../../workers/contract.ts'
 import { FIGURE_COUNT, FOUND_COUNT, WORST_COUNT } from '../../../workers/ops/compare/op.ts'
 import { indices } from '../../formats/tensor.ts'
 import { type Axes, headIndex, rowIndex } from './axes.ts'
+import { type BadHead, keepPlaces } from './places.ts'
 import type { CompareRequest } from './request.ts'
 
 /** A tensor that was compared, and the buffers that hold what was found. */
@@ -75,7 +76,7 @@ function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: R
   const worst = units.flatMap(unit => worstOf(found.subarray(unit * width + FOUND_COUNT, (unit + 1) * width)))
   const byError = units.length > MOST_MAPS ? units.toSorted((a, b) => errorOf(b) - errorOf(a)) : units
   const mapped = new Set(byError.slice(0, MOST_MAPS))
-  return {
+  const report: TensorReport = {
     verdict: verdictOf(mismatched),
     max_abs: told(maxAbs),
     max_rel: told(most(1)),
@@ -106,6 +107,17 @@ function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: R
     })),
     first_bad_row: firstBadRow(compared, unit => found[unit * width + 1]),
   }
+  const bad = units.filter(mismatches).map((unit): BadHead => {
+    const [, firstRow, lastRow, badRows, firstColumn, lastColumn] = found.subarray(unit * width)
+    const index = headIndex(axes, shape, unit)
+    return { index, error: errorOf(unit), firstRow, lastRow, badRows, firstColumn, lastColumn }
+  })
+  return keepPlaces(report, {
+    extents: axes.headAxes.map(axis => shape[axis]),
+    rows: axes.rows,
+    columns: axes.dim,
+    bad,
+  })
 }
 
 function errorMapOf(

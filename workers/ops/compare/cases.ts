@@ -6,6 +6,7 @@ import {
   compareElements,
   compareFigures,
   FIGURE_COUNT,
+  FOUND_COUNT,
   fillEmptyRows,
   invertMask,
   roundElements,
@@ -51,7 +52,7 @@ const elements = fc
     const [mapRows, mapColumns] = [Math.min(rows, 3), Math.min(dim, 2)]
     const args = { ...layout, rtol: 1e-3, atol: 1e-3, top, mapRows, mapColumns }
     const map = seed % 2 === 0 && { errorMap: batch * heads * mapRows * mapColumns }
-    const outputs = { found: batch * heads * (2 + 4 * top), ...map }
+    const outputs = { found: batch * heads * (FOUND_COUNT + 4 * top), ...map }
     return { op: compareElements, args, inputs, outputs }
   })
 
@@ -149,7 +150,7 @@ export const empty: OpCase[] = [
       op: compareElements,
       args: { ...layout, rtol: 0, atol: 0, top: 1, mapRows: 0, mapColumns: 0 },
       inputs: { truth: none, candidate: none },
-      outputs: { found: 2 * layout.batch * 6 },
+      outputs: { found: 2 * layout.batch * (FOUND_COUNT + 4) },
     },
   ]),
   {

@@ -36,8 +36,8 @@ const layout = defineArgs({
 
 /** Numbers a head of `figures`: see kernel.ts. */
 export const FIGURE_COUNT = 12
-/** Numbers a head of `found`: mismatches and the first row that has one, or −1; then of each of the worst elements. */
-export const FOUND_COUNT = 2
+/** Numbers a head of `found`: mismatches, in which rows and columns they are; then of each of the worst elements. */
+export const FOUND_COUNT = 6
 export const WORST_COUNT = 4
 
 /** Unit = one (batch, head). */
