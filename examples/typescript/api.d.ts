@@ -2023,10 +2023,29 @@ export interface components {
              * @default 10
              */
             top?: number;
+            /**
+             * @description gives heads an `error_map`; the page of `Accept: text/html` has them in any case
+             * @default false
+             */
+            error_maps?: boolean;
         };
         CompareAnswer: {
             /** @enum {string} */
             verdict: "pass" | "fail";
+            /** @description what was compared, as the request says */
+            endpoint: string;
+            candidate_dtype: string;
+            /** @description by which it was judged */
+            rule: {
+                /** @constant */
+                kind: "baseline";
+                factor: number;
+            } | {
+                /** @constant */
+                kind: "tolerance";
+                rtol: number;
+                atol: number;
+            };
             /** @description by the names of the candidate’s tensors: `output`, `grads.q` */
             tensors: {
                 [key: string]: components["schemas"]["TensorComparison"];
@@ -2051,6 +2070,8 @@ export interface components {
                 /** @description the share of mismatched elements that it mends */
                 explains: number;
             }[];
+            /** @description the mistakes that there was no time to try, in their own words; absent where all were tried */
+            not_tried?: string[];
         };
         TensorComparison: {
             /** @enum {string} */
@@ -2089,6 +2110,8 @@ export interface components {
                 ratio: number | null;
                 /** @enum {string} */
                 verdict: "pass" | "fail";
+                /** @description with `error_maps`: the head’s rows and columns in at most 32 × 32 blocks, of each the largest |candidate − truth| in multiples of what is allowed; of more than 64 heads the worst have one */
+                error_map?: (number | ("NaN" | "Infinity" | "-Infinity"))[][];
             }[];
             /** @description [b, h, i] in the tensor’s own axes */
             first_bad_row: number[] | null;
@@ -2953,6 +2976,8 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["CompareAnswer"];
                     "application/x-safetensors": string;
+                    "text/html": string;
+                    "text/plain": string;
                 };
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */

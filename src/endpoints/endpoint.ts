@@ -22,6 +22,8 @@ export interface Endpoint<R = unknown> extends Compilable<R> {
   /** the request with {"shape": […]} standing for tensors, for `POST /v1/plan` */
   shapes: z.ZodType<R>
   answer: z.ZodType
+  /** the answer as something to read: what `Accept` asks for, and what it then is */
+  reports?: Record<string, string>
 }
 
 interface Definition<R> extends Omit<Endpoint<R>, 'request' | 'shapes'> {

@@ -17,6 +17,7 @@ import { Receipt, Stages } from '../pipeline/receipt.ts'
 import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
 import { type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
+import { formOf, written } from './comparison-forms.ts'
 import { codingOf, unpack } from './packed-body.ts'
 import { digestOf, wantsDigest } from './repr-digest.ts'
 
@@ -229,15 +230,21 @@ function diagnosing({ engine }: Intake, signal: AbortSignal, deadlineSeconds: nu
 /** Of a comparison: where the candidate is wrong, it says why. */
 class ComparisonResponse extends Response {
   readonly #diagnose: Diagnose
+  readonly #write: ((fields: Fields) => Promise<Buffer>) | undefined
+  readonly #isPage: boolean
   #compared: CompareRequest | undefined
 
   constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt, diagnose: Diagnose) {
     super(request, reply, receipt)
     this.#diagnose = diagnose
+    const form = formOf(request)
+    this.#isPage = form === 'text/html'
+    this.#write = form && (fields => written(form, fields, request, reply))
   }
 
   override style(request: unknown): ReplyStyle {
     this.#compared = request as CompareRequest
+    if (this.#isPage) this.#compared.errorMaps = true
     return super.style(request)
   }
 
@@ -247,7 +254,8 @@ class ComparisonResponse extends Response {
     if (request?.diagnose && fields.verdict === 'fail') {
       fields.diagnosis = await this.#diagnose(request, fields as Report)
     }
-    await super.end(ready, fields)
+    if (this.#write === undefined) await super.end(ready, fields)
+    else this.whole = await this.#write(fields)
   }
 }
 

@@ -1,6 +1,7 @@
 /** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
 import type * as z from 'zod'
 import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
+import type { Endpoint } from '../../endpoints/endpoint.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
 import { JobAnswer } from '../../jobs/answers.ts'
@@ -22,7 +23,7 @@ export function openApiDocument(version: string): Json {
     const answer = add(endpoint.answer)
     const examples = EXAMPLES.filter(({ path }) => path === endpoint.path)
     paths[endpoint.path] = {
-      post: computeOperation(endpoint.name, endpoint.summary, request, answer, examples),
+      post: computeOperation(endpoint, request, answer, examples),
     }
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
@@ -81,8 +82,7 @@ Every answer has \`x-request-id\` and \`Server-Timing\` (decode, queue, compute,
   .join(', ')}.`
 
 function computeOperation(
-  name: string,
-  summary: string,
+  { name, summary, reports = {} }: Endpoint,
   request: Json,
   answer: Json,
   examples: Example[],
@@ -121,6 +121,12 @@ function computeOperation(
         content: {
           [JSON_TYPE]: { schema: answer, examples: named(examples, ({ response }) => response) },
           [SAFETENSORS_TYPE]: binary,
+          ...Object.fromEntries(
+            Object.entries(reports).map(([type, description]) => [
+              type,
+              { schema: { type: 'string', description } },
+            ]),
+          ),
         },
       },
       ...problems('400', '401', '408', '413', '415', '429', '500', '503', '504'),
