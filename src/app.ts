@@ -6,6 +6,7 @@ import { type Config, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
+import { models } from './http/models.ts'
 import { page } from './http/page.ts'
 import { drain } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
@@ -13,6 +14,7 @@ import { Metrics, observe, requestId } from './http/plugins/observe.ts'
 import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
+import { ModelStore } from './models/store.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
 
@@ -56,6 +58,8 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   await fastify.register(errors, { lingerBytes: config.LINGER_BYTES })
   await fastify.register(drain)
   await fastify.register(rest, { intake, deadlineSeconds })
+  const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
+  await fastify.register(models, { store, intake, deadlineSeconds })
   await fastify.register(stream, {
     intake,
     deadlineSeconds,

@@ -65,6 +65,13 @@ const environment = z.object({
       'time after SIGTERM in which requests are still served, `/health/ready` being 503 already; SIGINT or a second signal skips it',
     ),
   DRAIN_SECONDS: seconds(60).describe('time that accepted requests have to finish after SIGTERM'),
+  MODELS_DIR: z
+    .string()
+    .optional()
+    .describe('folder of models, one folder each as `save_pretrained` writes it; without it there are none'),
+  MODEL_MEMORY_BYTES: whole(Math.min(2 * GIB, Math.floor(totalmem() / 4))).describe(
+    'of MEMORY_BYTES, what weights of models may take; the least recently used models leave, a larger one is a 413',
+  ),
   KERNELS: z
     .enum(['auto', 'simd128', 'relaxed', 'wide'])
     .default('auto')

@@ -4,11 +4,10 @@ import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
 import { PROBLEMS } from '../../problem.ts'
-import { component, type Json, ref, TENSORS } from './components.ts'
+import { component, type Json, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
-
-const JSON_TYPE = 'application/json'
-const SAFETENSORS_TYPE = 'application/x-safetensors'
+import { modelPaths } from './model-paths.ts'
+import { computeOperation, JSON_TYPE, named, problems } from './operations.ts'
 
 export function openApiDocument(version: string): Json {
   const components: Record<string, Json> = {}
@@ -24,6 +23,7 @@ export function openApiDocument(version: string): Json {
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
   paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
+  Object.assign(paths, modelPaths(add))
   Object.assign(paths, operationalPaths(add(HealthAnswer)))
   add(ProblemAnswer)
   return {
@@ -39,6 +39,7 @@ export function openApiDocument(version: string): Json {
     security: [],
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
+      { name: 'models', description: 'Checkpoints of Hugging Face in MODELS_DIR' },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,
@@ -63,54 +64,6 @@ Every answer has \`x-request-id\` and \`Server-Timing\` (decode, queue, compute,
   .filter(([, { status }]) => status !== 499)
   .map(([code, { status }]) => `\`${code}\` (${status})`)
   .join(', ')}.`
-
-function computeOperation(
-  name: string,
-  summary: string,
-  request: Json,
-  answer: Json,
-  examples: Example[],
-): Json {
-  const binary = {
-    schema: { type: 'string', contentMediaType: SAFETENSORS_TYPE, description: 'a safetensors file' },
-  }
-  return {
-    operationId: name,
-    summary,
-    tags: ['compute'],
-    parameters: [
-      {
-        name: 'Want-Repr-Digest',
-        in: 'header',
-        description: '`sha-256=1` asks for the answer’s digest (RFC 9530)',
-        schema: { type: 'string' },
-      },
-    ],
-    requestBody: {
-      required: true,
-      content: {
-        [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) },
-        [SAFETENSORS_TYPE]: binary,
-      },
-    },
-    responses: {
-      200: {
-        description: 'The answer, in the form that Accept asks for',
-        headers: {
-          'Repr-Digest': {
-            description: 'with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes',
-            schema: { type: 'string' },
-          },
-        },
-        content: {
-          [JSON_TYPE]: { schema: answer, examples: named(examples, ({ response }) => response) },
-          [SAFETENSORS_TYPE]: binary,
-        },
-      },
-      ...problems('400', '408', '413', '415', '500', '503', '504'),
-    },
-  }
-}
 
 function planOperation(request: Json, answer: Json, examples: Example[]): Json {
   return {
@@ -168,19 +121,4 @@ function operationalPaths(health: Json): Record<string, Json> {
       type: 'object',
     }),
   }
-}
-
-function problems(...statuses: string[]): Json {
-  const entries = statuses.map(status => {
-    const titles = Object.values(PROBLEMS).flatMap(({ status: of, title }) =>
-      String(of) === status ? [title] : [],
-    )
-    const content = { 'application/problem+json': { schema: ref('Problem') } }
-    return [status, { description: titles.join('; '), content }]
-  })
-  return Object.fromEntries(entries)
-}
-
-function named(examples: Example[], value: (example: Example) => unknown): Json {
-  return Object.fromEntries(examples.map(each => [each.name, { summary: each.summary, value: value(each) }]))
 }

@@ -65,9 +65,9 @@ function embedded({ rows, dim, entries, seed }: Rows): OpCase[] {
       outputs: { gradX: entries * dim },
     },
     {
-      op: op.rowDots,
-      args: { rows, dim },
-      inputs: { a: random(rows * dim), b: random(rows * dim) },
+      op: op.pathDots,
+      args: { rows, dim, steps: 2 },
+      inputs: { x: random(rows * dim), grad: random(2 * rows * dim), shares: random(2) },
       outputs: { values: rows },
     },
     {

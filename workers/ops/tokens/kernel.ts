@@ -254,16 +254,21 @@ export function poolBackward(
   }
 }
 
-/** values[r] = Σ_d a·b. */
-export function rowDots(
-  t: Tensors<typeof op.rowDots>,
-  { dim }: Args<typeof op.rowDots>,
+/** values[r] = Σ_s shares[s]·Σ_d x[r, d]·grad[s, r, d]. */
+export function pathDots(
+  t: Tensors<typeof op.pathDots>,
+  { rows, dim, steps }: Args<typeof op.pathDots>,
   from: number,
   to: number,
 ): void {
   for (let row = from; row < to; row++) {
     let sum = 0
-    for (let at = row * dim; at < (row + 1) * dim; at++) sum += t.a[at] * t.b[at]
+    for (let step = 0; step < steps; step++) {
+      const at = (step * rows + row) * dim
+      let along = 0
+      for (let d = 0; d < dim; d++) along += t.x[row * dim + d] * t.grad[at + d]
+      sum += t.shares[step] * along
+    }
     t.values[row] = sum
   }
 }

@@ -169,14 +169,14 @@ export const poolBackward = family.define('poolBackward', {
   shared: true,
 })
 
-/** values[r] = Σ_d a[r, d]·b[r, d]. Unit = row. */
-export const rowDots = family.define('rowDots', {
-  tensors: { a: 'in', b: 'in', values: 'out' },
-  args: { rows: 'i32', dim: 'i32' },
+/** values[r] = Σ_s shares[s]·Σ_d x[r, d]·grad[s, r, d]: of a path of gradients, or of one. Unit = row. */
+export const pathDots = family.define('pathDots', {
+  tensors: { x: 'in', grad: 'in', shares: 'in:float64', values: 'out' },
+  args: { rows: 'i32', dim: 'i32', steps: 'i32' },
   units: a => a.rows,
   cost: (a, { units, precision: p }) => ({
-    flops: 2 * units * a.dim,
-    nanoseconds: units * (ROW[p] + a.dim * SUMMED[p]),
+    flops: 2 * units * a.steps * a.dim,
+    nanoseconds: units * a.steps * (ROW[p] + a.dim * SUMMED[p]),
   }),
   shared: true,
 })
