@@ -9,6 +9,7 @@ import { auth, openAuthenticator } from './http/auth/index.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
 import { jobRoutes } from './http/jobs.ts'
+import { models } from './http/models.ts'
 import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
 import { plans } from './http/plan.ts'
@@ -20,6 +21,7 @@ import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
 import type { Telemetry } from './http/telemetry/index.ts'
 import { Jobs } from './jobs/jobs.ts'
+import { ModelStore } from './models/store.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
 
@@ -111,6 +113,8 @@ export async function install(
   await fastify.register(auth, { authenticator })
   await fastify.register(rest, { intake, deadlineSeconds })
   await fastify.register(plans, { intake, deadlineSeconds })
+  const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
+  await fastify.register(models, { store, intake, deadlineSeconds })
   await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,

@@ -116,6 +116,13 @@ const environment = z.object({
       'where inputs and results of jobs lie: `file:///folder` or `s3://bucket/prefix`; needed beside REDIS_URL. Default: a folder of its own among the temporary files',
     ),
   STORE_BYTES: whole(4 * GIB).describe('most bytes of jobs in that default folder; more is a 503'),
+  MODELS_DIR: z
+    .string()
+    .optional()
+    .describe('folder of models, one folder each as `save_pretrained` writes it; without it there are none'),
+  MODEL_MEMORY_BYTES: whole(Math.min(2 * GIB, Math.floor(totalmem() / 4))).describe(
+    'of MEMORY_BYTES, what weights of models may take; the least recently used models leave, a larger one is a 413',
+  ),
   KERNELS: z
     .enum(['auto', 'simd128', 'relaxed', 'wide'])
     .default('auto')

@@ -51,6 +51,7 @@ const ROOMS: Record<string, Room> = {
   formats: { level: 1, holds: ['src/formats'] },
   engine: { level: 1, holds: ['src/engine'] },
   layers: { level: 1, holds: ['src/layers'], beside: ['formats'] },
+  models: { level: 1, holds: ['src/models'], beside: ['formats', 'engine', 'layers'] },
   endpoints: { level: 2, holds: ['src/endpoints'] },
   pipeline: { level: 3, holds: ['src/pipeline'] },
   jobs: { level: 4, holds: ['src/jobs'] },

@@ -157,6 +157,63 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models that there are */
+        get: operations["models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** One model */
+        get: operations["model"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{name}/forward": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A model over text or token ids: maps, hidden states, logits, a vector of the text, gradients */
+        post: operations["modelForward"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs": {
         parameters: {
             query?: never;
@@ -2263,6 +2320,231 @@ export interface components {
                 detail: string;
             };
         };
+        ModelForwardRequest: {
+            /** @description a text, or a list of texts; shorter ones are padded on the right */
+            text?: components["schemas"]["Text"];
+            /** @description the second text of each pair */
+            text_pair?: components["schemas"]["Text"];
+            /** @description [B, N], or [N]: instead of text */
+            token_ids?: components["schemas"]["Tensor"];
+            /** @description [B, N] beside token_ids: 0 where there is padding */
+            attention_mask?: components["schemas"]["Tensor"];
+            /** @description [B, N] beside token_ids, of models that have types; default 0 */
+            token_type_ids?: components["schemas"]["Tensor"];
+            /** @default true */
+            add_special_tokens?: boolean;
+            /**
+             * @description cut texts to max_length, rather than refuse them
+             * @default false
+             */
+            truncate?: boolean;
+            /** @description the layers that `layers` holds, in this order; default all */
+            layers?: components["schemas"]["IndexList"];
+            /** @description the heads that maps and rows hold, in this order; default all */
+            heads?: components["schemas"]["IndexList"];
+            /** @description what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present")[];
+            /**
+             * @description of `embedding`, which has length 1: over what is no padding
+             * @default mean
+             * @enum {string}
+             */
+            pooling?: "mean" | "cls" | "last";
+            /** @description asks for next_tokens too */
+            next_tokens?: {
+                /** @default 10 */
+                top?: number;
+            };
+            backward?: {
+                /** @description what is differentiated: summed over the batch */
+                of: {
+                    /** @constant */
+                    kind: "logit";
+                    /**
+                     * @description whose logits; −1 is the last that is no padding
+                     * @default -1
+                     */
+                    position?: number;
+                    /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+                    token: string | number;
+                } | {
+                    /** @constant */
+                    kind: "log_probability";
+                    /**
+                     * @description whose logits; −1 is the last that is no padding
+                     * @default -1
+                     */
+                    position?: number;
+                    /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+                    token: string | number;
+                } | {
+                    /** @constant */
+                    kind: "embedding";
+                    /** @description [d_model] or [B, d_model]: the scalar is embedding · target */
+                    target: components["schemas"]["Tensor"];
+                } | {
+                    /** @constant */
+                    kind: "output";
+                    /** @description [B, N, d_model]: ∂L/∂output */
+                    grad_output: components["schemas"]["Tensor"];
+                };
+                /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+                wrt?: string[];
+            };
+            /** @description with backward: gradients of each layer’s output or weights, in `layers` */
+            emit?: ("grad_output" | "grad_weights" | "grad_cross_weights")[];
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             * @enum {string}
+             */
+            precision?: "float32" | "float64";
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+            /**
+             * @description element type of the tensors in the answer; default: the precision
+             * @enum {string}
+             */
+            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+        };
+        IndexList: unknown;
+        ModelForwardAnswer: {
+            /** @description always there */
+            tokens: {
+                ids: number[][];
+                /** @description of the vocabulary; where there is a tokenizer */
+                strings?: string[][];
+                /** @description of a text: [begin, end) in Unicode code points */
+                offsets?: number[][][];
+                attention_mask: number[][];
+            };
+            /** @description [B, N, d_model] */
+            output?: components["schemas"]["AnswerTensor"];
+            /** @description the chosen ones in the order asked */
+            layers?: {
+                index: number;
+                weights?: components["schemas"]["AnswerTensor"];
+                scores?: components["schemas"]["AnswerTensor"];
+                masked_scores?: components["schemas"]["AnswerTensor"];
+                softcapped_scores?: components["schemas"]["AnswerTensor"];
+                logsumexp?: components["schemas"]["AnswerTensor"];
+                entropy?: components["schemas"]["AnswerTensor"];
+                max_score?: components["schemas"]["AnswerTensor"];
+                cross_weights?: components["schemas"]["AnswerTensor"];
+                cross_scores?: components["schemas"]["AnswerTensor"];
+                cross_masked_scores?: components["schemas"]["AnswerTensor"];
+                cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                cross_logsumexp?: components["schemas"]["AnswerTensor"];
+                cross_entropy?: components["schemas"]["AnswerTensor"];
+                cross_max_score?: components["schemas"]["AnswerTensor"];
+                grad_weights?: components["schemas"]["AnswerTensor"];
+                grad_scores?: components["schemas"]["AnswerTensor"];
+                grad_masked_scores?: components["schemas"]["AnswerTensor"];
+                grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                grad_logsumexp?: components["schemas"]["AnswerTensor"];
+                grad_entropy?: components["schemas"]["AnswerTensor"];
+                grad_max_score?: components["schemas"]["AnswerTensor"];
+                grad_output?: components["schemas"]["AnswerTensor"];
+                grad_cross_weights?: components["schemas"]["AnswerTensor"];
+            }[];
+            /** @description the chosen ones, as maps and rows hold them */
+            heads?: number[];
+            /** @description layers + 1 of [B, N, d_model] */
+            hidden?: components["schemas"]["AnswerTensor"][];
+            /** @description [B, d_model], of length 1 */
+            embedding?: components["schemas"]["AnswerTensor"];
+            /** @description [B, N, vocabulary] */
+            logits?: components["schemas"]["AnswerTensor"];
+            next_tokens?: {
+                ids: number[][];
+                strings?: string[][];
+                probabilities: number[][];
+            };
+            present?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+            encoder?: {
+                output?: components["schemas"]["AnswerTensor"];
+                hidden?: components["schemas"]["AnswerTensor"][];
+                /** @description the chosen ones in the order asked */
+                layers?: {
+                    index: number;
+                    weights?: components["schemas"]["AnswerTensor"];
+                    scores?: components["schemas"]["AnswerTensor"];
+                    masked_scores?: components["schemas"]["AnswerTensor"];
+                    softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    logsumexp?: components["schemas"]["AnswerTensor"];
+                    entropy?: components["schemas"]["AnswerTensor"];
+                    max_score?: components["schemas"]["AnswerTensor"];
+                    cross_weights?: components["schemas"]["AnswerTensor"];
+                    cross_scores?: components["schemas"]["AnswerTensor"];
+                    cross_masked_scores?: components["schemas"]["AnswerTensor"];
+                    cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    cross_logsumexp?: components["schemas"]["AnswerTensor"];
+                    cross_entropy?: components["schemas"]["AnswerTensor"];
+                    cross_max_score?: components["schemas"]["AnswerTensor"];
+                    grad_weights?: components["schemas"]["AnswerTensor"];
+                    grad_scores?: components["schemas"]["AnswerTensor"];
+                    grad_masked_scores?: components["schemas"]["AnswerTensor"];
+                    grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    grad_logsumexp?: components["schemas"]["AnswerTensor"];
+                    grad_entropy?: components["schemas"]["AnswerTensor"];
+                    grad_max_score?: components["schemas"]["AnswerTensor"];
+                    grad_output?: components["schemas"]["AnswerTensor"];
+                    grad_cross_weights?: components["schemas"]["AnswerTensor"];
+                }[];
+            };
+            /** @description with backward: the scalar of each item, where it has one */
+            values?: number[];
+            /** @description parameters by the checkpoint’s names, in its orientation */
+            grads?: {
+                embeddings?: components["schemas"]["AnswerTensor"];
+                params?: {
+                    [key: string]: components["schemas"]["AnswerTensor"];
+                };
+            };
+        };
+        Models: {
+            models: (components["schemas"]["Model"] | {
+                name: string;
+                problem: {
+                    status: number;
+                    code: string;
+                    detail: string;
+                };
+            })[];
+        };
+        Model: {
+            name: string;
+            family: string;
+            layers: number;
+            heads: number;
+            kv_heads: number;
+            d_model: number;
+            head_dim: number;
+            vocabulary: number;
+            parameters: number;
+            /**
+             * @description of most weights in the files
+             * @enum {string}
+             */
+            dtype: "float32" | "float16" | "bfloat16";
+            /** @description of memory, once it is loaded */
+            bytes: number;
+            loaded: boolean;
+            /** @description bytes, while it is being loaded */
+            loading?: {
+                done: number;
+                total: number;
+            };
+            tokenizer: boolean;
+            /** @description most tokens; null where nothing bounds them */
+            max_length: number | null;
+        };
         Problem: {
             type: string;
             title: string;
@@ -2377,6 +2659,8 @@ export interface components {
         };
         /** @description A tensor in the form that the request’s `encoding` names; a number for a tensor of rank 0. */
         AnswerTensor: components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
+        /** @description A text, or a list of texts. */
+        Text: string | string[];
         Shape: number[];
         /** @enum {string} */
         ElementType: "float64" | "float32" | "float16" | "bfloat16" | "bool" | "int32" | "int64";
@@ -2418,7 +2702,7 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2530,7 +2814,7 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2642,7 +2926,7 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2754,7 +3038,7 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2866,7 +3150,7 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2980,7 +3264,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3092,7 +3376,7 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3204,7 +3488,7 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3309,7 +3593,7 @@ export interface operations {
                     "application/json": components["schemas"]["PlanAnswer"];
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3374,6 +3658,191 @@ export interface operations {
             };
         };
     };
+    models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The models that there are */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Models"];
+                };
+            };
+        };
+    };
+    model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One model */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    modelForward: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelForwardRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelForwardAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     submitJob: {
         parameters: {
             query?: never;
@@ -3402,7 +3871,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobAnswer"];
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3487,7 +3956,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobAnswer"];
                 };
             };
-            /** @description No such resource */
+            /** @description No such resource; No such model */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3527,7 +3996,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobAnswer"];
                 };
             };
-            /** @description No such resource */
+            /** @description No such resource; No such model */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3567,7 +4036,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description No such resource */
+            /** @description No such resource; No such model */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3611,7 +4080,7 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3620,7 +4089,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such resource */
+            /** @description No such resource; No such model */
             404: {
                 headers: {
                     [name: string]: unknown;

@@ -7,7 +7,7 @@ import { shortened } from '../../workers/text/json-pointer.ts'
 import { compare } from '../endpoints/compare/index.ts'
 import type { Report } from '../endpoints/compare/report.ts'
 import type { CompareRequest } from '../endpoints/compare/request.ts'
-import type { Endpoint } from '../endpoints/endpoint.ts'
+import type { Compilable } from '../endpoints/endpoint.ts'
 import { SERVED } from '../endpoints/served.ts'
 import { type BodyFormat, formatOf, MEDIA_TYPES } from '../formats/body.ts'
 import type { Intake, Source } from '../pipeline/decode.ts'
@@ -53,8 +53,8 @@ export function clientOf(request: FastifyRequest): string {
   return request.identity?.id ?? request.ip
 }
 
-async function answer(
-  endpoint: Endpoint,
+export async function answer(
+  endpoint: Compilable,
   request: FastifyRequest,
   reply: FastifyReply,
   intake: Intake,
@@ -66,7 +66,7 @@ async function answer(
   const { signal, clock } = stopsWith(reply, deadlineSeconds)
   try {
     const sink =
-      endpoint.path === compare.path
+      endpoint === compare
         ? new ComparisonResponse(request, reply, receipt, diagnosing(intake, signal, deadlineSeconds))
         : new Response(request, reply, receipt)
     await serve(endpoint, new RequestBody(request), sink, intake, signal)

@@ -76,6 +76,7 @@ export async function serve<R>(
   receipt.stages?.ended('decode')
   if (body.beside.length > 0) refuseMisplaced(endpoint.request, body.beside)
   const request = parse(endpoint.request, body.tree)
+  if (endpoint.prepare !== undefined) await endpoint.prepare(request, body)
   timings.decode = performance.now() - started
   receipt.stages?.ended('parse')
   const style = sink.style(request)

@@ -1,18 +1,16 @@
 /** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
 import type * as z from 'zod'
 import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
-import type { Endpoint } from '../../endpoints/endpoint.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
 import { JobAnswer } from '../../jobs/answers.ts'
 import { JobRequest } from '../../jobs/request.ts'
 import { PROBLEMS } from '../../problem.ts'
-import { component, type Json, ref, TENSORS } from './components.ts'
+import { component, type Json, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
 import { jobPaths } from './jobs.ts'
-
-const JSON_TYPE = 'application/json'
-const SAFETENSORS_TYPE = 'application/x-safetensors'
+import { modelPaths } from './model-paths.ts'
+import { computeOperation, JSON_TYPE, named, problems } from './operations.ts'
 
 export function openApiDocument(version: string): Json {
   const components: Record<string, Json> = {}
@@ -28,6 +26,7 @@ export function openApiDocument(version: string): Json {
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
   paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
+  Object.assign(paths, modelPaths(add))
   add(ProblemAnswer)
   Object.assign(
     paths,
@@ -48,6 +47,7 @@ export function openApiDocument(version: string): Json {
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
       { name: 'jobs', description: 'Computations that nobody waits for at a connection' },
+      { name: 'models', description: 'Checkpoints of Hugging Face in MODELS_DIR' },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,
@@ -80,59 +80,6 @@ Every answer has \`x-request-id\` and \`Server-Timing\` (decode, queue, compute,
   .filter(([, { status }]) => status !== 499)
   .map(([code, { status }]) => `\`${code}\` (${status})`)
   .join(', ')}.`
-
-function computeOperation(
-  { name, summary, reports = {} }: Endpoint,
-  request: Json,
-  answer: Json,
-  examples: Example[],
-): Json {
-  const binary = {
-    schema: { type: 'string', contentMediaType: SAFETENSORS_TYPE, description: 'a safetensors file' },
-  }
-  return {
-    operationId: name,
-    summary,
-    tags: ['compute'],
-    parameters: [
-      {
-        name: 'Want-Repr-Digest',
-        in: 'header',
-        description: '`sha-256=1` asks for the answer’s digest (RFC 9530)',
-        schema: { type: 'string' },
-      },
-    ],
-    requestBody: {
-      required: true,
-      content: {
-        [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) },
-        [SAFETENSORS_TYPE]: binary,
-      },
-    },
-    responses: {
-      200: {
-        description: 'The answer, in the form that Accept asks for',
-        headers: {
-          'Repr-Digest': {
-            description: 'with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes',
-            schema: { type: 'string' },
-          },
-        },
-        content: {
-          [JSON_TYPE]: { schema: answer, examples: named(examples, ({ response }) => response) },
-          [SAFETENSORS_TYPE]: binary,
-          ...Object.fromEntries(
-            Object.entries(reports).map(([type, description]) => [
-              type,
-              { schema: { type: 'string', description } },
-            ]),
-          ),
-        },
-      },
-      ...problems('400', '401', '408', '413', '415', '429', '500', '503', '504'),
-    },
-  }
-}
 
 function planOperation(request: Json, answer: Json, examples: Example[]): Json {
   return {
@@ -193,19 +140,4 @@ function operationalPaths(health: Json): Record<string, Json> {
       type: 'object',
     }),
   }
-}
-
-function problems(...statuses: string[]): Json {
-  const entries = statuses.map(status => {
-    const titles = Object.values(PROBLEMS).flatMap(({ status: of, title }) =>
-      String(of) === status ? [title] : [],
-    )
-    const content = { 'application/problem+json': { schema: ref('Problem') } }
-    return [status, { description: titles.join('; '), content }]
-  })
-  return Object.fromEntries(entries)
-}
-
-function named(examples: Example[], value: (example: Example) => unknown): Json {
-  return Object.fromEntries(examples.map(each => [each.name, { summary: each.summary, value: value(each) }]))
 }
