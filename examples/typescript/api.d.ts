@@ -106,6 +106,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/gradient-check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Are the gradients right? float64 differences of the loss beside the gradients of any endpoint */
+        post: operations["gradientCheck"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/explain-mask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Which pairs a request attends to, and which of its rules forbid the others */
+        post: operations["explainMask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/plan": {
         parameters: {
             query?: never;
@@ -117,6 +151,132 @@ export interface paths {
         put?: never;
         /** What a request would take: shapes, FLOPs, bytes, and whether it would be admitted; computes nothing */
         post: operations["plan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models that there are */
+        get: operations["models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** One model */
+        get: operations["model"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{name}/forward": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A model over text or token ids: maps, hidden states, logits, a vector of the text, gradients */
+        post: operations["modelForward"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a request to any compute endpoint as a job */
+        post: operations["submitJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A job as it stands */
+        get: operations["job"];
+        put?: never;
+        post?: never;
+        /** Cancels a job that has not ended */
+        delete: operations["cancelJob"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Server-sent events: the job whenever it has changed, until it has ended */
+        get: operations["jobEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The result of a job that is done, as its endpoint would have answered */
+        get: operations["jobResult"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -282,6 +442,11 @@ export interface components {
             qk_norm?: components["schemas"]["QkNorm"];
             /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
             rope?: components["schemas"]["Rope"];
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             */
+            empty_rows?: components["schemas"]["EmptyRows"];
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: components["schemas"]["Dropout"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -557,6 +722,11 @@ export interface components {
             qk_norm?: components["schemas"]["QkNorm"];
             /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
             rope?: components["schemas"]["Rope"];
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             */
+            empty_rows?: components["schemas"]["EmptyRows"];
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: components["schemas"]["Dropout"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -664,6 +834,11 @@ export interface components {
             qk_norm?: components["schemas"]["QkNorm"];
             /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
             rope?: components["schemas"]["Rope"];
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             */
+            empty_rows?: components["schemas"]["EmptyRows"];
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: components["schemas"]["Dropout"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -886,6 +1061,11 @@ export interface components {
             relative_bias?: components["schemas"]["RelativeBias"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
             qk_norm?: components["schemas"]["QkNorm"];
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             */
+            empty_rows?: components["schemas"]["EmptyRows"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: components["schemas"]["AttentionKind"];
             /**
@@ -1040,6 +1220,59 @@ export interface components {
              * @default 10
              */
             top?: number;
+            /**
+             * @description gives heads an `error_map`; the page of `Accept: text/html` has them in any case
+             * @default false
+             */
+            error_maps?: boolean;
+        };
+        GradientCheckRequest: {
+            endpoint: components["schemas"]["CompareRequestEndpoint"];
+            /** @description the body of that endpoint, with `backward`, which defines the loss and, by `wrt`, the inputs. Its `precision` is not looked at: all is float64 */
+            body: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: int64
+             * @description elements that are drawn of each input; all of one that has no more
+             * @default 32
+             */
+            entries?: number;
+            /**
+             * Format: int64
+             * @description directions that are drawn for each input: ±1/√n in each of its n elements
+             * @default 4
+             */
+            directions?: number;
+            /**
+             * Format: int64
+             * @description the same seed draws the same
+             * @default 0
+             */
+            seed?: number;
+        };
+        ExplainMaskRequest: {
+            /**
+             * @description whose body it is
+             * @default /v1/attention
+             */
+            endpoint?: components["schemas"]["ExplainMaskRequestEndpoint"];
+            /** @description the body of that endpoint. A tensor may be just {"shape": […]}: of q, k and v no more is looked at. Of lengths, segments and a mask that are only shapes nothing is known; they are named in `unknown` and count as forbidding nothing */
+            body: {
+                [key: string]: unknown;
+            };
+            /** @description [b, h, i]: a query row of which every key is told which rules removed it */
+            row?: number[] | null;
+            /**
+             * @description answer the rules of every pair, as bits
+             * @default false
+             */
+            map?: boolean;
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             */
+            encoding?: components["schemas"]["Encoding"];
         };
         PlanRequest: {
             endpoint: components["schemas"]["PlanRequestEndpoint"];
@@ -1047,6 +1280,67 @@ export interface components {
             body: {
                 [key: string]: unknown;
             };
+        };
+        ModelForwardRequest: {
+            /** @description a text, or a list of texts; shorter ones are padded on the right */
+            text?: components["schemas"]["Text"];
+            /** @description the second text of each pair */
+            text_pair?: components["schemas"]["Text"];
+            /** @description [B, N], or [N]: instead of text */
+            token_ids?: components["schemas"]["Tensor"];
+            /** @description [B, N] beside token_ids: 0 where there is padding */
+            attention_mask?: components["schemas"]["Tensor"];
+            /** @description [B, N] beside token_ids, of models that have types; default 0 */
+            token_type_ids?: components["schemas"]["Tensor"];
+            /** @default true */
+            add_special_tokens?: boolean;
+            /**
+             * @description cut texts to max_length, rather than refuse them
+             * @default false
+             */
+            truncate?: boolean;
+            /** @description the layers that `layers` holds, in this order; default all */
+            layers?: components["schemas"]["IndexList"];
+            /** @description the heads that maps and rows hold, in this order; default all */
+            heads?: components["schemas"]["IndexList"];
+            /** @description what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
+            return?: components["schemas"]["ModelForwardRequestReturn"][] | null;
+            /**
+             * @description of `embedding`, which has length 1: over what is no padding
+             * @default mean
+             */
+            pooling?: components["schemas"]["Pooling"];
+            /** @description asks for next_tokens too */
+            next_tokens?: components["schemas"]["NextTokens"];
+            backward?: components["schemas"]["ModelForwardRequestBackward"];
+            /** @description with backward: gradients of each layer’s output or weights, in `layers` */
+            emit?: components["schemas"]["Emit"][] | null;
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             */
+            precision?: components["schemas"]["Precision"];
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             */
+            encoding?: components["schemas"]["Encoding"];
+            /** @description element type of the tensors in the answer; default: the precision */
+            output_dtype?: components["schemas"]["OutputDtype"];
+        };
+        IndexList: unknown;
+        JobRequest: {
+            endpoint: components["schemas"]["PlanRequestEndpoint"];
+            /** @description the body of that endpoint */
+            body: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: int64
+             * @description jobs of a smaller number go first, those of one number in the order in which they came
+             * @default 0
+             */
+            priority?: number;
         };
         AttentionAnswer: {
             /** @description [B, H, N, d_v] in q’s rank and layout; zeros where a row attends to nothing */
@@ -1207,6 +1501,11 @@ export interface components {
         };
         CompareAnswer: {
             verdict: components["schemas"]["Verdict"];
+            /** @description what was compared, as the request says */
+            endpoint: string;
+            candidate_dtype: string;
+            /** @description by which it was judged */
+            rule: components["schemas"]["CompareAnswerRule"];
             /** @description by the names of the candidate’s tensors: `output`, `grads.q` */
             tensors: {
                 [key: string]: components["schemas"]["TensorComparison"];
@@ -1215,6 +1514,8 @@ export interface components {
             conditioning?: components["schemas"]["Conditioning"];
             /** @description where it fails: the usual mistakes that explain the candidate within the rule, best first */
             diagnosis?: components["schemas"]["Diagnosis"][];
+            /** @description the mistakes that there was no time to try, in their own words; absent where all were tried */
+            not_tried?: string[];
         };
         TensorComparison: {
             verdict: components["schemas"]["Verdict"];
@@ -1260,6 +1561,59 @@ export interface components {
             /** @description [b, h, i] in the tensor’s own axes */
             first_bad_row: number[] | null;
         };
+        GradientCheckAnswer: {
+            verdict: components["schemas"]["Verdict"];
+            /** @description that `backward` defines: with grad_output its inner product with the output, … */
+            loss: components["schemas"]["AnyNumber"];
+            /** @description by the names of `wrt`: `q`, `mask`, `params.w_q`, `params.layers.0.attention.w_q` */
+            inputs: {
+                [key: string]: components["schemas"]["InputCheck"];
+            };
+        };
+        InputCheck: {
+            verdict: components["schemas"]["Verdict"];
+            /** @description the largest `error`; null where there is none */
+            worst: components["schemas"]["InputCheckWorst"];
+            /**
+             * Format: int64
+             * @description checks that say nothing
+             */
+            kinks: number;
+            /** @description of the drawn elements */
+            checks: components["schemas"]["Check"][];
+            /** @description of slopes along the drawn directions, each of length 1 */
+            directions: components["schemas"]["Direction"][];
+        };
+        ExplainMaskAnswer: {
+            /**
+             * Format: double
+             * @description attended pairs over all pairs; 0 of none
+             */
+            density: number;
+            /**
+             * Format: int64
+             * @description attended pairs of [B, H, N, M] (packed: [H, T, S])
+             */
+            pairs: number;
+            /** @description [b, h, i] of rows that attend to nothing, the first 65536 of them */
+            empty_rows: number[][];
+            /** Format: int64 */
+            empty_row_count: number;
+            /** @description by the field of the request that sets it */
+            rules: {
+                [key: string]: components["schemas"]["ExplainMaskAnswerRule"];
+            };
+            /** @description fields whose tensors came as shapes alone */
+            unknown?: string[];
+            /** @description for each key the rules that removed it; none of an attended one */
+            row?: string[][];
+            /** @description uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
+            map?: components["schemas"]["AnswerTensor"];
+            /** @description the bit of each rule in `map` */
+            legend?: {
+                [key: string]: number;
+            };
+        };
         PlanAnswer: {
             /** @description shape of every tensor of the answer, by name */
             shapes: {
@@ -1285,16 +1639,67 @@ export interface components {
             /** @description why it would not be */
             problem?: components["schemas"]["PlanAnswerProblem"];
         };
-        HealthAnswer: {
-            status: components["schemas"]["HealthAnswerStatus"];
-            kernels?: components["schemas"]["HealthAnswerKernels"];
+        ModelForwardAnswer: {
+            /** @description always there */
+            tokens: components["schemas"]["Tokens"];
+            /** @description [B, N, d_model] */
+            output?: components["schemas"]["AnswerTensor"];
+            /** @description the chosen ones in the order asked */
+            layers?: components["schemas"]["ModelForwardAnswerLayer"][];
+            /** @description the chosen ones, as maps and rows hold them */
+            heads?: number[];
+            /** @description layers + 1 of [B, N, d_model] */
+            hidden?: components["schemas"]["AnswerTensor"][];
+            /** @description [B, d_model], of length 1 */
+            embedding?: components["schemas"]["AnswerTensor"];
+            /** @description [B, N, vocabulary] */
+            logits?: components["schemas"]["AnswerTensor"];
+            next_tokens?: components["schemas"]["ModelForwardAnswerNextTokens"];
+            present?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+            encoder?: components["schemas"]["ModelForwardAnswerEncoder"];
+            /** @description with backward: the scalar of each item, where it has one */
+            values?: number[];
+            /** @description parameters by the checkpoint’s names, in its orientation */
+            grads?: components["schemas"]["ModelForwardAnswerGrads"];
+        };
+        Models: {
+            models: components["schemas"]["ModelsModel"][];
+        };
+        Model: {
+            name: string;
+            family: string;
             /** Format: int64 */
-            threads?: number;
+            layers: number;
             /** Format: int64 */
-            jobs?: number;
+            heads: number;
+            /** Format: int64 */
+            kv_heads: number;
+            /** Format: int64 */
+            d_model: number;
             /** Format: double */
-            backlog_seconds?: number;
-            memory?: components["schemas"]["HealthAnswerMemory"];
+            head_dim: number;
+            /** Format: int64 */
+            vocabulary: number;
+            /** Format: int64 */
+            parameters: number;
+            /** @description of most weights in the files */
+            dtype: components["schemas"]["CandidateDtype"];
+            /**
+             * Format: int64
+             * @description of memory, once it is loaded
+             */
+            bytes: number;
+            loaded: boolean;
+            /** @description bytes, while it is being loaded */
+            loading?: components["schemas"]["Loading"];
+            tokenizer: boolean;
+            /**
+             * Format: int64
+             * @description most tokens; null where nothing bounds them
+             */
+            max_length: number | null;
         };
         Problem: {
             type: string;
@@ -1305,6 +1710,53 @@ export interface components {
             code: string;
             request_id: string;
             errors?: components["schemas"]["ProblemError"][];
+            /** @description of the job that has no result */
+            state?: string;
+            /** @description of the same */
+            progress?: components["schemas"]["Progress"];
+            /** @description of the two bodies under one Idempotency-Key */
+            digests?: components["schemas"]["Digests"];
+        };
+        JobAnswer: {
+            id: string;
+            endpoint: string;
+            /** @description `expired`: it was done, and its result is no longer kept */
+            state: components["schemas"]["JobAnswerState"];
+            /** @description steps of its computation, or its parts where it is cut; a `total` of 0 is not known yet */
+            progress: components["schemas"]["Progress"];
+            /** Format: int64 */
+            priority: number;
+            /**
+             * Format: int64
+             * @description into how many parts it is cut, being too large for one request
+             */
+            parts?: number;
+            /** Format: date-time */
+            created: string;
+            /** Format: date-time */
+            started?: string;
+            /** Format: date-time */
+            finished?: string;
+            /**
+             * Format: date-time
+             * @description until when its result is kept
+             */
+            expires?: string;
+            /** @description where its result is */
+            result?: string;
+            /** @description what ended it, where it has failed */
+            problem?: components["schemas"]["Problem"];
+        };
+        HealthAnswer: {
+            status: components["schemas"]["HealthAnswerStatus"];
+            kernels?: components["schemas"]["HealthAnswerKernels"];
+            /** Format: int64 */
+            threads?: number;
+            /** Format: int64 */
+            jobs?: number;
+            /** Format: double */
+            backlog_seconds?: number;
+            memory?: components["schemas"]["HealthAnswerMemory"];
         };
         /** @description A tensor in any of three forms: nested arrays (rank = depth), `{shape, data}` (row-major, optional dtype), or `{shape, dtype, base64}` (little-endian, row-major bytes). Non-finite numbers are the strings "NaN", "Infinity", "-Infinity". */
         Tensor: components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
@@ -1329,6 +1781,8 @@ export interface components {
         };
         /** @description A tensor in the form that the request’s `encoding` names; a number for a tensor of rank 0. */
         AnswerTensor: number | components["schemas"]["NonFinite"] | components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
+        /** @description A text, or a list of texts. */
+        Text: string | string[];
         Shape: number[];
         /** @enum {string} */
         ElementType: "float64" | "float32" | "float16" | "bfloat16" | "bool" | "int32" | "int64";
@@ -1417,6 +1871,15 @@ export interface components {
         AttentionRequestBackwardWrt: "q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s";
         /** @enum {string} */
         AttentionRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state";
+        BaselineCompareAnswerRule: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "baseline";
+            /** Format: double */
+            factor: number;
+        };
         BaselineRule: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -1432,6 +1895,18 @@ export interface components {
         /** @enum {string} */
         CandidateDtype: "float32" | "float16" | "bfloat16";
         Causal: boolean | components["schemas"]["Alignment"];
+        Check: {
+            index: number[];
+            /** @description what the endpoint answers */
+            analytic: components["schemas"]["AnyNumber"];
+            /** @description what differences of the loss give; null where the input cannot be moved */
+            numeric: components["schemas"]["InputCheckWorst"];
+            /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+            error: components["schemas"]["InputCheckWorst"];
+            /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+            kink?: string;
+        };
+        CompareAnswerRule: components["schemas"]["BaselineCompareAnswerRule"] | components["schemas"]["ToleranceCompareAnswerRule"];
         /** @enum {string} */
         CompareRequestEndpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer";
         Conditioning: {
@@ -1459,6 +1934,20 @@ export interface components {
              */
             explains: number;
         };
+        Digests: {
+            first: string;
+            got: string;
+        };
+        Direction: {
+            /** @description what the endpoint answers */
+            analytic: components["schemas"]["AnyNumber"];
+            /** @description what differences of the loss give; null where the input cannot be moved */
+            numeric: components["schemas"]["InputCheckWorst"];
+            /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+            error: components["schemas"]["InputCheckWorst"];
+            /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+            kink?: string;
+        };
         Dropout: {
             /** Format: double */
             p: number;
@@ -1468,6 +1957,19 @@ export interface components {
              */
             seed?: number;
         };
+        EmbeddingOf: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "embedding";
+            /** @description [d_model] or [B, d_model]: the scalar is embedding · target */
+            target: components["schemas"]["Tensor"];
+        };
+        /** @enum {string} */
+        Emit: "grad_output" | "grad_weights" | "grad_cross_weights";
+        /** @enum {string} */
+        EmptyRows: "zeros" | "nan" | "uniform";
         Encoder: {
             stack: components["schemas"]["Stack"];
             /** @description [B, M, d], or [M, d] without a batch */
@@ -1486,6 +1988,25 @@ export interface components {
             /** @description norm of the difference over the norm of the exact output */
             relative: components["schemas"]["ErrorNumber"];
         };
+        ExplainMaskAnswerRule: {
+            /**
+             * Format: int64
+             * @description pairs that it forbids, alone or with others
+             */
+            forbids: number;
+            /**
+             * Format: int64
+             * @description pairs that no other rule forbids
+             */
+            alone: number;
+            /**
+             * Format: int64
+             * @description pairs that another forbids too
+             */
+            with_others: number;
+        };
+        /** @enum {string} */
+        ExplainMaskRequestEndpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention";
         /** @enum {string} */
         Feature: "elu1" | "relu" | "identity";
         /** @enum {string} */
@@ -1529,6 +2050,9 @@ export interface components {
              */
             bias?: boolean;
         };
+        InputCheckWorst: components["schemas"]["AnyNumber"] | null;
+        /** @enum {string} */
+        JobAnswerState: "queued" | "running" | "done" | "failed" | "cancelled" | "expired";
         Jvp: {
             /** @description in q’s shape */
             q?: components["schemas"]["Tensor"];
@@ -1555,6 +2079,42 @@ export interface components {
         };
         /** @enum {string} */
         Layout: "bhnd" | "bnhd";
+        Loading: {
+            /** Format: int64 */
+            done: number;
+            /** Format: int64 */
+            total: number;
+        };
+        LogProbabilityOf: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "log_probability";
+            /**
+             * Format: int64
+             * @description whose logits; −1 is the last that is no padding
+             * @default -1
+             */
+            position?: number;
+            /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+            token: components["schemas"]["Token"];
+        };
+        LogitOf: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "logit";
+            /**
+             * Format: int64
+             * @description whose logits; −1 is the last that is no padding
+             * @default -1
+             */
+            position?: number;
+            /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+            token: components["schemas"]["Token"];
+        };
         /** @enum {string} */
         Loss: "sum_squared_error" | "mean_squared_error";
         Measurement: {
@@ -1571,6 +2131,69 @@ export interface components {
             gigaflops?: number;
             /** @description why this variant is out of the question */
             failure?: string;
+        };
+        ModelForwardAnswerEncoder: {
+            output?: components["schemas"]["AnswerTensor"];
+            hidden?: components["schemas"]["AnswerTensor"][];
+            /** @description the chosen ones in the order asked */
+            layers?: components["schemas"]["ModelForwardAnswerLayer"][];
+        };
+        ModelForwardAnswerGrads: {
+            embeddings?: components["schemas"]["AnswerTensor"];
+            params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+        };
+        ModelForwardAnswerLayer: {
+            /** Format: int64 */
+            index: number;
+            weights?: components["schemas"]["AnswerTensor"];
+            scores?: components["schemas"]["AnswerTensor"];
+            masked_scores?: components["schemas"]["AnswerTensor"];
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            logsumexp?: components["schemas"]["AnswerTensor"];
+            entropy?: components["schemas"]["AnswerTensor"];
+            max_score?: components["schemas"]["AnswerTensor"];
+            cross_weights?: components["schemas"]["AnswerTensor"];
+            cross_scores?: components["schemas"]["AnswerTensor"];
+            cross_masked_scores?: components["schemas"]["AnswerTensor"];
+            cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+            cross_logsumexp?: components["schemas"]["AnswerTensor"];
+            cross_entropy?: components["schemas"]["AnswerTensor"];
+            cross_max_score?: components["schemas"]["AnswerTensor"];
+            grad_weights?: components["schemas"]["AnswerTensor"];
+            grad_scores?: components["schemas"]["AnswerTensor"];
+            grad_masked_scores?: components["schemas"]["AnswerTensor"];
+            grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
+            grad_logsumexp?: components["schemas"]["AnswerTensor"];
+            grad_entropy?: components["schemas"]["AnswerTensor"];
+            grad_max_score?: components["schemas"]["AnswerTensor"];
+            grad_output?: components["schemas"]["AnswerTensor"];
+            grad_cross_weights?: components["schemas"]["AnswerTensor"];
+        };
+        ModelForwardAnswerNextTokens: {
+            ids: number[][];
+            strings?: string[][];
+            probabilities: number[][];
+        };
+        ModelForwardRequestBackward: {
+            /** @description what is differentiated: summed over the batch */
+            of: components["schemas"]["Of"];
+            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+            wrt?: string[] | null;
+        };
+        /** @enum {string} */
+        ModelForwardRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present";
+        ModelsModel: components["schemas"]["Model"] | components["schemas"]["ModelsModelFields"];
+        ModelsModelFields: {
+            name: string;
+            problem: components["schemas"]["ModelsModelFieldsProblem"];
+        };
+        ModelsModelFieldsProblem: {
+            /** Format: int64 */
+            status: number;
+            code: string;
+            detail: string;
         };
         MultiHeadAttentionAnswerGrads: {
             /** @description x’s */
@@ -1636,6 +2259,13 @@ export interface components {
             /** @description [d_out] */
             b_o?: components["schemas"]["Tensor"];
         };
+        NextTokens: {
+            /**
+             * Format: int64
+             * @default 10
+             */
+            top?: number;
+        };
         /** @enum {string} */
         NonFiniteInputs: "reject" | "propagate";
         /** @enum {string} */
@@ -1644,8 +2274,18 @@ export interface components {
         NormKind: "layer" | "rms";
         /** @enum {string} */
         NotANumberOrInfinity: "NaN" | "Infinity";
+        Of: components["schemas"]["LogitOf"] | components["schemas"]["LogProbabilityOf"] | components["schemas"]["EmbeddingOf"] | components["schemas"]["OutputOf"];
         /** @enum {string} */
         OutputDtype: "float64" | "float32" | "float16" | "bfloat16";
+        OutputOf: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "output";
+            /** @description [B, N, d_model]: ∂L/∂output */
+            grad_output: components["schemas"]["Tensor"];
+        };
         PlanAnswerProblem: {
             /** Format: int64 */
             status: number;
@@ -1653,7 +2293,9 @@ export interface components {
             detail: string;
         };
         /** @enum {string} */
-        PlanRequestEndpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare";
+        PlanRequestEndpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
+        /** @enum {string} */
+        Pooling: "mean" | "cls" | "last";
         /** @enum {string} */
         Position: "none" | "sinusoidal" | "rope" | "alibi";
         PositionalEncodingAnswerGrads: {
@@ -1666,6 +2308,12 @@ export interface components {
             /** @description JSON pointer into the body */
             path: string;
             message: string;
+        };
+        Progress: {
+            /** Format: int64 */
+            done: number;
+            /** Format: int64 */
+            total: number;
         };
         QkNorm: components["schemas"]["QkNormName"] | components["schemas"]["QkNormOptions"];
         /** @enum {string} */
@@ -1887,6 +2535,28 @@ export interface components {
             /** Format: double */
             ratio: number | null;
             verdict: components["schemas"]["Verdict"];
+            /** @description with `error_maps`: the head’s rows and columns in at most 32 × 32 blocks, of each the largest |candidate − truth| in multiples of what is allowed; of more than 64 heads the worst have one */
+            error_map?: components["schemas"]["AnyNumber"][][];
+        };
+        Token: string | number;
+        Tokens: {
+            ids: number[][];
+            /** @description of the vocabulary; where there is a tokenizer */
+            strings?: string[][];
+            /** @description of a text: [begin, end) in Unicode code points */
+            offsets?: number[][][];
+            attention_mask: number[][];
+        };
+        ToleranceCompareAnswerRule: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "tolerance";
+            /** Format: double */
+            rtol: number;
+            /** Format: double */
+            atol: number;
         };
         ToleranceRule: {
             /**
@@ -2079,8 +2749,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2115,6 +2794,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2124,7 +2812,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2173,8 +2861,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2209,6 +2906,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2218,7 +2924,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2267,8 +2973,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2303,6 +3018,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2312,7 +3036,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2361,8 +3085,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2397,6 +3130,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2406,7 +3148,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2455,8 +3197,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2491,6 +3242,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2500,7 +3260,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2547,10 +3307,21 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["CompareAnswer"];
                     "application/x-safetensors": string;
+                    "text/html": string;
+                    "text/plain": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2585,6 +3356,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2594,7 +3374,231 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gradientCheck: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GradientCheckRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GradientCheckAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explainMask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainMaskRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplainMaskAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2636,8 +3640,17 @@ export interface operations {
                     "application/json": components["schemas"]["PlanAnswer"];
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2672,8 +3685,513 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The models that there are */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Models"];
+                };
+            };
+        };
+    };
+    model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One model */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    modelForward: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelForwardRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelForwardAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    submitJob: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the same key and body: the same job; another body under it is a 409 with both digests */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The job as it stands */
+            202: {
+                headers: {
+                    /** @description where it is: `/v1/jobs/{id}` */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The job has no result yet; The job was cancelled; The idempotency key belongs to another body */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job as it stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job as it stands then: cancelled, or as it had ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobEvents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description events whose data is the job as `GET /v1/jobs/{id}` gives it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobResult: {
+        parameters: {
+            query?: {
+                /** @description how tensors are written in JSON; default: what the body said */
+                encoding?: "nested" | "flat" | "base64";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The job has no result yet; The job was cancelled; The idempotency key belongs to another body */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The result of the job is no longer kept */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2748,6 +4266,15 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -48,6 +48,8 @@ export type AttentionRequest = {
   qk_norm?: QkNorm
   /** Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
   rope?: Rope
+  /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
+  empty_rows?: EmptyRows
   /** Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
   dropout?: Dropout
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -204,6 +206,8 @@ export type SelfAttentionRequest = {
   qk_norm?: QkNorm
   /** Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
   rope?: Rope
+  /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
+  empty_rows?: EmptyRows
   /** Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
   dropout?: Dropout
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -276,6 +280,8 @@ export type MultiHeadAttentionRequest = {
   qk_norm?: QkNorm
   /** Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
   rope?: Rope
+  /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
+  empty_rows?: EmptyRows
   /** Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
   dropout?: Dropout
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -400,6 +406,8 @@ export type TransformerRequest = {
   relative_bias?: RelativeBias
   /** Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
   qk_norm?: QkNorm
+  /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
+  empty_rows?: EmptyRows
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
   attention_kind?: AttentionKind
   /** with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input) */
@@ -483,12 +491,84 @@ export type CompareRequest = {
   diagnose?: boolean
   /** elements that `worst` lists */
   top?: number
+  /** gives heads an `error_map`; the page of `Accept: text/html` has them in any case */
+  error_maps?: boolean
+}
+
+export type GradientCheckRequest = {
+  endpoint: CompareRequestEndpoint
+  /** the body of that endpoint, with `backward`, which defines the loss and, by `wrt`, the inputs. Its `precision` is not looked at: all is float64 */
+  body: Record<string, unknown>
+  /** elements that are drawn of each input; all of one that has no more */
+  entries?: number
+  /** directions that are drawn for each input: ±1/√n in each of its n elements */
+  directions?: number
+  /** the same seed draws the same */
+  seed?: number
+}
+
+export type ExplainMaskRequest = {
+  /** whose body it is */
+  endpoint?: ExplainMaskRequestEndpoint
+  /** the body of that endpoint. A tensor may be just {"shape": […]}: of q, k and v no more is looked at. Of lengths, segments and a mask that are only shapes nothing is known; they are named in `unknown` and count as forbidding nothing */
+  body: Record<string, unknown>
+  /** [b, h, i]: a query row of which every key is told which rules removed it */
+  row?: (number)[] | null
+  /** answer the rules of every pair, as bits */
+  map?: boolean
+  /** how tensors are written in a JSON answer */
+  encoding?: Encoding
 }
 
 export type PlanRequest = {
   endpoint: PlanRequestEndpoint
   /** the body of that endpoint; a tensor may be just {"shape": […]} */
   body: Record<string, unknown>
+}
+
+export type ModelForwardRequest = {
+  /** a text, or a list of texts; shorter ones are padded on the right */
+  text?: Text
+  /** the second text of each pair */
+  text_pair?: Text
+  /** [B, N], or [N]: instead of text */
+  token_ids?: TensorLike
+  /** [B, N] beside token_ids: 0 where there is padding */
+  attention_mask?: TensorLike
+  /** [B, N] beside token_ids, of models that have types; default 0 */
+  token_type_ids?: TensorLike
+  add_special_tokens?: boolean
+  /** cut texts to max_length, rather than refuse them */
+  truncate?: boolean
+  /** the layers that `layers` holds, in this order; default all */
+  layers?: IndexList
+  /** the heads that maps and rows hold, in this order; default all */
+  heads?: IndexList
+  /** what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
+  return?: (ModelForwardRequestReturn)[] | null
+  /** of `embedding`, which has length 1: over what is no padding */
+  pooling?: Pooling
+  /** asks for next_tokens too */
+  next_tokens?: NextTokens
+  backward?: ModelForwardRequestBackward
+  /** with backward: gradients of each layer’s output or weights, in `layers` */
+  emit?: (Emit)[] | null
+  /** `float32`: SIMD kernels; `float64`: the reference kernels */
+  precision?: Precision
+  /** how tensors are written in a JSON answer */
+  encoding?: Encoding
+  /** element type of the tensors in the answer; default: the precision */
+  output_dtype?: OutputDtype
+}
+
+export type IndexList = unknown
+
+export type JobRequest = {
+  endpoint: PlanRequestEndpoint
+  /** the body of that endpoint */
+  body: Record<string, unknown>
+  /** jobs of a smaller number go first, those of one number in the order in which they came */
+  priority?: number
 }
 
 export type AttentionAnswer = {
@@ -644,12 +724,19 @@ export type TransformerAnswer = {
 
 export type CompareAnswer = {
   verdict: Verdict
+  /** what was compared, as the request says */
+  endpoint: string
+  candidate_dtype: string
+  /** by which it was judged */
+  rule: CompareAnswerRule
   /** by the names of the candidate’s tensors: `output`, `grads.q` */
   tensors: Record<string, TensorComparison>
   /** of the scores of the baseline, where the endpoint attends */
   conditioning?: Conditioning
   /** where it fails: the usual mistakes that explain the candidate within the rule, best first */
   diagnosis?: (Diagnosis)[]
+  /** the mistakes that there was no time to try, in their own words; absent where all were tried */
+  not_tried?: (string)[]
 }
 
 export type TensorComparison = {
@@ -682,6 +769,46 @@ export type TensorComparison = {
   first_bad_row: (number)[] | null
 }
 
+export type GradientCheckAnswer = {
+  verdict: Verdict
+  /** that `backward` defines: with grad_output its inner product with the output, … */
+  loss: AnyNumber
+  /** by the names of `wrt`: `q`, `mask`, `params.w_q`, `params.layers.0.attention.w_q` */
+  inputs: Record<string, InputCheck>
+}
+
+export type InputCheck = {
+  verdict: Verdict
+  /** the largest `error`; null where there is none */
+  worst: InputCheckWorst
+  /** checks that say nothing */
+  kinks: number
+  /** of the drawn elements */
+  checks: (Check)[]
+  /** of slopes along the drawn directions, each of length 1 */
+  directions: (Direction)[]
+}
+
+export type ExplainMaskAnswer = {
+  /** attended pairs over all pairs; 0 of none */
+  density: number
+  /** attended pairs of [B, H, N, M] (packed: [H, T, S]) */
+  pairs: number
+  /** [b, h, i] of rows that attend to nothing, the first 65536 of them */
+  empty_rows: ((number)[])[]
+  empty_row_count: number
+  /** by the field of the request that sets it */
+  rules: Record<string, ExplainMaskAnswerRule>
+  /** fields whose tensors came as shapes alone */
+  unknown?: (string)[]
+  /** for each key the rules that removed it; none of an attended one */
+  row?: ((string)[])[]
+  /** uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
+  map?: Tensor
+  /** the bit of each rule in `map` */
+  legend?: Record<string, number>
+}
+
 export type PlanAnswer = {
   /** shape of every tensor of the answer, by name */
   shapes: Record<string, (number)[]>
@@ -697,13 +824,54 @@ export type PlanAnswer = {
   problem?: PlanAnswerProblem
 }
 
-export type HealthAnswer = {
-  status: HealthAnswerStatus
-  kernels?: HealthAnswerKernels
-  threads?: number
-  jobs?: number
-  backlog_seconds?: number
-  memory?: HealthAnswerMemory
+export type ModelForwardAnswer = {
+  /** always there */
+  tokens: Tokens
+  /** [B, N, d_model] */
+  output?: Tensor
+  /** the chosen ones in the order asked */
+  layers?: (ModelForwardAnswerLayer)[]
+  /** the chosen ones, as maps and rows hold them */
+  heads?: (number)[]
+  /** layers + 1 of [B, N, d_model] */
+  hidden?: (Tensor)[]
+  /** [B, d_model], of length 1 */
+  embedding?: Tensor
+  /** [B, N, vocabulary] */
+  logits?: Tensor
+  next_tokens?: ModelForwardAnswerNextTokens
+  present?: Record<string, Tensor>
+  encoder?: ModelForwardAnswerEncoder
+  /** with backward: the scalar of each item, where it has one */
+  values?: (number)[]
+  /** parameters by the checkpoint’s names, in its orientation */
+  grads?: ModelForwardAnswerGrads
+}
+
+export type Models = {
+  models: (ModelsModel)[]
+}
+
+export type Model = {
+  name: string
+  family: string
+  layers: number
+  heads: number
+  kv_heads: number
+  d_model: number
+  head_dim: number
+  vocabulary: number
+  parameters: number
+  /** of most weights in the files */
+  dtype: CandidateDtype
+  /** of memory, once it is loaded */
+  bytes: number
+  loaded: boolean
+  /** bytes, while it is being loaded */
+  loading?: Loading
+  tokenizer: boolean
+  /** most tokens; null where nothing bounds them */
+  max_length: number | null
 }
 
 export type Problem = {
@@ -714,9 +882,47 @@ export type Problem = {
   code: string
   request_id: string
   errors?: (ProblemError)[]
+  /** of the job that has no result */
+  state?: string
+  /** of the same */
+  progress?: Progress
+  /** of the two bodies under one Idempotency-Key */
+  digests?: Digests
+}
+
+export type JobAnswer = {
+  id: string
+  endpoint: string
+  /** `expired`: it was done, and its result is no longer kept */
+  state: JobAnswerState
+  /** steps of its computation, or its parts where it is cut; a `total` of 0 is not known yet */
+  progress: Progress
+  priority: number
+  /** into how many parts it is cut, being too large for one request */
+  parts?: number
+  created: string
+  started?: string
+  finished?: string
+  /** until when its result is kept */
+  expires?: string
+  /** where its result is */
+  result?: string
+  /** what ended it, where it has failed */
+  problem?: Problem
+}
+
+export type HealthAnswer = {
+  status: HealthAnswerStatus
+  kernels?: HealthAnswerKernels
+  threads?: number
+  jobs?: number
+  backlog_seconds?: number
+  memory?: HealthAnswerMemory
 }
 
 export type NonFinite = "NaN" | "Infinity" | "-Infinity"
+
+export type Text = string | (string)[]
 
 export type Shape = (number)[]
 
@@ -814,6 +1020,11 @@ export type AttentionRequestBackwardWrt = "q" | "k" | "v" | "mask" | "sinks" | "
 
 export type AttentionRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state"
 
+export type BaselineCompareAnswerRule = {
+  kind: "baseline"
+  factor: number
+}
+
 export type BaselineRule = {
   kind: "baseline"
   factor?: number
@@ -822,6 +1033,20 @@ export type BaselineRule = {
 export type CandidateDtype = "float32" | "float16" | "bfloat16"
 
 export type Causal = boolean | Alignment
+
+export type Check = {
+  index: (number)[]
+  /** what the endpoint answers */
+  analytic: AnyNumber
+  /** what differences of the loss give; null where the input cannot be moved */
+  numeric: InputCheckWorst
+  /** |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+  error: InputCheckWorst
+  /** why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+  kink?: string
+}
+
+export type CompareAnswerRule = BaselineCompareAnswerRule | ToleranceCompareAnswerRule
 
 export type CompareRequestEndpoint = "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer"
 
@@ -843,10 +1068,36 @@ export type Diagnosis = {
   explains: number
 }
 
+export type Digests = {
+  first: string
+  got: string
+}
+
+export type Direction = {
+  /** what the endpoint answers */
+  analytic: AnyNumber
+  /** what differences of the loss give; null where the input cannot be moved */
+  numeric: InputCheckWorst
+  /** |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+  error: InputCheckWorst
+  /** why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+  kink?: string
+}
+
 export type Dropout = {
   p: number
   seed?: number
 }
+
+export type EmbeddingOf = {
+  kind: "embedding"
+  /** [d_model] or [B, d_model]: the scalar is embedding · target */
+  target: TensorLike
+}
+
+export type Emit = "grad_output" | "grad_weights" | "grad_cross_weights"
+
+export type EmptyRows = "zeros" | "nan" | "uniform"
 
 export type Encoder = {
   stack: Stack
@@ -868,6 +1119,17 @@ export type ExactError = {
   /** norm of the difference over the norm of the exact output */
   relative: ErrorNumber
 }
+
+export type ExplainMaskAnswerRule = {
+  /** pairs that it forbids, alone or with others */
+  forbids: number
+  /** pairs that no other rule forbids */
+  alone: number
+  /** pairs that another forbids too */
+  with_others: number
+}
+
+export type ExplainMaskRequestEndpoint = "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention"
 
 export type Feature = "elu1" | "relu" | "identity"
 
@@ -903,6 +1165,10 @@ export type Init = {
   bias?: boolean
 }
 
+export type InputCheckWorst = AnyNumber | null
+
+export type JobAnswerState = "queued" | "running" | "done" | "failed" | "cancelled" | "expired"
+
 export type Jvp = {
   /** in q’s shape */
   q?: TensorLike
@@ -923,6 +1189,27 @@ export type L2QkNorm = {
 
 export type Layout = "bhnd" | "bnhd"
 
+export type Loading = {
+  done: number
+  total: number
+}
+
+export type LogProbabilityOf = {
+  kind: "log_probability"
+  /** whose logits; −1 is the last that is no padding */
+  position?: number
+  /** a token of the vocabulary, as `tokens.strings` has it, or its id */
+  token: Token
+}
+
+export type LogitOf = {
+  kind: "logit"
+  /** whose logits; −1 is the last that is no padding */
+  position?: number
+  /** a token of the vocabulary, as `tokens.strings` has it, or its id */
+  token: Token
+}
+
 export type Loss = "sum_squared_error" | "mean_squared_error"
 
 export type Measurement = {
@@ -933,6 +1220,73 @@ export type Measurement = {
   gigaflops?: number
   /** why this variant is out of the question */
   failure?: string
+}
+
+export type ModelForwardAnswerEncoder = {
+  output?: Tensor
+  hidden?: (Tensor)[]
+  /** the chosen ones in the order asked */
+  layers?: (ModelForwardAnswerLayer)[]
+}
+
+export type ModelForwardAnswerGrads = {
+  embeddings?: Tensor
+  params?: Record<string, Tensor>
+}
+
+export type ModelForwardAnswerLayer = {
+  index: number
+  weights?: Tensor
+  scores?: Tensor
+  masked_scores?: Tensor
+  softcapped_scores?: Tensor
+  logsumexp?: Tensor
+  entropy?: Tensor
+  max_score?: Tensor
+  cross_weights?: Tensor
+  cross_scores?: Tensor
+  cross_masked_scores?: Tensor
+  cross_softcapped_scores?: Tensor
+  cross_logsumexp?: Tensor
+  cross_entropy?: Tensor
+  cross_max_score?: Tensor
+  grad_weights?: Tensor
+  grad_scores?: Tensor
+  grad_masked_scores?: Tensor
+  grad_softcapped_scores?: Tensor
+  grad_logsumexp?: Tensor
+  grad_entropy?: Tensor
+  grad_max_score?: Tensor
+  grad_output?: Tensor
+  grad_cross_weights?: Tensor
+}
+
+export type ModelForwardAnswerNextTokens = {
+  ids: ((number)[])[]
+  strings?: ((string)[])[]
+  probabilities: ((number)[])[]
+}
+
+export type ModelForwardRequestBackward = {
+  /** what is differentiated: summed over the batch */
+  of: Of
+  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+  wrt?: (string)[] | null
+}
+
+export type ModelForwardRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present"
+
+export type ModelsModel = Model | ModelsModelFields
+
+export type ModelsModelFields = {
+  name: string
+  problem: ModelsModelFieldsProblem
+}
+
+export type ModelsModelFieldsProblem = {
+  status: number
+  code: string
+  detail: string
 }
 
 export type MultiHeadAttentionAnswerGrads = {
@@ -998,6 +1352,10 @@ export type MultiHeadAttentionRequestParams = {
   b_o?: TensorLike
 }
 
+export type NextTokens = {
+  top?: number
+}
+
 export type NonFiniteInputs = "reject" | "propagate"
 
 export type Norm = "pre" | "post" | "sandwich"
@@ -1006,7 +1364,15 @@ export type NormKind = "layer" | "rms"
 
 export type NotANumberOrInfinity = "NaN" | "Infinity"
 
+export type Of = LogitOf | LogProbabilityOf | EmbeddingOf | OutputOf
+
 export type OutputDtype = "float64" | "float32" | "float16" | "bfloat16"
+
+export type OutputOf = {
+  kind: "output"
+  /** [B, N, d_model]: ∂L/∂output */
+  grad_output: TensorLike
+}
 
 export type PlanAnswerProblem = {
   status: number
@@ -1014,7 +1380,9 @@ export type PlanAnswerProblem = {
   detail: string
 }
 
-export type PlanRequestEndpoint = "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare"
+export type PlanRequestEndpoint = "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask"
+
+export type Pooling = "mean" | "cls" | "last"
 
 export type Position = "none" | "sinusoidal" | "rope" | "alibi"
 
@@ -1029,6 +1397,11 @@ export type ProblemError = {
   /** JSON pointer into the body */
   path: string
   message: string
+}
+
+export type Progress = {
+  done: number
+  total: number
 }
 
 export type QkNorm = QkNormName | QkNormOptions
@@ -1209,6 +1582,25 @@ export type TensorComparisonHead = {
   max_abs: AnyNumber
   ratio: number | null
   verdict: Verdict
+  /** with `error_maps`: the head’s rows and columns in at most 32 × 32 blocks, of each the largest |candidate − truth| in multiples of what is allowed; of more than 64 heads the worst have one */
+  error_map?: ((AnyNumber)[])[]
+}
+
+export type Token = string | number
+
+export type Tokens = {
+  ids: ((number)[])[]
+  /** of the vocabulary; where there is a tokenizer */
+  strings?: ((string)[])[]
+  /** of a text: [begin, end) in Unicode code points */
+  offsets?: (((number)[])[])[]
+  attention_mask: ((number)[])[]
+}
+
+export type ToleranceCompareAnswerRule = {
+  kind: "tolerance"
+  rtol: number
+  atol: number
 }
 
 export type ToleranceRule = {
@@ -1351,5 +1743,8 @@ export interface Endpoints {
   '/v1/positional-encoding': { request: PositionalEncodingRequest; answer: PositionalEncodingAnswer }
   '/v1/transformer': { request: TransformerRequest; answer: TransformerAnswer }
   '/v1/compare': { request: CompareRequest; answer: CompareAnswer }
+  '/v1/gradient-check': { request: GradientCheckRequest; answer: GradientCheckAnswer }
+  '/v1/explain-mask': { request: ExplainMaskRequest; answer: ExplainMaskAnswer }
   '/v1/plan': { request: PlanRequest; answer: PlanAnswer }
+  '/v1/jobs': { request: JobRequest; answer: JobAnswer }
 }

@@ -27,6 +27,8 @@ export type StartMessage = {
   relative_bias?: RelativeBias
   /** Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
   qk_norm?: QkNorm
+  /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
+  empty_rows?: EmptyRows
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
   attention_kind?: AttentionKind
   /** with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input) */
@@ -46,6 +48,10 @@ export type StartMessage = {
   /** keep only the input of each layer and compute it again in the backward pass: less memory, more time, the same bits */
   checkpoint?: boolean
   pass?: Pass
+  /** the header traceparent of W3C’s Trace Context, where this server sends traces */
+  traceparent?: string
+  /** the header tracestate of W3C’s Trace Context, where this server sends traces */
+  tracestate?: string
   /** with `"pass":"forward_backward"` */
   backward?: StartMessageBackward
   /** what the layers’ frames hold. Forward: output [B,N,d_model], weights and scores [B,H,N,N], entropy and logsumexp [B,H,N]. Backward: grad_output (what reaches that layer’s output), grad_weights [B,H,N,N] (∂L/∂weights, each weight taken as a variable of its own; 0 where not attended), grad_params (an object by full parameter name; the last layer’s has final_norm too). With a context, cross_weights, cross_scores, cross_entropy, cross_logsumexp and grad_cross_weights are those of its attention [B,H,N,M]. `present` is an object as `past` (causal stacks), `state` one as `state`; its position stands in `done`. Frames of an encoder say `"stack":"encoder"` and have no cross-attention; they come backward where `wrt` means anything of it. A pass with nothing to emit sends no layer frames. */
@@ -231,6 +237,8 @@ export type AcceptedMessage = {
   id: RunId
   /** how many the stack has, without those of an encoder */
   layers: number
+  /** the span of the run, where this server sends traces */
+  traceresponse?: string
   plan: Plan
 }
 
@@ -310,6 +318,12 @@ export type Problem = {
   code: string
   request_id: string
   errors?: ProblemError[]
+  /** of the job that has no result */
+  state?: string
+  /** of the same */
+  progress?: Progress
+  /** of the two bodies under one Idempotency-Key */
+  digests?: Digests
 }
 
 export type GoingAwayMessage = {
@@ -317,6 +331,8 @@ export type GoingAwayMessage = {
 }
 
 export type NonFinite = 'NaN' | 'Infinity' | '-Infinity'
+
+export type Text = string | string[]
 
 export type Shape = number[]
 
@@ -376,6 +392,11 @@ export type Detail = {
   dtype?: 'uint8'
   /** `max`: the element of largest magnitude of each square, with its sign; `mean`: their mean */
   pool?: Pool
+}
+
+export type Digests = {
+  first: string
+  got: string
 }
 
 export type DoneMessageEncoder = {
@@ -451,6 +472,8 @@ export type Emit =
   | 'grad_weights'
   | 'grad_cross_weights'
   | 'grad_params'
+
+export type EmptyRows = 'zeros' | 'nan' | 'uniform'
 
 export type Encoder = {
   stack: Stack
@@ -551,6 +574,11 @@ export type ProblemError = {
   /** JSON pointer into the body */
   path: string
   message: string
+}
+
+export type Progress = {
+  done: number
+  total: number
 }
 
 export type QkNorm = QkNormName | QkNormOptions

@@ -42,7 +42,10 @@ const sent = (document: object): Document => JSON.parse(JSON.stringify(document)
 const openapi = sent(openApiDocument(VERSION))
 const older = sent(openApi30(openApiDocument(VERSION)))
 const asyncapi = sent(asyncApiDocument(VERSION))
-const operations = Object.values(openapi.paths).flatMap(path => Object.entries(path))
+const METHODS = ['get', 'post', 'put', 'delete']
+const operations = Object.values(openapi.paths).flatMap(path =>
+  Object.entries(path).filter(([method]) => METHODS.includes(method)),
+)
 
 /** Every schema, with where it stands. */
 function* walk(schema: Schema, place: string): Generator<[string, Schema]> {
@@ -121,7 +124,7 @@ describe('openapi.json', () => {
       expect([operationId, typeof summary, tags?.length]).toEqual([operationId, 'string', 1])
       if (method !== 'get') continue
       expect(requestBody, operationId).toBeUndefined()
-      expect(Object.keys(responses), operationId).not.toContain('413')
+      expect(Object.keys(responses), operationId).not.toContain('408')
       expect(Object.keys(responses), operationId).not.toContain('415')
     }
   })
@@ -131,7 +134,7 @@ describe('openapi.json', () => {
     ajv.addSchema({ $id: 'document', components: openapi.components })
     let checked = 0
     for (const [, { operationId, requestBody, responses }] of operations) {
-      for (const content of [requestBody?.content, responses[200].content]) {
+      for (const content of [requestBody?.content, responses[200]?.content]) {
         const { schema, examples = {} } = content?.['application/json'] ?? {}
         for (const [name, { value }] of Object.entries(examples)) {
           if (value === undefined || schema?.$ref === undefined) continue

@@ -57,6 +57,10 @@ export const TENSORS: Record<string, Json> = {
       ref('Base64Tensor'),
     ],
   },
+  Text: {
+    description: 'A text, or a list of texts.',
+    anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }],
+  },
   Shape: { type: 'array', items: { type: 'integer', minimum: 0, maximum: MOST_EXTENT }, maxItems: 8 },
   ElementType: { type: 'string', enum: [...VALUE_TYPES, 'bool', 'int32', 'int64'] },
 }
