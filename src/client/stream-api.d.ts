@@ -2,7 +2,7 @@
 import type { Tensor, TensorLike } from './tensor-like.ts'
 
 export type StartMessage = {
-  type: 'start'
+  type: "start"
   id: RunId
   stack: Stack
   /** [B, N, d_model], or [N, d_model] without a batch */
@@ -55,7 +55,7 @@ export type StartMessage = {
   /** with `"pass":"forward_backward"` */
   backward?: StartMessageBackward
   /** what the layers’ frames hold. Forward: output [B,N,d_model], weights and scores [B,H,N,N], entropy and logsumexp [B,H,N]. Backward: grad_output (what reaches that layer’s output), grad_weights [B,H,N,N] (∂L/∂weights, each weight taken as a variable of its own; 0 where not attended), grad_params (an object by full parameter name; the last layer’s has final_norm too). With a context, cross_weights, cross_scores, cross_entropy, cross_logsumexp and grad_cross_weights are those of its attention [B,H,N,M]. `present` is an object as `past` (causal stacks), `state` one as `state`; its position stands in `done`. Frames of an encoder say `"stack":"encoder"` and have no cross-attention; they come backward where `wrt` means anything of it. A pass with nothing to emit sends no layer frames. */
-  emit?: Emit[]
+  emit?: (Emit)[]
   /** the layers whose frames are wanted; default all; of an encoder there are all */
   layers?: IndexList
   /** the heads that weights, scores, entropy, logsumexp and grad_weights hold, in this order; of an encoder’s layers all */
@@ -150,13 +150,13 @@ export type RopeScaling = {
 }
 
 export type LinearAttention = {
-  kind: 'linear'
+  kind: "linear"
   /** φ of queries and keys. `elu1`: elu(x) + 1, each row divided by Σφ(q)·φ(k). `relu`, `identity`: o = scale·φ(q)ᵀΣφ(k)vᵀ, as ONNX’s LinearAttention has it */
   feature?: Feature
 }
 
 export type LshAttention = {
-  kind: 'lsh'
+  kind: "lsh"
   /** independent hashes; a pair found by several counts once */
   rounds?: number
   /** buckets a round, 1 or even; default: the power of two at or above M/chunk, at least 2 */
@@ -168,17 +168,17 @@ export type LshAttention = {
 }
 
 export type LocalAttention = {
-  kind: 'local'
+  kind: "local"
   window?: number
 }
 
 export type StridedAttention = {
-  kind: 'strided'
+  kind: "strided"
   stride?: number
 }
 
 export type BlockAttention = {
-  kind: 'block'
+  kind: "block"
   size?: number
   /** the block before it as well */
   previous?: boolean
@@ -191,49 +191,49 @@ export type GatedAttention = {
 }
 
 export type DeltaAttention = {
-  kind: 'delta'
+  kind: "delta"
   /** needed: beta; in a stack they are the same for all layers */
   gates?: Gates
 }
 
 export type GatedDeltaAttention = {
-  kind: 'gated_delta'
+  kind: "gated_delta"
   /** needed: decay and beta; in a stack they are the same for all layers */
   gates?: Gates
 }
 
-export type IndexList = number[]
+export type IndexList = (number)[]
 
 export type CreditMessage = {
-  type: 'credit'
+  type: "credit"
   id: RunId
   add: number
 }
 
 export type CancelMessage = {
-  type: 'cancel'
+  type: "cancel"
   id: RunId
 }
 
 export type FetchMessage = {
-  type: 'fetch'
+  type: "fetch"
   id: RunId
   layer: number
   head: number
   tensor: FetchMessageTensor
   /** of a layer of the encoder */
-  stack?: 'encoder'
+  stack?: "encoder"
   /** follows from the tensor; checked where given */
   pass?: FetchMessagePass
 }
 
 export type ReleaseMessage = {
-  type: 'release'
+  type: "release"
   id: RunId
 }
 
 export type AcceptedMessage = {
-  type: 'accepted'
+  type: "accepted"
   id: RunId
   /** how many the stack has, without those of an encoder */
   layers: number
@@ -243,11 +243,11 @@ export type AcceptedMessage = {
 }
 
 export type LayerMessage = {
-  type: 'layer'
+  type: "layer"
   id: RunId
   pass: FetchMessagePass
   /** whose layer it is, where it is the encoder’s */
-  stack?: 'encoder'
+  stack?: "encoder"
   /** the layer; the backward pass comes from the last to the first */
   index: number
   timing: Timing
@@ -258,7 +258,7 @@ export type LayerMessage = {
 }
 
 export type ProgressMessage = {
-  type: 'progress'
+  type: "progress"
   id: RunId
   /** layers computed, those of both passes counted */
   done: number
@@ -266,14 +266,14 @@ export type ProgressMessage = {
 }
 
 export type DoneMessage = {
-  type: 'done'
+  type: "done"
   id: RunId
   /** the attention_kind, where it is not softmax: the output is not that of exact attention */
   approximation?: Approximation
   /** with a target: the squared error; with entropy_weight: plus (or only) that term */
   loss?: AnyNumber
   /** with compare_exact */
-  layers?: DoneMessageLayer[]
+  layers?: (DoneMessageLayer)[]
   timing: DoneMessageTiming
   /** [B, N, d_model] in x’s rank */
   output: Tensor
@@ -286,24 +286,24 @@ export type DoneMessage = {
 }
 
 export type MapMessage = {
-  type: 'map'
+  type: "map"
   id: RunId
   layer: number
   head: number
   tensor: FetchMessageTensor
-  stack?: 'encoder'
+  stack?: "encoder"
   pass: FetchMessagePass
   /** [B, N, M], or [N, M] without a batch; M is N but for cross-attention */
   values: Tensor
 }
 
 export type CancelledMessage = {
-  type: 'cancelled'
+  type: "cancelled"
   id: RunId
 }
 
 export type ErrorMessage = {
-  type: 'error'
+  type: "error"
   id?: RunId
   /** the fetch that failed */
   fetch?: Fetch
@@ -317,7 +317,7 @@ export type Problem = {
   detail: string
   code: string
   request_id: string
-  errors?: ProblemError[]
+  errors?: (ProblemError)[]
   /** of the job that has no result */
   state?: string
   /** of the same */
@@ -327,69 +327,35 @@ export type Problem = {
 }
 
 export type GoingAwayMessage = {
-  type: 'going_away'
+  type: "going_away"
 }
 
-export type NonFinite = 'NaN' | 'Infinity' | '-Infinity'
+export type NonFinite = "NaN" | "Infinity" | "-Infinity"
 
-export type Text = string | string[]
+export type Text = string | (string)[]
 
-export type Shape = number[]
+export type Shape = (number)[]
 
-export type Activation =
-  | 'relu'
-  | 'gelu'
-  | 'gelu_tanh'
-  | 'silu'
-  | 'quick_gelu'
-  | 'swiglu'
-  | 'geglu'
-  | 'geglu_tanh'
+export type Activation = "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh"
 
-export type Alignment = 'top_left' | 'bottom_right'
+export type Alignment = "top_left" | "bottom_right"
 
 export type AnyNumber = number | NonFinite
 
-export type Approximation =
-  | 'linear'
-  | 'lsh'
-  | 'local'
-  | 'strided'
-  | 'block'
-  | 'gated'
-  | 'delta'
-  | 'gated_delta'
+export type Approximation = "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta"
 
 export type AttentionKind = AttentionKindName | AttentionKindOptions
 
-export type AttentionKindName =
-  | 'softmax'
-  | 'linear'
-  | 'lsh'
-  | 'local'
-  | 'strided'
-  | 'block'
-  | 'gated'
-  | 'delta'
-  | 'gated_delta'
-  | 'gated_linear'
+export type AttentionKindName = "softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear"
 
-export type AttentionKindOptions =
-  | LinearAttention
-  | LshAttention
-  | LocalAttention
-  | StridedAttention
-  | BlockAttention
-  | GatedAttention
-  | DeltaAttention
-  | GatedDeltaAttention
+export type AttentionKindOptions = LinearAttention | LshAttention | LocalAttention | StridedAttention | BlockAttention | GatedAttention | DeltaAttention | GatedDeltaAttention
 
 export type Causal = boolean | Alignment
 
 export type Detail = {
   /** most rows and columns of a thumbnail */
   max_size?: number
-  dtype?: 'uint8'
+  dtype?: "uint8"
   /** `max`: the element of largest magnitude of each square, with its sign; `mean`: their mean */
   pool?: Pool
 }
@@ -456,24 +422,9 @@ export type Dropout = {
   seed?: number
 }
 
-export type Emit =
-  | 'output'
-  | 'weights'
-  | 'scores'
-  | 'entropy'
-  | 'logsumexp'
-  | 'cross_weights'
-  | 'cross_scores'
-  | 'cross_entropy'
-  | 'cross_logsumexp'
-  | 'present'
-  | 'state'
-  | 'grad_output'
-  | 'grad_weights'
-  | 'grad_cross_weights'
-  | 'grad_params'
+export type Emit = "output" | "weights" | "scores" | "entropy" | "logsumexp" | "cross_weights" | "cross_scores" | "cross_entropy" | "cross_logsumexp" | "present" | "state" | "grad_output" | "grad_weights" | "grad_cross_weights" | "grad_params"
 
-export type EmptyRows = 'zeros' | 'nan' | 'uniform'
+export type EmptyRows = "zeros" | "nan" | "uniform"
 
 export type Encoder = {
   stack: Stack
@@ -483,7 +434,7 @@ export type Encoder = {
   q_lengths?: TensorLike
 }
 
-export type Encoding = 'nested' | 'flat' | 'base64' | 'safetensors'
+export type Encoding = "nested" | "flat" | "base64" | "safetensors"
 
 export type ErrorNumber = number | NotANumberOrInfinity
 
@@ -496,7 +447,7 @@ export type ExactError = {
   relative: ErrorNumber
 }
 
-export type Feature = 'elu1' | 'relu' | 'identity'
+export type Feature = "elu1" | "relu" | "identity"
 
 export type Fetch = {
   id: RunId
@@ -504,22 +455,16 @@ export type Fetch = {
   head: number
   tensor: FetchMessageTensor
   /** of a layer of the encoder */
-  stack?: 'encoder'
+  stack?: "encoder"
   /** follows from the tensor; checked where given */
   pass?: FetchMessagePass
 }
 
-export type FetchMessagePass = 'forward' | 'backward'
+export type FetchMessagePass = "forward" | "backward"
 
-export type FetchMessageTensor =
-  | 'weights'
-  | 'scores'
-  | 'cross_weights'
-  | 'cross_scores'
-  | 'grad_weights'
-  | 'grad_cross_weights'
+export type FetchMessageTensor = "weights" | "scores" | "cross_weights" | "cross_scores" | "grad_weights" | "grad_cross_weights"
 
-export type GatedAttentionKind = 'gated' | 'gated_linear'
+export type GatedAttentionKind = "gated" | "gated_linear"
 
 export type Gates = {
   /** [B, N, H_kv·d_k], or [B, N, H_kv] for all of a head’s dimensions: logarithm of the factor that the state is multiplied with before a key, along d_k (ONNX’s shapes, heads last; without B where the request has no batch) */
@@ -537,23 +482,23 @@ export type Init = {
 }
 
 export type L2QkNorm = {
-  kind: 'l2'
+  kind: "l2"
   eps?: number
 }
 
-export type Loss = 'sum_squared_error' | 'mean_squared_error'
+export type Loss = "sum_squared_error" | "mean_squared_error"
 
-export type NonFiniteInputs = 'reject' | 'propagate'
+export type NonFiniteInputs = "reject" | "propagate"
 
-export type Norm = 'pre' | 'post' | 'sandwich'
+export type Norm = "pre" | "post" | "sandwich"
 
-export type NormKind = 'layer' | 'rms'
+export type NormKind = "layer" | "rms"
 
-export type NotANumberOrInfinity = 'NaN' | 'Infinity'
+export type NotANumberOrInfinity = "NaN" | "Infinity"
 
-export type OutputDtype = 'float64' | 'float32' | 'float16' | 'bfloat16'
+export type OutputDtype = "float64" | "float32" | "float16" | "bfloat16"
 
-export type Pass = 'forward' | 'forward_backward'
+export type Pass = "forward" | "forward_backward"
 
 export type Plan = {
   /** floating-point operations of the run */
@@ -564,11 +509,11 @@ export type Plan = {
   seconds: number
 }
 
-export type Pool = 'max' | 'mean'
+export type Pool = "max" | "mean"
 
-export type Position = 'none' | 'sinusoidal' | 'rope' | 'alibi'
+export type Position = "none" | "sinusoidal" | "rope" | "alibi"
 
-export type Precision = 'float32' | 'float64'
+export type Precision = "float32" | "float64"
 
 export type ProblemError = {
   /** JSON pointer into the body */
@@ -583,7 +528,7 @@ export type Progress = {
 
 export type QkNorm = QkNormName | QkNormOptions
 
-export type QkNormName = 'l2'
+export type QkNormName = "l2"
 
 export type QkNormOptions = RmsQkNorm | L2QkNorm
 
@@ -597,11 +542,11 @@ export type RelativeBias = {
 }
 
 export type RmsQkNorm = {
-  kind: 'rms'
+  kind: "rms"
   eps?: number
 }
 
-export type Rope = RopeFields | RopeItem[]
+export type Rope = RopeFields | (RopeItem)[]
 
 export type RopeFields = {
   /** pair j turns by base^(−2j/dims) a position; default 10000 */
@@ -623,7 +568,7 @@ export type RopeFields = {
 
 export type RopeItem = RopeFields | null
 
-export type RopeType = 'default' | 'linear' | 'dynamic' | 'yarn' | 'longrope' | 'llama3' | 'proportional'
+export type RopeType = "default" | "linear" | "dynamic" | "yarn" | "longrope" | "llama3" | "proportional"
 
 export type Scales = {
   weights?: Tensor
@@ -634,7 +579,7 @@ export type Scales = {
   grad_cross_weights?: Tensor
 }
 
-export type Scheme = 'xavier_uniform' | 'xavier_normal' | 'he_uniform' | 'he_normal'
+export type Scheme = "xavier_uniform" | "xavier_normal" | "he_uniform" | "he_normal"
 
 export type Segments = {
   /** [B, N]: int32 ids of the queries; a negative one is padding */
@@ -650,7 +595,7 @@ export type StackRelativeBias = {
   bidirectional?: boolean
 }
 
-export type StackWindow = Window | StackWindowItem[]
+export type StackWindow = Window | (StackWindowItem)[]
 
 export type StackWindowItem = Window | null
 
@@ -664,27 +609,12 @@ export type StartMessageBackward = {
   /** λ: adds λ × the mean entropy of the rows that attend to something */
   entropy_weight?: number
   /** inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter, a float mask, the table of relative_bias and gates */
-  wrt?: StartMessageBackwardWrt[]
+  wrt?: (StartMessageBackwardWrt)[]
 }
 
 export type StartMessageBackwardWrt = StartMessageBackwardWrtName | string
 
-export type StartMessageBackwardWrtName =
-  | 'x'
-  | 'mask'
-  | 'relative_bias'
-  | 'relative_bias.table'
-  | 'context'
-  | 'past'
-  | 'params'
-  | 'encoder'
-  | 'encoder.x'
-  | 'encoder.params'
-  | 'attention_kind'
-  | 'attention_kind.gates'
-  | 'attention_kind.gates.decay'
-  | 'attention_kind.gates.beta'
-  | 'state'
+export type StartMessageBackwardWrtName = "x" | "mask" | "relative_bias" | "relative_bias.table" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state"
 
 export type State = {
   position: Tensor

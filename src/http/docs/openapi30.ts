@@ -111,10 +111,17 @@ function union(all: Json[], isObject: (form: Json) => boolean): Json {
   const forms = all.filter(({ type }) => type !== 'null')
   const orNull = forms.length < all.length ? { nullable: true } : {}
   if (forms.every(({ type }) => type === 'string')) return { type: 'string', ...orNull }
-  if (forms.length > 1) return { oneOf: forms, default: undefined, ...orNull }
+  // what may be of any type is not told apart from the others
+  if (forms.some(({ $ref }) => UNTYPED.includes(String($ref).replace(/.*\//, '')))) return {}
+  if (forms.length > 1) return { oneOf: forms.map(bare), default: undefined, ...orNull }
   const [form] = forms
   // what is nullable has a type: a number that may be a text, or null, is anything
   if (form.type === undefined && !isObject(form)) return {}
   const whole = '$ref' in form ? { allOf: [form] } : form
   return { type: 'object', ...whole, ...orNull }
+}
+
+/** A member of a union is named, or is what it is: what is said of it beside its name some generators take for a type. */
+function bare(form: Json): Json {
+  return Array.isArray(form.allOf) && form.allOf.length === 1 ? form.allOf[0] : form
 }
