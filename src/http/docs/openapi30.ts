@@ -54,12 +54,19 @@ function used(paths: unknown, schemas: Json): Json {
   return Object.fromEntries(Object.entries(schemas).filter(([name]) => found.has(name)))
 }
 
-/** Of two media types generators take the wrong one, or both at once. */
+/** Of two media types generators take the wrong one, or both at once; a header that few send is an argument of every call. */
 function operations(paths: Json): unknown {
-  return map(paths, node => {
+  return map(paths, ({ parameters, headers, ...node }) => {
+    const found: Json = { ...node }
     const { content } = node as { content?: Json }
-    if (content === undefined || !('application/json' in content)) return node
-    return { ...node, content: { 'application/json': content['application/json'] } }
+    if (content !== undefined && 'application/json' in content) {
+      found.content = { 'application/json': content['application/json'] }
+    }
+    const sent = (parameters as Json[] | undefined)?.filter(({ name }) => name !== 'Want-Repr-Digest')
+    if (sent !== undefined && sent.length > 0) found.parameters = sent
+    const { 'Repr-Digest': _, ...got } = (headers ?? {}) as Json
+    if (Object.keys(got).length > 0) found.headers = got
+    return found
   })
 }
 

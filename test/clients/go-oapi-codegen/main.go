@@ -23,7 +23,7 @@ func main() {
 	x := [][]float64{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}}
 	var target att.Tensor = x
 	maps := []att.AttentionRequestReturn{"output", "weights"}
-	answer, err := client.AttentionWithResponse(ctx, nil, att.AttentionRequest{
+	answer, err := client.AttentionWithResponse(ctx, att.AttentionRequest{
 		Q: x, K: x, V: x, Return: &maps, Backward: &att.AttentionRequestBackward{Target: &target},
 	})
 	check(err == nil && answer.JSON200 != nil, err)
@@ -32,14 +32,14 @@ func main() {
 	check(weights[0].(float64) > weights[1].(float64) && len(gradient) == 3, weights, gradient)
 
 	short := [][]float64{{1, 0}}
-	refused, err := client.AttentionWithResponse(ctx, nil, att.AttentionRequest{Q: x, K: short, V: x})
+	refused, err := client.AttentionWithResponse(ctx, att.AttentionRequest{Q: x, K: short, V: x})
 	check(err == nil && refused.ApplicationproblemJSON400.Code == "SHAPE_MISMATCH", err)
 
 	seed := int64(1)
 	wide := int64(8)
 	results := []att.TransformerRequestReturn{"output", "weights"}
 	stack := att.Stack{Layers: 1, Heads: 2, DFf: &wide, Init: &att.Init{Seed: &seed}}
-	run, err := client.TransformerWithResponse(ctx, nil, att.TransformerRequest{X: x, Stack: stack, Return: &results})
+	run, err := client.TransformerWithResponse(ctx, att.TransformerRequest{X: x, Stack: stack, Return: &results})
 	check(err == nil && run.JSON200 != nil && len(*run.JSON200.Layers) == 1, err)
 
 	shape := map[string]any{"shape": []int{1, 8, 4096, 64}}

@@ -37,23 +37,23 @@ func main() {
 	x := tensor([][]float64{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}})
 	request := &att.AttentionRequest{Q: x, K: x, V: x, Return: []att.AttentionRequestReturn{"output", "weights"}}
 	request.Backward = att.NewOptAttentionRequestBackward(att.AttentionRequestBackward{Target: x})
-	found, err := client.Attention(ctx, request, att.AttentionParams{})
+	found, err := client.Attention(ctx, request)
 	check(err == nil, err)
-	answer, ok := found.(*att.AttentionAnswerHeaders)
+	answer, ok := found.(*att.AttentionAnswer)
 	check(ok, found)
 	var weights, gradient [][]float64
-	check(json.Unmarshal(answer.Response.Weights, &weights) == nil && weights[0][0] > weights[0][1], weights)
-	check(json.Unmarshal(answer.Response.Grads.Value.Q, &gradient) == nil && len(gradient) == 3, gradient)
+	check(json.Unmarshal(answer.Weights, &weights) == nil && weights[0][0] > weights[0][1], weights)
+	check(json.Unmarshal(answer.Grads.Value.Q, &gradient) == nil && len(gradient) == 3, gradient)
 
-	refused, err := client.Attention(ctx, &att.AttentionRequest{Q: x, K: tensor([][]float64{{1, 0}}), V: x}, att.AttentionParams{})
+	refused, err := client.Attention(ctx, &att.AttentionRequest{Q: x, K: tensor([][]float64{{1, 0}}), V: x})
 	check(err == nil, err)
 	problem, ok := refused.(*att.AttentionBadRequest)
 	check(ok && problem.Code == "SHAPE_MISMATCH", refused)
 
 	stack := att.Stack{Layers: 1, Heads: 2, DFf: att.NewOptInt64(8), Init: att.NewOptInit(att.Init{Seed: att.NewOptInt64(1)})}
-	run, err := client.Transformer(ctx, &att.TransformerRequest{X: x, Stack: stack}, att.TransformerParams{})
+	run, err := client.Transformer(ctx, &att.TransformerRequest{X: x, Stack: stack})
 	check(err == nil, err)
-	_, ok = run.(*att.TransformerAnswerHeaders)
+	_, ok = run.(*att.TransformerAnswer)
 	check(ok, run)
 
 	shape := []byte(`{"shape":[1,8,4096,64]}`)
