@@ -6,6 +6,7 @@ import { type Config, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
+import { inference } from './http/oip/index.ts'
 import { page } from './http/page.ts'
 import { drain } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
@@ -56,6 +57,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   await fastify.register(errors, { lingerBytes: config.LINGER_BYTES })
   await fastify.register(drain)
   await fastify.register(rest, { intake, deadlineSeconds })
+  await fastify.register(inference, { intake, deadlineSeconds })
   await fastify.register(stream, {
     intake,
     deadlineSeconds,

@@ -75,7 +75,7 @@ async function answer(
 }
 
 /** Fires when the answer is late, or its client has left. */
-function stopsWith(reply: FastifyReply, deadlineSeconds: number) {
+export function stopsWith(reply: FastifyReply, deadlineSeconds: number) {
   const stop = new AbortController()
   const clock = setTimeout(() => {
     stop.abort(new Problem('DEADLINE_EXCEEDED', `expected an answer within ${deadlineSeconds} s, got none`))
@@ -129,15 +129,14 @@ async function planned(request: FastifyRequest, intake: Intake, signal: AbortSig
   }
 }
 
-class RequestBody implements Source {
+export class RequestBody implements Source {
   readonly format: BodyFormat
   readonly declaredBytes: number
   readonly #message: IncomingMessage
   readonly #end = Promise.withResolvers<void>()
 
   /** Throws a 415. */
-  constructor({ raw }: FastifyRequest) {
-    const type = raw.headers['content-type']
+  constructor({ raw }: FastifyRequest, type = raw.headers['content-type']) {
     const coding = raw.headers['content-encoding'] ?? 'identity'
     const format = formatOf(type)
     if (format === undefined || coding !== 'identity') {
@@ -185,7 +184,7 @@ class RequestBody implements Source {
   }
 }
 
-class Response implements Sink<unknown> {
+export class Response implements Sink<unknown> {
   readonly receipt: Receipt
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
@@ -206,8 +205,8 @@ class Response implements Sink<unknown> {
     return replyStyle(request as Numerics, answerFormat(this.#request))
   }
 
-  end(ready: ReadyReply, fields = ready.scalars()): Promise<void> | undefined {
-    this.#reply.type(ready.mediaType)
+  end(ready: ReadyReply, fields = ready.scalars(), type = ready.mediaType): Promise<void> | undefined {
+    this.#reply.type(type)
     const asked = this.#request.headers['want-repr-digest']
     if (asked !== undefined && wantsDigest(asked)) return this.#withDigest(ready, fields)
     if (!ready.inline) return this.#stream(ready.stream(fields, true), ready.length(fields))

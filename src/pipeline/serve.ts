@@ -73,7 +73,7 @@ export async function serve<R>(
   using body = source instanceof Decoded ? source : await decode(source, intake)
   if (body.beside.length > 0) refuseMisplaced(endpoint.request, body.beside)
   const request = parse(endpoint.request, body.tree)
-  timings.decode = performance.now() - started
+  timings.decode += performance.now() - started
   const style = sink.style(request)
   const compiled = isLarge(endpoint, request)
     ? await LARGE.run(compile(endpoint, request, style), asked(engine, sink.client, signal))

@@ -25,11 +25,16 @@ declare module 'fastify' {
     /** bytes of a refused request's body that are taken in */
     lingerBytes: number
   }
+  interface FastifyRequest {
+    /** its client shows the text of no error but those whose type is `application/json` */
+    plainErrors: boolean
+  }
 }
 
 export const errors = fp(
   async (app: FastifyInstance, { lingerBytes }: { lingerBytes: number }) => {
     app.decorate('lingerBytes', lingerBytes)
+    app.decorateRequest('plainErrors', false)
     app.setErrorHandler(sendProblem)
     app.setNotFoundHandler((request, reply) => {
       const path = request.url.split('?')[0]
@@ -61,8 +66,9 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   reply.removeHeader('content-length')
   // a failure of the framework itself passes by the hooks
   reply.header('x-request-id', request.id).header('server-timing', serverTiming(request.receipt))
-  const answer = Buffer.from(JSON.stringify(problem.toJSON(request.id)))
-  reply.code(problem.status).type('application/problem+json')
+  const fields = problem.toJSON(request.id)
+  const answer = Buffer.from(JSON.stringify(INFERENCE.test(request.url) ? inferenceError(fields) : fields))
+  reply.code(problem.status).type(request.plainErrors ? 'application/json' : 'application/problem+json')
   if (request.raw.complete) return reply.send(answer)
   if (problem.code === 'BODY_TIMEOUT') {
     // it is not worth waiting for
@@ -71,6 +77,14 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   }
   reply.header('content-length', answer.length)
   return reply.send(lingering(answer, request.raw, request.server.lingerBytes))
+}
+
+/** Paths of the Open Inference Protocol. */
+const INFERENCE = /^\/v2(\/|\?|$)/
+
+/** Its clients read `error`. */
+export function inferenceError(fields: ReturnType<Problem['toJSON']>) {
+  return { ...fields, error: fields.detail }
 }
 
 function isFault(status: number | undefined): boolean {
