@@ -38,6 +38,7 @@ const ELSEWHERE: Record<string, string> = {
   return: 'the outputs that are asked for',
   encoding: 'binary_data of an output',
 }
+const NO_FIELD = 'expected no such field, got one'
 /** Bytes of the text of the parameter `request`. */
 const MOST_TEXT = 1 << 20
 
@@ -117,6 +118,7 @@ function textOf(value: unknown): Uint8Array | undefined {
 
 function putTensors(tree: Record<string, unknown>, tensors: NamedTensor[]): void {
   for (const [index, { name, tensor }] of tensors.entries()) {
+    if (name.includes('__proto__')) throw fieldProblem('INVALID_REQUEST', `/inputs/${index}/name`, NO_FIELD)
     if (putTensor(tree, name, tensor)) continue
     const message = `expected ${name} once, got a parameter or another input in its place`
     throw fieldProblem('INVALID_REQUEST', `/inputs/${index}/name`, message)

@@ -53,7 +53,7 @@ export function readInputs(inputs: Input[], rest: Uint8Array): NamedTensor[] {
     return { name, tensor }
   })
   if (next < rest.length) {
-    const message = `expected ${next} bytes behind the JSON text, as the inputs' binary_data_size say, got ${rest.length}`
+    const message = `expected ${next} bytes behind the JSON text, as the inputs’ binary_data_size say, got ${rest.length}`
     throw fieldProblem('INVALID_TENSOR', '/inputs', message)
   }
   return tensors

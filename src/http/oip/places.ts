@@ -48,8 +48,7 @@ export class Places {
   }
 }
 
-/** `/shape`, `/dtype`, `/data/17`; `/0/3` within nested arrays. */
+/** `/shape`, `/data/17`; `/0/3` within nested arrays. */
 function belowInput(below: string): string {
-  if (below === '/dtype') return '/datatype'
   return /^\/\d/.test(below) ? `/data${below}` : below
 }
