@@ -123,6 +123,276 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The server’s name, version and extensions */
+        get: operations["inferenceServer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/health/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The process is alive */
+        get: operations["inferenceServerLive"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The server takes requests */
+        get: operations["inferenceServerReady"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models’ names */
+        get: operations["inferenceModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What all models have served so far */
+        get: operations["inferenceStatistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** What a model takes and gives */
+        get: operations["inferenceModel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** The model takes requests */
+        get: operations["inferenceModelReady"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** What a model has served so far */
+        get: operations["inferenceModelStatistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/infer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The endpoint of the same name as a model of the Open Inference Protocol, with the same bits */
+        post: operations["infer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** What a model takes and gives */
+        get: operations["inferenceModelVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** The model takes requests */
+        get: operations["inferenceModelReadyVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** What a model has served so far */
+        get: operations["inferenceModelStatisticsVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/infer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The endpoint of the same name as a model of the Open Inference Protocol, with the same bits */
+        post: operations["inferVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/repository/index": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The models, with their states */
+        post: operations["inferenceRepositoryIndex"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health/live": {
         parameters: {
             query?: never;
@@ -1994,6 +2264,147 @@ export interface components {
                 detail: string;
             };
         };
+        InferenceServerMetadataAnswer: {
+            name: string;
+            version: string;
+            extensions: string[];
+        };
+        InferenceServerHealthAnswer: {
+            live: boolean;
+            ready: boolean;
+        };
+        InferenceModelListAnswer: {
+            models: string[];
+        };
+        InferenceStatisticsAnswer: {
+            model_stats: components["schemas"]["ModelStatisticsAnswer"][];
+        };
+        ModelStatisticsAnswer: {
+            name: string;
+            version: string;
+            /** @description milliseconds since 1970 */
+            last_inference: number;
+            /** @description items of batches */
+            inference_count: number;
+            /** @description requests */
+            execution_count: number;
+            inference_stats: components["schemas"]["InferenceStagesAnswer"];
+            response_stats: {
+                [key: string]: unknown;
+            };
+            batch_stats: components["schemas"]["BatchStatisticsAnswer"][];
+            memory_usage: unknown[];
+        };
+        InferenceStagesAnswer: {
+            success: components["schemas"]["StatisticDurationAnswer"];
+            fail: components["schemas"]["StatisticDurationAnswer"];
+            queue: components["schemas"]["StatisticDurationAnswer"];
+            compute_input: components["schemas"]["StatisticDurationAnswer"];
+            compute_infer: components["schemas"]["StatisticDurationAnswer"];
+            compute_output: components["schemas"]["StatisticDurationAnswer"];
+            cache_hit: components["schemas"]["StatisticDurationAnswer"];
+            cache_miss: components["schemas"]["StatisticDurationAnswer"];
+        };
+        StatisticDurationAnswer: {
+            count: number;
+            ns: number;
+        };
+        BatchStatisticsAnswer: {
+            batch_size: number;
+            compute_input: components["schemas"]["StatisticDurationAnswer"];
+            compute_infer: components["schemas"]["StatisticDurationAnswer"];
+            compute_output: components["schemas"]["StatisticDurationAnswer"];
+        };
+        InferenceRequest: {
+            /** @description comes back in the answer */
+            id?: string;
+            /** @description the options of the endpoint of the same name, as strings, numbers and booleans: `causal`, `scale`, `precision`, `output_dtype`, …; nested ones as the JSON text of an object in `request`. `binary_data_output`: answer bytes where an output does not say. `timeout`: microseconds. Ignored: `priority`, `headers`, `sequence_…`, `triton_…` */
+            parameters?: {
+                [key: string]: unknown;
+            };
+            inputs: components["schemas"]["InferenceInput"][];
+            /** @description what to answer, in this order; default `output` alone */
+            outputs?: components["schemas"]["InferenceRequestedOutput"][];
+        };
+        InferenceInput: {
+            /** @description as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, … */
+            name: string;
+            /** @enum {string} */
+            datatype: "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64";
+            shape: number[];
+            /** @description the elements in row-major order, flat or nested as the shape says; what is not finite as "NaN", "Infinity", "-Infinity", or the same without quotes */
+            data?: unknown[];
+            parameters?: components["schemas"]["InferenceInputParameters"];
+        };
+        InferenceInputParameters: {
+            /** @description bytes of its elements (little-endian, row-major) behind the JSON text, instead of `data` */
+            binary_data_size?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        InferenceRequestedOutput: {
+            name: string;
+            parameters?: components["schemas"]["InferenceRequestedOutputParameters"];
+        };
+        InferenceRequestedOutputParameters: {
+            /** @description its elements as bytes behind the JSON text */
+            binary_data?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        InferenceAnswer: {
+            model_name: string;
+            model_version: string;
+            id?: string;
+            /** @description `loss` and other single numbers of the answer */
+            parameters?: {
+                [key: string]: unknown;
+            };
+            outputs: components["schemas"]["InferenceOutputAnswer"][];
+        };
+        InferenceOutputAnswer: {
+            name: string;
+            datatype: string;
+            shape: number[];
+            /** @description in row-major order, flat; what is not finite as "NaN", "Infinity", "-Infinity" */
+            data?: unknown[];
+            /** @description `binary_data_size` where its bytes follow the JSON text */
+            parameters?: {
+                [key: string]: unknown;
+            };
+        };
+        InferenceModelMetadataAnswer: {
+            name: string;
+            versions: string[];
+            platform: string;
+            /** @description those that every request has; −1 is any extent */
+            inputs: components["schemas"]["InferenceTensorMetadataAnswer"][];
+            /** @description those that are answered where none is asked for */
+            outputs: components["schemas"]["InferenceTensorMetadataAnswer"][];
+            properties: {
+                [key: string]: string;
+            };
+        };
+        InferenceTensorMetadataAnswer: {
+            name: string;
+            datatype: string;
+            shape: number[];
+        };
+        InferenceModelHealthAnswer: {
+            name: string;
+            ready: boolean;
+        };
+        RepositoryIndexRequest: {
+            /** @description only those that are */
+            ready?: boolean;
+        };
+        RepositoryIndexAnswer: components["schemas"]["RepositoryModelAnswer"][];
+        RepositoryModelAnswer: {
+            name: string;
+            version: string;
+            state: string;
+            reason: string;
+        };
         HealthAnswer: {
             /** @enum {string} */
             status: "ok" | "draining" | "unavailable";
@@ -2029,6 +2440,20 @@ export interface components {
             request_id: string;
             errors?: {
                 /** @description JSON pointer into the body */
+                path: string;
+                message: string;
+            }[];
+        };
+        /** @description A problem (RFC 9457) with its `detail` as `error` too */
+        InferenceProblem: {
+            error: string;
+            type: string;
+            title: string;
+            status: number;
+            detail: string;
+            code: string;
+            request_id: string;
+            errors?: {
                 path: string;
                 message: string;
             }[];
@@ -2692,6 +3117,578 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    inferenceServer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The server’s name, version and extensions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceServerMetadataAnswer"];
+                };
+            };
+        };
+    };
+    inferenceServerLive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The process is alive */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceServerHealthAnswer"];
+                };
+            };
+        };
+    };
+    inferenceServerReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The server takes requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceServerHealthAnswer"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The models’ names */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelListAnswer"];
+                };
+            };
+        };
+    };
+    inferenceStatistics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What all models have served so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceStatisticsAnswer"];
+                };
+            };
+        };
+    };
+    inferenceModel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model takes and gives */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelMetadataAnswer"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The model takes requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelHealthAnswer"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelStatistics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model has served so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceStatisticsAnswer"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    infer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description bytes of the JSON text, where bytes of tensors follow it */
+                "Inference-Header-Content-Length"?: number;
+            };
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InferenceRequest"];
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The outputs that were asked for, in their order */
+            200: {
+                headers: {
+                    /** @description bytes of the JSON text, where bytes of tensors follow it */
+                    "Inference-Header-Content-Length"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceAnswer"];
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model takes and gives */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelMetadataAnswer"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelReadyVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The model takes requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelHealthAnswer"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelStatisticsVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model has served so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceStatisticsAnswer"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferVersion: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description bytes of the JSON text, where bytes of tensors follow it */
+                "Inference-Header-Content-Length"?: number;
+            };
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InferenceRequest"];
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The outputs that were asked for, in their order */
+            200: {
+                headers: {
+                    /** @description bytes of the JSON text, where bytes of tensors follow it */
+                    "Inference-Header-Content-Length"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceAnswer"];
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceRepositoryIndex: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RepositoryIndexRequest"];
+            };
+        };
+        responses: {
+            /** @description The models, with their states */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RepositoryIndexAnswer"];
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
                 };
             };
         };

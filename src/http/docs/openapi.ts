@@ -6,6 +6,7 @@ import { SERVED } from '../../endpoints/served.ts'
 import { PROBLEMS } from '../../problem.ts'
 import { component, type Json, ref, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
+import { INFERENCE_PROBLEM, inferencePaths } from './inference-paths.ts'
 
 const JSON_TYPE = 'application/json'
 const SAFETENSORS_TYPE = 'application/x-safetensors'
@@ -24,8 +25,9 @@ export function openApiDocument(version: string): Json {
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
   paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
-  Object.assign(paths, operationalPaths(add(HealthAnswer)))
+  Object.assign(paths, inferencePaths(add, problems), operationalPaths(add(HealthAnswer)))
   add(ProblemAnswer)
+  components.InferenceProblem = INFERENCE_PROBLEM
   return {
     openapi: '3.1.0',
     info: {
@@ -39,6 +41,10 @@ export function openApiDocument(version: string): Json {
     security: [],
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
+      {
+        name: 'inference',
+        description: 'The Open Inference Protocol, as Triton, KServe and their clients speak it',
+      },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,

@@ -50,14 +50,16 @@ const inputParameters = z
       .optional()
       .describe('bytes of its elements (little-endian, row-major) behind the JSON text, instead of `data`'),
   })
+  .meta({ id: 'InferenceInputParameters' })
   .optional()
 
 const outputParameters = z
   .looseObject({ binary_data: z.boolean().optional().describe('its elements as bytes behind the JSON text') })
+  .meta({ id: 'InferenceRequestedOutputParameters' })
   .optional()
 
 export const InferenceInput = z
-  .looseObject({
+  .object({
     name: text.describe('as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, …'),
     datatype: z.enum(DATATYPES),
     shape,
@@ -74,7 +76,7 @@ export const InferenceInput = z
   .meta({ id: 'InferenceInput' })
 
 export const InferenceRequest = z
-  .looseObject({
+  .object({
     id: text.optional().describe('comes back in the answer'),
     parameters: z
       .record(z.string(), parameter)
@@ -87,7 +89,7 @@ export const InferenceRequest = z
       ),
     inputs: z.array(InferenceInput),
     outputs: z
-      .array(z.looseObject({ name: text, parameters: outputParameters }))
+      .array(z.object({ name: text, parameters: outputParameters }).meta({ id: 'InferenceRequestedOutput' }))
       .optional()
       .describe('what to answer, in this order; default `output` alone'),
   })
@@ -118,18 +120,18 @@ export const InferenceAnswer = z
             .describe('in row-major order, flat; what is not finite as "NaN", "Infinity", "-Infinity"'),
           parameters: parameters.describe('`binary_data_size` where its bytes follow the JSON text'),
         })
-        .meta({ id: 'InferenceOutput' }),
+        .meta({ id: 'InferenceOutputAnswer' }),
     ),
   })
   .meta({ id: 'InferenceAnswer' })
 
 const tensor = z
   .strictObject({ name: z.string(), datatype: z.string(), shape: z.array(z.int()) })
-  .meta({ id: 'InferenceTensorMetadata' })
+  .meta({ id: 'InferenceTensorMetadataAnswer' })
 
 export const ServerMetadata = z
   .strictObject({ name: z.string(), version: z.string(), extensions: z.array(z.string()) })
-  .meta({ id: 'InferenceServerMetadata' })
+  .meta({ id: 'InferenceServerMetadataAnswer' })
 
 export const ModelMetadata = z
   .strictObject({
@@ -138,33 +140,50 @@ export const ModelMetadata = z
     platform: z.string(),
     inputs: z.array(tensor).describe('those that every request has; −1 is any extent'),
     outputs: z.array(tensor).describe('those that are answered where none is asked for'),
-    properties: z.record(z.string(), z.string()).optional(),
+    properties: z.record(z.string(), z.string()),
   })
-  .meta({ id: 'InferenceModelMetadata' })
+  .meta({ id: 'InferenceModelMetadataAnswer' })
 
-export const ModelList = z.strictObject({ models: z.array(z.string()) }).meta({ id: 'InferenceModelList' })
+export const ModelList = z
+  .strictObject({ models: z.array(z.string()) })
+  .meta({ id: 'InferenceModelListAnswer' })
 
 export const ServerHealth = z
   .strictObject({ live: z.boolean(), ready: z.boolean() })
-  .meta({ id: 'InferenceServerHealth' })
+  .meta({ id: 'InferenceServerHealthAnswer' })
 
 export const ModelHealth = z
   .strictObject({ name: z.string(), ready: z.boolean() })
-  .meta({ id: 'InferenceModelHealth' })
+  .meta({ id: 'InferenceModelHealthAnswer' })
 
 export const RepositoryIndexRequest = z
-  .looseObject({ ready: z.boolean().optional().describe('only those that are') })
+  .object({ ready: z.boolean().optional().describe('only those that are') })
   .meta({ id: 'RepositoryIndexRequest' })
 
 export const RepositoryIndexAnswer = z
   .array(
     z
       .strictObject({ name: z.string(), version: z.string(), state: z.string(), reason: z.string() })
-      .meta({ id: 'RepositoryModel' }),
+      .meta({ id: 'RepositoryModelAnswer' }),
   )
-  .meta({ id: 'RepositoryIndex' })
+  .meta({ id: 'RepositoryIndexAnswer' })
 
-const duration = z.strictObject({ count: z.int(), ns: z.int() }).meta({ id: 'StatisticDuration' })
+const duration = z.strictObject({ count: z.int(), ns: z.int() }).meta({ id: 'StatisticDurationAnswer' })
+
+const ofBatch = { compute_input: duration, compute_infer: duration, compute_output: duration }
+
+const stages = z
+  .strictObject({
+    success: duration,
+    fail: duration,
+    queue: duration,
+    ...ofBatch,
+    cache_hit: duration,
+    cache_miss: duration,
+  })
+  .meta({ id: 'InferenceStagesAnswer' })
+
+const batch = z.strictObject({ batch_size: z.int(), ...ofBatch }).meta({ id: 'BatchStatisticsAnswer' })
 
 export const StatisticsAnswer = z
   .strictObject({
@@ -176,28 +195,12 @@ export const StatisticsAnswer = z
           last_inference: z.int().describe('milliseconds since 1970'),
           inference_count: z.int().describe('items of batches'),
           execution_count: z.int().describe('requests'),
-          inference_stats: z.strictObject({
-            success: duration,
-            fail: duration,
-            queue: duration,
-            compute_input: duration,
-            compute_infer: duration,
-            compute_output: duration,
-            cache_hit: duration,
-            cache_miss: duration,
-          }),
-          response_stats: z.strictObject({}),
-          batch_stats: z.array(
-            z.strictObject({
-              batch_size: z.int(),
-              compute_input: duration,
-              compute_infer: duration,
-              compute_output: duration,
-            }),
-          ),
+          inference_stats: stages,
+          response_stats: z.record(z.string(), z.unknown()),
+          batch_stats: z.array(batch),
           memory_usage: z.array(z.unknown()),
         })
-        .meta({ id: 'ModelStatistics' }),
+        .meta({ id: 'ModelStatisticsAnswer' }),
     ),
   })
-  .meta({ id: 'InferenceStatistics' })
+  .meta({ id: 'InferenceStatisticsAnswer' })

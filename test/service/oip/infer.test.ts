@@ -1,5 +1,16 @@
 /** Inference at /v2: the same bits as /v1, in every form of the protocol. */
 import { describe, expect, it } from 'vitest'
+import { INFERENCE_EXAMPLE } from '../../../src/http/docs/inference-paths.ts'
+import {
+  InferenceAnswer,
+  ModelHealth,
+  ModelList,
+  ModelMetadata,
+  RepositoryIndexAnswer,
+  ServerHealth,
+  ServerMetadata,
+  StatisticsAnswer,
+} from '../../../src/http/oip/schema.ts'
 import { readFile } from '../safetensors-file.ts'
 import { post, SAFETENSORS_TYPE, settled, startServer } from '../server.ts'
 import { bits, float32, type Input, infer, send } from './message.ts'
@@ -269,6 +280,26 @@ describe('attention', () => {
     const late = await infer(server, 'attention', large, { parameters: { timeout: 1 } })
     expect(late).toMatchObject({ status: 504, body: { code: 'DEADLINE_EXCEEDED' } })
   })
+})
+
+it('the example of the document answers as documented, and so does all else', async () => {
+  const { request, response } = INFERENCE_EXAMPLE
+  const { status, body } = await send(server, '/v2/models/attention/infer', JSON.stringify(request))
+  expect({ status, body }).toEqual({ status: 200, body: response })
+  expect(InferenceAnswer.safeParse(body).error).toBeUndefined()
+  for (const [path, schema] of [
+    ['/v2', ServerMetadata],
+    ['/v2/models', ModelList],
+    ['/v2/models/attention', ModelMetadata],
+    ['/v2/models/attention/ready', ModelHealth],
+    ['/v2/health/live', ServerHealth],
+    ['/v2/models/stats', StatisticsAnswer],
+  ] as const) {
+    const answer = await send(server, path, undefined, {}, 'GET')
+    expect(schema.safeParse(answer.body).error, path).toBeUndefined()
+  }
+  const index = await send(server, '/v2/repository/index', undefined)
+  expect(RepositoryIndexAnswer.safeParse(index.body).error).toBeUndefined()
 })
 
 describe('layers', () => {
