@@ -17,8 +17,40 @@ describe('bare numbers', () => {
   })
 
   it('are found wherever a slice ends', async () => {
-    const blank = ' '.repeat(256 * 1024 - 3)
+    const blank = ' '.repeat(1024 * 1024 - 3)
     expect(await quoted(`[${blank}-Infinity,"${blank}",NaN]`)).toBe(`[${blank}"-Infinity","${blank}","NaN"]`)
+  })
+
+  it('are found beside whatever else there is, as by looking at each byte', async () => {
+    const pieces = [
+      '"',
+      '\\',
+      'NaN',
+      '-',
+      'Infinity',
+      'N',
+      'I',
+      ' ',
+      '[1,2]',
+      '"NaN"',
+      '\\"',
+      'x'.repeat(700_000),
+    ]
+    const plainly = (text: string) =>
+      text.replace(/"(?:[^"\\]|\\[\s\S])*(?:"|\\?$)|-?Infinity|NaN/g, found =>
+        found[0] === '"' ? found : `"${found}"`,
+      )
+    let state = 1
+    for (let turn = 0; turn < 300; turn++) {
+      let text = ''
+      for (let count = 0; count < 12; count++) {
+        state = (state * 1103515245 + 12345) % 2 ** 31
+        const most = turn % 50 === 0 ? pieces.length : pieces.length - 1
+        text += pieces[Math.floor((state / 2 ** 31) * most)]
+      }
+      const same = (await quoted(text)) === plainly(text)
+      expect(same, text.slice(0, 200)).toBe(true)
+    }
   })
 
   it('are told from what else a scan may stop at', () => {

@@ -3,8 +3,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { MINUS, matches, QUOTE } from '../../workers/text/json-cursor.ts'
 import { INFINITY, NAN, NUMBER_WORDS } from '../../workers/text/numbers-fault.ts'
 
-/** Bytes that are looked at in one turn of the event loop: about a millisecond. */
-const SLICE = 256 * 1024
+/** Bytes that are looked at in one turn of the event loop. */
+const SLICE = 1 << 20
 const BACKSLASH = 0x5c
 
 /** Is a bare word what stands at `position`, where a scan has ended, or with its sign just before it? */
@@ -39,25 +39,54 @@ export async function quoteBareNumbers(
 }
 
 /** Of those outside of strings, in their order. */
-async function eachWord(text: Uint8Array, take: (start: number, end: number) => void): Promise<void> {
-  let inString = false
-  let pause = SLICE
-  for (let at = 0; at < text.length; at++) {
-    if (at >= pause) {
-      pause = at + SLICE
-      await nextTurn()
+async function eachWord(bytes: Uint8Array, take: (start: number, end: number) => void): Promise<void> {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  let at = 0
+  for (let begin = 0; begin < text.length; begin += SLICE) {
+    if (begin > 0) await nextTurn()
+    const slice = text.subarray(begin, begin + SLICE)
+    const next = [QUOTE, NAN, INFINITY].map(byte => new Finder(slice, byte))
+    for (;;) {
+      const [quote, nan, infinity] = next.map(each => begin + each.from(Math.max(0, at - begin)))
+      const found = Math.min(quote, nan, infinity)
+      if (found >= begin + slice.length) break
+      at = found === quote ? afterString(text, quote) : found + 1
+      const word = found === nan ? 'NaN' : 'Infinity'
+      if (found === quote || !matches(text, found, word)) continue
+      const start = found === infinity && text[found - 1] === MINUS ? found - 1 : found
+      at = found + word.length
+      take(start, at)
     }
-    const byte = text[at]
-    if (inString) {
-      if (byte === BACKSLASH) at++
-      else if (byte === QUOTE) inString = false
-    } else if (byte === QUOTE) inString = true
-    else if (byte === NAN || byte === INFINITY) {
-      const word = byte === NAN ? 'NaN' : 'Infinity'
-      if (!matches(text, at, word)) continue
-      const start = word === 'Infinity' && text[at - 1] === MINUS ? at - 1 : at
-      take(start, at + word.length)
-      at += word.length - 1
-    }
+  }
+}
+
+/** The first of a byte from a place on, which only moves forward. */
+class Finder {
+  readonly #bytes: Buffer
+  readonly #byte: number
+  #found = -1
+
+  constructor(bytes: Buffer, byte: number) {
+    this.#bytes = bytes
+    this.#byte = byte
+  }
+
+  /** Where there is none: beyond the last. */
+  from(at: number): number {
+    if (this.#found >= at) return this.#found
+    const found = at >= this.#bytes.length ? -1 : this.#bytes.indexOf(this.#byte, at)
+    this.#found = found < 0 ? Number.POSITIVE_INFINITY : found
+    return this.#found
+  }
+}
+
+/** Behind the quote that closes what another at `at` opens. */
+function afterString(text: Buffer, at: number): number {
+  for (let close = at + 1; ; close++) {
+    close = text.indexOf(QUOTE, close)
+    if (close < 0) return text.length
+    let escapes = 0
+    while (text[close - 1 - escapes] === BACKSLASH) escapes++
+    if (escapes % 2 === 0) return close + 1
   }
 }
