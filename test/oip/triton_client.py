@@ -235,7 +235,6 @@ def compressed():
                 same(result.as_numpy("output"), OUTPUT, 1e-5)
 
 
-if "--compressed" in sys.argv:
-    compressed()
+compressed()
 client.close()
 print("tritonclient: passed")
