@@ -9,7 +9,7 @@ import { type Layout, type Numerics, type ReplyStyle, replyStyle } from '../../p
 import { Response } from '../rest.ts'
 import type { Asked, Call } from './call.ts'
 import { datatypeOf } from './datatypes.ts'
-import { MODEL_VERSION } from './models.ts'
+import { type InferenceModel, MODEL_VERSION } from './models.ts'
 
 export const TEXT_LENGTH = 'inference-header-content-length'
 
@@ -17,7 +17,13 @@ export class InferenceResponse extends Response {
   readonly #reply: FastifyReply
   readonly #layout: (style: ReplyStyle) => Layout
 
-  constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt, model: string, call: Call) {
+  constructor(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    receipt: Receipt,
+    model: InferenceModel,
+    call: Call,
+  ) {
     super(request, reply, receipt)
     this.#reply = reply
     this.#layout = style => new InferenceLayout(model, call, style)
@@ -38,13 +44,15 @@ export class InferenceResponse extends Response {
 }
 
 class InferenceLayout implements Layout {
-  readonly #model: string
+  readonly #model: InferenceModel
+  readonly #inputs: Call['shapes']
   readonly #id: string | undefined
   readonly #asked: Map<string, Asked>
   readonly #style: ReplyStyle
 
-  constructor(model: string, { id, asked }: Call, style: ReplyStyle) {
+  constructor(model: InferenceModel, { id, asked, shapes }: Call, style: ReplyStyle) {
     this.#model = model
+    this.#inputs = shapes
     this.#id = id
     this.#asked = new Map(asked.map(each => [each.name, each]))
     this.#style = style
@@ -56,11 +64,12 @@ class InferenceLayout implements Layout {
 
   tree(outputs: OutputTensor[], place: (index: number) => unknown, fields: Fields): object {
     const id = this.#id
+    const told = this.#model.told?.(fields, this.#inputs) ?? fields
     return {
-      model_name: this.#model,
+      model_name: this.#model.name,
       model_version: MODEL_VERSION,
       ...(id !== undefined && { id }),
-      ...(Object.keys(fields).length > 0 && { parameters: fields }),
+      ...(Object.keys(told).length > 0 && { parameters: told }),
       outputs: outputs.map(({ name, shape, dtype = this.#style.dtype }, index) => {
         const head = { name, datatype: datatypeOf(dtype), shape }
         if (!this.binary(name)) return { ...head, data: place(index) }

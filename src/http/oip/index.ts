@@ -11,15 +11,15 @@ import { parse } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
 import { inferenceError } from '../plugins/errors.ts'
 import { InferenceBody, infer, type Served } from './infer.ts'
-import { COMPUTE_MODELS, type InferenceModel, MODEL_VERSION } from './models.ts'
+import { COMPUTE_MODELS, type InferenceModel, MODEL_VERSION, type ModelSource } from './models.ts'
 import { RepositoryIndexRequest } from './schema.ts'
 import { Statistics } from './statistics.ts'
 
 export interface InferenceOptions {
   intake: Intake
   deadlineSeconds: number
-  /** those beside the endpoints; asked again for every request */
-  models?: () => InferenceModel[]
+  /** of models beside the endpoints */
+  further: ModelSource
 }
 
 const EXTENSIONS = ['binary_tensor_data', 'parameters', 'statistics', 'model_repository']
@@ -27,17 +27,21 @@ const EXTENSIONS = ['binary_tensor_data', 'parameters', 'statistics', 'model_rep
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 
 export const inference = fp(
-  async (app: FastifyInstance, { intake, deadlineSeconds, models = () => [] }: InferenceOptions) => {
+  async (app: FastifyInstance, { intake, deadlineSeconds, further }: InferenceOptions) => {
     const statistics = new Map<string, Statistics>()
-    const all = () => [...COMPUTE_MODELS, ...models()]
+    const named = (name: string) => COMPUTE_MODELS.find(each => each.name === name)
+    const all = async () => {
+      const found = await further.list()
+      return [...COMPUTE_MODELS, ...found.filter(({ name }) => named(name) === undefined)]
+    }
     const statisticsOf = (name: string) => {
       const known = statistics.get(name) ?? new Statistics(name)
       statistics.set(name, known)
       return known
     }
-    const served = (request: FastifyRequest): Served => {
+    const served = async (request: FastifyRequest): Promise<Served> => {
       const { model: name, version = MODEL_VERSION } = request.params as { model: string; version?: string }
-      const model = all().find(each => each.name === name)
+      const model = named(name) ?? (await further.find(name))
       if (model === undefined) throw new Problem('NOT_FOUND', `no model ${shortened(name)}`)
       if (version !== MODEL_VERSION) {
         const detail = `no version ${shortened(version)} of ${name}: there is version "${MODEL_VERSION}" alone`
@@ -57,33 +61,35 @@ export const inference = fp(
       if (isReady()) return { live: true, ready: true }
       return notReady(request, reply, 'this server', { live: true })
     })
-    get('/v2/models', () => ({ models: all().map(({ name }) => name) }))
-    get('/v2/models/stats', () => ({ model_stats: all().map(({ name }) => statisticsOf(name)) }))
+    get('/v2/models', async () => ({ models: (await all()).map(({ name }) => name) }))
+    get('/v2/models/stats', async () => ({
+      model_stats: (await all()).map(({ name }) => statisticsOf(name)),
+    }))
     for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
-      get(path, request => metadataOf(served(request).model))
-      get(`${path}/ready`, (request, reply) => {
-        const { model } = served(request)
-        if (isReady() && model.ready()) return { name: model.name, ready: true }
+      get(path, async request => metadataOf((await served(request)).model))
+      get(`${path}/ready`, async (request, reply) => {
+        const { model } = await served(request)
+        if (isReady()) return { name: model.name, ready: true }
         return notReady(request, reply, `model ${model.name}`, { name: model.name })
       })
-      get(`${path}/stats`, request => ({ model_stats: [served(request).statistics] }))
-      post(`${path}/infer`, (request, reply) =>
-        infer(served(request), request, reply, intake, deadlineSeconds),
+      get(`${path}/stats`, async request => ({ model_stats: [(await served(request)).statistics] }))
+      post(`${path}/infer`, async (request, reply) =>
+        infer(await served(request), request, reply, intake, deadlineSeconds),
       )
     }
     post('/v2/repository/index', async request => {
       const { ready = false } = hasBody(request) ? await indexRequest(request, intake) : {}
-      const listed = all().filter(model => !ready || model.ready())
-      return listed.map(model => ({
-        name: model.name,
+      const listed = (await all()).filter(({ reason }) => !ready || reason === '')
+      return listed.map(({ name, reason }) => ({
+        name,
         version: MODEL_VERSION,
-        state: model.ready() ? 'READY' : 'UNAVAILABLE',
-        reason: '',
+        state: reason === '' ? 'READY' : 'UNAVAILABLE',
+        reason,
       }))
     })
     for (const action of ['load', 'unload']) {
-      post(`/v2/repository/models/:model/${action}`, request => {
-        const { name } = served(request).model
+      post(`/v2/repository/models/:model/${action}`, async request => {
+        const { name } = (await served(request)).model
         throw fieldProblem(
           'INVALID_REQUEST',
           '',
@@ -101,7 +107,9 @@ export const inference = fp(
 
 /** Other methods are told which it takes: the paths have names in them, which the general answer does not know. */
 function route(app: FastifyInstance, method: 'GET' | 'POST', url: string, handler: Handler): void {
-  app.route({ method, url, handler: async (request, reply) => handler(request, reply) })
+  // health is everybody's
+  const config = { public: url.startsWith('/v2/health/') }
+  app.route({ method, url, config, handler: async (request, reply) => handler(request, reply) })
   const allowed = method === 'GET' ? 'GET, HEAD' : method
   const others = ['POST', 'GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'].filter(each => !allowed.includes(each))
   app.route({

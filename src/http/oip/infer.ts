@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { shortened } from '../../../workers/text/json-pointer.ts'
 import { decode, type Intake } from '../../pipeline/decode.ts'
-import { Receipt } from '../../pipeline/receipt.ts'
+import { Receipt, Stages } from '../../pipeline/receipt.ts'
 import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
 import { RequestBody, stopsWith } from '../rest.ts'
@@ -25,14 +25,16 @@ export async function infer(
 ): Promise<Buffer | undefined> {
   const started = performance.now()
   const receipt = new Receipt()
+  receipt.stages = request.follow && new Stages(request.follow)
   request.receipt = receipt
   const { signal, clock } = stopsWith(reply, deadlineSeconds)
   try {
     using body = await decode(new InferenceBody(request), intake)
     request.plainErrors = namesModel(body.tree)
     const call = await readCall(body, model)
-    const compilable = answering(await model.compilable(), call.asked)
-    const sink = new InferenceResponse(request, reply, receipt, model.name, call)
+    using opened = await model.open()
+    const compilable = answering(opened.compilable, call.asked)
+    const sink = new InferenceResponse(request, reply, receipt, model, call)
     receipt.timings.decode = performance.now() - started
     using stop = stopsAfter(call.timeout, signal)
     await serve(compilable, body, sink, intake, stop.signal).catch(error => {

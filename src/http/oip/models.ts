@@ -4,6 +4,7 @@ import type { Compilable } from '../../endpoints/endpoint.ts'
 import { multiHeadAttention } from '../../endpoints/multi-head-attention.ts'
 import { transformer } from '../../endpoints/transformer.ts'
 import { tensorPath } from '../../formats/body.ts'
+import type { Fields } from '../../pipeline/encode.ts'
 import type { Datatype } from './datatypes.ts'
 
 /** Every model has this version alone. */
@@ -24,6 +25,17 @@ export interface OutputOf {
   returned?: string | undefined
 }
 
+/** How a request becomes a program. */
+export interface Opened extends Disposable {
+  compilable: Compilable
+}
+
+/** Where models come from beside the endpoints. */
+export interface ModelSource {
+  list(): Promise<InferenceModel[]>
+  find(name: string): Promise<InferenceModel | undefined>
+}
+
 export interface InferenceModel {
   /** no slash in it, and not `stats` */
   readonly name: string
@@ -33,9 +45,12 @@ export interface InferenceModel {
   /** those that are answered where none is asked for */
   readonly outputs: TensorMetadata[]
   readonly properties: Record<string, string>
-  ready(): boolean
-  /** How a request becomes a program; a model that must be loaded first is loaded here. */
-  compilable(): Compilable | Promise<Compilable>
+  /** why it cannot be used; '' where it can */
+  readonly reason: string
+  /** A model that must be loaded first is loaded here, and held until what it gives is disposed. */
+  open(): Opened | Promise<Opened>
+  /** Of what an answer says beside its tensors: what it says here, as scalars. */
+  told?(fields: Fields, inputs: Map<string, number[]>): Fields
   output(name: string): OutputOf
   /** Items of a request's batch, from the shapes of its inputs. */
   batch(shapes: Map<string, number[]>): number
@@ -65,8 +80,8 @@ function model(
       further_outputs: 'whatever /v1 names in `return`; grads.* beside backward; layers.N.* of a stack',
       datatypes: 'FP64, FP32, FP16, BF16; masks BOOL too; lengths and positions INT32, INT64',
     },
-    ready: () => true,
-    compilable: () => endpoint,
+    reason: '',
+    open: () => ({ compilable: endpoint, [Symbol.dispose]() {} }),
     output: name => ({ from: name, returned: returnedBy(name) }),
     batch: shapes => batchOf(shapes, inputs[0], rank),
   }

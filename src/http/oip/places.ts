@@ -32,6 +32,7 @@ export class Places {
       if (index === undefined) continue
       return { path: `/inputs/${index}${belowInput(path.slice(end))}`, message: inDatatypes(message) }
     }
+    if (path === '') return { path, message }
     const [, field = '', entry] = path.split('/')
     if (field === 'outputs') return { path, message }
     if (field === 'return') {
