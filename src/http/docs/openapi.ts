@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
 import type * as z from 'zod'
-import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
+import { HealthAnswer, PlanAnswer, ProblemAnswer, TicketAnswer } from '../../endpoints/answers.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
 import { PROBLEMS } from '../../problem.ts'
@@ -24,6 +24,7 @@ export function openApiDocument(version: string): Json {
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
   paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
+  paths['/v1/stream-ticket'] = { post: ticketOperation(add(TicketAnswer, 'output')) }
   Object.assign(paths, operationalPaths(add(HealthAnswer)))
   add(ProblemAnswer)
   return {
@@ -133,6 +134,18 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
       ...problems('400', '401', '408', '413', '415', '429', '503'),
+    },
+  }
+}
+
+function ticketOperation(answer: Json): Json {
+  return {
+    operationId: 'streamTicket',
+    summary: 'A ticket for one stream, once and soon: browsers cannot send a key with a WebSocket',
+    tags: ['compute'],
+    responses: {
+      200: { description: 'The ticket', content: { [JSON_TYPE]: { schema: answer } } },
+      ...problems('401', '429'),
     },
   }
 }

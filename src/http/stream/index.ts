@@ -1,8 +1,9 @@
-/** `GET /v1/stream`: the upgrade to WebSocket, and all open connections. */
+/** `GET /v1/stream`: the upgrade to WebSocket, and all open connections; `POST /v1/stream-ticket`: what browsers open one with. */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Intake } from '../../pipeline/decode.ts'
 import { Problem } from '../../problem.ts'
+import { TICKET_SECONDS } from '../auth/tickets.ts'
 import { checkOrigin } from '../origins.ts'
 import { clientOf } from '../rest.ts'
 import { Connection } from './connection.ts'
@@ -15,6 +16,7 @@ import type { Limits } from './run-clock.ts'
 const ALIVE_MS = 30_000
 
 export const STREAM_PATH = '/v1/stream'
+export const TICKET_PATH = '/v1/stream-ticket'
 
 export interface StreamOptions extends Limits {
   intake: Intake
@@ -47,9 +49,14 @@ export const stream = fp(
     drain.onBegin(() => {
       for (const connection of connections) connection.goAway()
     })
+    app.post(TICKET_PATH, async (request, reply) => {
+      reply.header('cache-control', 'no-store')
+      return { ticket: app.tickets.issue(request.identity), expires_in: TICKET_SECONDS }
+    })
     app.route({
       method: 'GET',
       url: STREAM_PATH,
+      config: { ticket: true },
       onRequest: async request => checkOrigin(request, origins),
       handler: async (_request, reply) => {
         reply.header('upgrade', 'websocket')
@@ -67,5 +74,5 @@ export const stream = fp(
       },
     })
   },
-  { name: 'stream', encapsulate: true, dependencies: ['websocket', 'errors', 'observe', 'drain'] },
+  { name: 'stream', encapsulate: true, dependencies: ['websocket', 'errors', 'observe', 'drain', 'auth'] },
 )
