@@ -115,6 +115,15 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   )
 }
 
+/** Whether one of OpenTelemetry's own variables says that something is to be sent somewhere. */
+export function wantsTelemetry(env: Record<string, string | undefined>): boolean {
+  if (env.OTEL_SDK_DISABLED === 'true') return false
+  const exporters = ['OTEL_TRACES_EXPORTER', 'OTEL_METRICS_EXPORTER'].map(name => env[name] || undefined)
+  if (exporters.every(name => name === 'none')) return false
+  const places = ['', '_TRACES', '_METRICS'].map(kind => env[`OTEL_EXPORTER_OTLP${kind}_ENDPOINT`])
+  return [...places, ...exporters].some(value => value && value !== 'none')
+}
+
 /** A service that others can reach is open to all of them only where somebody has said so. */
 function decided(settings: Settings): Config {
   const { HOST, AUTH = isLoopback(HOST) ? 'off' : undefined, KEYS_FILE } = settings

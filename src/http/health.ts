@@ -29,9 +29,11 @@ export const health = fp(
     })
 
     const { registry } = app.metrics
-    app.get('/metrics', { config: { public: metricsPublic } }, async (_request, reply) =>
-      reply.type(registry.contentType).send(await registry.metrics()),
-    )
+    app.get('/metrics', { config: { public: metricsPublic } }, async (request, reply) => {
+      const wanted = request.headers.accept?.includes('application/openmetrics-text')
+      const from = (wanted ? app.openMetrics : undefined) ?? registry
+      return reply.type(from.contentType).send(await from.metrics())
+    })
   },
   { name: 'health', encapsulate: true, dependencies: ['drain', 'observe'] },
 )

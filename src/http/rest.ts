@@ -13,7 +13,7 @@ import { type BodyFormat, formatOf, MEDIA_TYPES } from '../formats/body.ts'
 import type { Intake, Source } from '../pipeline/decode.ts'
 import { diagnose } from '../pipeline/diagnose.ts'
 import type { Fields, ReadyReply } from '../pipeline/encode.ts'
-import { Receipt } from '../pipeline/receipt.ts'
+import { Receipt, Stages } from '../pipeline/receipt.ts'
 import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
 import { type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
@@ -60,6 +60,7 @@ async function answer(
   deadlineSeconds: number,
 ): Promise<Buffer | undefined> {
   const receipt = new Receipt()
+  receipt.stages = request.follow && new Stages(request.follow)
   request.receipt = receipt
   const { signal, clock } = stopsWith(reply, deadlineSeconds)
   try {

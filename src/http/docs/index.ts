@@ -27,10 +27,17 @@ export const docs = fp(
     app.get('/openapi-3.0.json', async (_request, reply) => reply.type('application/json').send(older))
     const stream = JSON.stringify(asyncApiDocument(version))
     app.get('/asyncapi.json', async (_request, reply) => reply.type('application/json').send(stream))
-    await app.register(swagger, { mode: 'static', specification: { document: document as never } })
+    // below a proxy's prefix only relative addresses hold; this one is relative to /docs/json
+    const relative = { ...document, servers: [{ url: '..', description: 'this server' }] }
+    await app.register(swagger, { mode: 'static', specification: { document: relative as never } })
     await app.register(swaggerUi, {
       routePrefix: '/docs',
       uiConfig: { validatorUrl: null, tryItOutEnabled: true } as never,
+      uiHooks: {
+        async onRequest(request, reply) {
+          if (request.url === '/docs') return reply.code(302).header('location', 'docs/').send()
+        },
+      },
     })
   },
   { name: 'docs', encapsulate: true },

@@ -27,10 +27,17 @@ declare module 'fastify' {
   }
 }
 
+export interface ErrorOptions {
+  lingerBytes: number
+  /** whether paths without a resource are the service's to answer */
+  notFound?: boolean
+}
+
 export const errors = fp(
-  async (app: FastifyInstance, { lingerBytes }: { lingerBytes: number }) => {
+  async (app: FastifyInstance, { lingerBytes, notFound = true }: ErrorOptions) => {
     app.decorate('lingerBytes', lingerBytes)
     app.setErrorHandler(sendProblem)
+    if (!notFound) return
     app.setNotFoundHandler((request, reply) => {
       const path = request.url.split('?')[0]
       const allowed = ['GET', 'POST', 'HEAD'].filter(method =>

@@ -8,6 +8,7 @@ import { STREAM_RUN } from '../../endpoints/stream-run.ts'
 import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/decode.ts'
 import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
+import type { RunTraces } from '../telemetry/runs.ts'
 import { explainClosing } from './closing.ts'
 import type { HeldMemory, HeldRuns, Holdings } from './held-runs.ts'
 import { Inbox } from './inbox.ts'
@@ -37,6 +38,7 @@ const LAST_WORDS_MS = 200
 
 export interface ConnectionContext extends Limits {
   intake: Intake
+  traces: RunTraces | undefined
   control: ControlBuffer
   held: HeldRuns
   metrics: StreamMetrics
@@ -156,7 +158,7 @@ export class Connection {
     const run = new Run(context, body.bytes)
     const { id } = body.tree as Record<string, unknown>
     const failed = (error: unknown) => {
-      run.ended(false)
+      run.ended(false, problemOf(error).code)
       if (run.admitted) this.#over(run, error)
       else this.#refused(run, RunId.safeParse(id).data, error)
       begun.resolve()

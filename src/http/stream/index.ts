@@ -6,6 +6,7 @@ import { Problem } from '../../problem.ts'
 import { TICKET_SECONDS } from '../auth/tickets.ts'
 import { checkOrigin } from '../origins.ts'
 import { clientOf } from '../rest.ts'
+import type { RunTraces } from '../telemetry/runs.ts'
 import { Connection } from './connection.ts'
 import { HeldRuns } from './held-runs.ts'
 import { ControlBuffer } from './messages.ts'
@@ -20,6 +21,8 @@ export const TICKET_PATH = '/v1/stream-ticket'
 
 export interface StreamOptions extends Limits {
   intake: Intake
+  /** where runs are traced */
+  traces: RunTraces | undefined
   /** of whose pages streams may be opened, beside the server's own */
   origins: readonly string[]
 }
