@@ -83,6 +83,7 @@ const environment = z.object({
     .stringbool()
     .default(false)
     .describe('whether `/metrics` needs no key where `AUTH` is on; health never does'),
+  STREAMS_PER_KEY: whole(32).describe('streams that one key may have open at once; one more is a 429'),
   CORS_ORIGINS: z
     .string()
     .default('')

@@ -23,7 +23,7 @@ const STYLE: ReplyStyle = { format: 'json', encoding: 'nested', dtype: 'float64'
 
 /**
  * Those that explain the candidate, best first: no tensor fails under them that passed, and one at least passes that failed. `until`: when
- * (by performance.now()) no other is begun; one that would take longer is left out.
+ * (by performance.now()) no other is begun; one that would take longer is left out. `spend` throws where one would cost too much.
  */
 export async function diagnose(
   request: CompareRequest,
@@ -31,21 +31,22 @@ export async function diagnose(
   engine: Engine,
   signal: AbortSignal,
   until: number,
+  spend?: (flops: number) => void,
 ): Promise<Finding[]> {
   using texts = new Decoded('json', engine)
   const findings: Finding[] = []
   const place = worstPlace(request, before)
   const there = place && narrowed({ ...request, top: 0 }, place)
-  const beforeThere = there && (await reportUnder(there, engine, signal, until))
+  const beforeThere = there && (await reportUnder(there, engine, signal, until, spend))
   for (const hypothesis of hypothesesOf(request)) {
     const changed = changedRequest(request, hypothesis, list => located(texts, list))
     if (changed === undefined) continue
     if (place && beforeThere?.verdict === 'fail' && !hypothesis.ofAllHeads) {
       const first = narrowed(changed, place)
-      const found = first && (await reportUnder(first, engine, signal, until))
+      const found = first && (await reportUnder(first, engine, signal, until, spend))
       if (found !== undefined && shareMended(beforeThere, found) === 0) continue
     }
-    const report = await reportUnder(changed, engine, signal, until)
+    const report = await reportUnder(changed, engine, signal, until, spend)
     const explains = report === undefined ? 0 : shareMended(before, report)
     if (explains > 0) findings.push({ says: hypothesis.says, change: hypothesis.change, explains })
   }
@@ -81,6 +82,7 @@ async function reportUnder(
   engine: Engine,
   signal: AbortSignal,
   until: number,
+  spend: ((flops: number) => void) | undefined,
 ): Promise<Report | undefined> {
   try {
     const { program, memory } = compileAtOnce(compare, request, STYLE)
@@ -88,6 +90,7 @@ async function reportUnder(
     if (performance.now() + 1000 * seconds > until) return undefined
     const admitted = engine.admit(program, memory)
     using lease = admitted instanceof Promise ? await admitted : admitted
+    spend?.(lease.estimate.flops)
     const { fault } = await engine.run(lease, signal)
     if (fault !== undefined || program.report === undefined) return undefined
     const { buffers } = lease.placement

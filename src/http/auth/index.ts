@@ -6,6 +6,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify
 import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
 import { Problem } from '../../problem.ts'
+import type { FlopBudgets } from './flop-budgets.ts'
 import type { Authenticator, Identity } from './identity.ts'
 import { KeyRing } from './key-ring.ts'
 import { Tickets } from './tickets.ts'
@@ -34,8 +35,13 @@ export function unauthorized(): Problem {
   })
 }
 
+interface AuthOptions {
+  authenticator: Authenticator | undefined
+  budgets: FlopBudgets | undefined
+}
+
 export const auth = fp(
-  async (app: FastifyInstance, { authenticator }: { authenticator: Authenticator | undefined }) => {
+  async (app: FastifyInstance, { authenticator, budgets }: AuthOptions) => {
     app.decorateRequest('identity', undefined)
     const tickets = new Tickets()
     app.decorate('tickets', tickets)
@@ -53,6 +59,7 @@ export const auth = fp(
       if (request.routeOptions.config?.public) return
       request.identity = await identify(request)
       if (request.identity === undefined) throw unauthorized()
+      budgets?.know(request.identity)
     })
   },
   { name: 'auth', dependencies: ['websocket', 'errors', 'observe', 'drain'] },
