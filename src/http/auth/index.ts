@@ -19,11 +19,13 @@ declare module 'fastify' {
 
 /** Rejects where the settings name what cannot be read. */
 export async function openAuthenticator(
-  { AUTH, KEYS_FILE }: Config,
+  { AUTH, KEYS_FILE, OIDC_ISSUER, OIDC_AUDIENCE, OIDC_JWKS_URL: jwksUrl }: Config,
   log: FastifyBaseLogger,
 ): Promise<Authenticator | undefined> {
   if (AUTH === 'keys') return KeyRing.open(KEYS_FILE as string, log)
-  return undefined
+  if (AUTH === 'off') return undefined
+  const { OidcAuthenticator } = await import('./oidc.ts')
+  return new OidcAuthenticator({ issuer: OIDC_ISSUER as string, audience: OIDC_AUDIENCE as string, jwksUrl })
 }
 
 const BEARER = /^Bearer +([\w.~+/-]+=*) *$/i
