@@ -10,6 +10,8 @@ import { auth, openAuthenticator } from './http/auth/index.ts'
 import { limits } from './http/auth/limits.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
+import { jobRoutes } from './http/jobs.ts'
+import { models } from './http/models.ts'
 import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
 import { plans } from './http/plan.ts'
@@ -20,6 +22,8 @@ import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
 import type { Telemetry } from './http/telemetry/index.ts'
+import { Jobs } from './jobs/jobs.ts'
+import { ModelStore } from './models/store.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
 
@@ -41,7 +45,7 @@ export async function buildApp(
 ): Promise<App> {
   const metrics = new Metrics()
   const fastify = createFastify(config, logger, metrics)
-  const engine = await install(fastify, config, metrics, { ...options, telemetry })
+  const { engine, close } = await install(fastify, config, metrics, { ...options, telemetry })
   await fastify.register(docs, { version: VERSION })
   await fastify.register(page)
   await fastify.ready()
@@ -53,7 +57,7 @@ export async function buildApp(
     drain: () => fastify.drain.begin(),
     async close() {
       await fastify.close()
-      await engine.close()
+      await close()
     },
   }
 }
@@ -64,13 +68,19 @@ export interface InstallOptions extends EngineOptions {
   telemetry?: Telemetry | undefined
 }
 
+export interface Installed {
+  engine: Engine
+  /** behind Fastify's own */
+  close(): Promise<void>
+}
+
 /** Everything but documents and page, in an instance of Fastify that is the service's own or a part of another's. */
 export async function install(
   fastify: FastifyInstance,
   config: Config,
   metrics: Metrics,
   { notFound, telemetry, ...options }: InstallOptions = {},
-): Promise<Engine> {
+): Promise<Installed> {
   // first: where it fails, there are no workers yet
   const authenticator = await openAuthenticator(config, fastify.log)
   const budgets = authenticator && new FlopBudgets()
@@ -94,6 +104,8 @@ export async function install(
     spend: budgets && ((client, flops) => budgets.spend(client, flops)),
   }
 
+  const jobs = await Jobs.open(config, intake)
+
   // order matters: see http/plugins/README.md
   await fastify.register(accepts)
   await fastify.register(websocket, { path: STREAM_PATH, mostBytes: intake.mostBytes })
@@ -107,6 +119,9 @@ export async function install(
   await fastify.register(limits, { budgets })
   await fastify.register(rest, { intake, deadlineSeconds })
   await fastify.register(plans, { intake, deadlineSeconds })
+  const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
+  await fastify.register(models, { store, intake, deadlineSeconds })
+  await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,
     traces: telemetry?.runs,
@@ -117,7 +132,13 @@ export async function install(
     mostOfKey: config.STREAMS_PER_KEY,
   })
   await fastify.register(health, { engine, metricsPublic: config.METRICS_PUBLIC })
-  return engine
+  return {
+    engine,
+    async close() {
+      await jobs.close()
+      await engine.close()
+    },
+  }
 }
 
 function createFastify(config: Config, logger: Logger, metrics: Metrics): FastifyInstance {

@@ -10,13 +10,20 @@ export const PROBLEMS = {
   SHAPE_MISMATCH: { status: 400, title: 'Shapes do not fit together' },
   INVALID_TENSOR: { status: 400, title: 'A tensor cannot be read' },
   NON_FINITE: { status: 400, title: 'A tensor holds a value that is not finite' },
+  MODEL_UNSUPPORTED: { status: 400, title: 'The model is of a kind that this server does not run' },
+  MODEL_INVALID: { status: 400, title: 'The model’s files are not what they should be' },
   BAD_HTTP: { status: 400, title: 'The HTTP request is malformed' },
   UNAUTHORIZED: { status: 401, title: 'The request comes with no valid key' },
   FORBIDDEN: { status: 403, title: 'The request may not be made from there' },
   NOT_FOUND: { status: 404, title: 'No such resource' },
+  MODEL_NOT_FOUND: { status: 404, title: 'No such model' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The resource does not take this method' },
   CLIENT_IDLE: { status: 408, title: 'The client let its run wait for too long' },
   BODY_TIMEOUT: { status: 408, title: 'The body did not arrive in time' },
+  JOB_NOT_READY: { status: 409, title: 'The job has no result yet' },
+  JOB_CANCELLED: { status: 409, title: 'The job was cancelled' },
+  IDEMPOTENCY_KEY_REUSED: { status: 409, title: 'The idempotency key belongs to another body' },
+  JOB_EXPIRED: { status: 410, title: 'The result of the job is no longer kept' },
   BODY_TOO_LARGE: { status: 413, title: 'The body is larger than this server takes' },
   COMPUTE_TOO_LARGE: { status: 413, title: 'The computation is larger than this server takes on' },
   MEMORY_TOO_LARGE: { status: 413, title: 'The tensors need more memory than this server gives one request' },
@@ -29,6 +36,8 @@ export const PROBLEMS = {
   INTERNAL: { status: 500, title: 'A fault of this server' },
   WORKER_LOST: { status: 500, title: 'The worker that computed this request was lost' },
   BUSY: { status: 503, title: 'The server is busy' },
+  QUEUE_UNAVAILABLE: { status: 503, title: 'The queue of jobs cannot be reached' },
+  STORE_UNAVAILABLE: { status: 503, title: 'The store of jobs cannot be reached, or is full' },
   DRAINING: { status: 503, title: 'The server is shutting down' },
   DEADLINE_EXCEEDED: { status: 504, title: 'The deadline passed before the answer was ready' },
 } as const
@@ -48,6 +57,8 @@ export class Problem extends Error {
   readonly retryAfter: number | undefined
   /** what its status has to say in headers, by their names */
   readonly headers: Record<string, string | number>
+  /** more that it says, as RFC 9457's extension members */
+  readonly members: Record<string, unknown>
 
   constructor(
     code: ProblemCode,
@@ -55,6 +66,7 @@ export class Problem extends Error {
     more: {
       errors?: FieldError[]
       retryAfter?: number | undefined
+      members?: Record<string, unknown>
       headers?: Record<string, string | number>
     } = {},
   ) {
@@ -63,6 +75,7 @@ export class Problem extends Error {
     this.errors = more.errors ?? []
     this.retryAfter = more.retryAfter
     this.headers = more.headers ?? {}
+    this.members = more.members ?? {}
   }
 
   get status(): number {
@@ -86,6 +99,7 @@ export class Problem extends Error {
       code: this.code,
       request_id: requestId,
       ...(this.errors.length > 0 ? { errors: this.errors } : {}),
+      ...this.members,
     }
   }
 }

@@ -7,7 +7,7 @@ import { shortened } from '../../workers/text/json-pointer.ts'
 import { compare } from '../endpoints/compare/index.ts'
 import type { Report } from '../endpoints/compare/report.ts'
 import type { CompareRequest } from '../endpoints/compare/request.ts'
-import type { Endpoint } from '../endpoints/endpoint.ts'
+import type { Compilable } from '../endpoints/endpoint.ts'
 import { SERVED } from '../endpoints/served.ts'
 import { type BodyFormat, formatOf, MEDIA_TYPES } from '../formats/body.ts'
 import type { Intake, Source } from '../pipeline/decode.ts'
@@ -17,6 +17,7 @@ import { Receipt, Stages } from '../pipeline/receipt.ts'
 import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
 import { type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
+import { formOf, written } from './comparison-forms.ts'
 import { codingOf, unpack } from './packed-body.ts'
 import { digestOf, wantsDigest } from './repr-digest.ts'
 
@@ -52,8 +53,8 @@ export function clientOf(request: FastifyRequest): string {
   return request.identity?.id ?? request.ip
 }
 
-async function answer(
-  endpoint: Endpoint,
+export async function answer(
+  endpoint: Compilable,
   request: FastifyRequest,
   reply: FastifyReply,
   intake: Intake,
@@ -65,7 +66,7 @@ async function answer(
   const { signal, clock } = stopsWith(reply, deadlineSeconds)
   try {
     const sink =
-      endpoint.path === compare.path
+      endpoint === compare
         ? new ComparisonResponse(
             request,
             reply,
@@ -240,15 +241,21 @@ function diagnosing(
 /** Of a comparison: where the candidate is wrong, it says why. */
 class ComparisonResponse extends Response {
   readonly #diagnose: Diagnose
+  readonly #write: ((fields: Fields) => Promise<Buffer>) | undefined
+  readonly #isPage: boolean
   #compared: CompareRequest | undefined
 
   constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt, diagnose: Diagnose) {
     super(request, reply, receipt)
     this.#diagnose = diagnose
+    const form = formOf(request)
+    this.#isPage = form === 'text/html'
+    this.#write = form && (fields => written(form, fields, request, reply))
   }
 
   override style(request: unknown): ReplyStyle {
     this.#compared = request as CompareRequest
+    if (this.#isPage) this.#compared.errorMaps = true
     return super.style(request)
   }
 
@@ -258,7 +265,8 @@ class ComparisonResponse extends Response {
     if (request?.diagnose && fields.verdict === 'fail') {
       fields.diagnosis = await this.#diagnose(request, fields as Report)
     }
-    await super.end(ready, fields)
+    if (this.#write === undefined) await super.end(ready, fields)
+    else this.whole = await this.#write(fields)
   }
 }
 
@@ -266,7 +274,7 @@ function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength)
 }
 
-function answerFormat(request: FastifyRequest): BodyFormat {
+export function answerFormat(request: FastifyRequest): BodyFormat {
   if (!request.headers.accept?.includes(MEDIA_TYPES.safetensors)) return 'json'
   return request.accepts().type([MEDIA_TYPES.json, MEDIA_TYPES.safetensors]) === MEDIA_TYPES.safetensors
     ? 'safetensors'
