@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
 import type * as z from 'zod'
-import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
+import { HealthAnswer, PlanAnswer, ProblemAnswer, TicketAnswer } from '../../endpoints/answers.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
 import { JobAnswer } from '../../jobs/answers.ts'
@@ -33,6 +33,7 @@ export function openApiDocument(version: string): Json {
   paths['/v1/plan'] = { post: planOperation(ask(PlanRequest), add(PlanAnswer), planExamples) }
   Object.assign(paths, modelPaths(ask, add))
   Object.assign(paths, inferencePaths(ask, add, problems))
+  paths['/v1/stream-ticket'] = { post: ticketOperation(add(TicketAnswer, 'output')) }
   add(ProblemAnswer)
   answers.InferenceProblem = INFERENCE_PROBLEM
   Object.assign(
@@ -111,6 +112,18 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
       ...problems('400', '401', '408', '413', '415', '429', '503'),
+    },
+  }
+}
+
+function ticketOperation(answer: Json): Json {
+  return {
+    operationId: 'streamTicket',
+    summary: 'A ticket for one stream, once and soon: browsers cannot send a key with a WebSocket',
+    tags: ['compute'],
+    responses: {
+      200: { description: 'The ticket', content: { [JSON_TYPE]: { schema: answer } } },
+      ...problems('401', '429'),
     },
   }
 }
