@@ -484,6 +484,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/stream-ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A ticket for one stream, once and soon: browsers cannot send a key with a WebSocket */
+        post: operations["streamTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs": {
         parameters: {
             query?: never;
@@ -2126,6 +2143,15 @@ export interface components {
             state: string;
             reason: string;
         };
+        TicketAnswer: {
+            /** @description opens one stream, once: /v1/stream?ticket=… */
+            ticket: string;
+            /**
+             * Format: int64
+             * @description seconds
+             */
+            expires_in: number;
+        };
         Problem: {
             type: string;
             title: string;
@@ -3237,7 +3263,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3349,7 +3375,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3461,7 +3487,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3573,7 +3599,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3685,7 +3711,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3799,7 +3825,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3911,7 +3937,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4023,7 +4049,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4128,7 +4154,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4295,7 +4321,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4905,6 +4931,44 @@ export interface operations {
             };
         };
     };
+    streamTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ticket */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TicketAnswer"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     submitJob: {
         parameters: {
             query?: never;
@@ -4978,7 +5042,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;

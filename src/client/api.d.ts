@@ -1021,6 +1021,13 @@ export type RepositoryModelAnswer = {
   reason: string
 }
 
+export type TicketAnswer = {
+  /** opens one stream, once: /v1/stream?ticket=… */
+  ticket: string
+  /** seconds */
+  expires_in: number
+}
+
 export type Problem = {
   type: string
   title: string
