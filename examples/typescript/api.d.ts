@@ -388,7 +388,7 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "error_budget")[];
             /** @description the loss: the sum of what is given of it here, of which one suffices */
             backward?: {
                 /** @description ∂L/∂output, shaped like the output */
@@ -421,6 +421,38 @@ export interface components {
                 mask?: components["schemas"]["Tensor"];
                 /** @description [H] */
                 sinks?: components["schemas"]["Tensor"];
+            };
+            /** @description The numbers that hardware with such types gives: each stage is rounded to nearest even where it is stored, and what lies between is float64. float8 saturates (e4m3: 448, e5m2: 57344), the other types overflow to infinity. Softmax attention alone, forward. */
+            emulate?: {
+                /**
+                 * @description q, k and v as the products read them: behind qk-norm and RoPE, the past too
+                 * @default float32
+                 * @enum {string}
+                 */
+                inputs?: "float32" | "float16" | "bfloat16" | "float8_e4m3" | "float8_e5m2";
+                /**
+                 * @description scale·q·k, what softcap makes of it, and each sum with a mask or bias
+                 * @default float32
+                 * @enum {string}
+                 */
+                scores?: "float32" | "float16" | "bfloat16" | "float8_e4m3" | "float8_e5m2";
+                /**
+                 * @description the normalised weights, and what dropout makes of them
+                 * @default float32
+                 * @enum {string}
+                 */
+                weights?: "float32" | "float16" | "bfloat16" | "float8_e4m3" | "float8_e5m2";
+                /**
+                 * @description partial sums of both products, from the first term to the last
+                 * @default float32
+                 * @enum {string}
+                 */
+                accumulate?: "float32" | "float16";
+                /**
+                 * @default float32
+                 * @enum {string}
+                 */
+                output?: "float32" | "float16" | "bfloat16" | "float8_e4m3" | "float8_e5m2";
             };
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -630,6 +662,29 @@ export interface components {
                 output?: components["schemas"]["AnswerTensor"];
                 weights?: components["schemas"]["AnswerTensor"];
                 logsumexp?: components["schemas"]["AnswerTensor"];
+            };
+            /** @description of each stage of `emulate` by itself, the others exact: how far the output is from float64’s */
+            error_budget?: {
+                inputs: {
+                    max_abs: number | ("NaN" | "Infinity");
+                    rmse: number | ("NaN" | "Infinity");
+                };
+                scores: {
+                    max_abs: number | ("NaN" | "Infinity");
+                    rmse: number | ("NaN" | "Infinity");
+                };
+                weights: {
+                    max_abs: number | ("NaN" | "Infinity");
+                    rmse: number | ("NaN" | "Infinity");
+                };
+                accumulate: {
+                    max_abs: number | ("NaN" | "Infinity");
+                    rmse: number | ("NaN" | "Infinity");
+                };
+                output: {
+                    max_abs: number | ("NaN" | "Infinity");
+                    rmse: number | ("NaN" | "Infinity");
+                };
             };
             /** @description the gradient of input X at grads.X */
             grads?: {

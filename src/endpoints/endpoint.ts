@@ -8,8 +8,8 @@ export interface Compilable<R = unknown> {
   request: z.ZodType<R>
   /** Layers that are compiled one after the other, where there may be many; the way then pauses behind each of them. */
   layers?(request: R): number
-  /** A program of another kind than most. */
-  program?(request: R): RequestProgram
+  /** A program of another kind than most, where the request takes one. */
+  program?(request: R): RequestProgram | undefined
   /** Throws the Problem that says what is wrong between the fields. Reads no tensor's elements, takes no memory. */
   compile(p: RequestProgram, request: R): Generator<void> | void
 }
