@@ -5,9 +5,14 @@ import Fastify, { type FastifyInstance, type FastifyRequest, LogController } fro
 import type { Logger } from 'pino'
 import { type Config, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
+import { auth, openAuthenticator } from './http/auth/index.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
+import { jobRoutes } from './http/jobs.ts'
+import { models } from './http/models.ts'
+import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
+import { plans } from './http/plan.ts'
 import { drain } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
 import { Metrics, observe, requestId } from './http/plugins/observe.ts'
@@ -15,6 +20,8 @@ import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
 import type { Telemetry } from './http/telemetry/index.ts'
+import { Jobs } from './jobs/jobs.ts'
+import { ModelStore } from './models/store.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
 
@@ -36,7 +43,7 @@ export async function buildApp(
 ): Promise<App> {
   const metrics = new Metrics()
   const fastify = createFastify(config, logger, metrics)
-  const engine = await install(fastify, config, metrics, { ...options, telemetry })
+  const { engine, close } = await install(fastify, config, metrics, { ...options, telemetry })
   await fastify.register(docs, { version: VERSION })
   await fastify.register(page)
   await fastify.ready()
@@ -48,7 +55,7 @@ export async function buildApp(
     drain: () => fastify.drain.begin(),
     async close() {
       await fastify.close()
-      await engine.close()
+      await close()
     },
   }
 }
@@ -59,13 +66,19 @@ export interface InstallOptions extends EngineOptions {
   telemetry?: Telemetry | undefined
 }
 
+export interface Installed {
+  engine: Engine
+  /** behind Fastify's own */
+  close(): Promise<void>
+}
+
 /** Everything but documents and page, in an instance of Fastify that is the service's own or a part of another's. */
 export async function install(
   fastify: FastifyInstance,
   config: Config,
   metrics: Metrics,
   { notFound, telemetry, ...options }: InstallOptions = {},
-): Promise<Engine> {
+): Promise<Installed> {
   const engine = await Engine.start(config, {
     ...options,
     onLost(reason) {
@@ -75,6 +88,7 @@ export async function install(
     },
   })
   metrics.watch(engine)
+  const authenticator = await openAuthenticator(config, fastify.log)
   const deadlineSeconds = config.DEADLINE_SECONDS
   // at most half of the memory is for what is not whole yet
   const arrivals = new Arrivals(engine.arena.limit / 2)
@@ -85,6 +99,8 @@ export async function install(
     bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
   }
 
+  const jobs = await Jobs.open(config, intake)
+
   // order matters: see http/plugins/README.md
   await fastify.register(accepts)
   await fastify.register(websocket, { path: STREAM_PATH, mostBytes: intake.mostBytes })
@@ -93,16 +109,29 @@ export async function install(
   if (telemetry) await fastify.register((await import('./http/telemetry/plugin.ts')).traces, telemetry)
   await fastify.register(errors, { lingerBytes: config.LINGER_BYTES, notFound })
   await fastify.register(drain)
+  await fastify.register(origins, { allowed: config.CORS_ORIGINS })
+  await fastify.register(auth, { authenticator })
   await fastify.register(rest, { intake, deadlineSeconds })
+  await fastify.register(plans, { intake, deadlineSeconds })
+  const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
+  await fastify.register(models, { store, intake, deadlineSeconds })
+  await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,
     traces: telemetry?.runs,
     deadlineSeconds,
     idleSeconds: config.STREAM_IDLE_SECONDS,
     runSeconds: config.RUN_SECONDS,
+    origins: config.CORS_ORIGINS,
   })
-  await fastify.register(health, { engine })
-  return engine
+  await fastify.register(health, { engine, metricsPublic: config.METRICS_PUBLIC })
+  return {
+    engine,
+    async close() {
+      await jobs.close()
+      await engine.close()
+    },
+  }
 }
 
 function createFastify(config: Config, logger: Logger, metrics: Metrics): FastifyInstance {

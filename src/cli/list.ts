@@ -2,4 +2,6 @@
 export { conformance } from './conformance.ts'
 export { explainMask } from './explain-mask.ts'
 export { gradientCheck } from './gradient-check.ts'
+export { keys } from './keys.ts'
 export { serve } from './serve.ts'
+export { verify } from './verify.ts'

@@ -28,7 +28,6 @@ export interface StepOptions extends Partial<Wanted> {
 const UNITS_LIMIT = 2 ** 31
 /** Steps that are asked between two pauses. */
 const PAUSE_STEPS = 256
-
 export class ProgramBuilder implements Program {
   /** of its steps and buffers, where they name none */
   readonly precision: Precision
@@ -286,6 +285,7 @@ const WIRE_FORMS = {
   flat: 'json',
   base64: 'base64',
   safetensors: 'raw',
+  kept: 'raw',
   shape: 'raw',
 } as const
 

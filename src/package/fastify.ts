@@ -25,12 +25,12 @@ export async function attention(fastify: FastifyInstance, options: AttentionOpti
   const { prefix: _, docs: wantsDocs = true, page: wantsPage = false, ...settings } = options
   const config = configOf(settings)
   // without a prefix, a path that nobody has is the host's to answer
-  const engine = await install(fastify, config, new Metrics(), { notFound: fastify.prefix !== '' })
+  const { close } = await install(fastify, config, new Metrics(), { notFound: fastify.prefix !== '' })
   fastify.addHook('preClose', async () => {
     const late = new Promise<void>(resolve => setTimeout(resolve, config.DRAIN_SECONDS * 1000).unref())
     await Promise.race([fastify.drain.begin(), late])
   })
-  fastify.addHook('onClose', () => engine.close())
+  fastify.addHook('onClose', close)
   if (wantsDocs) await fastify.register(docs, { version: VERSION })
   if (wantsPage) await fastify.register(page)
 }

@@ -1,6 +1,6 @@
 /** The commands over a request in a file, as a shell sees them: exit code, stdout, stderr. */
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -36,6 +36,83 @@ const body = {
   backward: { grad_output: [[1]] },
 }
 const gradients = await file('gradients.json', { endpoint: '/v1/attention', body })
+
+describe('verify', () => {
+  const forward = { q: [[1, 0.5]], k: body.k, v: body.v }
+  const comparison = (value: number) => ({
+    endpoint: '/v1/attention',
+    body: forward,
+    candidate: { output: [[value]] },
+  })
+  /** e^a + 2·e^b over e^a + e^b, a = 1/√2, b = a/2 */
+  const [a, b] = [Math.exp(Math.SQRT1_2), Math.exp(Math.SQRT1_2 / 2)]
+  const truth = (a + 2 * b) / (a + b)
+
+  it('exits with 0 where it passes, in process, and prints the table', async () => {
+    const { code, stdout, stderr } = await run('verify', await file('right.json', comparison(truth)))
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/^PASS/)
+    expect(stdout).toMatch(/^output +PASS/m)
+  })
+
+  it('exits with 1 where it fails, by a server too, with the page and the answer as JSON', async () => {
+    const page = join(folder, 'report.html')
+    const wrong = await file('wrong.json', comparison(2))
+    const { code, stdout } = await run('verify', wrong, '--url', server.url, '--html', page, '--json')
+    expect([code, JSON.parse(stdout).verdict]).toEqual([1, 'fail'])
+    const html = await readFile(page, 'utf8')
+    expect(html).toMatch(/^<!doctype html>/i)
+    expect(html).not.toMatch(/(src|href)="http/)
+  })
+
+  it('reads safetensors, whatever the file is called', async () => {
+    const numbers = (...values: number[]) => new Uint8Array(Float32Array.from(values).buffer)
+    const tensors: [string, number[], Uint8Array][] = [
+      ['body.q', [1, 2], numbers(1, 0.5)],
+      ['body.k', [2, 2], numbers(1, 0, 0, 1)],
+      ['body.v', [2, 1], numbers(1, 2)],
+      ['candidate.output', [1, 1], numbers(truth)],
+    ]
+    let at = 0
+    const header: Record<string, unknown> = {
+      __metadata__: { request: JSON.stringify({ endpoint: '/v1/attention' }) },
+    }
+    for (const [name, shape, bytes] of tensors) {
+      header[name] = { dtype: 'F32', shape, data_offsets: [at, at + bytes.length] }
+      at += bytes.length
+    }
+    const text = Buffer.from(JSON.stringify(header))
+    const length = Buffer.alloc(8)
+    length.writeBigUInt64LE(BigInt(text.length))
+    const path = join(folder, 'kernel.bin')
+    await writeFile(path, Buffer.concat([length, text, ...tensors.map(([, , bytes]) => bytes)]))
+    const { code, stdout, stderr } = await run('verify', path, '--url', server.url)
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/^PASS/)
+  })
+
+  it.each([
+    ['what is no request', '{"endpoint":', '400 INVALID_JSON'],
+    [
+      'what cannot be compared',
+      JSON.stringify({ endpoint: '/v1/attention', body: forward, candidate: {} }),
+      '/candidate',
+    ],
+  ])('exits with 2 on %s', async (_, text, expected) => {
+    const { code, stdout, stderr } = await run('verify', await file('odd.json', text), '--url', server.url)
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr).toContain(expected)
+  })
+
+  it('exits with 2 where there is no file, or no server', async () => {
+    const there = await file('right.json', comparison(truth))
+    const [missing, away] = await Promise.all([
+      run('verify', join(folder, 'none.json')),
+      run('verify', there, '--url', 'http://127.0.0.1:1'),
+    ])
+    expect([missing.code, away.code]).toEqual([2, 2])
+  })
+})
 
 describe('gradient-check', () => {
   it('passes, in process and by a server, with the same answer', async () => {

@@ -1,24 +1,25 @@
 /** `/openapi.json`, the same in OpenAPI 3.0, `/asyncapi.json`, and an interactive page at `/docs` that needs no internet. */
+import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { securityHeaders } from '../security-headers.ts'
+import { openToAll } from '../auth/index.ts'
+import { helmetOptions } from '../security-headers.ts'
 import { asyncApiDocument } from './asyncapi.ts'
 import { openApiDocument } from './openapi.ts'
 import { openApi30 } from './openapi30.ts'
 
 /** Swagger UI has images in its style sheet, and one style in what it makes, of this hash (`test/browser/docs.test.ts`). */
-const HEADERS = securityHeaders({
+const HEADERS = helmetOptions({
   'style-src': "'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='",
   'img-src': "'self' data:",
 })
 
 export const docs = fp(
   async (app: FastifyInstance, { version }: { version: string }) => {
-    app.addHook('onSend', async (_request, reply) => {
-      reply.headers(HEADERS)
-    })
+    openToAll(app)
+    await app.register(helmet, HEADERS)
     const document = openApiDocument(version)
     const text = JSON.stringify(document)
     app.get('/openapi.json', async (_request, reply) => reply.type('application/json').send(text))

@@ -150,6 +150,7 @@ export const observe = fp(
     app.addHook('onSend', async (request, reply) => {
       reply.header('x-request-id', request.id)
       reply.header('server-timing', serverTiming(request.receipt))
+      reply.header('x-content-type-options', 'nosniff')
     })
     app.addHook('onRequestAbort', async request => {
       const route = request.routeOptions.url ?? 'none'
@@ -170,6 +171,7 @@ export const observe = fp(
           status: reply.statusCode,
           ms: Math.round(reply.elapsedTime * 1000) / 1000,
           ...(receipt?.work && { inputs, precision, flops, bytes }),
+          ...(request.identity && { key: request.identity.name }),
           ...(receipt && { timings: serverTiming(receipt) }),
           ...(problem && { code: problem.code, detail: problem.message.slice(0, 300) }),
         },

@@ -44,13 +44,14 @@ export interface ConnectionContext extends Limits {
   metrics: StreamMetrics
   log: FastifyBaseLogger
   requestId: string
+  /** whose connection it is */
+  client: string
 }
 
 export class Connection {
   readonly #socket: WebSocket
   readonly #context: ConnectionContext
   readonly #queue: SendQueue
-  readonly #client: string
   readonly #holdings: Holdings
   readonly #closed = new AbortController()
   readonly #runs = new Map<string, Run>()
@@ -64,12 +65,11 @@ export class Connection {
   constructor(socket: WebSocket, raw: Socket, context: ConnectionContext) {
     this.#socket = socket
     this.#context = context
-    this.#client = raw.remoteAddress ?? ''
     this.#queue = new SendQueue(socket, context.idleSeconds)
     explainClosing(socket, this.#queue, context.requestId)
-    this.#holdings = { client: this.#client, bytes: 0 }
+    this.#holdings = { client: context.client, bytes: 0 }
     const stop = (problem: Problem) => this.#stop(problem)
-    const incoming = new IncomingMessages(socket, raw, this.#client, context.intake, stop)
+    const incoming = new IncomingMessages(socket, raw, context.client, context.intake, stop)
     this.#inbox = new Inbox(incoming, this.#queue, message => this.#handle(message))
     socket.on('message', (data, binary) => {
       this.#alive = true
@@ -141,7 +141,6 @@ export class Connection {
     const context = {
       ...this.#context,
       queue: this.#queue,
-      client: this.#client,
       closed: this.#closed.signal,
       mayBegin: (message: StartMessage) => this.#mayBegin(message),
       begun: (admitted: Run) => {
