@@ -3,7 +3,7 @@ import * as z from 'zod'
 
 export const tensor = z.unknown().meta({ id: 'AnswerTensor' })
 
-const errorNumber = z.union([z.number(), z.enum(['NaN', 'Infinity'])])
+export const errorNumber = z.union([z.number(), z.enum(['NaN', 'Infinity'])])
 
 /** What every attention layer answers of an approximation. */
 export const approximation = {

@@ -148,7 +148,9 @@ export function* compile<R>(
   style: ReplyStyle,
 ): Generator<void, Compiled> {
   const { precision, non_finite } = request as Numerics
-  const program = endpoint.program?.(request) ?? new RequestProgram(precision, non_finite)
+  const { programBeside: field } = endpoint
+  const own = field === undefined || (request as Record<string, unknown>)[field] !== undefined
+  const program = (own && endpoint.program?.(request)) || new RequestProgram(precision, non_finite)
   const compiling = endpoint.compile(program, request)
   if (compiling !== undefined) yield* compiling
   const replies = yield* emitReply(program, style)
