@@ -294,18 +294,7 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
-            window?: {
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            };
+            window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: {
                 /** @description [B, N]: int32 ids of the queries; a negative one is padding */
@@ -375,6 +364,11 @@ export interface components {
              * @enum {string}
              */
             empty_rows?: "zeros" | "nan" | "uniform";
+            /**
+             * @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table.
+             * @enum {string}
+             */
+            dialect?: "torch-sdpa" | "torch-mha" | "flash-attn" | "onnx-23" | "onnx-24" | "onnx-25" | "jax" | "transformers";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -452,6 +446,17 @@ export interface components {
              */
             output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
         };
+        Window: {
+            /** @description keys to the left of the aligned position; null = unbounded */
+            left?: number | null;
+            /** @description keys to the right of the aligned position; null = unbounded */
+            right?: number | null;
+            /**
+             * @description where row i stands among the keys; default as `causal` says, `top_left` without it
+             * @enum {string}
+             */
+            align?: "top_left" | "bottom_right";
+        } | (number | number[]);
         /** @description How the frequencies are scaled for longer contexts: `rope_scaling` or `rope_parameters` of a model’s config.json on Hugging Face, by its own field names. A field that the type does not have is a 400. The length that dynamic and longrope look at is the highest position of q and the new keys + 1. */
         RopeScaling: {
             /**
@@ -629,6 +634,10 @@ export interface components {
                 /** @description norm of the difference over the norm of the exact output */
                 relative: number | ("NaN" | "Infinity");
             };
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
             loss?: number | ("NaN" | "Infinity" | "-Infinity");
             /** @description tangents of the results of the same names, in their shapes */
@@ -740,18 +749,7 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
-            window?: {
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            };
+            window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: {
                 /** @description [B, N]: int32 ids of the queries; a negative one is padding */
@@ -821,6 +819,11 @@ export interface components {
              * @enum {string}
              */
             empty_rows?: "zeros" | "nan" | "uniform";
+            /**
+             * @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table.
+             * @enum {string}
+             */
+            dialect?: "torch-sdpa" | "torch-mha" | "flash-attn" | "onnx-23" | "onnx-24" | "onnx-25" | "jax" | "transformers";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -933,6 +936,10 @@ export interface components {
                 rms: number | ("NaN" | "Infinity");
                 /** @description norm of the difference over the norm of the exact output */
                 relative: number | ("NaN" | "Infinity");
+            };
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
             };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
@@ -1054,18 +1061,7 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
-            window?: {
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            };
+            window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: {
                 /** @description [B, N]: int32 ids of the queries; a negative one is padding */
@@ -1135,6 +1131,11 @@ export interface components {
              * @enum {string}
              */
             empty_rows?: "zeros" | "nan" | "uniform";
+            /**
+             * @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table.
+             * @enum {string}
+             */
+            dialect?: "torch-sdpa" | "torch-mha" | "flash-attn" | "onnx-23" | "onnx-24" | "onnx-25" | "jax" | "transformers";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -1246,6 +1247,10 @@ export interface components {
                 rms: number | ("NaN" | "Infinity");
                 /** @description norm of the difference over the norm of the exact output */
                 relative: number | ("NaN" | "Infinity");
+            };
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
             };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
@@ -1498,18 +1503,7 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
-            window?: {
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            };
+            window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: {
                 /** @description [B, N]: int32 ids of the queries; a negative one is padding */
@@ -1550,6 +1544,11 @@ export interface components {
              * @enum {string}
              */
             empty_rows?: "zeros" | "nan" | "uniform";
+            /**
+             * @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table.
+             * @enum {string}
+             */
+            dialect?: "torch-sdpa" | "torch-mha" | "flash-attn" | "onnx-23" | "onnx-24" | "onnx-25" | "jax" | "transformers";
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
@@ -1712,27 +1711,7 @@ export interface components {
                 k_positions?: components["schemas"]["Tensor"];
             } | null)[];
             /** @description keys that a row attends to, in every layer or by layer; see `window` beside the stack */
-            window?: {
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            } | ({
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            } | null)[];
+            window?: components["schemas"]["Window"] | (components["schemas"]["Window"] | null)[];
             /** @description factor of q·k; default 1/√d_k */
             scale?: number;
             /** @description c > 0: s → c·tanh(s/c) */
@@ -1851,6 +1830,10 @@ export interface components {
              * @enum {string}
              */
             approximation?: "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta";
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated */
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -2055,6 +2038,10 @@ export interface components {
             unknown?: string[];
             /** @description for each key the rules that removed it; none of an attended one */
             row?: string[][];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
             map?: components["schemas"]["AnswerTensor"];
             /** @description the bit of each rule in `map` */
@@ -2081,6 +2068,10 @@ export interface components {
             bytes: number;
             /** @description estimated time on this server at the speed measured so far, when it is idle */
             seconds: number;
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description whether the request would be admitted now */
             admitted: boolean;
             /** @description why it would not be */

@@ -20,6 +20,8 @@ export interface TensorSource {
   end: number
   marks: number[]
   escaped: boolean
+  /** of a bool mask in which true means the opposite */
+  negated?: true
 }
 
 export function product(shape: number[]): number {
