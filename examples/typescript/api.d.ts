@@ -106,6 +106,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/gradient-check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Are the gradients right? float64 differences of the loss beside the gradients of any endpoint */
+        post: operations["gradientCheck"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/explain-mask": {
         parameters: {
             query?: never;
@@ -134,6 +151,132 @@ export interface paths {
         put?: never;
         /** What a request would take: shapes, FLOPs, bytes, and whether it would be admitted; computes nothing */
         post: operations["plan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models that there are */
+        get: operations["models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** One model */
+        get: operations["model"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{name}/forward": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A model over text or token ids: maps, hidden states, logits, a vector of the text, gradients */
+        post: operations["modelForward"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a request to any compute endpoint as a job */
+        post: operations["submitJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A job as it stands */
+        get: operations["job"];
+        put?: never;
+        post?: never;
+        /** Cancels a job that has not ended */
+        delete: operations["cancelJob"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Server-sent events: the job whenever it has changed, until it has ended */
+        get: operations["jobEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The result of a job that is done, as its endpoint would have answered */
+        get: operations["jobResult"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1920,10 +2063,29 @@ export interface components {
              * @default 10
              */
             top?: number;
+            /**
+             * @description gives heads an `error_map`; the page of `Accept: text/html` has them in any case
+             * @default false
+             */
+            error_maps?: boolean;
         };
         CompareAnswer: {
             /** @enum {string} */
             verdict: "pass" | "fail";
+            /** @description what was compared, as the request says */
+            endpoint: string;
+            candidate_dtype: string;
+            /** @description by which it was judged */
+            rule: {
+                /** @constant */
+                kind: "baseline";
+                factor: number;
+            } | {
+                /** @constant */
+                kind: "tolerance";
+                rtol: number;
+                atol: number;
+            };
             /** @description by the names of the candidate’s tensors: `output`, `grads.q` */
             tensors: {
                 [key: string]: components["schemas"]["TensorComparison"];
@@ -1948,6 +2110,8 @@ export interface components {
                 /** @description the share of mismatched elements that it mends */
                 explains: number;
             }[];
+            /** @description the mistakes that there was no time to try, in their own words; absent where all were tried */
+            not_tried?: string[];
         };
         TensorComparison: {
             /** @enum {string} */
@@ -1986,9 +2150,75 @@ export interface components {
                 ratio: number | null;
                 /** @enum {string} */
                 verdict: "pass" | "fail";
+                /** @description with `error_maps`: the head’s rows and columns in at most 32 × 32 blocks, of each the largest |candidate − truth| in multiples of what is allowed; of more than 64 heads the worst have one */
+                error_map?: (number | ("NaN" | "Infinity" | "-Infinity"))[][];
             }[];
             /** @description [b, h, i] in the tensor’s own axes */
             first_bad_row: number[] | null;
+        };
+        GradientCheckRequest: {
+            /** @enum {string} */
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer";
+            /** @description the body of that endpoint, with `backward`, which defines the loss and, by `wrt`, the inputs. Its `precision` is not looked at: all is float64 */
+            body: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description elements that are drawn of each input; all of one that has no more
+             * @default 32
+             */
+            entries?: number;
+            /**
+             * @description directions that are drawn for each input: ±1/√n in each of its n elements
+             * @default 4
+             */
+            directions?: number;
+            /**
+             * @description the same seed draws the same
+             * @default 0
+             */
+            seed?: number;
+        };
+        GradientCheckAnswer: {
+            /** @enum {string} */
+            verdict: "pass" | "fail";
+            /** @description that `backward` defines: with grad_output its inner product with the output, … */
+            loss: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description by the names of `wrt`: `q`, `mask`, `params.w_q`, `params.layers.0.attention.w_q` */
+            inputs: {
+                [key: string]: components["schemas"]["InputCheck"];
+            };
+        };
+        InputCheck: {
+            /** @enum {string} */
+            verdict: "pass" | "fail";
+            /** @description the largest `error`; null where there is none */
+            worst: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+            /** @description checks that say nothing */
+            kinks: number;
+            /** @description of the drawn elements */
+            checks: {
+                index: number[];
+                /** @description what the endpoint answers */
+                analytic: number | ("NaN" | "Infinity" | "-Infinity");
+                /** @description what differences of the loss give; null where the input cannot be moved */
+                numeric: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+                error: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+                kink?: string;
+            }[];
+            /** @description of slopes along the drawn directions, each of length 1 */
+            directions: {
+                /** @description what the endpoint answers */
+                analytic: number | ("NaN" | "Infinity" | "-Infinity");
+                /** @description what differences of the loss give; null where the input cannot be moved */
+                numeric: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+                error: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+                kink?: string;
+            }[];
         };
         ExplainMaskRequest: {
             /**
@@ -2051,7 +2281,7 @@ export interface components {
         };
         PlanRequest: {
             /** @enum {string} */
-            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/explain-mask";
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
             /** @description the body of that endpoint; a tensor may be just {"shape": […]} */
             body: {
                 [key: string]: unknown;
@@ -2081,6 +2311,301 @@ export interface components {
                 detail: string;
             };
         };
+        ModelForwardRequest: {
+            /** @description a text, or a list of texts; shorter ones are padded on the right */
+            text?: components["schemas"]["Text"];
+            /** @description the second text of each pair */
+            text_pair?: components["schemas"]["Text"];
+            /** @description [B, N], or [N]: instead of text */
+            token_ids?: components["schemas"]["Tensor"];
+            /** @description [B, N] beside token_ids: 0 where there is padding */
+            attention_mask?: components["schemas"]["Tensor"];
+            /** @description [B, N] beside token_ids, of models that have types; default 0 */
+            token_type_ids?: components["schemas"]["Tensor"];
+            /** @default true */
+            add_special_tokens?: boolean;
+            /**
+             * @description cut texts to max_length, rather than refuse them
+             * @default false
+             */
+            truncate?: boolean;
+            /** @description the layers that `layers` holds, in this order; default all */
+            layers?: components["schemas"]["IndexList"];
+            /** @description the heads that maps and rows hold, in this order; default all */
+            heads?: components["schemas"]["IndexList"];
+            /** @description what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present")[];
+            /**
+             * @description of `embedding`, which has length 1: over what is no padding
+             * @default mean
+             * @enum {string}
+             */
+            pooling?: "mean" | "cls" | "last";
+            /** @description asks for next_tokens too */
+            next_tokens?: {
+                /** @default 10 */
+                top?: number;
+            };
+            backward?: {
+                /** @description what is differentiated: summed over the batch */
+                of: {
+                    /** @constant */
+                    kind: "logit";
+                    /**
+                     * @description whose logits; −1 is the last that is no padding
+                     * @default -1
+                     */
+                    position?: number;
+                    /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+                    token: string | number;
+                } | {
+                    /** @constant */
+                    kind: "log_probability";
+                    /**
+                     * @description whose logits; −1 is the last that is no padding
+                     * @default -1
+                     */
+                    position?: number;
+                    /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+                    token: string | number;
+                } | {
+                    /** @constant */
+                    kind: "embedding";
+                    /** @description [d_model] or [B, d_model]: the scalar is embedding · target */
+                    target: components["schemas"]["Tensor"];
+                } | {
+                    /** @constant */
+                    kind: "output";
+                    /** @description [B, N, d_model]: ∂L/∂output */
+                    grad_output: components["schemas"]["Tensor"];
+                };
+                /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+                wrt?: string[];
+            };
+            /** @description with backward: gradients of each layer’s output or weights, in `layers` */
+            emit?: ("grad_output" | "grad_weights" | "grad_cross_weights")[];
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             * @enum {string}
+             */
+            precision?: "float32" | "float64";
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+            /**
+             * @description element type of the tensors in the answer; default: the precision
+             * @enum {string}
+             */
+            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+        };
+        IndexList: unknown;
+        ModelForwardAnswer: {
+            /** @description always there */
+            tokens: {
+                ids: number[][];
+                /** @description of the vocabulary; where there is a tokenizer */
+                strings?: string[][];
+                /** @description of a text: [begin, end) in Unicode code points */
+                offsets?: number[][][];
+                attention_mask: number[][];
+            };
+            /** @description [B, N, d_model] */
+            output?: components["schemas"]["AnswerTensor"];
+            /** @description the chosen ones in the order asked */
+            layers?: {
+                index: number;
+                weights?: components["schemas"]["AnswerTensor"];
+                scores?: components["schemas"]["AnswerTensor"];
+                masked_scores?: components["schemas"]["AnswerTensor"];
+                softcapped_scores?: components["schemas"]["AnswerTensor"];
+                logsumexp?: components["schemas"]["AnswerTensor"];
+                entropy?: components["schemas"]["AnswerTensor"];
+                max_score?: components["schemas"]["AnswerTensor"];
+                cross_weights?: components["schemas"]["AnswerTensor"];
+                cross_scores?: components["schemas"]["AnswerTensor"];
+                cross_masked_scores?: components["schemas"]["AnswerTensor"];
+                cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                cross_logsumexp?: components["schemas"]["AnswerTensor"];
+                cross_entropy?: components["schemas"]["AnswerTensor"];
+                cross_max_score?: components["schemas"]["AnswerTensor"];
+                grad_weights?: components["schemas"]["AnswerTensor"];
+                grad_scores?: components["schemas"]["AnswerTensor"];
+                grad_masked_scores?: components["schemas"]["AnswerTensor"];
+                grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                grad_logsumexp?: components["schemas"]["AnswerTensor"];
+                grad_entropy?: components["schemas"]["AnswerTensor"];
+                grad_max_score?: components["schemas"]["AnswerTensor"];
+                grad_output?: components["schemas"]["AnswerTensor"];
+                grad_cross_weights?: components["schemas"]["AnswerTensor"];
+            }[];
+            /** @description the chosen ones, as maps and rows hold them */
+            heads?: number[];
+            /** @description layers + 1 of [B, N, d_model] */
+            hidden?: components["schemas"]["AnswerTensor"][];
+            /** @description [B, d_model], of length 1 */
+            embedding?: components["schemas"]["AnswerTensor"];
+            /** @description [B, N, vocabulary] */
+            logits?: components["schemas"]["AnswerTensor"];
+            next_tokens?: {
+                ids: number[][];
+                strings?: string[][];
+                probabilities: number[][];
+            };
+            present?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+            encoder?: {
+                output?: components["schemas"]["AnswerTensor"];
+                hidden?: components["schemas"]["AnswerTensor"][];
+                /** @description the chosen ones in the order asked */
+                layers?: {
+                    index: number;
+                    weights?: components["schemas"]["AnswerTensor"];
+                    scores?: components["schemas"]["AnswerTensor"];
+                    masked_scores?: components["schemas"]["AnswerTensor"];
+                    softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    logsumexp?: components["schemas"]["AnswerTensor"];
+                    entropy?: components["schemas"]["AnswerTensor"];
+                    max_score?: components["schemas"]["AnswerTensor"];
+                    cross_weights?: components["schemas"]["AnswerTensor"];
+                    cross_scores?: components["schemas"]["AnswerTensor"];
+                    cross_masked_scores?: components["schemas"]["AnswerTensor"];
+                    cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    cross_logsumexp?: components["schemas"]["AnswerTensor"];
+                    cross_entropy?: components["schemas"]["AnswerTensor"];
+                    cross_max_score?: components["schemas"]["AnswerTensor"];
+                    grad_weights?: components["schemas"]["AnswerTensor"];
+                    grad_scores?: components["schemas"]["AnswerTensor"];
+                    grad_masked_scores?: components["schemas"]["AnswerTensor"];
+                    grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    grad_logsumexp?: components["schemas"]["AnswerTensor"];
+                    grad_entropy?: components["schemas"]["AnswerTensor"];
+                    grad_max_score?: components["schemas"]["AnswerTensor"];
+                    grad_output?: components["schemas"]["AnswerTensor"];
+                    grad_cross_weights?: components["schemas"]["AnswerTensor"];
+                }[];
+            };
+            /** @description with backward: the scalar of each item, where it has one */
+            values?: number[];
+            /** @description parameters by the checkpoint’s names, in its orientation */
+            grads?: {
+                embeddings?: components["schemas"]["AnswerTensor"];
+                params?: {
+                    [key: string]: components["schemas"]["AnswerTensor"];
+                };
+            };
+        };
+        Models: {
+            models: (components["schemas"]["Model"] | {
+                name: string;
+                problem: {
+                    status: number;
+                    code: string;
+                    detail: string;
+                };
+            })[];
+        };
+        Model: {
+            name: string;
+            family: string;
+            layers: number;
+            heads: number;
+            kv_heads: number;
+            d_model: number;
+            head_dim: number;
+            vocabulary: number;
+            parameters: number;
+            /**
+             * @description of most weights in the files
+             * @enum {string}
+             */
+            dtype: "float32" | "float16" | "bfloat16";
+            /** @description of memory, once it is loaded */
+            bytes: number;
+            loaded: boolean;
+            /** @description bytes, while it is being loaded */
+            loading?: {
+                done: number;
+                total: number;
+            };
+            tokenizer: boolean;
+            /** @description most tokens; null where nothing bounds them */
+            max_length: number | null;
+        };
+        Problem: {
+            type: string;
+            title: string;
+            status: number;
+            detail: string;
+            code: string;
+            request_id: string;
+            errors?: {
+                /** @description JSON pointer into the body */
+                path: string;
+                message: string;
+            }[];
+            /** @description of the job that has no result */
+            state?: string;
+            /** @description of the same */
+            progress?: {
+                done: number;
+                total: number;
+            };
+            /** @description of the two bodies under one Idempotency-Key */
+            digests?: {
+                first: string;
+                got: string;
+            };
+        };
+        JobRequest: {
+            /** @enum {string} */
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
+            /** @description the body of that endpoint */
+            body: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description jobs of a smaller number go first, those of one number in the order in which they came
+             * @default 0
+             */
+            priority?: number;
+        };
+        JobAnswer: {
+            id: string;
+            endpoint: string;
+            /**
+             * @description `expired`: it was done, and its result is no longer kept
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed" | "cancelled" | "expired";
+            /** @description steps of its computation, or its parts where it is cut; a `total` of 0 is not known yet */
+            progress: {
+                done: number;
+                total: number;
+            };
+            priority: number;
+            /** @description into how many parts it is cut, being too large for one request */
+            parts?: number;
+            /** Format: date-time */
+            created: string;
+            /** Format: date-time */
+            started?: string;
+            /** Format: date-time */
+            finished?: string;
+            /**
+             * Format: date-time
+             * @description until when its result is kept
+             */
+            expires?: string;
+            /** @description where its result is */
+            result?: string;
+            /** @description what ended it, where it has failed */
+            problem?: components["schemas"]["Problem"];
+        };
         HealthAnswer: {
             /** @enum {string} */
             status: "ok" | "draining" | "unavailable";
@@ -2107,19 +2632,6 @@ export interface components {
                 limit_bytes: number;
             };
         };
-        Problem: {
-            type: string;
-            title: string;
-            status: number;
-            detail: string;
-            code: string;
-            request_id: string;
-            errors?: {
-                /** @description JSON pointer into the body */
-                path: string;
-                message: string;
-            }[];
-        };
         /** @description A tensor in any of three forms: nested arrays (rank = depth), `{shape, data}` (row-major, optional dtype), or `{shape, dtype, base64}` (little-endian, row-major bytes). Non-finite numbers are the strings "NaN", "Infinity", "-Infinity". */
         Tensor: components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
         /** @description Nested arrays, regular in every axis; all numbers, or all booleans. */
@@ -2138,6 +2650,8 @@ export interface components {
         };
         /** @description A tensor in the form that the request’s `encoding` names; a number for a tensor of rank 0. */
         AnswerTensor: components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
+        /** @description A text, or a list of texts. */
+        Text: string | string[];
         Shape: number[];
         /** @enum {string} */
         ElementType: "float64" | "float32" | "float16" | "bfloat16" | "bool" | "int32" | "int64";
@@ -2179,8 +2693,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2215,6 +2738,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2224,7 +2756,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2273,8 +2805,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2309,6 +2850,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2318,7 +2868,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2367,8 +2917,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2403,6 +2962,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2412,7 +2980,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2461,8 +3029,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2497,6 +3074,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2506,7 +3092,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2555,8 +3141,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2591,6 +3186,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2600,7 +3204,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2647,10 +3251,21 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["CompareAnswer"];
                     "application/x-safetensors": string;
+                    "text/html": string;
+                    "text/plain": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2685,6 +3300,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2694,7 +3318,119 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gradientCheck: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GradientCheckRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GradientCheckAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2743,8 +3479,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2779,6 +3524,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2788,7 +3542,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2830,8 +3584,17 @@ export interface operations {
                     "application/json": components["schemas"]["PlanAnswer"];
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2866,8 +3629,513 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The models that there are */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Models"];
+                };
+            };
+        };
+    };
+    model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One model */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    modelForward: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelForwardRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelForwardAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    submitJob: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the same key and body: the same job; another body under it is a 409 with both digests */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The job as it stands */
+            202: {
+                headers: {
+                    /** @description where it is: `/v1/jobs/{id}` */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The job has no result yet; The job was cancelled; The idempotency key belongs to another body */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job as it stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job as it stands then: cancelled, or as it had ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobEvents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description events whose data is the job as `GET /v1/jobs/{id}` gives it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobResult: {
+        parameters: {
+            query?: {
+                /** @description how tensors are written in JSON; default: what the body said */
+                encoding?: "nested" | "flat" | "base64";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The job has no result yet; The job was cancelled; The idempotency key belongs to another body */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The result of the job is no longer kept */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2942,6 +4210,15 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

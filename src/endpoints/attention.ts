@@ -175,6 +175,7 @@ function compileOurs(p: RequestProgram, request: AttentionRequest): void {
       weights: state.attended.written.weights,
       geometry: g,
       logsumexp: attending ?? logsumexp,
+      answered: logsumexp,
       entropy,
       inOrder: packed && headsFirst && packedOrder(p, packed, headsFirst),
     },
