@@ -2,7 +2,9 @@
 import { headMeans } from '../../../../workers/ops/empty-rows/op.ts'
 import { product } from '../../../formats/tensor.ts'
 import type { RequestProgram } from '../../program-builder.ts'
-import { readDialect, type Spoken } from './read.ts'
+import { readDialect } from './read.ts'
+import type { Spoken } from './spoken.ts'
+import { dropBatch, isWithoutBatch } from './without-batch.ts'
 
 /** For requests whose answer has maps by layer, which stay as they are. */
 export function inOurs<R extends Spoken>(p: RequestProgram, request: R): R {
@@ -19,6 +21,7 @@ export function compileInDialect<R extends Spoken>(
   const { request: ours, dialect, conventions } = readDialect(request)
   p.facts.conventions = conventions
   compile(p, ours)
+  if (isWithoutBatch(request)) dropBatch(p)
   if (dialect.weights === 'mean over heads') averageHeads(p, ours)
   // the gradient of a mask has the mask's own shape
   const ofMask = p.outputs.find(({ name }) => name === 'grads.mask')

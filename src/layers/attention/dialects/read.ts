@@ -1,36 +1,13 @@
 /** A request in a library's dialect → the same request in ours, and what was read. Nothing behind this knows of dialects. */
 import type { TensorSource } from '../../../formats/tensor.ts'
 import { fieldsProblem } from '../../../problem.ts'
-import { type EmptyRowOptions, type EmptyRows, refusedBeside } from '../empty-rows.ts'
+import { type EmptyRows, refusedBeside } from '../empty-rows.ts'
 import { isSpan, type Span, type Window } from '../masks/window.ts'
-import { attentionKind, type KindField } from '../variants/index.ts'
+import { attentionKind } from '../variants/index.ts'
 import type { Axes, Corner, Dialect } from './dialect.ts'
 import { DIALECTS, type DialectName } from './list.ts'
-
-type Causal = boolean | 'top_left' | 'bottom_right' | undefined
-type WindowField = Window | Span | undefined
-type Windows = WindowField | (WindowField | null)[]
-
-/** What a request of any endpoint that attends may hold, of what dialects read. */
-export interface Spoken extends EmptyRowOptions {
-  dialect?: DialectName | undefined
-  layout?: 'bhnd' | 'bnhd' | undefined
-  causal?: Causal
-  window?: WindowField
-  mask?: TensorSource | undefined
-  scale?: number | undefined
-  attention_kind?: KindField | undefined
-  sinks?: unknown
-  q?: TensorSource | undefined
-  x?: TensorSource | undefined
-  heads?: number | unknown[] | undefined
-  q_lengths?: unknown
-  kv_lengths?: unknown
-  past_k?: unknown
-  past?: unknown
-  stack?: { causal?: Causal; window?: Windows; heads: number } | undefined
-  backward?: object | undefined
-}
+import type { Causal, Spoken, WindowField, Windows } from './spoken.ts'
+import { isWithoutBatch, withBatch } from './without-batch.ts'
 
 /** What a dialect says of alignment that no field of ours does: where rows stand without `causal`, or with padding not counted. */
 export type Aligned = 'bottom_right' | 'all_keys' | undefined
@@ -45,7 +22,8 @@ export interface Read<R> {
   conventions: Conventions
 }
 
-export function readDialect<R extends Spoken>(request: R): Read<R> {
+export function readDialect<R extends Spoken>(given: R): Read<R> {
+  const request = isWithoutBatch(given) ? withBatch(given) : given
   const name = request.dialect as DialectName
   const dialect = DIALECTS[name]
   const { stack, mask } = request
