@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import type { Ref } from '../../workers/contract.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { compileInDialect } from '../layers/attention/dialects/compile.ts'
 import { EmulatedProgram, emulateField, refuseBesideEmulate, STAGES } from '../layers/attention/emulation.ts'
 import { ATTENTION_RETURNS, attentionOptions, PRESENT_RETURNS } from '../layers/attention/fields.ts'
 import { HeadsFirst } from '../layers/attention/heads-first.ts'
@@ -121,6 +122,11 @@ export const attention = defineEndpoint({
 })
 
 function compile(p: RequestProgram, request: AttentionRequest): void {
+  if (request.dialect === undefined) compileOurs(p, request)
+  else compileInDialect(p, request, compileOurs)
+}
+
+function compileOurs(p: RequestProgram, request: AttentionRequest): void {
   refuseLayout(request)
   const emulated = p instanceof EmulatedProgram ? p : undefined
   if (request.emulate || request.return.includes('error_budget')) {

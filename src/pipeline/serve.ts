@@ -199,6 +199,8 @@ export async function compileInTurn<R>(
 export interface Plan {
   shapes: Record<string, number[]>
   estimate: Estimate
+  /** what a dialect was read as */
+  conventions: unknown
   /** why it would not be admitted now */
   problem: Problem | undefined
 }
@@ -218,6 +220,7 @@ export async function plan<R>(
   return {
     shapes: Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape])),
     estimate,
+    conventions: program.facts.conventions,
     problem: engine.refusal(estimate) ?? engine.congestion(estimate),
   }
 }
