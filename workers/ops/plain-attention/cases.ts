@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import type { OpCase } from '../../../test/support/op-case.ts'
 import { cases as attentionCases, empty as attentionEmpty } from '../attention/cases.ts'
-import { plainBackward, plainForward } from './op.ts'
+import { cappedBackward, cappedForward, plainBackward, plainForward } from './op.ts'
 
 export type Dtype = 'float32' | 'float16' | 'bfloat16'
 
@@ -21,12 +21,25 @@ export function plainCase({ op, args, inputs, outputs }: OpCase, dtype: Dtype): 
   return { op: plainBackward, args: { ...args, sums, dtype }, inputs, outputs: grads }
 }
 
+/** The same with a softcap behind the masks. */
+function cappedCase(plain: OpCase): OpCase {
+  const op = plain.op.name === 'plainForward' ? cappedForward : cappedBackward
+  const dtype = (plain.args as { dtype: Dtype }).dtype
+  const args = { ...plain.args, softcap: 3, dtype: dtype === 'float16' ? 'float64' : dtype }
+  const { hidden: _, plain: __, ...rest } = plain
+  return { ...rest, op, args }
+}
+
 const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16')
 
 export const cases: fc.Arbitrary<OpCase> = fc
-  .tuple(attentionCases.filter(isOfBoth), dtypes)
-  .map(([attention, dtype]) => plainCase(attention, dtype))
+  .tuple(attentionCases.filter(isOfBoth), dtypes, fc.boolean())
+  .map(([attention, dtype, capped]) => {
+    const plain = plainCase(attention, dtype)
+    return capped ? cappedCase(plain) : plain
+  })
 
-export const empty: OpCase[] = attentionEmpty
-  .filter(isOfBoth)
-  .map(attention => plainCase(attention, 'float32'))
+export const empty: OpCase[] = attentionEmpty.filter(isOfBoth).flatMap(attention => {
+  const plain = plainCase(attention, 'float32')
+  return [plain, cappedCase(plain)]
+})

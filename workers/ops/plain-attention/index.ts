@@ -1,6 +1,7 @@
 import { implement } from '../implement.ts'
 import { plainBackward } from './backward.ts'
+import { cappedBackward, cappedForward } from './capped-last.ts'
 import { plainForward } from './forward.ts'
 import * as op from './op.ts'
 
-export const plainAttention = implement(op, { plainBackward, plainForward })
+export const plainAttention = implement(op, { plainBackward, plainForward, cappedBackward, cappedForward })

@@ -2,7 +2,7 @@ import { fillEmptyRows } from '../../../../workers/ops/compare/op.ts'
 import type { Alteration } from '../alteration.ts'
 import { type Hypothesise, headsFirst, names } from './hypothesis.ts'
 
-function filling(by: 'nan' | 'mean'): Alteration {
+export function filling(by: 'nan' | 'mean'): Alteration {
   return {
     answer(p, evaluation, [attention]) {
       const output = evaluation.get('output')
