@@ -5,15 +5,22 @@
 export const PROBLEMS = {
   INVALID_JSON: { status: 400, title: 'The body is not valid JSON' },
   INVALID_SAFETENSORS: { status: 400, title: 'The body is not a valid safetensors file' },
+  INVALID_COMPRESSION: { status: 400, title: 'The body is not in the coding that it is said to be in' },
   INVALID_REQUEST: { status: 400, title: 'The request does not fit its schema' },
   SHAPE_MISMATCH: { status: 400, title: 'Shapes do not fit together' },
   INVALID_TENSOR: { status: 400, title: 'A tensor cannot be read' },
   NON_FINITE: { status: 400, title: 'A tensor holds a value that is not finite' },
   BAD_HTTP: { status: 400, title: 'The HTTP request is malformed' },
+  UNAUTHORIZED: { status: 401, title: 'The request comes with no valid key' },
+  FORBIDDEN: { status: 403, title: 'The request may not be made from there' },
   NOT_FOUND: { status: 404, title: 'No such resource' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The resource does not take this method' },
   CLIENT_IDLE: { status: 408, title: 'The client let its run wait for too long' },
   BODY_TIMEOUT: { status: 408, title: 'The body did not arrive in time' },
+  JOB_NOT_READY: { status: 409, title: 'The job has no result yet' },
+  JOB_CANCELLED: { status: 409, title: 'The job was cancelled' },
+  IDEMPOTENCY_KEY_REUSED: { status: 409, title: 'The idempotency key belongs to another body' },
+  JOB_EXPIRED: { status: 410, title: 'The result of the job is no longer kept' },
   BODY_TOO_LARGE: { status: 413, title: 'The body is larger than this server takes' },
   COMPUTE_TOO_LARGE: { status: 413, title: 'The computation is larger than this server takes on' },
   MEMORY_TOO_LARGE: { status: 413, title: 'The tensors need more memory than this server gives one request' },
@@ -25,6 +32,8 @@ export const PROBLEMS = {
   INTERNAL: { status: 500, title: 'A fault of this server' },
   WORKER_LOST: { status: 500, title: 'The worker that computed this request was lost' },
   BUSY: { status: 503, title: 'The server is busy' },
+  QUEUE_UNAVAILABLE: { status: 503, title: 'The queue of jobs cannot be reached' },
+  STORE_UNAVAILABLE: { status: 503, title: 'The store of jobs cannot be reached, or is full' },
   DRAINING: { status: 503, title: 'The server is shutting down' },
   DEADLINE_EXCEEDED: { status: 504, title: 'The deadline passed before the answer was ready' },
 } as const
@@ -42,16 +51,27 @@ export class Problem extends Error {
   readonly errors: FieldError[]
   /** seconds after which a retry makes sense, sent as `Retry-After` */
   readonly retryAfter: number | undefined
+  /** what its status has to say in headers, by their names */
+  readonly headers: Record<string, string | number>
+  /** more that it says, as RFC 9457's extension members */
+  readonly members: Record<string, unknown>
 
   constructor(
     code: ProblemCode,
     detail: string,
-    more: { errors?: FieldError[]; retryAfter?: number | undefined } = {},
+    more: {
+      errors?: FieldError[]
+      retryAfter?: number | undefined
+      members?: Record<string, unknown>
+      headers?: Record<string, string | number>
+    } = {},
   ) {
     super(detail)
     this.code = code
     this.errors = more.errors ?? []
     this.retryAfter = more.retryAfter
+    this.headers = more.headers ?? {}
+    this.members = more.members ?? {}
   }
 
   get status(): number {
@@ -63,7 +83,7 @@ export class Problem extends Error {
     const errors = this.errors.map(({ path, message }) => ({ path: pointer + path, message }))
     const told = this.errors.length > 0 && this.message === detailOf(this.errors[0])
     const detail = told ? detailOf(errors[0]) : this.message
-    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter })
+    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter, headers: this.headers })
   }
 
   toJSON(requestId: string) {
@@ -75,6 +95,7 @@ export class Problem extends Error {
       code: this.code,
       request_id: requestId,
       ...(this.errors.length > 0 ? { errors: this.errors } : {}),
+      ...this.members,
     }
   }
 }

@@ -106,6 +106,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/gradient-check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Are the gradients right? float64 differences of the loss beside the gradients of any endpoint */
+        post: operations["gradientCheck"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/explain-mask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Which pairs a request attends to, and which of its rules forbid the others */
+        post: operations["explainMask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/plan": {
         parameters: {
             query?: never;
@@ -117,6 +151,75 @@ export interface paths {
         put?: never;
         /** What a request would take: shapes, FLOPs, bytes, and whether it would be admitted; computes nothing */
         post: operations["plan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a request to any compute endpoint as a job */
+        post: operations["submitJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A job as it stands */
+        get: operations["job"];
+        put?: never;
+        post?: never;
+        /** Cancels a job that has not ended */
+        delete: operations["cancelJob"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Server-sent events: the job whenever it has changed, until it has ended */
+        get: operations["jobEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The result of a job that is done, as its endpoint would have answered */
+        get: operations["jobResult"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -352,6 +455,12 @@ export interface components {
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -792,6 +901,12 @@ export interface components {
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -1100,6 +1215,12 @@ export interface components {
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -1509,6 +1630,12 @@ export interface components {
                 /** @default 1e-12 */
                 eps?: number;
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
@@ -1989,9 +2116,128 @@ export interface components {
             /** @description [b, h, i] in the tensor’s own axes */
             first_bad_row: number[] | null;
         };
+        GradientCheckRequest: {
+            /** @enum {string} */
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer";
+            /** @description the body of that endpoint, with `backward`, which defines the loss and, by `wrt`, the inputs. Its `precision` is not looked at: all is float64 */
+            body: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description elements that are drawn of each input; all of one that has no more
+             * @default 32
+             */
+            entries?: number;
+            /**
+             * @description directions that are drawn for each input: ±1/√n in each of its n elements
+             * @default 4
+             */
+            directions?: number;
+            /**
+             * @description the same seed draws the same
+             * @default 0
+             */
+            seed?: number;
+        };
+        GradientCheckAnswer: {
+            /** @enum {string} */
+            verdict: "pass" | "fail";
+            /** @description that `backward` defines: with grad_output its inner product with the output, … */
+            loss: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description by the names of `wrt`: `q`, `mask`, `params.w_q`, `params.layers.0.attention.w_q` */
+            inputs: {
+                [key: string]: components["schemas"]["InputCheck"];
+            };
+        };
+        InputCheck: {
+            /** @enum {string} */
+            verdict: "pass" | "fail";
+            /** @description the largest `error`; null where there is none */
+            worst: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+            /** @description checks that say nothing */
+            kinks: number;
+            /** @description of the drawn elements */
+            checks: {
+                index: number[];
+                /** @description what the endpoint answers */
+                analytic: number | ("NaN" | "Infinity" | "-Infinity");
+                /** @description what differences of the loss give; null where the input cannot be moved */
+                numeric: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+                error: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+                kink?: string;
+            }[];
+            /** @description of slopes along the drawn directions, each of length 1 */
+            directions: {
+                /** @description what the endpoint answers */
+                analytic: number | ("NaN" | "Infinity" | "-Infinity");
+                /** @description what differences of the loss give; null where the input cannot be moved */
+                numeric: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+                error: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+                kink?: string;
+            }[];
+        };
+        ExplainMaskRequest: {
+            /**
+             * @description whose body it is
+             * @default /v1/attention
+             * @enum {string}
+             */
+            endpoint?: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention";
+            /** @description the body of that endpoint. A tensor may be just {"shape": […]}: of q, k and v no more is looked at. Of lengths, segments and a mask that are only shapes nothing is known; they are named in `unknown` and count as forbidding nothing */
+            body: {
+                [key: string]: unknown;
+            };
+            /** @description [b, h, i]: a query row of which every key is told which rules removed it */
+            row?: number[];
+            /**
+             * @description answer the rules of every pair, as bits
+             * @default false
+             */
+            map?: boolean;
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+        };
+        ExplainMaskAnswer: {
+            /** @description attended pairs over all pairs; 0 of none */
+            density: number;
+            /** @description attended pairs of [B, H, N, M] (packed: [H, T, S]) */
+            pairs: number;
+            /** @description [b, h, i] of rows that attend to nothing, the first 65536 of them */
+            empty_rows: number[][];
+            empty_row_count: number;
+            /** @description by the field of the request that sets it */
+            rules: {
+                [key: string]: {
+                    /** @description pairs that it forbids, alone or with others */
+                    forbids: number;
+                    /** @description pairs that no other rule forbids */
+                    alone: number;
+                    /** @description pairs that another forbids too */
+                    with_others: number;
+                };
+            };
+            /** @description fields whose tensors came as shapes alone */
+            unknown?: string[];
+            /** @description for each key the rules that removed it; none of an attended one */
+            row?: string[][];
+            /** @description uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
+            map?: components["schemas"]["AnswerTensor"];
+            /** @description the bit of each rule in `map` */
+            legend?: {
+                [key: string]: number;
+            };
+        };
         PlanRequest: {
             /** @enum {string} */
-            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare";
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
             /** @description the body of that endpoint; a tensor may be just {"shape": […]} */
             body: {
                 [key: string]: unknown;
@@ -2016,6 +2262,76 @@ export interface components {
                 code: string;
                 detail: string;
             };
+        };
+        Problem: {
+            type: string;
+            title: string;
+            status: number;
+            detail: string;
+            code: string;
+            request_id: string;
+            errors?: {
+                /** @description JSON pointer into the body */
+                path: string;
+                message: string;
+            }[];
+            /** @description of the job that has no result */
+            state?: string;
+            /** @description of the same */
+            progress?: {
+                done: number;
+                total: number;
+            };
+            /** @description of the two bodies under one Idempotency-Key */
+            digests?: {
+                first: string;
+                got: string;
+            };
+        };
+        JobRequest: {
+            /** @enum {string} */
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
+            /** @description the body of that endpoint */
+            body: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description jobs of a smaller number go first, those of one number in the order in which they came
+             * @default 0
+             */
+            priority?: number;
+        };
+        JobAnswer: {
+            id: string;
+            endpoint: string;
+            /**
+             * @description `expired`: it was done, and its result is no longer kept
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed" | "cancelled" | "expired";
+            /** @description steps of its computation, or its parts where it is cut; a `total` of 0 is not known yet */
+            progress: {
+                done: number;
+                total: number;
+            };
+            priority: number;
+            /** @description into how many parts it is cut, being too large for one request */
+            parts?: number;
+            /** Format: date-time */
+            created: string;
+            /** Format: date-time */
+            started?: string;
+            /** Format: date-time */
+            finished?: string;
+            /**
+             * Format: date-time
+             * @description until when its result is kept
+             */
+            expires?: string;
+            /** @description where its result is */
+            result?: string;
+            /** @description what ended it, where it has failed */
+            problem?: components["schemas"]["Problem"];
         };
         HealthAnswer: {
             /** @enum {string} */
@@ -2042,19 +2358,6 @@ export interface components {
                 committed_bytes: number;
                 limit_bytes: number;
             };
-        };
-        Problem: {
-            type: string;
-            title: string;
-            status: number;
-            detail: string;
-            code: string;
-            request_id: string;
-            errors?: {
-                /** @description JSON pointer into the body */
-                path: string;
-                message: string;
-            }[];
         };
         /** @description A tensor in any of three forms: nested arrays (rank = depth), `{shape, data}` (row-major, optional dtype), or `{shape, dtype, base64}` (little-endian, row-major bytes). Non-finite numbers are the strings "NaN", "Infinity", "-Infinity". */
         Tensor: components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
@@ -2115,8 +2418,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2151,6 +2463,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2160,7 +2481,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2209,8 +2530,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2245,6 +2575,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2254,7 +2593,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2303,8 +2642,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2339,6 +2687,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2348,7 +2705,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2397,8 +2754,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2433,6 +2799,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2442,7 +2817,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2491,8 +2866,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2527,6 +2911,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2536,7 +2929,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2587,8 +2980,17 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2623,6 +3025,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of this server; The worker that computed this request was lost */
             500: {
                 headers: {
@@ -2632,7 +3043,231 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gradientCheck: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GradientCheckRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GradientCheckAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explainMask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainMaskRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplainMaskAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2674,8 +3309,17 @@ export interface operations {
                     "application/json": components["schemas"]["PlanAnswer"];
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2710,8 +3354,328 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The server is busy; The server is shutting down */
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    submitJob: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the same key and body: the same job; another body under it is a 409 with both digests */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The job as it stands */
+            202: {
+                headers: {
+                    /** @description where it is: `/v1/jobs/{id}` */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The job has no result yet; The job was cancelled; The idempotency key belongs to another body */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job as it stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job as it stands then: cancelled, or as it had ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobEvents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description events whose data is the job as `GET /v1/jobs/{id}` gives it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobResult: {
+        parameters: {
+            query?: {
+                /** @description how tensors are written in JSON; default: what the body said */
+                encoding?: "nested" | "flat" | "base64";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The job has no result yet; The job was cancelled; The idempotency key belongs to another body */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The result of the job is no longer kept */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2786,6 +3750,15 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -176,5 +176,11 @@ export const ProblemAnswer = z
     errors: z
       .array(z.strictObject({ path: z.string().describe('JSON pointer into the body'), message: z.string() }))
       .optional(),
+    state: z.string().optional().describe('of the job that has no result'),
+    progress: z.strictObject({ done: z.int(), total: z.int() }).optional().describe('of the same'),
+    digests: z
+      .strictObject({ first: z.string(), got: z.string() })
+      .optional()
+      .describe('of the two bodies under one Idempotency-Key'),
   })
   .meta({ id: 'Problem' })

@@ -19,6 +19,9 @@ export interface JobReport {
  */
 export type OnBarrier = (barrier: number, report: JobReport) => Promise<void> | undefined
 
+/** Told how many stages are done, now and then. */
+export type OnProgress = (stages: number) => void
+
 /** What all jobs share. */
 export interface EngineContext extends SegmentContext {
   costModel: CostModel
@@ -49,6 +52,7 @@ export class Job {
   readonly #outcome = Promise.withResolvers<JobReport>()
   readonly #placed: PlacedProgram
   readonly #onBarrier: OnBarrier | undefined
+  readonly #onProgress: OnProgress | undefined
   readonly #context: EngineContext
   readonly #freeScratch: number[]
   readonly #team: Set<Assignment> = new Set()
@@ -59,10 +63,11 @@ export class Job {
   #nextBarrier = 0
   #failure: Error | undefined
 
-  constructor(placed: PlacedProgram, context: EngineContext, onBarrier?: OnBarrier) {
+  constructor(placed: PlacedProgram, context: EngineContext, onBarrier?: OnBarrier, onProgress?: OnProgress) {
     this.#placed = placed
     this.#context = context
     this.#onBarrier = onBarrier
+    this.#onProgress = onProgress
     this.#freeScratch = [...placed.placement.scratch]
     this.seconds = placed.cost.seconds
   }
@@ -162,6 +167,7 @@ export class Job {
     const { stages, barriers } = this.#placed.program
     while (this.#segment === undefined) {
       const { stage, step } = this.#next
+      this.#onProgress?.(stage)
       while (step === 0 && barriers[this.#nextBarrier]?.stage === stage - 1) {
         const barrier = this.#nextBarrier++
         const wait = this.#onBarrier?.(barrier, this.report)

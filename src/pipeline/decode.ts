@@ -54,6 +54,8 @@ export class Decoded implements Disposable {
   tree: unknown
   /** of a file: keys of its metadata beside `request` */
   beside: string[] = []
+  /** the body as it came, in the memory that goes with it */
+  whole: Uint8Array | undefined
   readonly engine: Engine
   readonly #regions: Region[] = []
 
@@ -91,6 +93,7 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
   const body = new Decoded(source.format, engine)
   try {
     const bytes = await read(source, body, intake)
+    body.whole = bytes
     if (source.format === 'json') {
       // some clients begin their text with a byte order mark
       const marked = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf

@@ -53,6 +53,8 @@ export interface Sink<R> {
   accepted?(admitted: Admitted): void
   /** The promise is the back-pressure: a client that does not read holds its own program, and no worker. */
   frame?(reached: ReachedFrame): Promise<void> | undefined
+  /** Stages that are done, of how many; now and then. */
+  progress?(done: number, total: number): void
   /** Settles when nothing of the reply will be read any more. */
   end(reply: ReadyReply): Promise<void> | void
   /** Settles when no frame is being read any more: the memory is free behind it. */
@@ -71,32 +73,41 @@ export async function serve<R>(
   const { timings } = receipt
   const started = performance.now()
   using body = source instanceof Decoded ? source : await decode(source, intake)
+  receipt.stages?.ended('decode')
   if (body.beside.length > 0) refuseMisplaced(endpoint.request, body.beside)
   const request = parse(endpoint.request, body.tree)
   timings.decode = performance.now() - started
+  receipt.stages?.ended('parse')
   const style = sink.style(request)
   const compiled = isLarge(endpoint, request)
     ? await LARGE.run(compile(endpoint, request, style), asked(engine, sink.client, signal))
     : compileAtOnce(endpoint, request, style)
   const { program, memory, reply, frames } = compiled
+  receipt.stages?.ended('compile')
   const admitted = engine.admit(program, memory)
   using lease = admitted instanceof Promise ? await admitted : admitted
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
   sink.accepted?.({ compiled, lease })
   const written = { engine, program, lease, timings, closed: sink.closed ?? signal }
+  receipt.stages?.ended('admit')
   const reach = (index: number, { spans }: JobReport) => {
     timings.add({ spans })
+    receipt.stages?.workers({ spans })
     const of = frames[index]
     const ready = of && new ReadyReply(of, written)
     const frame = program.barriers[index]
     return sink.frame?.({ index, frame, computeMs: width(spans.compute), reply: ready })
   }
+  const progress = sink.progress && ((done: number) => sink.progress?.(done, program.stages.length))
   try {
-    const report = await engine.run(lease, signal, sink.frame && reach)
+    const report = await engine.run(lease, signal, sink.frame && reach, progress)
     timings.add(report)
+    receipt.stages?.workers(report)
+    receipt.stages?.ended('run')
     if (report.fault !== undefined) throw dataProblem(report.fault, program)
     await sink.end(new ReadyReply(reply, written))
+    receipt.stages?.ended('encode')
     return receipt
   } finally {
     // frames that are still being read stand in the memory
@@ -105,7 +116,7 @@ export async function serve<R>(
 }
 
 /** A field of the request in a file's metadata would be ignored there. */
-function refuseMisplaced(schema: z.ZodType, keys: string[]): void {
+export function refuseMisplaced(schema: z.ZodType, keys: string[]): void {
   const fields = schema instanceof z.ZodObject ? schema.shape : {}
   const key = keys.find(name => Object.hasOwn(fields, name))
   if (key === undefined) return
@@ -163,6 +174,20 @@ function asked(engine: Engine, client: string | undefined, signal: AbortSignal):
   return { client, signal, busy: () => engine.busy('too many large stacks are being compiled') }
 }
 
+/** Large stacks one after the other. */
+export async function compileInTurn<R>(
+  endpoint: Compilable<R>,
+  request: R,
+  style: ReplyStyle,
+  engine: Engine,
+  client: string | undefined,
+  signal: AbortSignal,
+): Promise<Compiled> {
+  return isLarge(endpoint, request)
+    ? await LARGE.run(compile(endpoint, request, style), asked(engine, client, signal))
+    : compileAtOnce(endpoint, request, style)
+}
+
 /** What a request would take; the stages up to the admission, and no further. */
 export interface Plan {
   shapes: Record<string, number[]>
@@ -181,9 +206,7 @@ export async function plan<R>(
   signal: AbortSignal,
 ): Promise<Plan> {
   const request = parse(endpoint.shapes, tree)
-  const { program, memory } = isLarge(endpoint, request)
-    ? await LARGE.run(compile(endpoint, request, style(request)), asked(engine, client, signal))
-    : compileAtOnce(endpoint, request, style(request))
+  const { program, memory } = await compileInTurn(endpoint, request, style(request), engine, client, signal)
   const estimate = engine.estimate(program, memory)
   return {
     shapes: Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape])),

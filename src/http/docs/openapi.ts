@@ -4,9 +4,12 @@ import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers
 import type { Endpoint } from '../../endpoints/endpoint.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
+import { JobAnswer } from '../../jobs/answers.ts'
+import { JobRequest } from '../../jobs/request.ts'
 import { PROBLEMS } from '../../problem.ts'
 import { component, type Json, ref, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
+import { jobPaths } from './jobs.ts'
 
 const JSON_TYPE = 'application/json'
 const SAFETENSORS_TYPE = 'application/x-safetensors'
@@ -25,8 +28,12 @@ export function openApiDocument(version: string): Json {
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
   paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
-  Object.assign(paths, operationalPaths(add(HealthAnswer)))
   add(ProblemAnswer)
+  Object.assign(
+    paths,
+    jobPaths({ request: add(JobRequest), job: add(JobAnswer, 'output'), problems }),
+    operationalPaths(add(HealthAnswer)),
+  )
   return {
     openapi: '3.1.0',
     info: {
@@ -37,14 +44,23 @@ export function openApiDocument(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/', description: 'this server' }],
-    security: [],
+    security: [{ key: [] }, {}],
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
+      { name: 'jobs', description: 'Computations that nobody waits for at a connection' },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,
-    components: { schemas: { ...components, ...TENSORS } },
+    components: { schemas: { ...components, ...TENSORS }, securitySchemes: SECURITY_SCHEMES },
   }
+}
+
+const SECURITY_SCHEMES = {
+  key: {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'A key of the server, where it asks for one (`AUTH`)',
+  },
 }
 
 const ABOUT = `Every tensor may come as JSON (nested, flat or base64) or in a safetensors file, and go out as either:
@@ -113,7 +129,7 @@ function computeOperation(
           ),
         },
       },
-      ...problems('400', '408', '413', '415', '500', '503', '504'),
+      ...problems('400', '401', '408', '413', '415', '429', '500', '503', '504'),
     },
   }
 }
@@ -130,7 +146,7 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     },
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
-      ...problems('400', '408', '413', '415', '503'),
+      ...problems('400', '401', '408', '413', '415', '429', '503'),
     },
   }
 }
@@ -141,8 +157,11 @@ function operationalPaths(health: Json): Record<string, Json> {
       operationId,
       summary,
       tags: ['operation'],
+      // metrics may want a key
+      ...(operationId !== 'metrics' && { security: [] }),
       responses: {
         200: { description: summary, content: { [type]: { schema } } },
+        ...(operationId === 'metrics' && problems('401')),
         ...more,
       },
     },

@@ -27,14 +27,27 @@ declare module 'fastify' {
   }
 }
 
+export interface ErrorOptions {
+  lingerBytes: number
+  /** whether paths without a resource are the service's to answer */
+  notFound?: boolean
+}
+
 export const errors = fp(
-  async (app: FastifyInstance, { lingerBytes }: { lingerBytes: number }) => {
+  async (app: FastifyInstance, { lingerBytes, notFound = true }: ErrorOptions) => {
     app.decorate('lingerBytes', lingerBytes)
     app.setErrorHandler(sendProblem)
+    if (!notFound) return
+    const withParameters: { method: string | string[]; path: RegExp }[] = []
+    app.addHook('onRoute', ({ method, url }) => {
+      if (url.includes('/:')) withParameters.push({ method, path: patternOf(url) })
+    })
     app.setNotFoundHandler((request, reply) => {
       const path = request.url.split('?')[0]
-      const allowed = ['GET', 'POST', 'HEAD'].filter(method =>
-        app.hasRoute({ method: method as 'GET', url: path }),
+      const allowed = ['GET', 'POST', 'DELETE', 'HEAD'].filter(
+        method =>
+          app.hasRoute({ method: method as 'GET', url: path }) ||
+          withParameters.some(route => route.method.includes(method) && route.path.test(path)),
       )
       if (allowed.length === 0) throw new Problem('NOT_FOUND', `no resource ${shortened(path)}`)
       reply.header('allow', allowed.join(', '))
@@ -43,6 +56,11 @@ export const errors = fp(
   },
   { name: 'errors', dependencies: ['observe'] },
 )
+
+/** Paths of a route, each `:parameter` being one level of any name. */
+function patternOf(url: string): RegExp {
+  return new RegExp(`^${url.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:\w+/g, '[^/]+')}$`)
+}
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { code, statusCode, message } = error as Partial<FastifyError>
@@ -58,7 +76,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (problem.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
   request.problem = problem
   if (problem.retryAfter !== undefined) reply.header('retry-after', problem.retryAfter)
-  reply.removeHeader('content-length')
+  reply.headers(problem.headers).removeHeader('content-length')
   // a failure of the framework itself passes by the hooks
   reply.header('x-request-id', request.id).header('server-timing', serverTiming(request.receipt))
   const answer = Buffer.from(JSON.stringify(problem.toJSON(request.id)))

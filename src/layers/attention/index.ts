@@ -121,7 +121,7 @@ export function attentionAnswers(
   hasPast: boolean,
   prefix = '',
 ): void {
-  const { geometry: g, exact, headsFirst, packed } = state.plan
+  const { geometry: g, exact, headsFirst, packed, emptyRows } = state.plan
   if (exact !== undefined) exactError(p, state, exact, prefix)
   const requested = new Set(names)
   const { written } = state.attended
@@ -131,7 +131,7 @@ export function attentionAnswers(
   const kv = { ...g, heads: g.kvHeads }
   for (const name of requested) {
     // a weight is the exponential of a score less its row's logsumexp
-    const guide = name.endsWith('weights') ? logsumexp : undefined
+    const guide = name.endsWith('weights') && emptyRows !== 'nan' ? logsumexp : undefined
     if (name in MAPS) {
       const map = name === 'softcapped_scores' ? softcapped(p, state, requested) : written[MAPS[name]]
       const whole = packed === undefined ? map : wholeMap(p, packed, map as Ref, !name.endsWith('weights'))
