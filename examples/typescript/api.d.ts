@@ -1998,7 +1998,7 @@ export interface components {
              * @default float32
              * @enum {string}
              */
-            candidate_dtype?: "float32" | "float16" | "bfloat16";
+            candidate_dtype?: "float32" | "float16" | "bfloat16" | "float8_e4m3";
             /** @description `baseline`: a tensor passes where max|candidate − truth| ≤ factor · max|baseline − truth| + eps · max|truth|, eps that of candidate_dtype. `tolerance`: where |candidate − truth| ≤ atol + rtol · |truth| for every element. Default: baseline, factor 2. */
             rule?: {
                 /** @constant */
@@ -2379,7 +2379,7 @@ export interface components {
         AnswerTensor: components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
         Shape: number[];
         /** @enum {string} */
-        ElementType: "float64" | "float32" | "float16" | "bfloat16" | "bool" | "int32" | "int64";
+        ElementType: "float64" | "float32" | "float16" | "bfloat16" | "float8_e4m3" | "bool" | "int32" | "int64";
     };
     responses: never;
     parameters: never;

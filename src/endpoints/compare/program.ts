@@ -138,7 +138,7 @@ export class ComparedProgram extends RequestProgram {
   ): StepOf<Op<N, T, A>> {
     const capped = this.alteration?.cappedLast === true
     if (dtype === undefined && !capped) return super.step(op, tensors, args, options)
-    const plain = this.#plainStep(op.name, tensors, { ...args, dtype: dtype ?? 'float64' }, options)
+    const plain = this.#plainStep(op.name, tensors, { ...args, dtype: dtype ?? 'exact' }, options)
     if (plain !== undefined) return plain as unknown as StepOf<Op<N, T, A>>
     const step = super.step(op, tensors, args, options)
     if (dtype !== undefined && dtype !== 'float32') {

@@ -17,7 +17,7 @@ import {
 } from './op.ts'
 
 const size = (...values: number[]) => fc.constantFrom(...values)
-const dtype = fc.constantFrom('float32', 'float16', 'bfloat16')
+const dtype = fc.constantFrom('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
 /** [batch, heads, rows, dim] or [batch, rows, heads, dim] */
 const layouts = fc

@@ -12,7 +12,7 @@ const SUMMED = price(5)
 
 const family = defineFamily('compare')
 
-const DTYPES = oneOf('float32', 'float16', 'bfloat16')
+const DTYPES = oneOf('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
 /** Rounds x to a dtype; y may be x itself. Unit = ELEMENT_BLOCK elements. */
 export const roundElements = family.define('roundElements', {

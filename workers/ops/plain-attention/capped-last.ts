@@ -25,10 +25,9 @@ interface Arithmetic {
   f: Round
 }
 
-const exact: Round = value => value
-
 function arithmeticOf({ dtype }: CappedArgs): Arithmetic {
-  return dtype === 'float64' ? { round: exact, f: exact } : { round: roundingOf(dtype), f: Math.fround }
+  const round = roundingOf(dtype)
+  return { round, f: dtype === 'exact' ? round : Math.fround }
 }
 
 /** Σ_d factor·x[at + d]·y[from + d], the factor rounded into x first. */

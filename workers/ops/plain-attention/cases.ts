@@ -4,7 +4,7 @@ import type { OpCase } from '../../../test/support/op-case.ts'
 import { cases as attentionCases, empty as attentionEmpty } from '../attention/cases.ts'
 import { cappedBackward, cappedForward, plainBackward, plainForward } from './op.ts'
 
-export type Dtype = 'float32' | 'float16' | 'bfloat16'
+export type Dtype = 'float32' | 'float16' | 'bfloat16' | 'float8_e4m3'
 
 export function isOfBoth({ op }: OpCase): boolean {
   return op.name === 'attentionForward' || op.name === 'attentionBackward'
@@ -25,12 +25,12 @@ export function plainCase({ op, args, inputs, outputs }: OpCase, dtype: Dtype): 
 function cappedCase(plain: OpCase): OpCase {
   const op = plain.op.name === 'plainForward' ? cappedForward : cappedBackward
   const dtype = (plain.args as { dtype: Dtype }).dtype
-  const args = { ...plain.args, softcap: 3, dtype: dtype === 'float16' ? 'float64' : dtype }
+  const args = { ...plain.args, softcap: 3, dtype: dtype === 'float16' ? 'exact' : dtype }
   const { hidden: _, plain: __, ...rest } = plain
   return { ...rest, op, args }
 }
 
-const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16')
+const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
 export const cases: fc.Arbitrary<OpCase> = fc
   .tuple(attentionCases.filter(isOfBoth), dtypes, fc.boolean())

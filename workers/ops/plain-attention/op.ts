@@ -1,5 +1,5 @@
 /**
- * Attention as an eager program in float32, float16 or bfloat16 computes it: the steps of the formula one after the other, products
+ * Attention as an eager program in float32 or a smaller type computes it: the steps of the formula one after the other, products
  * summed in float32 from the first term to the last, and every intermediate result rounded to the dtype. Its distance from float64 is
  * the yardstick for kernels that compute the same otherwise. It is what `attention` is, for the same tensors and arguments.
  */
@@ -19,7 +19,10 @@ const MAPPED = price(4)
 
 const family = defineFamily('plain-attention')
 
-const args = defineArgs({ ...attentionArgs, dtype: oneOf('float32', 'float16', 'bfloat16') })
+const args = defineArgs({
+  ...attentionArgs,
+  dtype: oneOf('float32', 'float16', 'bfloat16', 'float8_e4m3'),
+})
 
 const forwardTensors = {
   ...scoreTensors,
@@ -76,7 +79,7 @@ export const plainBackward = family.define('plainBackward', {
 
 const cappedArgs = defineArgs({
   ...attentionArgs,
-  dtype: oneOf('float64', 'float32', 'float16', 'bfloat16'),
+  dtype: oneOf('exact', 'float32', 'float16', 'bfloat16', 'float8_e4m3'),
 })
 
 /** Attention with its softcap behind the masks, so that every pair is attended: see capped-last.ts. Units as plainForward's. */
