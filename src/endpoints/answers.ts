@@ -165,6 +165,13 @@ export const HealthAnswer = z
   })
   .meta({ id: 'HealthAnswer' })
 
+export const TicketAnswer = z
+  .strictObject({
+    ticket: z.string().describe('opens one stream, once: /v1/stream?ticket=…'),
+    expires_in: z.int().describe('seconds'),
+  })
+  .meta({ id: 'TicketAnswer' })
+
 export const ProblemAnswer = z
   .strictObject({
     type: z.string(),

@@ -52,6 +52,8 @@ export interface Intake {
   mostBytes: number
   /** time a body may take to arrive */
   bodySeconds: number
+  /** Where clients are told from each other by keys: takes what a program costs from its client's budget, or throws a 429. */
+  spend?: ((client: string | undefined, flops: number) => void) | undefined
 }
 
 /** A body that has been read. Disposing it frees the memory that its tensors stand in. */

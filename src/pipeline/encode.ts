@@ -144,7 +144,7 @@ export class ReadyReply {
   /** An answer that has begun must be ended: a worker that dies under it is made up for, once. */
   async #write(step: Step): Promise<void> {
     const { engine, program, lease, timings, closed } = this.#of
-    const single = { program: singleStep(program, step), placement: lease.placement }
+    const single = { program: singleStep(program, step), placement: lease.placement, group: lease.group }
     const report = await engine.run(single, closed).catch(error => {
       if (closed.aborted) throw error
       return engine.run(single, closed)

@@ -89,6 +89,10 @@ export async function serve<R>(
   using lease = admitted instanceof Promise ? await admitted : admitted
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
+  if (intake.spend !== undefined) {
+    intake.spend(sink.client, flops)
+    lease.group = sink.client
+  }
   sink.accepted?.({ compiled, lease })
   const written = { engine, program, lease, timings, closed: sink.closed ?? signal }
   receipt.stages?.ended('admit')

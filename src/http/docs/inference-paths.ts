@@ -42,8 +42,9 @@ export const INFERENCE_EXAMPLE = {
 }
 
 type Problems = (...statuses: string[]) => Json
+type Add = (schema: z.ZodType) => Json
 
-export function inferencePaths(add: (schema: z.ZodType) => Json, problems: Problems): Record<string, Json> {
+export function inferencePaths(ask: Add, add: Add, problems: Problems): Record<string, Json> {
   const refused = (...statuses: string[]) => inferenceProblems(problems(...statuses))
   const get = (operationId: string, summary: string, schema: z.ZodType, ...statuses: string[]) => ({
     operationId,
@@ -65,7 +66,7 @@ export function inferencePaths(add: (schema: z.ZodType) => Json, problems: Probl
       get: get('inferenceStatistics', 'What all models have served so far', StatisticsAnswer),
     },
   }
-  const request = add(InferenceRequest)
+  const request = ask(InferenceRequest)
   const answer = add(InferenceAnswer)
   for (const [path, suffix, ...parameters] of MODEL_PATHS) {
     const about = (operation: Json) => ({ parameters, get: operation })
@@ -82,7 +83,7 @@ export function inferencePaths(add: (schema: z.ZodType) => Json, problems: Probl
       post: infer(`infer${suffix}`, request, answer, refused(...statuses)),
     }
   }
-  const content = { [JSON_TYPE]: { schema: add(RepositoryIndexRequest) } }
+  const content = { [JSON_TYPE]: { schema: ask(RepositoryIndexRequest) } }
   paths['/v2/repository/index'] = {
     post: {
       ...get('inferenceRepositoryIndex', 'The models, with their states', RepositoryIndexAnswer, '400'),
