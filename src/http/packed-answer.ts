@@ -44,7 +44,7 @@ export const LEAST_BYTES = 4096
 /** Refusals may be read while their body still comes, by the length that they say. */
 const TEXT = /^text\/(?!event-stream)|^application\/(json|javascript|xml|x?html|schema\+json)|^image\/svg/
 const BINARY = /^application\/(x-safetensors|octet-stream)/
-/** Of tensors so much is tried, in so many pieces, */
+/** Of tensors this much is tried, in several pieces, */
 const SAMPLE_BYTES = 32 * 1024
 const SAMPLES = 8
 /** and the rest is packed where it is no more than this share of its size. */
@@ -77,7 +77,7 @@ export async function packed(
       whole(payload, (error, bytes) => (error === null ? resolve(bytes) : reject(error))),
     )
   }
-  // whoever reads it is told of errors by its end
+  // the reader is told of errors by the end of the stream
   return pipeline(payload, stream(), () => {})
 }
 

@@ -15,7 +15,7 @@ const VALUES = new Set(['default', 'enum', 'example', 'examples', 'value'])
 export function openApi30(document: Json): Json {
   const { info, paths, components, ...rest } = document as Json & {
     info: Json
-    components: { schemas: Json }
+    components: { schemas: Json; securitySchemes: Json }
   }
   const { summary: _summary, license, ...about } = info
   const { identifier: _identifier, ...named } = license as Json
@@ -30,7 +30,7 @@ export function openApi30(document: Json): Json {
     openapi: '3.0.3',
     info: { ...about, license: named },
     paths: operations(paths as Json),
-    components: { schemas: Object.fromEntries(schemas) },
+    components: { schemas: Object.fromEntries(schemas), securitySchemes: components.securitySchemes },
   }
 }
 
