@@ -2,7 +2,14 @@
 import * as fc from 'fast-check'
 import type { OpCase } from '../../../test/support/op-case.ts'
 import { cases as attentionCases, empty as attentionEmpty } from '../attention/cases.ts'
-import { cappedBackward, cappedForward, plainBackward, plainForward } from './op.ts'
+import {
+  cappedBackward,
+  cappedForward,
+  exactBackward,
+  exactForward,
+  plainBackward,
+  plainForward,
+} from './op.ts'
 
 export type Dtype = 'float32' | 'float16' | 'bfloat16' | 'float8_e4m3'
 
@@ -30,16 +37,25 @@ function cappedCase(plain: OpCase): OpCase {
   return { ...rest, op, args }
 }
 
+/** In float64, whose reference is attention's own. */
+export function exactCase(plain: OpCase): OpCase {
+  const { dtype: _, ...args } = plain.args as { dtype?: string }
+  const isForward = plain.op.name === 'plainForward'
+  const { extremes: __, ...outputs } = plain.outputs
+  return { op: isForward ? exactForward : exactBackward, args, inputs: plain.inputs, outputs }
+}
+
 const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
 export const cases: fc.Arbitrary<OpCase> = fc
-  .tuple(attentionCases.filter(isOfBoth), dtypes, fc.boolean())
-  .map(([attention, dtype, capped]) => {
+  .tuple(attentionCases.filter(isOfBoth), dtypes, fc.constantFrom('plain', 'capped', 'exact'))
+  .map(([attention, dtype, kind]) => {
     const plain = plainCase(attention, dtype)
-    return capped ? cappedCase(plain) : plain
+    if (kind === 'exact') return exactCase(plain)
+    return kind === 'capped' ? cappedCase(plain) : plain
   })
 
 export const empty: OpCase[] = attentionEmpty.filter(isOfBoth).flatMap(attention => {
   const plain = plainCase(attention, 'float32')
-  return [plain, cappedCase(plain)]
+  return [plain, cappedCase(plain), exactCase(plain)]
 })
