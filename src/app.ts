@@ -78,6 +78,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     drain: () => fastify.drain.begin(),
     async close() {
       await fastify.close()
+      store.close()
       await engine.close()
     },
   }
