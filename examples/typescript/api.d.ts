@@ -2074,7 +2074,7 @@ export interface components {
             /** @description the heads that maps and rows hold, in this order; default all */
             heads?: components["schemas"]["IndexList"];
             /** @description what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present")[];
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present")[];
             /**
              * @description of `embedding`, which has length 1: over what is no padding
              * @default mean
@@ -2085,6 +2085,57 @@ export interface components {
             next_tokens?: {
                 /** @default 10 */
                 top?: number;
+            };
+            /** @description asks for top_keys too: the strongest keys of each row, in `layers` */
+            top_keys?: {
+                /** @default 8 */
+                k?: number;
+            };
+            /** @description asks for relevance too: [B, N], a number a token */
+            relevance?: {
+                /**
+                 * @description `rollout`: ∏ (½·mean over heads + ½·I), the row of `of`’s position (Abnar & Zuidema 2020). `gradient_x_attention`: Σ over layers and heads of max(0, W ⊙ ∂/∂W), that row (Chefer et al. 2021). `input_x_gradient`: Σ_d embedding · gradient. `integrated_gradients`: the same along the path from zero embeddings (Sundararajan et al. 2017); it sums to the difference of the scalar
+                 * @default rollout
+                 * @enum {string}
+                 */
+                method?: "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients";
+                /** @description what the relevance is for; rollout takes its position alone */
+                of?: {
+                    /** @constant */
+                    kind: "logit";
+                    /**
+                     * @description whose logits; −1 is the last that is no padding
+                     * @default -1
+                     */
+                    position?: number;
+                    /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+                    token: string | number;
+                } | {
+                    /** @constant */
+                    kind: "log_probability";
+                    /**
+                     * @description whose logits; −1 is the last that is no padding
+                     * @default -1
+                     */
+                    position?: number;
+                    /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+                    token: string | number;
+                } | {
+                    /** @constant */
+                    kind: "embedding";
+                    /** @description [d_model] or [B, d_model]: the scalar is embedding · target */
+                    target: components["schemas"]["Tensor"];
+                } | {
+                    /** @constant */
+                    kind: "output";
+                    /** @description [B, N, d_model]: ∂L/∂output */
+                    grad_output: components["schemas"]["Tensor"];
+                };
+                /**
+                 * @description of integrated_gradients
+                 * @default 32
+                 */
+                steps?: number;
             };
             backward?: {
                 /** @description what is differentiated: summed over the batch */
@@ -2179,6 +2230,25 @@ export interface components {
                 grad_logsumexp?: components["schemas"]["AnswerTensor"];
                 grad_entropy?: components["schemas"]["AnswerTensor"];
                 grad_max_score?: components["schemas"]["AnswerTensor"];
+                /** @description [B, H, N, k] each */
+                top_keys?: {
+                    indices: components["schemas"]["AnswerTensor"];
+                    weights: components["schemas"]["AnswerTensor"];
+                };
+                head_metrics?: {
+                    index: number;
+                    /** @description real ones that attend to something; the others are means over them */
+                    rows: number;
+                    /** @description nats */
+                    entropy: number;
+                    mean_distance: number;
+                    previous_token: number;
+                    first_token: number;
+                    self: number;
+                    special_token: number;
+                    /** @description on tokens that follow an earlier copy of the current one */
+                    induction: number;
+                }[];
                 grad_output?: components["schemas"]["AnswerTensor"];
                 grad_cross_weights?: components["schemas"]["AnswerTensor"];
             }[];
@@ -2195,6 +2265,8 @@ export interface components {
                 strings?: string[][];
                 probabilities: number[][];
             };
+            /** @description [B, N] */
+            relevance?: components["schemas"]["AnswerTensor"];
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
@@ -2225,6 +2297,25 @@ export interface components {
                     grad_logsumexp?: components["schemas"]["AnswerTensor"];
                     grad_entropy?: components["schemas"]["AnswerTensor"];
                     grad_max_score?: components["schemas"]["AnswerTensor"];
+                    /** @description [B, H, N, k] each */
+                    top_keys?: {
+                        indices: components["schemas"]["AnswerTensor"];
+                        weights: components["schemas"]["AnswerTensor"];
+                    };
+                    head_metrics?: {
+                        index: number;
+                        /** @description real ones that attend to something; the others are means over them */
+                        rows: number;
+                        /** @description nats */
+                        entropy: number;
+                        mean_distance: number;
+                        previous_token: number;
+                        first_token: number;
+                        self: number;
+                        special_token: number;
+                        /** @description on tokens that follow an earlier copy of the current one */
+                        induction: number;
+                    }[];
                     grad_output?: components["schemas"]["AnswerTensor"];
                     grad_cross_weights?: components["schemas"]["AnswerTensor"];
                 }[];

@@ -19,6 +19,11 @@ export function modelForward(model: LoadedModel): Compilable<ForwardRequest> {
     layers: () => model.plan.spec.sizes.layers,
     async prepare(request, body) {
       prepared = await prepareTokens(request, model, body)
+      const { method, steps } = request.relevance ?? { method: 'rollout', steps: 0 }
+      if (method === 'integrated_gradients') {
+        const tokens = repeated(prepared.tokens, steps + 1)
+        prepared.path = { tokens, padding: paddingOf(tokens, model, body) }
+      }
     },
     compile: (p, request) => compileForward(p, request, model, prepared as PreparedTokens),
   }
@@ -70,4 +75,11 @@ function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room): Padding {
   const shape = [batch, positions]
   const kv = real.map(each => each - 1)
   return { segments: { q: source(new Int32Array(real.length), shape), kv: source(kv, shape) } }
+}
+
+/** The same items again and again. */
+function repeated({ batch, positions, ids, real, kinds }: Tokens, times: number): Tokens {
+  const all = (data: Int32Array) =>
+    Int32Array.from({ length: data.length * times }, (_, at) => data[at % data.length])
+  return { batch: batch * times, positions, ids: all(ids), real: all(real), kinds: kinds && all(kinds) }
 }

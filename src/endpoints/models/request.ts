@@ -26,6 +26,9 @@ const RETURNS = [
   'embedding',
   'logits',
   'next_tokens',
+  'relevance',
+  'head_metrics',
+  'top_keys',
   'present',
 ] as const
 
@@ -56,6 +59,27 @@ function objective(tensors: TensorKinds) {
 
 export type Objective = z.output<ReturnType<typeof objective>>
 
+const METHODS = ['rollout', 'gradient_x_attention', 'input_x_gradient', 'integrated_gradients'] as const
+
+function relevance(tensors: TensorKinds) {
+  return z
+    .strictObject({
+      method: z
+        .enum(METHODS)
+        .default('rollout')
+        .describe(
+          '`rollout`: ∏ (½·mean over heads + ½·I), the row of `of`’s position (Abnar & Zuidema 2020). `gradient_x_attention`: Σ over layers and ' +
+            'heads of max(0, W ⊙ ∂/∂W), that row (Chefer et al. 2021). `input_x_gradient`: Σ_d embedding · gradient. `integrated_gradients`: ' +
+            'the same along the path from zero embeddings (Sundararajan et al. 2017); it sums to the difference of the scalar',
+        ),
+      of: objective(tensors)
+        .optional()
+        .describe('what the relevance is for; rollout takes its position alone'),
+      steps: z.int().min(1).max(512).default(32).describe('of integrated_gradients'),
+    })
+    .describe('asks for relevance too: [B, N], a number a token')
+}
+
 export function forwardRequest(tensors: TensorKinds) {
   return z
     .strictObject({
@@ -84,6 +108,11 @@ export function forwardRequest(tensors: TensorKinds) {
         .strictObject({ top: z.int().min(1).max(1000).default(10) })
         .optional()
         .describe('asks for next_tokens too'),
+      top_keys: z
+        .strictObject({ k: z.int().min(1).max(1024).default(8) })
+        .optional()
+        .describe('asks for top_keys too: the strongest keys of each row, in `layers`'),
+      relevance: relevance(tensors).optional(),
       backward: z
         .strictObject({
           of: objective(tensors),

@@ -1,5 +1,6 @@
 import { implement } from '../implement.ts'
 import * as kernel from './kernel.ts'
 import * as op from './op.ts'
+import * as pooling from './pooling.ts'
 
-export const tokens = implement(op, kernel)
+export const tokens = implement(op, { ...kernel, ...pooling })
