@@ -2137,6 +2137,23 @@ export interface components {
                  */
                 steps?: number;
             };
+            /** @description asks a decoder for tokens that follow each text, up to the end token of the model */
+            generate?: {
+                /** @default 20 */
+                max_new_tokens?: number;
+                /**
+                 * @description 0: the most probable token each time
+                 * @default 0
+                 */
+                temperature?: number;
+                /** @description drawn from these many most probable ones; default all */
+                top_k?: number;
+                /**
+                 * @description the same seed draws the same tokens
+                 * @default 0
+                 */
+                seed?: number;
+            };
             backward?: {
                 /** @description what is differentiated: summed over the batch */
                 of: {
@@ -2267,6 +2284,11 @@ export interface components {
             };
             /** @description [B, N] */
             relevance?: components["schemas"]["AnswerTensor"];
+            /** @description of each item the new tokens, with the end token where there was one */
+            generated?: {
+                ids: number[][];
+                strings?: string[][];
+            };
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };

@@ -65,6 +65,10 @@ export const ModelForwardAnswer = z
       })
       .optional(),
     relevance: AnyTensor.describe('[B, N]'),
+    generated: z
+      .object({ ids: z.array(z.array(z.int())), strings: z.array(z.array(z.string())).optional() })
+      .optional()
+      .describe('of each item the new tokens, with the end token where there was one'),
     present: z.record(z.string(), tensor).optional(),
     encoder: z.object({ output: AnyTensor, hidden: z.array(tensor).optional(), layers }).optional(),
     values: z

@@ -16,6 +16,7 @@ import type { Tokens } from '../../models/tokens.ts'
 import { fieldProblem } from '../../problem.ts'
 import { answerBackward } from './backward.ts'
 import { type Forward, type PreparedTokens, rowLogits } from './context.ts'
+import { answerGenerated } from './generate.ts'
 import { readingsOf } from './readings.ts'
 import { answerRelevance, relevanceMaps } from './relevance.ts'
 import { type ForwardRequest, forwardRequest } from './request.ts'
@@ -59,6 +60,7 @@ export function* compileForward(
   answerHead(forward)
   if (request.backward !== undefined) yield* answerBackward(forward, request.backward)
   yield* answerRelevance(forward, attended)
+  if (request.generate !== undefined) yield* answerGenerated(forward, request.generate)
   reportTokens(forward)
   for (const [layer, place] of places) {
     forward.reports.push(() => ({ [`layers.${place}.index`]: layer }))

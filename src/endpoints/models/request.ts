@@ -33,6 +33,7 @@ const RETURNS = [
 ] as const
 
 const MOST_WRT = 4096
+const MOST_GENERATED = 4096
 const EMITS = ['grad_output', 'grad_weights', 'grad_cross_weights'] as const
 
 const token = z
@@ -113,6 +114,25 @@ export function forwardRequest(tensors: TensorKinds) {
         .optional()
         .describe('asks for top_keys too: the strongest keys of each row, in `layers`'),
       relevance: relevance(tensors).optional(),
+      generate: z
+        .strictObject({
+          max_new_tokens: z.int().min(1).max(MOST_GENERATED).default(20),
+          temperature: z.number().min(0).max(1e6).default(0).describe('0: the most probable token each time'),
+          top_k: z
+            .int()
+            .min(1)
+            .max(1e6)
+            .optional()
+            .describe('drawn from these many most probable ones; default all'),
+          seed: z
+            .int()
+            .min(0)
+            .max(Number.MAX_SAFE_INTEGER)
+            .default(0)
+            .describe('the same seed draws the same tokens'),
+        })
+        .optional()
+        .describe('asks a decoder for tokens that follow each text, up to the end token of the model'),
       backward: z
         .strictObject({
           of: objective(tensors),

@@ -122,6 +122,12 @@ function ofLogits({ rows, entries: vocabulary, seed }: Rows): OpCase[] {
       outputs: { gradLogits: rows * vocabulary, values: rows },
     },
     {
+      op: op.nextToken,
+      args: { vocabulary, temperature: seed % 2, topK: seed % 3, seedLow: seed, seedHigh: 1, draw: seed % 5 },
+      inputs: { logits: randomTensors(seed)(vocabulary, 3) },
+      outputs: { id: 1, value: 1 },
+    },
+    {
       op: op.topTokens,
       args: { rows, vocabulary, top: Math.min(top, vocabulary) },
       inputs: { logits },

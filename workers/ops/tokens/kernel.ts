@@ -134,7 +134,7 @@ export function tokenObjective(
 }
 
 /** Of a row: its maximum, and Σ exp(l − maximum). */
-function softmaxOf(logits: Reals, at: number, vocabulary: number): [most: number, sum: number] {
+export function softmaxOf(logits: Reals, at: number, vocabulary: number): [most: number, sum: number] {
   let most = Number.NEGATIVE_INFINITY
   for (let j = at; j < at + vocabulary; j++) if (logits[j] > most) most = logits[j]
   let sum = 0
@@ -151,42 +151,6 @@ export function capBackward(
 ): void {
   const end = Math.min(to * ELEMENT_BLOCK, count)
   for (let at = from * ELEMENT_BLOCK; at < end; at++) t.gradX[at] = t.gradY[at] * (1 - (t.y[at] / cap) ** 2)
-}
-
-/** The largest logits of a row, by insertion into a short sorted list; of equal ones the lower id comes first. */
-export function topTokens(
-  t: Tensors<typeof op.topTokens>,
-  { vocabulary, top }: Args<typeof op.topTokens>,
-  from: number,
-  to: number,
-): void {
-  for (let row = from; row < to; row++) {
-    const at = row * vocabulary
-    const [most, sum] = softmaxOf(t.logits, at, vocabulary)
-    const found = largestOf(t.logits, at, vocabulary, top)
-    for (let rank = 0; rank < top; rank++) {
-      const id = found[rank]
-      t.found[2 * (row * top + rank)] = id
-      t.found[2 * (row * top + rank) + 1] = Math.exp(t.logits[at + id] - most) / sum
-    }
-  }
-}
-
-/** Indices of the `top` largest of `count` elements from `at` on, the largest first. */
-export function largestOf(x: Reals, at: number, count: number, top: number): Int32Array {
-  const found = new Int32Array(top)
-  let length = 0
-  for (let j = 0; j < count; j++) {
-    const value = x[at + j]
-    if (length === top && !(value > x[at + found[top - 1]])) continue
-    let rank = length < top ? length++ : top - 1
-    while (rank > 0 && value > x[at + found[rank - 1]]) {
-      found[rank] = found[rank - 1]
-      rank--
-    }
-    found[rank] = j
-  }
-  return found
 }
 
 /** values[r] = Σ_d a·b. */

@@ -137,6 +137,21 @@ export const topTokens = family.define('topTokens', {
   shared: true,
 })
 
+/**
+ * id [1] = the next token by a row of logits: the most probable one at temperature 0, else one drawn from softmax(logits/temperature) over
+ * the topK most probable (0: all), by the hash of dropout for draw number `draw`. One unit.
+ */
+export const nextToken = family.define('nextToken', {
+  /** `value`: the same id, for whom it is told */
+  tensors: { logits: 'in', id: 'out:int32', value: 'out:float64' },
+  args: { vocabulary: 'i32', temperature: 'f64', topK: 'i32', seedLow: 'u32', seedHigh: 'u32', draw: 'i32' },
+  units: () => 1,
+  cost: (a, { precision: p }) => ({
+    nanoseconds: a.vocabulary * (a.temperature === 0 ? COMPARED[p] : 2 * EXPONENTIAL[p]),
+  }),
+  shared: true,
+})
+
 const pooling = defineArgs({
   batch: 'i32',
   positions: 'i32',
