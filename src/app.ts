@@ -1,19 +1,30 @@
 /** The service: Fastify, its plugins and the engine. Listening is main.ts's business. */
+import '../workers/older-node.ts'
 import accepts from '@fastify/accepts'
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { type Config, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
+import { FlopBudgets } from './http/auth/flop-budgets.ts'
+import { auth, openAuthenticator } from './http/auth/index.ts'
+import { limits } from './http/auth/limits.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
+import { jobRoutes } from './http/jobs.ts'
 import { models } from './http/models.ts'
+import { Checkpoints } from './http/oip/checkpoints.ts'
+import { inference } from './http/oip/index.ts'
+import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
+import { plans } from './http/plan.ts'
 import { drain } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
 import { Metrics, observe, requestId } from './http/plugins/observe.ts'
 import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
+import type { Telemetry } from './http/telemetry/index.ts'
+import { Jobs } from './jobs/jobs.ts'
 import { ModelStore } from './models/store.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
@@ -28,13 +39,58 @@ export interface App {
   close(): Promise<void>
 }
 
-export async function buildApp(config: Config, logger: Logger, options: EngineOptions = {}): Promise<App> {
+export async function buildApp(
+  config: Config,
+  logger: Logger,
+  options: EngineOptions = {},
+  telemetry?: Telemetry,
+): Promise<App> {
   const metrics = new Metrics()
+  const fastify = createFastify(config, logger, metrics)
+  const { engine, close } = await install(fastify, config, metrics, { ...options, telemetry })
+  await fastify.register(docs, { version: VERSION })
+  await fastify.register(page)
+  await fastify.ready()
+
+  return {
+    fastify,
+    engine,
+    leave: () => fastify.drain.leave(),
+    drain: () => fastify.drain.begin(),
+    async close() {
+      await fastify.close()
+      await close()
+    },
+  }
+}
+
+export interface InstallOptions extends EngineOptions {
+  /** whether paths without a resource are the service's to answer, as they are unless false */
+  notFound?: boolean
+  telemetry?: Telemetry | undefined
+}
+
+export interface Installed {
+  engine: Engine
+  /** behind Fastify's own */
+  close(): Promise<void>
+}
+
+/** Everything but documents and page, in an instance of Fastify that is the service's own or a part of another's. */
+export async function install(
+  fastify: FastifyInstance,
+  config: Config,
+  metrics: Metrics,
+  { notFound, telemetry, ...options }: InstallOptions = {},
+): Promise<Installed> {
+  // first: where it fails, there are no workers yet
+  const authenticator = await openAuthenticator(config, fastify.log)
+  const budgets = authenticator && new FlopBudgets()
   const engine = await Engine.start(config, {
     ...options,
     onLost(reason) {
       metrics.workersLost.inc()
-      logger.error({ reason }, 'worker lost')
+      fastify.log.error({ reason }, 'worker lost')
       options.onLost?.(reason)
     },
   })
@@ -47,37 +103,42 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     arrivals,
     mostBytes: Math.min(config.MAX_BODY_BYTES, arrivals.limit),
     bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
+    spend: budgets && ((client, flops) => budgets.spend(client, flops)),
   }
 
-  const fastify = createFastify(config, logger, metrics)
+  const jobs = await Jobs.open(config, intake)
+
   // order matters: see http/plugins/README.md
   await fastify.register(accepts)
   await fastify.register(websocket, { path: STREAM_PATH, mostBytes: intake.mostBytes })
   await fastify.register(bodies)
   await fastify.register(observe, { metrics })
-  await fastify.register(errors, { lingerBytes: config.LINGER_BYTES })
+  if (telemetry) await fastify.register((await import('./http/telemetry/plugin.ts')).traces, telemetry)
+  await fastify.register(errors, { lingerBytes: config.LINGER_BYTES, notFound })
   await fastify.register(drain)
+  await fastify.register(origins, { allowed: config.CORS_ORIGINS })
+  await fastify.register(auth, { authenticator, budgets })
+  await fastify.register(limits, { budgets })
   await fastify.register(rest, { intake, deadlineSeconds })
+  await fastify.register(plans, { intake, deadlineSeconds })
   const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
   await fastify.register(models, { store, intake, deadlineSeconds })
+  await fastify.register(inference, { intake, deadlineSeconds, further: new Checkpoints(store) })
+  await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,
+    traces: telemetry?.runs,
     deadlineSeconds,
     idleSeconds: config.STREAM_IDLE_SECONDS,
     runSeconds: config.RUN_SECONDS,
+    origins: config.CORS_ORIGINS,
+    mostOfKey: config.STREAMS_PER_KEY,
   })
-  await fastify.register(health, { engine })
-  await fastify.register(docs, { version: VERSION })
-  await fastify.register(page)
-  await fastify.ready()
-
+  await fastify.register(health, { engine, metricsPublic: config.METRICS_PUBLIC })
   return {
-    fastify,
     engine,
-    leave: () => fastify.drain.leave(),
-    drain: () => fastify.drain.begin(),
     async close() {
-      await fastify.close()
+      await jobs.close()
       store.close()
       await engine.close()
     },

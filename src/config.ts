@@ -10,8 +10,27 @@ export const VERSION: string = JSON.parse(
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
 
+/** Of the container where there is one with a limit, else of the machine. */
+const memory = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
+
 const whole = (fallback: number, minimum = 1) => z.coerce.number().int().min(minimum).default(fallback)
+const url = (protocols: string[]) =>
+  z.string().refine(text => protocols.includes(URL.parse(text)?.protocol ?? ''), {
+    error: `expected a URL that begins with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`,
+  })
 const seconds = (fallback: number) => z.coerce.number().positive().default(fallback)
+
+function isOrigin(text: string): boolean {
+  return text === '*' || (URL.canParse(text) && new URL(text).origin === text)
+}
+
+/** An address whose answers are believed: https, or on this machine. */
+export function isTrusted(text: string): boolean {
+  const { protocol, hostname } = URL.canParse(text) ? new URL(text) : { protocol: '', hostname: '' }
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname.replace(/^\[|\]$/g, '')))
+}
+
+const provider = z.string().refine(isTrusted, 'expected an https address, or http on loopback').optional()
 
 /** Every setting, read from the environment; the README's table is checked against this. */
 const environment = z.object({
@@ -25,10 +44,10 @@ const environment = z.object({
   MAX_BODY_BYTES: whole(256 * MIB).describe(
     'largest request body (half of MEMORY_BYTES at most); larger ones are a 413',
   ),
-  MAX_REQUEST_BYTES: whole(Math.min(3 * GIB, Math.floor(totalmem() / 3))).describe(
+  MAX_REQUEST_BYTES: whole(Math.min(3 * GIB, Math.floor(memory / 3))).describe(
     'most tensor memory one request may take; more is a 413',
   ),
-  MEMORY_BYTES: whole(Math.min(4 * GIB - 64 * 1024, Math.floor(totalmem() / 2))).describe(
+  MEMORY_BYTES: whole(Math.min(4 * GIB - 64 * 1024, Math.floor(memory / 2))).describe(
     'tensor memory of the whole server (at most 4 GiB); a request that finds none free is a 503',
   ),
   MAX_FLOPS: z.coerce
@@ -65,6 +84,52 @@ const environment = z.object({
       'time after SIGTERM in which requests are still served, `/health/ready` being 503 already; SIGINT or a second signal skips it',
     ),
   DRAIN_SECONDS: seconds(60).describe('time that accepted requests have to finish after SIGTERM'),
+  AUTH: z
+    .enum(['keys', 'oidc', 'off'])
+    .optional()
+    .describe(
+      'who may come: `keys` (those of `KEYS_FILE`), `oidc` (tokens of `OIDC_ISSUER`) or `off` (everybody); without it `off` on loopback, and no start on any other address',
+    ),
+  KEYS_FILE: z
+    .string()
+    .optional()
+    .describe('the keys of `AUTH=keys`, written by `attention-server keys`; read again when it changes'),
+  OIDC_ISSUER: provider.describe('the OpenID provider of `AUTH=oidc`, as its tokens name it in `iss`'),
+  OIDC_AUDIENCE: z.string().optional().describe('what its tokens must name in `aud`: this service'),
+  OIDC_JWKS_URL: provider.describe(
+    'where its keys are; without it the provider is asked (OpenID Connect Discovery)',
+  ),
+  METRICS_PUBLIC: z
+    .stringbool()
+    .default(false)
+    .describe('whether `/metrics` needs no key where `AUTH` is on; health never does'),
+  STREAMS_PER_KEY: whole(32).describe('streams that one key may have open at once; one more is a 429'),
+  CORS_ORIGINS: z
+    .string()
+    .default('')
+    .transform(text => text.split(',').flatMap(each => each.trim() || []))
+    .refine(all => all.every(isOrigin), 'expected origins as https://example.org, with commas between, or *')
+    .describe(
+      'origins (`https://example.org`, with commas between) whose web pages may read answers and open streams; without it only the page of this server',
+    ),
+  JOB_SECONDS: seconds(3600).describe('time a job may run; past it, it has failed with a 504'),
+  JOB_RESULT_SECONDS: seconds(3600).describe('time the result of a job is kept; past it a 410'),
+  JOBS_AT_ONCE: whole(2).describe('jobs that this server runs at a time'),
+  JOBS_PER_KEY: whole(4).describe('jobs of one key (without keys: of one address) that run at a time'),
+  JOBS_QUEUED: whole(1000).describe(
+    'jobs that may wait or run; more is a 503, and more than half of them of one key a 429',
+  ),
+  REDIS_URL: url(['redis:', 'rediss:'])
+    .optional()
+    .describe(
+      'Redis that holds the queue of jobs, for several servers; without it the queue is in the process',
+    ),
+  STORE_URL: url(['file:', 's3:'])
+    .optional()
+    .describe(
+      'where inputs and results of jobs lie: `file:///folder` or `s3://bucket/prefix`; needed beside REDIS_URL. Default: a folder of its own among the temporary files',
+    ),
+  STORE_BYTES: whole(4 * GIB).describe('most bytes of jobs in that default folder; more is a 503'),
   MODELS_DIR: z
     .string()
     .optional()
@@ -78,20 +143,66 @@ const environment = z.object({
     .describe('float32 kernels: `auto` measures at start-up, a name forces that variant'),
 })
 
-export type Config = z.infer<typeof environment>
+type Settings = z.infer<typeof environment>
+const settings = environment.refine(
+  ({ REDIS_URL, STORE_URL }) => REDIS_URL === undefined || STORE_URL !== undefined,
+  { path: ['STORE_URL'], error: 'expected a folder or bucket that every server reaches, beside REDIS_URL' },
+)
 
-/** Throws with a message that names each setting that is wrong. */
+export type Config = Settings & { AUTH: NonNullable<Settings['AUTH']> }
+
+/** Throws with a message that names each setting that is wrong. An empty variable counts as unset. */
 export function readConfig(env: Record<string, string | undefined>): Config {
   const known = Object.fromEntries(
     Object.keys(environment.shape).flatMap(key => (env[key] ? [[key, env[key]]] : [])),
   )
-  const parsed = environment.safeParse(known)
-  if (parsed.success) return parsed.data
+  const parsed = settings.safeParse(known)
+  if (parsed.success) return decided(parsed.data)
   throw new Error(
     parsed.error.issues
-      .map(issue => `${issue.path.join('.')}=${known[String(issue.path[0])]}: ${issue.message}`)
+      .map(
+        issue => `${issue.path.join('.')}=${withoutSecrets(known[String(issue.path[0])])}: ${issue.message}`,
+      )
       .join('; '),
   )
+}
+
+/** Whether one of OpenTelemetry's own variables says that something is to be sent somewhere. */
+export function wantsTelemetry(env: Record<string, string | undefined>): boolean {
+  if (env.OTEL_SDK_DISABLED === 'true') return false
+  const exporters = ['OTEL_TRACES_EXPORTER', 'OTEL_METRICS_EXPORTER'].map(name => env[name] || undefined)
+  if (exporters.every(name => name === 'none')) return false
+  const places = ['', '_TRACES', '_METRICS'].map(kind => env[`OTEL_EXPORTER_OTLP${kind}_ENDPOINT`])
+  return [...places, ...exporters].some(value => value && value !== 'none')
+}
+
+/** An address may hold a name and a password. */
+function withoutSecrets(value: string | undefined): string | undefined {
+  return value?.replace(/\/\/[^/]*@/g, '//…@')
+}
+
+/** A service that others can reach is open to all of them only where somebody has said so. */
+function decided(settings: Settings): Config {
+  const { HOST, AUTH = isLoopback(HOST) ? 'off' : undefined, KEYS_FILE } = settings
+  if (AUTH === undefined) {
+    throw new Error(
+      `HOST=${HOST} can be reached by others, and AUTH is not set: set AUTH=keys and KEYS_FILE, AUTH=oidc, ` +
+        'OIDC_ISSUER and OIDC_AUDIENCE, or AUTH=off where nobody else gets there or something before it asks who comes',
+    )
+  }
+  if (AUTH === 'keys' && KEYS_FILE === undefined)
+    throw new Error(
+      'AUTH=keys: set KEYS_FILE to the file that `attention-server keys add NAME --file F` writes',
+    )
+  if (AUTH === 'oidc' && (settings.OIDC_ISSUER === undefined || settings.OIDC_AUDIENCE === undefined))
+    throw new Error(
+      'AUTH=oidc: set OIDC_ISSUER to the provider’s address and OIDC_AUDIENCE to what its tokens name this service',
+    )
+  return { ...settings, AUTH }
+}
+
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|(0{0,4}:){2,7}0{0,3}1|::ffff:127(\.\d{1,3}){3})$/i.test(host)
 }
 
 /** Name and meaning of every setting. */

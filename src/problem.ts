@@ -5,6 +5,7 @@
 export const PROBLEMS = {
   INVALID_JSON: { status: 400, title: 'The body is not valid JSON' },
   INVALID_SAFETENSORS: { status: 400, title: 'The body is not a valid safetensors file' },
+  INVALID_COMPRESSION: { status: 400, title: 'The body is not in the coding that it is said to be in' },
   INVALID_REQUEST: { status: 400, title: 'The request does not fit its schema' },
   SHAPE_MISMATCH: { status: 400, title: 'Shapes do not fit together' },
   INVALID_TENSOR: { status: 400, title: 'A tensor cannot be read' },
@@ -12,22 +13,31 @@ export const PROBLEMS = {
   MODEL_UNSUPPORTED: { status: 400, title: 'The model is of a kind that this server does not run' },
   MODEL_INVALID: { status: 400, title: 'The model’s files are not what they should be' },
   BAD_HTTP: { status: 400, title: 'The HTTP request is malformed' },
+  UNAUTHORIZED: { status: 401, title: 'The request comes with no valid key' },
+  FORBIDDEN: { status: 403, title: 'The request may not be made from there' },
   NOT_FOUND: { status: 404, title: 'No such resource' },
   MODEL_NOT_FOUND: { status: 404, title: 'No such model' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The resource does not take this method' },
   CLIENT_IDLE: { status: 408, title: 'The client let its run wait for too long' },
   BODY_TIMEOUT: { status: 408, title: 'The body did not arrive in time' },
+  JOB_NOT_READY: { status: 409, title: 'The job has no result yet' },
+  JOB_CANCELLED: { status: 409, title: 'The job was cancelled' },
+  IDEMPOTENCY_KEY_REUSED: { status: 409, title: 'The idempotency key belongs to another body' },
+  JOB_EXPIRED: { status: 410, title: 'The result of the job is no longer kept' },
   BODY_TOO_LARGE: { status: 413, title: 'The body is larger than this server takes' },
   COMPUTE_TOO_LARGE: { status: 413, title: 'The computation is larger than this server takes on' },
   MEMORY_TOO_LARGE: { status: 413, title: 'The tensors need more memory than this server gives one request' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type of the body is not one this server reads' },
   UPGRADE_REQUIRED: { status: 426, title: 'The resource is a WebSocket' },
-  TOO_MANY: { status: 429, title: 'Too much at once on one connection' },
+  TOO_MANY: { status: 429, title: 'Too much at once of one client' },
+  RATE_LIMITED: { status: 429, title: 'The budget of the key is used up' },
   HEADERS_TOO_LARGE: { status: 431, title: 'The head of the request is larger than this server takes' },
   CLIENT_CLOSED: { status: 499, title: 'The client went away' },
   INTERNAL: { status: 500, title: 'A fault of this server' },
   WORKER_LOST: { status: 500, title: 'The worker that computed this request was lost' },
   BUSY: { status: 503, title: 'The server is busy' },
+  QUEUE_UNAVAILABLE: { status: 503, title: 'The queue of jobs cannot be reached' },
+  STORE_UNAVAILABLE: { status: 503, title: 'The store of jobs cannot be reached, or is full' },
   DRAINING: { status: 503, title: 'The server is shutting down' },
   DEADLINE_EXCEEDED: { status: 504, title: 'The deadline passed before the answer was ready' },
 } as const
@@ -45,16 +55,27 @@ export class Problem extends Error {
   readonly errors: FieldError[]
   /** seconds after which a retry makes sense, sent as `Retry-After` */
   readonly retryAfter: number | undefined
+  /** what its status has to say in headers, by their names */
+  readonly headers: Record<string, string | number>
+  /** more that it says, as RFC 9457's extension members */
+  readonly members: Record<string, unknown>
 
   constructor(
     code: ProblemCode,
     detail: string,
-    more: { errors?: FieldError[]; retryAfter?: number | undefined } = {},
+    more: {
+      errors?: FieldError[]
+      retryAfter?: number | undefined
+      members?: Record<string, unknown>
+      headers?: Record<string, string | number>
+    } = {},
   ) {
     super(detail)
     this.code = code
     this.errors = more.errors ?? []
     this.retryAfter = more.retryAfter
+    this.headers = more.headers ?? {}
+    this.members = more.members ?? {}
   }
 
   get status(): number {
@@ -63,10 +84,15 @@ export class Problem extends Error {
 
   /** The same about a body that stands below `pointer` in the request's body. */
   below(pointer: string): Problem {
-    const errors = this.errors.map(({ path, message }) => ({ path: pointer + path, message }))
+    return this.moved(({ path, message }) => ({ path: pointer + path, message }))
+  }
+
+  /** The same about a body in which each thing stands elsewhere. */
+  moved(place: (error: FieldError) => FieldError): Problem {
+    const errors = this.errors.map(place)
     const told = this.errors.length > 0 && this.message === detailOf(this.errors[0])
     const detail = told ? detailOf(errors[0]) : this.message
-    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter })
+    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter, headers: this.headers })
   }
 
   toJSON(requestId: string) {
@@ -78,6 +104,7 @@ export class Problem extends Error {
       code: this.code,
       request_id: requestId,
       ...(this.errors.length > 0 ? { errors: this.errors } : {}),
+      ...this.members,
     }
   }
 }

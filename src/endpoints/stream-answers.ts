@@ -3,6 +3,7 @@ import * as z from 'zod'
 import {
   approximation,
   biasGradient,
+  conventionsResult,
   exactError,
   gateGradients,
   lossResult,
@@ -19,6 +20,7 @@ const AcceptedMessage = z
     type: z.literal('accepted'),
     id: RunId,
     layers: z.int().describe('how many the stack has, without those of an encoder'),
+    traceresponse: z.string().optional().describe('the span of the run, where this server sends traces'),
     plan: z.strictObject({
       flops: z.number().describe('floating-point operations of the run'),
       bytes: z.number().describe('tensor memory that the run holds until it has ended'),
@@ -88,6 +90,7 @@ const DoneMessage = z
     type: z.literal('done'),
     id: RunId,
     ...approximation,
+    ...conventionsResult,
     ...lossResult,
     layers: z.array(z.strictObject(exactError)).optional().describe('with compare_exact'),
     timing: z.strictObject({

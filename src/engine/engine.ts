@@ -15,7 +15,7 @@ import { Admission, type Estimate, type Lease, type Limits, type Reclaimable } f
 import { Arena, type Region, SMALL_REGION, TASK_STATE_BYTES, WordPool } from './arena.ts'
 import { chooseKernels } from './choose-kernels.ts'
 import { CostModel } from './cost-model.ts'
-import type { JobReport, OnBarrier } from './job.ts'
+import type { JobReport, OnBarrier, OnProgress } from './job.ts'
 import type { MemoryPlan } from './memory-plan.ts'
 import type { PlacedProgram } from './placement.ts'
 import { MAX_PER_SLOT, Pool } from './pool.ts'
@@ -159,11 +159,12 @@ export class Engine {
 
   /** Settles only when no task of the program is in flight any more. */
   run(
-    { program, placement, cost = this.costModel.cost(program) }: RunnableProgram,
+    { program, placement, cost = this.costModel.cost(program), group }: RunnableProgram,
     signal: AbortSignal,
     onBarrier?: OnBarrier,
+    onProgress?: OnProgress,
   ): Promise<JobReport> {
-    return this.#scheduler.submit({ program, placement, cost }, signal, onBarrier)
+    return this.#scheduler.submit({ program, placement, cost, group }, signal, onBarrier, onProgress)
   }
 
   /** Finds the structure of a JSON text in the shared memory here and now; undefined where it has too many values for that. */

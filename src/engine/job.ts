@@ -19,6 +19,9 @@ export interface JobReport {
  */
 export type OnBarrier = (barrier: number, report: JobReport) => Promise<void> | undefined
 
+/** Told how many stages are done, now and then. */
+export type OnProgress = (stages: number) => void
+
 /** What all jobs share. */
 export interface EngineContext extends SegmentContext {
   costModel: CostModel
@@ -38,8 +41,13 @@ export interface Assignment {
 export class Job {
   /** estimated time on one worker */
   readonly seconds: number
-  /** virtual time at which it was submitted */
+  readonly group: string | undefined
+  /** virtual time at which it was submitted, and what others of its group had to be counted for it until `sharedFrom` */
   vstart = 0
+  /** others of its group that share with it, */
+  siblings = 0
+  /** since it had had this many seconds */
+  sharedFrom = 0
   /** no further task is to start */
   stopped = false
   /** waits at a barrier */
@@ -49,6 +57,7 @@ export class Job {
   readonly #outcome = Promise.withResolvers<JobReport>()
   readonly #placed: PlacedProgram
   readonly #onBarrier: OnBarrier | undefined
+  readonly #onProgress: OnProgress | undefined
   readonly #context: EngineContext
   readonly #freeScratch: number[]
   readonly #team: Set<Assignment> = new Set()
@@ -59,12 +68,14 @@ export class Job {
   #nextBarrier = 0
   #failure: Error | undefined
 
-  constructor(placed: PlacedProgram, context: EngineContext, onBarrier?: OnBarrier) {
+  constructor(placed: PlacedProgram, context: EngineContext, onBarrier?: OnBarrier, onProgress?: OnProgress) {
     this.#placed = placed
     this.#context = context
     this.#onBarrier = onBarrier
+    this.#onProgress = onProgress
     this.#freeScratch = [...placed.placement.scratch]
     this.seconds = placed.cost.seconds
+    this.group = placed.group
   }
 
   /** Settled by `settle`. */
@@ -107,6 +118,14 @@ export class Job {
     let seconds = this.#serviceTime
     for (const { since } of this.#team) seconds += (now - since) / 1000
     return seconds
+  }
+
+  /** From now on what it gets counts `count` times. */
+  shareAmong(count: number): void {
+    const service = this.serviceTime(performance.now())
+    this.vstart += this.siblings * (service - this.sharedFrom)
+    this.sharedFrom = service
+    this.siblings = count - 1
   }
 
   /** A place for one more worker, where the job is open. */
@@ -162,6 +181,7 @@ export class Job {
     const { stages, barriers } = this.#placed.program
     while (this.#segment === undefined) {
       const { stage, step } = this.#next
+      this.#onProgress?.(stage)
       while (step === 0 && barriers[this.#nextBarrier]?.stage === stage - 1) {
         const barrier = this.#nextBarrier++
         const wait = this.#onBarrier?.(barrier, this.report)

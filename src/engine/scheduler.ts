@@ -13,7 +13,7 @@ import type { Message, Reply, ScanMessage } from '../../workers/main.ts'
 import { Problem } from '../problem.ts'
 import type { WordPool } from './arena.ts'
 import { TaskState } from './arena.ts'
-import { type EngineContext, Job, type JobReport, type OnBarrier } from './job.ts'
+import { type EngineContext, Job, type JobReport, type OnBarrier, type OnProgress } from './job.ts'
 import type { PlacedProgram } from './placement.ts'
 import { type Assigned, type Dispatch, InFlight } from './pool.ts'
 import { isLarge, type Runnable, RunQueue, type ScanTask, vruntime } from './run-queue.ts'
@@ -90,9 +90,14 @@ export class Scheduler {
    * signal's reason, or with WORKER_LOST. It settles only when no task of the program is in flight any more, so that its
    * memory may be freed then. `onBarrier` is told when a barrier has been reached, and may block the job there.
    */
-  async submit(placed: PlacedProgram, signal: AbortSignal, onBarrier?: OnBarrier): Promise<JobReport> {
+  async submit(
+    placed: PlacedProgram,
+    signal: AbortSignal,
+    onBarrier?: OnBarrier,
+    onProgress?: OnProgress,
+  ): Promise<JobReport> {
     signal.throwIfAborted()
-    const job = new Job(placed, this.#context, onBarrier)
+    const job = new Job(placed, this.#context, onBarrier, onProgress)
     const abort = () => {
       job.fail(signal.reason)
       this.#proceed(job)
@@ -236,6 +241,7 @@ export class Scheduler {
   #proceed(job: Job): void {
     const barrier = job.advance()
     if (barrier !== undefined) {
+      this.#queue.block(job)
       const unblock = (error?: Error) => this.#unblock(job, error)
       barrier.then(() => unblock(), unblock)
     }

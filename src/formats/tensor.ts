@@ -23,6 +23,7 @@ export interface TensorSource {
   end: number
   marks: number[]
   escaped: boolean
+  negated?: true // a bool mask in which true means the opposite
   /** of a kept one: what is added to every element */
   shift?: number
 }

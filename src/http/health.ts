@@ -3,11 +3,18 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Engine } from '../engine/engine.ts'
 
-export const health = fp(
-  async (app: FastifyInstance, { engine }: { engine: Engine }) => {
-    app.get('/health/live', async () => ({ status: 'ok' }))
+interface HealthOptions {
+  engine: Engine
+  /** whether metrics need no key */
+  metricsPublic: boolean
+}
 
-    app.get('/health/ready', async (_request, reply) => {
+export const health = fp(
+  async (app: FastifyInstance, { engine, metricsPublic }: HealthOptions) => {
+    const open = { config: { public: true } }
+    app.get('/health/live', open, async () => ({ status: 'ok' }))
+
+    app.get('/health/ready', open, async (_request, reply) => {
       const status = app.drain.leaving ? 'draining' : engine.ready ? 'ok' : 'unavailable'
       if (status !== 'ok') reply.code(503)
       const { usedBytes, committedBytes, limit } = engine.arena
@@ -22,9 +29,11 @@ export const health = fp(
     })
 
     const { registry } = app.metrics
-    app.get('/metrics', async (_request, reply) =>
-      reply.type(registry.contentType).send(await registry.metrics()),
-    )
+    app.get('/metrics', { config: { public: metricsPublic } }, async (request, reply) => {
+      const wanted = request.headers.accept?.includes('application/openmetrics-text')
+      const from = (wanted ? app.openMetrics : undefined) ?? registry
+      return reply.type(from.contentType).send(await from.metrics())
+    })
   },
   { name: 'health', encapsulate: true, dependencies: ['drain', 'observe'] },
 )

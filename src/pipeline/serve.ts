@@ -53,6 +53,8 @@ export interface Sink<R> {
   accepted?(admitted: Admitted): void
   /** The promise is the back-pressure: a client that does not read holds its own program, and no worker. */
   frame?(reached: ReachedFrame): Promise<void> | undefined
+  /** Stages that are done, of how many; now and then. */
+  progress?(done: number, total: number): void
   /** Settles when nothing of the reply will be read any more. */
   end(reply: ReadyReply): Promise<void> | void
   /** Settles when no frame is being read any more: the memory is free behind it. */
@@ -71,33 +73,46 @@ export async function serve<R>(
   const { timings } = receipt
   const started = performance.now()
   using body = source instanceof Decoded ? source : await decode(source, intake)
+  receipt.stages?.ended('decode')
   if (body.beside.length > 0) refuseMisplaced(endpoint.request, body.beside)
   const request = parse(endpoint.request, body.tree)
   if (endpoint.prepare !== undefined) await endpoint.prepare(request, body)
-  timings.decode = performance.now() - started
+  timings.decode += performance.now() - started
+  receipt.stages?.ended('parse')
   const style = sink.style(request)
   const compiled = isLarge(endpoint, request)
     ? await LARGE.run(compile(endpoint, request, style), asked(engine, sink.client, signal))
     : compileAtOnce(endpoint, request, style)
   const { program, memory, reply, frames } = compiled
+  receipt.stages?.ended('compile')
   const admitted = engine.admit(program, memory)
   using lease = admitted instanceof Promise ? await admitted : admitted
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
+  if (intake.spend !== undefined) {
+    intake.spend(sink.client, flops)
+    lease.group = sink.client
+  }
   sink.accepted?.({ compiled, lease })
   const written = { engine, program, lease, timings, closed: sink.closed ?? signal }
+  receipt.stages?.ended('admit')
   const reach = (index: number, { spans }: JobReport) => {
     timings.add({ spans })
+    receipt.stages?.workers({ spans })
     const of = frames[index]
     const ready = of && new ReadyReply(of, written)
     const frame = program.barriers[index]
     return sink.frame?.({ index, frame, computeMs: width(spans.compute), reply: ready })
   }
+  const progress = sink.progress && ((done: number) => sink.progress?.(done, program.stages.length))
   try {
-    const report = await engine.run(lease, signal, sink.frame && reach)
+    const report = await engine.run(lease, signal, sink.frame && reach, progress)
     timings.add(report)
+    receipt.stages?.workers(report)
+    receipt.stages?.ended('run')
     if (report.fault !== undefined) throw dataProblem(report.fault, program)
     await sink.end(new ReadyReply(reply, written))
+    receipt.stages?.ended('encode')
     return receipt
   } finally {
     // frames that are still being read stand in the memory
@@ -106,7 +121,7 @@ export async function serve<R>(
 }
 
 /** A field of the request in a file's metadata would be ignored there. */
-function refuseMisplaced(schema: z.ZodType, keys: string[]): void {
+export function refuseMisplaced(schema: z.ZodType, keys: string[]): void {
   const fields = schema instanceof z.ZodObject ? schema.shape : {}
   const key = keys.find(name => Object.hasOwn(fields, name))
   if (key === undefined) return
@@ -133,7 +148,9 @@ export function* compile<R>(
   style: ReplyStyle,
 ): Generator<void, Compiled> {
   const { precision, non_finite } = request as Numerics
-  const program = endpoint.program?.(request) ?? new RequestProgram(precision, non_finite)
+  const { programBeside: field } = endpoint
+  const own = field === undefined || (request as Record<string, unknown>)[field] !== undefined
+  const program = (own && endpoint.program?.(request)) || new RequestProgram(precision, non_finite)
   const compiling = endpoint.compile(program, request)
   if (compiling !== undefined) yield* compiling
   const replies = yield* emitReply(program, style)
@@ -164,10 +181,26 @@ function asked(engine: Engine, client: string | undefined, signal: AbortSignal):
   return { client, signal, busy: () => engine.busy('too many large stacks are being compiled') }
 }
 
+/** Large stacks one after the other. */
+export async function compileInTurn<R>(
+  endpoint: Compilable<R>,
+  request: R,
+  style: ReplyStyle,
+  engine: Engine,
+  client: string | undefined,
+  signal: AbortSignal,
+): Promise<Compiled> {
+  return isLarge(endpoint, request)
+    ? await LARGE.run(compile(endpoint, request, style), asked(engine, client, signal))
+    : compileAtOnce(endpoint, request, style)
+}
+
 /** What a request would take; the stages up to the admission, and no further. */
 export interface Plan {
   shapes: Record<string, number[]>
   estimate: Estimate
+  /** what a dialect was read as */
+  conventions: unknown
   /** why it would not be admitted now */
   problem: Problem | undefined
 }
@@ -182,13 +215,12 @@ export async function plan<R>(
   signal: AbortSignal,
 ): Promise<Plan> {
   const request = parse(endpoint.shapes, tree)
-  const { program, memory } = isLarge(endpoint, request)
-    ? await LARGE.run(compile(endpoint, request, style(request)), asked(engine, client, signal))
-    : compileAtOnce(endpoint, request, style(request))
+  const { program, memory } = await compileInTurn(endpoint, request, style(request), engine, client, signal)
   const estimate = engine.estimate(program, memory)
   return {
     shapes: Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape])),
     estimate,
+    conventions: program.facts.conventions,
     problem: engine.refusal(estimate) ?? engine.congestion(estimate),
   }
 }

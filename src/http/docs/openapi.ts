@@ -1,31 +1,46 @@
 /** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
 import type * as z from 'zod'
-import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
+import { HealthAnswer, PlanAnswer, ProblemAnswer, TicketAnswer } from '../../endpoints/answers.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
+import { JobAnswer } from '../../jobs/answers.ts'
+import { JobRequest } from '../../jobs/request.ts'
 import { PROBLEMS } from '../../problem.ts'
 import { component, type Json, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
+import { INFERENCE_PROBLEM, inferencePaths } from './inference-paths.ts'
+import { jobPaths } from './jobs.ts'
 import { modelPaths } from './model-paths.ts'
-import { computeOperation, JSON_TYPE, named, problems } from './operations.ts'
+import { named } from './named.ts'
+import { computeOperation, examplesOf, JSON_TYPE, problems } from './operations.ts'
+import { orNull } from './or-null.ts'
 
 export function openApiDocument(version: string): Json {
-  const components: Record<string, Json> = {}
-  const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, components)
+  const requests: Record<string, Json> = {}
+  const answers: Record<string, Json> = {}
+  const ask = (schema: z.ZodType) => component(schema, 'input', requests)
+  const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, answers)
   const paths: Record<string, Json> = {}
   for (const endpoint of SERVED) {
-    const request = add(endpoint.request)
+    const request = ask(endpoint.request)
     const answer = add(endpoint.answer)
     const examples = EXAMPLES.filter(({ path }) => path === endpoint.path)
     paths[endpoint.path] = {
-      post: computeOperation(endpoint.name, endpoint.summary, request, answer, examples),
+      post: computeOperation(endpoint, request, answer, examples),
     }
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
-  paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
-  Object.assign(paths, modelPaths(add))
-  Object.assign(paths, operationalPaths(add(HealthAnswer)))
+  paths['/v1/plan'] = { post: planOperation(ask(PlanRequest), add(PlanAnswer), planExamples) }
+  Object.assign(paths, modelPaths(ask, add))
+  Object.assign(paths, inferencePaths(ask, add, problems))
+  paths['/v1/stream-ticket'] = { post: ticketOperation(add(TicketAnswer, 'output')) }
   add(ProblemAnswer)
+  answers.InferenceProblem = INFERENCE_PROBLEM
+  Object.assign(
+    paths,
+    jobPaths({ request: ask(JobRequest), job: add(JobAnswer, 'output'), problems }),
+    operationalPaths(add(HealthAnswer)),
+  )
   return {
     openapi: '3.1.0',
     info: {
@@ -33,18 +48,35 @@ export function openApiDocument(version: string): Json {
       version,
       summary: 'Attention over HTTP: outputs, attention weights and gradients',
       description: ABOUT,
+      contact: { name: 'attention-server' },
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/', description: 'this server' }],
-    security: [],
+    security: [{ key: [] }, {}],
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
+      {
+        name: 'inference',
+        description: 'The Open Inference Protocol, as Triton, KServe and their clients speak it',
+      },
+      { name: 'jobs', description: 'Computations that nobody waits for at a connection' },
       { name: 'models', description: 'Checkpoints of Hugging Face in MODELS_DIR' },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,
-    components: { schemas: { ...components, ...TENSORS } },
+    components: {
+      schemas: named({ ...orNull(requests), ...answers, ...TENSORS }),
+      securitySchemes: SECURITY_SCHEMES,
+    },
   }
+}
+
+const SECURITY_SCHEMES = {
+  key: {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'A key of the server, where it asks for one (`AUTH`)',
+  },
 }
 
 const ABOUT = `Every tensor may come as JSON (nested, flat or base64) or in a safetensors file, and go out as either:
@@ -73,11 +105,25 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     tags: ['compute'],
     requestBody: {
       required: true,
-      content: { [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) } },
+      content: {
+        [JSON_TYPE]: { schema: request, examples: examplesOf(examples, ({ request: value }) => value) },
+      },
     },
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
-      ...problems('400', '408', '413', '415', '503'),
+      ...problems('400', '401', '408', '413', '415', '429', '503'),
+    },
+  }
+}
+
+function ticketOperation(answer: Json): Json {
+  return {
+    operationId: 'streamTicket',
+    summary: 'A ticket for one stream, once and soon: browsers cannot send a key with a WebSocket',
+    tags: ['compute'],
+    responses: {
+      200: { description: 'The ticket', content: { [JSON_TYPE]: { schema: answer } } },
+      ...problems('401', '429'),
     },
   }
 }
@@ -88,8 +134,11 @@ function operationalPaths(health: Json): Record<string, Json> {
       operationId,
       summary,
       tags: ['operation'],
+      // metrics may want a key
+      ...(operationId !== 'metrics' && { security: [] }),
       responses: {
         200: { description: summary, content: { [type]: { schema } } },
+        ...(operationId === 'metrics' && problems('401')),
         ...more,
       },
     },

@@ -1,4 +1,6 @@
 /** What operations of the OpenAPI document have in common. */
+
+import type { Endpoint } from '../../endpoints/endpoint.ts'
 import { PROBLEMS } from '../../problem.ts'
 import { type Json, ref } from './components.ts'
 import type { Example } from './examples.ts'
@@ -7,8 +9,7 @@ export const JSON_TYPE = 'application/json'
 const SAFETENSORS_TYPE = 'application/x-safetensors'
 
 export function computeOperation(
-  name: string,
-  summary: string,
+  { name, summary, reports = {} }: Pick<Endpoint, 'name' | 'summary' | 'reports'>,
   request: Json,
   answer: Json,
   examples: Example[],
@@ -31,7 +32,7 @@ export function computeOperation(
     requestBody: {
       required: true,
       content: {
-        [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) },
+        [JSON_TYPE]: { schema: request, examples: examplesOf(examples, ({ request: value }) => value) },
         [SAFETENSORS_TYPE]: binary,
       },
     },
@@ -45,11 +46,17 @@ export function computeOperation(
           },
         },
         content: {
-          [JSON_TYPE]: { schema: answer, examples: named(examples, ({ response }) => response) },
+          [JSON_TYPE]: { schema: answer, examples: examplesOf(examples, ({ response }) => response) },
           [SAFETENSORS_TYPE]: binary,
+          ...Object.fromEntries(
+            Object.entries(reports).map(([type, description]) => [
+              type,
+              { schema: { type: 'string', description } },
+            ]),
+          ),
         },
       },
-      ...problems('400', '408', '413', '415', '500', '503', '504'),
+      ...problems('400', '401', '408', '413', '415', '429', '500', '503', '504'),
     },
   }
 }
@@ -65,6 +72,6 @@ export function problems(...statuses: string[]): Json {
   return Object.fromEntries(entries)
 }
 
-export function named(examples: Example[], value: (example: Example) => unknown): Json {
+export function examplesOf(examples: Example[], value: (example: Example) => unknown): Json {
   return Object.fromEntries(examples.map(each => [each.name, { summary: each.summary, value: value(each) }]))
 }

@@ -25,16 +25,34 @@ declare module 'fastify' {
     /** bytes of a refused request's body that are taken in */
     lingerBytes: number
   }
+  interface FastifyRequest {
+    /** its client shows the text of no error but those whose type is `application/json` */
+    plainErrors: boolean
+  }
+}
+
+export interface ErrorOptions {
+  lingerBytes: number
+  /** whether paths without a resource are the service's to answer */
+  notFound?: boolean
 }
 
 export const errors = fp(
-  async (app: FastifyInstance, { lingerBytes }: { lingerBytes: number }) => {
+  async (app: FastifyInstance, { lingerBytes, notFound = true }: ErrorOptions) => {
     app.decorate('lingerBytes', lingerBytes)
+    app.decorateRequest('plainErrors', false)
     app.setErrorHandler(sendProblem)
+    if (!notFound) return
+    const withParameters: { method: string | string[]; path: RegExp }[] = []
+    app.addHook('onRoute', ({ method, url }) => {
+      if (url.includes('/:')) withParameters.push({ method, path: patternOf(url) })
+    })
     app.setNotFoundHandler((request, reply) => {
       const path = request.url.split('?')[0]
-      const allowed = ['GET', 'POST', 'HEAD'].filter(method =>
-        app.hasRoute({ method: method as 'GET', url: path }),
+      const allowed = ['GET', 'POST', 'DELETE', 'HEAD'].filter(
+        method =>
+          app.hasRoute({ method: method as 'GET', url: path }) ||
+          withParameters.some(route => route.method.includes(method) && route.path.test(path)),
       )
       if (allowed.length === 0) throw new Problem('NOT_FOUND', `no resource ${shortened(path)}`)
       reply.header('allow', allowed.join(', '))
@@ -43,6 +61,11 @@ export const errors = fp(
   },
   { name: 'errors', dependencies: ['observe'] },
 )
+
+/** Paths of a route, each `:parameter` being one level of any name. */
+function patternOf(url: string): RegExp {
+  return new RegExp(`^${url.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:\w+/g, '[^/]+')}$`)
+}
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { code, statusCode, message } = error as Partial<FastifyError>
@@ -58,11 +81,12 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (problem.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
   request.problem = problem
   if (problem.retryAfter !== undefined) reply.header('retry-after', problem.retryAfter)
-  reply.removeHeader('content-length')
+  reply.headers(problem.headers).removeHeader('content-length')
   // a failure of the framework itself passes by the hooks
   reply.header('x-request-id', request.id).header('server-timing', serverTiming(request.receipt))
-  const answer = Buffer.from(JSON.stringify(problem.toJSON(request.id)))
-  reply.code(problem.status).type('application/problem+json')
+  const fields = problem.toJSON(request.id)
+  const answer = Buffer.from(JSON.stringify(INFERENCE.test(request.url) ? inferenceError(fields) : fields))
+  reply.code(problem.status).type(request.plainErrors ? 'application/json' : 'application/problem+json')
   if (request.raw.complete) return reply.send(answer)
   if (problem.code === 'BODY_TIMEOUT') {
     // it is not worth waiting for
@@ -71,6 +95,14 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   }
   reply.header('content-length', answer.length)
   return reply.send(lingering(answer, request.raw, request.server.lingerBytes))
+}
+
+/** Paths of the Open Inference Protocol. */
+const INFERENCE = /^\/v2(\/|\?|$)/
+
+/** Its clients read `error`. */
+export function inferenceError(fields: ReturnType<Problem['toJSON']>) {
+  return { ...fields, error: fields.detail }
 }
 
 function isFault(status: number | undefined): boolean {

@@ -1,19 +1,18 @@
 /** One client: its messages one after the other, its runs side by side, and nothing left of either when it goes. */
 import type { Socket } from 'node:net'
-import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import { shortened } from '../../../workers/text/json-pointer.ts'
 import { type FetchMessage, RunId, type StartMessage } from '../../endpoints/stream-messages.ts'
 import { STREAM_RUN } from '../../endpoints/stream-run.ts'
-import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/decode.ts'
+import { type Decoded, decode, SCAN_HERE } from '../../pipeline/decode.ts'
 import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
 import { explainClosing } from './closing.ts'
-import type { HeldMemory, HeldRuns, Holdings } from './held-runs.ts'
+import type { ConnectionContext } from './connection-context.ts'
+import type { HeldMemory, Holdings } from './held-runs.ts'
 import { Inbox } from './inbox.ts'
 import { IncomingMessages } from './incoming-messages.ts'
 import {
-  type ControlBuffer,
   type ControlMessage,
   controlMessage,
   type Message,
@@ -22,9 +21,7 @@ import {
   NoText,
   typeOf,
 } from './messages.ts'
-import type { StreamMetrics } from './metrics.ts'
 import { Cancelled, type FrameType, Run } from './run.ts'
-import type { Limits } from './run-clock.ts'
 import { SendQueue } from './send-queue.ts'
 
 /** Runs of one connection at once, with those whose maps are kept. */
@@ -35,20 +32,10 @@ const MOST_ENDED = 256
 /** Time for the last message to a client that is cut off. */
 const LAST_WORDS_MS = 200
 
-export interface ConnectionContext extends Limits {
-  intake: Intake
-  control: ControlBuffer
-  held: HeldRuns
-  metrics: StreamMetrics
-  log: FastifyBaseLogger
-  requestId: string
-}
-
 export class Connection {
   readonly #socket: WebSocket
   readonly #context: ConnectionContext
   readonly #queue: SendQueue
-  readonly #client: string
   readonly #holdings: Holdings
   readonly #closed = new AbortController()
   readonly #runs = new Map<string, Run>()
@@ -62,12 +49,11 @@ export class Connection {
   constructor(socket: WebSocket, raw: Socket, context: ConnectionContext) {
     this.#socket = socket
     this.#context = context
-    this.#client = raw.remoteAddress ?? ''
     this.#queue = new SendQueue(socket, context.idleSeconds)
     explainClosing(socket, this.#queue, context.requestId)
-    this.#holdings = { client: this.#client, bytes: 0 }
+    this.#holdings = { client: context.client, bytes: 0 }
     const stop = (problem: Problem) => this.#stop(problem)
-    const incoming = new IncomingMessages(socket, raw, this.#client, context.intake, stop)
+    const incoming = new IncomingMessages(socket, raw, context.client, context.intake, stop)
     this.#inbox = new Inbox(incoming, this.#queue, message => this.#handle(message))
     socket.on('message', (data, binary) => {
       this.#alive = true
@@ -99,7 +85,8 @@ export class Connection {
   }
 
   async #handle(message: Message): Promise<void> {
-    const { control, intake } = this.#context
+    const context = this.#context
+    const { control, intake } = context
     if (this.#closed.signal.aborted) return
     try {
       if (!message.binary && !message.unseen && message.length <= SCAN_HERE) {
@@ -111,6 +98,8 @@ export class Connection {
       const body = read.use(await decode(new MessageSource(message), intake))
       const type = typeOf(body.tree)
       if (type !== 'start') return this.#control(controlMessage(type, body.tree))
+      const refusal = await context.count?.().catch((problem: unknown) => problem)
+      if (refusal !== undefined) return this.#complain(refusal, this.#about(body))
       read.move()
       await this.#start(body)
     } catch (error) {
@@ -139,7 +128,6 @@ export class Connection {
     const context = {
       ...this.#context,
       queue: this.#queue,
-      client: this.#client,
       closed: this.#closed.signal,
       mayBegin: (message: StartMessage) => this.#mayBegin(message),
       begun: (admitted: Run) => {
@@ -155,11 +143,10 @@ export class Connection {
       },
     }
     const run = new Run(context, body.bytes)
-    const { id } = body.tree as Record<string, unknown>
     const failed = (error: unknown) => {
-      run.ended(false)
+      run.ended(false, problemOf(error).code)
       if (run.admitted) this.#over(run, error)
-      else this.#refused(run, RunId.safeParse(id).data, error)
+      else this.#refused(run, this.#about(body), error)
       begun.resolve()
     }
     const done = () => {
@@ -194,8 +181,12 @@ export class Connection {
   }
 
   /** The error has the id of the run that was to begin, unless another run has it: that one goes on. */
-  #refused(run: Run, id: string | undefined, error: unknown): void {
-    const about = id === undefined || this.#runs.has(id) ? {} : { id }
+  #about({ tree }: Decoded): { id?: string } {
+    const { data: id } = RunId.safeParse((tree as Record<string, unknown>).id)
+    return id === undefined || this.#runs.has(id) ? {} : { id }
+  }
+
+  #refused(run: Run, about: { id?: string }, error: unknown): void {
     if (run.message !== undefined && about.id !== undefined) this.#context.metrics.run('refused')
     this.#complain(error, about)
   }

@@ -125,7 +125,7 @@ export function attentionAnswers(
   prefix = '',
   output: RequestProgram['output'] = (...written) => p.output(...written),
 ): void {
-  const { geometry: g, exact, headsFirst, packed } = state.plan
+  const { geometry: g, exact, headsFirst, packed, emptyRows } = state.plan
   if (exact !== undefined) exactError(p, state, exact, prefix)
   const requested = new Set(names)
   const { written } = state.attended
@@ -135,7 +135,7 @@ export function attentionAnswers(
   const kv = { ...g, heads: g.kvHeads }
   for (const name of requested) {
     // a weight is the exponential of a score less its row's logsumexp
-    const guide = name.endsWith('weights') ? logsumexp : undefined
+    const guide = name.endsWith('weights') && emptyRows !== 'nan' ? logsumexp : undefined
     if (name in MAPS) {
       const map = name === 'softcapped_scores' ? softcapped(p, state, requested) : written[MAPS[name]]
       const whole = packed === undefined ? map : wholeMap(p, packed, map as Ref, !name.endsWith('weights'))

@@ -8,9 +8,11 @@ import type { AttentionArgs } from '../../../workers/ops/attention/op.ts'
 import { expectShape, type Geometry, maskLayout } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { alibiSlopes } from './biases.ts'
+import { emptyRowsOf } from './empty-rows.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import type { HeadsFirst } from './heads-first.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf, rowMasks } from './intervals.ts'
+import { inputMask } from './mask-input.ts'
 import type { Packed } from './packed.ts'
 import { planRelativeBias, type RelativeBiasOptions } from './relative-bias.ts'
 import { inputSegments, withSegments } from './segments.ts'
@@ -22,7 +24,11 @@ import type { Variant } from './variants/variant.ts'
 
 /** The fields of a request that say what attention computes. */
 export type AttentionOptions = Partial<Omit<z.output<z.ZodObject<AttentionOptionFields>>, 'relative_bias'>> &
-  VariantOptions & { relative_bias?: RelativeBiasOptions | undefined }
+  VariantOptions & {
+    relative_bias?: RelativeBiasOptions | undefined
+    /** what a dialect says beside `causal`, see PlaceOptions */
+    aligned?: 'bottom_right' | 'all_keys' | undefined
+  }
 
 /** What is the same for layers that attend to the same sequences; `rope`: also its tables, if those are theirs. */
 type Shared = Pick<
@@ -88,6 +94,9 @@ export function planAttention(
     packed,
     headsFirst,
   }
+  if (options.empty_rows !== undefined) {
+    plan.emptyRows = emptyRowsOf(options, kind.kind, packed !== undefined)
+  }
   if (options.relative_bias !== undefined) {
     plan.relativeBias = like?.relativeBias ?? planRelativeBias(p, options.relative_bias, g, places, pointers)
     const { distances, firstDistance } = plan.relativeBias.args
@@ -95,7 +104,7 @@ export function planAttention(
   }
   if (options.mask !== undefined) {
     plan.maskLayout = like?.maskLayout ?? maskLayout(g, options.mask, '/mask')
-    plan.mask = like?.mask ?? p.inputMask('/mask', options.mask)
+    plan.mask = like?.mask ?? inputMask(p, options.mask)
     args.maskKind = options.mask.dtype === 'bool' ? 'bool' : 'float'
     args.maskStrides = plan.maskLayout.strides
   }

@@ -1,8 +1,8 @@
 /** The cases of attention's two ops, as these two compute them. */
 import * as fc from 'fast-check'
-import type { OpCase } from '../../../test/support/op-case.ts'
+import { type OpCase, randomTensors } from '../../../test/support/op-case.ts'
 import { cases as attentionCases, empty as attentionEmpty } from '../attention/cases.ts'
-import { plainBackward, plainForward } from './op.ts'
+import { castElements, emulatedForward, plainBackward, plainForward } from './op.ts'
 
 export type Dtype = 'float32' | 'float16' | 'bfloat16'
 
@@ -23,10 +23,46 @@ export function plainCase({ op, args, inputs, outputs }: OpCase, dtype: Dtype): 
 
 const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16')
 
-export const cases: fc.Arbitrary<OpCase> = fc
+const plain: fc.Arbitrary<OpCase> = fc
   .tuple(attentionCases.filter(isOfBoth), dtypes)
   .map(([attention, dtype]) => plainCase(attention, dtype))
 
-export const empty: OpCase[] = attentionEmpty
-  .filter(isOfBoth)
-  .map(attention => plainCase(attention, 'float32'))
+const stages = fc.constantFrom('exact', 'float32', 'float16', 'bfloat16', 'float8_e4m3', 'float8_e5m2')
+
+const emulated: fc.Arbitrary<OpCase> = fc
+  .tuple(
+    attentionCases.filter(({ op }) => op.name === 'attentionForward'),
+    fc.record({ ofScores: stages, ofWeights: stages, ofSums: stages, ofOutput: stages }),
+  )
+  .map(([{ args, inputs, outputs }, roundings]) => {
+    return { op: emulatedForward, args: { ...args, ...roundings }, inputs, outputs }
+  })
+
+const casts: fc.Arbitrary<OpCase> = fc
+  .record({ count: fc.constantFrom(1, 9, 5000), dtype: stages, seed: fc.nat() })
+  .map(({ count, dtype, seed }) => {
+    const x = randomTensors(seed)(count)
+    return { op: castElements, args: { count, dtype }, inputs: { x }, outputs: { y: count } }
+  })
+
+export const cases: fc.Arbitrary<OpCase> = fc.oneof(plain, emulated, casts)
+
+const exact = { ofScores: 'exact', ofWeights: 'exact', ofSums: 'exact', ofOutput: 'exact' }
+
+export const empty: OpCase[] = [
+  ...attentionEmpty.filter(isOfBoth).map(attention => plainCase(attention, 'float32')),
+  ...attentionEmpty
+    .filter(({ op }) => op.name === 'attentionForward')
+    .map(({ args, inputs, outputs }) => ({
+      op: emulatedForward,
+      args: { ...args, ...exact },
+      inputs,
+      outputs,
+    })),
+  {
+    op: castElements,
+    args: { count: 0, dtype: 'float16' },
+    inputs: { x: new Float64Array(0) },
+    outputs: { y: 0 },
+  },
+]

@@ -1,0 +1,90 @@
+/** `GET /v1/jobs/{id}/events`: server-sent events, each the job as it stands, until it has ended. */
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { jobAnswer } from '../jobs/answers.ts'
+import { ENDED, type Job } from '../jobs/job.ts'
+import type { Jobs } from '../jobs/jobs.ts'
+
+/** Proxies end connections on which nothing comes. */
+const ALIVE_MS = 15_000
+/** The id of the last event: a browser that connects again behind it is told that nothing comes. */
+const LAST = 'end'
+/** Time in which a browser connects again where the connection was lost. */
+const RETRY_MS = 1000
+
+/** `listening`: what ends all of them. */
+export async function jobEvents(
+  listening: Set<AbortController>,
+  jobs: Jobs,
+  first: Job,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  if (request.headers['last-event-id'] === LAST) return reply.code(204).send()
+  reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
+  const gone = new AbortController()
+  listening.add(gone)
+  reply.raw.once('close', () => {
+    listening.delete(gone)
+    gone.abort()
+  })
+  return reply.send(Readable.from(events(jobs, first, gone.signal), { objectMode: false }))
+}
+
+async function* events(jobs: Jobs, first: Job, gone: AbortSignal): AsyncGenerator<string> {
+  const changes = new Changes(gone)
+  const { id } = first.order
+  const unwatch = jobs.watch(id, () => changes.tell())
+  try {
+    yield `retry: ${RETRY_MS}\n\n`
+    let sent = ''
+    // what changed before it was watched
+    for (let job = await jobs.get(id, undefined); ; job = await jobs.get(id, undefined)) {
+      const text = JSON.stringify(jobAnswer(job))
+      const ended = ENDED.includes(job.state)
+      if (text !== sent) yield `${ended ? `id: ${LAST}\n` : ''}data: ${text}\n\n`
+      sent = text
+      if (ended) return
+      while (!(await changes.next(ALIVE_MS))) {
+        if (gone.aborted) return
+        yield ': alive\n\n'
+      }
+      if (gone.aborted) return
+    }
+  } finally {
+    unwatch()
+  }
+}
+
+/** Whether something has changed since it was last asked. */
+class Changes {
+  #changed = false
+  #wake: () => void = () => {}
+  readonly #gone: AbortSignal
+
+  constructor(gone: AbortSignal) {
+    this.#gone = gone
+    gone.addEventListener('abort', () => this.#wake())
+  }
+
+  tell(): void {
+    this.#changed = true
+    this.#wake()
+  }
+
+  /** False where nothing has come in that time, or nobody listens any more. */
+  async next(ms: number): Promise<boolean> {
+    if (!this.#changed && !this.#gone.aborted) {
+      await new Promise<void>(resolve => {
+        const clock = setTimeout(resolve, ms)
+        this.#wake = () => {
+          clearTimeout(clock)
+          resolve()
+        }
+      })
+    }
+    const changed = this.#changed
+    this.#changed = false
+    return changed
+  }
+}

@@ -1,0 +1,25 @@
+/** The queue of jobs in `/metrics`. */
+import { Gauge, type Registry } from 'prom-client'
+import type { Jobs } from '../jobs/jobs.ts'
+
+export function watchJobs(registry: Registry, jobs: Jobs): void {
+  new Gauge({
+    name: 'attention_queue_jobs',
+    help: 'Jobs of /v1/jobs, by state; with REDIS_URL those of all servers',
+    labelNames: ['state'],
+    registers: [registry],
+    async collect() {
+      const counts = await jobs.counts().catch(() => undefined)
+      this.reset()
+      for (const [state, count] of Object.entries(counts ?? {})) this.set({ state }, count)
+    },
+  })
+  new Gauge({
+    name: 'attention_queue_available',
+    help: 'Whether the queue of jobs can be reached',
+    registers: [registry],
+    collect() {
+      this.set(jobs.available ? 1 : 0)
+    },
+  })
+}

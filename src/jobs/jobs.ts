@@ -1,0 +1,145 @@
+/** Jobs as their clients see them: taken, looked at, cancelled, and their results. */
+import { randomUUID } from 'node:crypto'
+import type { Config } from '../config.ts'
+import type { Endpoint } from '../endpoints/endpoint.ts'
+import type { Decoded, Intake } from '../pipeline/decode.ts'
+import { type Numerics, replyStyle } from '../pipeline/reply.ts'
+import { type Compiled, compileInTurn, parse, refuseMisplaced } from '../pipeline/serve.ts'
+import { Problem } from '../problem.ts'
+import { checkData } from './data-check.ts'
+import type { Job, JobState, Order, Stored } from './job.ts'
+import { MemoryQueue } from './memory-queue.ts'
+import { openStore } from './open-store.ts'
+import type { Queue, QueueLimits } from './queue.ts'
+import { endpointOf, JobRequest } from './request.ts'
+import { Runner } from './runner.ts'
+import { digestOf, type Store } from './store.ts'
+
+export interface JobsOptions extends QueueLimits, Pick<Config, 'STORE_URL' | 'STORE_BYTES' | 'REDIS_URL'> {}
+
+/** Who sends a job, and under which name. */
+export interface Sender {
+  owner: string
+  idempotencyKey: string | undefined
+}
+
+export class Jobs {
+  readonly store: Store
+  readonly #queue: Queue
+  readonly #intake: Intake
+
+  static async open(options: JobsOptions, intake: Intake): Promise<Jobs> {
+    const store = await openStore(options)
+    const runner = new Runner(intake, store, options.JOB_SECONDS)
+    return new Jobs(store, new MemoryQueue(options, runner), intake)
+  }
+
+  private constructor(store: Store, queue: Queue, intake: Intake) {
+    this.store = store
+    this.#queue = queue
+    this.#intake = intake
+  }
+
+  get available(): boolean {
+    return this.#queue.available
+  }
+
+  /** Throws what is wrong with the request, as its endpoint would say it. */
+  async submit(body: Decoded, sender: Sender, signal: AbortSignal): Promise<Job> {
+    if (body.beside.length > 0) refuseMisplaced(JobRequest, body.beside)
+    const request = parse(JobRequest, body.tree)
+    const bytes = body.whole as Uint8Array
+    if (bytes.length > this.store.mostBytes) {
+      const detail = `expected at most ${this.store.mostBytes} bytes, what the store of jobs holds, got ${bytes.length}`
+      throw new Problem('BODY_TOO_LARGE', detail)
+    }
+    const endpoint = endpointOf(request.endpoint)
+    const id = randomUUID()
+    const style = await this.#examine(endpoint, request.body, sender.owner, signal)
+    const { digest } = await digestOf([bytes])
+    const { owner, idempotencyKey } = sender
+    const order: Order = {
+      id,
+      endpoint: endpoint.path,
+      input: { name: `${id}/${digest}`, bytes: bytes.length, digest, format: body.format },
+      style,
+      owner,
+      priority: request.priority,
+      created: Date.now(),
+    }
+    const key = idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest }
+    return await this.#queue.add(order, key, async () => {
+      await this.store.put(id, () => [bytes])
+    })
+  }
+
+  /** Throws a 404. */
+  async get(id: string, owner: string | undefined): Promise<Job> {
+    return this.#known(id, await this.#queue.get(id), owner)
+  }
+
+  async cancel(id: string, owner: string | undefined): Promise<Job> {
+    await this.get(id, owner)
+    return this.#known(id, await this.#queue.cancel(id), owner)
+  }
+
+  /** Throws why there is none. */
+  async result(id: string, owner: string | undefined): Promise<{ order: Order; stored: Stored }> {
+    const job = await this.get(id, owner)
+    const { order, state, result, progress, problem } = job
+    if (state === 'done' && result !== undefined) return { order, stored: result }
+    const members = { state, progress }
+    if (state === 'expired') {
+      throw new Problem('JOB_EXPIRED', `expected the result while it was kept; it has expired`, { members })
+    }
+    if (state === 'cancelled') throw new Problem('JOB_CANCELLED', `job ${id} was cancelled`, { members })
+    if (problem !== undefined) {
+      const { code, detail, errors = [] } = problem
+      throw new Problem(code, detail, { errors, members })
+    }
+    const { done, total } = progress
+    const detail = `expected a job that is done, got one that is ${state} (${done} of ${total || 'unknown'})`
+    throw new Problem('JOB_NOT_READY', detail, { members, retryAfter: 1 })
+  }
+
+  watch(id: string, tell: () => void): () => void {
+    return this.#queue.watch(id, tell)
+  }
+
+  counts(): Promise<Record<JobState, number>> {
+    return this.#queue.counts()
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.close()
+    await this.store.close()
+  }
+
+  #known(id: string, job: Job | undefined, owner: string | undefined): Job {
+    if (job === undefined || (owner !== undefined && job.order.owner !== owner)) {
+      throw new Problem('NOT_FOUND', `no job ${id}`)
+    }
+    return job
+  }
+
+  /** Everything that can be wrong with the body, but for what is only seen by computing. */
+  async #examine(
+    endpoint: Endpoint,
+    tree: Record<string, unknown>,
+    owner: string,
+    signal: AbortSignal,
+  ): Promise<Order['style']> {
+    const { engine } = this.#intake
+    try {
+      const request = parse(endpoint.request, tree)
+      const style = replyStyle(request as Numerics, 'safetensors')
+      const compiled: Compiled = await compileInTurn(endpoint, request, style, engine, owner, signal)
+      const refusal = engine.refusal(engine.estimate(compiled.program, compiled.memory))
+      if (refusal !== undefined) throw refusal
+      await checkData(compiled.program, engine, signal)
+      return { encoding: style.encoding, dtype: style.dtype }
+    } catch (error) {
+      throw error instanceof Problem ? error.below('/body') : error
+    }
+  }
+}

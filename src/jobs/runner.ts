@@ -1,0 +1,128 @@
+/** Runs jobs: the stored request goes through the pipeline as one over HTTP does, and its answer into the store. */
+import { setTimeout as wait } from 'node:timers/promises'
+import { compare } from '../endpoints/compare/index.ts'
+import type { Report } from '../endpoints/compare/report.ts'
+import type { CompareRequest } from '../endpoints/compare/request.ts'
+import { decode, type Intake } from '../pipeline/decode.ts'
+import { diagnose } from '../pipeline/diagnose.ts'
+import type { Fields, ReadyReply } from '../pipeline/encode.ts'
+import { Receipt } from '../pipeline/receipt.ts'
+import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
+import { parse, type Sink, serve } from '../pipeline/serve.ts'
+import { Problem } from '../problem.ts'
+import type { Order, Stored } from './job.ts'
+import type { Task, Work } from './queue.ts'
+import { endpointOf, JobRequest } from './request.ts'
+import type { Store } from './store.ts'
+import { StoredSource } from './stored-source.ts'
+
+/** While the memory is taken by others, a job asks for it again after these times. */
+const FIRST_WAIT_MS = 100
+const LONGEST_WAIT_MS = 5000
+
+export class Runner implements Work {
+  readonly #intake: Intake
+  readonly #store: Store
+  readonly #seconds: number
+
+  /** `seconds`: what a job may take. */
+  constructor(intake: Intake, store: Store, seconds: number) {
+    this.#intake = intake
+    this.#store = store
+    this.#seconds = seconds
+  }
+
+  async whole(order: Order, task: Task): Promise<Stored> {
+    const endpoint = endpointOf(order.endpoint)
+    const diagnosing =
+      endpoint.path === compare.path
+        ? (request: CompareRequest, report: Report) => this.#diagnose(request, report, task.signal)
+        : undefined
+    return await this.#whenFree(task, async () => {
+      const body = await decode(new StoredSource(this.#store, order.input, order.owner), this.#intake)
+      body.tree = parse(JobRequest, body.tree).body
+      body.beside = []
+      const sink = new StoreSink(this.#store, order, task, diagnosing)
+      await below('/body', serve(endpoint, body, sink, this.#intake, task.signal))
+      return sink.stored as Stored
+    })
+  }
+
+  async part(_order: Order, _index: number, _task: Task): Promise<Stored> {
+    throw new Error('not yet')
+  }
+
+  async join(_order: Order, _parts: Stored[], _task: Task): Promise<Stored> {
+    throw new Error('not yet')
+  }
+
+  async forget(id: string): Promise<void> {
+    await this.#store.remove(id)
+  }
+
+  /** A job has time: where there is no room just now it waits. */
+  async #whenFree<T>({ signal }: Task, attempt: () => Promise<T>): Promise<T> {
+    for (let delay = FIRST_WAIT_MS; ; delay = Math.min(2 * delay, LONGEST_WAIT_MS)) {
+      signal.throwIfAborted()
+      try {
+        return await attempt()
+      } catch (error) {
+        if (!(error instanceof Problem) || error.code !== 'BUSY') throw error
+        await wait(delay, undefined, { signal }).catch(() => signal.throwIfAborted())
+      }
+    }
+  }
+
+  async #diagnose(request: CompareRequest, report: Report, signal: AbortSignal): Promise<unknown> {
+    const until = performance.now() + (this.#seconds * 1000) / 2
+    return await diagnose(request, report, this.#intake.engine, signal, until)
+  }
+}
+
+async function below<T>(pointer: string, serving: Promise<T>): Promise<T> {
+  try {
+    return await serving
+  } catch (error) {
+    throw error instanceof Problem ? error.below(pointer) : error
+  }
+}
+
+type Diagnose = (request: CompareRequest, report: Report) => Promise<unknown>
+
+/** The store as the place where an answer goes: as a safetensors file, of which JSON is made when it is asked for. */
+class StoreSink implements Sink<unknown> {
+  readonly receipt = new Receipt()
+  readonly client: string
+  stored: Stored | undefined
+  readonly #store: Store
+  readonly #order: Order
+  readonly #task: Task
+  readonly #diagnose: Diagnose | undefined
+  #request: unknown
+
+  constructor(store: Store, order: Order, task: Task, diagnose: Diagnose | undefined) {
+    this.#store = store
+    this.#order = order
+    this.#task = task
+    this.#diagnose = diagnose
+    this.client = order.owner
+  }
+
+  style(request: unknown): ReplyStyle {
+    this.#request = request
+    return replyStyle(request as Numerics, 'safetensors')
+  }
+
+  progress(done: number, total: number): void {
+    this.#task.progress({ done, total })
+  }
+
+  async end(ready: ReadyReply): Promise<void> {
+    const fields: Fields = ready.scalars()
+    const request = this.#request as CompareRequest
+    if (this.#diagnose !== undefined && request.diagnose && fields.verdict === 'fail') {
+      fields.diagnosis = await this.#diagnose(request, fields as Report)
+    }
+    this.stored = await this.#store.put(this.#order.id, () => ready.stream(fields))
+  }
+}
