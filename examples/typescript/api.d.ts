@@ -214,6 +214,310 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The server’s name, version and extensions */
+        get: operations["inferenceServer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/health/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The process is alive */
+        get: operations["inferenceServerLive"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The server takes requests */
+        get: operations["inferenceServerReady"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models’ names */
+        get: operations["inferenceModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What all models have served so far */
+        get: operations["inferenceStatistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** What a model takes and gives */
+        get: operations["inferenceModel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** The model takes requests */
+        get: operations["inferenceModelReady"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** What a model has served so far */
+        get: operations["inferenceModelStatistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/infer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The endpoint of the same name as a model of the Open Inference Protocol, with the same bits */
+        post: operations["infer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** What a model takes and gives */
+        get: operations["inferenceModelVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** The model takes requests */
+        get: operations["inferenceModelReadyVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** What a model has served so far */
+        get: operations["inferenceModelStatisticsVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/infer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The endpoint of the same name as a model of the Open Inference Protocol, with the same bits */
+        post: operations["inferVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/repository/index": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The models, with their states */
+        post: operations["inferenceRepositoryIndex"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The handshake of the WebSocket (RFC 6455) that /asyncapi.json describes */
+        get: operations["stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/stream-ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A ticket for one stream, once and soon: browsers cannot send a key with a WebSocket */
+        post: operations["streamTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs": {
         parameters: {
             query?: never;
@@ -428,7 +732,6 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: components["schemas"]["Segments"];
@@ -447,6 +750,8 @@ export interface components {
              * @default zeros
              */
             empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: components["schemas"]["Dropout"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -467,6 +772,8 @@ export interface components {
             backward?: components["schemas"]["AttentionRequestBackward"];
             /** @description Forward mode: tangents of the inputs, of which one suffices; those left out are 0, as those of the past and of relative_bias.table are. The answer has `jvp.output`, `jvp.weights` (before dropout, whose drops stay) and `jvp.logsumexp`, those of `return`: their derivatives in that direction. With attention_kind softmax, local or block. */
             jvp?: components["schemas"]["Jvp"];
+            /** @description The numbers that hardware with such types gives: each stage is rounded to nearest even where it is stored, and what lies between is float64. float8 saturates (e4m3: 448, e5m2: 57344), the other types overflow to infinity. Softmax attention alone, forward. */
+            emulate?: components["schemas"]["Emulate"];
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
              * @default float32
@@ -485,6 +792,7 @@ export interface components {
             /** @description element type of the tensors in the answer; default: the precision */
             output_dtype?: components["schemas"]["OutputDtype"];
         };
+        Window: components["schemas"]["WindowFields"] | components["schemas"]["WindowItem"];
         /** @description How the frequencies are scaled for longer contexts: `rope_scaling` or `rope_parameters` of a model’s config.json on Hugging Face, by its own field names. A field that the type does not have is a 400. The length that dynamic and longrope look at is the highest position of q and the new keys + 1. */
         RopeScaling: {
             /** @description default `"default"` */
@@ -708,7 +1016,6 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: components["schemas"]["Segments"];
@@ -727,6 +1034,8 @@ export interface components {
              * @default zeros
              */
             empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: components["schemas"]["Dropout"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -820,7 +1129,6 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: components["schemas"]["Segments"];
@@ -839,6 +1147,8 @@ export interface components {
              * @default zeros
              */
             empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: components["schemas"]["Dropout"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -1053,7 +1363,6 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: components["schemas"]["Segments"];
@@ -1066,6 +1375,8 @@ export interface components {
              * @default zeros
              */
             empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: components["schemas"]["AttentionKind"];
             /**
@@ -1312,6 +1623,12 @@ export interface components {
             pooling?: components["schemas"]["Pooling"];
             /** @description asks for next_tokens too */
             next_tokens?: components["schemas"]["NextTokens"];
+            /** @description asks for top_keys too: the strongest keys of each row, in `layers` */
+            top_keys?: components["schemas"]["TopKeys"];
+            /** @description asks for relevance too: [B, N], a number a token */
+            relevance?: components["schemas"]["Relevance"];
+            /** @description asks a decoder for tokens that follow each text, up to the end token of the model */
+            generate?: components["schemas"]["Generate"];
             backward?: components["schemas"]["ModelForwardRequestBackward"];
             /** @description with backward: gradients of each layer’s output or weights, in `layers` */
             emit?: components["schemas"]["Emit"][] | null;
@@ -1329,6 +1646,49 @@ export interface components {
             output_dtype?: components["schemas"]["OutputDtype"];
         };
         IndexList: unknown;
+        InferenceRequest: {
+            /** @description comes back in the answer */
+            id?: string;
+            /** @description the options of the endpoint of the same name, as strings, numbers and booleans: `causal`, `scale`, `precision`, `output_dtype`, …; nested ones as the JSON text of an object in `request`. `binary_data_output`: answer bytes where an output does not say. `timeout`: microseconds. Ignored: `priority`, `headers`, `sequence_…`, `triton_…` */
+            parameters?: {
+                [key: string]: unknown;
+            } | null;
+            inputs: components["schemas"]["InferenceInput"][];
+            /** @description what to answer, in this order; default `output` alone */
+            outputs?: components["schemas"]["InferenceRequestedOutput"][] | null;
+        };
+        InferenceInput: {
+            /** @description as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, … */
+            name: string;
+            datatype: components["schemas"]["Datatype"];
+            shape: number[];
+            /** @description the elements in row-major order, flat or nested as the shape says; what is not finite as "NaN", "Infinity", "-Infinity", or the same without quotes */
+            data?: unknown[] | null;
+            parameters?: components["schemas"]["InferenceInputParameters"];
+        };
+        InferenceInputParameters: {
+            /**
+             * Format: int64
+             * @description bytes of its elements (little-endian, row-major) behind the JSON text, instead of `data`
+             */
+            binary_data_size?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        InferenceRequestedOutput: {
+            name: string;
+            parameters?: components["schemas"]["InferenceRequestedOutputParameters"];
+        };
+        InferenceRequestedOutputParameters: {
+            /** @description its elements as bytes behind the JSON text */
+            binary_data?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        RepositoryIndexRequest: {
+            /** @description only those that are */
+            ready?: boolean;
+        };
         JobRequest: {
             endpoint: components["schemas"]["PlanRequestEndpoint"];
             /** @description the body of that endpoint */
@@ -1371,10 +1731,16 @@ export interface components {
             approximation?: components["schemas"]["Approximation"];
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
             exact_error?: components["schemas"]["ExactError"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
             loss?: components["schemas"]["AnyNumber"];
             /** @description tangents of the results of the same names, in their shapes */
             jvp?: components["schemas"]["AttentionAnswerJvp"];
+            /** @description of each stage of `emulate` by itself, the others exact: how far the output is from float64’s */
+            error_budget?: components["schemas"]["ErrorBudget"];
             /** @description the gradient of input X at grads.X */
             grads?: components["schemas"]["AttentionAnswerGrads"];
         };
@@ -1408,6 +1774,10 @@ export interface components {
             approximation?: components["schemas"]["Approximation"];
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
             exact_error?: components["schemas"]["ExactError"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -1446,6 +1816,10 @@ export interface components {
             approximation?: components["schemas"]["Approximation"];
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
             exact_error?: components["schemas"]["ExactError"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -1482,6 +1856,10 @@ export interface components {
             encoder?: components["schemas"]["TransformerAnswerEncoder"];
             /** @description the attention_kind, where it is not softmax: the output is not that of exact attention */
             approximation?: components["schemas"]["Approximation"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated */
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -1607,6 +1985,10 @@ export interface components {
             unknown?: string[];
             /** @description for each key the rules that removed it; none of an attended one */
             row?: string[][];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
             map?: components["schemas"]["AnswerTensor"];
             /** @description the bit of each rule in `map` */
@@ -1634,6 +2016,10 @@ export interface components {
              * @description estimated time on this server at the speed measured so far, when it is idle
              */
             seconds: number;
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description whether the request would be admitted now */
             admitted: boolean;
             /** @description why it would not be */
@@ -1655,6 +2041,10 @@ export interface components {
             /** @description [B, N, vocabulary] */
             logits?: components["schemas"]["AnswerTensor"];
             next_tokens?: components["schemas"]["ModelForwardAnswerNextTokens"];
+            /** @description [B, N] */
+            relevance?: components["schemas"]["AnswerTensor"];
+            /** @description of each item the new tokens, with the end token where there was one */
+            generated?: components["schemas"]["Generated"];
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
@@ -1685,7 +2075,7 @@ export interface components {
             /** Format: int64 */
             parameters: number;
             /** @description of most weights in the files */
-            dtype: components["schemas"]["CandidateDtype"];
+            dtype: components["schemas"]["Dtype"];
             /**
              * Format: int64
              * @description of memory, once it is loaded
@@ -1700,6 +2090,127 @@ export interface components {
              * @description most tokens; null where nothing bounds them
              */
             max_length: number | null;
+        };
+        InferenceServerMetadataAnswer: {
+            name: string;
+            version: string;
+            extensions: string[];
+        };
+        InferenceServerHealthAnswer: {
+            live: boolean;
+            ready: boolean;
+        };
+        InferenceModelListAnswer: {
+            models: string[];
+        };
+        InferenceStatisticsAnswer: {
+            model_stats: components["schemas"]["ModelStatisticsAnswer"][];
+        };
+        ModelStatisticsAnswer: {
+            name: string;
+            version: string;
+            /**
+             * Format: int64
+             * @description milliseconds since 1970
+             */
+            last_inference: number;
+            /**
+             * Format: int64
+             * @description items of batches
+             */
+            inference_count: number;
+            /**
+             * Format: int64
+             * @description requests
+             */
+            execution_count: number;
+            inference_stats: components["schemas"]["InferenceStagesAnswer"];
+            response_stats: {
+                [key: string]: unknown;
+            };
+            batch_stats: components["schemas"]["BatchStatisticsAnswer"][];
+            memory_usage: unknown[];
+        };
+        InferenceStagesAnswer: {
+            success: components["schemas"]["StatisticDurationAnswer"];
+            fail: components["schemas"]["StatisticDurationAnswer"];
+            queue: components["schemas"]["StatisticDurationAnswer"];
+            compute_input: components["schemas"]["StatisticDurationAnswer"];
+            compute_infer: components["schemas"]["StatisticDurationAnswer"];
+            compute_output: components["schemas"]["StatisticDurationAnswer"];
+            cache_hit: components["schemas"]["StatisticDurationAnswer"];
+            cache_miss: components["schemas"]["StatisticDurationAnswer"];
+        };
+        StatisticDurationAnswer: {
+            /** Format: int64 */
+            count: number;
+            /** Format: int64 */
+            ns: number;
+        };
+        BatchStatisticsAnswer: {
+            /** Format: int64 */
+            batch_size: number;
+            compute_input: components["schemas"]["StatisticDurationAnswer"];
+            compute_infer: components["schemas"]["StatisticDurationAnswer"];
+            compute_output: components["schemas"]["StatisticDurationAnswer"];
+        };
+        InferenceAnswer: {
+            model_name: string;
+            model_version: string;
+            id?: string;
+            /** @description `loss` and other single numbers of the answer */
+            parameters?: {
+                [key: string]: unknown;
+            };
+            outputs: components["schemas"]["InferenceOutputAnswer"][];
+        };
+        InferenceOutputAnswer: {
+            name: string;
+            datatype: string;
+            shape: number[];
+            /** @description in row-major order, flat; what is not finite as "NaN", "Infinity", "-Infinity" */
+            data?: unknown[];
+            /** @description `binary_data_size` where its bytes follow the JSON text */
+            parameters?: {
+                [key: string]: unknown;
+            };
+        };
+        InferenceModelMetadataAnswer: {
+            name: string;
+            versions: string[];
+            platform: string;
+            /** @description those that every request has; −1 is any extent */
+            inputs: components["schemas"]["InferenceTensorMetadataAnswer"][];
+            /** @description those that are answered where none is asked for */
+            outputs: components["schemas"]["InferenceTensorMetadataAnswer"][];
+            properties: {
+                [key: string]: string;
+            };
+        };
+        InferenceTensorMetadataAnswer: {
+            name: string;
+            datatype: string;
+            shape: number[];
+        };
+        InferenceModelHealthAnswer: {
+            name: string;
+            ready: boolean;
+        };
+        RepositoryIndexAnswer: components["schemas"]["RepositoryModelAnswer"][];
+        RepositoryModelAnswer: {
+            name: string;
+            version: string;
+            state: string;
+            reason: string;
+        };
+        TicketAnswer: {
+            /** @description opens one stream, once: /v1/stream?ticket=… */
+            ticket: string;
+            /**
+             * Format: int64
+             * @description seconds
+             */
+            expires_in: number;
         };
         Problem: {
             type: string;
@@ -1716,6 +2227,18 @@ export interface components {
             progress?: components["schemas"]["Progress"];
             /** @description of the two bodies under one Idempotency-Key */
             digests?: components["schemas"]["Digests"];
+        };
+        /** @description A problem (RFC 9457) with its `detail` as `error` too */
+        InferenceProblem: {
+            error: string;
+            type: string;
+            title: string;
+            /** Format: int64 */
+            status: number;
+            detail: string;
+            code: string;
+            request_id: string;
+            errors?: components["schemas"]["InferenceProblemError"][];
         };
         JobAnswer: {
             id: string;
@@ -1785,7 +2308,9 @@ export interface components {
         Text: string | string[];
         Shape: number[];
         /** @enum {string} */
-        ElementType: "float64" | "float32" | "float16" | "bfloat16" | "bool" | "int32" | "int64";
+        ElementType: "float64" | "float32" | "float16" | "bfloat16" | "float8_e4m3" | "bool" | "int32" | "int64";
+        /** @enum {string} */
+        Accumulate: "float32" | "float16";
         /** @enum {string} */
         Activation: "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh";
         Alibi: boolean | components["schemas"]["Tensor"];
@@ -1870,7 +2395,7 @@ export interface components {
         /** @enum {string} */
         AttentionRequestBackwardWrt: "q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s";
         /** @enum {string} */
-        AttentionRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state";
+        AttentionRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "error_budget";
         BaselineCompareAnswerRule: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -1893,7 +2418,7 @@ export interface components {
             factor?: number;
         };
         /** @enum {string} */
-        CandidateDtype: "float32" | "float16" | "bfloat16";
+        CandidateDtype: "float32" | "float16" | "bfloat16" | "float8_e4m3";
         Causal: boolean | components["schemas"]["Alignment"];
         Check: {
             index: number[];
@@ -1922,6 +2447,8 @@ export interface components {
              */
             rows_near_ties: number;
         };
+        /** @enum {string} */
+        Datatype: "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64";
         Diagnosis: {
             says: string;
             /** @description a JSON merge patch (RFC 7396) of `body` with which the same call passes; null where no request says it */
@@ -1934,6 +2461,8 @@ export interface components {
              */
             explains: number;
         };
+        /** @enum {string} */
+        Dialect: "torch-sdpa" | "torch-mha" | "flash-attn" | "onnx-23" | "onnx-24" | "onnx-25" | "jax" | "transformers";
         Digests: {
             first: string;
             got: string;
@@ -1957,6 +2486,8 @@ export interface components {
              */
             seed?: number;
         };
+        /** @enum {string} */
+        Dtype: "float32" | "float16" | "bfloat16";
         EmbeddingOf: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -1970,6 +2501,30 @@ export interface components {
         Emit: "grad_output" | "grad_weights" | "grad_cross_weights";
         /** @enum {string} */
         EmptyRows: "zeros" | "nan" | "uniform";
+        Emulate: {
+            /**
+             * @description q, k and v as the products read them: behind qk-norm and RoPE, the past too
+             * @default float32
+             */
+            inputs?: components["schemas"]["Inputs"];
+            /**
+             * @description scale·q·k, what softcap makes of it, and each sum with a mask or bias
+             * @default float32
+             */
+            scores?: components["schemas"]["Inputs"];
+            /**
+             * @description the normalised weights, and what dropout makes of them
+             * @default float32
+             */
+            weights?: components["schemas"]["Inputs"];
+            /**
+             * @description partial sums of both products, from the first term to the last
+             * @default float32
+             */
+            accumulate?: components["schemas"]["Accumulate"];
+            /** @default float32 */
+            output?: components["schemas"]["Inputs"];
+        };
         Encoder: {
             stack: components["schemas"]["Stack"];
             /** @description [B, M, d], or [M, d] without a batch */
@@ -1979,6 +2534,17 @@ export interface components {
         };
         /** @enum {string} */
         Encoding: "nested" | "flat" | "base64";
+        ErrorBudget: {
+            inputs: components["schemas"]["ErrorBudgetInputs"];
+            scores: components["schemas"]["ErrorBudgetInputs"];
+            weights: components["schemas"]["ErrorBudgetInputs"];
+            accumulate: components["schemas"]["ErrorBudgetInputs"];
+            output: components["schemas"]["ErrorBudgetInputs"];
+        };
+        ErrorBudgetInputs: {
+            max_abs: components["schemas"]["ErrorNumber"];
+            rmse: components["schemas"]["ErrorNumber"];
+        };
         ErrorNumber: number | components["schemas"]["NotANumberOrInfinity"];
         ExactError: {
             /** @description largest difference */
@@ -2017,6 +2583,63 @@ export interface components {
             /** @description [B, N, H_kv], or [B, N, 1] for all heads: the rate β with which a key’s value is written */
             beta?: components["schemas"]["Tensor"];
         };
+        Generate: {
+            /**
+             * Format: int64
+             * @default 20
+             */
+            max_new_tokens?: number;
+            /**
+             * Format: double
+             * @description 0: the most probable token each time
+             * @default 0
+             */
+            temperature?: number;
+            /**
+             * Format: int64
+             * @description drawn from these many most probable ones; default all
+             */
+            top_k?: number;
+            /**
+             * Format: int64
+             * @description the same seed draws the same tokens
+             * @default 0
+             */
+            seed?: number;
+        };
+        Generated: {
+            ids: number[][];
+            strings?: string[][];
+        };
+        HeadMetric: {
+            /** Format: int64 */
+            index: number;
+            /**
+             * Format: int64
+             * @description real ones that attend to something; the others are means over them
+             */
+            rows: number;
+            /**
+             * Format: double
+             * @description nats
+             */
+            entropy: number;
+            /** Format: double */
+            mean_distance: number;
+            /** Format: double */
+            previous_token: number;
+            /** Format: double */
+            first_token: number;
+            /** Format: double */
+            self: number;
+            /** Format: double */
+            special_token: number;
+            /**
+             * Format: double
+             * @description on tokens that follow an earlier copy of the current one
+             */
+            induction: number;
+        };
         HealthAnswerKernels: {
             /** @description the float32 kernels in use */
             variant: string;
@@ -2033,6 +2656,10 @@ export interface components {
         };
         /** @enum {string} */
         HealthAnswerStatus: "ok" | "draining" | "unavailable";
+        InferenceProblemError: {
+            path: string;
+            message: string;
+        };
         Init: {
             /**
              * @description Glorot & Bengio 2010, or He et al. 2015; fans are those of the whole matrix
@@ -2051,6 +2678,8 @@ export interface components {
             bias?: boolean;
         };
         InputCheckWorst: components["schemas"]["AnyNumber"] | null;
+        /** @enum {string} */
+        Inputs: "float32" | "float16" | "bfloat16" | "float8_e4m3" | "float8_e5m2";
         /** @enum {string} */
         JobAnswerState: "queued" | "running" | "done" | "failed" | "cancelled" | "expired";
         Jvp: {
@@ -2132,6 +2761,8 @@ export interface components {
             /** @description why this variant is out of the question */
             failure?: string;
         };
+        /** @enum {string} */
+        Method: "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients";
         ModelForwardAnswerEncoder: {
             output?: components["schemas"]["AnswerTensor"];
             hidden?: components["schemas"]["AnswerTensor"][];
@@ -2168,8 +2799,15 @@ export interface components {
             grad_logsumexp?: components["schemas"]["AnswerTensor"];
             grad_entropy?: components["schemas"]["AnswerTensor"];
             grad_max_score?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, k] each */
+            top_keys?: components["schemas"]["ModelForwardAnswerLayerTopKeys"];
+            head_metrics?: components["schemas"]["HeadMetric"][];
             grad_output?: components["schemas"]["AnswerTensor"];
             grad_cross_weights?: components["schemas"]["AnswerTensor"];
+        };
+        ModelForwardAnswerLayerTopKeys: {
+            indices: components["schemas"]["AnswerTensor"];
+            weights: components["schemas"]["AnswerTensor"];
         };
         ModelForwardAnswerNextTokens: {
             ids: number[][];
@@ -2183,7 +2821,7 @@ export interface components {
             wrt?: string[] | null;
         };
         /** @enum {string} */
-        ModelForwardRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present";
+        ModelForwardRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present";
         ModelsModel: components["schemas"]["Model"] | components["schemas"]["ModelsModelFields"];
         ModelsModelFields: {
             name: string;
@@ -2333,6 +2971,21 @@ export interface components {
              * @default true
              */
             bidirectional?: boolean;
+        };
+        Relevance: {
+            /**
+             * @description `rollout`: ∏ (½·mean over heads + ½·I), the row of `of`’s position (Abnar & Zuidema 2020). `gradient_x_attention`: Σ over layers and heads of max(0, W ⊙ ∂/∂W), that row (Chefer et al. 2021). `input_x_gradient`: Σ_d embedding · gradient. `integrated_gradients`: the same along the path from zero embeddings (Sundararajan et al. 2017); it sums to the difference of the scalar
+             * @default rollout
+             */
+            method?: components["schemas"]["Method"];
+            /** @description what the relevance is for; rollout takes its position alone */
+            of?: components["schemas"]["Of"];
+            /**
+             * Format: int64
+             * @description of integrated_gradients
+             * @default 32
+             */
+            steps?: number;
         };
         RmsQkNorm: {
             /**
@@ -2575,6 +3228,13 @@ export interface components {
              */
             atol?: number;
         };
+        TopKeys: {
+            /**
+             * Format: int64
+             * @default 8
+             */
+            k?: number;
+        };
         TransformerAnswerEncoder: {
             output?: components["schemas"]["AnswerTensor"];
             layers?: components["schemas"]["TransformerAnswerEncoderLayer"][];
@@ -2691,7 +3351,7 @@ export interface components {
         TransformerRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "cross_softcapped_scores" | "cross_max_score" | "present" | "state" | "params";
         /** @enum {string} */
         Verdict: "pass" | "fail";
-        Window: {
+        WindowFields: {
             /**
              * Format: int64
              * @description keys to the left of the aligned position; null = unbounded
@@ -2705,6 +3365,7 @@ export interface components {
             /** @description where row i stands among the keys; default as `causal` says, `top_left` without it */
             align?: components["schemas"]["Alignment"];
         };
+        WindowItem: number | number[];
         Worst: {
             index: number[];
             got: components["schemas"]["AnyNumber"];
@@ -2794,7 +3455,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2906,7 +3567,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3018,7 +3679,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3130,7 +3791,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3242,7 +3903,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3356,7 +4017,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3468,7 +4129,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3580,7 +4241,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3685,7 +4346,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3852,7 +4513,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3881,6 +4542,682 @@ export interface operations {
             };
             /** @description The deadline passed before the answer was ready */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    inferenceServer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The server’s name, version and extensions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceServerMetadataAnswer"];
+                };
+            };
+        };
+    };
+    inferenceServerLive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The process is alive */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceServerHealthAnswer"];
+                };
+            };
+        };
+    };
+    inferenceServerReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The server takes requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceServerHealthAnswer"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The models’ names */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelListAnswer"];
+                };
+            };
+        };
+    };
+    inferenceStatistics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What all models have served so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceStatisticsAnswer"];
+                };
+            };
+        };
+    };
+    inferenceModel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model takes and gives */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelMetadataAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The model takes requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelHealthAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelStatistics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model has served so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceStatisticsAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    infer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description bytes of the JSON text, where bytes of tensors follow it */
+                "Inference-Header-Content-Length"?: number;
+            };
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InferenceRequest"];
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The outputs that were asked for, in their order */
+            200: {
+                headers: {
+                    /** @description bytes of the JSON text, where bytes of tensors follow it */
+                    "Inference-Header-Content-Length"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceAnswer"];
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model takes and gives */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelMetadataAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelReadyVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The model takes requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelHealthAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelStatisticsVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model has served so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceStatisticsAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferVersion: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description bytes of the JSON text, where bytes of tensors follow it */
+                "Inference-Header-Content-Length"?: number;
+            };
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InferenceRequest"];
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The outputs that were asked for, in their order */
+            200: {
+                headers: {
+                    /** @description bytes of the JSON text, where bytes of tensors follow it */
+                    "Inference-Header-Content-Length"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceAnswer"];
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceRepositoryIndex: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RepositoryIndexRequest"];
+            };
+        };
+        responses: {
+            /** @description The models, with their states */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RepositoryIndexAnswer"];
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    stream: {
+        parameters: {
+            query?: {
+                /** @description of `POST /v1/stream-ticket`, in place of a key */
+                ticket?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream is open */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource is a WebSocket */
+            426: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streamTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ticket */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TicketAnswer"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3963,7 +5300,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;

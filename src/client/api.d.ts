@@ -34,7 +34,6 @@ export type AttentionRequest = {
   q_lengths?: TensorLike
   /** [B], B ≤ 65536: keys from there on are padding */
   kv_lengths?: TensorLike
-  /** Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
   window?: Window
   /** A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
   segments?: Segments
@@ -50,6 +49,8 @@ export type AttentionRequest = {
   rope?: Rope
   /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
   empty_rows?: EmptyRows
+  /** Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+  dialect?: Dialect
   /** Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
   dropout?: Dropout
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -62,6 +63,8 @@ export type AttentionRequest = {
   backward?: AttentionRequestBackward
   /** Forward mode: tangents of the inputs, of which one suffices; those left out are 0, as those of the past and of relative_bias.table are. The answer has `jvp.output`, `jvp.weights` (before dropout, whose drops stay) and `jvp.logsumexp`, those of `return`: their derivatives in that direction. With attention_kind softmax, local or block. */
   jvp?: Jvp
+  /** The numbers that hardware with such types gives: each stage is rounded to nearest even where it is stored, and what lies between is float64. float8 saturates (e4m3: 448, e5m2: 57344), the other types overflow to infinity. Softmax attention alone, forward. */
+  emulate?: Emulate
   /** `float32`: SIMD kernels; `float64`: the reference kernels */
   precision?: Precision
   /** `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault) */
@@ -71,6 +74,8 @@ export type AttentionRequest = {
   /** element type of the tensors in the answer; default: the precision */
   output_dtype?: OutputDtype
 }
+
+export type Window = WindowFields | WindowItem
 
 export type RopeScaling = {
   /** default `"default"` */
@@ -192,7 +197,6 @@ export type SelfAttentionRequest = {
   q_lengths?: TensorLike
   /** [B], B ≤ 65536: keys from there on are padding */
   kv_lengths?: TensorLike
-  /** Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
   window?: Window
   /** A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
   segments?: Segments
@@ -208,6 +212,8 @@ export type SelfAttentionRequest = {
   rope?: Rope
   /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
   empty_rows?: EmptyRows
+  /** Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+  dialect?: Dialect
   /** Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
   dropout?: Dropout
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -266,7 +272,6 @@ export type MultiHeadAttentionRequest = {
   q_lengths?: TensorLike
   /** [B], B ≤ 65536: keys from there on are padding */
   kv_lengths?: TensorLike
-  /** Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
   window?: Window
   /** A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
   segments?: Segments
@@ -282,6 +287,8 @@ export type MultiHeadAttentionRequest = {
   rope?: Rope
   /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
   empty_rows?: EmptyRows
+  /** Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+  dialect?: Dialect
   /** Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
   dropout?: Dropout
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -398,7 +405,6 @@ export type TransformerRequest = {
   q_lengths?: TensorLike
   /** [B], B ≤ 65536: keys from there on are padding */
   kv_lengths?: TensorLike
-  /** Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
   window?: Window
   /** A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
   segments?: Segments
@@ -408,6 +414,8 @@ export type TransformerRequest = {
   qk_norm?: QkNorm
   /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
   empty_rows?: EmptyRows
+  /** Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+  dialect?: Dialect
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
   attention_kind?: AttentionKind
   /** with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input) */
@@ -550,6 +558,12 @@ export type ModelForwardRequest = {
   pooling?: Pooling
   /** asks for next_tokens too */
   next_tokens?: NextTokens
+  /** asks for top_keys too: the strongest keys of each row, in `layers` */
+  top_keys?: TopKeys
+  /** asks for relevance too: [B, N], a number a token */
+  relevance?: Relevance
+  /** asks a decoder for tokens that follow each text, up to the end token of the model */
+  generate?: Generate
   backward?: ModelForwardRequestBackward
   /** with backward: gradients of each layer’s output or weights, in `layers` */
   emit?: (Emit)[] | null
@@ -562,6 +576,46 @@ export type ModelForwardRequest = {
 }
 
 export type IndexList = unknown
+
+export type InferenceRequest = {
+  /** comes back in the answer */
+  id?: string
+  /** the options of the endpoint of the same name, as strings, numbers and booleans: `causal`, `scale`, `precision`, `output_dtype`, …; nested ones as the JSON text of an object in `request`. `binary_data_output`: answer bytes where an output does not say. `timeout`: microseconds. Ignored: `priority`, `headers`, `sequence_…`, `triton_…` */
+  parameters?: Record<string, unknown> | null
+  inputs: (InferenceInput)[]
+  /** what to answer, in this order; default `output` alone */
+  outputs?: (InferenceRequestedOutput)[] | null
+}
+
+export type InferenceInput = {
+  /** as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, … */
+  name: string
+  datatype: Datatype
+  shape: (number)[]
+  /** the elements in row-major order, flat or nested as the shape says; what is not finite as "NaN", "Infinity", "-Infinity", or the same without quotes */
+  data?: (unknown)[] | null
+  parameters?: InferenceInputParameters
+}
+
+export type InferenceInputParameters = {
+  /** bytes of its elements (little-endian, row-major) behind the JSON text, instead of `data` */
+  binary_data_size?: number
+}
+
+export type InferenceRequestedOutput = {
+  name: string
+  parameters?: InferenceRequestedOutputParameters
+}
+
+export type InferenceRequestedOutputParameters = {
+  /** its elements as bytes behind the JSON text */
+  binary_data?: boolean
+}
+
+export type RepositoryIndexRequest = {
+  /** only those that are */
+  ready?: boolean
+}
 
 export type JobRequest = {
   endpoint: PlanRequestEndpoint
@@ -600,10 +654,14 @@ export type AttentionAnswer = {
   approximation?: Approximation
   /** with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
   exact_error?: ExactError
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** with a target: the squared error; with entropy_weight: plus (or only) that term */
   loss?: AnyNumber
   /** tangents of the results of the same names, in their shapes */
   jvp?: AttentionAnswerJvp
+  /** of each stage of `emulate` by itself, the others exact: how far the output is from float64’s */
+  error_budget?: ErrorBudget
   /** the gradient of input X at grads.X */
   grads?: AttentionAnswerGrads
 }
@@ -637,6 +695,8 @@ export type SelfAttentionAnswer = {
   approximation?: Approximation
   /** with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
   exact_error?: ExactError
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** every parameter by its name, with "return":["params"] */
   params?: Record<string, Tensor>
   /** with a target: the squared error; with entropy_weight: plus (or only) that term */
@@ -674,6 +734,8 @@ export type MultiHeadAttentionAnswer = {
   approximation?: Approximation
   /** with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
   exact_error?: ExactError
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** every parameter by its name, with "return":["params"] */
   params?: Record<string, Tensor>
   /** with a target: the squared error; with entropy_weight: plus (or only) that term */
@@ -710,6 +772,8 @@ export type TransformerAnswer = {
   encoder?: TransformerAnswerEncoder
   /** the attention_kind, where it is not softmax: the output is not that of exact attention */
   approximation?: Approximation
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated */
   present?: Record<string, Tensor>
   /** layers.i.s [B, H_kv, head_dim, head_dim], and position [1] (float64) */
@@ -803,6 +867,8 @@ export type ExplainMaskAnswer = {
   unknown?: (string)[]
   /** for each key the rules that removed it; none of an attended one */
   row?: ((string)[])[]
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
   map?: Tensor
   /** the bit of each rule in `map` */
@@ -818,6 +884,8 @@ export type PlanAnswer = {
   bytes: number
   /** estimated time on this server at the speed measured so far, when it is idle */
   seconds: number
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** whether the request would be admitted now */
   admitted: boolean
   /** why it would not be */
@@ -840,6 +908,10 @@ export type ModelForwardAnswer = {
   /** [B, N, vocabulary] */
   logits?: Tensor
   next_tokens?: ModelForwardAnswerNextTokens
+  /** [B, N] */
+  relevance?: Tensor
+  /** of each item the new tokens, with the end token where there was one */
+  generated?: Generated
   present?: Record<string, Tensor>
   encoder?: ModelForwardAnswerEncoder
   /** with backward: the scalar of each item, where it has one */
@@ -863,7 +935,7 @@ export type Model = {
   vocabulary: number
   parameters: number
   /** of most weights in the files */
-  dtype: CandidateDtype
+  dtype: Dtype
   /** of memory, once it is loaded */
   bytes: number
   loaded: boolean
@@ -872,6 +944,120 @@ export type Model = {
   tokenizer: boolean
   /** most tokens; null where nothing bounds them */
   max_length: number | null
+}
+
+export type InferenceServerMetadataAnswer = {
+  name: string
+  version: string
+  extensions: (string)[]
+}
+
+export type InferenceServerHealthAnswer = {
+  live: boolean
+  ready: boolean
+}
+
+export type InferenceModelListAnswer = {
+  models: (string)[]
+}
+
+export type InferenceStatisticsAnswer = {
+  model_stats: (ModelStatisticsAnswer)[]
+}
+
+export type ModelStatisticsAnswer = {
+  name: string
+  version: string
+  /** milliseconds since 1970 */
+  last_inference: number
+  /** items of batches */
+  inference_count: number
+  /** requests */
+  execution_count: number
+  inference_stats: InferenceStagesAnswer
+  response_stats: Record<string, unknown>
+  batch_stats: (BatchStatisticsAnswer)[]
+  memory_usage: (unknown)[]
+}
+
+export type InferenceStagesAnswer = {
+  success: StatisticDurationAnswer
+  fail: StatisticDurationAnswer
+  queue: StatisticDurationAnswer
+  compute_input: StatisticDurationAnswer
+  compute_infer: StatisticDurationAnswer
+  compute_output: StatisticDurationAnswer
+  cache_hit: StatisticDurationAnswer
+  cache_miss: StatisticDurationAnswer
+}
+
+export type StatisticDurationAnswer = {
+  count: number
+  ns: number
+}
+
+export type BatchStatisticsAnswer = {
+  batch_size: number
+  compute_input: StatisticDurationAnswer
+  compute_infer: StatisticDurationAnswer
+  compute_output: StatisticDurationAnswer
+}
+
+export type InferenceAnswer = {
+  model_name: string
+  model_version: string
+  id?: string
+  /** `loss` and other single numbers of the answer */
+  parameters?: Record<string, unknown>
+  outputs: (InferenceOutputAnswer)[]
+}
+
+export type InferenceOutputAnswer = {
+  name: string
+  datatype: string
+  shape: (number)[]
+  /** in row-major order, flat; what is not finite as "NaN", "Infinity", "-Infinity" */
+  data?: (unknown)[]
+  /** `binary_data_size` where its bytes follow the JSON text */
+  parameters?: Record<string, unknown>
+}
+
+export type InferenceModelMetadataAnswer = {
+  name: string
+  versions: (string)[]
+  platform: string
+  /** those that every request has; −1 is any extent */
+  inputs: (InferenceTensorMetadataAnswer)[]
+  /** those that are answered where none is asked for */
+  outputs: (InferenceTensorMetadataAnswer)[]
+  properties: Record<string, string>
+}
+
+export type InferenceTensorMetadataAnswer = {
+  name: string
+  datatype: string
+  shape: (number)[]
+}
+
+export type InferenceModelHealthAnswer = {
+  name: string
+  ready: boolean
+}
+
+export type RepositoryIndexAnswer = (RepositoryModelAnswer)[]
+
+export type RepositoryModelAnswer = {
+  name: string
+  version: string
+  state: string
+  reason: string
+}
+
+export type TicketAnswer = {
+  /** opens one stream, once: /v1/stream?ticket=… */
+  ticket: string
+  /** seconds */
+  expires_in: number
 }
 
 export type Problem = {
@@ -888,6 +1074,17 @@ export type Problem = {
   progress?: Progress
   /** of the two bodies under one Idempotency-Key */
   digests?: Digests
+}
+
+export type InferenceProblem = {
+  error: string
+  type: string
+  title: string
+  status: number
+  detail: string
+  code: string
+  request_id: string
+  errors?: (InferenceProblemError)[]
 }
 
 export type JobAnswer = {
@@ -925,6 +1122,8 @@ export type NonFinite = "NaN" | "Infinity" | "-Infinity"
 export type Text = string | (string)[]
 
 export type Shape = (number)[]
+
+export type Accumulate = "float32" | "float16"
 
 export type Activation = "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh"
 
@@ -1018,7 +1217,7 @@ export type AttentionRequestBackward = {
 
 export type AttentionRequestBackwardWrt = "q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s"
 
-export type AttentionRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state"
+export type AttentionRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "error_budget"
 
 export type BaselineCompareAnswerRule = {
   kind: "baseline"
@@ -1030,7 +1229,7 @@ export type BaselineRule = {
   factor?: number
 }
 
-export type CandidateDtype = "float32" | "float16" | "bfloat16"
+export type CandidateDtype = "float32" | "float16" | "bfloat16" | "float8_e4m3"
 
 export type Causal = boolean | Alignment
 
@@ -1060,6 +1259,8 @@ export type Conditioning = {
   rows_near_ties: number
 }
 
+export type Datatype = "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64"
+
 export type Diagnosis = {
   says: string
   /** a JSON merge patch (RFC 7396) of `body` with which the same call passes; null where no request says it */
@@ -1067,6 +1268,8 @@ export type Diagnosis = {
   /** the share of mismatched elements that it mends */
   explains: number
 }
+
+export type Dialect = "torch-sdpa" | "torch-mha" | "flash-attn" | "onnx-23" | "onnx-24" | "onnx-25" | "jax" | "transformers"
 
 export type Digests = {
   first: string
@@ -1089,6 +1292,8 @@ export type Dropout = {
   seed?: number
 }
 
+export type Dtype = "float32" | "float16" | "bfloat16"
+
 export type EmbeddingOf = {
   kind: "embedding"
   /** [d_model] or [B, d_model]: the scalar is embedding · target */
@@ -1099,6 +1304,18 @@ export type Emit = "grad_output" | "grad_weights" | "grad_cross_weights"
 
 export type EmptyRows = "zeros" | "nan" | "uniform"
 
+export type Emulate = {
+  /** q, k and v as the products read them: behind qk-norm and RoPE, the past too */
+  inputs?: Inputs
+  /** scale·q·k, what softcap makes of it, and each sum with a mask or bias */
+  scores?: Inputs
+  /** the normalised weights, and what dropout makes of them */
+  weights?: Inputs
+  /** partial sums of both products, from the first term to the last */
+  accumulate?: Accumulate
+  output?: Inputs
+}
+
 export type Encoder = {
   stack: Stack
   /** [B, M, d], or [M, d] without a batch */
@@ -1108,6 +1325,19 @@ export type Encoder = {
 }
 
 export type Encoding = "nested" | "flat" | "base64"
+
+export type ErrorBudget = {
+  inputs: ErrorBudgetInputs
+  scores: ErrorBudgetInputs
+  weights: ErrorBudgetInputs
+  accumulate: ErrorBudgetInputs
+  output: ErrorBudgetInputs
+}
+
+export type ErrorBudgetInputs = {
+  max_abs: ErrorNumber
+  rmse: ErrorNumber
+}
 
 export type ErrorNumber = number | NotANumberOrInfinity
 
@@ -1142,6 +1372,36 @@ export type Gates = {
   beta?: TensorLike
 }
 
+export type Generate = {
+  max_new_tokens?: number
+  /** 0: the most probable token each time */
+  temperature?: number
+  /** drawn from these many most probable ones; default all */
+  top_k?: number
+  /** the same seed draws the same tokens */
+  seed?: number
+}
+
+export type Generated = {
+  ids: ((number)[])[]
+  strings?: ((string)[])[]
+}
+
+export type HeadMetric = {
+  index: number
+  /** real ones that attend to something; the others are means over them */
+  rows: number
+  /** nats */
+  entropy: number
+  mean_distance: number
+  previous_token: number
+  first_token: number
+  self: number
+  special_token: number
+  /** on tokens that follow an earlier copy of the current one */
+  induction: number
+}
+
 export type HealthAnswerKernels = {
   /** the float32 kernels in use */
   variant: string
@@ -1157,6 +1417,11 @@ export type HealthAnswerMemory = {
 
 export type HealthAnswerStatus = "ok" | "draining" | "unavailable"
 
+export type InferenceProblemError = {
+  path: string
+  message: string
+}
+
 export type Init = {
   /** Glorot & Bengio 2010, or He et al. 2015; fans are those of the whole matrix */
   scheme?: Scheme
@@ -1166,6 +1431,8 @@ export type Init = {
 }
 
 export type InputCheckWorst = AnyNumber | null
+
+export type Inputs = "float32" | "float16" | "bfloat16" | "float8_e4m3" | "float8_e5m2"
 
 export type JobAnswerState = "queued" | "running" | "done" | "failed" | "cancelled" | "expired"
 
@@ -1222,6 +1489,8 @@ export type Measurement = {
   failure?: string
 }
 
+export type Method = "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients"
+
 export type ModelForwardAnswerEncoder = {
   output?: Tensor
   hidden?: (Tensor)[]
@@ -1257,8 +1526,16 @@ export type ModelForwardAnswerLayer = {
   grad_logsumexp?: Tensor
   grad_entropy?: Tensor
   grad_max_score?: Tensor
+  /** [B, H, N, k] each */
+  top_keys?: ModelForwardAnswerLayerTopKeys
+  head_metrics?: (HeadMetric)[]
   grad_output?: Tensor
   grad_cross_weights?: Tensor
+}
+
+export type ModelForwardAnswerLayerTopKeys = {
+  indices: Tensor
+  weights: Tensor
 }
 
 export type ModelForwardAnswerNextTokens = {
@@ -1274,7 +1551,7 @@ export type ModelForwardRequestBackward = {
   wrt?: (string)[] | null
 }
 
-export type ModelForwardRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present"
+export type ModelForwardRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present"
 
 export type ModelsModel = Model | ModelsModelFields
 
@@ -1417,6 +1694,15 @@ export type RelativeBias = {
   max_distance?: number
   /** half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder */
   bidirectional?: boolean
+}
+
+export type Relevance = {
+  /** `rollout`: ∏ (½·mean over heads + ½·I), the row of `of`’s position (Abnar & Zuidema 2020). `gradient_x_attention`: Σ over layers and heads of max(0, W ⊙ ∂/∂W), that row (Chefer et al. 2021). `input_x_gradient`: Σ_d embedding · gradient. `integrated_gradients`: the same along the path from zero embeddings (Sundararajan et al. 2017); it sums to the difference of the scalar */
+  method?: Method
+  /** what the relevance is for; rollout takes its position alone */
+  of?: Of
+  /** of integrated_gradients */
+  steps?: number
 }
 
 export type RmsQkNorm = {
@@ -1609,6 +1895,10 @@ export type ToleranceRule = {
   atol?: number
 }
 
+export type TopKeys = {
+  k?: number
+}
+
 export type TransformerAnswerEncoder = {
   output?: Tensor
   layers?: (TransformerAnswerEncoderLayer)[]
@@ -1719,7 +2009,7 @@ export type TransformerRequestReturn = "output" | "weights" | "scores" | "masked
 
 export type Verdict = "pass" | "fail"
 
-export type Window = {
+export type WindowFields = {
   /** keys to the left of the aligned position; null = unbounded */
   left?: number | null
   /** keys to the right of the aligned position; null = unbounded */
@@ -1727,6 +2017,8 @@ export type Window = {
   /** where row i stands among the keys; default as `causal` says, `top_left` without it */
   align?: Alignment
 }
+
+export type WindowItem = number | (number)[]
 
 export type Worst = {
   index: (number)[]
@@ -1746,5 +2038,6 @@ export interface Endpoints {
   '/v1/gradient-check': { request: GradientCheckRequest; answer: GradientCheckAnswer }
   '/v1/explain-mask': { request: ExplainMaskRequest; answer: ExplainMaskAnswer }
   '/v1/plan': { request: PlanRequest; answer: PlanAnswer }
+  '/v2/repository/index': { request: RepositoryIndexRequest; answer: RepositoryIndexAnswer }
   '/v1/jobs': { request: JobRequest; answer: JobAnswer }
 }

@@ -1,6 +1,7 @@
 /** `POST /v1/transformer`: a whole stack, everything answered at once. */
 import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { inOurs } from '../layers/attention/dialects/compile.ts'
 import { ATTENTION_RETURNS, CROSS_RETURNS } from '../layers/attention/fields.ts'
 import { attentionAnswers, crossNames, requestedResults } from '../layers/attention/index.ts'
 import { attentionKind } from '../layers/attention/variants/index.ts'
@@ -27,6 +28,7 @@ import {
   approximation,
   attentionResults,
   biasGradient,
+  conventionsResult,
   crossResults,
   exactError,
   gateGradients,
@@ -81,6 +83,7 @@ const TransformerAnswer = z
       .optional()
       .describe('the same of the encoder, where there is one'),
     ...approximation,
+    ...conventionsResult,
     present: z
       .record(z.string(), tensor)
       .optional()
@@ -122,7 +125,8 @@ export const transformer = defineEndpoint({
   compile,
 })
 
-function* compile(p: RequestProgram, request: TransformerRequest): Generator<void> {
+function* compile(p: RequestProgram, given: TransformerRequest): Generator<void> {
+  const request = given.dialect === undefined ? given : inOurs(p, given)
   refuseReturns(request)
   const model = yield* compileModel(p, request)
   yield* runModel(p, request, model, {

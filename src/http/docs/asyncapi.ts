@@ -30,6 +30,18 @@ const INDEX_LIST = {
   uniqueItems: true,
 }
 
+/** Of the handshake. */
+const QUERY = {
+  type: 'object',
+  properties: {
+    ticket: {
+      type: 'string',
+      description:
+        'of `POST /v1/stream-ticket`: where the server asks for a key, and a browser cannot send it',
+    },
+  },
+}
+
 export function asyncApiDocument(version: string): Json {
   const schemas: Record<string, Json> = {}
   const messages = (all: Record<string, z.ZodType>, io: 'input' | 'output') =>
@@ -75,7 +87,7 @@ export function asyncApiDocument(version: string): Json {
             { $ref: `#/components/messages/${type}` },
           ]),
         ),
-        bindings: { ws: { method: 'GET', bindingVersion: '0.1.0' } },
+        bindings: { ws: { method: 'GET', query: QUERY, bindingVersion: '0.1.0' } },
       },
     },
     operations: {
@@ -97,6 +109,9 @@ function titled(schemas: Record<string, Json>): Record<string, Json> {
 }
 
 const ABOUT = `Many runs go over one connection, side by side. Every message is one JSON object with a \`type\`.
+
+**Keys.** Where the server asks for one (\`AUTH\`), the handshake comes with \`Authorization: Bearer\`, or from a browser with
+\`?ticket=\` and a ticket of \`POST /v1/stream-ticket\`, which opens one stream within half a minute.
 
 **safetensors.** A \`start\` may be a binary message: a safetensors file whose tensors carry the places of the JSON message
 (\`x\`, \`stack.params.layers.0.attention.w_q\`, \`backward.target\`), everything else being one JSON string in its

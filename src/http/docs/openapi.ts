@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
 import type * as z from 'zod'
-import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
+import { HealthAnswer, PlanAnswer, ProblemAnswer, TicketAnswer } from '../../endpoints/answers.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
 import { JobAnswer } from '../../jobs/answers.ts'
@@ -8,6 +8,7 @@ import { JobRequest } from '../../jobs/request.ts'
 import { PROBLEMS } from '../../problem.ts'
 import { component, type Json, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
+import { INFERENCE_PROBLEM, inferencePaths } from './inference-paths.ts'
 import { jobPaths } from './jobs.ts'
 import { modelPaths } from './model-paths.ts'
 import { named } from './named.ts'
@@ -31,7 +32,11 @@ export function openApiDocument(version: string): Json {
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
   paths['/v1/plan'] = { post: planOperation(ask(PlanRequest), add(PlanAnswer), planExamples) }
   Object.assign(paths, modelPaths(ask, add))
+  Object.assign(paths, inferencePaths(ask, add, problems))
+  paths['/v1/stream'] = { get: STREAM_OPERATION }
+  paths['/v1/stream-ticket'] = { post: ticketOperation(add(TicketAnswer, 'output')) }
   add(ProblemAnswer)
+  answers.InferenceProblem = INFERENCE_PROBLEM
   Object.assign(
     paths,
     jobPaths({ request: ask(JobRequest), job: add(JobAnswer, 'output'), problems }),
@@ -51,6 +56,10 @@ export function openApiDocument(version: string): Json {
     security: [{ key: [] }, {}],
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
+      {
+        name: 'inference',
+        description: 'The Open Inference Protocol, as Triton, KServe and their clients speak it',
+      },
       { name: 'jobs', description: 'Computations that nobody waits for at a connection' },
       { name: 'models', description: 'Checkpoints of Hugging Face in MODELS_DIR' },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
@@ -104,6 +113,37 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
       ...problems('400', '401', '408', '413', '415', '429', '503'),
+    },
+  }
+}
+
+/** Its messages are in the other document. */
+const STREAM_OPERATION = {
+  operationId: 'stream',
+  summary: 'The handshake of the WebSocket (RFC 6455) that /asyncapi.json describes',
+  tags: ['compute'],
+  parameters: [
+    {
+      name: 'ticket',
+      in: 'query',
+      description: 'of `POST /v1/stream-ticket`, in place of a key',
+      schema: { type: 'string' },
+    },
+  ],
+  responses: {
+    101: { description: 'The stream is open' },
+    ...problems('401', '403', '426', '429', '503'),
+  },
+}
+
+function ticketOperation(answer: Json): Json {
+  return {
+    operationId: 'streamTicket',
+    summary: 'A ticket for one stream, once and soon: browsers cannot send a key with a WebSocket',
+    tags: ['compute'],
+    responses: {
+      200: { description: 'The ticket', content: { [JSON_TYPE]: { schema: answer } } },
+      ...problems('401', '429'),
     },
   }
 }
