@@ -12,6 +12,8 @@ import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
 import { jobRoutes } from './http/jobs.ts'
 import { models } from './http/models.ts'
+import { Checkpoints } from './http/oip/checkpoints.ts'
+import { inference } from './http/oip/index.ts'
 import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
 import { plans } from './http/plan.ts'
@@ -121,6 +123,7 @@ export async function install(
   await fastify.register(plans, { intake, deadlineSeconds })
   const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
   await fastify.register(models, { store, intake, deadlineSeconds })
+  await fastify.register(inference, { intake, deadlineSeconds, further: new Checkpoints(store) })
   await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,

@@ -84,7 +84,12 @@ export class Problem extends Error {
 
   /** The same about a body that stands below `pointer` in the request's body. */
   below(pointer: string): Problem {
-    const errors = this.errors.map(({ path, message }) => ({ path: pointer + path, message }))
+    return this.moved(({ path, message }) => ({ path: pointer + path, message }))
+  }
+
+  /** The same about a body in which each thing stands elsewhere. */
+  moved(place: (error: FieldError) => FieldError): Problem {
+    const errors = this.errors.map(place)
     const told = this.errors.length > 0 && this.message === detailOf(this.errors[0])
     const detail = told ? detailOf(errors[0]) : this.message
     return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter, headers: this.headers })

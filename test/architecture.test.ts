@@ -56,6 +56,7 @@ const ROOMS: Record<string, Room> = {
   pipeline: { level: 3, holds: ['src/pipeline'] },
   jobs: { level: 4, holds: ['src/jobs'] },
   http: { level: 4, holds: ['src/http'], beside: ['jobs'] },
+  client: { level: 0, holds: ['src/client'] },
   app: { level: 5, holds: ['src/app.ts', 'src/main.ts'] },
   cli: { level: 6, holds: ['src/cli'] },
   package: { level: 6, holds: ['src/package'] },

@@ -208,8 +208,8 @@ export class Response implements Sink<unknown> {
     return replyStyle(request as Numerics, answerFormat(this.#request))
   }
 
-  end(ready: ReadyReply, fields = ready.scalars()): Promise<void> | undefined {
-    this.#reply.type(ready.mediaType)
+  end(ready: ReadyReply, fields = ready.scalars(), type = ready.mediaType): Promise<void> | undefined {
+    this.#reply.type(type)
     const asked = this.#request.headers['want-repr-digest']
     if (asked !== undefined && wantsDigest(asked)) return this.#withDigest(ready, fields)
     if (!ready.inline) return this.#stream(ready.stream(fields, true), ready.length(fields))

@@ -3,6 +3,7 @@ import type * as z from 'zod'
 import { SERVER_MESSAGES } from '../../endpoints/stream-answers.ts'
 import { CLIENT_MESSAGES } from '../../endpoints/stream-messages.ts'
 import { component, type Json, TENSORS } from './components.ts'
+import { named } from './named.ts'
 
 const SUMMARIES: Record<string, string> = {
   start: 'Runs a stack; its layers come as they are computed',
@@ -68,6 +69,7 @@ export function asyncApiDocument(version: string): Json {
       title: 'attention-server stream',
       version,
       description: ABOUT,
+      contact: { name: 'attention-server' },
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
     defaultContentType: 'application/json',
@@ -94,9 +96,16 @@ export function asyncApiDocument(version: string): Json {
     },
     components: {
       messages: { ...fromClient, ...fromServer },
-      schemas: { ...schemas, ...TENSORS, IndexList: INDEX_LIST },
+      schemas: titled(named({ ...schemas, ...TENSORS, IndexList: INDEX_LIST })),
     },
   }
+}
+
+/** Generators of models name them by their titles. A discriminator is something else in AsyncAPI. */
+function titled(schemas: Record<string, Json>): Record<string, Json> {
+  return Object.fromEntries(
+    Object.entries(schemas).map(([title, { discriminator: _, ...schema }]) => [title, { title, ...schema }]),
+  )
 }
 
 const ABOUT = `Many runs go over one connection, side by side. Every message is one JSON object with a \`type\`.
