@@ -114,7 +114,16 @@ it('API4, unrestricted resource consumption: size, work and rate are bounded bef
 })
 
 it('API5, broken function level authorization: every route but the public ones wants a key, by whatever method', async () => {
-  const open = ['/v2/health/', '/health/live', '/health/ready', '/', '/assets', '/docs', '/openapi', '/asyncapi']
+  const open = [
+    '/v2/health/',
+    '/health/live',
+    '/health/ready',
+    '/',
+    '/assets',
+    '/docs',
+    '/openapi',
+    '/asyncapi',
+  ]
   const routes = routesOf(server)
   expect(routes.length).toBeGreaterThan(10)
   const guarded = routes.filter(({ path }) => /^\/(v\d|metrics)(?!.*\/health\/)/.test(path))
