@@ -715,7 +715,6 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: components["schemas"]["Segments"];
@@ -734,6 +733,8 @@ export interface components {
              * @default zeros
              */
             empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: components["schemas"]["Dropout"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -754,6 +755,8 @@ export interface components {
             backward?: components["schemas"]["AttentionRequestBackward"];
             /** @description Forward mode: tangents of the inputs, of which one suffices; those left out are 0, as those of the past and of relative_bias.table are. The answer has `jvp.output`, `jvp.weights` (before dropout, whose drops stay) and `jvp.logsumexp`, those of `return`: their derivatives in that direction. With attention_kind softmax, local or block. */
             jvp?: components["schemas"]["Jvp"];
+            /** @description The numbers that hardware with such types gives: each stage is rounded to nearest even where it is stored, and what lies between is float64. float8 saturates (e4m3: 448, e5m2: 57344), the other types overflow to infinity. Softmax attention alone, forward. */
+            emulate?: components["schemas"]["Emulate"];
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
              * @default float32
@@ -772,6 +775,7 @@ export interface components {
             /** @description element type of the tensors in the answer; default: the precision */
             output_dtype?: components["schemas"]["OutputDtype"];
         };
+        Window: components["schemas"]["WindowFields"] | components["schemas"]["WindowItem"];
         /** @description How the frequencies are scaled for longer contexts: `rope_scaling` or `rope_parameters` of a model’s config.json on Hugging Face, by its own field names. A field that the type does not have is a 400. The length that dynamic and longrope look at is the highest position of q and the new keys + 1. */
         RopeScaling: {
             /** @description default `"default"` */
@@ -995,7 +999,6 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: components["schemas"]["Segments"];
@@ -1014,6 +1017,8 @@ export interface components {
              * @default zeros
              */
             empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: components["schemas"]["Dropout"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -1107,7 +1112,6 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: components["schemas"]["Segments"];
@@ -1126,6 +1130,8 @@ export interface components {
              * @default zeros
              */
             empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: components["schemas"]["Dropout"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -1340,7 +1346,6 @@ export interface components {
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
             window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
             segments?: components["schemas"]["Segments"];
@@ -1353,6 +1358,8 @@ export interface components {
              * @default zeros
              */
             empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: components["schemas"]["AttentionKind"];
             /**
@@ -1701,10 +1708,16 @@ export interface components {
             approximation?: components["schemas"]["Approximation"];
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
             exact_error?: components["schemas"]["ExactError"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
             loss?: components["schemas"]["AnyNumber"];
             /** @description tangents of the results of the same names, in their shapes */
             jvp?: components["schemas"]["AttentionAnswerJvp"];
+            /** @description of each stage of `emulate` by itself, the others exact: how far the output is from float64’s */
+            error_budget?: components["schemas"]["ErrorBudget"];
             /** @description the gradient of input X at grads.X */
             grads?: components["schemas"]["AttentionAnswerGrads"];
         };
@@ -1738,6 +1751,10 @@ export interface components {
             approximation?: components["schemas"]["Approximation"];
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
             exact_error?: components["schemas"]["ExactError"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -1776,6 +1793,10 @@ export interface components {
             approximation?: components["schemas"]["Approximation"];
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
             exact_error?: components["schemas"]["ExactError"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -1812,6 +1833,10 @@ export interface components {
             encoder?: components["schemas"]["TransformerAnswerEncoder"];
             /** @description the attention_kind, where it is not softmax: the output is not that of exact attention */
             approximation?: components["schemas"]["Approximation"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated */
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -1937,6 +1962,10 @@ export interface components {
             unknown?: string[];
             /** @description for each key the rules that removed it; none of an attended one */
             row?: string[][];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
             map?: components["schemas"]["AnswerTensor"];
             /** @description the bit of each rule in `map` */
@@ -1964,6 +1993,10 @@ export interface components {
              * @description estimated time on this server at the speed measured so far, when it is idle
              */
             seconds: number;
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description whether the request would be admitted now */
             admitted: boolean;
             /** @description why it would not be */
@@ -2250,6 +2283,8 @@ export interface components {
         /** @enum {string} */
         ElementType: "float64" | "float32" | "float16" | "bfloat16" | "bool" | "int32" | "int64";
         /** @enum {string} */
+        Accumulate: "float32" | "float16";
+        /** @enum {string} */
         Activation: "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh";
         Alibi: boolean | components["schemas"]["Tensor"];
         /** @enum {string} */
@@ -2333,7 +2368,7 @@ export interface components {
         /** @enum {string} */
         AttentionRequestBackwardWrt: "q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s";
         /** @enum {string} */
-        AttentionRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state";
+        AttentionRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "error_budget";
         BaselineCompareAnswerRule: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -2399,6 +2434,8 @@ export interface components {
              */
             explains: number;
         };
+        /** @enum {string} */
+        Dialect: "torch-sdpa" | "torch-mha" | "flash-attn" | "onnx-23" | "onnx-24" | "onnx-25" | "jax" | "transformers";
         Digests: {
             first: string;
             got: string;
@@ -2435,6 +2472,30 @@ export interface components {
         Emit: "grad_output" | "grad_weights" | "grad_cross_weights";
         /** @enum {string} */
         EmptyRows: "zeros" | "nan" | "uniform";
+        Emulate: {
+            /**
+             * @description q, k and v as the products read them: behind qk-norm and RoPE, the past too
+             * @default float32
+             */
+            inputs?: components["schemas"]["Inputs"];
+            /**
+             * @description scale·q·k, what softcap makes of it, and each sum with a mask or bias
+             * @default float32
+             */
+            scores?: components["schemas"]["Inputs"];
+            /**
+             * @description the normalised weights, and what dropout makes of them
+             * @default float32
+             */
+            weights?: components["schemas"]["Inputs"];
+            /**
+             * @description partial sums of both products, from the first term to the last
+             * @default float32
+             */
+            accumulate?: components["schemas"]["Accumulate"];
+            /** @default float32 */
+            output?: components["schemas"]["Inputs"];
+        };
         Encoder: {
             stack: components["schemas"]["Stack"];
             /** @description [B, M, d], or [M, d] without a batch */
@@ -2444,6 +2505,17 @@ export interface components {
         };
         /** @enum {string} */
         Encoding: "nested" | "flat" | "base64";
+        ErrorBudget: {
+            inputs: components["schemas"]["ErrorBudgetInputs"];
+            scores: components["schemas"]["ErrorBudgetInputs"];
+            weights: components["schemas"]["ErrorBudgetInputs"];
+            accumulate: components["schemas"]["ErrorBudgetInputs"];
+            output: components["schemas"]["ErrorBudgetInputs"];
+        };
+        ErrorBudgetInputs: {
+            max_abs: components["schemas"]["ErrorNumber"];
+            rmse: components["schemas"]["ErrorNumber"];
+        };
         ErrorNumber: number | components["schemas"]["NotANumberOrInfinity"];
         ExactError: {
             /** @description largest difference */
@@ -2520,6 +2592,8 @@ export interface components {
             bias?: boolean;
         };
         InputCheckWorst: components["schemas"]["AnyNumber"] | null;
+        /** @enum {string} */
+        Inputs: "float32" | "float16" | "bfloat16" | "float8_e4m3" | "float8_e5m2";
         /** @enum {string} */
         JobAnswerState: "queued" | "running" | "done" | "failed" | "cancelled" | "expired";
         Jvp: {
@@ -3160,7 +3234,7 @@ export interface components {
         TransformerRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "cross_softcapped_scores" | "cross_max_score" | "present" | "state" | "params";
         /** @enum {string} */
         Verdict: "pass" | "fail";
-        Window: {
+        WindowFields: {
             /**
              * Format: int64
              * @description keys to the left of the aligned position; null = unbounded
@@ -3174,6 +3248,7 @@ export interface components {
             /** @description where row i stands among the keys; default as `causal` says, `top_left` without it */
             align?: components["schemas"]["Alignment"];
         };
+        WindowItem: number | number[];
         Worst: {
             index: number[];
             got: components["schemas"]["AnyNumber"];

@@ -34,7 +34,6 @@ export type AttentionRequest = {
   q_lengths?: TensorLike
   /** [B], B ≤ 65536: keys from there on are padding */
   kv_lengths?: TensorLike
-  /** Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
   window?: Window
   /** A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
   segments?: Segments
@@ -50,6 +49,8 @@ export type AttentionRequest = {
   rope?: Rope
   /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
   empty_rows?: EmptyRows
+  /** Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+  dialect?: Dialect
   /** Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
   dropout?: Dropout
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -62,6 +63,8 @@ export type AttentionRequest = {
   backward?: AttentionRequestBackward
   /** Forward mode: tangents of the inputs, of which one suffices; those left out are 0, as those of the past and of relative_bias.table are. The answer has `jvp.output`, `jvp.weights` (before dropout, whose drops stay) and `jvp.logsumexp`, those of `return`: their derivatives in that direction. With attention_kind softmax, local or block. */
   jvp?: Jvp
+  /** The numbers that hardware with such types gives: each stage is rounded to nearest even where it is stored, and what lies between is float64. float8 saturates (e4m3: 448, e5m2: 57344), the other types overflow to infinity. Softmax attention alone, forward. */
+  emulate?: Emulate
   /** `float32`: SIMD kernels; `float64`: the reference kernels */
   precision?: Precision
   /** `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault) */
@@ -71,6 +74,8 @@ export type AttentionRequest = {
   /** element type of the tensors in the answer; default: the precision */
   output_dtype?: OutputDtype
 }
+
+export type Window = WindowFields | WindowItem
 
 export type RopeScaling = {
   /** default `"default"` */
@@ -192,7 +197,6 @@ export type SelfAttentionRequest = {
   q_lengths?: TensorLike
   /** [B], B ≤ 65536: keys from there on are padding */
   kv_lengths?: TensorLike
-  /** Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
   window?: Window
   /** A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
   segments?: Segments
@@ -208,6 +212,8 @@ export type SelfAttentionRequest = {
   rope?: Rope
   /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
   empty_rows?: EmptyRows
+  /** Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+  dialect?: Dialect
   /** Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
   dropout?: Dropout
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -266,7 +272,6 @@ export type MultiHeadAttentionRequest = {
   q_lengths?: TensorLike
   /** [B], B ≤ 65536: keys from there on are padding */
   kv_lengths?: TensorLike
-  /** Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
   window?: Window
   /** A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
   segments?: Segments
@@ -282,6 +287,8 @@ export type MultiHeadAttentionRequest = {
   rope?: Rope
   /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
   empty_rows?: EmptyRows
+  /** Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+  dialect?: Dialect
   /** Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
   dropout?: Dropout
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
@@ -398,7 +405,6 @@ export type TransformerRequest = {
   q_lengths?: TensorLike
   /** [B], B ≤ 65536: keys from there on are padding */
   kv_lengths?: TensorLike
-  /** Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
   window?: Window
   /** A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
   segments?: Segments
@@ -408,6 +414,8 @@ export type TransformerRequest = {
   qk_norm?: QkNorm
   /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
   empty_rows?: EmptyRows
+  /** Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+  dialect?: Dialect
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
   attention_kind?: AttentionKind
   /** with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input) */
@@ -640,10 +648,14 @@ export type AttentionAnswer = {
   approximation?: Approximation
   /** with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
   exact_error?: ExactError
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** with a target: the squared error; with entropy_weight: plus (or only) that term */
   loss?: AnyNumber
   /** tangents of the results of the same names, in their shapes */
   jvp?: AttentionAnswerJvp
+  /** of each stage of `emulate` by itself, the others exact: how far the output is from float64’s */
+  error_budget?: ErrorBudget
   /** the gradient of input X at grads.X */
   grads?: AttentionAnswerGrads
 }
@@ -677,6 +689,8 @@ export type SelfAttentionAnswer = {
   approximation?: Approximation
   /** with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
   exact_error?: ExactError
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** every parameter by its name, with "return":["params"] */
   params?: Record<string, Tensor>
   /** with a target: the squared error; with entropy_weight: plus (or only) that term */
@@ -714,6 +728,8 @@ export type MultiHeadAttentionAnswer = {
   approximation?: Approximation
   /** with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
   exact_error?: ExactError
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** every parameter by its name, with "return":["params"] */
   params?: Record<string, Tensor>
   /** with a target: the squared error; with entropy_weight: plus (or only) that term */
@@ -750,6 +766,8 @@ export type TransformerAnswer = {
   encoder?: TransformerAnswerEncoder
   /** the attention_kind, where it is not softmax: the output is not that of exact attention */
   approximation?: Approximation
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated */
   present?: Record<string, Tensor>
   /** layers.i.s [B, H_kv, head_dim, head_dim], and position [1] (float64) */
@@ -843,6 +861,8 @@ export type ExplainMaskAnswer = {
   unknown?: (string)[]
   /** for each key the rules that removed it; none of an attended one */
   row?: ((string)[])[]
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
   map?: Tensor
   /** the bit of each rule in `map` */
@@ -858,6 +878,8 @@ export type PlanAnswer = {
   bytes: number
   /** estimated time on this server at the speed measured so far, when it is idle */
   seconds: number
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** whether the request would be admitted now */
   admitted: boolean
   /** why it would not be */
@@ -1091,6 +1113,8 @@ export type Text = string | (string)[]
 
 export type Shape = (number)[]
 
+export type Accumulate = "float32" | "float16"
+
 export type Activation = "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh"
 
 export type Alibi = boolean | TensorLike
@@ -1183,7 +1207,7 @@ export type AttentionRequestBackward = {
 
 export type AttentionRequestBackwardWrt = "q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s"
 
-export type AttentionRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state"
+export type AttentionRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "error_budget"
 
 export type BaselineCompareAnswerRule = {
   kind: "baseline"
@@ -1235,6 +1259,8 @@ export type Diagnosis = {
   explains: number
 }
 
+export type Dialect = "torch-sdpa" | "torch-mha" | "flash-attn" | "onnx-23" | "onnx-24" | "onnx-25" | "jax" | "transformers"
+
 export type Digests = {
   first: string
   got: string
@@ -1266,6 +1292,18 @@ export type Emit = "grad_output" | "grad_weights" | "grad_cross_weights"
 
 export type EmptyRows = "zeros" | "nan" | "uniform"
 
+export type Emulate = {
+  /** q, k and v as the products read them: behind qk-norm and RoPE, the past too */
+  inputs?: Inputs
+  /** scale·q·k, what softcap makes of it, and each sum with a mask or bias */
+  scores?: Inputs
+  /** the normalised weights, and what dropout makes of them */
+  weights?: Inputs
+  /** partial sums of both products, from the first term to the last */
+  accumulate?: Accumulate
+  output?: Inputs
+}
+
 export type Encoder = {
   stack: Stack
   /** [B, M, d], or [M, d] without a batch */
@@ -1275,6 +1313,19 @@ export type Encoder = {
 }
 
 export type Encoding = "nested" | "flat" | "base64"
+
+export type ErrorBudget = {
+  inputs: ErrorBudgetInputs
+  scores: ErrorBudgetInputs
+  weights: ErrorBudgetInputs
+  accumulate: ErrorBudgetInputs
+  output: ErrorBudgetInputs
+}
+
+export type ErrorBudgetInputs = {
+  max_abs: ErrorNumber
+  rmse: ErrorNumber
+}
 
 export type ErrorNumber = number | NotANumberOrInfinity
 
@@ -1338,6 +1389,8 @@ export type Init = {
 }
 
 export type InputCheckWorst = AnyNumber | null
+
+export type Inputs = "float32" | "float16" | "bfloat16" | "float8_e4m3" | "float8_e5m2"
 
 export type JobAnswerState = "queued" | "running" | "done" | "failed" | "cancelled" | "expired"
 
@@ -1891,7 +1944,7 @@ export type TransformerRequestReturn = "output" | "weights" | "scores" | "masked
 
 export type Verdict = "pass" | "fail"
 
-export type Window = {
+export type WindowFields = {
   /** keys to the left of the aligned position; null = unbounded */
   left?: number | null
   /** keys to the right of the aligned position; null = unbounded */
@@ -1899,6 +1952,8 @@ export type Window = {
   /** where row i stands among the keys; default as `causal` says, `top_left` without it */
   align?: Alignment
 }
+
+export type WindowItem = number | (number)[]
 
 export type Worst = {
   index: (number)[]

@@ -19,7 +19,6 @@ export type StartMessage = {
   q_lengths?: TensorLike
   /** [B], B ≤ 65536: keys from there on are padding */
   kv_lengths?: TensorLike
-  /** Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
   window?: Window
   /** A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
   segments?: Segments
@@ -29,6 +28,8 @@ export type StartMessage = {
   qk_norm?: QkNorm
   /** What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block. */
   empty_rows?: EmptyRows
+  /** Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+  dialect?: Dialect
   /** What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
   attention_kind?: AttentionKind
   /** with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input) */
@@ -148,6 +149,8 @@ export type RopeScaling = {
   /** llama3: wavelengths below original/high_freq_factor are kept; greater than low_freq_factor */
   high_freq_factor?: number
 }
+
+export type Window = WindowFields | WindowItem
 
 export type LinearAttention = {
   kind: "linear"
@@ -270,6 +273,8 @@ export type DoneMessage = {
   id: RunId
   /** the attention_kind, where it is not softmax: the output is not that of exact attention */
   approximation?: Approximation
+  /** with a `dialect`: what was read, field by field */
+  conventions?: Record<string, unknown>
   /** with a target: the squared error; with entropy_weight: plus (or only) that term */
   loss?: AnyNumber
   /** with compare_exact */
@@ -359,6 +364,8 @@ export type Detail = {
   /** `max`: the element of largest magnitude of each square, with its sign; `mean`: their mean */
   pool?: Pool
 }
+
+export type Dialect = "torch-sdpa" | "torch-mha" | "flash-attn" | "onnx-23" | "onnx-24" | "onnx-25" | "jax" | "transformers"
 
 export type Digests = {
   first: string
@@ -648,7 +655,7 @@ export type Timing = {
   compute: number
 }
 
-export type Window = {
+export type WindowFields = {
   /** keys to the left of the aligned position; null = unbounded */
   left?: number | null
   /** keys to the right of the aligned position; null = unbounded */
@@ -656,3 +663,5 @@ export type Window = {
   /** where row i stands among the keys; default as `causal` says, `top_left` without it */
   align?: Alignment
 }
+
+export type WindowItem = number | (number)[]
