@@ -2048,7 +2048,7 @@ export interface components {
             /** Format: int64 */
             parameters: number;
             /** @description of most weights in the files */
-            dtype: components["schemas"]["CandidateDtype"];
+            dtype: components["schemas"]["Dtype"];
             /**
              * Format: int64
              * @description of memory, once it is loaded
@@ -2281,7 +2281,9 @@ export interface components {
         Text: string | string[];
         Shape: number[];
         /** @enum {string} */
-        ElementType: "float64" | "float32" | "float16" | "bfloat16" | "bool" | "int32" | "int64";
+        ElementType: "float64" | "float32" | "float16" | "bfloat16" | "float8_e4m3" | "bool" | "int32" | "int64";
+        /** @enum {string} */
+        Accumulate: "float32" | "float16";
         /** @enum {string} */
         Accumulate: "float32" | "float16";
         /** @enum {string} */
@@ -2391,7 +2393,7 @@ export interface components {
             factor?: number;
         };
         /** @enum {string} */
-        CandidateDtype: "float32" | "float16" | "bfloat16";
+        CandidateDtype: "float32" | "float16" | "bfloat16" | "float8_e4m3";
         Causal: boolean | components["schemas"]["Alignment"];
         Check: {
             index: number[];
@@ -2459,6 +2461,8 @@ export interface components {
              */
             seed?: number;
         };
+        /** @enum {string} */
+        Dtype: "float32" | "float16" | "bfloat16";
         EmbeddingOf: {
             /**
              * @description discriminator enum property added by openapi-typescript

@@ -925,7 +925,7 @@ export type Model = {
   vocabulary: number
   parameters: number
   /** of most weights in the files */
-  dtype: CandidateDtype
+  dtype: Dtype
   /** of memory, once it is loaded */
   bytes: number
   loaded: boolean
@@ -1219,7 +1219,7 @@ export type BaselineRule = {
   factor?: number
 }
 
-export type CandidateDtype = "float32" | "float16" | "bfloat16"
+export type CandidateDtype = "float32" | "float16" | "bfloat16" | "float8_e4m3"
 
 export type Causal = boolean | Alignment
 
@@ -1281,6 +1281,8 @@ export type Dropout = {
   p: number
   seed?: number
 }
+
+export type Dtype = "float32" | "float16" | "bfloat16"
 
 export type EmbeddingOf = {
   kind: "embedding"

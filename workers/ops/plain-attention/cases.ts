@@ -2,9 +2,16 @@
 import * as fc from 'fast-check'
 import { type OpCase, randomTensors } from '../../../test/support/op-case.ts'
 import { cases as attentionCases, empty as attentionEmpty } from '../attention/cases.ts'
-import { castElements, emulatedForward, plainBackward, plainForward } from './op.ts'
+import {
+  cappedBackward,
+  cappedForward,
+  castElements,
+  emulatedForward,
+  plainBackward,
+  plainForward,
+} from './op.ts'
 
-export type Dtype = 'float32' | 'float16' | 'bfloat16'
+export type Dtype = 'float32' | 'float16' | 'bfloat16' | 'float8_e4m3'
 
 export function isOfBoth({ op }: OpCase): boolean {
   return op.name === 'attentionForward' || op.name === 'attentionBackward'
@@ -21,11 +28,23 @@ export function plainCase({ op, args, inputs, outputs }: OpCase, dtype: Dtype): 
   return { op: plainBackward, args: { ...args, sums, dtype }, inputs, outputs: grads }
 }
 
-const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16')
+/** The same with a softcap behind the masks. */
+function cappedCase(plain: OpCase): OpCase {
+  const op = plain.op.name === 'plainForward' ? cappedForward : cappedBackward
+  const dtype = (plain.args as { dtype: Dtype }).dtype
+  const args = { ...plain.args, softcap: 3, dtype: dtype === 'float16' ? 'exact' : dtype }
+  const { hidden: _, plain: __, ...rest } = plain
+  return { ...rest, op, args }
+}
+
+const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
 const plain: fc.Arbitrary<OpCase> = fc
-  .tuple(attentionCases.filter(isOfBoth), dtypes)
-  .map(([attention, dtype]) => plainCase(attention, dtype))
+  .tuple(attentionCases.filter(isOfBoth), dtypes, fc.boolean())
+  .map(([attention, dtype, capped]) => {
+    const own = plainCase(attention, dtype)
+    return capped ? cappedCase(own) : own
+  })
 
 const stages = fc.constantFrom('exact', 'float32', 'float16', 'bfloat16', 'float8_e4m3', 'float8_e5m2')
 
@@ -50,7 +69,10 @@ export const cases: fc.Arbitrary<OpCase> = fc.oneof(plain, emulated, casts)
 const exact = { ofScores: 'exact', ofWeights: 'exact', ofSums: 'exact', ofOutput: 'exact' }
 
 export const empty: OpCase[] = [
-  ...attentionEmpty.filter(isOfBoth).map(attention => plainCase(attention, 'float32')),
+  ...attentionEmpty.filter(isOfBoth).flatMap(attention => {
+    const own = plainCase(attention, 'float32')
+    return [own, cappedCase(own)]
+  }),
   ...attentionEmpty
     .filter(({ op }) => op.name === 'attentionForward')
     .map(({ args, inputs, outputs }) => ({
