@@ -2268,6 +2268,23 @@ export interface components {
             unknown?: string[];
             /** @description for each key the rules that removed it; none of an attended one */
             row?: string[][];
+            /** @description by dialect: the call that means the same */
+            equivalents: {
+                [key: string]: {
+                    /** @description lines before it */
+                    setup?: string[];
+                    /** @description in Python, over tensors under their names in the body */
+                    call: string;
+                    /**
+                     * @description what that library makes of a row that attends to nothing
+                     * @enum {string}
+                     */
+                    empty_rows: "zeros" | "nan" | "uniform";
+                } | {
+                    /** @description why that library cannot say it */
+                    cannot: string;
+                };
+            };
             /** @description with a `dialect`: what was read, field by field */
             conventions?: {
                 [key: string]: unknown;
