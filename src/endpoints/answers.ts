@@ -3,7 +3,7 @@ import * as z from 'zod'
 
 export const tensor = z.unknown().meta({ id: 'AnswerTensor' })
 
-const errorNumber = z.union([z.number(), z.enum(['NaN', 'Infinity'])])
+export const errorNumber = z.union([z.number(), z.enum(['NaN', 'Infinity'])])
 
 /** What every attention layer answers of an approximation. */
 export const approximation = {
@@ -179,6 +179,13 @@ export const HealthAnswer = z
       .optional(),
   })
   .meta({ id: 'HealthAnswer' })
+
+export const TicketAnswer = z
+  .strictObject({
+    ticket: z.string().describe('opens one stream, once: /v1/stream?ticket=…'),
+    expires_in: z.int().describe('seconds'),
+  })
+  .meta({ id: 'TicketAnswer' })
 
 export const ProblemAnswer = z
   .strictObject({

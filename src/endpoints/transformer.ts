@@ -65,6 +65,8 @@ function request(tensors: TensorKinds) {
 
 type TransformerRequest = z.output<ReturnType<typeof request>>
 
+const tensors = z.record(z.string(), tensor).optional()
+
 const TransformerAnswer = z
   .strictObject({
     output: tensor.optional().describe('[B, N, d_model] in x’s rank'),
@@ -98,10 +100,13 @@ const TransformerAnswer = z
       {
         x: 'x’s',
         context: 'the context’s',
-        past: 'an object, where `wrt` names it',
-        state: 'an object, where `wrt` names it',
+        past: tensors.describe('by the names of the request’s, where `wrt` names it'),
+        state: tensors.describe('by the names of the request’s, where `wrt` names it'),
         attention_kind: gateGradients,
-        encoder: 'x and params of the encoder',
+        encoder: z
+          .strictObject({ x: tensor.optional(), params: tensors })
+          .optional()
+          .describe('x and params of the encoder'),
         mask: 'the sum over the layers, in the mask’s own shape',
         relative_bias: biasGradient,
       },

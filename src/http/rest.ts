@@ -67,7 +67,12 @@ export async function answer(
   try {
     const sink =
       endpoint === compare
-        ? new ComparisonResponse(request, reply, receipt, diagnosing(intake, signal, deadlineSeconds))
+        ? new ComparisonResponse(
+            request,
+            reply,
+            receipt,
+            diagnosing(request, intake, signal, deadlineSeconds),
+          )
         : new Response(request, reply, receipt)
     await serve(endpoint, new RequestBody(request), sink, intake, signal)
     return sink.whole
@@ -185,8 +190,8 @@ export class Response implements Sink<unknown> {
     return replyStyle(request as Numerics, answerFormat(this.#request))
   }
 
-  end(ready: ReadyReply, fields = ready.scalars()): Promise<void> | undefined {
-    this.#reply.type(ready.mediaType)
+  end(ready: ReadyReply, fields = ready.scalars(), type = ready.mediaType): Promise<void> | undefined {
+    this.#reply.type(type)
     const asked = this.#request.headers['want-repr-digest']
     if (asked !== undefined && wantsDigest(asked)) return this.#withDigest(ready, fields)
     if (!ready.inline) return this.#stream(ready.stream(fields, true), ready.length(fields))
@@ -222,9 +227,15 @@ type Diagnose = (request: CompareRequest, report: Report) => Promise<unknown>
 /** The share of the deadline after which nothing more is tried. */
 const DIAGNOSIS_SHARE = 0.8
 
-function diagnosing({ engine }: Intake, signal: AbortSignal, deadlineSeconds: number): Diagnose {
+function diagnosing(
+  of: FastifyRequest,
+  { engine, spend }: Intake,
+  signal: AbortSignal,
+  deadlineSeconds: number,
+): Diagnose {
+  const spent = spend && ((flops: number) => spend(clientOf(of), flops))
   const until = performance.now() + DIAGNOSIS_SHARE * 1000 * deadlineSeconds
-  return (request, report) => diagnose(request, report, engine, signal, until)
+  return (request, report) => diagnose(request, report, engine, signal, until, spent)
 }
 
 /** Of a comparison: where the candidate is wrong, it says why. */

@@ -6,8 +6,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { JsonScan } from '../../workers/text/json-spans.ts'
 import type { Region } from '../engine/arena.ts'
 import type { Engine } from '../engine/engine.ts'
+import { isBareNumber, quoteBareNumbers } from '../formats/bare-numbers.ts'
 import { type BodyFormat, jsonTree, safetensorsTree } from '../formats/body.ts'
-import { Problem } from '../problem.ts'
+import { fieldProblem, Problem } from '../problem.ts'
 import type { Arrival, Arrivals } from './arrivals.ts'
 import { freeNow, GrowingBody } from './growing-body.ts'
 
@@ -22,10 +23,15 @@ const MOST_CHUNKS = 256
 /** After a grace time, bytes a second that a body must have come at, on average. */
 const GRACE_SECONDS = 5
 const LEAST_RATE = 16 * 1024
+const NOTHING = new Uint8Array(0)
 
 /** Where a body's bytes come from. */
 export interface Source {
   readonly format: BodyFormat
+  /** of JSON: the bytes of its text, where bytes of tensors follow it */
+  readonly textBytes?: number | undefined
+  /** JSON in which NaN and infinities may stand without quotes */
+  readonly bareNumbers?: boolean
   /** 0 where its sender has not said */
   readonly declaredBytes: number
   /** whose bytes they are: clients share the room for what is on its way */
@@ -46,6 +52,8 @@ export interface Intake {
   mostBytes: number
   /** time a body may take to arrive */
   bodySeconds: number
+  /** Where clients are told from each other by keys: takes what a program costs from its client's budget, or throws a 429. */
+  spend?: ((client: string | undefined, flops: number) => void) | undefined
 }
 
 /** A body that has been read. Disposing it frees the memory that its tensors stand in. */
@@ -54,6 +62,8 @@ export class Decoded implements Disposable {
   tree: unknown
   /** of a file: keys of its metadata beside `request` */
   beside: string[] = []
+  /** what follows the text of JSON */
+  rest: Uint8Array = NOTHING
   /** the body as it came, in the memory that goes with it */
   whole: Uint8Array | undefined
   readonly engine: Engine
@@ -82,6 +92,13 @@ export class Decoded implements Disposable {
     return new Uint8Array(this.engine.arena.memory.buffer, region.offset, bytes)
   }
 
+  /** JSON text that came as a string of the body, as a tree. */
+  async read(text: Uint8Array): Promise<unknown> {
+    const copy = this.room(text.length)
+    copy.set(text)
+    return jsonTree(copy, await scanOf(this.engine, copy))
+  }
+
   [Symbol.dispose](): void {
     for (const region of this.#regions.splice(0)) this.engine.arena.free(region)
   }
@@ -97,9 +114,14 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
     if (source.format === 'json') {
       // some clients begin their text with a byte order mark
       const marked = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
-      const text = marked ? bytes.subarray(3) : bytes
+      const { textBytes = bytes.length, bareNumbers = false } = source
+      if (textBytes > bytes.length) throw textTooShort(textBytes, bytes.length)
+      const text = bytes.subarray(marked ? 3 : 0, textBytes)
+      body.rest = bytes.subarray(textBytes)
       const here = text.length <= SCAN_HERE ? engine.scanHere(text) : undefined
-      body.tree = jsonTree(text, here ?? (await scanned(engine, text)))
+      const scan = here ?? (await scanned(engine, text))
+      const bare = bareNumbers && !scan.ok && isBareNumber(text, scan.fault.position)
+      body.tree = bare ? await quotedTree(text, body) : jsonTree(text, scan)
       // what comes next goes over the whole tree once more
       if (here === undefined) await nextTurn()
     } else {
@@ -108,9 +130,7 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
         copy.set(text)
         return copy
       }
-      const scan = (text: Uint8Array) =>
-        (text.length <= SCAN_HERE ? engine.scanHere(text) : undefined) ?? scanned(engine, text)
-      Object.assign(body, await safetensorsTree(bytes, share, scan))
+      Object.assign(body, await safetensorsTree(bytes, share, header => scanOf(engine, header)))
       if (bytes.length > SCAN_HERE) await nextTurn()
     }
     return body
@@ -123,6 +143,18 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
 /** By workers. What has come from them took its time; what is made of it comes in another turn. */
 async function scanned(engine: Engine, text: Uint8Array): Promise<JsonScan> {
   return await nextTurn(await engine.scan(text))
+}
+
+/** Here where that is quick. */
+async function scanOf(engine: Engine, text: Uint8Array): Promise<JsonScan> {
+  return (text.length <= SCAN_HERE ? engine.scanHere(text) : undefined) ?? (await scanned(engine, text))
+}
+
+/** Of text that has been refused for a bare number. */
+async function quotedTree(text: Uint8Array, body: Decoded): Promise<unknown> {
+  const { engine } = body
+  const quoted = await quoteBareNumbers(text, async bytes => body.keep(await engine.room(bytes), bytes))
+  return jsonTree(quoted, await scanOf(engine, quoted))
 }
 
 async function read(source: Source, body: Decoded, intake: Intake): Promise<Uint8Array> {
@@ -209,6 +241,11 @@ class ArrivingBody {
     }
     return bytes
   }
+}
+
+function textTooShort(textBytes: number, bytes: number): Problem {
+  const message = `expected a body of at least ${textBytes} bytes (its header says that its text has as many), got ${bytes}`
+  return fieldProblem('INVALID_JSON', '', message)
 }
 
 function tooLarge(length: number, most: number): Problem {
