@@ -118,6 +118,12 @@ describe('the answer and what was read', () => {
   })
 })
 
+it('names elements where they stand in the request, whatever shape they are read in', async () => {
+  const q = [[[1, 0]], [['NaN', 1]]]
+  const { body } = await post(server, '/v1/attention', { dialect: 'jax', q, k: [[[1, 0]]], v: [[[1, 0]]] })
+  expect(body.errors).toMatchObject([{ path: '/q/1/0/0' }])
+})
+
 it('leaves no memory behind', async () => {
   expect(await settled(server, before)).toBe(before)
 })

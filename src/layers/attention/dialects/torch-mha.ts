@@ -13,7 +13,7 @@ export const torchMha = defineDialect({
   mask(mask, { rank, batch, heads }) {
     const { shape } = mask
     if (rank !== 4 || shape.length !== 3 || shape[0] !== batch * heads) return mask
-    return { ...mask, shape: [batch, heads, shape[1], shape[2]] }
+    return { ...mask, shape: [batch, heads, shape[1], shape[2]], written: shape }
   },
   emptyRows: 'nan',
   weights: 'mean over heads',

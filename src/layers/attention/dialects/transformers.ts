@@ -69,5 +69,5 @@ function paddingMask(mask: TensorSource, { rank, batch }: Axes): TensorSource {
     throw fieldProblem('INVALID_TENSOR', '/mask', `expected bool elements in a mask [B, M], got ${dtype}`)
   }
   const axes = [batch, ...(rank === 4 ? [1] : []), 1, shape[1]]
-  return { ...mask, shape: axes, dtype: 'bool' }
+  return { ...mask, shape: axes, written: shape, dtype: 'bool' }
 }
