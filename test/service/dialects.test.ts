@@ -78,6 +78,18 @@ describe('the answer and what was read', () => {
     expect(right.body.tensors.output.heads.length).toBe(1)
   })
 
+  it('in a diagnosis: the other corner is the one that the dialect does not mean', async () => {
+    const wrong = await post(server, '/v1/attention', { ...small, dialect: 'flash-attn', causal: 'top_left' })
+    const { body } = await post(server, '/v1/compare', {
+      endpoint: '/v1/attention',
+      body: { ...small, dialect: 'flash-attn', causal: true },
+      candidate: { output: wrong.body.output },
+    })
+    expect(body.diagnosis).toContainEqual(
+      expect.objectContaining({ change: { causal: 'top_left' }, explains: 1 }),
+    )
+  })
+
   it('on the stream', async () => {
     const client = await StreamClient.open(server)
     const x = [
