@@ -139,6 +139,7 @@ export async function install(
     engine,
     async close() {
       await jobs.close()
+      store.close()
       await engine.close()
     },
   }

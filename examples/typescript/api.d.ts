@@ -484,6 +484,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The handshake of the WebSocket (RFC 6455) that /asyncapi.json describes */
+        get: operations["stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stream-ticket": {
         parameters: {
             query?: never;
@@ -1606,6 +1623,12 @@ export interface components {
             pooling?: components["schemas"]["Pooling"];
             /** @description asks for next_tokens too */
             next_tokens?: components["schemas"]["NextTokens"];
+            /** @description asks for top_keys too: the strongest keys of each row, in `layers` */
+            top_keys?: components["schemas"]["TopKeys"];
+            /** @description asks for relevance too: [B, N], a number a token */
+            relevance?: components["schemas"]["Relevance"];
+            /** @description asks a decoder for tokens that follow each text, up to the end token of the model */
+            generate?: components["schemas"]["Generate"];
             backward?: components["schemas"]["ModelForwardRequestBackward"];
             /** @description with backward: gradients of each layer’s output or weights, in `layers` */
             emit?: components["schemas"]["Emit"][] | null;
@@ -2022,6 +2045,10 @@ export interface components {
             /** @description [B, N, vocabulary] */
             logits?: components["schemas"]["AnswerTensor"];
             next_tokens?: components["schemas"]["ModelForwardAnswerNextTokens"];
+            /** @description [B, N] */
+            relevance?: components["schemas"]["AnswerTensor"];
+            /** @description of each item the new tokens, with the end token where there was one */
+            generated?: components["schemas"]["Generated"];
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
@@ -2286,6 +2313,8 @@ export interface components {
         Shape: number[];
         /** @enum {string} */
         ElementType: "float64" | "float32" | "float16" | "bfloat16" | "float8_e4m3" | "bool" | "int32" | "int64";
+        /** @enum {string} */
+        Accumulate: "float32" | "float16";
         /** @enum {string} */
         Accumulate: "float32" | "float16";
         /** @enum {string} */
@@ -2573,6 +2602,63 @@ export interface components {
             /** @description [B, N, H_kv], or [B, N, 1] for all heads: the rate β with which a key’s value is written */
             beta?: components["schemas"]["Tensor"];
         };
+        Generate: {
+            /**
+             * Format: int64
+             * @default 20
+             */
+            max_new_tokens?: number;
+            /**
+             * Format: double
+             * @description 0: the most probable token each time
+             * @default 0
+             */
+            temperature?: number;
+            /**
+             * Format: int64
+             * @description drawn from these many most probable ones; default all
+             */
+            top_k?: number;
+            /**
+             * Format: int64
+             * @description the same seed draws the same tokens
+             * @default 0
+             */
+            seed?: number;
+        };
+        Generated: {
+            ids: number[][];
+            strings?: string[][];
+        };
+        HeadMetric: {
+            /** Format: int64 */
+            index: number;
+            /**
+             * Format: int64
+             * @description real ones that attend to something; the others are means over them
+             */
+            rows: number;
+            /**
+             * Format: double
+             * @description nats
+             */
+            entropy: number;
+            /** Format: double */
+            mean_distance: number;
+            /** Format: double */
+            previous_token: number;
+            /** Format: double */
+            first_token: number;
+            /** Format: double */
+            self: number;
+            /** Format: double */
+            special_token: number;
+            /**
+             * Format: double
+             * @description on tokens that follow an earlier copy of the current one
+             */
+            induction: number;
+        };
         HealthAnswerKernels: {
             /** @description the float32 kernels in use */
             variant: string;
@@ -2694,6 +2780,8 @@ export interface components {
             /** @description why this variant is out of the question */
             failure?: string;
         };
+        /** @enum {string} */
+        Method: "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients";
         ModelForwardAnswerEncoder: {
             output?: components["schemas"]["AnswerTensor"];
             hidden?: components["schemas"]["AnswerTensor"][];
@@ -2730,8 +2818,15 @@ export interface components {
             grad_logsumexp?: components["schemas"]["AnswerTensor"];
             grad_entropy?: components["schemas"]["AnswerTensor"];
             grad_max_score?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, k] each */
+            top_keys?: components["schemas"]["ModelForwardAnswerLayerTopKeys"];
+            head_metrics?: components["schemas"]["HeadMetric"][];
             grad_output?: components["schemas"]["AnswerTensor"];
             grad_cross_weights?: components["schemas"]["AnswerTensor"];
+        };
+        ModelForwardAnswerLayerTopKeys: {
+            indices: components["schemas"]["AnswerTensor"];
+            weights: components["schemas"]["AnswerTensor"];
         };
         ModelForwardAnswerNextTokens: {
             ids: number[][];
@@ -2745,7 +2840,7 @@ export interface components {
             wrt?: string[] | null;
         };
         /** @enum {string} */
-        ModelForwardRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present";
+        ModelForwardRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present";
         ModelsModel: components["schemas"]["Model"] | components["schemas"]["ModelsModelFields"];
         ModelsModelFields: {
             name: string;
@@ -2895,6 +2990,21 @@ export interface components {
              * @default true
              */
             bidirectional?: boolean;
+        };
+        Relevance: {
+            /**
+             * @description `rollout`: ∏ (½·mean over heads + ½·I), the row of `of`’s position (Abnar & Zuidema 2020). `gradient_x_attention`: Σ over layers and heads of max(0, W ⊙ ∂/∂W), that row (Chefer et al. 2021). `input_x_gradient`: Σ_d embedding · gradient. `integrated_gradients`: the same along the path from zero embeddings (Sundararajan et al. 2017); it sums to the difference of the scalar
+             * @default rollout
+             */
+            method?: components["schemas"]["Method"];
+            /** @description what the relevance is for; rollout takes its position alone */
+            of?: components["schemas"]["Of"];
+            /**
+             * Format: int64
+             * @description of integrated_gradients
+             * @default 32
+             */
+            steps?: number;
         };
         RmsQkNorm: {
             /**
@@ -3136,6 +3246,13 @@ export interface components {
              * @default 0
              */
             atol?: number;
+        };
+        TopKeys: {
+            /**
+             * Format: int64
+             * @default 8
+             */
+            k?: number;
         };
         TransformerAnswerEncoder: {
             output?: components["schemas"]["AnswerTensor"];
@@ -5021,6 +5138,72 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    stream: {
+        parameters: {
+            query?: {
+                /** @description of `POST /v1/stream-ticket`, in place of a key */
+                ticket?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream is open */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource is a WebSocket */
+            426: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

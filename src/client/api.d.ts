@@ -558,6 +558,12 @@ export type ModelForwardRequest = {
   pooling?: Pooling
   /** asks for next_tokens too */
   next_tokens?: NextTokens
+  /** asks for top_keys too: the strongest keys of each row, in `layers` */
+  top_keys?: TopKeys
+  /** asks for relevance too: [B, N], a number a token */
+  relevance?: Relevance
+  /** asks a decoder for tokens that follow each text, up to the end token of the model */
+  generate?: Generate
   backward?: ModelForwardRequestBackward
   /** with backward: gradients of each layer’s output or weights, in `layers` */
   emit?: (Emit)[] | null
@@ -904,6 +910,10 @@ export type ModelForwardAnswer = {
   /** [B, N, vocabulary] */
   logits?: Tensor
   next_tokens?: ModelForwardAnswerNextTokens
+  /** [B, N] */
+  relevance?: Tensor
+  /** of each item the new tokens, with the end token where there was one */
+  generated?: Generated
   present?: Record<string, Tensor>
   encoder?: ModelForwardAnswerEncoder
   /** with backward: the scalar of each item, where it has one */
@@ -1380,6 +1390,36 @@ export type Gates = {
   beta?: TensorLike
 }
 
+export type Generate = {
+  max_new_tokens?: number
+  /** 0: the most probable token each time */
+  temperature?: number
+  /** drawn from these many most probable ones; default all */
+  top_k?: number
+  /** the same seed draws the same tokens */
+  seed?: number
+}
+
+export type Generated = {
+  ids: ((number)[])[]
+  strings?: ((string)[])[]
+}
+
+export type HeadMetric = {
+  index: number
+  /** real ones that attend to something; the others are means over them */
+  rows: number
+  /** nats */
+  entropy: number
+  mean_distance: number
+  previous_token: number
+  first_token: number
+  self: number
+  special_token: number
+  /** on tokens that follow an earlier copy of the current one */
+  induction: number
+}
+
 export type HealthAnswerKernels = {
   /** the float32 kernels in use */
   variant: string
@@ -1467,6 +1507,8 @@ export type Measurement = {
   failure?: string
 }
 
+export type Method = "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients"
+
 export type ModelForwardAnswerEncoder = {
   output?: Tensor
   hidden?: (Tensor)[]
@@ -1502,8 +1544,16 @@ export type ModelForwardAnswerLayer = {
   grad_logsumexp?: Tensor
   grad_entropy?: Tensor
   grad_max_score?: Tensor
+  /** [B, H, N, k] each */
+  top_keys?: ModelForwardAnswerLayerTopKeys
+  head_metrics?: (HeadMetric)[]
   grad_output?: Tensor
   grad_cross_weights?: Tensor
+}
+
+export type ModelForwardAnswerLayerTopKeys = {
+  indices: Tensor
+  weights: Tensor
 }
 
 export type ModelForwardAnswerNextTokens = {
@@ -1519,7 +1569,7 @@ export type ModelForwardRequestBackward = {
   wrt?: (string)[] | null
 }
 
-export type ModelForwardRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present"
+export type ModelForwardRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present"
 
 export type ModelsModel = Model | ModelsModelFields
 
@@ -1662,6 +1712,15 @@ export type RelativeBias = {
   max_distance?: number
   /** half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder */
   bidirectional?: boolean
+}
+
+export type Relevance = {
+  /** `rollout`: ∏ (½·mean over heads + ½·I), the row of `of`’s position (Abnar & Zuidema 2020). `gradient_x_attention`: Σ over layers and heads of max(0, W ⊙ ∂/∂W), that row (Chefer et al. 2021). `input_x_gradient`: Σ_d embedding · gradient. `integrated_gradients`: the same along the path from zero embeddings (Sundararajan et al. 2017); it sums to the difference of the scalar */
+  method?: Method
+  /** what the relevance is for; rollout takes its position alone */
+  of?: Of
+  /** of integrated_gradients */
+  steps?: number
 }
 
 export type RmsQkNorm = {
@@ -1852,6 +1911,10 @@ export type ToleranceRule = {
   kind: "tolerance"
   rtol?: number
   atol?: number
+}
+
+export type TopKeys = {
+  k?: number
 }
 
 export type TransformerAnswerEncoder = {

@@ -262,10 +262,8 @@ function base64Tensor(
 function readShape(value: unknown): number[] | TensorFault {
   const shape = value instanceof NumbersSpan ? value.toArray(MAX_RANK) : value
   if (!Array.isArray(shape) || shape.length > MAX_RANK) {
-    return fault(
-      ['shape'],
-      `expected an array of at most ${MAX_RANK} non-negative integers, got ${name(value)}`,
-    )
+    const expected = `expected an array of at most ${MAX_RANK} non-negative integers`
+    return fault(['shape'], `${expected}, got ${name(value)}`)
   }
   const wrong = shapeFault(shape)
   if (wrong !== undefined) return fault(['shape', wrong.axis as number], wrong.message)

@@ -16,6 +16,10 @@ import {
   type CappedBackwardArgs,
   cappedBackward,
   cappedForward,
+  type ExactArgs,
+  type ExactBackwardArgs,
+  exactBackward,
+  exactForward,
   type PlainArgs,
   type PlainBackwardArgs,
   plainBackward,
@@ -136,8 +140,6 @@ export class ComparedProgram extends RequestProgram {
     args: ArgsOf<A>,
     options: StepOptions,
   ): StepOf<Op<N, T, A>> {
-    const capped = this.alteration?.cappedLast === true
-    if (dtype === undefined && !capped) return super.step(op, tensors, args, options)
     const plain = this.#plainStep(op.name, tensors, { ...args, dtype: dtype ?? 'exact' }, options)
     if (plain !== undefined) return plain as unknown as StepOf<Op<N, T, A>>
     const step = super.step(op, tensors, args, options)
@@ -160,9 +162,13 @@ export class ComparedProgram extends RequestProgram {
     super.stage(...rounding)
   }
 
-  /** Attention's own two steps have others in their place, over the same tensors: plain ones, or those that cap last. */
+  /** Attention's own two steps have others in their place, over the same tensors: exact or plain ones, or those that cap last. */
   #plainStep(name: string, tensors: object, args: object, options: StepOptions) {
     const capped = this.alteration?.cappedLast === true
+    const exact = this.#dtype === undefined && !capped
+    if (name === 'attentionForward' && exact) {
+      return super.step(exactForward, tensors as Refs<typeof exactForward>, args as ExactArgs, options)
+    }
     if (name === 'attentionForward') {
       const { batch, heads, queries } = args as PlainArgs
       const extremes = this.buffer({ type: 'float64', length: 3 * batch * heads * queries })
@@ -176,6 +182,7 @@ export class ComparedProgram extends RequestProgram {
     const own = args as PlainBackwardArgs
     const rows = own.batch * own.heads * own.queries * own.dimK
     const sums = refs.gradQParts === undefined || rows === 0 ? 0 : this.buffers[refs.gradQParts].length / rows
+    if (exact) return super.step(exactBackward, refs, { ...(args as ExactBackwardArgs), sums }, options)
     if (capped) return super.step(cappedBackward, refs, { ...(args as CappedBackwardArgs), sums }, options)
     return super.step(plainBackward, refs, { ...own, sums }, options)
   }

@@ -7,6 +7,8 @@ import {
   cappedForward,
   castElements,
   emulatedForward,
+  exactBackward,
+  exactForward,
   plainBackward,
   plainForward,
 } from './op.ts'
@@ -37,13 +39,22 @@ function cappedCase(plain: OpCase): OpCase {
   return { ...rest, op, args }
 }
 
+/** In float64, whose reference is attention's own. */
+export function exactCase(plain: OpCase): OpCase {
+  const { dtype: _, ...args } = plain.args as { dtype?: string }
+  const isForward = plain.op.name === 'plainForward'
+  const { extremes: __, ...outputs } = plain.outputs
+  return { op: isForward ? exactForward : exactBackward, args, inputs: plain.inputs, outputs }
+}
+
 const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
 const plain: fc.Arbitrary<OpCase> = fc
-  .tuple(attentionCases.filter(isOfBoth), dtypes, fc.boolean())
-  .map(([attention, dtype, capped]) => {
+  .tuple(attentionCases.filter(isOfBoth), dtypes, fc.constantFrom('plain', 'capped', 'exact'))
+  .map(([attention, dtype, kind]) => {
     const own = plainCase(attention, dtype)
-    return capped ? cappedCase(own) : own
+    if (kind === 'exact') return exactCase(own)
+    return kind === 'capped' ? cappedCase(own) : own
   })
 
 const stages = fc.constantFrom('exact', 'float32', 'float16', 'bfloat16', 'float8_e4m3', 'float8_e5m2')
@@ -71,7 +82,7 @@ const exact = { ofScores: 'exact', ofWeights: 'exact', ofSums: 'exact', ofOutput
 export const empty: OpCase[] = [
   ...attentionEmpty.filter(isOfBoth).flatMap(attention => {
     const own = plainCase(attention, 'float32')
-    return [own, cappedCase(own)]
+    return [own, cappedCase(own), exactCase(own)]
   }),
   ...attentionEmpty
     .filter(({ op }) => op.name === 'attentionForward')

@@ -2,6 +2,7 @@ import { implement } from '../implement.ts'
 import { plainBackward } from './backward.ts'
 import { cappedBackward, cappedForward } from './capped-last.ts'
 import { castElements, emulatedForward } from './emulate.ts'
+import { exactBackward, exactForward } from './exact.ts'
 import { plainForward } from './forward.ts'
 import * as op from './op.ts'
 
@@ -10,6 +11,8 @@ export const plainAttention = implement(op, {
   cappedForward,
   castElements,
   emulatedForward,
+  exactBackward,
+  exactForward,
   plainBackward,
   plainForward,
 })

@@ -25,7 +25,7 @@ const args = defineArgs({
   dtype: oneOf('float32', 'float16', 'bfloat16', 'float8_e4m3'),
 })
 
-const forwardTensors = {
+const exactTensors = {
   ...scoreTensors,
   v: 'in',
   /** as attentionForward's */
@@ -35,6 +35,10 @@ const forwardTensors = {
   entropy: 'out?',
   maxima: 'out?',
   ...maps,
+} as const
+
+const forwardTensors = {
+  ...exactTensors,
   /** [batch, heads, queries, 3]: the largest, the second largest and the smallest masked score of a row; −∞ where there is none */
   extremes: 'out:float64',
 } as const
@@ -126,6 +130,37 @@ export const emulatedForward = family.define('emulatedForward', {
   },
   shared: true,
 })
+
+/** attentionForward in float64, faster than its reference: see exact.ts. Units as plainForward's. */
+export const exactForward = family.define('exactForward', {
+  tensors: exactTensors,
+  args: attentionArgs,
+  units: a => a.batch * a.heads * Math.ceil(a.queries / QUERY_TILE),
+  cost: (a, { area, tensors, precision: p }) => {
+    const flops = 2 * a.heads * area * (a.dimK + a.dimV)
+    const written = [tensors.scores, tensors.maskedScores, tensors.weights, tensors.droppedWeights]
+    const mapped = written.filter(map => map !== undefined).length * a.batch * a.heads * a.queries * a.keys
+    return { flops, nanoseconds: (flops / 2) * PRODUCT[p] + a.heads * area * PAIR[p] + mapped * MAPPED[p] }
+  },
+  shared: true,
+})
+
+/** Units as plainBackward's. */
+export const exactBackward = family.define('exactBackward', {
+  tensors: backwardTensors,
+  args: { ...attentionArgs, sums: 'i32' },
+  units: a => a.batch * a.kvHeads,
+  cost: (a, { area, precision: p }) => {
+    const flops = 2 * a.heads * area * (3 * a.dimK + 2 * a.dimV)
+    return { flops, nanoseconds: (flops / 2) * PRODUCT[p] + a.heads * area * PAIR[p] }
+  },
+  shared: true,
+})
+
+export type ExactArgs = Args<typeof exactForward>
+export type ExactForwardTensors = Tensors<typeof exactForward>
+export type ExactBackwardArgs = Args<typeof exactBackward>
+export type ExactBackwardTensors = Tensors<typeof exactBackward>
 
 const cappedArgs = defineArgs({
   ...attentionArgs,

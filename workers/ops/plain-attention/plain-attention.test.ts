@@ -6,7 +6,7 @@ import { truthOf } from '../../../test/support/op-runner.ts'
 import { roundTo } from '../../text/float16.ts'
 import { cases as attentionCases } from '../attention/cases.ts'
 import { attentionForward } from '../attention/op.ts'
-import { type Dtype, isOfBoth, plainCase } from './cases.ts'
+import { type Dtype, exactCase, isOfBoth, plainCase } from './cases.ts'
 import { plainForward } from './forward.ts'
 
 const EPS: Record<Dtype, number> = {
@@ -83,6 +83,27 @@ describe.each(['float32', 'float16', 'bfloat16', 'float8_e4m3'] as const)('%s', 
       }
     }
   })
+})
+
+it('in float64 gives what the reference gives', () => {
+  const drawn = fc.sample(attentionCases.filter(isOfBoth), { seed: 12, numRuns: 120 })
+  for (const c of drawn.map(each => inDtype(each, 'float32'))) {
+    const own = consistent(c)
+    const truth = truthOf(own)
+    const found = truthOf(exactCase(plainCase(own, 'float32')))
+    for (const name of Object.keys(c.outputs)) {
+      if (name === 'delta' || name === 'gradQParts') continue
+      const largest = truth[name].reduce(
+        (max, x) => (Number.isFinite(x) ? Math.max(max, Math.abs(x)) : max),
+        0,
+      )
+      const wrong = truth[name].findIndex(
+        (x, at) =>
+          !Object.is(x, found[name][at]) && !(Math.abs(x - found[name][at]) <= 1e-12 * (largest + 1)),
+      )
+      expect([name, wrong, truth[name][wrong], found[name][wrong]]).toEqual([name, -1, undefined, undefined])
+    }
+  }
 })
 
 it('by hand: two keys in bfloat16, and the extremes of the row', () => {
