@@ -10,10 +10,13 @@ export const PROBLEMS = {
   SHAPE_MISMATCH: { status: 400, title: 'Shapes do not fit together' },
   INVALID_TENSOR: { status: 400, title: 'A tensor cannot be read' },
   NON_FINITE: { status: 400, title: 'A tensor holds a value that is not finite' },
+  MODEL_UNSUPPORTED: { status: 400, title: 'The model is of a kind that this server does not run' },
+  MODEL_INVALID: { status: 400, title: 'The model’s files are not what they should be' },
   BAD_HTTP: { status: 400, title: 'The HTTP request is malformed' },
   UNAUTHORIZED: { status: 401, title: 'The request comes with no valid key' },
   FORBIDDEN: { status: 403, title: 'The request may not be made from there' },
   NOT_FOUND: { status: 404, title: 'No such resource' },
+  MODEL_NOT_FOUND: { status: 404, title: 'No such model' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The resource does not take this method' },
   CLIENT_IDLE: { status: 408, title: 'The client let its run wait for too long' },
   BODY_TIMEOUT: { status: 408, title: 'The body did not arrive in time' },
@@ -26,7 +29,8 @@ export const PROBLEMS = {
   MEMORY_TOO_LARGE: { status: 413, title: 'The tensors need more memory than this server gives one request' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type of the body is not one this server reads' },
   UPGRADE_REQUIRED: { status: 426, title: 'The resource is a WebSocket' },
-  TOO_MANY: { status: 429, title: 'Too much at once on one connection' },
+  TOO_MANY: { status: 429, title: 'Too much at once of one client' },
+  RATE_LIMITED: { status: 429, title: 'The budget of the key is used up' },
   HEADERS_TOO_LARGE: { status: 431, title: 'The head of the request is larger than this server takes' },
   CLIENT_CLOSED: { status: 499, title: 'The client went away' },
   INTERNAL: { status: 500, title: 'A fault of this server' },
@@ -80,7 +84,12 @@ export class Problem extends Error {
 
   /** The same about a body that stands below `pointer` in the request's body. */
   below(pointer: string): Problem {
-    const errors = this.errors.map(({ path, message }) => ({ path: pointer + path, message }))
+    return this.moved(({ path, message }) => ({ path: pointer + path, message }))
+  }
+
+  /** The same about a body in which each thing stands elsewhere. */
+  moved(place: (error: FieldError) => FieldError): Problem {
+    const errors = this.errors.map(place)
     const told = this.errors.length > 0 && this.message === detailOf(this.errors[0])
     const detail = told ? detailOf(errors[0]) : this.message
     return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter, headers: this.headers })

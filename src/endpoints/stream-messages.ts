@@ -42,7 +42,7 @@ export const RunId = z
   .meta({ id: 'RunId', description: `the client's name for the run, 1 to ${MOST_ID} characters` })
 
 /** The component of this name is written by hand: a list of numbers is only located when a message is read. */
-const indices = z
+export const indices = z
   .unknown()
   .meta({ id: 'IndexList' })
   .transform((value, context): number[] => {

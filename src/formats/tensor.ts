@@ -12,14 +12,20 @@ export interface TensorSource {
   count: number
   /** element type on the wire; JSON numbers without a dtype are float64, booleans bool */
   dtype: ElementType
-  /** how it came: nested arrays, {shape, data}, {shape, base64}, a tensor of a safetensors file, {shape} alone */
-  form: 'nested' | 'flat' | 'base64' | 'safetensors' | 'shape'
+  /**
+   * how it came: nested arrays, {shape, data}, {shape, base64}, a tensor of a safetensors file, {shape} alone; `kept`: float32 that
+   * was looked at when it was loaded, aligned in shared memory
+   */
+  form: 'nested' | 'flat' | 'base64' | 'safetensors' | 'shape' | 'kept'
   /** the text or bytes it is part of, in shared memory */
   bytes: Uint8Array
   start: number
   end: number
   marks: number[]
   escaped: boolean
+  negated?: true // a bool mask in which true means the opposite
+  /** of a kept one: what is added to every element */
+  shift?: number
 }
 
 export function product(shape: number[]): number {
@@ -257,10 +263,8 @@ function base64Tensor(
 function readShape(value: unknown): number[] | TensorFault {
   const shape = value instanceof NumbersSpan ? value.toArray(MAX_RANK) : value
   if (!Array.isArray(shape) || shape.length > MAX_RANK) {
-    return fault(
-      ['shape'],
-      `expected an array of at most ${MAX_RANK} non-negative integers, got ${name(value)}`,
-    )
+    const expected = `expected an array of at most ${MAX_RANK} non-negative integers`
+    return fault(['shape'], `${expected}, got ${name(value)}`)
   }
   const wrong = shapeFault(shape)
   if (wrong !== undefined) return fault(['shape', wrong.axis as number], wrong.message)

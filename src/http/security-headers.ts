@@ -14,6 +14,17 @@ const POLICY = {
   'frame-ancestors': "'none'",
 }
 
+/** For an answer that is a page of its own; `more`: directives of the policy that it has otherwise. */
+export function securityHeaders(more: Partial<typeof POLICY> = {}): Record<string, string> {
+  const directives = Object.entries({ ...POLICY, ...more }).map(([name, value]) => `${name} ${value}`)
+  return {
+    'content-security-policy': directives.join('; '),
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+    'referrer-policy': 'no-referrer',
+  }
+}
+
 /** `more`: directives of the policy that a page has otherwise. */
 export function helmetOptions(more: Partial<typeof POLICY> = {}): FastifyHelmetOptions {
   return {

@@ -1,25 +1,28 @@
 /** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
 import type * as z from 'zod'
-import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
-import type { Endpoint } from '../../endpoints/endpoint.ts'
+import { HealthAnswer, PlanAnswer, ProblemAnswer, TicketAnswer } from '../../endpoints/answers.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
 import { JobAnswer } from '../../jobs/answers.ts'
 import { JobRequest } from '../../jobs/request.ts'
 import { PROBLEMS } from '../../problem.ts'
-import { component, type Json, ref, TENSORS } from './components.ts'
+import { component, type Json, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
+import { INFERENCE_PROBLEM, inferencePaths } from './inference-paths.ts'
 import { jobPaths } from './jobs.ts'
-
-const JSON_TYPE = 'application/json'
-const SAFETENSORS_TYPE = 'application/x-safetensors'
+import { modelPaths } from './model-paths.ts'
+import { named } from './named.ts'
+import { computeOperation, examplesOf, JSON_TYPE, problems } from './operations.ts'
+import { orNull } from './or-null.ts'
 
 export function openApiDocument(version: string): Json {
-  const components: Record<string, Json> = {}
-  const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, components)
+  const requests: Record<string, Json> = {}
+  const answers: Record<string, Json> = {}
+  const ask = (schema: z.ZodType) => component(schema, 'input', requests)
+  const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, answers)
   const paths: Record<string, Json> = {}
   for (const endpoint of SERVED) {
-    const request = add(endpoint.request)
+    const request = ask(endpoint.request)
     const answer = add(endpoint.answer)
     const examples = EXAMPLES.filter(({ path }) => path === endpoint.path)
     paths[endpoint.path] = {
@@ -27,11 +30,16 @@ export function openApiDocument(version: string): Json {
     }
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
-  paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
+  paths['/v1/plan'] = { post: planOperation(ask(PlanRequest), add(PlanAnswer), planExamples) }
+  Object.assign(paths, modelPaths(ask, add))
+  Object.assign(paths, inferencePaths(ask, add, problems))
+  paths['/v1/stream'] = { get: STREAM_OPERATION }
+  paths['/v1/stream-ticket'] = { post: ticketOperation(add(TicketAnswer, 'output')) }
   add(ProblemAnswer)
+  answers.InferenceProblem = INFERENCE_PROBLEM
   Object.assign(
     paths,
-    jobPaths({ request: add(JobRequest), job: add(JobAnswer, 'output'), problems }),
+    jobPaths({ request: ask(JobRequest), job: add(JobAnswer, 'output'), problems }),
     operationalPaths(add(HealthAnswer)),
   )
   return {
@@ -41,17 +49,26 @@ export function openApiDocument(version: string): Json {
       version,
       summary: 'Attention over HTTP: outputs, attention weights and gradients',
       description: ABOUT,
+      contact: { name: 'attention-server' },
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/', description: 'this server' }],
     security: [{ key: [] }, {}],
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
+      {
+        name: 'inference',
+        description: 'The Open Inference Protocol, as Triton, KServe and their clients speak it',
+      },
       { name: 'jobs', description: 'Computations that nobody waits for at a connection' },
+      { name: 'models', description: 'Checkpoints of Hugging Face in MODELS_DIR' },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,
-    components: { schemas: { ...components, ...TENSORS }, securitySchemes: SECURITY_SCHEMES },
+    components: {
+      schemas: named({ ...orNull(requests), ...answers, ...TENSORS }),
+      securitySchemes: SECURITY_SCHEMES,
+    },
   }
 }
 
@@ -81,59 +98,6 @@ Every answer has \`x-request-id\` and \`Server-Timing\` (decode, queue, compute,
   .map(([code, { status }]) => `\`${code}\` (${status})`)
   .join(', ')}.`
 
-function computeOperation(
-  { name, summary, reports = {} }: Endpoint,
-  request: Json,
-  answer: Json,
-  examples: Example[],
-): Json {
-  const binary = {
-    schema: { type: 'string', contentMediaType: SAFETENSORS_TYPE, description: 'a safetensors file' },
-  }
-  return {
-    operationId: name,
-    summary,
-    tags: ['compute'],
-    parameters: [
-      {
-        name: 'Want-Repr-Digest',
-        in: 'header',
-        description: '`sha-256=1` asks for the answer’s digest (RFC 9530)',
-        schema: { type: 'string' },
-      },
-    ],
-    requestBody: {
-      required: true,
-      content: {
-        [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) },
-        [SAFETENSORS_TYPE]: binary,
-      },
-    },
-    responses: {
-      200: {
-        description: 'The answer, in the form that Accept asks for',
-        headers: {
-          'Repr-Digest': {
-            description: 'with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes',
-            schema: { type: 'string' },
-          },
-        },
-        content: {
-          [JSON_TYPE]: { schema: answer, examples: named(examples, ({ response }) => response) },
-          [SAFETENSORS_TYPE]: binary,
-          ...Object.fromEntries(
-            Object.entries(reports).map(([type, description]) => [
-              type,
-              { schema: { type: 'string', description } },
-            ]),
-          ),
-        },
-      },
-      ...problems('400', '401', '408', '413', '415', '429', '500', '503', '504'),
-    },
-  }
-}
-
 function planOperation(request: Json, answer: Json, examples: Example[]): Json {
   return {
     operationId: 'plan',
@@ -142,11 +106,44 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     tags: ['compute'],
     requestBody: {
       required: true,
-      content: { [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) } },
+      content: {
+        [JSON_TYPE]: { schema: request, examples: examplesOf(examples, ({ request: value }) => value) },
+      },
     },
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
       ...problems('400', '401', '408', '413', '415', '429', '503'),
+    },
+  }
+}
+
+/** Its messages are in the other document. */
+const STREAM_OPERATION = {
+  operationId: 'stream',
+  summary: 'The handshake of the WebSocket (RFC 6455) that /asyncapi.json describes',
+  tags: ['compute'],
+  parameters: [
+    {
+      name: 'ticket',
+      in: 'query',
+      description: 'of `POST /v1/stream-ticket`, in place of a key',
+      schema: { type: 'string' },
+    },
+  ],
+  responses: {
+    101: { description: 'The stream is open' },
+    ...problems('401', '403', '426', '429', '503'),
+  },
+}
+
+function ticketOperation(answer: Json): Json {
+  return {
+    operationId: 'streamTicket',
+    summary: 'A ticket for one stream, once and soon: browsers cannot send a key with a WebSocket',
+    tags: ['compute'],
+    responses: {
+      200: { description: 'The ticket', content: { [JSON_TYPE]: { schema: answer } } },
+      ...problems('401', '429'),
     },
   }
 }
@@ -193,19 +190,4 @@ function operationalPaths(health: Json): Record<string, Json> {
       type: 'object',
     }),
   }
-}
-
-function problems(...statuses: string[]): Json {
-  const entries = statuses.map(status => {
-    const titles = Object.values(PROBLEMS).flatMap(({ status: of, title }) =>
-      String(of) === status ? [title] : [],
-    )
-    const content = { 'application/problem+json': { schema: ref('Problem') } }
-    return [status, { description: titles.join('; '), content }]
-  })
-  return Object.fromEntries(entries)
-}
-
-function named(examples: Example[], value: (example: Example) => unknown): Json {
-  return Object.fromEntries(examples.map(each => [each.name, { summary: each.summary, value: value(each) }]))
 }
