@@ -2312,8 +2312,6 @@ export interface components {
         /** @enum {string} */
         Accumulate: "float32" | "float16";
         /** @enum {string} */
-        Accumulate: "float32" | "float16";
-        /** @enum {string} */
         Activation: "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh";
         Alibi: boolean | components["schemas"]["Tensor"];
         /** @enum {string} */
