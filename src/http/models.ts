@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Compilable } from '../endpoints/endpoint.ts'
+import { BERTVIZ_TYPE } from '../endpoints/models/bertviz.ts'
 import { modelForward } from '../endpoints/models/endpoint.ts'
 import type { ModelStore } from '../models/store.ts'
 import { answer, type RestOptions } from './rest.ts'
@@ -17,7 +18,16 @@ export const models = fp(
     app.post<{ Params: { name: string } }>('/v1/models/:name/forward', async (request, reply) => {
       const model = await store.use(request.params.name)
       try {
-        return await answer(modelForward(model) as Compilable, request, reply, intake, deadlineSeconds)
+        const bertviz = request.headers.accept?.includes(BERTVIZ_TYPE) ?? false
+        const endpoint = modelForward(model, bertviz) as Compilable
+        return await answer(
+          endpoint,
+          request,
+          reply,
+          intake,
+          deadlineSeconds,
+          bertviz ? BERTVIZ_TYPE : undefined,
+        )
       } finally {
         store.release(model)
       }

@@ -53,12 +53,14 @@ export function clientOf(request: FastifyRequest): string {
   return request.identity?.id ?? request.ip
 }
 
+/** `type`: the media type of an answer in JSON that has one of its own. */
 export async function answer(
   endpoint: Compilable,
   request: FastifyRequest,
   reply: FastifyReply,
   intake: Intake,
   deadlineSeconds: number,
+  type?: string,
 ): Promise<Buffer | undefined> {
   const receipt = new Receipt()
   receipt.stages = request.follow && new Stages(request.follow)
@@ -73,7 +75,7 @@ export async function answer(
             receipt,
             diagnosing(request, intake, signal, deadlineSeconds),
           )
-        : new Response(request, reply, receipt)
+        : new Response(request, reply, receipt, type)
     await serve(endpoint, new RequestBody(request), sink, intake, signal)
     return sink.whole
   } catch (error) {
@@ -173,13 +175,15 @@ export class Response implements Sink<unknown> {
   readonly receipt: Receipt
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
+  readonly #type: string | undefined
   /** an inline answer: it is sent when the request's memory is free */
   whole: Buffer | undefined
 
-  constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt) {
+  constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt, type?: string) {
     this.#request = request
     this.#reply = reply
     this.receipt = receipt
+    this.#type = type
   }
 
   get client(): string {
@@ -190,7 +194,11 @@ export class Response implements Sink<unknown> {
     return replyStyle(request as Numerics, answerFormat(this.#request))
   }
 
-  end(ready: ReadyReply, fields = ready.scalars(), type = ready.mediaType): Promise<void> | undefined {
+  end(
+    ready: ReadyReply,
+    fields = ready.scalars(),
+    type = this.#type ?? ready.mediaType,
+  ): Promise<void> | undefined {
     this.#reply.type(type)
     const asked = this.#request.headers['want-repr-digest']
     if (asked !== undefined && wantsDigest(asked)) return this.#withDigest(ready, fields)
