@@ -20,12 +20,17 @@ async function run(command: string, ...args: string[]): Promise<void> {
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}`)
 }
 
-/** uv installs in seconds what pip takes minutes for. */
+/** uv installs in seconds what pip takes minutes for; where it cannot, pip does. */
 async function install(folder: string): Promise<string> {
   await run('python3', '-m', 'venv', folder)
   const python = join(folder, 'bin/python')
-  await run(python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', 'uv')
-  await run(join(folder, 'bin/uv'), 'pip', 'install', '--quiet', '--python', python, '-r', REQUIREMENTS)
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check']
+  try {
+    await run(python, ...pip, 'uv')
+    await run(join(folder, 'bin/uv'), 'pip', 'install', '--quiet', '--python', python, '-r', REQUIREMENTS)
+  } catch {
+    await run(python, ...pip, '-r', REQUIREMENTS)
+  }
   return python
 }
 

@@ -484,6 +484,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The handshake of the WebSocket (RFC 6455) that /asyncapi.json describes */
+        get: operations["stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stream-ticket": {
         parameters: {
             query?: never;
@@ -2058,7 +2075,7 @@ export interface components {
             /** Format: int64 */
             parameters: number;
             /** @description of most weights in the files */
-            dtype: components["schemas"]["CandidateDtype"];
+            dtype: components["schemas"]["Dtype"];
             /**
              * Format: int64
              * @description of memory, once it is loaded
@@ -2291,7 +2308,9 @@ export interface components {
         Text: string | string[];
         Shape: number[];
         /** @enum {string} */
-        ElementType: "float64" | "float32" | "float16" | "bfloat16" | "bool" | "int32" | "int64";
+        ElementType: "float64" | "float32" | "float16" | "bfloat16" | "float8_e4m3" | "bool" | "int32" | "int64";
+        /** @enum {string} */
+        Accumulate: "float32" | "float16";
         /** @enum {string} */
         Accumulate: "float32" | "float16";
         /** @enum {string} */
@@ -2401,7 +2420,7 @@ export interface components {
             factor?: number;
         };
         /** @enum {string} */
-        CandidateDtype: "float32" | "float16" | "bfloat16";
+        CandidateDtype: "float32" | "float16" | "bfloat16" | "float8_e4m3";
         Causal: boolean | components["schemas"]["Alignment"];
         Check: {
             index: number[];
@@ -2469,6 +2488,8 @@ export interface components {
              */
             seed?: number;
         };
+        /** @enum {string} */
+        Dtype: "float32" | "float16" | "bfloat16";
         EmbeddingOf: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -5100,6 +5121,72 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    stream: {
+        parameters: {
+            query?: {
+                /** @description of `POST /v1/stream-ticket`, in place of a key */
+                ticket?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream is open */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource is a WebSocket */
+            426: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

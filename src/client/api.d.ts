@@ -935,7 +935,7 @@ export type Model = {
   vocabulary: number
   parameters: number
   /** of most weights in the files */
-  dtype: CandidateDtype
+  dtype: Dtype
   /** of memory, once it is loaded */
   bytes: number
   loaded: boolean
@@ -1229,7 +1229,7 @@ export type BaselineRule = {
   factor?: number
 }
 
-export type CandidateDtype = "float32" | "float16" | "bfloat16"
+export type CandidateDtype = "float32" | "float16" | "bfloat16" | "float8_e4m3"
 
 export type Causal = boolean | Alignment
 
@@ -1291,6 +1291,8 @@ export type Dropout = {
   p: number
   seed?: number
 }
+
+export type Dtype = "float32" | "float16" | "bfloat16"
 
 export type EmbeddingOf = {
   kind: "embedding"

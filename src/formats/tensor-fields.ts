@@ -66,6 +66,8 @@ export function tensorKinds(shapeAlone: boolean) {
     shapeAlone,
     values: tensor(VALUES, NUMBERS, shapeAlone),
     named: named(shapeAlone),
+    /** what was computed elsewhere, in whatever type that was */
+    candidates: tensor([...VALUES, 'float8_e4m3'], NUMBERS, shapeAlone),
     mask: tensor([...VALUES, 'bool'], 'a bool or float mask', shapeAlone),
     whole: tensor(WHOLE, 'integers', shapeAlone),
   }

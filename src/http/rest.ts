@@ -18,6 +18,7 @@ import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts
 import { type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
 import { formOf, written } from './comparison-forms.ts'
+import { LEAST_BYTES, packed } from './packed-answer.ts'
 import { codingOf, unpack } from './packed-body.ts'
 import { digestOf, wantsDigest } from './repr-digest.ts'
 
@@ -26,14 +27,31 @@ export interface RestOptions {
   deadlineSeconds: number
 }
 
-/** Fastify parses no body, of whatever type: the pipeline reads bodies straight into shared memory. */
+/**
+ * Fastify parses no body, of whatever type: the pipeline reads bodies straight into shared memory. Answers that are long enough
+ * leave in the content coding that their client takes.
+ */
 export const bodies = fp(
   async (app: FastifyInstance) => {
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', (_request, _payload, done) => done(null))
+    app.addHook('onSend', (request, reply, payload, done) => {
+      if (request.headers['accept-encoding'] === undefined || isShort(payload, reply)) done(null, payload)
+      else
+        packed(request, reply, payload as Buffer).then(
+          answer => done(null, answer),
+          error => done(error),
+        )
+    })
   },
   { name: 'bodies' },
 )
+
+/** A few packets; a stream says its length, or has none. */
+function isShort(payload: unknown, reply: FastifyReply): boolean {
+  if (typeof payload === 'string' || Buffer.isBuffer(payload)) return payload.length < LEAST_BYTES
+  return payload == null || Number(reply.getHeader('content-length') ?? LEAST_BYTES) < LEAST_BYTES
+}
 
 export const rest = fp(
   async (app: FastifyInstance, { intake, deadlineSeconds }: RestOptions) => {

@@ -3,17 +3,15 @@
  * copied there as it arrives; a small one is collected first. Memory is taken for what has come, whatever was announced.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { JsonScan } from '../../workers/text/json-spans.ts'
 import type { Region } from '../engine/arena.ts'
 import type { Engine } from '../engine/engine.ts'
-import { isBareNumber, quoteBareNumbers } from '../formats/bare-numbers.ts'
+import { isBareNumber } from '../formats/bare-numbers.ts'
 import { type BodyFormat, jsonTree, safetensorsTree } from '../formats/body.ts'
 import { fieldProblem, Problem } from '../problem.ts'
 import type { Arrival, Arrivals } from './arrivals.ts'
 import { freeNow, GrowingBody } from './growing-body.ts'
+import { quotedTree, SCAN_HERE, scanned, scanOf } from './scan.ts'
 
-/** JSON text up to this size is scanned on the main thread where it has few values: less than what a crossing to a worker takes. */
-export const SCAN_HERE = 64 * 1024
 /** Bodies up to this size come in a piece or two, and are not counted while they are on their way. */
 export const SMALL = 64 * 1024
 /** From this size on bodies stand in shared memory before they are whole. */
@@ -86,6 +84,11 @@ export class Decoded implements Disposable {
     return new Uint8Array(this.engine.arena.memory.buffer, region.offset, bytes)
   }
 
+  /** The same once there is some. */
+  async take(bytes: number): Promise<Uint8Array> {
+    return this.keep(await this.engine.room(bytes), bytes)
+  }
+
   /** A region that goes with the body from now on. */
   keep(region: Region, bytes: number): Uint8Array {
     this.#regions.push(region)
@@ -121,7 +124,7 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
       const here = text.length <= SCAN_HERE ? engine.scanHere(text) : undefined
       const scan = here ?? (await scanned(engine, text))
       const bare = bareNumbers && !scan.ok && isBareNumber(text, scan.fault.position)
-      body.tree = bare ? await quotedTree(text, body) : jsonTree(text, scan)
+      body.tree = bare ? await quotedTree(engine, text, bytes => body.take(bytes)) : jsonTree(text, scan)
       // what comes next goes over the whole tree once more
       if (here === undefined) await nextTurn()
     } else {
@@ -138,23 +141,6 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
     body[Symbol.dispose]()
     throw error
   }
-}
-
-/** By workers. What has come from them took its time; what is made of it comes in another turn. */
-async function scanned(engine: Engine, text: Uint8Array): Promise<JsonScan> {
-  return await nextTurn(await engine.scan(text))
-}
-
-/** Here where that is quick. */
-async function scanOf(engine: Engine, text: Uint8Array): Promise<JsonScan> {
-  return (text.length <= SCAN_HERE ? engine.scanHere(text) : undefined) ?? (await scanned(engine, text))
-}
-
-/** Of text that has been refused for a bare number. */
-async function quotedTree(text: Uint8Array, body: Decoded): Promise<unknown> {
-  const { engine } = body
-  const quoted = await quoteBareNumbers(text, async bytes => body.keep(await engine.room(bytes), bytes))
-  return jsonTree(quoted, await scanOf(engine, quoted))
 }
 
 async function read(source: Source, body: Decoded, intake: Intake): Promise<Uint8Array> {

@@ -33,7 +33,12 @@ import { type CompareRequest, compareRequest, type Dtype } from './request.ts'
 const MOST_BLOCKS = 32
 
 /** The distance from 1 to the next number. */
-export const EPS: Record<Dtype, number> = { float32: 2 ** -23, float16: 2 ** -10, bfloat16: 2 ** -7 }
+export const EPS: Record<Dtype, number> = {
+  float32: 2 ** -23,
+  float16: 2 ** -10,
+  bfloat16: 2 ** -7,
+  float8_e4m3: 2 ** -3,
+}
 
 export const compare: Endpoint<CompareRequest> = {
   path: '/v1/compare',

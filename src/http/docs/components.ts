@@ -62,7 +62,7 @@ export const TENSORS: Record<string, Json> = {
     anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }],
   },
   Shape: { type: 'array', items: { type: 'integer', minimum: 0, maximum: MOST_EXTENT }, maxItems: 8 },
-  ElementType: { type: 'string', enum: [...VALUE_TYPES, 'bool', 'int32', 'int64'] },
+  ElementType: { type: 'string', enum: [...VALUE_TYPES, 'float8_e4m3', 'bool', 'int32', 'int64'] },
 }
 
 /** Puts a schema and what it refers to among the components; returns a reference to it. */

@@ -33,6 +33,7 @@ export function openApiDocument(version: string): Json {
   paths['/v1/plan'] = { post: planOperation(ask(PlanRequest), add(PlanAnswer), planExamples) }
   Object.assign(paths, modelPaths(ask, add))
   Object.assign(paths, inferencePaths(ask, add, problems))
+  paths['/v1/stream'] = { get: STREAM_OPERATION }
   paths['/v1/stream-ticket'] = { post: ticketOperation(add(TicketAnswer, 'output')) }
   add(ProblemAnswer)
   answers.InferenceProblem = INFERENCE_PROBLEM
@@ -114,6 +115,25 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
       ...problems('400', '401', '408', '413', '415', '429', '503'),
     },
   }
+}
+
+/** Its messages are in the other document. */
+const STREAM_OPERATION = {
+  operationId: 'stream',
+  summary: 'The handshake of the WebSocket (RFC 6455) that /asyncapi.json describes',
+  tags: ['compute'],
+  parameters: [
+    {
+      name: 'ticket',
+      in: 'query',
+      description: 'of `POST /v1/stream-ticket`, in place of a key',
+      schema: { type: 'string' },
+    },
+  ],
+  responses: {
+    101: { description: 'The stream is open' },
+    ...problems('401', '403', '426', '429', '503'),
+  },
 }
 
 function ticketOperation(answer: Json): Json {

@@ -85,7 +85,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   // a failure of the framework itself passes by the hooks
   reply.header('x-request-id', request.id).header('server-timing', serverTiming(request.receipt))
   const fields = problem.toJSON(request.id)
-  const answer = Buffer.from(JSON.stringify(INFERENCE.test(request.url) ? inferenceError(fields) : fields))
+  const answer = Buffer.from(JSON.stringify(isInference(request) ? inferenceError(fields) : fields))
   reply.code(problem.status).type(request.plainErrors ? 'application/json' : 'application/problem+json')
   if (request.raw.complete) return reply.send(answer)
   if (problem.code === 'BODY_TIMEOUT') {
@@ -99,6 +99,11 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
 
 /** Paths of the Open Inference Protocol. */
 const INFERENCE = /^\/v2(\/|\?|$)/
+
+/** In another's Fastify there is a prefix. */
+function isInference({ url, server: { prefix } }: FastifyRequest): boolean {
+  return INFERENCE.test(url.slice(prefix.length))
+}
 
 /** Its clients read `error`. */
 export function inferenceError(fields: ReturnType<Problem['toJSON']>) {

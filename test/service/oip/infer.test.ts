@@ -1,4 +1,6 @@
 /** Inference at /v2: the same bits as /v1, in every form of the protocol. */
+import { createHash } from 'node:crypto'
+import { deflateSync, gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { INFERENCE_EXAMPLE } from '../../../src/http/docs/inference-paths.ts'
 import {
@@ -13,7 +15,7 @@ import {
 } from '../../../src/http/oip/schema.ts'
 import { readFile } from '../safetensors-file.ts'
 import { post, SAFETENSORS_TYPE, settled, startServer } from '../server.ts'
-import { bits, float32, type Input, infer, send } from './message.ts'
+import { bits, float32, type Input, infer, send, write } from './message.ts'
 
 const server = await startServer()
 const { usedBytes } = server.app.engine.arena
@@ -257,6 +259,27 @@ describe('attention', () => {
     expect((await send(server, '/v2/models/attention/versions/1/infer', text, headers)).status).toBe(200)
     const other = { 'content-type': 'text/plain' }
     expect(await infer(server, 'attention', qkv(), {}, other)).toMatchObject({ status: 415 })
+  })
+
+  it('gives the digest of text and bytes together, and takes packed bodies', async () => {
+    const { body, text } = write(qkv(asBytes), { parameters: { binary_data_output: true } })
+    for (const [coding, packed] of [
+      ['gzip', gzipSync(body)],
+      ['deflate', deflateSync(body)],
+    ] as const) {
+      const response = await fetch(`${server.url}/v2/models/attention/infer`, {
+        method: 'POST',
+        headers: {
+          'content-encoding': coding,
+          'inference-header-content-length': String(text),
+          'want-repr-digest': 'sha-256=1',
+        },
+        body: new Uint8Array(packed),
+      })
+      const answer = Buffer.from(await response.arrayBuffer())
+      const hash = createHash('sha256').update(answer).digest('base64')
+      expect([response.status, response.headers.get('repr-digest')]).toEqual([200, `sha-256=:${hash}:`])
+    }
   })
 
   it('ignores what is Triton’s own, and keeps to its timeout', async () => {

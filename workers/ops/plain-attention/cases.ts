@@ -2,9 +2,18 @@
 import * as fc from 'fast-check'
 import { type OpCase, randomTensors } from '../../../test/support/op-case.ts'
 import { cases as attentionCases, empty as attentionEmpty } from '../attention/cases.ts'
-import { castElements, emulatedForward, plainBackward, plainForward } from './op.ts'
+import {
+  cappedBackward,
+  cappedForward,
+  castElements,
+  emulatedForward,
+  exactBackward,
+  exactForward,
+  plainBackward,
+  plainForward,
+} from './op.ts'
 
-export type Dtype = 'float32' | 'float16' | 'bfloat16'
+export type Dtype = 'float32' | 'float16' | 'bfloat16' | 'float8_e4m3'
 
 export function isOfBoth({ op }: OpCase): boolean {
   return op.name === 'attentionForward' || op.name === 'attentionBackward'
@@ -21,11 +30,32 @@ export function plainCase({ op, args, inputs, outputs }: OpCase, dtype: Dtype): 
   return { op: plainBackward, args: { ...args, sums, dtype }, inputs, outputs: grads }
 }
 
-const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16')
+/** The same with a softcap behind the masks. */
+function cappedCase(plain: OpCase): OpCase {
+  const op = plain.op.name === 'plainForward' ? cappedForward : cappedBackward
+  const dtype = (plain.args as { dtype: Dtype }).dtype
+  const args = { ...plain.args, softcap: 3, dtype: dtype === 'float16' ? 'exact' : dtype }
+  const { hidden: _, plain: __, ...rest } = plain
+  return { ...rest, op, args }
+}
+
+/** In float64, whose reference is attention's own. */
+export function exactCase(plain: OpCase): OpCase {
+  const { dtype: _, ...args } = plain.args as { dtype?: string }
+  const isForward = plain.op.name === 'plainForward'
+  const { extremes: __, ...outputs } = plain.outputs
+  return { op: isForward ? exactForward : exactBackward, args, inputs: plain.inputs, outputs }
+}
+
+const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
 const plain: fc.Arbitrary<OpCase> = fc
-  .tuple(attentionCases.filter(isOfBoth), dtypes)
-  .map(([attention, dtype]) => plainCase(attention, dtype))
+  .tuple(attentionCases.filter(isOfBoth), dtypes, fc.constantFrom('plain', 'capped', 'exact'))
+  .map(([attention, dtype, kind]) => {
+    const own = plainCase(attention, dtype)
+    if (kind === 'exact') return exactCase(own)
+    return kind === 'capped' ? cappedCase(own) : own
+  })
 
 const stages = fc.constantFrom('exact', 'float32', 'float16', 'bfloat16', 'float8_e4m3', 'float8_e5m2')
 
@@ -50,7 +80,10 @@ export const cases: fc.Arbitrary<OpCase> = fc.oneof(plain, emulated, casts)
 const exact = { ofScores: 'exact', ofWeights: 'exact', ofSums: 'exact', ofOutput: 'exact' }
 
 export const empty: OpCase[] = [
-  ...attentionEmpty.filter(isOfBoth).map(attention => plainCase(attention, 'float32')),
+  ...attentionEmpty.filter(isOfBoth).flatMap(attention => {
+    const own = plainCase(attention, 'float32')
+    return [own, cappedCase(own), exactCase(own)]
+  }),
   ...attentionEmpty
     .filter(({ op }) => op.name === 'attentionForward')
     .map(({ args, inputs, outputs }) => ({
