@@ -1690,7 +1690,7 @@ export interface components {
             ready?: boolean;
         };
         JobRequest: {
-            endpoint: components["schemas"]["PlanRequestEndpoint"];
+            endpoint: components["schemas"]["PlanRequestEndpointName"];
             /** @description the body of that endpoint */
             body: {
                 [key: string]: unknown;
@@ -2312,8 +2312,6 @@ export interface components {
         /** @enum {string} */
         Accumulate: "float32" | "float16";
         /** @enum {string} */
-        Accumulate: "float32" | "float16";
-        /** @enum {string} */
         Activation: "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh";
         Alibi: boolean | components["schemas"]["Tensor"];
         /** @enum {string} */
@@ -2932,8 +2930,9 @@ export interface components {
             code: string;
             detail: string;
         };
+        PlanRequestEndpoint: string | components["schemas"]["PlanRequestEndpointName"];
         /** @enum {string} */
-        PlanRequestEndpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
+        PlanRequestEndpointName: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
         /** @enum {string} */
         Pooling: "mean" | "cls" | "last";
         /** @enum {string} */

@@ -5,7 +5,10 @@ import type { Compilable } from '../endpoints/endpoint.ts'
 import { BERTVIZ_TYPE } from '../endpoints/models/bertviz.ts'
 import { modelForward } from '../endpoints/models/endpoint.ts'
 import type { ModelStore } from '../models/store.ts'
-import { answer, type RestOptions } from './rest.ts'
+import type { ReadyReply } from '../pipeline/encode.ts'
+import { Receipt } from '../pipeline/receipt.ts'
+import { serve } from '../pipeline/serve.ts'
+import { answer, RequestBody, Response, type RestOptions, stopsWith } from './rest.ts'
 
 export interface ModelOptions extends RestOptions {
   store: ModelStore
@@ -20,14 +23,8 @@ export const models = fp(
       try {
         const bertviz = request.headers.accept?.includes(BERTVIZ_TYPE) ?? false
         const endpoint = modelForward(model, bertviz) as Compilable
-        return await answer(
-          endpoint,
-          request,
-          reply,
-          intake,
-          deadlineSeconds,
-          bertviz ? BERTVIZ_TYPE : undefined,
-        )
+        const respond = bertviz ? answerBertviz : answer
+        return await respond(endpoint, request, reply, intake, deadlineSeconds)
       } finally {
         store.release(model)
       }
@@ -39,3 +36,28 @@ export const models = fp(
     dependencies: ['@fastify/accepts', 'bodies', 'errors', 'observe', 'drain'],
   },
 )
+
+class BertvizResponse extends Response {
+  override end(ready: ReadyReply): Promise<void> | undefined {
+    return super.end(ready, ready.scalars(), BERTVIZ_TYPE)
+  }
+}
+
+async function answerBertviz(
+  ...[endpoint, request, reply, intake, deadlineSeconds]: Parameters<typeof answer>
+) {
+  const receipt = new Receipt()
+  request.receipt = receipt
+  const { signal, clock } = stopsWith(reply, deadlineSeconds)
+  try {
+    const sink = new BertvizResponse(request, reply, receipt)
+    await serve(endpoint, new RequestBody(request), sink, intake, signal)
+    return sink.whole
+  } catch (error) {
+    // too late for a problem
+    if (reply.raw.headersSent) reply.raw.destroy()
+    else throw error
+  } finally {
+    clearTimeout(clock)
+  }
+}

@@ -71,14 +71,12 @@ export function clientOf(request: FastifyRequest): string {
   return request.identity?.id ?? request.ip
 }
 
-/** `type`: the media type of an answer in JSON that has one of its own. */
 export async function answer(
   endpoint: Compilable,
   request: FastifyRequest,
   reply: FastifyReply,
   intake: Intake,
   deadlineSeconds: number,
-  type?: string,
 ): Promise<Buffer | undefined> {
   const receipt = new Receipt()
   receipt.stages = request.follow && new Stages(request.follow)
@@ -93,7 +91,7 @@ export async function answer(
             receipt,
             diagnosing(request, intake, signal, deadlineSeconds),
           )
-        : new Response(request, reply, receipt, type)
+        : new Response(request, reply, receipt)
     await serve(endpoint, new RequestBody(request), sink, intake, signal)
     return sink.whole
   } catch (error) {
@@ -193,15 +191,13 @@ export class Response implements Sink<unknown> {
   readonly receipt: Receipt
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
-  readonly #type: string | undefined
   /** an inline answer: it is sent when the request's memory is free */
   whole: Buffer | undefined
 
-  constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt, type?: string) {
+  constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt) {
     this.#request = request
     this.#reply = reply
     this.receipt = receipt
-    this.#type = type
   }
 
   get client(): string {
@@ -212,11 +208,7 @@ export class Response implements Sink<unknown> {
     return replyStyle(request as Numerics, answerFormat(this.#request))
   }
 
-  end(
-    ready: ReadyReply,
-    fields = ready.scalars(),
-    type = this.#type ?? ready.mediaType,
-  ): Promise<void> | undefined {
+  end(ready: ReadyReply, fields = ready.scalars(), type = ready.mediaType): Promise<void> | undefined {
     this.#reply.type(type)
     const asked = this.#request.headers['want-repr-digest']
     if (asked !== undefined && wantsDigest(asked)) return this.#withDigest(ready, fields)

@@ -7,17 +7,18 @@ import { tokensOf } from '../../models/token-ids.ts'
 import type { ModelTokenizer } from '../../models/tokenizer.ts'
 import { hasPadding, rightPadded, type Tokens } from '../../models/tokens.ts'
 import { bothProblem, fieldProblem } from '../../problem.ts'
-import type { Compilable, Room } from '../endpoint.ts'
+import type { Plannable, Room } from '../endpoint.ts'
 import { bertvizRequest, writeBertviz } from './bertviz.ts'
 import type { PreparedTokens } from './context.ts'
-import { compileForward, ForwardRequestSchema } from './forward.ts'
+import { compileForward, ForwardRequestSchema, ForwardShapes } from './forward.ts'
 import type { ForwardRequest } from './request.ts'
 
 /** `bertviz`: answered in the form of BertViz's views. */
-export function modelForward(model: LoadedModel, bertviz = false): Compilable<ForwardRequest> {
+export function modelForward(model: LoadedModel, bertviz = false): Plannable<ForwardRequest> {
   let prepared: PreparedTokens | undefined
   return {
     request: ForwardRequestSchema,
+    shapes: ForwardShapes,
     layers: () => model.plan.spec.sizes.layers,
     async prepare(request, body) {
       prepared = await prepareTokens(request, model, body)
