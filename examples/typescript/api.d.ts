@@ -1690,7 +1690,7 @@ export interface components {
             ready?: boolean;
         };
         JobRequest: {
-            endpoint: components["schemas"]["PlanRequestEndpoint"];
+            endpoint: components["schemas"]["PlanRequestEndpointName"];
             /** @description the body of that endpoint */
             body: {
                 [key: string]: unknown;
@@ -2947,8 +2947,9 @@ export interface components {
             code: string;
             detail: string;
         };
+        PlanRequestEndpoint: string | components["schemas"]["PlanRequestEndpointName"];
         /** @enum {string} */
-        PlanRequestEndpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
+        PlanRequestEndpointName: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
         /** @enum {string} */
         Pooling: "mean" | "cls" | "last";
         /** @enum {string} */

@@ -618,7 +618,7 @@ export type RepositoryIndexRequest = {
 }
 
 export type JobRequest = {
-  endpoint: PlanRequestEndpoint
+  endpoint: PlanRequestEndpointName
   /** the body of that endpoint */
   body: Record<string, unknown>
   /** jobs of a smaller number go first, those of one number in the order in which they came */
@@ -1675,7 +1675,9 @@ export type PlanAnswerProblem = {
   detail: string
 }
 
-export type PlanRequestEndpoint = "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask"
+export type PlanRequestEndpoint = PlanRequestEndpointName | string
+
+export type PlanRequestEndpointName = "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask"
 
 export type Pooling = "mean" | "cls" | "last"
 

@@ -1,8 +1,11 @@
 /** `POST /v1/plan`: what a request would take, computing nothing. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { PlanRequest } from '../endpoints/plan.ts'
+import type { Plannable } from '../endpoints/endpoint.ts'
+import { modelForward } from '../endpoints/models/endpoint.ts'
+import { OF_MODEL, PlanRequest } from '../endpoints/plan.ts'
 import { SERVED } from '../endpoints/served.ts'
+import type { ModelStore } from '../models/store.ts'
 import { decode, type Intake } from '../pipeline/decode.ts'
 import { type Numerics, replyStyle } from '../pipeline/reply.ts'
 import { parse, plan } from '../pipeline/serve.ts'
@@ -10,11 +13,11 @@ import { Problem } from '../problem.ts'
 import { clientOf, RequestBody, type RestOptions, stopsWith } from './rest.ts'
 
 export const plans = fp(
-  async (app: FastifyInstance, { intake, deadlineSeconds }: RestOptions) => {
+  async (app: FastifyInstance, { intake, deadlineSeconds, store }: RestOptions & { store: ModelStore }) => {
     app.post('/v1/plan', async (request, reply) => {
       const { signal, clock } = stopsWith(reply, deadlineSeconds)
       try {
-        return await planned(request, intake, signal)
+        return await planned(request, intake, store, signal)
       } finally {
         clearTimeout(clock)
       }
@@ -23,15 +26,19 @@ export const plans = fp(
   { name: 'plans', encapsulate: true, dependencies: ['bodies', 'errors', 'observe', 'drain'] },
 )
 
-async function planned(request: FastifyRequest, intake: Intake, signal: AbortSignal) {
+async function planned(request: FastifyRequest, intake: Intake, store: ModelStore, signal: AbortSignal) {
   using body = await decode(new RequestBody(request), intake)
   const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
-  const endpoint = SERVED.find(each => each.path === path)
+  const [, name] = OF_MODEL.exec(path) ?? []
+  const model = name === undefined ? undefined : await store.use(decodeURIComponent(name))
+  const served = SERVED.find(each => each.path === path)
+  const endpoint = model === undefined ? served : (modelForward(model) as Plannable)
   if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${path}`)
   try {
     const { shapes, estimate, conventions, problem } = await plan(
       endpoint,
       tree,
+      body,
       planned => replyStyle(planned as Numerics, 'json'),
       intake,
       clientOf(request),
@@ -46,5 +53,7 @@ async function planned(request: FastifyRequest, intake: Intake, signal: AbortSig
     }
   } catch (error) {
     throw error instanceof Problem ? error.below('/body') : error
+  } finally {
+    if (model !== undefined) store.release(model)
   }
 }
