@@ -49,7 +49,10 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
   }
 
-  const jobs = await Jobs.open(config, intake)
+  const jobs = await Jobs.open(config, intake, (error, what) => {
+    if (error === undefined) logger.warn(what)
+    else logger.warn({ err: error }, what)
+  })
 
   const fastify = createFastify(config, logger, metrics)
   // order matters: see http/plugins/README.md
@@ -76,7 +79,9 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     fastify,
     engine,
     leave: () => fastify.drain.leave(),
-    drain: () => fastify.drain.begin(),
+    async drain() {
+      await Promise.all([fastify.drain.begin(), jobs.drain()])
+    },
     async close() {
       await fastify.close()
       await jobs.close()

@@ -15,7 +15,9 @@ import { endpointOf, JobRequest } from './request.ts'
 import { Runner } from './runner.ts'
 import { digestOf, type Store } from './store.ts'
 
-export interface JobsOptions extends QueueLimits, Pick<Config, 'STORE_URL' | 'STORE_BYTES' | 'REDIS_URL'> {}
+export interface JobsOptions
+  extends QueueLimits,
+    Pick<Config, 'STORE_URL' | 'STORE_BYTES' | 'REDIS_URL' | 'JOB_LOCK_SECONDS' | 'DRAIN_SECONDS'> {}
 
 /** Who sends a job, and under which name. */
 export interface Sender {
@@ -28,10 +30,24 @@ export class Jobs {
   readonly #queue: Queue
   readonly #intake: Intake
 
-  static async open(options: JobsOptions, intake: Intake): Promise<Jobs> {
+  /** `log` is told what goes wrong in the background. */
+  static async open(
+    options: JobsOptions,
+    intake: Intake,
+    log: (error: unknown, what: string) => void,
+  ): Promise<Jobs> {
     const store = await openStore(options)
     const runner = new Runner(intake, store, options.JOB_SECONDS)
-    return new Jobs(store, new MemoryQueue(options, runner), intake)
+    const { REDIS_URL: url, JOB_LOCK_SECONDS: lockSeconds, DRAIN_SECONDS } = options
+    if (url === undefined) return new Jobs(store, new MemoryQueue(options, runner), intake)
+    // BullMQ takes its time to load
+    const { RedisQueue } = await import('./redis/queue.ts')
+    const graceMs = (DRAIN_SECONDS * 1000) / 2
+    return new Jobs(
+      store,
+      new RedisQueue({ url, limits: options, lockSeconds, graceMs, log }, runner),
+      intake,
+    )
   }
 
   private constructor(store: Store, queue: Queue, intake: Intake) {
@@ -108,6 +124,11 @@ export class Jobs {
 
   counts(): Promise<Record<JobState, number>> {
     return this.#queue.counts()
+  }
+
+  /** No other job is begun; settles when none runs here. */
+  drain(): Promise<void> {
+    return this.#queue.drain()
   }
 
   async close(): Promise<void> {
