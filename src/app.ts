@@ -70,7 +70,7 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
     idleSeconds: config.STREAM_IDLE_SECONDS,
     runSeconds: config.RUN_SECONDS,
   })
-  await fastify.register(health, { engine })
+  await fastify.register(health, { engine, jobs })
   await fastify.register(docs, { version: VERSION })
   await fastify.register(page)
   await fastify.ready()

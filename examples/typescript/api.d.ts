@@ -2152,6 +2152,11 @@ export interface components {
             };
             threads?: number;
             jobs?: number;
+            /**
+             * @description of jobs, with REDIS_URL; without it the server still answers requests
+             * @enum {string}
+             */
+            queue?: "ok" | "unavailable";
             backlog_seconds?: number;
             memory?: {
                 used_bytes: number;

@@ -158,6 +158,10 @@ export const HealthAnswer = z
       .optional(),
     threads: z.int().optional(),
     jobs: z.int().optional(),
+    queue: z
+      .enum(['ok', 'unavailable'])
+      .optional()
+      .describe('of jobs, with REDIS_URL; without it the server still answers requests'),
     backlog_seconds: z.number().optional(),
     memory: z
       .strictObject({ used_bytes: z.int(), committed_bytes: z.int(), limit_bytes: z.int() })

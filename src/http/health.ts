@@ -2,9 +2,10 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Engine } from '../engine/engine.ts'
+import type { Jobs } from '../jobs/jobs.ts'
 
 export const health = fp(
-  async (app: FastifyInstance, { engine }: { engine: Engine }) => {
+  async (app: FastifyInstance, { engine, jobs }: { engine: Engine; jobs: Jobs }) => {
     app.get('/health/live', async () => ({ status: 'ok' }))
 
     app.get('/health/ready', async (_request, reply) => {
@@ -16,6 +17,8 @@ export const health = fp(
         kernels: engine.kernels,
         threads: engine.threads,
         jobs: engine.jobs,
+        // requests need none: the server is ready without it
+        ...(jobs.shared && { queue: jobs.available ? 'ok' : 'unavailable' }),
         backlog_seconds: engine.backlogSeconds,
         memory: { used_bytes: usedBytes, committed_bytes: committedBytes, limit_bytes: limit },
       }

@@ -27,6 +27,8 @@ export interface Sender {
 
 export class Jobs {
   readonly store: Store
+  /** the queue is that of several servers */
+  readonly shared: boolean
   readonly #queue: Queue
   readonly #intake: Intake
 
@@ -43,15 +45,13 @@ export class Jobs {
     // BullMQ takes its time to load
     const { RedisQueue } = await import('./redis/queue.ts')
     const graceMs = (DRAIN_SECONDS * 1000) / 2
-    return new Jobs(
-      store,
-      new RedisQueue({ url, limits: options, lockSeconds, graceMs, log }, runner),
-      intake,
-    )
+    const queue = new RedisQueue({ url, limits: options, lockSeconds, graceMs, log }, runner)
+    return new Jobs(store, queue, intake, true)
   }
 
-  private constructor(store: Store, queue: Queue, intake: Intake) {
+  private constructor(store: Store, queue: Queue, intake: Intake, shared = false) {
     this.store = store
+    this.shared = shared
     this.#queue = queue
     this.#intake = intake
   }

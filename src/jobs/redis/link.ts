@@ -71,7 +71,12 @@ function unavailable(reason: string): Problem {
 }
 
 function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : ''
+  // of a transaction, what was wrong with its commands
+  const { message = '', previousErrors = [] } = error as Error & { previousErrors?: Error[] }
+  return previousErrors.length > 0 ? reasonOf(previousErrors[0]) : said(message)
+}
+
+function said(message: string): string {
   if (message.includes('OOM')) return 'its memory is full'
   if (message.includes('MISCONF') || message.includes('READONLY')) return 'it takes nothing new'
   return 'it does not answer as it should'
