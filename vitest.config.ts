@@ -49,14 +49,6 @@ export default defineConfig({
       },
       {
         extends: true,
-        // needs redis-server; `npm test` does without
-        test: {
-          name: 'redis',
-          include: ['test/redis/**/*.test.ts'],
-        },
-      },
-      {
-        extends: true,
         // the long run takes as long as it takes
         test: {
           name: 'fuzz',

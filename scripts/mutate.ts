@@ -24,7 +24,10 @@ const SMALL_OPS = ['activation', 'elementwise', 'linear', 'lsh', 'norm', 'passes
 const GROUPS: Record<string, Group> = {
   attention: {
     files: [`${OPS}/attention/reference/*.ts`],
-    tests: ['formulas', 'intervals', 'terms', 'jvp'].map(test => `${OPS}/attention/${test}.test.ts`),
+    tests: [
+      ...['formulas', 'intervals', 'terms', 'jvp'].map(test => `${OPS}/attention/${test}.test.ts`),
+      'src/endpoints/jvp.test.ts',
+    ],
   },
   'linear-attention': {
     files: [`${OPS}/linear-attention/reference/*.ts`],

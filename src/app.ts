@@ -1,20 +1,27 @@
 /** The service: Fastify, its plugins and the engine. Listening is main.ts's business. */
+import '../workers/older-node.ts'
 import accepts from '@fastify/accepts'
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { type Config, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
+import { auth, openAuthenticator } from './http/auth/index.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
 import { jobRoutes } from './http/jobs.ts'
+import { models } from './http/models.ts'
+import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
+import { plans } from './http/plan.ts'
 import { drain } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
 import { Metrics, observe, requestId } from './http/plugins/observe.ts'
 import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
+import type { Telemetry } from './http/telemetry/index.ts'
 import { Jobs } from './jobs/jobs.ts'
+import { ModelStore } from './models/store.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
 
@@ -28,17 +35,64 @@ export interface App {
   close(): Promise<void>
 }
 
-export async function buildApp(config: Config, logger: Logger, options: EngineOptions = {}): Promise<App> {
+export async function buildApp(
+  config: Config,
+  logger: Logger,
+  options: EngineOptions = {},
+  telemetry?: Telemetry,
+): Promise<App> {
   const metrics = new Metrics()
+  const fastify = createFastify(config, logger, metrics)
+  const { engine, drain, close } = await install(fastify, config, metrics, { ...options, telemetry })
+  await fastify.register(docs, { version: VERSION })
+  await fastify.register(page)
+  await fastify.ready()
+
+  return {
+    fastify,
+    engine,
+    leave: () => fastify.drain.leave(),
+    async drain() {
+      await Promise.all([fastify.drain.begin(), drain()])
+    },
+    async close() {
+      await fastify.close()
+      await close()
+    },
+  }
+}
+
+export interface InstallOptions extends EngineOptions {
+  /** whether paths without a resource are the service's to answer, as they are unless false */
+  notFound?: boolean
+  telemetry?: Telemetry | undefined
+}
+
+export interface Installed {
+  engine: Engine
+  /** no other job is begun; settles when none runs */
+  drain(): Promise<void>
+  /** behind Fastify's own */
+  close(): Promise<void>
+}
+
+/** Everything but documents and page, in an instance of Fastify that is the service's own or a part of another's. */
+export async function install(
+  fastify: FastifyInstance,
+  config: Config,
+  metrics: Metrics,
+  { notFound, telemetry, ...options }: InstallOptions = {},
+): Promise<Installed> {
   const engine = await Engine.start(config, {
     ...options,
     onLost(reason) {
       metrics.workersLost.inc()
-      logger.error({ reason }, 'worker lost')
+      fastify.log.error({ reason }, 'worker lost')
       options.onLost?.(reason)
     },
   })
   metrics.watch(engine)
+  const authenticator = await openAuthenticator(config, fastify.log)
   const deadlineSeconds = config.DEADLINE_SECONDS
   // at most half of the memory is for what is not whole yet
   const arrivals = new Arrivals(engine.arena.limit / 2)
@@ -50,40 +104,38 @@ export async function buildApp(config: Config, logger: Logger, options: EngineOp
   }
 
   const jobs = await Jobs.open(config, intake, (error, what) => {
-    if (error === undefined) logger.warn(what)
-    else logger.warn({ err: error }, what)
+    if (error === undefined) fastify.log.warn(what)
+    else fastify.log.warn({ err: error }, what)
   })
 
-  const fastify = createFastify(config, logger, metrics)
   // order matters: see http/plugins/README.md
   await fastify.register(accepts)
   await fastify.register(websocket, { path: STREAM_PATH, mostBytes: intake.mostBytes })
   await fastify.register(bodies)
   await fastify.register(observe, { metrics })
-  await fastify.register(errors, { lingerBytes: config.LINGER_BYTES })
+  if (telemetry) await fastify.register((await import('./http/telemetry/plugin.ts')).traces, telemetry)
+  await fastify.register(errors, { lingerBytes: config.LINGER_BYTES, notFound })
   await fastify.register(drain)
+  await fastify.register(origins, { allowed: config.CORS_ORIGINS })
+  await fastify.register(auth, { authenticator })
   await fastify.register(rest, { intake, deadlineSeconds })
+  await fastify.register(plans, { intake, deadlineSeconds, jobSeconds: config.JOB_SECONDS })
+  const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
+  await fastify.register(models, { store, intake, deadlineSeconds })
   await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,
+    traces: telemetry?.runs,
     deadlineSeconds,
     idleSeconds: config.STREAM_IDLE_SECONDS,
     runSeconds: config.RUN_SECONDS,
+    origins: config.CORS_ORIGINS,
   })
-  await fastify.register(health, { engine, jobs })
-  await fastify.register(docs, { version: VERSION })
-  await fastify.register(page)
-  await fastify.ready()
-
+  await fastify.register(health, { engine, jobs, metricsPublic: config.METRICS_PUBLIC })
   return {
-    fastify,
     engine,
-    leave: () => fastify.drain.leave(),
-    async drain() {
-      await Promise.all([fastify.drain.begin(), jobs.drain()])
-    },
+    drain: () => jobs.drain(),
     async close() {
-      await fastify.close()
       await jobs.close()
       await engine.close()
     },

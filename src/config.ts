@@ -20,6 +20,10 @@ const url = (protocols: string[]) =>
   })
 const seconds = (fallback: number) => z.coerce.number().positive().default(fallback)
 
+function isOrigin(text: string): boolean {
+  return text === '*' || (URL.canParse(text) && new URL(text).origin === text)
+}
+
 /** Every setting, read from the environment; the README's table is checked against this. */
 const environment = z.object({
   HOST: z.string().default('127.0.0.1').describe('address to listen on'),
@@ -72,6 +76,28 @@ const environment = z.object({
       'time after SIGTERM in which requests are still served, `/health/ready` being 503 already; SIGINT or a second signal skips it',
     ),
   DRAIN_SECONDS: seconds(60).describe('time that accepted requests have to finish after SIGTERM'),
+  AUTH: z
+    .enum(['keys', 'off'])
+    .optional()
+    .describe(
+      'who may come: `keys` (those of `KEYS_FILE`) or `off` (everybody); without it `off` on loopback, and no start on any other address',
+    ),
+  KEYS_FILE: z
+    .string()
+    .optional()
+    .describe('the keys of `AUTH=keys`, written by `attention-server keys`; read again when it changes'),
+  METRICS_PUBLIC: z
+    .stringbool()
+    .default(false)
+    .describe('whether `/metrics` needs no key where `AUTH` is on; health never does'),
+  CORS_ORIGINS: z
+    .string()
+    .default('')
+    .transform(text => text.split(',').flatMap(each => each.trim() || []))
+    .refine(all => all.every(isOrigin), 'expected origins as https://example.org, with commas between, or *')
+    .describe(
+      'origins (`https://example.org`, with commas between) whose web pages may read answers and open streams; without it only the page of this server',
+    ),
   JOB_SECONDS: seconds(3600).describe('time a job may run; past it, it has failed with a 504'),
   JOB_RESULT_SECONDS: seconds(3600).describe('time the result of a job is kept; past it a 410'),
   JOBS_AT_ONCE: whole(2).describe('jobs that this server runs at a time'),
@@ -93,31 +119,68 @@ const environment = z.object({
       'where inputs and results of jobs lie: `file:///folder` or `s3://bucket/prefix`; needed beside REDIS_URL. Default: a folder of its own among the temporary files',
     ),
   STORE_BYTES: whole(4 * GIB).describe('most bytes of jobs in that default folder; more is a 503'),
+  MODELS_DIR: z
+    .string()
+    .optional()
+    .describe('folder of models, one folder each as `save_pretrained` writes it; without it there are none'),
+  MODEL_MEMORY_BYTES: whole(Math.min(2 * GIB, Math.floor(totalmem() / 4))).describe(
+    'of MEMORY_BYTES, what weights of models may take; the least recently used models leave, a larger one is a 413',
+  ),
   KERNELS: z
     .enum(['auto', 'simd128', 'relaxed', 'wide'])
     .default('auto')
     .describe('float32 kernels: `auto` measures at start-up, a name forces that variant'),
 })
 
+type Settings = z.infer<typeof environment>
 const settings = environment.refine(
   ({ REDIS_URL, STORE_URL }) => REDIS_URL === undefined || STORE_URL !== undefined,
   { path: ['STORE_URL'], error: 'expected a folder or bucket that every server reaches, beside REDIS_URL' },
 )
 
-export type Config = z.infer<typeof environment>
+export type Config = Settings & { AUTH: NonNullable<Settings['AUTH']> }
 
-/** Throws with a message that names each setting that is wrong. */
+/** Throws with a message that names each setting that is wrong. An empty variable counts as unset. */
 export function readConfig(env: Record<string, string | undefined>): Config {
   const known = Object.fromEntries(
     Object.keys(environment.shape).flatMap(key => (env[key] ? [[key, env[key]]] : [])),
   )
   const parsed = settings.safeParse(known)
-  if (parsed.success) return parsed.data
+  if (parsed.success) return decided(parsed.data)
   throw new Error(
     parsed.error.issues
       .map(issue => `${issue.path.join('.')}=${known[String(issue.path[0])]}: ${issue.message}`)
       .join('; '),
   )
+}
+
+/** Whether one of OpenTelemetry's own variables says that something is to be sent somewhere. */
+export function wantsTelemetry(env: Record<string, string | undefined>): boolean {
+  if (env.OTEL_SDK_DISABLED === 'true') return false
+  const exporters = ['OTEL_TRACES_EXPORTER', 'OTEL_METRICS_EXPORTER'].map(name => env[name] || undefined)
+  if (exporters.every(name => name === 'none')) return false
+  const places = ['', '_TRACES', '_METRICS'].map(kind => env[`OTEL_EXPORTER_OTLP${kind}_ENDPOINT`])
+  return [...places, ...exporters].some(value => value && value !== 'none')
+}
+
+/** A service that others can reach is open to all of them only where somebody has said so. */
+function decided(settings: Settings): Config {
+  const { HOST, AUTH = isLoopback(HOST) ? 'off' : undefined, KEYS_FILE } = settings
+  if (AUTH === undefined) {
+    throw new Error(
+      `HOST=${HOST} can be reached by others, and AUTH is not set: set AUTH=keys and KEYS_FILE, ` +
+        'or AUTH=off where nobody else gets there or something before it asks who comes',
+    )
+  }
+  if (AUTH === 'keys' && KEYS_FILE === undefined)
+    throw new Error(
+      'AUTH=keys: set KEYS_FILE to the file that `attention-server keys add NAME --file F` writes',
+    )
+  return { ...settings, AUTH }
+}
+
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|(0{0,4}:){2,7}0{0,3}1|::ffff:127(\.\d{1,3}){3})$/i.test(host)
 }
 
 /** Name and meaning of every setting. */

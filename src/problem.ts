@@ -5,12 +5,18 @@
 export const PROBLEMS = {
   INVALID_JSON: { status: 400, title: 'The body is not valid JSON' },
   INVALID_SAFETENSORS: { status: 400, title: 'The body is not a valid safetensors file' },
+  INVALID_COMPRESSION: { status: 400, title: 'The body is not in the coding that it is said to be in' },
   INVALID_REQUEST: { status: 400, title: 'The request does not fit its schema' },
   SHAPE_MISMATCH: { status: 400, title: 'Shapes do not fit together' },
   INVALID_TENSOR: { status: 400, title: 'A tensor cannot be read' },
   NON_FINITE: { status: 400, title: 'A tensor holds a value that is not finite' },
+  MODEL_UNSUPPORTED: { status: 400, title: 'The model is of a kind that this server does not run' },
+  MODEL_INVALID: { status: 400, title: 'The model’s files are not what they should be' },
   BAD_HTTP: { status: 400, title: 'The HTTP request is malformed' },
+  UNAUTHORIZED: { status: 401, title: 'The request comes with no valid key' },
+  FORBIDDEN: { status: 403, title: 'The request may not be made from there' },
   NOT_FOUND: { status: 404, title: 'No such resource' },
+  MODEL_NOT_FOUND: { status: 404, title: 'No such model' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The resource does not take this method' },
   CLIENT_IDLE: { status: 408, title: 'The client let its run wait for too long' },
   BODY_TIMEOUT: { status: 408, title: 'The body did not arrive in time' },
@@ -48,6 +54,8 @@ export class Problem extends Error {
   readonly errors: FieldError[]
   /** seconds after which a retry makes sense, sent as `Retry-After` */
   readonly retryAfter: number | undefined
+  /** what its status has to say in headers, by their names */
+  readonly headers: Record<string, string | number>
   /** more that it says, as RFC 9457's extension members */
   readonly members: Record<string, unknown>
 
@@ -58,12 +66,14 @@ export class Problem extends Error {
       errors?: FieldError[]
       retryAfter?: number | undefined
       members?: Record<string, unknown>
+      headers?: Record<string, string | number>
     } = {},
   ) {
     super(detail)
     this.code = code
     this.errors = more.errors ?? []
     this.retryAfter = more.retryAfter
+    this.headers = more.headers ?? {}
     this.members = more.members ?? {}
   }
 
@@ -76,7 +86,7 @@ export class Problem extends Error {
     const errors = this.errors.map(({ path, message }) => ({ path: pointer + path, message }))
     const told = this.errors.length > 0 && this.message === detailOf(this.errors[0])
     const detail = told ? detailOf(errors[0]) : this.message
-    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter })
+    return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter, headers: this.headers })
   }
 
   toJSON(requestId: string) {

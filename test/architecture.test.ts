@@ -22,9 +22,9 @@ interface Room {
 const ROOMS: Record<string, Room> = {
   agreed: {
     level: 0,
-    holds: ['workers/step-types.ts', 'workers/layout.ts', 'workers/claim-table.ts'],
+    holds: ['workers/step-types.ts', 'workers/layout.ts', 'workers/claim-table.ts', 'workers/older-node.ts'],
   },
-  text: { level: 0, holds: ['workers/text'] },
+  text: { level: 0, holds: ['workers/text'], beside: ['agreed'] },
   ops: {
     level: 0,
     holds: ['workers/ops', 'workers/text/decode.ts', 'workers/text/encode.ts'],
@@ -51,17 +51,19 @@ const ROOMS: Record<string, Room> = {
   formats: { level: 1, holds: ['src/formats'] },
   engine: { level: 1, holds: ['src/engine'] },
   layers: { level: 1, holds: ['src/layers'], beside: ['formats'] },
+  models: { level: 1, holds: ['src/models'], beside: ['formats', 'engine', 'layers'] },
   endpoints: { level: 2, holds: ['src/endpoints'] },
   pipeline: { level: 3, holds: ['src/pipeline'] },
   jobs: { level: 4, holds: ['src/jobs'] },
   http: { level: 4, holds: ['src/http'], beside: ['jobs'] },
   app: { level: 5, holds: ['src/app.ts', 'src/main.ts'] },
   cli: { level: 6, holds: ['src/cli'] },
+  package: { level: 6, holds: ['src/package'] },
 }
 
 /** What the service may know of the compute side: what says what an op is, and what is agreed; never a kernel. */
 const OPEN_TO_SRC =
-  /^workers\/(contract|layout|claim-table|main|choose-variant)\.ts$|^workers\/text\/[^/]+\.ts$|^workers\/ops\/([^/]+\/op|define-op)\.ts$/
+  /^workers\/(contract|layout|claim-table|main|choose-variant|older-node)\.ts$|^workers\/text\/[^/]+\.ts$|^workers\/ops\/([^/]+\/op|define-op)\.ts$/
 
 const MOST_LINES = 300
 

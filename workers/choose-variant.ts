@@ -1,4 +1,5 @@
 /** A thread that ends when it has chosen the kernels' variant, so that the main thread loads and compiles no kernel. */
+import './older-node.ts'
 import { parentPort, workerData } from 'node:worker_threads'
 import { chooseVariant } from './wasm/variant-choice.ts'
 import type { SimdVariant } from './wasm/variants.ts'

@@ -1,4 +1,5 @@
 /** The piscina entry: one worker, its kernels, and the loop in which it waits for messages and answers them. */
+import './older-node.ts'
 import { setPriority } from 'node:os'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { workerData } from 'piscina'

@@ -106,6 +106,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/gradient-check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Are the gradients right? float64 differences of the loss beside the gradients of any endpoint */
+        post: operations["gradientCheck"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/explain-mask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Which pairs a request attends to, and which of its rules forbid the others */
+        post: operations["explainMask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/plan": {
         parameters: {
             query?: never;
@@ -117,6 +151,63 @@ export interface paths {
         put?: never;
         /** What a request would take: shapes, FLOPs, bytes, and whether it would be admitted; computes nothing */
         post: operations["plan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models that there are */
+        get: operations["models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** One model */
+        get: operations["model"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{name}/forward": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A model over text or token ids: maps, hidden states, logits, a vector of the text, gradients */
+        post: operations["modelForward"];
         delete?: never;
         options?: never;
         head?: never;
@@ -421,6 +512,12 @@ export interface components {
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -861,6 +958,12 @@ export interface components {
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -1169,6 +1272,12 @@ export interface components {
                 /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
                 k_positions?: components["schemas"]["Tensor"];
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
             dropout?: {
                 p: number;
@@ -1578,6 +1687,12 @@ export interface components {
                 /** @default 1e-12 */
                 eps?: number;
             };
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             * @enum {string}
+             */
+            empty_rows?: "zeros" | "nan" | "uniform";
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
             attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
             /**
@@ -1965,10 +2080,29 @@ export interface components {
              * @default 10
              */
             top?: number;
+            /**
+             * @description gives heads an `error_map`; the page of `Accept: text/html` has them in any case
+             * @default false
+             */
+            error_maps?: boolean;
         };
         CompareAnswer: {
             /** @enum {string} */
             verdict: "pass" | "fail";
+            /** @description what was compared, as the request says */
+            endpoint: string;
+            candidate_dtype: string;
+            /** @description by which it was judged */
+            rule: {
+                /** @constant */
+                kind: "baseline";
+                factor: number;
+            } | {
+                /** @constant */
+                kind: "tolerance";
+                rtol: number;
+                atol: number;
+            };
             /** @description by the names of the candidate’s tensors: `output`, `grads.q` */
             tensors: {
                 [key: string]: components["schemas"]["TensorComparison"];
@@ -1993,6 +2127,8 @@ export interface components {
                 /** @description the share of mismatched elements that it mends */
                 explains: number;
             }[];
+            /** @description the mistakes that there was no time to try, in their own words; absent where all were tried */
+            not_tried?: string[];
         };
         TensorComparison: {
             /** @enum {string} */
@@ -2031,13 +2167,134 @@ export interface components {
                 ratio: number | null;
                 /** @enum {string} */
                 verdict: "pass" | "fail";
+                /** @description with `error_maps`: the head’s rows and columns in at most 32 × 32 blocks, of each the largest |candidate − truth| in multiples of what is allowed; of more than 64 heads the worst have one */
+                error_map?: (number | ("NaN" | "Infinity" | "-Infinity"))[][];
             }[];
             /** @description [b, h, i] in the tensor’s own axes */
             first_bad_row: number[] | null;
         };
+        GradientCheckRequest: {
+            /** @enum {string} */
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer";
+            /** @description the body of that endpoint, with `backward`, which defines the loss and, by `wrt`, the inputs. Its `precision` is not looked at: all is float64 */
+            body: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description elements that are drawn of each input; all of one that has no more
+             * @default 32
+             */
+            entries?: number;
+            /**
+             * @description directions that are drawn for each input: ±1/√n in each of its n elements
+             * @default 4
+             */
+            directions?: number;
+            /**
+             * @description the same seed draws the same
+             * @default 0
+             */
+            seed?: number;
+        };
+        GradientCheckAnswer: {
+            /** @enum {string} */
+            verdict: "pass" | "fail";
+            /** @description that `backward` defines: with grad_output its inner product with the output, … */
+            loss: number | ("NaN" | "Infinity" | "-Infinity");
+            /** @description by the names of `wrt`: `q`, `mask`, `params.w_q`, `params.layers.0.attention.w_q` */
+            inputs: {
+                [key: string]: components["schemas"]["InputCheck"];
+            };
+        };
+        InputCheck: {
+            /** @enum {string} */
+            verdict: "pass" | "fail";
+            /** @description the largest `error`; null where there is none */
+            worst: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+            /** @description checks that say nothing */
+            kinks: number;
+            /** @description of the drawn elements */
+            checks: {
+                index: number[];
+                /** @description what the endpoint answers */
+                analytic: number | ("NaN" | "Infinity" | "-Infinity");
+                /** @description what differences of the loss give; null where the input cannot be moved */
+                numeric: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+                error: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+                kink?: string;
+            }[];
+            /** @description of slopes along the drawn directions, each of length 1 */
+            directions: {
+                /** @description what the endpoint answers */
+                analytic: number | ("NaN" | "Infinity" | "-Infinity");
+                /** @description what differences of the loss give; null where the input cannot be moved */
+                numeric: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+                error: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
+                /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+                kink?: string;
+            }[];
+        };
+        ExplainMaskRequest: {
+            /**
+             * @description whose body it is
+             * @default /v1/attention
+             * @enum {string}
+             */
+            endpoint?: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention";
+            /** @description the body of that endpoint. A tensor may be just {"shape": […]}: of q, k and v no more is looked at. Of lengths, segments and a mask that are only shapes nothing is known; they are named in `unknown` and count as forbidding nothing */
+            body: {
+                [key: string]: unknown;
+            };
+            /** @description [b, h, i]: a query row of which every key is told which rules removed it */
+            row?: number[];
+            /**
+             * @description answer the rules of every pair, as bits
+             * @default false
+             */
+            map?: boolean;
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+        };
+        ExplainMaskAnswer: {
+            /** @description attended pairs over all pairs; 0 of none */
+            density: number;
+            /** @description attended pairs of [B, H, N, M] (packed: [H, T, S]) */
+            pairs: number;
+            /** @description [b, h, i] of rows that attend to nothing, the first 65536 of them */
+            empty_rows: number[][];
+            empty_row_count: number;
+            /** @description by the field of the request that sets it */
+            rules: {
+                [key: string]: {
+                    /** @description pairs that it forbids, alone or with others */
+                    forbids: number;
+                    /** @description pairs that no other rule forbids */
+                    alone: number;
+                    /** @description pairs that another forbids too */
+                    with_others: number;
+                };
+            };
+            /** @description fields whose tensors came as shapes alone */
+            unknown?: string[];
+            /** @description for each key the rules that removed it; none of an attended one */
+            row?: string[][];
+            /** @description uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
+            map?: components["schemas"]["AnswerTensor"];
+            /** @description the bit of each rule in `map` */
+            legend?: {
+                [key: string]: number;
+            };
+        };
         PlanRequest: {
             /** @enum {string} */
-            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare";
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
             /** @description the body of that endpoint; a tensor may be just {"shape": […]} */
             body: {
                 [key: string]: unknown;
@@ -2062,6 +2319,243 @@ export interface components {
                 code: string;
                 detail: string;
             };
+            /** @description how POST /v1/jobs would cut what is too large for one request, and what a part would take */
+            cut?: {
+                /** @description how many */
+                parts: number;
+                /** @description items of the batch in the largest of them */
+                batch: number;
+                /** @description query heads in it */
+                heads: number;
+                flops: number;
+                bytes: number;
+                seconds: number;
+            };
+        };
+        ModelForwardRequest: {
+            /** @description a text, or a list of texts; shorter ones are padded on the right */
+            text?: components["schemas"]["Text"];
+            /** @description the second text of each pair */
+            text_pair?: components["schemas"]["Text"];
+            /** @description [B, N], or [N]: instead of text */
+            token_ids?: components["schemas"]["Tensor"];
+            /** @description [B, N] beside token_ids: 0 where there is padding */
+            attention_mask?: components["schemas"]["Tensor"];
+            /** @description [B, N] beside token_ids, of models that have types; default 0 */
+            token_type_ids?: components["schemas"]["Tensor"];
+            /** @default true */
+            add_special_tokens?: boolean;
+            /**
+             * @description cut texts to max_length, rather than refuse them
+             * @default false
+             */
+            truncate?: boolean;
+            /** @description the layers that `layers` holds, in this order; default all */
+            layers?: components["schemas"]["IndexList"];
+            /** @description the heads that maps and rows hold, in this order; default all */
+            heads?: components["schemas"]["IndexList"];
+            /** @description what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
+            return?: ("output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present")[];
+            /**
+             * @description of `embedding`, which has length 1: over what is no padding
+             * @default mean
+             * @enum {string}
+             */
+            pooling?: "mean" | "cls" | "last";
+            /** @description asks for next_tokens too */
+            next_tokens?: {
+                /** @default 10 */
+                top?: number;
+            };
+            backward?: {
+                /** @description what is differentiated: summed over the batch */
+                of: {
+                    /** @constant */
+                    kind: "logit";
+                    /**
+                     * @description whose logits; −1 is the last that is no padding
+                     * @default -1
+                     */
+                    position?: number;
+                    /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+                    token: string | number;
+                } | {
+                    /** @constant */
+                    kind: "log_probability";
+                    /**
+                     * @description whose logits; −1 is the last that is no padding
+                     * @default -1
+                     */
+                    position?: number;
+                    /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+                    token: string | number;
+                } | {
+                    /** @constant */
+                    kind: "embedding";
+                    /** @description [d_model] or [B, d_model]: the scalar is embedding · target */
+                    target: components["schemas"]["Tensor"];
+                } | {
+                    /** @constant */
+                    kind: "output";
+                    /** @description [B, N, d_model]: ∂L/∂output */
+                    grad_output: components["schemas"]["Tensor"];
+                };
+                /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+                wrt?: string[];
+            };
+            /** @description with backward: gradients of each layer’s output or weights, in `layers` */
+            emit?: ("grad_output" | "grad_weights" | "grad_cross_weights")[];
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             * @enum {string}
+             */
+            precision?: "float32" | "float64";
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             * @enum {string}
+             */
+            encoding?: "nested" | "flat" | "base64";
+            /**
+             * @description element type of the tensors in the answer; default: the precision
+             * @enum {string}
+             */
+            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+        };
+        IndexList: unknown;
+        ModelForwardAnswer: {
+            /** @description always there */
+            tokens: {
+                ids: number[][];
+                /** @description of the vocabulary; where there is a tokenizer */
+                strings?: string[][];
+                /** @description of a text: [begin, end) in Unicode code points */
+                offsets?: number[][][];
+                attention_mask: number[][];
+            };
+            /** @description [B, N, d_model] */
+            output?: components["schemas"]["AnswerTensor"];
+            /** @description the chosen ones in the order asked */
+            layers?: {
+                index: number;
+                weights?: components["schemas"]["AnswerTensor"];
+                scores?: components["schemas"]["AnswerTensor"];
+                masked_scores?: components["schemas"]["AnswerTensor"];
+                softcapped_scores?: components["schemas"]["AnswerTensor"];
+                logsumexp?: components["schemas"]["AnswerTensor"];
+                entropy?: components["schemas"]["AnswerTensor"];
+                max_score?: components["schemas"]["AnswerTensor"];
+                cross_weights?: components["schemas"]["AnswerTensor"];
+                cross_scores?: components["schemas"]["AnswerTensor"];
+                cross_masked_scores?: components["schemas"]["AnswerTensor"];
+                cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                cross_logsumexp?: components["schemas"]["AnswerTensor"];
+                cross_entropy?: components["schemas"]["AnswerTensor"];
+                cross_max_score?: components["schemas"]["AnswerTensor"];
+                grad_weights?: components["schemas"]["AnswerTensor"];
+                grad_scores?: components["schemas"]["AnswerTensor"];
+                grad_masked_scores?: components["schemas"]["AnswerTensor"];
+                grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                grad_logsumexp?: components["schemas"]["AnswerTensor"];
+                grad_entropy?: components["schemas"]["AnswerTensor"];
+                grad_max_score?: components["schemas"]["AnswerTensor"];
+                grad_output?: components["schemas"]["AnswerTensor"];
+                grad_cross_weights?: components["schemas"]["AnswerTensor"];
+            }[];
+            /** @description the chosen ones, as maps and rows hold them */
+            heads?: number[];
+            /** @description layers + 1 of [B, N, d_model] */
+            hidden?: components["schemas"]["AnswerTensor"][];
+            /** @description [B, d_model], of length 1 */
+            embedding?: components["schemas"]["AnswerTensor"];
+            /** @description [B, N, vocabulary] */
+            logits?: components["schemas"]["AnswerTensor"];
+            next_tokens?: {
+                ids: number[][];
+                strings?: string[][];
+                probabilities: number[][];
+            };
+            present?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+            encoder?: {
+                output?: components["schemas"]["AnswerTensor"];
+                hidden?: components["schemas"]["AnswerTensor"][];
+                /** @description the chosen ones in the order asked */
+                layers?: {
+                    index: number;
+                    weights?: components["schemas"]["AnswerTensor"];
+                    scores?: components["schemas"]["AnswerTensor"];
+                    masked_scores?: components["schemas"]["AnswerTensor"];
+                    softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    logsumexp?: components["schemas"]["AnswerTensor"];
+                    entropy?: components["schemas"]["AnswerTensor"];
+                    max_score?: components["schemas"]["AnswerTensor"];
+                    cross_weights?: components["schemas"]["AnswerTensor"];
+                    cross_scores?: components["schemas"]["AnswerTensor"];
+                    cross_masked_scores?: components["schemas"]["AnswerTensor"];
+                    cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    cross_logsumexp?: components["schemas"]["AnswerTensor"];
+                    cross_entropy?: components["schemas"]["AnswerTensor"];
+                    cross_max_score?: components["schemas"]["AnswerTensor"];
+                    grad_weights?: components["schemas"]["AnswerTensor"];
+                    grad_scores?: components["schemas"]["AnswerTensor"];
+                    grad_masked_scores?: components["schemas"]["AnswerTensor"];
+                    grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
+                    grad_logsumexp?: components["schemas"]["AnswerTensor"];
+                    grad_entropy?: components["schemas"]["AnswerTensor"];
+                    grad_max_score?: components["schemas"]["AnswerTensor"];
+                    grad_output?: components["schemas"]["AnswerTensor"];
+                    grad_cross_weights?: components["schemas"]["AnswerTensor"];
+                }[];
+            };
+            /** @description with backward: the scalar of each item, where it has one */
+            values?: number[];
+            /** @description parameters by the checkpoint’s names, in its orientation */
+            grads?: {
+                embeddings?: components["schemas"]["AnswerTensor"];
+                params?: {
+                    [key: string]: components["schemas"]["AnswerTensor"];
+                };
+            };
+        };
+        Models: {
+            models: (components["schemas"]["Model"] | {
+                name: string;
+                problem: {
+                    status: number;
+                    code: string;
+                    detail: string;
+                };
+            })[];
+        };
+        Model: {
+            name: string;
+            family: string;
+            layers: number;
+            heads: number;
+            kv_heads: number;
+            d_model: number;
+            head_dim: number;
+            vocabulary: number;
+            parameters: number;
+            /**
+             * @description of most weights in the files
+             * @enum {string}
+             */
+            dtype: "float32" | "float16" | "bfloat16";
+            /** @description of memory, once it is loaded */
+            bytes: number;
+            loaded: boolean;
+            /** @description bytes, while it is being loaded */
+            loading?: {
+                done: number;
+                total: number;
+            };
+            tokenizer: boolean;
+            /** @description most tokens; null where nothing bounds them */
+            max_length: number | null;
         };
         Problem: {
             type: string;
@@ -2090,7 +2584,7 @@ export interface components {
         };
         JobRequest: {
             /** @enum {string} */
-            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare";
+            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
             /** @description the body of that endpoint */
             body: {
                 [key: string]: unknown;
@@ -2182,6 +2676,8 @@ export interface components {
         };
         /** @description A tensor in the form that the request’s `encoding` names; a number for a tensor of rank 0. */
         AnswerTensor: components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
+        /** @description A text, or a list of texts. */
+        Text: string | string[];
         Shape: number[];
         /** @enum {string} */
         ElementType: "float64" | "float32" | "float16" | "bfloat16" | "bool" | "int32" | "int64";
@@ -2223,8 +2719,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2252,6 +2757,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2317,8 +2831,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2346,6 +2869,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2411,8 +2943,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2440,6 +2981,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2505,8 +3055,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2534,6 +3093,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2599,8 +3167,17 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2628,6 +3205,15 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2691,10 +3277,21 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["CompareAnswer"];
                     "application/x-safetensors": string;
+                    "text/html": string;
+                    "text/plain": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2722,6 +3319,239 @@ export interface operations {
             };
             /** @description The media type of the body is not one this server reads */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gradientCheck: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GradientCheckRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GradientCheckAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explainMask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainMaskRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplainMaskAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2780,8 +3610,17 @@ export interface operations {
                     "application/json": components["schemas"]["PlanAnswer"];
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2816,8 +3655,202 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The models that there are */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Models"];
+                };
+            };
+        };
+    };
+    model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One model */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    modelForward: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `sha-256=1` asks for the answer’s digest (RFC 9530) */
+                "Want-Repr-Digest"?: string;
+            };
+            path: {
+                /** @description of a folder in MODELS_DIR */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelForwardRequest"];
+                "application/x-safetensors": string;
+            };
+        };
+        responses: {
+            /** @description The answer, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes */
+                    "Repr-Digest"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelForwardAnswer"];
+                    "application/x-safetensors": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once on one connection */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2855,7 +3888,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobAnswer"];
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2940,7 +3973,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobAnswer"];
                 };
             };
-            /** @description No such resource */
+            /** @description No such resource; No such model */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2980,7 +4013,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobAnswer"];
                 };
             };
-            /** @description No such resource */
+            /** @description No such resource; No such model */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3020,7 +4053,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description No such resource */
+            /** @description No such resource; No such model */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3064,7 +4097,7 @@ export interface operations {
                     "application/x-safetensors": string;
                 };
             };
-            /** @description The body is not valid JSON; The body is not a valid safetensors file; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The HTTP request is malformed */
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3073,7 +4106,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such resource */
+            /** @description No such resource; No such model */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3203,6 +4236,15 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

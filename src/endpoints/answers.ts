@@ -135,6 +135,17 @@ export const PlanAnswer = z
       .strictObject({ status: z.int(), code: z.string(), detail: z.string() })
       .optional()
       .describe('why it would not be'),
+    cut: z
+      .strictObject({
+        parts: z.int().describe('how many'),
+        batch: z.int().describe('items of the batch in the largest of them'),
+        heads: z.int().describe('query heads in it'),
+        flops: z.number(),
+        bytes: z.number(),
+        seconds: z.number(),
+      })
+      .optional()
+      .describe('how POST /v1/jobs would cut what is too large for one request, and what a part would take'),
   })
   .meta({ id: 'PlanAnswer' })
 

@@ -142,6 +142,7 @@ export function compileLayer(
         weights: state.attention.attended.written.weights,
         geometry: g,
         logsumexp: attending ?? logsumexp,
+        answered: logsumexp,
         entropy,
       },
     },

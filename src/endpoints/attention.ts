@@ -110,7 +110,9 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
   const longest = packed?.longest.keys ?? fresh.keys
   const forward = request.backward === undefined
   const { attention_kind: kind, jvp } = request
-  const inPlace = p.positionsFirst && jvp === undefined && readsPositionsFirst(kind, longest, !forward)
+  const { empty_rows: rows = 'zeros' } = request
+  const unchanged = p.positionsFirst && jvp === undefined && rows === 'zeros'
+  const inPlace = unchanged && readsPositionsFirst(kind, longest, !forward)
   const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false, inPlace) : undefined
   const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true, inPlace)
   const given = request.state && pastOfState(p, request, fresh)
@@ -167,6 +169,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
       weights: state.attended.written.weights,
       geometry: g,
       logsumexp: attending ?? logsumexp,
+      answered: logsumexp,
       entropy,
       inOrder: packed && headsFirst && packedOrder(p, packed, headsFirst),
     },
@@ -220,7 +223,9 @@ function packedOrder(p: RequestProgram, packed: Packed, headsFirst: HeadsFirst):
   }
 }
 
-function refuseLayout(request: AttentionRequest): void {
+export function refuseLayout(
+  request: Pick<AttentionRequest, 'layout' | 'q' | 'cu_seqlens_q' | 'cu_seqlens_k'>,
+): void {
   const { layout, q, cu_seqlens_q, cu_seqlens_k } = request
   if (cu_seqlens_q !== undefined || cu_seqlens_k !== undefined) refuseBesidePacked(request)
   if (layout === undefined || q.shape.length === 4) return

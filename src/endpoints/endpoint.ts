@@ -3,11 +3,18 @@ import type * as z from 'zod'
 import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 
+/** Shared memory that goes with a request's body. */
+export interface Room {
+  room(bytes: number): Uint8Array
+}
+
 /** How a request becomes a program: all that serving it takes. */
 export interface Compilable<R = unknown> {
   request: z.ZodType<R>
   /** Layers that are compiled one after the other, where there may be many; the way then pauses behind each of them. */
   layers?(request: R): number
+  /** What takes its time, or elements of the request, before the program is built. */
+  prepare?(request: R, body: Room): Promise<void>
   /** A program of another kind than most. */
   program?(request: R): RequestProgram
   /** Throws the Problem that says what is wrong between the fields. Reads no tensor's elements, takes no memory. */
@@ -22,6 +29,8 @@ export interface Endpoint<R = unknown> extends Compilable<R> {
   /** the request with {"shape": […]} standing for tensors, for `POST /v1/plan` */
   shapes: z.ZodType<R>
   answer: z.ZodType
+  /** the answer as something to read: what `Accept` asks for, and what it then is */
+  reports?: Record<string, string>
 }
 
 interface Definition<R> extends Omit<Endpoint<R>, 'request' | 'shapes'> {

@@ -19,6 +19,7 @@ const AcceptedMessage = z
     type: z.literal('accepted'),
     id: RunId,
     layers: z.int().describe('how many the stack has, without those of an encoder'),
+    traceresponse: z.string().optional().describe('the span of the run, where this server sends traces'),
     plan: z.strictObject({
       flops: z.number().describe('floating-point operations of the run'),
       bytes: z.number().describe('tensor memory that the run holds until it has ended'),

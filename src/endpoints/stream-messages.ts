@@ -42,7 +42,7 @@ export const RunId = z
   .meta({ id: 'RunId', description: `the client's name for the run, 1 to ${MOST_ID} characters` })
 
 /** The component of this name is written by hand: a list of numbers is only located when a message is read. */
-const indices = z
+export const indices = z
   .unknown()
   .meta({ id: 'IndexList' })
   .transform((value, context): number[] => {
@@ -78,6 +78,16 @@ const detail = z
       'maps stay on the server for `fetch`, until `release`, the end of the connection or a bounded time.',
   )
 
+const MOST_TRACE = 1024
+
+/** Of W3C's Trace Context, which a WebSocket's messages have no headers for. */
+const traceHeader = (header: string) =>
+  z
+    .string()
+    .max(MOST_TRACE)
+    .optional()
+    .describe(`the header ${header} of W3C’s Trace Context, where this server sends traces`)
+
 function startMessage(tensors: TensorKinds) {
   const ofStack = stack(tensors)
   return z
@@ -88,6 +98,8 @@ function startMessage(tensors: TensorKinds) {
       x: tensors.values.describe('[B, N, d_model], or [N, d_model] without a batch'),
       ...optionsBesideStack(tensors, ofStack),
       pass: z.enum(['forward', 'forward_backward']).default('forward'),
+      traceparent: traceHeader('traceparent'),
+      tracestate: traceHeader('tracestate'),
       backward: stackBackwardField(tensors).optional().describe('with `"pass":"forward_backward"`'),
       emit: nameList(z.enum(EMITS), EMITS.length)
         .default(['weights'])

@@ -12,14 +12,19 @@ export interface TensorSource {
   count: number
   /** element type on the wire; JSON numbers without a dtype are float64, booleans bool */
   dtype: ElementType
-  /** how it came: nested arrays, {shape, data}, {shape, base64}, a tensor of a safetensors file, {shape} alone */
-  form: 'nested' | 'flat' | 'base64' | 'safetensors' | 'shape'
+  /**
+   * how it came: nested arrays, {shape, data}, {shape, base64}, a tensor of a safetensors file, {shape} alone; `kept`: float32 that
+   * was looked at when it was loaded, aligned in shared memory
+   */
+  form: 'nested' | 'flat' | 'base64' | 'safetensors' | 'shape' | 'kept'
   /** the text or bytes it is part of, in shared memory */
   bytes: Uint8Array
   start: number
   end: number
   marks: number[]
   escaped: boolean
+  /** of a kept one: what is added to every element */
+  shift?: number
 }
 
 export function product(shape: number[]): number {

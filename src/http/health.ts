@@ -4,11 +4,19 @@ import fp from 'fastify-plugin'
 import type { Engine } from '../engine/engine.ts'
 import type { Jobs } from '../jobs/jobs.ts'
 
-export const health = fp(
-  async (app: FastifyInstance, { engine, jobs }: { engine: Engine; jobs: Jobs }) => {
-    app.get('/health/live', async () => ({ status: 'ok' }))
+interface HealthOptions {
+  engine: Engine
+  jobs: Jobs
+  /** whether metrics need no key */
+  metricsPublic: boolean
+}
 
-    app.get('/health/ready', async (_request, reply) => {
+export const health = fp(
+  async (app: FastifyInstance, { engine, jobs, metricsPublic }: HealthOptions) => {
+    const open = { config: { public: true } }
+    app.get('/health/live', open, async () => ({ status: 'ok' }))
+
+    app.get('/health/ready', open, async (_request, reply) => {
       const status = app.drain.leaving ? 'draining' : engine.ready ? 'ok' : 'unavailable'
       if (status !== 'ok') reply.code(503)
       const { usedBytes, committedBytes, limit } = engine.arena
@@ -25,9 +33,11 @@ export const health = fp(
     })
 
     const { registry } = app.metrics
-    app.get('/metrics', async (_request, reply) =>
-      reply.type(registry.contentType).send(await registry.metrics()),
-    )
+    app.get('/metrics', { config: { public: metricsPublic } }, async (request, reply) => {
+      const wanted = request.headers.accept?.includes('application/openmetrics-text')
+      const from = (wanted ? app.openMetrics : undefined) ?? registry
+      return reply.type(from.contentType).send(await from.metrics())
+    })
   },
   { name: 'health', encapsulate: true, dependencies: ['drain', 'observe'] },
 )

@@ -1,4 +1,4 @@
-/** `POST` of every endpoint, and `POST /v1/plan`: requests and responses as the two ends of the pipeline. */
+/** `POST` of every endpoint: requests and responses as the two ends of the pipeline. */
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -7,17 +7,18 @@ import { shortened } from '../../workers/text/json-pointer.ts'
 import { compare } from '../endpoints/compare/index.ts'
 import type { Report } from '../endpoints/compare/report.ts'
 import type { CompareRequest } from '../endpoints/compare/request.ts'
-import type { Endpoint } from '../endpoints/endpoint.ts'
-import { PlanRequest } from '../endpoints/plan.ts'
+import type { Compilable } from '../endpoints/endpoint.ts'
 import { SERVED } from '../endpoints/served.ts'
 import { type BodyFormat, formatOf, MEDIA_TYPES } from '../formats/body.ts'
-import { decode, type Intake, type Source } from '../pipeline/decode.ts'
+import type { Intake, Source } from '../pipeline/decode.ts'
 import { diagnose } from '../pipeline/diagnose.ts'
 import type { Fields, ReadyReply } from '../pipeline/encode.ts'
-import { Receipt } from '../pipeline/receipt.ts'
+import { Receipt, Stages } from '../pipeline/receipt.ts'
 import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
-import { parse, plan, type Sink, serve } from '../pipeline/serve.ts'
+import { type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
+import { formOf, written } from './comparison-forms.ts'
+import { codingOf, unpack } from './packed-body.ts'
 import { digestOf, wantsDigest } from './repr-digest.ts'
 
 export interface RestOptions {
@@ -39,7 +40,6 @@ export const rest = fp(
     for (const endpoint of SERVED) {
       app.post(endpoint.path, (request, reply) => answer(endpoint, request, reply, intake, deadlineSeconds))
     }
-    app.post('/v1/plan', (request, reply) => answerPlan(request, reply, intake, deadlineSeconds))
   },
   {
     name: 'rest',
@@ -48,19 +48,25 @@ export const rest = fp(
   },
 )
 
-async function answer(
-  endpoint: Endpoint,
+/** Whose request it is: those of one client share what is shared among clients. */
+export function clientOf(request: FastifyRequest): string {
+  return request.identity?.id ?? request.ip
+}
+
+export async function answer(
+  endpoint: Compilable,
   request: FastifyRequest,
   reply: FastifyReply,
   intake: Intake,
   deadlineSeconds: number,
 ): Promise<Buffer | undefined> {
   const receipt = new Receipt()
+  receipt.stages = request.follow && new Stages(request.follow)
   request.receipt = receipt
   const { signal, clock } = stopsWith(reply, deadlineSeconds)
   try {
     const sink =
-      endpoint.path === compare.path
+      endpoint === compare
         ? new ComparisonResponse(request, reply, receipt, diagnosing(intake, signal, deadlineSeconds))
         : new Response(request, reply, receipt)
     await serve(endpoint, new RequestBody(request), sink, intake, signal)
@@ -89,89 +95,43 @@ export function stopsWith(reply: FastifyReply, deadlineSeconds: number) {
   return { signal: stop.signal, clock }
 }
 
-/** What a request would take, computing nothing. */
-async function answerPlan(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  intake: Intake,
-  deadlineSeconds: number,
-) {
-  const { signal, clock } = stopsWith(reply, deadlineSeconds)
-  try {
-    return await planned(request, intake, signal)
-  } finally {
-    clearTimeout(clock)
-  }
-}
-
-async function planned(request: FastifyRequest, intake: Intake, signal: AbortSignal) {
-  using body = await decode(new RequestBody(request), intake)
-  const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
-  const endpoint = SERVED.find(each => each.path === path)
-  if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${path}`)
-  try {
-    const { shapes, estimate, problem } = await plan(
-      endpoint,
-      tree,
-      planned => replyStyle(planned as Numerics, 'json'),
-      intake,
-      request.ip,
-      signal,
-    )
-    return {
-      shapes,
-      ...estimate,
-      admitted: problem === undefined,
-      ...(problem && { problem: { status: problem.status, code: problem.code, detail: problem.message } }),
-    }
-  } catch (error) {
-    throw error instanceof Problem ? error.below('/body') : error
-  }
-}
-
 export class RequestBody implements Source {
   readonly format: BodyFormat
   readonly declaredBytes: number
+  readonly #request: FastifyRequest
   readonly #message: IncomingMessage
+  readonly #coding: string | undefined
   readonly #end = Promise.withResolvers<void>()
+  /** the message, or what it unpacks to */
+  #from: Readable | undefined
 
   /** Throws a 415. */
-  constructor({ raw }: FastifyRequest) {
-    const type = raw.headers['content-type']
-    const coding = raw.headers['content-encoding'] ?? 'identity'
+  constructor(request: FastifyRequest, type = request.raw.headers['content-type']) {
+    const { raw } = request
+    const { 'content-encoding': coding, 'content-length': length = 0 } = raw.headers
     const format = formatOf(type)
-    if (format === undefined || coding !== 'identity') {
-      const got = coding === 'identity' ? shortened(type ?? 'none') : `${shortened(coding)} content encoding`
-      const detail = `expected ${Object.values(MEDIA_TYPES).join(' or ')}, got ${got}`
+    if (format === undefined) {
+      const detail = `expected ${Object.values(MEDIA_TYPES).join(' or ')}, got ${shortened(type ?? 'none')}`
       throw new Problem('UNSUPPORTED_MEDIA_TYPE', detail)
     }
     this.format = format
-    this.declaredBytes = Number(raw.headers['content-length'] ?? 0)
+    this.#request = request
     this.#message = raw
+    if (coding !== undefined) this.#coding = codingOf(coding)
+    // of a packed one nobody has said how large it is
+    this.declaredBytes = this.#coding === undefined ? Number(length) : 0
   }
 
   get client(): string {
-    return this.#message.socket.remoteAddress ?? ''
+    return clientOf(this.#request)
   }
 
   read(take: (chunk: Buffer) => Promise<void> | undefined): Promise<void> {
     const message = this.#message
-    const left = () =>
-      this.#end.reject(new Problem('CLIENT_CLOSED', 'the client left before its body was whole'))
-    message.on('data', (chunk: Buffer) => {
-      try {
-        const wait = take(chunk)
-        if (wait === undefined) return
-        message.pause()
-        wait.then(
-          () => message.resume(),
-          problem => this.cancel(problem),
-        )
-      } catch (problem) {
-        this.cancel(problem)
-      }
-    })
-    message.on('end', this.#end.resolve)
+    const left = () => this.cancel(new Problem('CLIENT_CLOSED', 'the client left before its body was whole'))
+    const begin = (from: Readable) => this.#begin(from, take)
+    if (this.#coding === undefined) begin(message)
+    else unpack(message, this.#coding, begin, problem => this.cancel(problem))
     message.on('error', left)
     message.on('close', () => {
       if (!message.complete) left()
@@ -179,8 +139,27 @@ export class RequestBody implements Source {
     return this.#end.promise
   }
 
+  #begin(from: Readable, take: (chunk: Buffer) => Promise<void> | undefined): void {
+    this.#from = from
+    from.on('data', (chunk: Buffer) => {
+      try {
+        const wait = take(chunk)
+        if (wait === undefined) return
+        from.pause()
+        wait.then(
+          () => from.resume(),
+          problem => this.cancel(problem),
+        )
+      } catch (problem) {
+        this.cancel(problem)
+      }
+    })
+    from.on('end', this.#end.resolve)
+  }
+
   cancel(problem: unknown): void {
-    this.#message.removeAllListeners('data')
+    this.#message.unpipe().removeAllListeners('data')
+    if (this.#from !== this.#message) this.#from?.removeAllListeners('data').destroy()
     this.#end.reject(problem)
   }
 }
@@ -199,7 +178,7 @@ export class Response implements Sink<unknown> {
   }
 
   get client(): string {
-    return this.#request.ip
+    return clientOf(this.#request)
   }
 
   style(request: unknown): ReplyStyle {
@@ -251,15 +230,21 @@ function diagnosing({ engine }: Intake, signal: AbortSignal, deadlineSeconds: nu
 /** Of a comparison: where the candidate is wrong, it says why. */
 class ComparisonResponse extends Response {
   readonly #diagnose: Diagnose
+  readonly #write: ((fields: Fields) => Promise<Buffer>) | undefined
+  readonly #isPage: boolean
   #compared: CompareRequest | undefined
 
   constructor(request: FastifyRequest, reply: FastifyReply, receipt: Receipt, diagnose: Diagnose) {
     super(request, reply, receipt)
     this.#diagnose = diagnose
+    const form = formOf(request)
+    this.#isPage = form === 'text/html'
+    this.#write = form && (fields => written(form, fields, request, reply))
   }
 
   override style(request: unknown): ReplyStyle {
     this.#compared = request as CompareRequest
+    if (this.#isPage) this.#compared.errorMaps = true
     return super.style(request)
   }
 
@@ -269,7 +254,8 @@ class ComparisonResponse extends Response {
     if (request?.diagnose && fields.verdict === 'fail') {
       fields.diagnosis = await this.#diagnose(request, fields as Report)
     }
-    await super.end(ready, fields)
+    if (this.#write === undefined) await super.end(ready, fields)
+    else this.whole = await this.#write(fields)
   }
 }
 

@@ -1,5 +1,6 @@
 /** The parts of a layer, forward, each with its way back: attention, the feed-forward network, a norm. */
 import type { Ref } from '../../workers/contract.ts'
+import { add } from '../../workers/ops/elementwise/op.ts'
 import type { NormArgs } from '../../workers/ops/norm/op.ts'
 import type { OwnGradients, RequestedResults } from './attention/softmax.ts'
 import type { AttentionPlan } from './attention/stages/stage.ts'
@@ -67,7 +68,15 @@ export interface NormParams {
   beta?: Ref
 }
 
-export function normed(p: RequestProgram, args: NormArgs, name: string, params: NormParams, x: Ref): Applied {
+/** The identity, where there are no parameters. */
+export function normed(
+  p: RequestProgram,
+  args: NormArgs,
+  name: string,
+  params: NormParams | undefined,
+  x: Ref,
+): Applied {
+  if (params === undefined) return { output: x, back: (_way, gradY, residual) => sumOf(p, gradY, residual) }
   const state = normForward(p, x, params, args)
   return {
     output: state.y,
@@ -78,6 +87,14 @@ export function normed(p: RequestProgram, args: NormArgs, name: string, params: 
       return found.x
     },
   }
+}
+
+export function sumOf(p: RequestProgram, a: Ref, b: Ref | undefined): Ref {
+  if (b === undefined) return a
+  const count = p.buffers[a].length
+  const y = p.reals(count)
+  p.stage(p.step(add, { a, b, y }, { count, period: count }))
+  return y
 }
 
 /** One attention of a layer. */

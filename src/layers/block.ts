@@ -38,8 +38,8 @@ export interface BlockParams {
   /** with a context */
   cross?: MultiHeadParams
   ffn: FeedForwardParams
-  /** norm1, norm2, … */
-  norms: NormParams[]
+  /** norm1, norm2, …; undefined where it is the identity */
+  norms: (NormParams | undefined)[]
 }
 
 /** How many norms stand around a part. */

@@ -72,13 +72,14 @@ function encoderOf(request: ModelFields, { stack, x, q_lengths }: EncoderFields)
 
 /** What is wrong, and what is read, stands below that place of the request. */
 function* within<T>(p: RequestProgram, pointer: string, compiling: Generator<void, T>): Generator<void, T> {
-  p.inputsBelow = pointer
+  const outer = p.inputsBelow
+  p.inputsBelow = outer + pointer
   try {
     return yield* compiling
   } catch (error) {
     throw error instanceof Problem ? error.below(pointer) : error
   } finally {
-    p.inputsBelow = ''
+    p.inputsBelow = outer
   }
 }
 

@@ -85,7 +85,10 @@ export interface Param {
 /** `grads.<input>`, in the input's own shape, wherever there is a gradient. */
 export function answerGradients(
   p: RequestProgram,
-  gradients: Record<string, readonly [gradient: Ref | undefined, input: TensorSource | undefined]>,
+  gradients: Record<
+    string,
+    readonly [gradient: Ref | undefined, input: Pick<TensorSource, 'shape'> | undefined]
+  >,
 ): void {
   for (const [name, [gradient, input]] of Object.entries(gradients)) {
     if (gradient !== undefined && input !== undefined) p.output(`grads.${name}`, gradient, input.shape)

@@ -101,7 +101,9 @@ export interface LossSubject {
   /** of `rows` rows altogether, over every head and layer that attends; geometry and weights where there is one layer */
   attention?: {
     rows: number
+    /** of the keys alone, and with sinks where there are any */
     logsumexp: Ref
+    answered?: Ref
     entropy?: Ref
     geometry?: Geometry
     weights?: Ref
@@ -143,6 +145,7 @@ export function lossForward(p: RequestProgram, subject: LossSubject, options: Lo
   if (options.grad_output !== undefined) {
     const given = read(p.input('/backward/grad_output', options.grad_output))
     const ofOutput = subject.maskPadding ? withoutPadding(p, subject, given) : given
+    p.lossTerm({ of: 'output', value: output, gradient: ofOutput })
     gradOutput = gradOutput === undefined ? ofOutput : sumOf(p, gradOutput, ofOutput)
   }
   gradOutput ??= nothing(p, subject)
@@ -172,10 +175,22 @@ function gradientTerms(
   const { rows: rowsInOrder = asItIs, pairs: pairsInOrder = asItIs, starts } = attention?.inOrder ?? {}
   const weights = ofWeights && pairsInOrder(p.input('/backward/grad_weights', ofWeights))
   const rows = p.buffer({ type: 'float64', length: batch * heads * queries })
+  const gradLogsumexp = ofLogsumexp && rowsInOrder(p.input('/backward/grad_logsumexp', ofLogsumexp))
+  const { weights: value, answered } = attention ?? {}
+  if (weights !== undefined && value !== undefined) p.lossTerm({ of: 'weights', value, gradient: weights })
+  if (gradLogsumexp !== undefined && answered !== undefined) {
+    p.lossTerm({
+      of: 'logsumexp',
+      value: answered,
+      gradient: gradLogsumexp,
+      rows: { heads, queries },
+      qLengths,
+    })
+  }
   const tensors = {
-    weights: weights === undefined ? undefined : attention?.weights,
+    weights: weights === undefined ? undefined : value,
     gradWeights: weights,
-    gradLogsumexp: ofLogsumexp && rowsInOrder(p.input('/backward/grad_logsumexp', ofLogsumexp)),
+    gradLogsumexp,
     ...starts,
     qLengths,
     terms: rows,

@@ -41,3 +41,13 @@ export interface KeptMap extends Pick<Frame, 'pass' | 'stack' | 'layer'> {
   queries: number
   keys: number
 }
+
+/** A term of a loss whose gradient the request gives: Σ value·gradient. */
+export interface LossTerm {
+  of: 'output' | 'weights' | 'logsumexp'
+  value: Ref
+  gradient: Ref
+  /** of logsumexp [batch, heads, queries]: the rows from qLengths on are padding */
+  rows?: { heads: number; queries: number } | undefined
+  qLengths?: Ref | undefined
+}

@@ -9,6 +9,7 @@ import { fieldProblem } from '../problem.ts'
 import { seedWords } from './attention/plan.ts'
 import { expectShape, wrong } from './geometry.ts'
 import type { Differentiable, Param } from './gradients.ts'
+import { keptInput } from './kept.ts'
 import type { RequestProgram } from './program-builder.ts'
 
 export const initField = z
@@ -61,7 +62,7 @@ export class Params {
   readonly #init: InitOptions | undefined
   readonly #pointer: string
   readonly #taken = new Map<string, Param>()
-  /** steps that draw parameters which are in no stage yet */
+  /** steps that draw parameters, or widen kept ones, which are in no stage yet */
   #draws: Step[] = []
   #streams = 0
 
@@ -99,7 +100,7 @@ export class Params {
   take(name: string, shape: number[], role: ParamRole): Ref {
     const given = this.#given === undefined ? undefined : this.#source(name)
     if (given !== undefined) expectShape(this.#at(name), given, shape)
-    const ref = given === undefined ? this.#make(shape, role) : this.#p.input(this.#at(name), given)
+    const ref = given === undefined ? this.#make(shape, role) : this.#input(name, given)
     this.#taken.set(name, { name, shape, ref })
     return ref
   }
@@ -129,6 +130,13 @@ export class Params {
   /** What `wrt` may name of them, all wanted by default. */
   get differentiable(): Differentiable {
     return Object.fromEntries([...this.#taken.keys()].map(name => [`params.${name}`, true]))
+  }
+
+  #input(name: string, given: TensorSource): Ref {
+    if (given.form !== 'kept') return this.#p.input(this.#at(name), given)
+    const { ref, step } = keptInput(this.#p, given)
+    if (step !== undefined) this.#draws.push(step)
+    return ref
   }
 
   #source(name: string): TensorSource {

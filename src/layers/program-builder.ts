@@ -15,7 +15,7 @@ import { type DecodeArgs, decodeTensor } from '../../workers/ops/text/op.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { Problem } from '../problem.ts'
 import type { Barrier, BufferSpec, Program } from '../program.ts'
-import type { Frame, KeptMap, OutputScalar, OutputTensor } from './outputs.ts'
+import type { Frame, KeptMap, LossTerm, OutputScalar, OutputTensor } from './outputs.ts'
 
 /** What a step may be told beside its tensors and arguments. */
 export interface StepOptions extends Partial<Wanted> {
@@ -28,7 +28,6 @@ export interface StepOptions extends Partial<Wanted> {
 const UNITS_LIMIT = 2 ** 31
 /** Steps that are asked between two pauses. */
 const PAUSE_STEPS = 256
-
 export class ProgramBuilder implements Program {
   /** of its steps and buffers, where they name none */
   readonly precision: Precision
@@ -61,8 +60,7 @@ export class ProgramBuilder implements Program {
 
   /** What is read when the program has run: an answer, or what an answer is written from. */
   keep(buffer: Ref): void {
-    const spec = this.buffers[buffer]
-    this.buffers[spec.within?.buffer ?? buffer].keep = true
+    this.buffers[this.buffers[buffer].within?.buffer ?? buffer].keep = true
   }
 
   /** A step of `op`, which says everything else about it (see `finish`). It is the caller's to put into a stage. */
@@ -184,34 +182,26 @@ export class RequestProgram extends ProgramBuilder {
   /** A tensor of the request in float64, whatever its elements are: NaN and infinities are values like any other. */
   inputAsItIs(pointer: string, source: TensorSource): Ref {
     const into = this.#inPlace(source, 'float64') ?? this.#room('float64', source)
-    const inPlace = this.buffers[into].at !== undefined
-    const step = inPlace ? undefined : this.#decode(pointer, source, into, { everything: true })
+    if (this.buffers[into].at !== undefined) return into
+    const step = this.#decode(pointer, source, into, { everything: true })
     if (step !== undefined) this.#decodes.push(step)
     return into
   }
 
   /** A mask: bytes for bool, else reals in which −∞ is a value like any other. */
   inputMask(pointer: string, source: TensorSource): Ref {
-    const into = this.#room(source.dtype === 'bool' ? 'uint8' : this.precision, source)
-    const step = this.#decode(pointer, source, into, { negativeInfinity: true })
-    if (step !== undefined) this.#decodes.push(step)
-    return into
+    const type = source.dtype === 'bool' ? 'uint8' : this.precision
+    return this.#read(pointer, source, type, true)
   }
 
   /** A tensor of the request in float64 whatever the precision; −∞ is an element like any other. */
   inputDouble(pointer: string, source: TensorSource): Ref {
-    const into = this.#room('float64', source)
-    const step = this.#decode(pointer, source, into, { negativeInfinity: true })
-    if (step !== undefined) this.#decodes.push(step)
-    return into
+    return this.#read(pointer, source, 'float64', true)
   }
 
   /** A tensor of the request whose elements are whole numbers that int32 can hold. */
   inputWhole(pointer: string, source: TensorSource): Ref {
-    const into = this.#room('int32', source)
-    const step = this.#decode(pointer, source, into)
-    if (step !== undefined) this.#decodes.push(step)
-    return into
+    return this.#read(pointer, source, 'int32')
   }
 
   /** Adds a step that reads no tensor of the request: it stands beside those that read them. */
@@ -236,6 +226,8 @@ export class RequestProgram extends ProgramBuilder {
     this.scalars.push({ name, buffer, index })
   }
 
+  /** Told what the loss has beside the scalar of its name, for a program that needs the loss itself. */
+  lossTerm(_term: LossTerm): void {}
   /** A layer is complete: `outputs` leave before the program goes on. */
   barrier(at: Pick<Frame, 'pass' | 'stack' | 'layer'>, outputs: OutputTensor[]): void {
     this.barriers.push({ stage: this.stages.length - 1, buffers: [], ...at, outputs })
@@ -244,6 +236,13 @@ export class RequestProgram extends ProgramBuilder {
   keepMap(map: KeptMap): void {
     this.keep(map.buffer)
     this.kept.push(map)
+  }
+
+  #read(pointer: string, source: TensorSource, type: BufferType, negativeInfinity = false): Ref {
+    const into = this.#room(type, source)
+    const step = this.#decode(pointer, source, into, { negativeInfinity })
+    if (step !== undefined) this.#decodes.push(step)
+    return into
   }
 
   /** A tensor that is only a shape (a plan, a benchmark) is never filled in, or before the program starts. */
@@ -269,8 +268,7 @@ export class RequestProgram extends ProgramBuilder {
     const rejectNonFinite = this.nonFinite === undefined && !everything
     const args = decodeArgs(source, { rejectNonFinite, allowNegativeInfinity: negativeInfinity })
     const body = this.buffer({ type: 'uint8', length, at })
-    const seen = everything ? undefined : this.nonFinite
-    const step = this.step(decodeTensor, { body, into, seen }, args)
+    const step = this.step(decodeTensor, { body, into, seen: everything ? undefined : this.nonFinite }, args)
     const place = this.inputsBelow + pointer
     this.#sources.set(step, { pointer: place, source })
     if (place.startsWith('/past/')) this.inputShapes.past = source.shape
@@ -287,6 +285,7 @@ const WIRE_FORMS = {
   flat: 'json',
   base64: 'base64',
   safetensors: 'raw',
+  kept: 'raw',
   shape: 'raw',
 } as const
 

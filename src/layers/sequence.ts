@@ -1,4 +1,5 @@
 /** The inputs of layers: x [B, N, d_model] or [N, d_model], and a context [B, M, d_context] in x's rank. */
+import type { Ref } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { wrong } from './geometry.ts'
 
@@ -10,7 +11,10 @@ export interface Sequence {
   dim: number
 }
 
-export function sequenceOf(pointer: string, x: TensorSource): Sequence {
+/** A tensor of the request, or a buffer of the program that has its shape. */
+export type Given = TensorSource | { shape: number[]; ref: Ref }
+
+export function sequenceOf(pointer: string, x: Given): Sequence {
   const rank = x.shape.length
   if (rank !== 2 && rank !== 3) wrong(pointer, x, 'expected rank 2 or 3')
   const [batch, positions, dim] = rank === 2 ? [1, ...x.shape] : x.shape

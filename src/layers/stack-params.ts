@@ -52,6 +52,8 @@ export interface Widths {
   dHidden: number
   /** of what a layer attends to beside x */
   dContext: number | undefined
+  /** norms that are the identity, by name */
+  identities: readonly string[] | undefined
 }
 
 /** A layer's parameters, of these widths. */
@@ -59,17 +61,20 @@ export function blockParams(
   params: Params,
   stack: StackRequest,
   layer: number,
-  { dModel, dHidden, dContext }: Widths,
+  { dModel, dHidden, dContext, identities }: Widths,
   sizes: HeadSizes,
 ): BlockParams {
   const at = `layers.${layer}`
-  const norms: NormParams[] = []
+  const norms: BlockParams['norms'] = []
   /** A part, and the norms around it. */
   const part = <T>(params: T): T => {
     for (let count = 0; count < NORMS[stack.norm]; count++) norms.push(norm(norms.length + 1))
     return params
   }
-  const norm = (index: number) => normParams(params, stack, `${at}.norm${index}`, dModel)
+  const norm = (index: number) => {
+    const name = `${at}.norm${index}`
+    return identities?.includes(name) ? undefined : normParams(params, stack, name, dModel)
+  }
   const attention = part(attentionParams(params, layer, 'attention', dModel, dModel, sizes))
   const cross =
     dContext === undefined

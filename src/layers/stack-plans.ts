@@ -65,10 +65,10 @@ export function crossPlan(
   g: Geometry,
   lengths: TensorSource | undefined,
 ): AttentionPlan {
-  const { q_lengths, qk_norm, dropout } = beside
+  const { q_lengths, qk_norm, dropout, empty_rows } = beside
   const scale = stack.scale ?? beside.scale
   const softcap = stack.softcap ?? beside.softcap
-  const options = { q_lengths, kv_lengths: lengths, qk_norm, dropout, scale, softcap }
+  const options = { q_lengths, kv_lengths: lengths, qk_norm, dropout, scale, softcap, empty_rows }
   return planAttention(p, options, g, NO_PAST, { kv_lengths: '/context_lengths' })
 }
 

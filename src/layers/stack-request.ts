@@ -11,7 +11,7 @@ import type { Param } from './gradients.ts'
 import { type Loss, type LossOptions, lossForward } from './loss.ts'
 import { Params } from './params.ts'
 import type { RequestProgram } from './program-builder.ts'
-import { contextOf, type Sequence, sequenceOf, sequenceShape } from './sequence.ts'
+import { contextOf, type Given, type Sequence, sequenceOf, sequenceShape } from './sequence.ts'
 import type { StackInputs, StackParams, StackShape, StackState } from './stack.ts'
 import type { StackRequest } from './stack-fields.ts'
 import { blockParams, hasGains, headSizes, normParams } from './stack-params.ts'
@@ -30,7 +30,9 @@ import { carriedState } from './stack-state.ts'
 export interface StackFields extends BesideStack {
   relative_bias?: (RelativeBiasOptions & { table: TensorSource }) | undefined
   stack: StackRequest
-  x: TensorSource
+  x: Given
+  /** norms that are the identity, by name: `layers.0.norm1` */
+  identities?: readonly string[] | undefined
   checkpoint: boolean
   context?: TensorSource | undefined
   context_lengths?: TensorSource | undefined
@@ -81,7 +83,7 @@ export function* compileStack(
       `expected w_1's columns ${dHidden}, got ${stack.d_ff}`,
     )
   }
-  const widths = { dModel: x.dim, dHidden, dContext: context?.dim }
+  const widths = { dModel: x.dim, dHidden, dContext: context?.dim, identities: request.identities }
   const draws: Step[][] = []
   const blocks: BlockParams[] = []
   for (let layer = 0; layer < stack.layers; layer++) {
@@ -130,7 +132,7 @@ export function* compileStack(
   }
   const shape = stackShape(request, x, plans, cross, dHidden, from)
   const inputs = {
-    x: p.input('/x', request.x),
+    x: 'ref' in request.x ? request.x.ref : p.input('/x', request.x),
     context: request.context && p.input('/context', request.context),
     past: past.layers,
   }

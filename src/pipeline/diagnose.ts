@@ -1,7 +1,9 @@
 /** Why a candidate is wrong: the usual mistakes, each tried as the same comparison under it. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Hypothesis } from '../endpoints/compare/hypotheses/hypothesis.ts'
 import { hypothesesOf } from '../endpoints/compare/hypotheses/list.ts'
 import { compare } from '../endpoints/compare/index.ts'
+import { locality } from '../endpoints/compare/locality.ts'
 import { narrowed, worstPlace } from '../endpoints/compare/narrow.ts'
 import { patched } from '../endpoints/compare/patch.ts'
 import type { Report } from '../endpoints/compare/report.ts'
@@ -11,7 +13,7 @@ import { jsonTree } from '../formats/body.ts'
 import { Problem } from '../problem.ts'
 import { Decoded } from './decode.ts'
 import type { ReplyStyle } from './reply.ts'
-import { compileAtOnce } from './serve.ts'
+import { type Compiled, compileAtOnce } from './serve.ts'
 
 export interface Finding {
   says: string
@@ -21,9 +23,18 @@ export interface Finding {
 
 const STYLE: ReplyStyle = { format: 'json', encoding: 'nested', dtype: 'float64', fields: 'response' }
 
+/** A hypothesis to be tried. */
+interface Trial {
+  hypothesis: Hypothesis
+  /** on the whole, and, where it can be, on the head that is furthest off */
+  whole: CompareRequest
+  first: CompareRequest | undefined
+}
+
 /**
- * Those that explain the candidate, best first: no tensor fails under them that passed, and one at least passes that failed. `until`: when
- * (by performance.now()) no other is begun; one that would take longer is left out.
+ * Those that explain the candidate, best first: no tensor fails under them that passed, and one at least passes that failed. Where none
+ * explains everything, it is also said where it is wrong, if that is a part alone. `until`: when (by performance.now()) no other is
+ * begun. What there was no time for is put into the report, as `not_tried`.
  */
 export async function diagnose(
   request: CompareRequest,
@@ -33,25 +44,115 @@ export async function diagnose(
   until: number,
 ): Promise<Finding[]> {
   using texts = new Decoded('json', engine)
-  const findings: Finding[] = []
+  const left: Hypothesis[] = []
+  const run = new Runs(engine, signal, until)
   const place = worstPlace(request, before)
   const there = place && narrowed({ ...request, top: 0 }, place)
-  const beforeThere = there && (await reportUnder(there, engine, signal, until))
-  for (const hypothesis of hypothesesOf(request)) {
-    const changed = changedRequest(request, hypothesis, list => located(texts, list))
-    if (changed === undefined) continue
-    if (place && beforeThere?.verdict === 'fail' && !hypothesis.ofAllHeads) {
-      const first = narrowed(changed, place)
-      const found = first && (await reportUnder(first, engine, signal, until))
-      if (found !== undefined && shareMended(beforeThere, found) === 0) continue
-    }
-    const report = await reportUnder(changed, engine, signal, until)
-    const explains = report === undefined ? 0 : shareMended(before, report)
-    if (explains > 0) findings.push({ says: hypothesis.says, change: hypothesis.change, explains })
+  const beforeThere = there && (await run.report(there))
+  const narrow = place !== undefined && beforeThere !== undefined && beforeThere !== 'late'
+  const hypotheses = hypothesesOf(request)
+  const trials = hypotheses.flatMap((hypothesis): Trial[] => {
+    const whole = changedRequest(request, hypothesis, list => located(texts, list))
+    if (whole === undefined) return []
+    const canNarrow = narrow && beforeThere.verdict === 'fail' && !hypothesis.ofAllHeads
+    return [{ hypothesis, whole, first: canNarrow ? narrowed(whole, place) : undefined }]
+  })
+  const likely: Trial[] = trials.filter(({ first }) => first === undefined)
+  for (const { trial, report } of await run.cheapestFirst(trials, ({ first }) => first)) {
+    if (report === 'late') left.push(trial.hypothesis)
+    else if (report === undefined || shareMended(beforeThere as Report, report) > 0) likely.push(trial)
   }
-  const best = findings.toSorted((a, b) => b.explains - a.explains)
+  const found: (Finding & { hypothesis: Hypothesis })[] = []
+  for (const { trial, report } of await run.cheapestFirst(likely, ({ whole }) => whole)) {
+    const { hypothesis } = trial
+    if (report === 'late') left.push(hypothesis)
+    const explains = report === 'late' || report === undefined ? 0 : shareMended(before, report)
+    if (explains > 0) found.push({ says: hypothesis.says, change: hypothesis.change, explains, hypothesis })
+  }
+  if (left.length > 0) before.not_tried = left.map(({ says }) => says)
+  const order = (finding: { hypothesis: Hypothesis }) => hypotheses.indexOf(finding.hypothesis)
+  const best = found
+    .toSorted((a, b) => b.explains - a.explains || order(a) - order(b))
+    .map(({ says, change, explains }) => ({ says, change, explains }))
   // what explains all leaves nothing to those that explain a part
-  return best[0]?.explains === 1 ? best.filter(({ explains }) => explains === 1) : best
+  if (best[0]?.explains === 1) return best.filter(({ explains }) => explains === 1)
+  const where = locality(before)
+  return where === undefined ? best : [...best, where]
+}
+
+/** A program, and how long it should take. */
+interface Priced extends Compiled {
+  seconds: number
+}
+
+/** Programs of comparisons, one after the other, as far as there is time. */
+class Runs {
+  readonly #engine: Engine
+  readonly #signal: AbortSignal
+  readonly #until: number
+
+  constructor(engine: Engine, signal: AbortSignal, until: number) {
+    this.#engine = engine
+    this.#signal = signal
+    this.#until = until
+  }
+
+  /** What comes of each that has a request; nothing where it cannot be tried. */
+  async cheapestFirst(trials: Trial[], requestOf: (trial: Trial) => CompareRequest | undefined) {
+    const outcomes: { trial: Trial; report: Report | 'late' | undefined }[] = []
+    const compiled: (Priced & { trial: Trial })[] = []
+    for (const trial of trials) {
+      const request = requestOf(trial)
+      if (request === undefined) continue
+      const priced = this.#compiled(request)
+      if (priced === undefined) outcomes.push({ trial, report: undefined })
+      else compiled.push({ trial, ...priced })
+      // others have their turn
+      await nextTurn()
+    }
+    for (const each of compiled.toSorted((a, b) => a.seconds - b.seconds)) {
+      outcomes.push({ trial: each.trial, report: await this.#reportOf(each) })
+    }
+    return outcomes
+  }
+
+  async report(request: CompareRequest): Promise<Report | 'late' | undefined> {
+    const compiled = this.#compiled(request)
+    return compiled && this.#reportOf(compiled)
+  }
+
+  /** undefined where options do not go together, or shapes do not fit: it cannot be tried. */
+  #compiled(request: CompareRequest): Priced | undefined {
+    try {
+      const compiled = compileAtOnce(compare, request, STYLE)
+      const { seconds } = this.#engine.estimate(compiled.program, compiled.memory)
+      return { ...compiled, seconds }
+    } catch (error) {
+      if (error instanceof Problem && error.status < 499) return undefined
+      throw error
+    }
+  }
+
+  async #reportOf({ program, memory, seconds }: Priced) {
+    if (performance.now() + 1000 * seconds > this.#until) return 'late'
+    try {
+      const { arena } = this.#engine
+      const admitted = this.#engine.admit(program, memory)
+      using lease = admitted instanceof Promise ? await admitted : admitted
+      const { fault } = await this.#engine.run(lease, this.#signal)
+      if (fault !== undefined || program.report === undefined) return undefined
+      const { buffers } = lease.placement
+      return program.report(
+        ref => new Float64Array(arena.memory.buffer, buffers[ref].offset, buffers[ref].length),
+      ) as Report
+    } catch (error) {
+      if (!(error instanceof Problem) || this.#signal.aborted) throw error
+      // no room for it now
+      if (error.code === 'BUSY') return 'late'
+      if (error.status < 499) return undefined
+      throw error
+    }
+  }
 }
 
 /** A list of numbers as it stands in a tree: located in a text. */
@@ -74,32 +175,6 @@ function changedRequest(
   if (change === null) return less
   const parsed = request.parseBody(patched(request.tree, change, read))
   return parsed.success ? { ...less, body: parsed.data } : undefined
-}
-
-async function reportUnder(
-  request: CompareRequest,
-  engine: Engine,
-  signal: AbortSignal,
-  until: number,
-): Promise<Report | undefined> {
-  try {
-    const { program, memory } = compileAtOnce(compare, request, STYLE)
-    const { seconds } = engine.estimate(program, memory)
-    if (performance.now() + 1000 * seconds > until) return undefined
-    const admitted = engine.admit(program, memory)
-    using lease = admitted instanceof Promise ? await admitted : admitted
-    const { fault } = await engine.run(lease, signal)
-    if (fault !== undefined || program.report === undefined) return undefined
-    const { buffers } = lease.placement
-    return program.report(
-      ref => new Float64Array(engine.arena.memory.buffer, buffers[ref].offset, buffers[ref].length),
-    ) as Report
-  } catch (error) {
-    // options that do not go together, shapes that do not fit, no room: it cannot be tried
-    if (error instanceof Problem && error.status < 499 && !signal.aborted) return undefined
-    if (error instanceof Problem && error.code === 'BUSY') return undefined
-    throw error
-  }
 }
 
 /** The share of mismatched elements that are none under a hypothesis; 0 where it explains no tensor, or is further off in one. */

@@ -24,10 +24,36 @@ export class Timings {
   }
 }
 
+/** Told of a stage that has ended; milliseconds since 1970. */
+export type Follow = (stage: string, from: number, to: number) => void
+
 export class Receipt {
+  /** where somebody traces the request */
+  stages: Stages | undefined
   readonly timings = new Timings()
   /** once it has been admitted */
   work: Work | undefined
+}
+
+/** Tells of stages that come one after the other, and of what workers did meanwhile. */
+export class Stages {
+  readonly #follow: Follow
+  #began = performance.now()
+
+  constructor(follow: Follow) {
+    this.#follow = follow
+  }
+
+  ended(stage: string): void {
+    const { timeOrigin } = performance
+    const now = performance.now()
+    this.#follow(stage, timeOrigin + this.#began, timeOrigin + now)
+    this.#began = now
+  }
+
+  workers({ spans }: JobReport): void {
+    for (const [phase, [from, to]] of Object.entries(spans)) this.#follow(`worker ${phase}`, from, to)
+  }
 }
 
 export function width(span: [number, number] | undefined): number {

@@ -73,22 +73,28 @@ export async function serve<R>(
   const { timings } = receipt
   const started = performance.now()
   using body = source instanceof Decoded ? source : await decode(source, intake)
+  receipt.stages?.ended('decode')
   if (body.beside.length > 0) refuseMisplaced(endpoint.request, body.beside)
   const request = parse(endpoint.request, body.tree)
+  if (endpoint.prepare !== undefined) await endpoint.prepare(request, body)
   timings.decode = performance.now() - started
+  receipt.stages?.ended('parse')
   const style = sink.style(request)
   const compiled = isLarge(endpoint, request)
     ? await LARGE.run(compile(endpoint, request, style), asked(engine, sink.client, signal))
     : compileAtOnce(endpoint, request, style)
   const { program, memory, reply, frames } = compiled
+  receipt.stages?.ended('compile')
   const admitted = engine.admit(program, memory)
   using lease = admitted instanceof Promise ? await admitted : admitted
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
   sink.accepted?.({ compiled, lease })
   const written = { engine, program, lease, timings, closed: sink.closed ?? signal }
+  receipt.stages?.ended('admit')
   const reach = (index: number, { spans }: JobReport) => {
     timings.add({ spans })
+    receipt.stages?.workers({ spans })
     const of = frames[index]
     const ready = of && new ReadyReply(of, written)
     const frame = program.barriers[index]
@@ -98,8 +104,11 @@ export async function serve<R>(
   try {
     const report = await engine.run(lease, signal, sink.frame && reach, progress)
     timings.add(report)
+    receipt.stages?.workers(report)
+    receipt.stages?.ended('run')
     if (report.fault !== undefined) throw dataProblem(report.fault, program)
     await sink.end(new ReadyReply(reply, written))
+    receipt.stages?.ended('encode')
     return receipt
   } finally {
     // frames that are still being read stand in the memory

@@ -55,10 +55,10 @@ export type RefsOf<T> = Flat<
 
 // ---- arguments -------------------------------------------------------------------------------------------------------
 
-interface OneOf<V extends string> {
+export interface OneOf<V extends string> {
   readonly oneOf: readonly V[]
 }
-interface Data<V> {
+export interface Data<V> {
   readonly data: true
   /** only for the type; never there */
   readonly value?: V

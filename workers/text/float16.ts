@@ -1,18 +1,21 @@
 /** float16 (IEEE binary16) and bfloat16 (the upper half of a float32), rounded to nearest even. */
+import { halfBits, halfFrom } from '../older-node.ts'
 
 const single = new Float32Array(1)
 const bits = new Uint32Array(single.buffer)
-const half = new Float16Array(1)
-const halfBits = new Uint16Array(half.buffer)
+const half = 'Float16Array' in globalThis ? new Float16Array(1) : undefined
+const halfWord = half === undefined ? new Uint16Array(1) : new Uint16Array(half.buffer)
 
 export function fromFloat16(word: number): number {
-  halfBits[0] = word
+  if (half === undefined) return halfFrom(word)
+  halfWord[0] = word
   return half[0]
 }
 
 export function toFloat16(value: number): number {
+  if (half === undefined) return halfBits(Math.f16round(value))
   half[0] = value
-  return halfBits[0]
+  return halfWord[0]
 }
 
 export function fromBfloat16(word: number): number {

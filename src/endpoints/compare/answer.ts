@@ -26,7 +26,21 @@ const Comparison = z
     mismatched: z.int().describe('elements that are further off than allowed'),
     worst: z.array(z.strictObject({ index, got: number, want: number, allowed: number })),
     heads: z
-      .array(z.strictObject({ index, max_abs: number, ratio: z.number().nullable(), verdict }))
+      .array(
+        z.strictObject({
+          index,
+          max_abs: number,
+          ratio: z.number().nullable(),
+          verdict,
+          error_map: z
+            .array(z.array(number))
+            .optional()
+            .describe(
+              'with `error_maps`: the head’s rows and columns in at most 32 × 32 blocks, of each the largest |candidate − truth| in ' +
+                'multiples of what is allowed; of more than 64 heads the worst have one',
+            ),
+        }),
+      )
       .describe('every head of every batch element; of more than 1024 the worst'),
     first_bad_row: index.nullable().describe('[b, h, i] in the tensor’s own axes'),
   })
@@ -35,6 +49,14 @@ const Comparison = z
 export const CompareAnswer = z
   .strictObject({
     verdict,
+    endpoint: z.string().describe('what was compared, as the request says'),
+    candidate_dtype: z.string(),
+    rule: z
+      .union([
+        z.strictObject({ kind: z.literal('baseline'), factor: z.number() }),
+        z.strictObject({ kind: z.literal('tolerance'), rtol: z.number(), atol: z.number() }),
+      ])
+      .describe('by which it was judged'),
     tensors: z
       .record(z.string(), Comparison)
       .describe('by the names of the candidate’s tensors: `output`, `grads.q`'),
@@ -64,5 +86,14 @@ export const CompareAnswer = z
       )
       .optional()
       .describe('where it fails: the usual mistakes that explain the candidate within the rule, best first'),
+    not_tried: z
+      .array(z.string())
+      .optional()
+      .describe(
+        'the mistakes that there was no time to try, in their own words; absent where all were tried',
+      ),
   })
   .meta({ id: 'CompareAnswer' })
+
+export type CompareReport = z.output<typeof CompareAnswer>
+export type TensorComparison = z.output<typeof Comparison>

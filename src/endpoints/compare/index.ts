@@ -27,6 +27,9 @@ import { ComparedProgram } from './program.ts'
 import { type Compared, reportOf } from './report.ts'
 import { type CompareRequest, compareRequest, type Dtype } from './request.ts'
 
+/** Rows and columns of an error map, at most. */
+const MOST_BLOCKS = 32
+
 /** The distance from 1 to the next number. */
 export const EPS: Record<Dtype, number> = { float32: 2 ** -23, float16: 2 ** -10, bfloat16: 2 ** -7 }
 
@@ -38,6 +41,11 @@ export const compare: Endpoint<CompareRequest> = {
   request: compareRequest(tensorKinds(false)),
   shapes: compareRequest(tensorKinds(true)),
   answer: CompareAnswer,
+  reports: {
+    'text/html':
+      'one page that needs nothing else: the verdict, the diagnosis, the tensors, an error map a head, the worst elements',
+    'text/plain': 'the same as a table, for an issue',
+  },
   layers: ({ endpoint, body }) => 2 * (endpoint.layers?.(body) ?? 0),
   program: ({ precision, non_finite }) => new ComparedProgram(precision, non_finite),
   compile,
@@ -111,9 +119,14 @@ function compareAll(
     allowing.push(p.step(compareAllowed, { figures, allowed }, { heads, factor, eps: EPS[dtype] }))
     const { rtol, atol } = rule.kind === 'tolerance' ? rule : { rtol: 0, atol: 0 }
     const ruled = { ...tensors, allowed: rule.kind === 'baseline' ? allowed : undefined, found }
-    comparing.push(p.step(compareElements, ruled, { ...layout, rtol, atol, top }))
+    const [mapRows, mapColumns] = [Math.min(axes.rows, MOST_BLOCKS), Math.min(axes.dim, MOST_BLOCKS)]
+    const blocks = { type: 'float64', length: heads * mapRows * mapColumns } as const
+    const map = request.errorMaps ? { errorMap: p.buffer(blocks), mapRows, mapColumns } : undefined
+    const args = { ...layout, rtol, atol, top, mapRows, mapColumns }
+    comparing.push(p.step(compareElements, { ...ruled, errorMap: map?.errorMap }, args))
     for (const buffer of [figures, allowed, found]) p.keep(buffer)
-    return { name, shape, axes, figures, allowed, found }
+    if (map !== undefined) p.keep(map.errorMap)
+    return { name, shape, axes, figures, allowed, found, map }
   })
   const conditioning = p.extremes.map(extremes => {
     const figures = p.buffer({ type: 'float64', length: 4 })

@@ -1,6 +1,7 @@
 /** A comparison of one kv head with the query heads that read it, in place of all: a hypothesis is tried on the worst first. */
 import { product, type TensorSource } from '../../formats/tensor.ts'
 import { type AttentionBody, headsFirst } from './hypotheses/hypothesis.ts'
+import { placesOf } from './places.ts'
 import type { Report } from './report.ts'
 import type { CompareRequest } from './request.ts'
 import { sliceOf } from './slices.ts'
@@ -52,9 +53,9 @@ export function worstPlace(
   if (!candidates.every(({ name }) => [...OF_QUERY_HEADS, ...OF_KV_HEADS].includes(name))) return undefined
   if (k.shape[0] * k.shape[1] < 2) return undefined
   const [failed] = Object.entries(tensors).filter(([, { verdict }]) => verdict === 'fail')
-  const bad = failed?.[1].heads.filter(({ verdict }) => verdict === 'fail') ?? []
+  const bad = failed === undefined ? [] : placesOf(failed[1]).bad
   if (bad.length === 0) return undefined
-  const worst = bad.reduce((found, head) => (Number(head.max_abs) > Number(found.max_abs) ? head : found))
+  const worst = bad.reduce((found, head) => (head.error > found.error ? head : found))
   const [batch, head] = worst.index
   return {
     batch,

@@ -3,6 +3,7 @@ import type { Ref } from '../../../workers/contract.ts'
 import { FIGURE_COUNT, FOUND_COUNT, WORST_COUNT } from '../../../workers/ops/compare/op.ts'
 import { indices } from '../../formats/tensor.ts'
 import { type Axes, headIndex, rowIndex } from './axes.ts'
+import { type BadHead, keepPlaces } from './places.ts'
 import type { CompareRequest } from './request.ts'
 
 /** A tensor that was compared, and the buffers that hold what was found. */
@@ -13,6 +14,7 @@ export interface Compared {
   figures: Ref
   allowed: Ref
   found: Ref
+  map: { errorMap: Ref; mapRows: number; mapColumns: number } | undefined
 }
 
 type Read = (buffer: Ref) => Float64Array
@@ -34,6 +36,7 @@ export interface Report {
 }
 
 const MOST_HEADS = 1024
+const MOST_MAPS = 64
 
 export function reportOf(
   request: CompareRequest,
@@ -43,9 +46,12 @@ export function reportOf(
 ): Report {
   const tensors = Object.fromEntries(compared.map(each => [each.name, tensorReport(request, each, read)]))
   const failed = Object.values(tensors).some(({ verdict }) => verdict === 'fail')
-  const verdict = failed ? 'fail' : 'pass'
-  if (conditioning.length === 0) return { verdict, tensors }
-  return { verdict, tensors, conditioning: conditioningOf(conditioning.map(read)) }
+  const { endpoint, dtype, rule } = request
+  const of = { endpoint: endpoint.path, candidate_dtype: dtype, rule }
+  const report: Report = { verdict: failed ? 'fail' : 'pass', ...of, tensors }
+  return conditioning.length === 0
+    ? report
+    : { ...report, conditioning: conditioningOf(conditioning.map(read)) }
 }
 
 function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: Read): TensorReport {
@@ -58,6 +64,7 @@ function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: R
   const of = (unit: number, field: number) => figures[unit * FIGURE_COUNT + field]
   const most = (field: number) => units.reduce((max, unit) => Math.max(max, of(unit, field)), 0)
   const sum = (field: number) => units.reduce((total, unit) => total + of(unit, field), 0)
+  const errorOf = (unit: number) => (of(unit, 9) + of(unit, 10) > 0 ? Number.MAX_VALUE : of(unit, 0))
   const mismatches = (unit: number) => found[unit * width]
   const mismatched = units.reduce((total, unit) => total + mismatches(unit), 0)
   const [maxAbs, baseline, nan, inf] = [most(0), most(8), sum(9), sum(10)]
@@ -67,8 +74,9 @@ function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: R
   const verdictOf = (count: number) => (count > 0 ? 'fail' : 'pass')
   const allowed = rule.kind === 'tolerance' ? rule.atol + rule.rtol * most(7) : read(compared.allowed)[0]
   const worst = units.flatMap(unit => worstOf(found.subarray(unit * width + FOUND_COUNT, (unit + 1) * width)))
-  const order = units.length > MOST_HEADS ? units.toSorted((a, b) => of(b, 0) - of(a, 0)) : units
-  return {
+  const byError = units.length > MOST_MAPS ? units.toSorted((a, b) => errorOf(b) - errorOf(a)) : units
+  const mapped = new Set(byError.slice(0, MOST_MAPS))
+  const report: TensorReport = {
     verdict: verdictOf(mismatched),
     max_abs: told(maxAbs),
     max_rel: told(most(1)),
@@ -90,14 +98,38 @@ function tensorReport({ rule, top }: CompareRequest, compared: Compared, read: R
         want: told(want),
         allowed: told(allowed),
       })),
-    heads: order.slice(0, MOST_HEADS).map(unit => ({
+    heads: (units.length > MOST_HEADS ? byError : units).slice(0, MOST_HEADS).map(unit => ({
       index: headIndex(axes, shape, unit),
       max_abs: told(of(unit, 0)),
       ratio: ratioOf(of(unit, 0)),
       verdict: verdictOf(mismatches(unit)),
+      ...(compared.map && mapped.has(unit) && { error_map: errorMapOf(compared.map, unit, read) }),
     })),
     first_bad_row: firstBadRow(compared, unit => found[unit * width + 1]),
   }
+  const bad = units.filter(mismatches).map((unit): BadHead => {
+    const [, firstRow, lastRow, badRows, firstColumn, lastColumn] = found.subarray(unit * width)
+    const index = headIndex(axes, shape, unit)
+    return { index, error: errorOf(unit), firstRow, lastRow, badRows, firstColumn, lastColumn }
+  })
+  return keepPlaces(report, {
+    extents: axes.headAxes.map(axis => shape[axis]),
+    rows: axes.rows,
+    columns: axes.dim,
+    bad,
+  })
+}
+
+function errorMapOf(
+  { errorMap, mapRows, mapColumns }: NonNullable<Compared['map']>,
+  unit: number,
+  read: Read,
+): Told[][] {
+  const blocks = read(errorMap)
+  return Array.from({ length: mapRows }, (_, row) => {
+    const start = (unit * mapRows + row) * mapColumns
+    return Array.from(blocks.subarray(start, start + mapColumns), x => told(Number(x.toPrecision(3))))
+  })
 }
 
 /** A head's list, as far as it goes. */

@@ -59,6 +59,10 @@ export const CompareFields = z
       .default(true)
       .describe('where it fails: try the usual mistakes, and name those that explain it'),
     top: z.int().min(0).max(MOST_WORST).default(10).describe('elements that `worst` lists'),
+    error_maps: z
+      .boolean()
+      .default(false)
+      .describe('gives heads an `error_map`; the page of `Accept: text/html` has them in any case'),
   })
   .meta({ id: 'CompareRequest' })
 
@@ -76,6 +80,7 @@ export interface CompareRequest {
   rule: Rule
   diagnose: boolean
   top: number
+  errorMaps: boolean
   precision: 'float64'
   non_finite: 'reject' | 'propagate'
   encoding: 'nested'
@@ -92,6 +97,7 @@ export function compareRequest(tensors: TensorKinds): z.ZodType<CompareRequest> 
       rule = { kind: 'baseline', factor: 2 },
       diagnose,
       top,
+      error_maps: errorMaps,
     } = fields
     const endpoint = ENDPOINTS.find(({ path }) => path === fields.endpoint) as Endpoint
     const candidates = readCandidates(candidate, tensors, context.issues)
@@ -129,6 +135,7 @@ export function compareRequest(tensors: TensorKinds): z.ZodType<CompareRequest> 
       rule,
       diagnose,
       top,
+      errorMaps,
       non_finite,
     }
     return { ...own, ...NUMERICS }

@@ -46,6 +46,10 @@ export const TENSORS: Record<string, Json> = {
     description: 'A tensor in the form that the request’s `encoding` names; a number for a tensor of rank 0.',
     anyOf: [ref('NestedTensor'), ref('FlatTensor'), ref('Base64Tensor')],
   },
+  Text: {
+    description: 'A text, or a list of texts.',
+    anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }],
+  },
   Shape: { type: 'array', items: { type: 'integer', minimum: 0, maximum: MOST_EXTENT }, maxItems: 8 },
   ElementType: { type: 'string', enum: [...VALUE_TYPES, 'bool', 'int32', 'int64'] },
 }

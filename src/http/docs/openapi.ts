@@ -6,12 +6,11 @@ import { SERVED } from '../../endpoints/served.ts'
 import { JobAnswer } from '../../jobs/answers.ts'
 import { JobRequest } from '../../jobs/request.ts'
 import { PROBLEMS } from '../../problem.ts'
-import { component, type Json, ref, TENSORS } from './components.ts'
+import { component, type Json, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
 import { jobPaths } from './jobs.ts'
-
-const JSON_TYPE = 'application/json'
-const SAFETENSORS_TYPE = 'application/x-safetensors'
+import { modelPaths } from './model-paths.ts'
+import { computeOperation, JSON_TYPE, named, problems } from './operations.ts'
 
 export function openApiDocument(version: string): Json {
   const components: Record<string, Json> = {}
@@ -22,11 +21,12 @@ export function openApiDocument(version: string): Json {
     const answer = add(endpoint.answer)
     const examples = EXAMPLES.filter(({ path }) => path === endpoint.path)
     paths[endpoint.path] = {
-      post: computeOperation(endpoint.name, endpoint.summary, request, answer, examples),
+      post: computeOperation(endpoint, request, answer, examples),
     }
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
   paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
+  Object.assign(paths, modelPaths(add))
   add(ProblemAnswer)
   Object.assign(
     paths,
@@ -43,15 +43,24 @@ export function openApiDocument(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/', description: 'this server' }],
-    security: [],
+    security: [{ key: [] }, {}],
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
       { name: 'jobs', description: 'Computations that nobody waits for at a connection' },
+      { name: 'models', description: 'Checkpoints of Hugging Face in MODELS_DIR' },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,
-    components: { schemas: { ...components, ...TENSORS } },
+    components: { schemas: { ...components, ...TENSORS }, securitySchemes: SECURITY_SCHEMES },
   }
+}
+
+const SECURITY_SCHEMES = {
+  key: {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'A key of the server, where it asks for one (`AUTH`)',
+  },
 }
 
 const ABOUT = `Every tensor may come as JSON (nested, flat or base64) or in a safetensors file, and go out as either:
@@ -72,54 +81,6 @@ Every answer has \`x-request-id\` and \`Server-Timing\` (decode, queue, compute,
   .map(([code, { status }]) => `\`${code}\` (${status})`)
   .join(', ')}.`
 
-function computeOperation(
-  name: string,
-  summary: string,
-  request: Json,
-  answer: Json,
-  examples: Example[],
-): Json {
-  const binary = {
-    schema: { type: 'string', contentMediaType: SAFETENSORS_TYPE, description: 'a safetensors file' },
-  }
-  return {
-    operationId: name,
-    summary,
-    tags: ['compute'],
-    parameters: [
-      {
-        name: 'Want-Repr-Digest',
-        in: 'header',
-        description: '`sha-256=1` asks for the answer’s digest (RFC 9530)',
-        schema: { type: 'string' },
-      },
-    ],
-    requestBody: {
-      required: true,
-      content: {
-        [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) },
-        [SAFETENSORS_TYPE]: binary,
-      },
-    },
-    responses: {
-      200: {
-        description: 'The answer, in the form that Accept asks for',
-        headers: {
-          'Repr-Digest': {
-            description: 'with `Want-Repr-Digest`: `sha-256=:…:`, the digest of the answer’s bytes',
-            schema: { type: 'string' },
-          },
-        },
-        content: {
-          [JSON_TYPE]: { schema: answer, examples: named(examples, ({ response }) => response) },
-          [SAFETENSORS_TYPE]: binary,
-        },
-      },
-      ...problems('400', '408', '413', '415', '500', '503', '504'),
-    },
-  }
-}
-
 function planOperation(request: Json, answer: Json, examples: Example[]): Json {
   return {
     operationId: 'plan',
@@ -132,7 +93,7 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     },
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
-      ...problems('400', '408', '413', '415', '503'),
+      ...problems('400', '401', '408', '413', '415', '429', '503'),
     },
   }
 }
@@ -143,8 +104,11 @@ function operationalPaths(health: Json): Record<string, Json> {
       operationId,
       summary,
       tags: ['operation'],
+      // metrics may want a key
+      ...(operationId !== 'metrics' && { security: [] }),
       responses: {
         200: { description: summary, content: { [type]: { schema } } },
+        ...(operationId === 'metrics' && problems('401')),
         ...more,
       },
     },
@@ -176,19 +140,4 @@ function operationalPaths(health: Json): Record<string, Json> {
       type: 'object',
     }),
   }
-}
-
-function problems(...statuses: string[]): Json {
-  const entries = statuses.map(status => {
-    const titles = Object.values(PROBLEMS).flatMap(({ status: of, title }) =>
-      String(of) === status ? [title] : [],
-    )
-    const content = { 'application/problem+json': { schema: ref('Problem') } }
-    return [status, { description: titles.join('; '), content }]
-  })
-  return Object.fromEntries(entries)
-}
-
-function named(examples: Example[], value: (example: Example) => unknown): Json {
-  return Object.fromEntries(examples.map(each => [each.name, { summary: each.summary, value: value(each) }]))
 }

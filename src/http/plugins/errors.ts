@@ -27,10 +27,17 @@ declare module 'fastify' {
   }
 }
 
+export interface ErrorOptions {
+  lingerBytes: number
+  /** whether paths without a resource are the service's to answer */
+  notFound?: boolean
+}
+
 export const errors = fp(
-  async (app: FastifyInstance, { lingerBytes }: { lingerBytes: number }) => {
+  async (app: FastifyInstance, { lingerBytes, notFound = true }: ErrorOptions) => {
     app.decorate('lingerBytes', lingerBytes)
     app.setErrorHandler(sendProblem)
+    if (!notFound) return
     const withParameters: { method: string | string[]; path: RegExp }[] = []
     app.addHook('onRoute', ({ method, url }) => {
       if (url.includes('/:')) withParameters.push({ method, path: patternOf(url) })
@@ -69,7 +76,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (problem.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
   request.problem = problem
   if (problem.retryAfter !== undefined) reply.header('retry-after', problem.retryAfter)
-  reply.removeHeader('content-length')
+  reply.headers(problem.headers).removeHeader('content-length')
   // a failure of the framework itself passes by the hooks
   reply.header('x-request-id', request.id).header('server-timing', serverTiming(request.receipt))
   const answer = Buffer.from(JSON.stringify(problem.toJSON(request.id)))

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Engine } from '../../engine/engine.ts'
-import { type Receipt, Timings } from '../../pipeline/receipt.ts'
+import { type Follow, type Receipt, Timings } from '../../pipeline/receipt.ts'
 import type { Problem } from '../../problem.ts'
 
 declare module 'fastify' {
@@ -15,6 +15,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** what a compute request has taken so far */
     receipt: Receipt | undefined
+    /** told of its stages, where it is traced */
+    follow: Follow | undefined
     /** what it was answered with instead of a result */
     problem: Problem | undefined
   }
@@ -144,9 +146,11 @@ export const observe = fp(
     app.decorate('metrics', metrics)
     app.decorateRequest('receipt', undefined)
     app.decorateRequest('problem', undefined)
+    app.decorateRequest('follow', undefined)
     app.addHook('onSend', async (request, reply) => {
       reply.header('x-request-id', request.id)
       reply.header('server-timing', serverTiming(request.receipt))
+      reply.header('x-content-type-options', 'nosniff')
     })
     app.addHook('onRequestAbort', async request => {
       const route = request.routeOptions.url ?? 'none'
@@ -167,6 +171,7 @@ export const observe = fp(
           status: reply.statusCode,
           ms: Math.round(reply.elapsedTime * 1000) / 1000,
           ...(receipt?.work && { inputs, precision, flops, bytes }),
+          ...(request.identity && { key: request.identity.name }),
           ...(receipt && { timings: serverTiming(receipt) }),
           ...(problem && { code: problem.code, detail: problem.message.slice(0, 300) }),
         },

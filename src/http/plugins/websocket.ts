@@ -14,8 +14,11 @@ const CLOSING_MS = 2000
 
 export const websocket = fp(
   async (app: FastifyInstance, { path, mostBytes }: { path: string; mostBytes: number }) => {
+    // in somebody's own instance that has it already, there is one for all
+    if (app.hasDecorator('websocketServer')) return
+    const verifyClient = onlyAt(app.prefix + path)
     await app.register(websocketUpgrade, {
-      options: { maxPayload: mostBytes, closeTimeout: CLOSING_MS, verifyClient: onlyAt(path) } as object,
+      options: { maxPayload: mostBytes, closeTimeout: CLOSING_MS, verifyClient } as object,
       errorHandler(error, socket, request) {
         // what a client did to its socket is no fault of ours, and closes it by itself
         const { code = '' } = error as NodeJS.ErrnoException

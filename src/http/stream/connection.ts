@@ -8,6 +8,7 @@ import { STREAM_RUN } from '../../endpoints/stream-run.ts'
 import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/decode.ts'
 import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
+import type { RunTraces } from '../telemetry/runs.ts'
 import { explainClosing } from './closing.ts'
 import type { HeldMemory, HeldRuns, Holdings } from './held-runs.ts'
 import { Inbox } from './inbox.ts'
@@ -37,18 +38,20 @@ const LAST_WORDS_MS = 200
 
 export interface ConnectionContext extends Limits {
   intake: Intake
+  traces: RunTraces | undefined
   control: ControlBuffer
   held: HeldRuns
   metrics: StreamMetrics
   log: FastifyBaseLogger
   requestId: string
+  /** whose connection it is */
+  client: string
 }
 
 export class Connection {
   readonly #socket: WebSocket
   readonly #context: ConnectionContext
   readonly #queue: SendQueue
-  readonly #client: string
   readonly #holdings: Holdings
   readonly #closed = new AbortController()
   readonly #runs = new Map<string, Run>()
@@ -62,12 +65,11 @@ export class Connection {
   constructor(socket: WebSocket, raw: Socket, context: ConnectionContext) {
     this.#socket = socket
     this.#context = context
-    this.#client = raw.remoteAddress ?? ''
     this.#queue = new SendQueue(socket, context.idleSeconds)
     explainClosing(socket, this.#queue, context.requestId)
-    this.#holdings = { client: this.#client, bytes: 0 }
+    this.#holdings = { client: context.client, bytes: 0 }
     const stop = (problem: Problem) => this.#stop(problem)
-    const incoming = new IncomingMessages(socket, raw, this.#client, context.intake, stop)
+    const incoming = new IncomingMessages(socket, raw, context.client, context.intake, stop)
     this.#inbox = new Inbox(incoming, this.#queue, message => this.#handle(message))
     socket.on('message', (data, binary) => {
       this.#alive = true
@@ -139,7 +141,6 @@ export class Connection {
     const context = {
       ...this.#context,
       queue: this.#queue,
-      client: this.#client,
       closed: this.#closed.signal,
       mayBegin: (message: StartMessage) => this.#mayBegin(message),
       begun: (admitted: Run) => {
@@ -157,7 +158,7 @@ export class Connection {
     const run = new Run(context, body.bytes)
     const { id } = body.tree as Record<string, unknown>
     const failed = (error: unknown) => {
-      run.ended(false)
+      run.ended(false, problemOf(error).code)
       if (run.admitted) this.#over(run, error)
       else this.#refused(run, RunId.safeParse(id).data, error)
       begun.resolve()

@@ -3,6 +3,9 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Intake } from '../../pipeline/decode.ts'
 import { Problem } from '../../problem.ts'
+import { checkOrigin } from '../origins.ts'
+import { clientOf } from '../rest.ts'
+import type { RunTraces } from '../telemetry/runs.ts'
 import { Connection } from './connection.ts'
 import { HeldRuns } from './held-runs.ts'
 import { ControlBuffer } from './messages.ts'
@@ -16,10 +19,14 @@ export const STREAM_PATH = '/v1/stream'
 
 export interface StreamOptions extends Limits {
   intake: Intake
+  /** where runs are traced */
+  traces: RunTraces | undefined
+  /** of whose pages streams may be opened, beside the server's own */
+  origins: readonly string[]
 }
 
 export const stream = fp(
-  async (app: FastifyInstance, { intake, ...limits }: StreamOptions) => {
+  async (app: FastifyInstance, { intake, origins, ...limits }: StreamOptions) => {
     const { engine } = intake
     const held = new HeldRuns(engine.arena.limit)
     engine.reclaimFrom(held)
@@ -46,6 +53,7 @@ export const stream = fp(
     app.route({
       method: 'GET',
       url: STREAM_PATH,
+      onRequest: async request => checkOrigin(request, origins),
       handler: async (_request, reply) => {
         reply.header('upgrade', 'websocket')
         throw new Problem(
@@ -55,7 +63,8 @@ export const stream = fp(
       },
       wsHandler(socket, request) {
         const { log, id: requestId } = request
-        const connection = new Connection(socket, request.raw.socket, { ...context, log, requestId })
+        const client = clientOf(request)
+        const connection = new Connection(socket, request.raw.socket, { ...context, log, requestId, client })
         connections.add(connection)
         socket.on('close', () => connections.delete(connection))
       },

@@ -8,12 +8,14 @@ import type { Lease } from '../../engine/admission.ts'
 import { fetchMap } from '../../layers/fetch-map.ts'
 import { Decoded, type Intake } from '../../pipeline/decode.ts'
 import type { Fields, ReadyReply } from '../../pipeline/encode.ts'
-import { Receipt } from '../../pipeline/receipt.ts'
+import { Receipt, Stages } from '../../pipeline/receipt.ts'
 import { type ReplyStyle, replyStyle } from '../../pipeline/reply.ts'
 import { type Admitted, type ReachedFrame, type Sink, serve } from '../../pipeline/serve.ts'
-import { fieldProblem, Problem } from '../../problem.ts'
+import { Problem } from '../../problem.ts'
+import type { RunTrace, RunTraces } from '../telemetry/runs.ts'
 import { Credit } from './credit.ts'
 import type { HeldMemory, HeldRun } from './held-runs.ts'
+import { mapOf } from './kept-map.ts'
 import { type Limits, RunClock } from './run-clock.ts'
 import type { SendQueue } from './send-queue.ts'
 
@@ -21,6 +23,8 @@ import type { SendQueue } from './send-queue.ts'
 export interface RunContext extends Limits {
   intake: Intake
   queue: SendQueue
+  /** where runs are traced */
+  traces: RunTraces | undefined
   /** whose connection it is */
   client: string | undefined
   /** fires when the connection is gone */
@@ -69,6 +73,8 @@ export class Run implements Sink<StartMessage> {
   #ended = false
   /** its client has said that it will fetch nothing */
   #unwanted = false
+  readonly #came = performance.timeOrigin + performance.now()
+  #trace: RunTrace | undefined
 
   /** `bodyBytes`: the memory of the message that began it, which it holds until it has ended. */
   constructor(context: RunContext, bodyBytes: number) {
@@ -111,6 +117,8 @@ export class Run implements Sink<StartMessage> {
   style(message: StartMessage): ReplyStyle {
     this.#message = message
     this.#context.mayBegin(message)
+    this.#trace = this.#context.traces?.begin(message.id, this.#came, message)
+    this.receipt.stages = this.#trace && new Stages(this.#trace.follow)
     this.#credit.add(message.credit)
     const { encoding } = message
     const style =
@@ -127,7 +135,8 @@ export class Run implements Sink<StartMessage> {
     this.#admitted = admitted
     this.#accepted = performance.now()
     if (admitted.compiled.program.kept.length > 0) this.#held = admitted.lease.hold()
-    this.#tell({ type: 'accepted', id, layers: stack.layers, plan: { flops, bytes, seconds } })
+    const traced = this.#trace && { traceresponse: this.#trace.traceresponse }
+    this.#tell({ type: 'accepted', id, layers: stack.layers, plan: { flops, bytes, seconds }, ...traced })
     this.#clock.compute()
     this.#context.begun(this)
   }
@@ -175,8 +184,9 @@ export class Run implements Sink<StartMessage> {
     return Math.round(performance.now() - this.#accepted)
   }
 
-  /** Nothing more comes of it but what is fetched. */
-  ended(well: boolean): void {
+  /** Nothing more comes of it but what is fetched; `code`: why it has not ended well. */
+  ended(well: boolean, code?: string): void {
+    this.#trace?.end(code)
     this.#clock.end()
     this.#goOn()
     this.#context.closed.removeEventListener('abort', this.#leave)
@@ -200,7 +210,7 @@ export class Run implements Sink<StartMessage> {
     this.#waiting?.touch()
     const { layer, head, tensor, stack } = message
     const admitted = this.#admitted as Admitted
-    const { map, index } = this.#mapOf(message)
+    const { map, index } = mapOf(admitted.compiled.program, this.#reached, message)
     using _held = admitted.lease.hold()
     const place = admitted.lease.placement.buffers[map.buffer]
     const { precision } = admitted.compiled.program
@@ -217,22 +227,6 @@ export class Run implements Sink<StartMessage> {
         this.#send(reply, { type: 'map', id, layer, head, tensor, ...(stack && { stack }), pass: map.pass }),
     }
     await serve(endpoint, new Decoded('json', intake.engine, message), sink, intake, closed)
-  }
-
-  /** The map that is asked for, and which of its heads. */
-  #mapOf({ layer, head, tensor, stack, pass }: FetchMessage) {
-    const { barriers, kept } = (this.#admitted as Admitted).compiled.program
-    if (kept.length === 0) throw refused('', 'a run with detail', 'one without')
-    const isOf = (at: { stack?: string | undefined; layer: number }) =>
-      at.stack === stack && at.layer === layer
-    const map = kept.find(each => isOf(each) && each.tensor === tensor)
-    if (map === undefined) throw refused('/tensor', 'a map that the run emits', `${tensor} of layer ${layer}`)
-    if (pass !== undefined && pass !== map.pass) throw refused('/pass', map.pass, pass)
-    const index = map.heads.indexOf(head)
-    if (index < 0) throw refused('/head', `one of the run's heads ${map.heads.slice(0, 12).join(', ')}`, head)
-    const barrier = barriers.findIndex(each => isOf(each) && each.pass === map.pass)
-    if (barrier >= this.#reached) throw refused('/layer', 'a layer that has been computed', layer)
-    return { map, index }
   }
 
   async #deliver(reply: ReadyReply | undefined, fields: Fields & { type: FrameType }): Promise<void> {
@@ -289,10 +283,6 @@ export class Run implements Sink<StartMessage> {
   #tell(message: object): void {
     this.#context.queue.text(message).catch(() => {})
   }
-}
-
-function refused(path: string, expected: string, got: string | number): Problem {
-  return fieldProblem('INVALID_REQUEST', path, `expected ${expected}, got ${got}`)
 }
 
 function rounded(times: Record<string, number>): Record<string, number> {

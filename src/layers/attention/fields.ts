@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import type { TensorKinds } from '../../formats/tensor-fields.ts'
 import { positive, real } from '../numerics.ts'
+import { emptyRowsField } from './empty-rows.ts'
 import { maskFields } from './masks/index.ts'
 import { relativeBiasField } from './relative-bias.ts'
 import { segmentFields } from './segments.ts'
@@ -77,6 +78,7 @@ export function attentionOptions(tensors: TensorKinds) {
       ),
     ...qkNormFields,
     ...ropeFields(tensors),
+    empty_rows: emptyRowsField,
     dropout: dropout.optional(),
     ...variantFields(tensors),
   }

@@ -113,15 +113,19 @@ export function requestedResults(request: {
   }
 }
 
-/** Answers what `names` asks for, each under `prefix` + name; present_k and present_v also where there is a past. */
+/**
+ * Answers what `names` asks for, each under `prefix` + name; present_k and present_v also where there is a past. `output`: where maps and
+ * rows go, if not into the answer as they are.
+ */
 export function attentionAnswers(
   p: RequestProgram,
   state: AttentionState,
   names: readonly string[],
   hasPast: boolean,
   prefix = '',
+  output: RequestProgram['output'] = (...written) => p.output(...written),
 ): void {
-  const { geometry: g, exact, headsFirst, packed } = state.plan
+  const { geometry: g, exact, headsFirst, packed, emptyRows } = state.plan
   if (exact !== undefined) exactError(p, state, exact, prefix)
   const requested = new Set(names)
   const { written } = state.attended
@@ -131,15 +135,15 @@ export function attentionAnswers(
   const kv = { ...g, heads: g.kvHeads }
   for (const name of requested) {
     // a weight is the exponential of a score less its row's logsumexp
-    const guide = name.endsWith('weights') ? logsumexp : undefined
+    const guide = name.endsWith('weights') && emptyRows !== 'nan' ? logsumexp : undefined
     if (name in MAPS) {
       const map = name === 'softcapped_scores' ? softcapped(p, state, requested) : written[MAPS[name]]
       const whole = packed === undefined ? map : wholeMap(p, packed, map as Ref, !name.endsWith('weights'))
-      p.output(prefix + name, whole as Ref, pairs, guide)
+      output(prefix + name, whole as Ref, pairs, guide)
     }
-    if (name === 'max_score') p.output(prefix + name, maxScores(p, state), packed ? [g.heads] : inRank(g))
-    else if (name === 'logsumexp') p.output(prefix + name, logsumexp, rows)
-    else if (name === 'entropy') p.output(prefix + name, entropy as Ref, rows)
+    if (name === 'max_score') output(prefix + name, maxScores(p, state), packed ? [g.heads] : inRank(g))
+    else if (name === 'logsumexp') output(prefix + name, logsumexp, rows)
+    else if (name === 'entropy') output(prefix + name, entropy as Ref, rows)
   }
   const present = (name: string, x: Ref, dim: number) => {
     if (!hasPast && !requested.has(name)) return

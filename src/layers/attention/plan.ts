@@ -8,6 +8,7 @@ import type { AttentionArgs } from '../../../workers/ops/attention/op.ts'
 import { expectShape, type Geometry, maskLayout } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { alibiSlopes } from './biases.ts'
+import { emptyRowsOf } from './empty-rows.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import type { HeadsFirst } from './heads-first.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf, rowMasks } from './intervals.ts'
@@ -87,6 +88,9 @@ export function planAttention(
     sinks: sinks(p, options, g),
     packed,
     headsFirst,
+  }
+  if (options.empty_rows !== undefined) {
+    plan.emptyRows = emptyRowsOf(options, kind.kind, packed !== undefined)
   }
   if (options.relative_bias !== undefined) {
     plan.relativeBias = like?.relativeBias ?? planRelativeBias(p, options.relative_bias, g, places, pointers)

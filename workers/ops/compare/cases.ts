@@ -6,6 +6,7 @@ import {
   compareElements,
   compareFigures,
   FIGURE_COUNT,
+  FOUND_COUNT,
   fillEmptyRows,
   invertMask,
   roundElements,
@@ -48,8 +49,10 @@ const elements = fc
     const { batch, heads, rows, dim } = layout
     const { truth, candidate } = tensors(seed, batch * heads * rows * dim)
     const inputs = given({ truth, candidate, allowed: ruled && Float64Array.of(2e-3) })
-    const args = { ...layout, rtol: 1e-3, atol: 1e-3, top }
-    const outputs = { found: batch * heads * (2 + 4 * top) }
+    const [mapRows, mapColumns] = [Math.min(rows, 3), Math.min(dim, 2)]
+    const args = { ...layout, rtol: 1e-3, atol: 1e-3, top, mapRows, mapColumns }
+    const map = seed % 2 === 0 && { errorMap: batch * heads * mapRows * mapColumns }
+    const outputs = { found: batch * heads * (FOUND_COUNT + 4 * top), ...map }
     return { op: compareElements, args, inputs, outputs }
   })
 
@@ -145,9 +148,9 @@ export const empty: OpCase[] = [
     },
     {
       op: compareElements,
-      args: { ...layout, rtol: 0, atol: 0, top: 1 },
+      args: { ...layout, rtol: 0, atol: 0, top: 1, mapRows: 0, mapColumns: 0 },
       inputs: { truth: none, candidate: none },
-      outputs: { found: 2 * layout.batch * 6 },
+      outputs: { found: 2 * layout.batch * (FOUND_COUNT + 4) },
     },
   ]),
   {

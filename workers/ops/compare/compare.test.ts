@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compareAllowed, compareElements, compareFigures, roundElements, rowConditioning } from './kernel.ts'
-import { FIGURE_COUNT } from './op.ts'
+import { FIGURE_COUNT, FOUND_COUNT } from './op.ts'
 
 const layout = (rows: number, dim: number) => ({
   batch: 1,
@@ -13,6 +13,8 @@ const layout = (rows: number, dim: number) => ({
   headStride: 0,
   rowStride: dim,
 })
+
+const noMap = { mapRows: 0, mapColumns: 0 }
 
 function figuresOf(candidate: number[], truth: number[], baseline = truth, dtype = 'float32' as const) {
   const figures = new Float64Array(FIGURE_COUNT)
@@ -73,29 +75,48 @@ describe('elements', () => {
       fc.property(drawn, ({ got, top }) => {
         const truth = new Float64Array(12).fill(1)
         const candidate = Float64Array.from(got)
-        const found = new Float64Array(2 + 4 * top)
-        const args = { ...layout(4, 3), rtol: 0, atol: 0, top }
+        const found = new Float64Array(FOUND_COUNT + 4 * top)
+        const args = { ...layout(4, 3), ...noMap, rtol: 0, atol: 0, top }
         compareElements({ candidate, truth, allowed: Float64Array.of(0.25), found }, args, 0, 1)
         const beyond = got.map(x => Math.abs(x - 1) - 0.25)
         const bad = beyond.flatMap((x, at) => (x <= 0 ? [] : [at]))
-        expect([found[0], found[1]]).toEqual([bad.length, bad.length === 0 ? -1 : Math.floor(bad[0] / 3)])
+        const rows = bad.map(at => Math.floor(at / 3))
+        const columns = bad.map(at => at % 3).sort()
+        const ends = [
+          rows[0] ?? -1,
+          rows.at(-1) ?? -1,
+          new Set(rows).size,
+          columns[0] ?? -1,
+          columns.at(-1) ?? -1,
+        ]
+        expect([...found.subarray(0, FOUND_COUNT)]).toEqual([bad.length, ...ends])
         const key = (at: number) => (Number.isNaN(beyond[at]) ? Number.POSITIVE_INFINITY : beyond[at])
         const differing = got.flatMap((x, at) => (x === 1 ? [] : [at]))
         const worst = differing
           .sort((a, b) => (key(a) === key(b) ? a - b : key(a) < key(b) ? 1 : -1))
           .slice(0, top)
-        const listed = Array.from({ length: top }, (_, place) => found[2 + 4 * place])
+        const listed = Array.from({ length: top }, (_, place) => found[FOUND_COUNT + 4 * place])
         expect(listed).toEqual([...worst, ...Array(top - worst.length).fill(-1)])
       }),
     )
   })
 
   it('goes by a tolerance where nothing says what is allowed', () => {
-    const found = new Float64Array(2)
+    const found = new Float64Array(FOUND_COUNT)
     const tensors = { candidate: Float64Array.of(11, 1.5), truth: Float64Array.of(10, 1), found }
-    compareElements(tensors, { ...layout(2, 1), rtol: 0.1, atol: 0.1, top: 0 }, 0, 1)
-    expect([...found]).toEqual([1, 1])
+    compareElements(tensors, { ...layout(2, 1), ...noMap, rtol: 0.1, atol: 0.1, top: 0 }, 0, 1)
+    expect([...found]).toEqual([1, 1, 1, 1, 0, 0])
   })
+})
+
+it('draws a map of blocks: of each the largest error, in multiples of what is allowed', () => {
+  const [found, errorMap] = [new Float64Array(FOUND_COUNT), new Float64Array(4)]
+  const candidate = Float64Array.of(1, 1.5, 1, 1, 1, Number.NaN, 1, 0.75, 1)
+  const tensors = { candidate, truth: new Float64Array(9).fill(1), allowed: Float64Array.of(0.25) }
+  const args = { ...layout(3, 3), rtol: 0, atol: 0, top: 0, mapRows: 2, mapColumns: 2 }
+  compareElements({ ...tensors, found, errorMap }, args, 0, 1)
+  // rows 0 and 1, then 2; columns 0 and 1, then 2
+  expect([...errorMap]).toEqual([2, Number.POSITIVE_INFINITY, 1, 0])
 })
 
 it('rounds to nearest, ties to even', () => {

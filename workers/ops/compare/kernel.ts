@@ -103,9 +103,11 @@ export function compareAllowed(t: AllowedTensors, a: AllowedArgs, from: number, 
 }
 
 /**
- * found[unit] = (mismatches, the first row that has one or −1, then the worst elements: index, got, want, allowed), worst first, −1
- * for the index where there are no more. An element mismatches where not |c − t| ≤ allowed, or atol + rtol·|t| without it, a NaN
+ * found[unit] = (mismatches, the first row that has one, the last, how many rows have one, the first column, the last, then the worst
+ * elements: index, got, want, allowed), worst first; −1 for rows, columns and indices that there are not. An element mismatches where not |c − t| ≤ allowed, or atol + rtol·|t| without it, a NaN
  * where the truth has none among them. The worst are those furthest beyond what is allowed, of those that differ.
+ *
+ * errorMap: rows and columns in blocks, of each the largest |c − t|/allowed; ∞ where it is no number, or nothing is allowed.
  */
 export function compareElements(t: ElementsTensors, a: ElementsArgs, from: number, to: number): void {
   const width = FOUND_COUNT + WORST_COUNT * a.top
@@ -113,8 +115,10 @@ export function compareElements(t: ElementsTensors, a: ElementsArgs, from: numbe
   for (let unit = from; unit < to; unit++) {
     const start = startOf(a, unit)
     const list = unit * width + FOUND_COUNT
-    let [mismatches, first, held] = [0, -1, 0]
+    let [mismatches, first, last, bad, firstColumn, lastColumn, held] = [0, -1, -1, 0, a.dim, -1, 0]
     t.found.fill(-1, list, list + WORST_COUNT * a.top)
+    const map = unit * a.mapRows * a.mapColumns
+    t.errorMap?.fill(0, map, map + a.mapRows * a.mapColumns)
     for (let row = 0; row < a.rows; row++) {
       const begin = start + row * a.rowStride
       for (let at = begin; at < begin + a.dim; at++) {
@@ -125,6 +129,17 @@ export function compareElements(t: ElementsTensors, a: ElementsArgs, from: numbe
         if (!(beyond <= 0)) {
           mismatches++
           if (first < 0) first = row
+          if (last !== row) bad++
+          last = row
+          firstColumn = Math.min(firstColumn, at - begin)
+          lastColumn = Math.max(lastColumn, at - begin)
+        }
+        if (t.errorMap) {
+          const block = map + Math.floor((row * a.mapRows) / a.rows) * a.mapColumns
+          const column = Math.floor(((at - begin) * a.mapColumns) / a.dim)
+          const share = Math.abs(got - want) / allowed
+          const error = Number.isNaN(share) ? Number.POSITIVE_INFINITY : share
+          t.errorMap[block + column] = Math.max(t.errorMap[block + column], error)
         }
         const excess = Number.isNaN(beyond) ? Number.POSITIVE_INFINITY : beyond
         if (held === a.top && !(excess > worst[held - 1])) continue
@@ -136,7 +151,8 @@ export function compareElements(t: ElementsTensors, a: ElementsArgs, from: numbe
         t.found.set([at, got, want, allowed], to)
       }
     }
-    t.found.set([mismatches, first], unit * width)
+    if (first < 0) firstColumn = -1
+    t.found.set([mismatches, first, last, bad, firstColumn, lastColumn], unit * width)
   }
 }
 

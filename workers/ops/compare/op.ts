@@ -36,8 +36,8 @@ const layout = defineArgs({
 
 /** Numbers a head of `figures`: see kernel.ts. */
 export const FIGURE_COUNT = 12
-/** Numbers a head of `found`: mismatches and the first row that has one, or −1; then of each of the worst elements. */
-export const FOUND_COUNT = 2
+/** Numbers a head of `found`: mismatches, in which rows and columns they are; then of each of the worst elements. */
+export const FOUND_COUNT = 6
 export const WORST_COUNT = 4
 
 /** Unit = one (batch, head). */
@@ -76,8 +76,10 @@ export const compareElements = family.define('compareElements', {
     allowed: 'in?:float64',
     /** [batch, heads, FOUND_COUNT + WORST_COUNT·top] */
     found: 'out:float64',
+    /** [batch, heads, mapRows, mapColumns] */
+    errorMap: 'out?:float64',
   },
-  args: { ...layout, rtol: 'f64', atol: 'f64', top: 'i32' },
+  args: { ...layout, rtol: 'f64', atol: 'f64', top: 'i32', mapRows: 'i32', mapColumns: 'i32' },
   units: a => a.batch * a.heads,
   cost: (a, { units, precision: p }) => {
     const elements = units * a.rows * a.dim

@@ -1,4 +1,5 @@
 /** Attention itself: the softmax over q·kᵀ, or a variant of it. What it computes is in the plan and in `variants/`. */
+import { withEmptyRows } from '../empty-rows.ts'
 import { argsForLayer } from '../plan.ts'
 import { relativeBiasBackward } from '../relative-bias.ts'
 import { sinksBackward } from '../sinks.ts'
@@ -25,7 +26,8 @@ export const scores: Stage = {
       packed: plan.packed,
       state: flow.state,
     }
-    const attended = plan.variant(p, scores, flow.v, flow.requested)
+    const given = plan.variant(p, scores, flow.v, flow.requested)
+    const attended = plan.emptyRows === undefined ? given : withEmptyRows(p, plan, given, flow.v)
     flow.attended = attended
 
     const backward: StageBackward = (p, gradients) => {

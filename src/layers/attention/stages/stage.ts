@@ -55,6 +55,8 @@ export interface AttentionPlan {
   intervals: Intervals
   /** only pairs of one segment are attended; undefined where the request has none */
   segments?: SegmentRefs
+  /** what rows are that attend to nothing; undefined: zeros */
+  emptyRows?: 'nan' | 'uniform' | undefined
   /** query rows of the whole batch that are no padding */
   liveRows: number
   /** where the request has positions before heads */

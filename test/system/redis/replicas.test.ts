@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { drawer } from '../support/layer-cases.ts'
+import { drawer } from '../../support/layer-cases.ts'
 import { RedisServer } from './redis-server.ts'
 import { type Replica, type Reply, startReplica, startReplicas, temporaryStore } from './replicas.ts'
 
@@ -128,6 +128,17 @@ it('says so where the memory of Redis is full', async () => {
   const { status, body } = await submit(one, longBody())
   expect(status).toBe(202)
   expect((await ended(two, body.id)).state).toBe('done')
+})
+
+it('is cut into parts that any server runs, and joined, where it is too large', async () => {
+  const body = longBody()
+  const direct = await one.ask('/v1/attention', body)
+  const small = await startReplica({ ...env, MAX_FLOPS: String(200e6) })
+  expect((await small.ask('/v1/attention', body)).status).toBe(413)
+  const { body: taken } = await submit(small, body)
+  expect(taken.parts).toBe(2)
+  expect(await ended(two, taken.id)).toMatchObject({ state: 'done', progress: { done: 3, total: 3 } })
+  expect((await one.ask(`/v1/jobs/${taken.id}/result`)).body).toEqual(direct.body)
 })
 
 it('is handed over by a server that shuts down', async () => {

@@ -1,6 +1,6 @@
 /** The queue in Redis does what the one in the process does. */
-import { RedisQueue } from '../../src/jobs/redis/queue.ts'
-import { describeQueue } from '../support/queue-suite.ts'
+import { RedisQueue } from '../../../src/jobs/redis/queue.ts'
+import { describeQueue } from '../../support/queue-suite.ts'
 import { RedisServer } from './redis-server.ts'
 
 const redis = await RedisServer.start()

@@ -1,0 +1,87 @@
+/**
+ * Writes dist/, what an installed package runs: `node scripts/build-package.ts`, after the kernels and the page. Node strips no
+ * types below node_modules, so it is JavaScript, in the folders of the sources: files find each other and what they read by the
+ * same relative addresses.
+ */
+import { execFileSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const DIST = join(ROOT, 'dist')
+const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
+
+/** What the service reads beside its own files; stamps of builds stay behind. */
+const RESOURCES = ['workers/wasm/build', 'workers/text/build', 'web/dist', 'openapi']
+/** Whose types a user of the package sees, with what they name. */
+const PUBLIC = ['src/package/index.d.ts', 'src/package/fastify.d.ts']
+
+/** `new URL('…', import.meta.url)` */
+const ADDRESS = /new URL\('([^']+)', import\.meta\.url\)/g
+/** The file that an import or an export is from. */
+const IMPORT = /(\bfrom |\bimport\(|\bimport )'(\.[^']+)\.ts'/g
+
+function filesOf(ending: string): string[] {
+  const names = readdirSync(DIST, { recursive: true, encoding: 'utf8' })
+  return names.filter(name => name.endsWith(ending)).map(name => join(DIST, name))
+}
+
+function compile(): void {
+  rmSync(DIST, { recursive: true, force: true })
+  execFileSync(process.execPath, [TSC, '-p', 'tsconfig.package.json'], { cwd: ROOT, stdio: 'inherit' })
+}
+
+function copyResources(): void {
+  for (const name of RESOURCES) {
+    cpSync(join(ROOT, name), join(DIST, name), {
+      recursive: true,
+      filter: from => !/\.stamp$|stamp\.txt$/.test(from),
+    })
+  }
+  const { name, version, type } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  writeFileSync(join(DIST, 'package.json'), `${JSON.stringify({ name, version, type })}\n`)
+}
+
+/** Addresses of sources become those of what they have been compiled to; each must be there. */
+function relocate(): void {
+  for (const file of filesOf('.js')) {
+    const text = readFileSync(file, 'utf8')
+    const changed = text.replace(ADDRESS, (whole, address: string) =>
+      whole.replace(address, compiled(address)),
+    )
+    if (changed !== text) writeFileSync(file, changed)
+    for (const [, address] of changed.matchAll(ADDRESS)) {
+      if (!existsSync(resolve(dirname(file), address)))
+        throw new Error(`${file} reads ${address}: not in dist`)
+    }
+  }
+}
+
+function compiled(address: string): string {
+  return address.replace(/(?<!\.d)\.ts$/, '.js')
+}
+
+/** Keeps the declarations that the public ones name; among themselves they name JavaScript, as a user's compiler expects. */
+function keepDeclarations(): void {
+  const kept = new Set<string>()
+  const keep = (file: string): void => {
+    if (kept.has(file)) return
+    kept.add(file)
+    const text = readFileSync(file, 'utf8')
+    for (const [, , target] of text.matchAll(IMPORT)) {
+      const source = target.replace(/\.d$/, '')
+      keep(resolve(dirname(file), `${source}.d.ts`))
+    }
+    writeFileSync(file, text.replace(IMPORT, "$1'$2.js'"))
+  }
+  for (const name of PUBLIC) keep(join(DIST, name))
+  for (const file of filesOf('.d.ts')) if (!kept.has(file)) rmSync(file)
+}
+
+mkdirSync(DIST, { recursive: true })
+compile()
+copyResources()
+relocate()
+keepDeclarations()
+console.log(`dist: ${filesOf('.js').length} modules`)

@@ -1,0 +1,57 @@
+/** A loaded model as something to serve: its tokens are read between the parsing of a request and its compilation. */
+import type { TensorSource } from '../../formats/tensor.ts'
+import type { LoadedModel } from '../../models/loaded.ts'
+import type { Padding } from '../../models/run.ts'
+import { tokensOf } from '../../models/token-ids.ts'
+import { hasPadding, rightPadded, type Tokens } from '../../models/tokens.ts'
+import { bothProblem, fieldProblem } from '../../problem.ts'
+import type { Compilable, Room } from '../endpoint.ts'
+import type { PreparedTokens } from './context.ts'
+import { compileForward, ForwardRequestSchema } from './forward.ts'
+import type { ForwardRequest } from './request.ts'
+
+export function modelForward(model: LoadedModel): Compilable<ForwardRequest> {
+  let prepared: PreparedTokens | undefined
+  return {
+    request: ForwardRequestSchema,
+    layers: () => model.plan.spec.sizes.layers,
+    async prepare(request, body) {
+      prepared = await prepareTokens(request, model, body)
+    },
+    compile: (p, request) => compileForward(p, request, model, prepared as PreparedTokens),
+  }
+}
+
+async function prepareTokens(
+  request: ForwardRequest,
+  model: LoadedModel,
+  body: Room,
+): Promise<PreparedTokens> {
+  const { text, token_ids } = request
+  if (text !== undefined && token_ids !== undefined) throw bothProblem('', 'text', 'token_ids')
+  if (token_ids === undefined)
+    throw fieldProblem('INVALID_REQUEST', '', 'expected text or token_ids, got neither')
+  const tokens = tokensOf({ ...request, token_ids }, model.plan)
+  return { tokens, padding: paddingOf(tokens, model, body) }
+}
+
+/** Small tensors that go with the request's body. */
+function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room): Padding {
+  if (!hasPadding(tokens)) return {}
+  const source = (values: Int32Array, shape: number[]): TensorSource => {
+    const bytes = body.room(values.byteLength)
+    bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    const place = { bytes, start: 0, end: bytes.length, marks: [], escaped: false }
+    return { shape, count: values.length, dtype: 'int32', form: 'safetensors', ...place }
+  }
+  const { batch, positions, real } = tokens
+  const lengths = rightPadded(tokens)
+  if (lengths !== undefined) return { lengths: source(lengths, [batch]) }
+  if (plan.spec.encoder !== undefined) {
+    const message = 'expected padding on the right alone, with a model that has an encoder'
+    throw fieldProblem('INVALID_REQUEST', '/attention_mask', message)
+  }
+  const shape = [batch, positions]
+  const kv = real.map(each => each - 1)
+  return { segments: { q: source(new Int32Array(real.length), shape), kv: source(kv, shape) } }
+}

@@ -1,0 +1,112 @@
+/** The request of `POST /v1/models/{name}/forward`. */
+import * as z from 'zod'
+import type { TensorKinds } from '../../formats/tensor-fields.ts'
+import { textField } from '../../formats/text-field.ts'
+import { nameList, numerics, returns } from '../../layers/numerics.ts'
+import { indices } from '../stream-messages.ts'
+
+/** Maps and rows of a layer's attention. */
+export const LAYER_RETURNS = [
+  'weights',
+  'scores',
+  'masked_scores',
+  'softcapped_scores',
+  'logsumexp',
+  'entropy',
+  'max_score',
+] as const
+/** Of cross-attention, in a decoder that has an encoder. */
+export const CROSS_RETURNS = LAYER_RETURNS.map(name => `cross_${name}` as const)
+const RETURNS = [
+  'output',
+  ...LAYER_RETURNS,
+  ...CROSS_RETURNS,
+  'tokens',
+  'hidden',
+  'embedding',
+  'logits',
+  'next_tokens',
+  'present',
+] as const
+
+const MOST_WRT = 4096
+const EMITS = ['grad_output', 'grad_weights', 'grad_cross_weights'] as const
+
+const token = z
+  .union([z.string(), z.int().min(0)])
+  .describe('a token of the vocabulary, as `tokens.strings` has it, or its id')
+
+function objective(tensors: TensorKinds) {
+  const position = z.int().default(-1).describe('whose logits; −1 is the last that is no padding')
+  return z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('logit'), position, token }),
+      z.strictObject({ kind: z.literal('log_probability'), position, token }),
+      z.strictObject({
+        kind: z.literal('embedding'),
+        target: tensors.values.describe('[d_model] or [B, d_model]: the scalar is embedding · target'),
+      }),
+      z.strictObject({
+        kind: z.literal('output'),
+        grad_output: tensors.values.describe('[B, N, d_model]: ∂L/∂output'),
+      }),
+    ])
+    .describe('what is differentiated: summed over the batch')
+}
+
+export type Objective = z.output<ReturnType<typeof objective>>
+
+export function forwardRequest(tensors: TensorKinds) {
+  return z
+    .strictObject({
+      text: textField()
+        .optional()
+        .describe('a text, or a list of texts; shorter ones are padded on the right'),
+      text_pair: textField().optional().describe('the second text of each pair'),
+      token_ids: tensors.whole.optional().describe('[B, N], or [N]: instead of text'),
+      attention_mask: tensors.whole.optional().describe('[B, N] beside token_ids: 0 where there is padding'),
+      token_type_ids: tensors.whole
+        .optional()
+        .describe('[B, N] beside token_ids, of models that have types; default 0'),
+      add_special_tokens: z.boolean().default(true),
+      truncate: z.boolean().default(false).describe('cut texts to max_length, rather than refuse them'),
+      layers: indices.optional().describe('the layers that `layers` holds, in this order; default all'),
+      heads: indices.optional().describe('the heads that maps and rows hold, in this order; default all'),
+      return: returns(RETURNS).describe(
+        'what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. ' +
+          '`embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding',
+      ),
+      pooling: z
+        .enum(['mean', 'cls', 'last'])
+        .default('mean')
+        .describe('of `embedding`, which has length 1: over what is no padding'),
+      next_tokens: z
+        .strictObject({ top: z.int().min(1).max(1000).default(10) })
+        .optional()
+        .describe('asks for next_tokens too'),
+      backward: z
+        .strictObject({
+          of: objective(tensors),
+          wrt: nameList(
+            z.string().regex(/^(embeddings|params(\..+)?)$/, '"embeddings", "params" or "params.<name>"'),
+            MOST_WRT,
+          )
+            .default(['embeddings'])
+            .describe('embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names'),
+        })
+        .optional(),
+      emit: nameList(z.enum(EMITS), EMITS.length)
+        .optional()
+        .describe('with backward: gradients of each layer’s output or weights, in `layers`'),
+      ...numericsOf(),
+    })
+    .meta({ id: 'ModelForwardRequest' })
+}
+
+/** Weights are finite, and tokens are whole numbers. */
+function numericsOf() {
+  const { non_finite: _, ...others } = numerics
+  return others
+}
+
+export type ForwardRequest = z.output<ReturnType<typeof forwardRequest>>

@@ -1,0 +1,56 @@
+/** `POST /v1/plan`: what a request would take, computing nothing. */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { PlanRequest } from '../endpoints/plan.ts'
+import { SERVED } from '../endpoints/served.ts'
+import { plannedCut } from '../jobs/cut/plan-cut.ts'
+import { decode, type Intake } from '../pipeline/decode.ts'
+import { type Numerics, replyStyle } from '../pipeline/reply.ts'
+import { parse, plan } from '../pipeline/serve.ts'
+import { Problem } from '../problem.ts'
+import { clientOf, RequestBody, type RestOptions, stopsWith } from './rest.ts'
+
+export interface PlanOptions extends RestOptions {
+  /** time that a job may take */
+  jobSeconds: number
+}
+
+export const plans = fp(
+  async (app: FastifyInstance, { intake, deadlineSeconds, jobSeconds }: PlanOptions) => {
+    app.post('/v1/plan', async (request, reply) => {
+      const { signal, clock } = stopsWith(reply, deadlineSeconds)
+      try {
+        return await planned(request, intake, jobSeconds, signal)
+      } finally {
+        clearTimeout(clock)
+      }
+    })
+  },
+  { name: 'plans', encapsulate: true, dependencies: ['bodies', 'errors', 'observe', 'drain'] },
+)
+
+async function planned(request: FastifyRequest, intake: Intake, jobSeconds: number, signal: AbortSignal) {
+  using body = await decode(new RequestBody(request), intake)
+  const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
+  const endpoint = SERVED.find(each => each.path === path)
+  if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${path}`)
+  try {
+    const { shapes, estimate, problem } = await plan(
+      endpoint,
+      tree,
+      planned => replyStyle(planned as Numerics, 'json'),
+      intake,
+      clientOf(request),
+      signal,
+    )
+    return {
+      shapes,
+      ...estimate,
+      admitted: problem === undefined,
+      ...(problem && { problem: { status: problem.status, code: problem.code, detail: problem.message } }),
+      ...plannedCut(path, tree, estimate, intake.engine, jobSeconds),
+    }
+  } catch (error) {
+    throw error instanceof Problem ? error.below('/body') : error
+  }
+}

@@ -1,0 +1,170 @@
+/** A model as steps: embeddings, its stack (behind an encoder, where it has one), and below it the way back to the embeddings. */
+import type { Ref } from '../../workers/contract.ts'
+import type { TensorSource } from '../formats/tensor.ts'
+import type { BlockState } from '../layers/block.ts'
+import type { RequestProgram } from '../layers/program-builder.ts'
+import {
+  backwardLayer,
+  beginBackward,
+  beginForward,
+  endForward,
+  forwardLayer,
+  NO_GRADIENTS,
+  type Rows,
+  rowCount,
+  rowsOf,
+  type StackBackward,
+  type StackRequested,
+  type StackState,
+} from '../layers/stack.ts'
+import { type CompiledStack, compileStack, type StackFields } from '../layers/stack-request.ts'
+import { type Embedded, embed, embeddingGradients } from './embed.ts'
+import { addGradient, type ProgramWeights, type WeightGradients } from './program-weights.ts'
+import type { Tokens } from './tokens.ts'
+
+/** What a stack is told of its tokens' padding: lengths where all of it is on the right, else segments. */
+export interface Padding {
+  lengths?: TensorSource
+  segments?: { q: TensorSource; kv: TensorSource }
+}
+
+export type Role = 'encoder' | 'decoder'
+
+/** One stack that has run. */
+export interface StackRun {
+  role: Role
+  compiled: CompiledStack
+  embedded: Embedded
+  state: StackState
+}
+
+export interface ModelRun {
+  weights: ProgramWeights
+  encoder?: StackRun
+  /** the only one, where there is no encoder */
+  decoder: StackRun
+}
+
+/** What the caller makes of each layer, right behind it. */
+export interface Observer {
+  requested(role: Role): Pick<StackRequested, 'maps' | 'crossMaps' | 'maxima' | 'crossMaxima'>
+  entropy: boolean
+  forward(role: Role, layer: number, block: BlockState): void
+  /** the input of a stack */
+  embedded(role: Role, x: Ref): void
+  /** past keys and values of the decoder, as a request's */
+  past?: Record<string, TensorSource> | undefined
+  /** position of the first token */
+  first?: number
+  /** of each row's token */
+  scales?: Ref
+}
+
+/** Pauses behind each layer. `start`: the tokens that a decoder behind an encoder begins with. */
+export function* runModel(
+  weights: ProgramWeights,
+  tokens: Tokens,
+  padding: Padding,
+  observer: Observer,
+  start?: Tokens,
+): Generator<void, ModelRun> {
+  const { p, model } = weights
+  const { sizes } = model.plan.spec
+  const { first, scales } = observer
+  const embedded = embed(weights, tokens, { first, scales })
+  observer.embedded(model.encoderStack === undefined ? 'decoder' : 'encoder', embedded.x)
+  const shape = (of: Tokens) => [of.batch, of.positions, sizes.dModel]
+  const fields = (of: Embedded, stack: StackFields['stack']): StackFields => ({
+    stack,
+    x: { shape: shape(of.tokens), ref: of.x },
+    checkpoint: false,
+    identities: model.plan.spec.identities,
+  })
+  const padded = { kv_lengths: padding.lengths, segments: padding.segments }
+  if (model.encoderStack === undefined || start === undefined) {
+    const given = { ...fields(embedded, model.stack), ...padded, past: observer.past }
+    const compiled = yield* compileStack(p, given)
+    const rows = { rows: rowsOf(p, [compiled.shape], observer.entropy), from: 0 }
+    const state = yield* forward(p, observer, 'decoder', compiled, rows)
+    return { weights, decoder: { role: 'decoder', compiled, embedded, state } }
+  }
+  const ofEncoder = yield* compileStack(p, { ...fields(embedded, model.encoderStack), ...padded })
+  const begun = embed(weights, start)
+  observer.embedded('decoder', begun.x)
+  const source = { sequence: ofEncoder.x, lengths: padding.lengths }
+  const ofDecoder = yield* compileStack(p, { ...fields(begun, model.stack), past: observer.past }, source)
+  const rows = rowsOf(p, [ofEncoder.shape, ofDecoder.shape], observer.entropy)
+  const encoded = yield* forward(p, observer, 'encoder', ofEncoder, { rows, from: 0 })
+  const from = { rows, from: rowCount(ofEncoder.shape) }
+  const compiled = { ...ofDecoder, inputs: { ...ofDecoder.inputs, context: encoded.output } }
+  const state = yield* forward(p, observer, 'decoder', compiled, from)
+  return {
+    weights,
+    encoder: { role: 'encoder', compiled: ofEncoder, embedded, state: encoded },
+    decoder: { role: 'decoder', compiled, embedded: begun, state },
+  }
+}
+
+function* forward(
+  p: RequestProgram,
+  observer: Observer,
+  role: Role,
+  { inputs, shape, params }: CompiledStack,
+  rows: Rows,
+): Generator<void, StackState> {
+  const requested = { entropy: observer.entropy, ...observer.requested(role) }
+  const state = beginForward(p, shape, inputs, params, requested, rows)
+  for (let layer = 0; layer < shape.layers; layer++) {
+    observer.forward(role, layer, forwardLayer(p, state, layer))
+    yield
+  }
+  endForward(p, state)
+  return state
+}
+
+/** What is wanted of a way back. */
+export interface BackwardObserver {
+  /** by our names */
+  wants(name: string): boolean
+  layer?(role: Role, layer: number, found: ReturnType<typeof backwardLayer>): void
+}
+
+/** From the gradient of the last stack's output to that of the first one's embeddings; those of weights go to `found`. */
+export function* runBackward(
+  { weights, encoder, decoder }: ModelRun,
+  gradOutput: Ref,
+  observer: BackwardObserver,
+  found: WeightGradients,
+): Generator<void, Ref> {
+  const ofDecoder = yield* backward(weights, decoder, gradOutput, observer, found, encoder !== undefined)
+  const own = embeddingGradients(weights, decoder.embedded, ofDecoder.grad, observer.wants, found)
+  if (encoder === undefined) return own
+  const ofEncoder = yield* backward(weights, encoder, ofDecoder.context as Ref, observer, found, false)
+  return embeddingGradients(weights, encoder.embedded, ofEncoder.grad, observer.wants, found)
+}
+
+function* backward(
+  weights: ProgramWeights,
+  { role, state }: StackRun,
+  gradOutput: Ref,
+  observer: BackwardObserver,
+  found: WeightGradients,
+  needsContext: boolean,
+): Generator<void, StackBackward> {
+  const { p } = weights
+  const prefix = role === 'encoder' ? 'encoder.' : ''
+  const needs = (name: string) => observer.wants(prefix + name)
+  const gradients = beginBackward(p, state, gradOutput, {
+    ...NO_GRADIENTS,
+    scalars: undefined,
+    needs,
+    needsContext,
+  })
+  for (let layer = state.shape.layers - 1; layer >= 0; layer--) {
+    const ofLayer = backwardLayer(p, state, gradients, layer)
+    observer.layer?.(role, layer, ofLayer)
+    yield
+  }
+  for (const [name, gradient] of gradients.params) addGradient(weights, found, prefix + name, gradient)
+  return gradients
+}

@@ -1,0 +1,199 @@
+/**
+ * The models of MODELS_DIR: a folder each, described from its files, loaded when it is first used, and dropped where another needs
+ * the room, the least recently used first.
+ */
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Engine } from '../engine/engine.ts'
+import { Problem, problemOf } from '../problem.ts'
+import { loadWeights } from './load.ts'
+import { LoadedModel } from './loaded.ts'
+import { type ModelPlan, planModel } from './plan.ts'
+
+export interface ModelDescription {
+  name: string
+  family: string
+  layers: number
+  heads: number
+  kv_heads: number
+  d_model: number
+  head_dim: number
+  vocabulary: number
+  parameters: number
+  dtype: string
+  /** of memory, once it is loaded */
+  bytes: number
+  loaded: boolean
+  /** while it is being loaded */
+  loading?: { done: number; total: number }
+  tokenizer: boolean
+  max_length: number | null
+}
+
+/** A folder that cannot be read, beside those that can. */
+export interface BrokenModel {
+  name: string
+  problem: { status: number; code: string; detail: string }
+}
+
+interface Loading {
+  done: number
+  total: number
+  model: Promise<LoadedModel>
+}
+
+export class ModelStore {
+  readonly #folder: string | undefined
+  readonly #memoryBytes: number
+  readonly #engine: Engine
+  /** the least recently used first */
+  readonly #loaded = new Map<string, LoadedModel>()
+  readonly #loading = new Map<string, Loading>()
+
+  constructor(folder: string | undefined, memoryBytes: number, engine: Engine) {
+    this.#folder = folder
+    this.#memoryBytes = memoryBytes
+    this.#engine = engine
+  }
+
+  async list(): Promise<(ModelDescription | BrokenModel)[]> {
+    const names = await this.#names()
+    return Promise.all(
+      names.map(name => {
+        return this.describe(name).catch((error: unknown) => {
+          const { status, code, message: detail } = problemOf(error)
+          return { name, problem: { status, code, detail } }
+        })
+      }),
+    )
+  }
+
+  async describe(name: string): Promise<ModelDescription> {
+    const plan = this.#loaded.get(name)?.plan ?? (await this.#plan(name))
+    const { sizes, family } = plan.spec
+    const loading = this.#loading.get(name)
+    return {
+      name,
+      family,
+      layers: sizes.layers,
+      heads: sizes.heads,
+      kv_heads: sizes.kvHeads,
+      d_model: sizes.dModel,
+      head_dim: sizes.headDim,
+      vocabulary: sizes.vocabulary,
+      parameters: plan.parameters,
+      dtype: plan.dtype,
+      bytes: plan.bytes,
+      loaded: this.#loaded.has(name),
+      ...(loading && { loading: { done: loading.done, total: loading.total } }),
+      tokenizer: plan.checkpoint.tokenizer,
+      max_length: plan.maxLength ?? null,
+    }
+  }
+
+  /** The model, loaded, and held until `release`. */
+  async use(name: string): Promise<LoadedModel> {
+    let model = this.#loaded.get(name)
+    while (model === undefined) {
+      await this.#load(name)
+      // another may have needed its room since
+      model = this.#loaded.get(name)
+    }
+    model.holders++
+    this.#loaded.delete(name)
+    this.#loaded.set(name, model)
+    return model
+  }
+
+  release(model: LoadedModel): void {
+    model.holders--
+  }
+
+  async #names(): Promise<string[]> {
+    if (this.#folder === undefined) return []
+    const folder = this.#folder
+    const entries = await readdir(folder).catch(() => [])
+    const folders = await Promise.all(
+      entries.map(name =>
+        stat(join(folder, name)).then(
+          found => found.isDirectory() && !name.startsWith('.'),
+          () => false,
+        ),
+      ),
+    )
+    return entries.filter((_, index) => folders[index]).sort()
+  }
+
+  /** Only what stands in the folder has a name: no request leads elsewhere. */
+  async #plan(name: string): Promise<ModelPlan> {
+    const names = await this.#names()
+    if (!names.includes(name))
+      throw new Problem('MODEL_NOT_FOUND', `no model ${JSON.stringify(name.slice(0, 100))}`)
+    return planModel(name, join(this.#folder as string, name))
+  }
+
+  #load(name: string): Promise<LoadedModel> {
+    const under = this.#loading.get(name)
+    if (under !== undefined) return under.model
+    const loading: Loading = { done: 0, total: 0, model: this.#loadNow(name, () => loading) }
+    this.#loading.set(name, loading)
+    const end = () => this.#loading.delete(name)
+    loading.model.then(end, end)
+    return loading.model
+  }
+
+  async #loadNow(name: string, loading: () => Loading): Promise<LoadedModel> {
+    const plan = await this.#plan(name)
+    loading().total = plan.bytes
+    const region = await this.#room(plan)
+    const { arena } = this.#engine
+    try {
+      await loadWeights(plan, arena.memory, region.offset, done => {
+        loading().done = Math.min(done, plan.bytes)
+      })
+    } catch (error) {
+      arena.free(region)
+      throw error
+    }
+    const model = new LoadedModel(plan, region, arena.memory)
+    this.#loaded.set(name, model)
+    return model
+  }
+
+  /** Others leave where they must; models that are being read stay. */
+  async #room({ name, bytes }: ModelPlan) {
+    const most = this.#memoryBytes
+    if (bytes > most) {
+      const detail = `the model ${name} takes ${bytes} bytes, ${bytes - most} more than MODEL_MEMORY_BYTES = ${most}`
+      throw new Problem('MEMORY_TOO_LARGE', detail)
+    }
+    while (this.#takenBy(name) + bytes > most) {
+      if (this.#drop()) continue
+      const missing = this.#takenBy(name) + bytes - most
+      throw this.#engine.busy(
+        `the model ${name} takes ${bytes} bytes, ${missing} more than models in use leave`,
+      )
+    }
+    for (;;) {
+      if (this.#engine.arena.fits(bytes) || !this.#drop()) return this.#engine.room(bytes)
+    }
+  }
+
+  /** By models that are there, and others that are being loaded. */
+  #takenBy(name: string): number {
+    let bytes = 0
+    for (const { plan } of this.#loaded.values()) bytes += plan.bytes
+    for (const [other, { total }] of this.#loading) if (other !== name) bytes += total
+    return bytes
+  }
+
+  #drop(): boolean {
+    for (const [name, model] of this.#loaded) {
+      if (model.holders > 0) continue
+      this.#loaded.delete(name)
+      this.#engine.arena.free(model.region)
+      return true
+    }
+    return false
+  }
+}
