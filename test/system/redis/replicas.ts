@@ -6,15 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterAll, onTestFinished } from 'vitest'
+import type { Answer } from '../../service/server.ts'
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
 
-export interface Reply {
-  status: number
-  headers: Headers
-  // biome-ignore lint/suspicious/noExplicitAny: answers are what the server sent; the tests say what they must be
-  body: any
-}
+export type Reply = Answer
 
 export async function temporaryStore(): Promise<{ folder: string; url: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'store-'))
