@@ -13,14 +13,21 @@ const DIST = join(ROOT, 'dist')
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
 
 /** What the service reads beside its own files; stamps of builds stay behind. */
-const RESOURCES = ['workers/wasm/build', 'workers/text/build', 'web/dist', 'openapi']
+const RESOURCES = [
+  'src/client/api.d.ts',
+  'src/client/stream-api.d.ts',
+  'workers/wasm/build',
+  'workers/text/build',
+  'web/dist',
+  'openapi',
+]
 /** Whose types a user of the package sees, with what they name. */
-const PUBLIC = ['src/package/index.d.ts', 'src/package/fastify.d.ts']
+const PUBLIC = ['src/package/index.d.ts', 'src/package/fastify.d.ts', 'src/client/index.d.ts']
 
 /** `new URL('…', import.meta.url)` */
 const ADDRESS = /new URL\('([^']+)', import\.meta\.url\)/g
 /** The file that an import or an export is from. */
-const IMPORT = /(\bfrom |\bimport\(|\bimport )'(\.[^']+)\.ts'/g
+const IMPORT = /(\bfrom |\bimport\(|\bimport )'(\.[^']+?)(?:\.d)?\.[tj]s'/g
 
 function filesOf(ending: string): string[] {
   const names = readdirSync(DIST, { recursive: true, encoding: 'utf8' })

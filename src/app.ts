@@ -5,11 +5,15 @@ import Fastify, { type FastifyInstance, type FastifyRequest, LogController } fro
 import type { Logger } from 'pino'
 import { type Config, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
+import { FlopBudgets } from './http/auth/flop-budgets.ts'
 import { auth, openAuthenticator } from './http/auth/index.ts'
+import { limits } from './http/auth/limits.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
 import { jobRoutes } from './http/jobs.ts'
 import { models } from './http/models.ts'
+import { Checkpoints } from './http/oip/checkpoints.ts'
+import { inference } from './http/oip/index.ts'
 import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
 import { plans } from './http/plan.ts'
@@ -83,6 +87,9 @@ export async function install(
   metrics: Metrics,
   { notFound, telemetry, ...options }: InstallOptions = {},
 ): Promise<Installed> {
+  // first: where it fails, there are no workers yet
+  const authenticator = await openAuthenticator(config, fastify.log)
+  const budgets = authenticator && new FlopBudgets()
   const engine = await Engine.start(config, {
     ...options,
     onLost(reason) {
@@ -92,7 +99,6 @@ export async function install(
     },
   })
   metrics.watch(engine)
-  const authenticator = await openAuthenticator(config, fastify.log)
   const deadlineSeconds = config.DEADLINE_SECONDS
   // at most half of the memory is for what is not whole yet
   const arrivals = new Arrivals(engine.arena.limit / 2)
@@ -101,6 +107,7 @@ export async function install(
     arrivals,
     mostBytes: Math.min(config.MAX_BODY_BYTES, arrivals.limit),
     bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
+    spend: budgets && ((client, flops) => budgets.spend(client, flops)),
   }
 
   const jobs = await Jobs.open(config, intake, (error, what) => {
@@ -117,11 +124,13 @@ export async function install(
   await fastify.register(errors, { lingerBytes: config.LINGER_BYTES, notFound })
   await fastify.register(drain)
   await fastify.register(origins, { allowed: config.CORS_ORIGINS })
-  await fastify.register(auth, { authenticator })
+  await fastify.register(auth, { authenticator, budgets })
+  await fastify.register(limits, { budgets })
   await fastify.register(rest, { intake, deadlineSeconds })
   await fastify.register(plans, { intake, deadlineSeconds, jobSeconds: config.JOB_SECONDS })
   const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
   await fastify.register(models, { store, intake, deadlineSeconds })
+  await fastify.register(inference, { intake, deadlineSeconds, further: new Checkpoints(store) })
   await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,
@@ -130,6 +139,7 @@ export async function install(
     idleSeconds: config.STREAM_IDLE_SECONDS,
     runSeconds: config.RUN_SECONDS,
     origins: config.CORS_ORIGINS,
+    mostOfKey: config.STREAMS_PER_KEY,
   })
   await fastify.register(health, { engine, jobs, metricsPublic: config.METRICS_PUBLIC })
   return {
@@ -137,6 +147,7 @@ export async function install(
     drain: () => jobs.drain(),
     async close() {
       await jobs.close()
+      store.close()
       await engine.close()
     },
   }

@@ -24,6 +24,14 @@ function isOrigin(text: string): boolean {
   return text === '*' || (URL.canParse(text) && new URL(text).origin === text)
 }
 
+/** An address whose answers are believed: https, or on this machine. */
+export function isTrusted(text: string): boolean {
+  const { protocol, hostname } = URL.canParse(text) ? new URL(text) : { protocol: '', hostname: '' }
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname.replace(/^\[|\]$/g, '')))
+}
+
+const provider = z.string().refine(isTrusted, 'expected an https address, or http on loopback').optional()
+
 /** Every setting, read from the environment; the README's table is checked against this. */
 const environment = z.object({
   HOST: z.string().default('127.0.0.1').describe('address to listen on'),
@@ -77,19 +85,25 @@ const environment = z.object({
     ),
   DRAIN_SECONDS: seconds(60).describe('time that accepted requests have to finish after SIGTERM'),
   AUTH: z
-    .enum(['keys', 'off'])
+    .enum(['keys', 'oidc', 'off'])
     .optional()
     .describe(
-      'who may come: `keys` (those of `KEYS_FILE`) or `off` (everybody); without it `off` on loopback, and no start on any other address',
+      'who may come: `keys` (those of `KEYS_FILE`), `oidc` (tokens of `OIDC_ISSUER`) or `off` (everybody); without it `off` on loopback, and no start on any other address',
     ),
   KEYS_FILE: z
     .string()
     .optional()
     .describe('the keys of `AUTH=keys`, written by `attention-server keys`; read again when it changes'),
+  OIDC_ISSUER: provider.describe('the OpenID provider of `AUTH=oidc`, as its tokens name it in `iss`'),
+  OIDC_AUDIENCE: z.string().optional().describe('what its tokens must name in `aud`: this service'),
+  OIDC_JWKS_URL: provider.describe(
+    'where its keys are; without it the provider is asked (OpenID Connect Discovery)',
+  ),
   METRICS_PUBLIC: z
     .stringbool()
     .default(false)
     .describe('whether `/metrics` needs no key where `AUTH` is on; health never does'),
+  STREAMS_PER_KEY: whole(32).describe('streams that one key may have open at once; one more is a 429'),
   CORS_ORIGINS: z
     .string()
     .default('')
@@ -149,7 +163,9 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   if (parsed.success) return decided(parsed.data)
   throw new Error(
     parsed.error.issues
-      .map(issue => `${issue.path.join('.')}=${known[String(issue.path[0])]}: ${issue.message}`)
+      .map(
+        issue => `${issue.path.join('.')}=${withoutSecrets(known[String(issue.path[0])])}: ${issue.message}`,
+      )
       .join('; '),
   )
 }
@@ -163,18 +179,27 @@ export function wantsTelemetry(env: Record<string, string | undefined>): boolean
   return [...places, ...exporters].some(value => value && value !== 'none')
 }
 
+/** An address may hold a name and a password. */
+function withoutSecrets(value: string | undefined): string | undefined {
+  return value?.replace(/\/\/[^/]*@/g, '//…@')
+}
+
 /** A service that others can reach is open to all of them only where somebody has said so. */
 function decided(settings: Settings): Config {
   const { HOST, AUTH = isLoopback(HOST) ? 'off' : undefined, KEYS_FILE } = settings
   if (AUTH === undefined) {
     throw new Error(
-      `HOST=${HOST} can be reached by others, and AUTH is not set: set AUTH=keys and KEYS_FILE, ` +
-        'or AUTH=off where nobody else gets there or something before it asks who comes',
+      `HOST=${HOST} can be reached by others, and AUTH is not set: set AUTH=keys and KEYS_FILE, AUTH=oidc, ` +
+        'OIDC_ISSUER and OIDC_AUDIENCE, or AUTH=off where nobody else gets there or something before it asks who comes',
     )
   }
   if (AUTH === 'keys' && KEYS_FILE === undefined)
     throw new Error(
       'AUTH=keys: set KEYS_FILE to the file that `attention-server keys add NAME --file F` writes',
+    )
+  if (AUTH === 'oidc' && (settings.OIDC_ISSUER === undefined || settings.OIDC_AUDIENCE === undefined))
+    throw new Error(
+      'AUTH=oidc: set OIDC_ISSUER to the provider’s address and OIDC_AUDIENCE to what its tokens name this service',
     )
   return { ...settings, AUTH }
 }

@@ -29,7 +29,8 @@ export const PROBLEMS = {
   MEMORY_TOO_LARGE: { status: 413, title: 'The tensors need more memory than this server gives one request' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type of the body is not one this server reads' },
   UPGRADE_REQUIRED: { status: 426, title: 'The resource is a WebSocket' },
-  TOO_MANY: { status: 429, title: 'Too much at once on one connection' },
+  TOO_MANY: { status: 429, title: 'Too much at once of one client' },
+  RATE_LIMITED: { status: 429, title: 'The budget of the key is used up' },
   HEADERS_TOO_LARGE: { status: 431, title: 'The head of the request is larger than this server takes' },
   CLIENT_CLOSED: { status: 499, title: 'The client went away' },
   INTERNAL: { status: 500, title: 'A fault of this server' },
@@ -83,7 +84,12 @@ export class Problem extends Error {
 
   /** The same about a body that stands below `pointer` in the request's body. */
   below(pointer: string): Problem {
-    const errors = this.errors.map(({ path, message }) => ({ path: pointer + path, message }))
+    return this.moved(({ path, message }) => ({ path: pointer + path, message }))
+  }
+
+  /** The same about a body in which each thing stands elsewhere. */
+  moved(place: (error: FieldError) => FieldError): Problem {
+    const errors = this.errors.map(place)
     const told = this.errors.length > 0 && this.message === detailOf(this.errors[0])
     const detail = told ? detailOf(errors[0]) : this.message
     return new Problem(this.code, detail, { errors, retryAfter: this.retryAfter, headers: this.headers })

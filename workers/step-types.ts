@@ -10,7 +10,15 @@ export type Precision = 'float32' | 'float64'
 export type Phase = 'decode' | 'compute' | 'encode'
 
 /** Element types a tensor may have on the wire. */
-export type ElementType = 'float64' | 'float32' | 'float16' | 'bfloat16' | 'bool' | 'int32' | 'int64'
+export type ElementType =
+  | 'float64'
+  | 'float32'
+  | 'float16'
+  | 'bfloat16'
+  | 'float8_e4m3'
+  | 'bool'
+  | 'int32'
+  | 'int64'
 
 /** Bytes of one element on the wire. */
 export const ELEMENT_BYTES: Record<ElementType, number> = {
@@ -18,6 +26,7 @@ export const ELEMENT_BYTES: Record<ElementType, number> = {
   float32: 4,
   float16: 2,
   bfloat16: 2,
+  float8_e4m3: 1,
   bool: 1,
   int32: 4,
   int64: 8,

@@ -214,6 +214,310 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The server’s name, version and extensions */
+        get: operations["inferenceServer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/health/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The process is alive */
+        get: operations["inferenceServerLive"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The server takes requests */
+        get: operations["inferenceServerReady"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models’ names */
+        get: operations["inferenceModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What all models have served so far */
+        get: operations["inferenceStatistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** What a model takes and gives */
+        get: operations["inferenceModel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** The model takes requests */
+        get: operations["inferenceModelReady"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** What a model has served so far */
+        get: operations["inferenceModelStatistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/infer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The endpoint of the same name as a model of the Open Inference Protocol, with the same bits */
+        post: operations["infer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** What a model takes and gives */
+        get: operations["inferenceModelVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** The model takes requests */
+        get: operations["inferenceModelReadyVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** What a model has served so far */
+        get: operations["inferenceModelStatisticsVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/infer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The endpoint of the same name as a model of the Open Inference Protocol, with the same bits */
+        post: operations["inferVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/repository/index": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The models, with their states */
+        post: operations["inferenceRepositoryIndex"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The handshake of the WebSocket (RFC 6455) that /asyncapi.json describes */
+        get: operations["stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/stream-ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A ticket for one stream, once and soon: browsers cannot send a key with a WebSocket */
+        post: operations["streamTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs": {
         parameters: {
             query?: never;
@@ -396,11 +700,8 @@ export interface components {
             k: components["schemas"]["Tensor"];
             /** @description [B, H_kv, M, d_v] in q’s rank */
             v: components["schemas"]["Tensor"];
-            /**
-             * @description For rank 4: the order of the axes of q, k, v, the past, the output and their gradients. `bhnd` is the default; `bnhd` is [B, N, H, d], as flash-attn and JAX have it. Maps stay [B, H, N, M], rows [B, H, N].
-             * @enum {string}
-             */
-            layout?: "bhnd" | "bnhd";
+            /** @description For rank 4: the order of the axes of q, k, v, the past, the output and their gradients. `bhnd` is the default; `bnhd` is [B, N, H, d], as flash-attn and JAX have it. Maps stay [B, H, N, M], rows [B, H, N]. */
+            layout?: components["schemas"]["Layout"];
             /** @description int32 [B + 1], B ≤ 65536: packed sequences, as flash-attn’s varlen has them. q is [T, H, d_k], and sequence s its positions cu_seqlens_q[s] to cu_seqlens_q[s + 1]; from 0, never falling, to T. k is [S, H_kv, d_k], v [S, H_kv, d_v]. Each sequence attends within itself: causal, window, alibi and rope count positions in it. Output [T, H, d_v], rows [H, T], maps [H, T, S] with weights of 0 and scores of −∞ between sequences. Not beside layout, mask, lengths or a past. */
             cu_seqlens_q?: components["schemas"]["Tensor"];
             /** @description int32 [B + 1], from 0 to S: the same of the keys; default cu_seqlens_q */
@@ -410,122 +711,51 @@ export interface components {
             /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
             past_v?: components["schemas"]["Tensor"];
             /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
-            state?: {
-                /** @description [B, H_kv, d_k, d_v] */
-                s?: components["schemas"]["Tensor"];
-                /** @description [B, H_kv, d_k·(d_v + 2)], float64, of `elu1`: sums over whole chunks of 96 keys, with their scales */
-                sums?: components["schemas"]["Tensor"];
-                /** @description [B, H_kv, R, d_k], of `elu1`: the R < 96 keys behind them */
-                k?: components["schemas"]["Tensor"];
-                /** @description [B, H_kv, R, d_v], their values */
-                v?: components["schemas"]["Tensor"];
-            };
-            /** @description factor of q·k; default 1/√d_k */
+            state?: components["schemas"]["State"];
+            /**
+             * Format: double
+             * @description factor of q·k; default 1/√d_k
+             */
             scale?: number;
-            /** @description c > 0: s → c·tanh(s/c) */
+            /**
+             * Format: double
+             * @description c > 0: s → c·tanh(s/c)
+             */
             softcap?: number;
             /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
             mask?: components["schemas"]["Tensor"];
-            /**
-             * @description `true` = `"top_left"`: j ≤ i. `"bottom_right"`: j ≤ i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else M, N.
-             * @default false
-             */
-            causal?: boolean | ("top_left" | "bottom_right");
+            /** @description `true` = `"top_left"`: j ≤ i. `"bottom_right"`: j ≤ i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else M, N. */
+            causal?: components["schemas"]["Causal"];
             /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
             prefix_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: query rows from there on are padding */
             q_lengths?: components["schemas"]["Tensor"];
             /** @description [B], B ≤ 65536: keys from there on are padding */
             kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
-            window?: {
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            };
+            window?: components["schemas"]["Window"];
             /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
-            segments?: {
-                /** @description [B, N]: int32 ids of the queries; a negative one is padding */
-                q: components["schemas"]["Tensor"];
-                /** @description [B, M]: of the keys; default q, where N = M */
-                kv?: components["schemas"]["Tensor"];
-            };
+            segments?: components["schemas"]["Segments"];
             /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
-            alibi?: boolean | components["schemas"]["Tensor"];
+            alibi?: components["schemas"]["Alibi"];
             /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
-            relative_bias?: {
-                /** @description [buckets, H] */
-                table: components["schemas"]["Tensor"];
-                /**
-                 * @description from here on, all distances share a bucket
-                 * @default 128
-                 */
-                max_distance?: number;
-                /**
-                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
-                 * @default true
-                 */
-                bidirectional?: boolean;
-            };
+            relative_bias?: components["schemas"]["RelativeBias"];
             /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
             sinks?: components["schemas"]["Tensor"];
             /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
-            qk_norm?: "l2" | {
-                /** @constant */
-                kind: "rms";
-                /** @default 0.000001 */
-                eps?: number;
-            } | {
-                /** @constant */
-                kind: "l2";
-                /** @default 1e-12 */
-                eps?: number;
-            };
+            qk_norm?: components["schemas"]["QkNorm"];
             /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
-            rope?: {
-                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
-                base?: number;
-                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
-                frequencies?: components["schemas"]["Tensor"];
-                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
-                factor?: number;
-                scaling?: components["schemas"]["RopeScaling"];
-                /**
-                 * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
-                 * @default false
-                 */
-                interleaved?: boolean;
-                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
-                dims?: number;
-                /** @description position of the first query; default 0, or the length of the past */
-                q_offset?: number;
-                /** @description position of the first new key; default 0, or the length of the past */
-                k_offset?: number;
-                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
-                q_positions?: components["schemas"]["Tensor"];
-                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
-                k_positions?: components["schemas"]["Tensor"];
-            };
+            rope?: components["schemas"]["Rope"];
             /**
              * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
              * @default zeros
-             * @enum {string}
              */
-            empty_rows?: "zeros" | "nan" | "uniform";
+            empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
             /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
-            dropout?: {
-                p: number;
-                /** @default 0 */
-                seed?: number;
-            };
+            dropout?: components["schemas"]["Dropout"];
             /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
-            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
+            attention_kind?: components["schemas"]["AttentionKind"];
             /**
              * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
              * @default false
@@ -537,94 +767,84 @@ export interface components {
              *       "output"
              *     ]
              */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state")[];
+            return?: components["schemas"]["AttentionRequestReturn"][];
             /** @description the loss: the sum of what is given of it here, of which one suffices */
-            backward?: {
-                /** @description ∂L/∂output, shaped like the output */
-                grad_output?: components["schemas"]["Tensor"];
-                /** @description target of a squared-error loss, shaped like the output */
-                target?: components["schemas"]["Tensor"];
-                /**
-                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
-                 * @enum {string}
-                 */
-                loss?: "sum_squared_error" | "mean_squared_error";
-                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
-                entropy_weight?: number;
-                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
-                grad_weights?: components["schemas"]["Tensor"];
-                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
-                grad_logsumexp?: components["schemas"]["Tensor"];
-                /** @description inputs whose gradients are wanted; default q, k, v, a float mask, sinks, relative_bias.table and gates */
-                wrt?: ("q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s")[];
-            };
+            backward?: components["schemas"]["AttentionRequestBackward"];
             /** @description Forward mode: tangents of the inputs, of which one suffices; those left out are 0, as those of the past and of relative_bias.table are. The answer has `jvp.output`, `jvp.weights` (before dropout, whose drops stay) and `jvp.logsumexp`, those of `return`: their derivatives in that direction. With attention_kind softmax, local or block. */
-            jvp?: {
-                /** @description in q’s shape */
-                q?: components["schemas"]["Tensor"];
-                /** @description in k’s shape */
-                k?: components["schemas"]["Tensor"];
-                /** @description in v’s shape */
-                v?: components["schemas"]["Tensor"];
-                /** @description in the shape of the float mask; not looked at where that is −∞ */
-                mask?: components["schemas"]["Tensor"];
-                /** @description [H] */
-                sinks?: components["schemas"]["Tensor"];
-            };
+            jvp?: components["schemas"]["Jvp"];
+            /** @description The numbers that hardware with such types gives: each stage is rounded to nearest even where it is stored, and what lies between is float64. float8 saturates (e4m3: 448, e5m2: 57344), the other types overflow to infinity. Softmax attention alone, forward. */
+            emulate?: components["schemas"]["Emulate"];
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
              * @default float32
-             * @enum {string}
              */
-            precision?: "float32" | "float64";
+            precision?: components["schemas"]["Precision"];
             /**
              * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
              * @default reject
-             * @enum {string}
              */
-            non_finite?: "reject" | "propagate";
+            non_finite?: components["schemas"]["NonFiniteInputs"];
             /**
              * @description how tensors are written in a JSON answer
              * @default nested
-             * @enum {string}
              */
-            encoding?: "nested" | "flat" | "base64";
-            /**
-             * @description element type of the tensors in the answer; default: the precision
-             * @enum {string}
-             */
-            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+            encoding?: components["schemas"]["Encoding"];
+            /** @description element type of the tensors in the answer; default: the precision */
+            output_dtype?: components["schemas"]["OutputDtype"];
         };
+        Window: components["schemas"]["WindowFields"] | components["schemas"]["WindowItem"];
         /** @description How the frequencies are scaled for longer contexts: `rope_scaling` or `rope_parameters` of a model’s config.json on Hugging Face, by its own field names. A field that the type does not have is a 400. The length that dynamic and longrope look at is the highest position of q and the new keys + 1. */
         RopeScaling: {
+            /** @description default `"default"` */
+            rope_type?: components["schemas"]["RopeType"];
+            /** @description the older name of rope_type */
+            type?: components["schemas"]["RopeType"];
             /**
-             * @description default `"default"`
-             * @enum {string}
+             * Format: double
+             * @description instead of `base`
              */
-            rope_type?: "default" | "linear" | "dynamic" | "yarn" | "longrope" | "llama3" | "proportional";
-            /**
-             * @description the older name of rope_type
-             * @enum {string}
-             */
-            type?: "default" | "linear" | "dynamic" | "yarn" | "longrope" | "llama3" | "proportional";
-            /** @description instead of `base` */
             rope_theta?: number;
-            /** @description which share of a head is rotated, instead of `dims`; proportional: which share of its pairs turns, by frequencies as if all did */
+            /**
+             * Format: double
+             * @description which share of a head is rotated, instead of `dims`; proportional: which share of its pairs turns, by frequencies as if all did
+             */
             partial_rotary_factor?: number;
-            /** @description dynamic: beyond this length the base grows; else what the lengths below default to */
+            /**
+             * Format: int64
+             * @description dynamic: beyond this length the base grows; else what the lengths below default to
+             */
             max_position_embeddings?: number;
-            /** @description linear, dynamic, llama3: needed. yarn, longrope: default max_position_embeddings over the original. proportional: default 1 */
+            /**
+             * Format: double
+             * @description linear, dynamic, llama3: needed. yarn, longrope: default max_position_embeddings over the original. proportional: default 1
+             */
             factor?: number;
-            /** @description yarn, longrope, llama3: default max_position_embeddings */
+            /**
+             * Format: int64
+             * @description yarn, longrope, llama3: default max_position_embeddings
+             */
             original_max_position_embeddings?: number;
-            /** @description yarn, longrope: cos and sin times it. Default: 0.1·ln(factor) + 1 for yarn, √(1 + ln(factor)/ln(original)) for longrope, 1 where factor ≤ 1 */
+            /**
+             * Format: double
+             * @description yarn, longrope: cos and sin times it. Default: 0.1·ln(factor) + 1 for yarn, √(1 + ln(factor)/ln(original)) for longrope, 1 where factor ≤ 1
+             */
             attention_factor?: number;
-            /** @description yarn: pairs that turn more often than this keep their frequency; default 32 */
+            /**
+             * Format: double
+             * @description yarn: pairs that turn more often than this keep their frequency; default 32
+             */
             beta_fast?: number;
-            /** @description yarn: pairs that turn less often than this are interpolated; default 1 */
+            /**
+             * Format: double
+             * @description yarn: pairs that turn less often than this are interpolated; default 1
+             */
             beta_slow?: number;
-            /** @description yarn: beside mscale_all_dim, neither being 0, attention_factor is by default (0.1·mscale·ln(factor) + 1)/(0.1·mscale_all_dim·ln(factor) + 1) */
+            /**
+             * Format: double
+             * @description yarn: beside mscale_all_dim, neither being 0, attention_factor is by default (0.1·mscale·ln(factor) + 1)/(0.1·mscale_all_dim·ln(factor) + 1)
+             */
             mscale?: number;
+            /** Format: double */
             mscale_all_dim?: number;
             /** @description yarn: whether the ends of the ramp are whole pairs; default true */
             truncate?: boolean;
@@ -632,58 +852,93 @@ export interface components {
             short_factor?: components["schemas"]["Tensor"];
             /** @description longrope: [dims/2], divides the frequencies beyond the original length */
             long_factor?: components["schemas"]["Tensor"];
-            /** @description llama3: wavelengths beyond original/low_freq_factor are interpolated */
+            /**
+             * Format: double
+             * @description llama3: wavelengths beyond original/low_freq_factor are interpolated
+             */
             low_freq_factor?: number;
-            /** @description llama3: wavelengths below original/high_freq_factor are kept; greater than low_freq_factor */
+            /**
+             * Format: double
+             * @description llama3: wavelengths below original/high_freq_factor are kept; greater than low_freq_factor
+             */
             high_freq_factor?: number;
         };
         LinearAttention: {
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             kind: "linear";
             /**
              * @description φ of queries and keys. `elu1`: elu(x) + 1, each row divided by Σφ(q)·φ(k). `relu`, `identity`: o = scale·φ(q)ᵀΣφ(k)vᵀ, as ONNX’s LinearAttention has it
              * @default elu1
-             * @enum {string}
              */
-            feature?: "elu1" | "relu" | "identity";
+            feature?: components["schemas"]["Feature"];
         };
         LshAttention: {
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             kind: "lsh";
             /**
+             * Format: int64
              * @description independent hashes; a pair found by several counts once
              * @default 2
              */
             rounds?: number;
-            /** @description buckets a round, 1 or even; default: the power of two at or above M/chunk, at least 2 */
+            /**
+             * Format: int64
+             * @description buckets a round, 1 or even; default: the power of two at or above M/chunk, at least 2
+             */
             buckets?: number;
             /**
+             * Format: int64
              * @description sorted keys a chunk
              * @default 64
              */
             chunk?: number;
             /**
+             * Format: int64
              * @description of the random rotations
              * @default 0
              */
             seed?: number;
         };
         LocalAttention: {
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             kind: "local";
-            /** @default 64 */
+            /**
+             * Format: int64
+             * @default 64
+             */
             window?: number;
         };
         StridedAttention: {
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             kind: "strided";
-            /** @default 64 */
+            /**
+             * Format: int64
+             * @default 64
+             */
             stride?: number;
         };
         BlockAttention: {
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             kind: "block";
-            /** @default 64 */
+            /**
+             * Format: int64
+             * @default 64
+             */
             size?: number;
             /**
              * @description the block before it as well
@@ -692,37 +947,760 @@ export interface components {
             previous?: boolean;
         };
         GatedAttention: {
-            /** @enum {string} */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             kind: "gated" | "gated_linear";
             /** @description needed: decay; in a stack they are the same for all layers */
-            gates?: {
-                /** @description [B, N, H_kv·d_k], or [B, N, H_kv] for all of a head’s dimensions: logarithm of the factor that the state is multiplied with before a key, along d_k (ONNX’s shapes, heads last; without B where the request has no batch) */
-                decay?: components["schemas"]["Tensor"];
-                /** @description [B, N, H_kv], or [B, N, 1] for all heads: the rate β with which a key’s value is written */
-                beta?: components["schemas"]["Tensor"];
-            };
+            gates?: components["schemas"]["Gates"];
         };
         DeltaAttention: {
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             kind: "delta";
             /** @description needed: beta; in a stack they are the same for all layers */
-            gates?: {
-                /** @description [B, N, H_kv·d_k], or [B, N, H_kv] for all of a head’s dimensions: logarithm of the factor that the state is multiplied with before a key, along d_k (ONNX’s shapes, heads last; without B where the request has no batch) */
-                decay?: components["schemas"]["Tensor"];
-                /** @description [B, N, H_kv], or [B, N, 1] for all heads: the rate β with which a key’s value is written */
-                beta?: components["schemas"]["Tensor"];
-            };
+            gates?: components["schemas"]["Gates"];
         };
         GatedDeltaAttention: {
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             kind: "gated_delta";
             /** @description needed: decay and beta; in a stack they are the same for all layers */
-            gates?: {
-                /** @description [B, N, H_kv·d_k], or [B, N, H_kv] for all of a head’s dimensions: logarithm of the factor that the state is multiplied with before a key, along d_k (ONNX’s shapes, heads last; without B where the request has no batch) */
-                decay?: components["schemas"]["Tensor"];
-                /** @description [B, N, H_kv], or [B, N, 1] for all heads: the rate β with which a key’s value is written */
-                beta?: components["schemas"]["Tensor"];
+            gates?: components["schemas"]["Gates"];
+        };
+        SelfAttentionRequest: {
+            /** @description [B, N, d_model], or [N, d_model] without a batch */
+            x: components["schemas"]["Tensor"];
+            /** @description the parameters, or `init` instead */
+            params?: components["schemas"]["SelfAttentionRequestParams"];
+            /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
+            init?: components["schemas"]["Init"];
+            /**
+             * Format: int64
+             * @description beside init; default d_model
+             */
+            d_k?: number;
+            /**
+             * Format: int64
+             * @description beside init; default d_k
+             */
+            d_v?: number;
+            /** @description [B, H_kv, P, d_k]: keys before the new ones, already normalised and rotated. Query i then stands at position P + i for `causal`, `window`, `alibi` (top_left) and rope; masks and kv_lengths count all P + M keys; the answer has present_k. */
+            past_k?: components["schemas"]["Tensor"];
+            /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
+            past_v?: components["schemas"]["Tensor"];
+            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
+            state?: components["schemas"]["State"];
+            /**
+             * Format: double
+             * @description factor of q·k; default 1/√d_k
+             */
+            scale?: number;
+            /**
+             * Format: double
+             * @description c > 0: s → c·tanh(s/c)
+             */
+            softcap?: number;
+            /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
+            mask?: components["schemas"]["Tensor"];
+            /** @description `true` = `"top_left"`: j ≤ i. `"bottom_right"`: j ≤ i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else M, N. */
+            causal?: components["schemas"]["Causal"];
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
+            /** @description [B], B ≤ 65536: query rows from there on are padding */
+            q_lengths?: components["schemas"]["Tensor"];
+            /** @description [B], B ≤ 65536: keys from there on are padding */
+            kv_lengths?: components["schemas"]["Tensor"];
+            window?: components["schemas"]["Window"];
+            /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
+            segments?: components["schemas"]["Segments"];
+            /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
+            alibi?: components["schemas"]["Alibi"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: components["schemas"]["RelativeBias"];
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
+            qk_norm?: components["schemas"]["QkNorm"];
+            /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
+            rope?: components["schemas"]["Rope"];
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             */
+            empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
+            /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
+            dropout?: components["schemas"]["Dropout"];
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
+            attention_kind?: components["schemas"]["AttentionKind"];
+            /**
+             * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
+             * @default false
+             */
+            compare_exact?: boolean;
+            /**
+             * @description what to answer beside loss and gradients
+             * @default [
+             *       "output"
+             *     ]
+             */
+            return?: components["schemas"]["SelfAttentionRequestReturn"][];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
+            backward?: components["schemas"]["SelfAttentionRequestBackward"];
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             */
+            precision?: components["schemas"]["Precision"];
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             */
+            non_finite?: components["schemas"]["NonFiniteInputs"];
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             */
+            encoding?: components["schemas"]["Encoding"];
+            /** @description element type of the tensors in the answer; default: the precision */
+            output_dtype?: components["schemas"]["OutputDtype"];
+        };
+        MultiHeadAttentionRequest: {
+            /** @description [B, N, d_model], or [N, d_model] without a batch */
+            x: components["schemas"]["Tensor"];
+            /** @description [B, M, d_context]: where keys and values come from (cross-attention); default x */
+            context?: components["schemas"]["Tensor"];
+            /** Format: int64 */
+            heads: number;
+            /**
+             * Format: int64
+             * @description heads of keys and values (GQA); divides heads; default heads
+             */
+            kv_heads?: number;
+            /** @description the parameters, or `init` instead */
+            params?: components["schemas"]["MultiHeadAttentionRequestParams"];
+            /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
+            init?: components["schemas"]["Init"];
+            /**
+             * Format: int64
+             * @description a head’s, beside init; default d_model/heads
+             */
+            d_k?: number;
+            /**
+             * Format: int64
+             * @description a head’s, beside init; default d_k
+             */
+            d_v?: number;
+            /**
+             * Format: int64
+             * @description beside init; default d_model
+             */
+            d_out?: number;
+            /** @description [B, H_kv, P, d_k]: keys before the new ones, already normalised and rotated. Query i then stands at position P + i for `causal`, `window`, `alibi` (top_left) and rope; masks and kv_lengths count all P + M keys; the answer has present_k. */
+            past_k?: components["schemas"]["Tensor"];
+            /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
+            past_v?: components["schemas"]["Tensor"];
+            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
+            state?: components["schemas"]["State"];
+            /**
+             * Format: double
+             * @description factor of q·k; default 1/√d_k
+             */
+            scale?: number;
+            /**
+             * Format: double
+             * @description c > 0: s → c·tanh(s/c)
+             */
+            softcap?: number;
+            /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
+            mask?: components["schemas"]["Tensor"];
+            /** @description `true` = `"top_left"`: j ≤ i. `"bottom_right"`: j ≤ i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else M, N. */
+            causal?: components["schemas"]["Causal"];
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
+            /** @description [B], B ≤ 65536: query rows from there on are padding */
+            q_lengths?: components["schemas"]["Tensor"];
+            /** @description [B], B ≤ 65536: keys from there on are padding */
+            kv_lengths?: components["schemas"]["Tensor"];
+            window?: components["schemas"]["Window"];
+            /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
+            segments?: components["schemas"]["Segments"];
+            /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
+            alibi?: components["schemas"]["Alibi"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: components["schemas"]["RelativeBias"];
+            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
+            sinks?: components["schemas"]["Tensor"];
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
+            qk_norm?: components["schemas"]["QkNorm"];
+            /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
+            rope?: components["schemas"]["Rope"];
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             */
+            empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
+            /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
+            dropout?: components["schemas"]["Dropout"];
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
+            attention_kind?: components["schemas"]["AttentionKind"];
+            /**
+             * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
+             * @default false
+             */
+            compare_exact?: boolean;
+            /**
+             * @description what to answer beside loss and gradients
+             * @default [
+             *       "output"
+             *     ]
+             */
+            return?: components["schemas"]["SelfAttentionRequestReturn"][];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
+            backward?: components["schemas"]["MultiHeadAttentionRequestBackward"];
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             */
+            precision?: components["schemas"]["Precision"];
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             */
+            non_finite?: components["schemas"]["NonFiniteInputs"];
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             */
+            encoding?: components["schemas"]["Encoding"];
+            /** @description element type of the tensors in the answer; default: the precision */
+            output_dtype?: components["schemas"]["OutputDtype"];
+        };
+        PositionalEncodingRequest: components["schemas"]["SinusoidalEncoding"] | components["schemas"]["RopeEncoding"] | components["schemas"]["AlibiEncoding"];
+        SinusoidalEncoding: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "sinusoidal";
+            /**
+             * Format: int64
+             * @description positions; default: those of x
+             */
+            length?: number;
+            /**
+             * Format: int64
+             * @description default: the last extent of x
+             */
+            d_model?: number;
+            /**
+             * Format: double
+             * @default 10000
+             */
+            base?: number;
+            /**
+             * Format: int64
+             * @description the first position
+             * @default 0
+             */
+            offset?: number;
+            /** @description […, N, d_model]: `output` = x + encoding */
+            x?: components["schemas"]["Tensor"];
+            /** @description with x: the gradient that reaches it */
+            backward?: components["schemas"]["SinusoidalEncodingBackward"];
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             */
+            precision?: components["schemas"]["Precision"];
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             */
+            non_finite?: components["schemas"]["NonFiniteInputs"];
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             */
+            encoding?: components["schemas"]["Encoding"];
+            /** @description element type of the tensors in the answer; default: the precision */
+            output_dtype?: components["schemas"]["OutputDtype"];
+        };
+        RopeEncoding: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "rope";
+            /**
+             * Format: int64
+             * @description positions; default: those of x
+             */
+            length?: number;
+            /**
+             * Format: int64
+             * @description a head’s; default: the last extent of x
+             */
+            d_model?: number;
+            /**
+             * Format: int64
+             * @description how many leading elements are rotated; even; default d_model
+             */
+            dims?: number;
+            /**
+             * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
+             * @default false
+             */
+            interleaved?: boolean;
+            /**
+             * Format: double
+             * @description pair j turns by base^(−2j/dims) a position; default 10000
+             */
+            base?: number;
+            /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
+            frequencies?: components["schemas"]["Tensor"];
+            /**
+             * Format: double
+             * @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives
+             */
+            factor?: number;
+            scaling?: components["schemas"]["RopeScaling"];
+            /**
+             * Format: int64
+             * @description the first position; default 0
+             */
+            offset?: number;
+            /** @description int32 [length], or [B, length] where B is the first extent of x [B, …, N, d_model]; instead of `offset`. Negative ones turn backwards */
+            positions?: components["schemas"]["Tensor"];
+            /** @description […, N, d_model]: `output` = x, every row rotated */
+            x?: components["schemas"]["Tensor"];
+            /** @description with x: the gradient that reaches it */
+            backward?: components["schemas"]["SinusoidalEncodingBackward"];
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             */
+            precision?: components["schemas"]["Precision"];
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             */
+            non_finite?: components["schemas"]["NonFiniteInputs"];
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             */
+            encoding?: components["schemas"]["Encoding"];
+            /** @description element type of the tensors in the answer; default: the precision */
+            output_dtype?: components["schemas"]["OutputDtype"];
+        };
+        AlibiEncoding: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "alibi";
+            /**
+             * Format: int64
+             * @description positions; default: those of x
+             */
+            length?: number;
+            /**
+             * Format: int64
+             * @description default: those of x
+             */
+            heads?: number;
+            /** @description scores […, heads, N, M]: `output` = x + bias */
+            x?: components["schemas"]["Tensor"];
+            /** @description with x: the gradient that reaches it */
+            backward?: components["schemas"]["SinusoidalEncodingBackward"];
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             */
+            precision?: components["schemas"]["Precision"];
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             */
+            non_finite?: components["schemas"]["NonFiniteInputs"];
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             */
+            encoding?: components["schemas"]["Encoding"];
+            /** @description element type of the tensors in the answer; default: the precision */
+            output_dtype?: components["schemas"]["OutputDtype"];
+        };
+        TransformerRequest: {
+            stack: components["schemas"]["Stack"];
+            /** @description [B, N, d_model], or [N, d_model] without a batch */
+            x: components["schemas"]["Tensor"];
+            /**
+             * Format: double
+             * @description factor of q·k; default 1/√d_k
+             */
+            scale?: number;
+            /**
+             * Format: double
+             * @description c > 0: s → c·tanh(s/c)
+             */
+            softcap?: number;
+            /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
+            mask?: components["schemas"]["Tensor"];
+            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
+            prefix_lengths?: components["schemas"]["Tensor"];
+            /** @description [B], B ≤ 65536: query rows from there on are padding */
+            q_lengths?: components["schemas"]["Tensor"];
+            /** @description [B], B ≤ 65536: keys from there on are padding */
+            kv_lengths?: components["schemas"]["Tensor"];
+            window?: components["schemas"]["Window"];
+            /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
+            segments?: components["schemas"]["Segments"];
+            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
+            relative_bias?: components["schemas"]["RelativeBias"];
+            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
+            qk_norm?: components["schemas"]["QkNorm"];
+            /**
+             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
+             * @default zeros
+             */
+            empty_rows?: components["schemas"]["EmptyRows"];
+            /** @description Read the ambiguous fields as that library does: the order of axes, the corner that `"causal":true` means, what `true` is in a mask, `window` as it writes one, `empty_rows`, and the shape of `weights`. What a request says itself goes first (`layout`, `"causal":"top_left"`, `window.align`, `empty_rows`). The answer’s `conventions` spell what was read; docs/DIALECTS.md has the table. */
+            dialect?: components["schemas"]["Dialect"];
+            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
+            attention_kind?: components["schemas"]["AttentionKind"];
+            /**
+             * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
+             * @default false
+             */
+            compare_exact?: boolean;
+            /** @description [B, M, d_context], or [M, d_context] without a batch: every layer also attends to it (a decoder, as PyTorch’s TransformerDecoderLayer). Its parameters are layers.i.cross_attention.{w_q,…}, its norm is norm2, and that of the feed-forward network norm3 (sandwich: norm3 and norm4, then norm5 and norm6). scale, softcap, qk_norm and dropout hold there too; rope, causal, window, alibi, the mask and attention_kind do not. */
+            context?: components["schemas"]["Tensor"];
+            /** @description A stack whose output is the context of the other (as PyTorch’s Transformer); in place of `context`. dropout, qk_norm and checkpoint hold for both, and its layers draw with the seeds behind the decoder’s (seed + 3·layers + 2i and seed + 3·layers + 2i + 1); everything else beside `stack` is the decoder’s. `entropy_weight` means the rows of both. */
+            encoder?: components["schemas"]["Encoder"];
+            /** @description What the keys and values of the positions before x have left in every layer, as `"return":["state"]` gives it: layers.i.s [B, H_kv, head_dim, head_dim], and position [1], how many there were; for `gated`, `delta`, `gated_delta` and causal `linear` (of `elu1` layers.i.sums, layers.i.k and layers.i.v, as in `state` of attention). Positions go on from there, and the bits are those of one request. In safetensors state.layers.0.s. */
+            state?: {
+                [key: string]: components["schemas"]["Tensor"];
+            } | null;
+            /** @description Keys and values of the positions before x, of every layer: layers.i.k and layers.i.v [B, H_kv, P, head_dim], as `"return":["present"]` gives them. For causal stacks; positions go on from P, and masks and kv_lengths count all P + N keys. In safetensors past.layers.0.k. */
+            past?: {
+                [key: string]: components["schemas"]["Tensor"];
+            } | null;
+            /** @description [B]: positions of the context from there on are padding */
+            context_lengths?: components["schemas"]["Tensor"];
+            /** @description Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds seed + 2i and seed + 2i + 1; with a context seed + 3i, seed + 3i + 1 (cross-attention) and seed + 3i + 2. */
+            dropout?: components["schemas"]["Dropout"];
+            /**
+             * @description keep only the input of each layer and compute it again in the backward pass: less memory, more time, the same bits
+             * @default false
+             */
+            checkpoint?: boolean;
+            /**
+             * @description what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer. `present`: keys and values of every layer, as the next request takes them for its `past`; `state`: what they have left, as it takes it for its `state`
+             * @default [
+             *       "output"
+             *     ]
+             */
+            return?: components["schemas"]["TransformerRequestReturn"][];
+            /** @description the loss: the sum of what is given of it here, of which one suffices */
+            backward?: components["schemas"]["TransformerRequestBackward"];
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             */
+            precision?: components["schemas"]["Precision"];
+            /**
+             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
+             * @default reject
+             */
+            non_finite?: components["schemas"]["NonFiniteInputs"];
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             */
+            encoding?: components["schemas"]["Encoding"];
+            /** @description element type of the tensors in the answer; default: the precision */
+            output_dtype?: components["schemas"]["OutputDtype"];
+        };
+        Stack: {
+            /** Format: int64 */
+            layers: number;
+            /**
+             * Format: int64
+             * @description default: the last extent of x
+             */
+            d_model?: number;
+            /** Format: int64 */
+            heads: number;
+            /**
+             * Format: int64
+             * @description elements of a head’s q, k and v; default d_model/heads, or what params say
+             */
+            head_dim?: number;
+            /**
+             * Format: int64
+             * @description heads of keys and values (GQA); divides heads; default heads
+             */
+            kv_heads?: number;
+            /**
+             * Format: int64
+             * @description hidden units of the feed-forward network; default 4·d_model, or what params say
+             */
+            d_ff?: number;
+            /**
+             * @description `post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN with norm2. `sandwich`: x = x + norm2(attention(norm1(x))); x = x + norm4(ffn(norm3(x)))
+             * @default post
+             */
+            norm?: components["schemas"]["Norm"];
+            /**
+             * @description `rms` has gamma only
+             * @default layer
+             */
+            norm_kind?: components["schemas"]["NormKind"];
+            /**
+             * Format: double
+             * @default 0.00001
+             */
+            norm_eps?: number;
+            /**
+             * @description `swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1)); `geglu` and `geglu_tanh`: gelu or gelu_tanh in place of silu. `quick_gelu`: x·σ(1.702·x)
+             * @default relu
+             */
+            activation?: components["schemas"]["Activation"];
+            /** @description `sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores; default `rope` where there is a rope, else `none` */
+            position?: components["schemas"]["Position"];
+            /** @description turns q and k in every layer, or in those where the list has one; `"position":"rope"` alone takes its defaults */
+            rope?: components["schemas"]["StackRope"];
+            /** @description keys that a row attends to, in every layer or by layer; see `window` beside the stack */
+            window?: components["schemas"]["StackWindow"];
+            /**
+             * Format: double
+             * @description factor of q·k; default 1/√d_k
+             */
+            scale?: number;
+            /**
+             * Format: double
+             * @description c > 0: s → c·tanh(s/c)
+             */
+            softcap?: number;
+            /** @description T5’s relative position bias in every layer; its table [buckets, H] is the parameter `relative_bias.table`, with `init` of 32 buckets. That parameter alone takes the defaults. */
+            relative_bias?: components["schemas"]["StackRelativeBias"];
+            causal?: components["schemas"]["Causal"];
+            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.attention.sinks [heads] (see `sinks` of attention), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}, relative_bias.table. Biases, beta, q_norm and k_norm together, sinks and final_norm may be left out. Weights are [d_in, d_out]. */
+            params?: {
+                [key: string]: components["schemas"]["Tensor"];
+            } | null;
+            /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
+            init?: components["schemas"]["Init"];
+        };
+        CompareRequest: {
+            endpoint: components["schemas"]["CompareRequestEndpoint"];
+            /** @description the body of that endpoint. Its `precision` is not looked at; `return` need not name what the candidate holds */
+            body: {
+                [key: string]: unknown;
             };
+            /** @description what was computed elsewhere of that body: tensors under the names that the endpoint’s answer has, `output`, `logsumexp`, …, `grads.q`. NaN and infinities are findings */
+            candidate: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description the type that the candidate was computed in: that of the baseline
+             * @default float32
+             */
+            candidate_dtype?: components["schemas"]["CandidateDtype"];
+            /** @description `baseline`: a tensor passes where max|candidate − truth| ≤ factor · max|baseline − truth| + eps · max|truth|, eps that of candidate_dtype. `tolerance`: where |candidate − truth| ≤ atol + rtol · |truth| for every element. Default: baseline, factor 2. */
+            rule?: components["schemas"]["Rule"];
+            /**
+             * @description where it fails: try the usual mistakes, and name those that explain it
+             * @default true
+             */
+            diagnose?: boolean;
+            /**
+             * Format: int64
+             * @description elements that `worst` lists
+             * @default 10
+             */
+            top?: number;
+            /**
+             * @description gives heads an `error_map`; the page of `Accept: text/html` has them in any case
+             * @default false
+             */
+            error_maps?: boolean;
+        };
+        GradientCheckRequest: {
+            endpoint: components["schemas"]["CompareRequestEndpoint"];
+            /** @description the body of that endpoint, with `backward`, which defines the loss and, by `wrt`, the inputs. Its `precision` is not looked at: all is float64 */
+            body: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: int64
+             * @description elements that are drawn of each input; all of one that has no more
+             * @default 32
+             */
+            entries?: number;
+            /**
+             * Format: int64
+             * @description directions that are drawn for each input: ±1/√n in each of its n elements
+             * @default 4
+             */
+            directions?: number;
+            /**
+             * Format: int64
+             * @description the same seed draws the same
+             * @default 0
+             */
+            seed?: number;
+        };
+        ExplainMaskRequest: {
+            /**
+             * @description whose body it is
+             * @default /v1/attention
+             */
+            endpoint?: components["schemas"]["ExplainMaskRequestEndpoint"];
+            /** @description the body of that endpoint. A tensor may be just {"shape": […]}: of q, k and v no more is looked at. Of lengths, segments and a mask that are only shapes nothing is known; they are named in `unknown` and count as forbidding nothing */
+            body: {
+                [key: string]: unknown;
+            };
+            /** @description [b, h, i]: a query row of which every key is told which rules removed it */
+            row?: number[] | null;
+            /**
+             * @description answer the rules of every pair, as bits
+             * @default false
+             */
+            map?: boolean;
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             */
+            encoding?: components["schemas"]["Encoding"];
+        };
+        PlanRequest: {
+            endpoint: components["schemas"]["PlanRequestEndpoint"];
+            /** @description the body of that endpoint; a tensor may be just {"shape": […]} */
+            body: {
+                [key: string]: unknown;
+            };
+        };
+        ModelForwardRequest: {
+            /** @description a text, or a list of texts; shorter ones are padded on the right */
+            text?: components["schemas"]["Text"];
+            /** @description the second text of each pair */
+            text_pair?: components["schemas"]["Text"];
+            /** @description [B, N], or [N]: instead of text */
+            token_ids?: components["schemas"]["Tensor"];
+            /** @description [B, N] beside token_ids: 0 where there is padding */
+            attention_mask?: components["schemas"]["Tensor"];
+            /** @description [B, N] beside token_ids, of models that have types; default 0 */
+            token_type_ids?: components["schemas"]["Tensor"];
+            /** @default true */
+            add_special_tokens?: boolean;
+            /**
+             * @description cut texts to max_length, rather than refuse them
+             * @default false
+             */
+            truncate?: boolean;
+            /** @description the layers that `layers` holds, in this order; default all */
+            layers?: components["schemas"]["IndexList"];
+            /** @description the heads that maps and rows hold, in this order; default all */
+            heads?: components["schemas"]["IndexList"];
+            /** @description what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
+            return?: components["schemas"]["ModelForwardRequestReturn"][] | null;
+            /**
+             * @description of `embedding`, which has length 1: over what is no padding
+             * @default mean
+             */
+            pooling?: components["schemas"]["Pooling"];
+            /** @description asks for next_tokens too */
+            next_tokens?: components["schemas"]["NextTokens"];
+            /** @description asks for top_keys too: the strongest keys of each row, in `layers` */
+            top_keys?: components["schemas"]["TopKeys"];
+            /** @description asks for relevance too: [B, N], a number a token */
+            relevance?: components["schemas"]["Relevance"];
+            /** @description asks a decoder for tokens that follow each text, up to the end token of the model */
+            generate?: components["schemas"]["Generate"];
+            backward?: components["schemas"]["ModelForwardRequestBackward"];
+            /** @description with backward: gradients of each layer’s output or weights, in `layers` */
+            emit?: components["schemas"]["Emit"][] | null;
+            /**
+             * @description `float32`: SIMD kernels; `float64`: the reference kernels
+             * @default float32
+             */
+            precision?: components["schemas"]["Precision"];
+            /**
+             * @description how tensors are written in a JSON answer
+             * @default nested
+             */
+            encoding?: components["schemas"]["Encoding"];
+            /** @description element type of the tensors in the answer; default: the precision */
+            output_dtype?: components["schemas"]["OutputDtype"];
+        };
+        IndexList: unknown;
+        InferenceRequest: {
+            /** @description comes back in the answer */
+            id?: string;
+            /** @description the options of the endpoint of the same name, as strings, numbers and booleans: `causal`, `scale`, `precision`, `output_dtype`, …; nested ones as the JSON text of an object in `request`. `binary_data_output`: answer bytes where an output does not say. `timeout`: microseconds. Ignored: `priority`, `headers`, `sequence_…`, `triton_…` */
+            parameters?: {
+                [key: string]: unknown;
+            } | null;
+            inputs: components["schemas"]["InferenceInput"][];
+            /** @description what to answer, in this order; default `output` alone */
+            outputs?: components["schemas"]["InferenceRequestedOutput"][] | null;
+        };
+        InferenceInput: {
+            /** @description as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, … */
+            name: string;
+            datatype: components["schemas"]["Datatype"];
+            shape: number[];
+            /** @description the elements in row-major order, flat or nested as the shape says; what is not finite as "NaN", "Infinity", "-Infinity", or the same without quotes */
+            data?: unknown[] | null;
+            parameters?: components["schemas"]["InferenceInputParameters"];
+        };
+        InferenceInputParameters: {
+            /**
+             * Format: int64
+             * @description bytes of its elements (little-endian, row-major) behind the JSON text, instead of `data`
+             */
+            binary_data_size?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        InferenceRequestedOutput: {
+            name: string;
+            parameters?: components["schemas"]["InferenceRequestedOutputParameters"];
+        };
+        InferenceRequestedOutputParameters: {
+            /** @description its elements as bytes behind the JSON text */
+            binary_data?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        RepositoryIndexRequest: {
+            /** @description only those that are */
+            ready?: boolean;
+        };
+        JobRequest: {
+            endpoint: components["schemas"]["PlanRequestEndpoint"];
+            /** @description the body of that endpoint */
+            body: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: int64
+             * @description jobs of a smaller number go first, those of one number in the order in which they came
+             * @default 0
+             */
+            priority?: number;
         };
         AttentionAnswer: {
             /** @description [B, H, N, d_v] in q’s rank and layout; zeros where a row attends to nothing */
@@ -748,285 +1726,23 @@ export interface components {
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
             present_v?: components["schemas"]["AnswerTensor"];
             /** @description what the next request takes for its `state` */
-            state?: {
-                /** @description [B, H_kv, d_k, d_v] */
-                s?: components["schemas"]["AnswerTensor"];
-                /** @description of elu1: [B, H_kv, d_k·(d_v + 2)], float64 */
-                sums?: components["schemas"]["AnswerTensor"];
-                /** @description of elu1: [B, H_kv, R, d_k] */
-                k?: components["schemas"]["AnswerTensor"];
-                /** @description of elu1: [B, H_kv, R, d_v] */
-                v?: components["schemas"]["AnswerTensor"];
-            };
-            /**
-             * @description the attention_kind, where it is not softmax: the output is not that of exact attention
-             * @enum {string}
-             */
-            approximation?: "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta";
+            state?: components["schemas"]["AttentionAnswerState"];
+            /** @description the attention_kind, where it is not softmax: the output is not that of exact attention */
+            approximation?: components["schemas"]["Approximation"];
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
-            exact_error?: {
-                /** @description largest difference */
-                max_abs: number | ("NaN" | "Infinity");
-                /** @description root of the mean square difference */
-                rms: number | ("NaN" | "Infinity");
-                /** @description norm of the difference over the norm of the exact output */
-                relative: number | ("NaN" | "Infinity");
+            exact_error?: components["schemas"]["ExactError"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
             };
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
-            loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            loss?: components["schemas"]["AnyNumber"];
             /** @description tangents of the results of the same names, in their shapes */
-            jvp?: {
-                output?: components["schemas"]["AnswerTensor"];
-                weights?: components["schemas"]["AnswerTensor"];
-                logsumexp?: components["schemas"]["AnswerTensor"];
-            };
+            jvp?: components["schemas"]["AttentionAnswerJvp"];
+            /** @description of each stage of `emulate` by itself, the others exact: how far the output is from float64’s */
+            error_budget?: components["schemas"]["ErrorBudget"];
             /** @description the gradient of input X at grads.X */
-            grads?: {
-                /** @description q’s */
-                q?: components["schemas"]["AnswerTensor"];
-                /** @description k’s */
-                k?: components["schemas"]["AnswerTensor"];
-                /** @description v’s */
-                v?: components["schemas"]["AnswerTensor"];
-                /** @description in the mask’s own shape */
-                mask?: components["schemas"]["AnswerTensor"];
-                /** @description [H] */
-                sinks?: components["schemas"]["AnswerTensor"];
-                /** @description of the table that stands there */
-                relative_bias?: {
-                    table?: components["schemas"]["AnswerTensor"];
-                };
-                /** @description when `wrt` names it */
-                past_k?: components["schemas"]["AnswerTensor"];
-                /** @description when `wrt` names it */
-                past_v?: components["schemas"]["AnswerTensor"];
-                /** @description in the gates’ own shapes; in a stack the sum over the layers */
-                attention_kind?: {
-                    gates?: {
-                        decay?: components["schemas"]["AnswerTensor"];
-                        beta?: components["schemas"]["AnswerTensor"];
-                    };
-                };
-                /** @description when `wrt` names it */
-                state?: {
-                    s?: components["schemas"]["AnswerTensor"];
-                };
-            };
-        };
-        SelfAttentionRequest: {
-            /** @description [B, N, d_model], or [N, d_model] without a batch */
-            x: components["schemas"]["Tensor"];
-            /** @description the parameters, or `init` instead */
-            params?: {
-                /** @description [d_model, d_k] */
-                w_q: components["schemas"]["Tensor"];
-                /** @description [d_model, d_k] */
-                w_k: components["schemas"]["Tensor"];
-                /** @description [d_model, d_v] */
-                w_v: components["schemas"]["Tensor"];
-                /** @description [d_k] */
-                b_q?: components["schemas"]["Tensor"];
-                /** @description [d_k] */
-                b_k?: components["schemas"]["Tensor"];
-                /** @description [d_v] */
-                b_v?: components["schemas"]["Tensor"];
-            };
-            /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
-            init?: {
-                /**
-                 * @description Glorot & Bengio 2010, or He et al. 2015; fans are those of the whole matrix
-                 * @default xavier_uniform
-                 * @enum {string}
-                 */
-                scheme?: "xavier_uniform" | "xavier_normal" | "he_uniform" | "he_normal";
-                /** @default 0 */
-                seed?: number;
-                /**
-                 * @description whether there are biases (of 0)
-                 * @default false
-                 */
-                bias?: boolean;
-            };
-            /** @description beside init; default d_model */
-            d_k?: number;
-            /** @description beside init; default d_k */
-            d_v?: number;
-            /** @description [B, H_kv, P, d_k]: keys before the new ones, already normalised and rotated. Query i then stands at position P + i for `causal`, `window`, `alibi` (top_left) and rope; masks and kv_lengths count all P + M keys; the answer has present_k. */
-            past_k?: components["schemas"]["Tensor"];
-            /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
-            past_v?: components["schemas"]["Tensor"];
-            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
-            state?: {
-                /** @description [B, H_kv, d_k, d_v] */
-                s?: components["schemas"]["Tensor"];
-                /** @description [B, H_kv, d_k·(d_v + 2)], float64, of `elu1`: sums over whole chunks of 96 keys, with their scales */
-                sums?: components["schemas"]["Tensor"];
-                /** @description [B, H_kv, R, d_k], of `elu1`: the R < 96 keys behind them */
-                k?: components["schemas"]["Tensor"];
-                /** @description [B, H_kv, R, d_v], their values */
-                v?: components["schemas"]["Tensor"];
-            };
-            /** @description factor of q·k; default 1/√d_k */
-            scale?: number;
-            /** @description c > 0: s → c·tanh(s/c) */
-            softcap?: number;
-            /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
-            mask?: components["schemas"]["Tensor"];
-            /**
-             * @description `true` = `"top_left"`: j ≤ i. `"bottom_right"`: j ≤ i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else M, N.
-             * @default false
-             */
-            causal?: boolean | ("top_left" | "bottom_right");
-            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
-            prefix_lengths?: components["schemas"]["Tensor"];
-            /** @description [B], B ≤ 65536: query rows from there on are padding */
-            q_lengths?: components["schemas"]["Tensor"];
-            /** @description [B], B ≤ 65536: keys from there on are padding */
-            kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
-            window?: {
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            };
-            /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
-            segments?: {
-                /** @description [B, N]: int32 ids of the queries; a negative one is padding */
-                q: components["schemas"]["Tensor"];
-                /** @description [B, M]: of the keys; default q, where N = M */
-                kv?: components["schemas"]["Tensor"];
-            };
-            /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
-            alibi?: boolean | components["schemas"]["Tensor"];
-            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
-            relative_bias?: {
-                /** @description [buckets, H] */
-                table: components["schemas"]["Tensor"];
-                /**
-                 * @description from here on, all distances share a bucket
-                 * @default 128
-                 */
-                max_distance?: number;
-                /**
-                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
-                 * @default true
-                 */
-                bidirectional?: boolean;
-            };
-            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
-            sinks?: components["schemas"]["Tensor"];
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
-            qk_norm?: "l2" | {
-                /** @constant */
-                kind: "rms";
-                /** @default 0.000001 */
-                eps?: number;
-            } | {
-                /** @constant */
-                kind: "l2";
-                /** @default 1e-12 */
-                eps?: number;
-            };
-            /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
-            rope?: {
-                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
-                base?: number;
-                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
-                frequencies?: components["schemas"]["Tensor"];
-                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
-                factor?: number;
-                scaling?: components["schemas"]["RopeScaling"];
-                /**
-                 * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
-                 * @default false
-                 */
-                interleaved?: boolean;
-                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
-                dims?: number;
-                /** @description position of the first query; default 0, or the length of the past */
-                q_offset?: number;
-                /** @description position of the first new key; default 0, or the length of the past */
-                k_offset?: number;
-                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
-                q_positions?: components["schemas"]["Tensor"];
-                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
-                k_positions?: components["schemas"]["Tensor"];
-            };
-            /**
-             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
-             * @default zeros
-             * @enum {string}
-             */
-            empty_rows?: "zeros" | "nan" | "uniform";
-            /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
-            dropout?: {
-                p: number;
-                /** @default 0 */
-                seed?: number;
-            };
-            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
-            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
-            /**
-             * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
-             * @default false
-             */
-            compare_exact?: boolean;
-            /**
-             * @description what to answer beside loss and gradients
-             * @default [
-             *       "output"
-             *     ]
-             */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "params")[];
-            /** @description the loss: the sum of what is given of it here, of which one suffices */
-            backward?: {
-                /** @description ∂L/∂output, shaped like the output */
-                grad_output?: components["schemas"]["Tensor"];
-                /** @description target of a squared-error loss, shaped like the output */
-                target?: components["schemas"]["Tensor"];
-                /**
-                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
-                 * @enum {string}
-                 */
-                loss?: "sum_squared_error" | "mean_squared_error";
-                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
-                entropy_weight?: number;
-                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
-                grad_weights?: components["schemas"]["Tensor"];
-                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
-                grad_logsumexp?: components["schemas"]["Tensor"];
-                /** @description inputs whose gradients are wanted; default x, every parameter, a float mask, sinks, relative_bias.table and gates */
-                wrt?: (("x" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s" | "params") | string)[];
-            };
-            /**
-             * @description `float32`: SIMD kernels; `float64`: the reference kernels
-             * @default float32
-             * @enum {string}
-             */
-            precision?: "float32" | "float64";
-            /**
-             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
-             * @default reject
-             * @enum {string}
-             */
-            non_finite?: "reject" | "propagate";
-            /**
-             * @description how tensors are written in a JSON answer
-             * @default nested
-             * @enum {string}
-             */
-            encoding?: "nested" | "flat" | "base64";
-            /**
-             * @description element type of the tensors in the answer; default: the precision
-             * @enum {string}
-             */
-            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+            grads?: components["schemas"]["AttentionAnswerGrads"];
         };
         /** @description Maps are [B, N, M], rows [B, N]: there is one head. */
         SelfAttentionAnswer: {
@@ -1053,294 +1769,23 @@ export interface components {
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
             present_v?: components["schemas"]["AnswerTensor"];
             /** @description what the next request takes for its `state` */
-            state?: {
-                /** @description [B, H_kv, d_k, d_v] */
-                s?: components["schemas"]["AnswerTensor"];
-                /** @description of elu1: [B, H_kv, d_k·(d_v + 2)], float64 */
-                sums?: components["schemas"]["AnswerTensor"];
-                /** @description of elu1: [B, H_kv, R, d_k] */
-                k?: components["schemas"]["AnswerTensor"];
-                /** @description of elu1: [B, H_kv, R, d_v] */
-                v?: components["schemas"]["AnswerTensor"];
-            };
-            /**
-             * @description the attention_kind, where it is not softmax: the output is not that of exact attention
-             * @enum {string}
-             */
-            approximation?: "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta";
+            state?: components["schemas"]["AttentionAnswerState"];
+            /** @description the attention_kind, where it is not softmax: the output is not that of exact attention */
+            approximation?: components["schemas"]["Approximation"];
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
-            exact_error?: {
-                /** @description largest difference */
-                max_abs: number | ("NaN" | "Infinity");
-                /** @description root of the mean square difference */
-                rms: number | ("NaN" | "Infinity");
-                /** @description norm of the difference over the norm of the exact output */
-                relative: number | ("NaN" | "Infinity");
+            exact_error?: components["schemas"]["ExactError"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
             };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
-            loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            loss?: components["schemas"]["AnyNumber"];
             /** @description the gradient of input X at grads.X */
-            grads?: {
-                /** @description x’s */
-                x?: components["schemas"]["AnswerTensor"];
-                /** @description in the mask’s own shape */
-                mask?: components["schemas"]["AnswerTensor"];
-                /** @description [H] */
-                sinks?: components["schemas"]["AnswerTensor"];
-                /** @description of the table that stands there */
-                relative_bias?: {
-                    table?: components["schemas"]["AnswerTensor"];
-                };
-                /** @description when `wrt` names it */
-                past_k?: components["schemas"]["AnswerTensor"];
-                /** @description when `wrt` names it */
-                past_v?: components["schemas"]["AnswerTensor"];
-                /** @description in the gates’ own shapes; in a stack the sum over the layers */
-                attention_kind?: {
-                    gates?: {
-                        decay?: components["schemas"]["AnswerTensor"];
-                        beta?: components["schemas"]["AnswerTensor"];
-                    };
-                };
-                /** @description when `wrt` names it */
-                state?: {
-                    s?: components["schemas"]["AnswerTensor"];
-                };
-                /** @description by the parameters’ names */
-                params?: {
-                    [key: string]: components["schemas"]["AnswerTensor"];
-                };
-            };
-        };
-        MultiHeadAttentionRequest: {
-            /** @description [B, N, d_model], or [N, d_model] without a batch */
-            x: components["schemas"]["Tensor"];
-            /** @description [B, M, d_context]: where keys and values come from (cross-attention); default x */
-            context?: components["schemas"]["Tensor"];
-            heads: number;
-            /** @description heads of keys and values (GQA); divides heads; default heads */
-            kv_heads?: number;
-            /** @description the parameters, or `init` instead */
-            params?: {
-                /** @description [d_model, heads·d_k] */
-                w_q: components["schemas"]["Tensor"];
-                /** @description [d_context, kv_heads·d_k] */
-                w_k: components["schemas"]["Tensor"];
-                /** @description [d_context, kv_heads·d_v] */
-                w_v: components["schemas"]["Tensor"];
-                /** @description [heads·d_v, d_out] */
-                w_o: components["schemas"]["Tensor"];
-                /** @description [heads·d_k] */
-                b_q?: components["schemas"]["Tensor"];
-                /** @description [kv_heads·d_k] */
-                b_k?: components["schemas"]["Tensor"];
-                /** @description [kv_heads·d_v] */
-                b_v?: components["schemas"]["Tensor"];
-                /** @description [d_out] */
-                b_o?: components["schemas"]["Tensor"];
-            };
-            /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
-            init?: {
-                /**
-                 * @description Glorot & Bengio 2010, or He et al. 2015; fans are those of the whole matrix
-                 * @default xavier_uniform
-                 * @enum {string}
-                 */
-                scheme?: "xavier_uniform" | "xavier_normal" | "he_uniform" | "he_normal";
-                /** @default 0 */
-                seed?: number;
-                /**
-                 * @description whether there are biases (of 0)
-                 * @default false
-                 */
-                bias?: boolean;
-            };
-            /** @description a head’s, beside init; default d_model/heads */
-            d_k?: number;
-            /** @description a head’s, beside init; default d_k */
-            d_v?: number;
-            /** @description beside init; default d_model */
-            d_out?: number;
-            /** @description [B, H_kv, P, d_k]: keys before the new ones, already normalised and rotated. Query i then stands at position P + i for `causal`, `window`, `alibi` (top_left) and rope; masks and kv_lengths count all P + M keys; the answer has present_k. */
-            past_k?: components["schemas"]["Tensor"];
-            /** @description [B, H_kv, P, d_v]: values before the new ones; the answer has present_v */
-            past_v?: components["schemas"]["Tensor"];
-            /** @description What the keys and values of earlier requests have left, as `"return":["state"]` gives it: `s` for `gated`, `delta`, `gated_delta` and `linear` with `feature` `relu` or `identity`; `sums`, `k` and `v` for `linear` with `elu1`, whose state has no gradient and does not stand beside lengths. Tokens in several requests, each with the state that the one before it has answered, give the same bits as in one. rope’s offsets are the request’s own to say. Not beside a past. */
-            state?: {
-                /** @description [B, H_kv, d_k, d_v] */
-                s?: components["schemas"]["Tensor"];
-                /** @description [B, H_kv, d_k·(d_v + 2)], float64, of `elu1`: sums over whole chunks of 96 keys, with their scales */
-                sums?: components["schemas"]["Tensor"];
-                /** @description [B, H_kv, R, d_k], of `elu1`: the R < 96 keys behind them */
-                k?: components["schemas"]["Tensor"];
-                /** @description [B, H_kv, R, d_v], their values */
-                v?: components["schemas"]["Tensor"];
-            };
-            /** @description factor of q·k; default 1/√d_k */
-            scale?: number;
-            /** @description c > 0: s → c·tanh(s/c) */
-            softcap?: number;
-            /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
-            mask?: components["schemas"]["Tensor"];
-            /**
-             * @description `true` = `"top_left"`: j ≤ i. `"bottom_right"`: j ≤ i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else M, N.
-             * @default false
-             */
-            causal?: boolean | ("top_left" | "bottom_right");
-            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
-            prefix_lengths?: components["schemas"]["Tensor"];
-            /** @description [B], B ≤ 65536: query rows from there on are padding */
-            q_lengths?: components["schemas"]["Tensor"];
-            /** @description [B], B ≤ 65536: keys from there on are padding */
-            kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
-            window?: {
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            };
-            /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
-            segments?: {
-                /** @description [B, N]: int32 ids of the queries; a negative one is padding */
-                q: components["schemas"]["Tensor"];
-                /** @description [B, M]: of the keys; default q, where N = M */
-                kv?: components["schemas"]["Tensor"];
-            };
-            /** @description `true`: the slopes of the ALiBi paper; or one slope a head [H]. Adds −slope·|i − j|, i aligned as `causal` says. */
-            alibi?: boolean | components["schemas"]["Tensor"];
-            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
-            relative_bias?: {
-                /** @description [buckets, H] */
-                table: components["schemas"]["Tensor"];
-                /**
-                 * @description from here on, all distances share a bucket
-                 * @default 128
-                 */
-                max_distance?: number;
-                /**
-                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
-                 * @default true
-                 */
-                bidirectional?: boolean;
-            };
-            /** @description [H]: one more logit a query head in the softmax’s denominator, as gpt-oss has it: never scaled, capped, biased, masked or dropped, and without a value. `logsumexp` and `entropy` hold it; `weights` sum to less than 1. A row without a key: output 0, logsumexp = the sink. */
-            sinks?: components["schemas"]["Tensor"];
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
-            qk_norm?: "l2" | {
-                /** @constant */
-                kind: "rms";
-                /** @default 0.000001 */
-                eps?: number;
-            } | {
-                /** @constant */
-                kind: "l2";
-                /** @default 1e-12 */
-                eps?: number;
-            };
-            /** @description Rotary position embedding of q and k, after qk_norm. q and k are placed apart: what is said of the one says nothing of the other. */
-            rope?: {
-                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
-                base?: number;
-                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
-                frequencies?: components["schemas"]["Tensor"];
-                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
-                factor?: number;
-                scaling?: components["schemas"]["RopeScaling"];
-                /**
-                 * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
-                 * @default false
-                 */
-                interleaved?: boolean;
-                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
-                dims?: number;
-                /** @description position of the first query; default 0, or the length of the past */
-                q_offset?: number;
-                /** @description position of the first new key; default 0, or the length of the past */
-                k_offset?: number;
-                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
-                q_positions?: components["schemas"]["Tensor"];
-                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
-                k_positions?: components["schemas"]["Tensor"];
-            };
-            /**
-             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
-             * @default zeros
-             * @enum {string}
-             */
-            empty_rows?: "zeros" | "nan" | "uniform";
-            /** @description Dropout on the weights; the kept ones are scaled by 1/(1−p). The same seed drops the same weights, forward and backward. */
-            dropout?: {
-                p: number;
-                /** @default 0 */
-                seed?: number;
-            };
-            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
-            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
-            /**
-             * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
-             * @default false
-             */
-            compare_exact?: boolean;
-            /**
-             * @description what to answer beside loss and gradients
-             * @default [
-             *       "output"
-             *     ]
-             */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "params")[];
-            /** @description the loss: the sum of what is given of it here, of which one suffices */
-            backward?: {
-                /** @description ∂L/∂output, shaped like the output */
-                grad_output?: components["schemas"]["Tensor"];
-                /** @description target of a squared-error loss, shaped like the output */
-                target?: components["schemas"]["Tensor"];
-                /**
-                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
-                 * @enum {string}
-                 */
-                loss?: "sum_squared_error" | "mean_squared_error";
-                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
-                entropy_weight?: number;
-                /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
-                grad_weights?: components["schemas"]["Tensor"];
-                /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
-                grad_logsumexp?: components["schemas"]["Tensor"];
-                /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask, sinks, relative_bias.table and gates */
-                wrt?: (("x" | "context" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s" | "params") | string)[];
-            };
-            /**
-             * @description `float32`: SIMD kernels; `float64`: the reference kernels
-             * @default float32
-             * @enum {string}
-             */
-            precision?: "float32" | "float64";
-            /**
-             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
-             * @default reject
-             * @enum {string}
-             */
-            non_finite?: "reject" | "propagate";
-            /**
-             * @description how tensors are written in a JSON answer
-             * @default nested
-             * @enum {string}
-             */
-            encoding?: "nested" | "flat" | "base64";
-            /**
-             * @description element type of the tensors in the answer; default: the precision
-             * @enum {string}
-             */
-            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+            grads?: components["schemas"]["SelfAttentionAnswerGrads"];
         };
         MultiHeadAttentionAnswer: {
             /** @description [B, N, d_out] in x’s rank */
@@ -1366,243 +1811,23 @@ export interface components {
             /** @description [B, H_kv, P + M, d_v]: past_v and the new values */
             present_v?: components["schemas"]["AnswerTensor"];
             /** @description what the next request takes for its `state` */
-            state?: {
-                /** @description [B, H_kv, d_k, d_v] */
-                s?: components["schemas"]["AnswerTensor"];
-                /** @description of elu1: [B, H_kv, d_k·(d_v + 2)], float64 */
-                sums?: components["schemas"]["AnswerTensor"];
-                /** @description of elu1: [B, H_kv, R, d_k] */
-                k?: components["schemas"]["AnswerTensor"];
-                /** @description of elu1: [B, H_kv, R, d_v] */
-                v?: components["schemas"]["AnswerTensor"];
-            };
-            /**
-             * @description the attention_kind, where it is not softmax: the output is not that of exact attention
-             * @enum {string}
-             */
-            approximation?: "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta";
+            state?: components["schemas"]["AttentionAnswerState"];
+            /** @description the attention_kind, where it is not softmax: the output is not that of exact attention */
+            approximation?: components["schemas"]["Approximation"];
             /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
-            exact_error?: {
-                /** @description largest difference */
-                max_abs: number | ("NaN" | "Infinity");
-                /** @description root of the mean square difference */
-                rms: number | ("NaN" | "Infinity");
-                /** @description norm of the difference over the norm of the exact output */
-                relative: number | ("NaN" | "Infinity");
+            exact_error?: components["schemas"]["ExactError"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
             };
             /** @description every parameter by its name, with "return":["params"] */
             params?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
-            loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            loss?: components["schemas"]["AnyNumber"];
             /** @description the gradient of input X at grads.X */
-            grads?: {
-                /** @description x’s */
-                x?: components["schemas"]["AnswerTensor"];
-                /** @description the context’s */
-                context?: components["schemas"]["AnswerTensor"];
-                /** @description in the mask’s own shape */
-                mask?: components["schemas"]["AnswerTensor"];
-                /** @description [H] */
-                sinks?: components["schemas"]["AnswerTensor"];
-                /** @description of the table that stands there */
-                relative_bias?: {
-                    table?: components["schemas"]["AnswerTensor"];
-                };
-                /** @description when `wrt` names it */
-                past_k?: components["schemas"]["AnswerTensor"];
-                /** @description when `wrt` names it */
-                past_v?: components["schemas"]["AnswerTensor"];
-                /** @description in the gates’ own shapes; in a stack the sum over the layers */
-                attention_kind?: {
-                    gates?: {
-                        decay?: components["schemas"]["AnswerTensor"];
-                        beta?: components["schemas"]["AnswerTensor"];
-                    };
-                };
-                /** @description when `wrt` names it */
-                state?: {
-                    s?: components["schemas"]["AnswerTensor"];
-                };
-                /** @description by the parameters’ names */
-                params?: {
-                    [key: string]: components["schemas"]["AnswerTensor"];
-                };
-            };
-        };
-        PositionalEncodingRequest: components["schemas"]["SinusoidalEncoding"] | components["schemas"]["RopeEncoding"] | components["schemas"]["AlibiEncoding"];
-        SinusoidalEncoding: {
-            /** @constant */
-            kind: "sinusoidal";
-            /** @description positions; default: those of x */
-            length?: number;
-            /** @description default: the last extent of x */
-            d_model?: number;
-            /** @default 10000 */
-            base?: number;
-            /**
-             * @description the first position
-             * @default 0
-             */
-            offset?: number;
-            /** @description […, N, d_model]: `output` = x + encoding */
-            x?: components["schemas"]["Tensor"];
-            /** @description with x: the gradient that reaches it */
-            backward?: {
-                /** @description ∂L/∂output, shaped like the output */
-                grad_output?: components["schemas"]["Tensor"];
-                /** @description target of a squared-error loss, shaped like the output */
-                target?: components["schemas"]["Tensor"];
-                /**
-                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
-                 * @enum {string}
-                 */
-                loss?: "sum_squared_error" | "mean_squared_error";
-                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
-                entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x */
-                wrt?: "x"[];
-            };
-            /**
-             * @description `float32`: SIMD kernels; `float64`: the reference kernels
-             * @default float32
-             * @enum {string}
-             */
-            precision?: "float32" | "float64";
-            /**
-             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
-             * @default reject
-             * @enum {string}
-             */
-            non_finite?: "reject" | "propagate";
-            /**
-             * @description how tensors are written in a JSON answer
-             * @default nested
-             * @enum {string}
-             */
-            encoding?: "nested" | "flat" | "base64";
-            /**
-             * @description element type of the tensors in the answer; default: the precision
-             * @enum {string}
-             */
-            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
-        };
-        RopeEncoding: {
-            /** @constant */
-            kind: "rope";
-            /** @description positions; default: those of x */
-            length?: number;
-            /** @description a head’s; default: the last extent of x */
-            d_model?: number;
-            /** @description how many leading elements are rotated; even; default d_model */
-            dims?: number;
-            /**
-             * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
-             * @default false
-             */
-            interleaved?: boolean;
-            /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
-            base?: number;
-            /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
-            frequencies?: components["schemas"]["Tensor"];
-            /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
-            factor?: number;
-            scaling?: components["schemas"]["RopeScaling"];
-            /** @description the first position; default 0 */
-            offset?: number;
-            /** @description int32 [length], or [B, length] where B is the first extent of x [B, …, N, d_model]; instead of `offset`. Negative ones turn backwards */
-            positions?: components["schemas"]["Tensor"];
-            /** @description […, N, d_model]: `output` = x, every row rotated */
-            x?: components["schemas"]["Tensor"];
-            /** @description with x: the gradient that reaches it */
-            backward?: {
-                /** @description ∂L/∂output, shaped like the output */
-                grad_output?: components["schemas"]["Tensor"];
-                /** @description target of a squared-error loss, shaped like the output */
-                target?: components["schemas"]["Tensor"];
-                /**
-                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
-                 * @enum {string}
-                 */
-                loss?: "sum_squared_error" | "mean_squared_error";
-                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
-                entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x */
-                wrt?: "x"[];
-            };
-            /**
-             * @description `float32`: SIMD kernels; `float64`: the reference kernels
-             * @default float32
-             * @enum {string}
-             */
-            precision?: "float32" | "float64";
-            /**
-             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
-             * @default reject
-             * @enum {string}
-             */
-            non_finite?: "reject" | "propagate";
-            /**
-             * @description how tensors are written in a JSON answer
-             * @default nested
-             * @enum {string}
-             */
-            encoding?: "nested" | "flat" | "base64";
-            /**
-             * @description element type of the tensors in the answer; default: the precision
-             * @enum {string}
-             */
-            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
-        };
-        AlibiEncoding: {
-            /** @constant */
-            kind: "alibi";
-            /** @description positions; default: those of x */
-            length?: number;
-            /** @description default: those of x */
-            heads?: number;
-            /** @description scores […, heads, N, M]: `output` = x + bias */
-            x?: components["schemas"]["Tensor"];
-            /** @description with x: the gradient that reaches it */
-            backward?: {
-                /** @description ∂L/∂output, shaped like the output */
-                grad_output?: components["schemas"]["Tensor"];
-                /** @description target of a squared-error loss, shaped like the output */
-                target?: components["schemas"]["Tensor"];
-                /**
-                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
-                 * @enum {string}
-                 */
-                loss?: "sum_squared_error" | "mean_squared_error";
-                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
-                entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x */
-                wrt?: "x"[];
-            };
-            /**
-             * @description `float32`: SIMD kernels; `float64`: the reference kernels
-             * @default float32
-             * @enum {string}
-             */
-            precision?: "float32" | "float64";
-            /**
-             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
-             * @default reject
-             * @enum {string}
-             */
-            non_finite?: "reject" | "propagate";
-            /**
-             * @description how tensors are written in a JSON answer
-             * @default nested
-             * @enum {string}
-             */
-            encoding?: "nested" | "flat" | "base64";
-            /**
-             * @description element type of the tensors in the answer; default: the precision
-             * @enum {string}
-             */
-            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
+            grads?: components["schemas"]["MultiHeadAttentionAnswerGrads"];
         };
         PositionalEncodingAnswer: {
             /** @description sinusoidal: [length, d_model] */
@@ -1618,382 +1843,23 @@ export interface components {
             /** @description with x: in its shape */
             output?: components["schemas"]["AnswerTensor"];
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
-            loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            loss?: components["schemas"]["AnyNumber"];
             /** @description the gradient of input X at grads.X */
-            grads?: {
-                /** @description x’s */
-                x?: components["schemas"]["AnswerTensor"];
-            };
-        };
-        TransformerRequest: {
-            stack: components["schemas"]["Stack"];
-            /** @description [B, N, d_model], or [N, d_model] without a batch */
-            x: components["schemas"]["Tensor"];
-            /** @description factor of q·k; default 1/√d_k */
-            scale?: number;
-            /** @description c > 0: s → c·tanh(s/c) */
-            softcap?: number;
-            /** @description bool: true = may attend. Float: added to the scores, −∞ masks. Broadcasts right-aligned to the shape of `weights`. Caution: JSON numbers 0/1 without a dtype are a *float* mask that adds 0 or 1; write true/false, or give `"dtype":"bool"`. */
-            mask?: components["schemas"]["Tensor"];
-            /** @description [B], B ≤ 65536, beside `causal`: keys before it are open to every row (prefix LM); with a past, of all P + M keys */
-            prefix_lengths?: components["schemas"]["Tensor"];
-            /** @description [B], B ≤ 65536: query rows from there on are padding */
-            q_lengths?: components["schemas"]["Tensor"];
-            /** @description [B], B ≤ 65536: keys from there on are padding */
-            kv_lengths?: components["schemas"]["Tensor"];
-            /** @description Attend only to keys j in [i − left, i + right], inclusive, with i aligned as `align` or else `causal` says: at P + i with a past of P (`top_left`), or at i + m − n, with m, n that batch’s kv_lengths, q_lengths where given, else P + M, N (`bottom_right`). */
-            window?: {
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            };
-            /** @description A row attends only to keys of the same id; one with a negative id attends to nothing and is attended by nobody. Without a batch also [N] and [M]. No time is spent on other segments where each is one run and they come in the same order in q and kv. Not beside past_k. */
-            segments?: {
-                /** @description [B, N]: int32 ids of the queries; a negative one is padding */
-                q: components["schemas"]["Tensor"];
-                /** @description [B, M]: of the keys; default q, where N = M */
-                kv?: components["schemas"]["Tensor"];
-            };
-            /** @description T5’s relative position bias: adds table[bucket(j − i), h] to the scores, i aligned as `causal` says. The gradient is `grads.relative_bias.table`, in `wrt` `relative_bias.table`. */
-            relative_bias?: {
-                /** @description [buckets, H] */
-                table: components["schemas"]["Tensor"];
-                /**
-                 * @description from here on, all distances share a bucket
-                 * @default 128
-                 */
-                max_distance?: number;
-                /**
-                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
-                 * @default true
-                 */
-                bidirectional?: boolean;
-            };
-            /** @description Normalise every row of q and k first: `"l2"` is x / max(‖x‖, 1e-12), `rms` is x / √(mean(x²) + eps). In a stack whose parameters have gains (q_norm.gamma), `rms` says their norm’s eps. */
-            qk_norm?: "l2" | {
-                /** @constant */
-                kind: "rms";
-                /** @default 0.000001 */
-                eps?: number;
-            } | {
-                /** @constant */
-                kind: "l2";
-                /** @default 1e-12 */
-                eps?: number;
-            };
-            /**
-             * @description What a row is that may attend to no key. `zeros`: output, weights, entropy and gradients are 0. `nan`: they are NaN, and so are all gradients of the keys and values that the row might have attended to, as in a softmax over −∞ alone. `uniform`: the weights are 1/M each, masked keys included, as where a large finite number stands for −∞: the output is the mean of all values, each value gets its share of the gradient, and nothing else does. `logsumexp` and `max_score` stay −∞. Rows from `q_lengths` on are padding and stay zeros; with `sinks` no row is empty. With attention_kind softmax, local or block.
-             * @default zeros
-             * @enum {string}
-             */
-            empty_rows?: "zeros" | "nan" | "uniform";
-            /** @description What stands in for the softmax over all keys; a name alone takes the defaults. i is aligned as `causal` says, and causal, lengths and window hold as ever. `linear`: φ(x) = elu(x) + 1 in place of the exponential, in O(N) (Katharopoulos et al. 2020); with `feature` `relu` or `identity` neither normalised nor unscaled, as ONNX has it: scale·φ(q)ᵀΣφ(k)vᵀ. `lsh`: keys that random rotations hash into the query’s bucket, and that are in its own or a neighbouring chunk of the keys sorted by bucket (Reformer, Kitaev et al. 2020); q and k are hashed apart. `local`: |i − j| ≤ window. `strided`: |i − j| < stride, or i − j a multiple of stride (Child et al. 2019). `block`: ⌊i/size⌋ = ⌊j/size⌋, with `previous` the block before too. These are the exact softmax over those keys; a row without any is zeros. `gated`, `delta` and `gated_delta` are the recurrences of ONNX’s LinearAttention (opset 27) with `gates`: S = e^decay ⊙ S, then S = S + k·(β(v − Sᵀk))ᵀ (gated: S + k·vᵀ), o = scale·Sᵀq; causal by nature: `causal` may be left out, `false` is a 400, and there are as many keys as queries. Padding changes no state. `linear` and those take no softcap, mask, segments, window, alibi, relative_bias, sinks, dropout (in a stack, dropout of hidden units alone), entropy_weight, grad_weights, grad_logsumexp or maps, elu1 no scale, those with gates no prefix_lengths and no past: `state` is theirs; `lsh` and `strided` take no mask, segments, alibi, relative_bias, grad_weights or dropped_weights. The answer says `approximation`. */
-            attention_kind?: ("softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear") | components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
-            /**
-             * @description with an approximation and without dropout: also compute exact attention, and answer `exact_error` of the heads’ outputs (in a stack, of each layer’s for its own input)
-             * @default false
-             */
-            compare_exact?: boolean;
-            /** @description [B, M, d_context], or [M, d_context] without a batch: every layer also attends to it (a decoder, as PyTorch’s TransformerDecoderLayer). Its parameters are layers.i.cross_attention.{w_q,…}, its norm is norm2, and that of the feed-forward network norm3 (sandwich: norm3 and norm4, then norm5 and norm6). scale, softcap, qk_norm and dropout hold there too; rope, causal, window, alibi, the mask and attention_kind do not. */
-            context?: components["schemas"]["Tensor"];
-            /** @description A stack whose output is the context of the other (as PyTorch’s Transformer); in place of `context`. dropout, qk_norm and checkpoint hold for both, and its layers draw with the seeds behind the decoder’s (seed + 3·layers + 2i and seed + 3·layers + 2i + 1); everything else beside `stack` is the decoder’s. `entropy_weight` means the rows of both. */
-            encoder?: {
-                stack: components["schemas"]["Stack"];
-                /** @description [B, M, d], or [M, d] without a batch */
-                x: components["schemas"]["Tensor"];
-                /** @description [B]: positions from there on are padding, in the encoder and in the context that it makes */
-                q_lengths?: components["schemas"]["Tensor"];
-            };
-            /** @description What the keys and values of the positions before x have left in every layer, as `"return":["state"]` gives it: layers.i.s [B, H_kv, head_dim, head_dim], and position [1], how many there were; for `gated`, `delta`, `gated_delta` and causal `linear` (of `elu1` layers.i.sums, layers.i.k and layers.i.v, as in `state` of attention). Positions go on from there, and the bits are those of one request. In safetensors state.layers.0.s. */
-            state?: {
-                [key: string]: components["schemas"]["Tensor"];
-            };
-            /** @description Keys and values of the positions before x, of every layer: layers.i.k and layers.i.v [B, H_kv, P, head_dim], as `"return":["present"]` gives them. For causal stacks; positions go on from P, and masks and kv_lengths count all P + N keys. In safetensors past.layers.0.k. */
-            past?: {
-                [key: string]: components["schemas"]["Tensor"];
-            };
-            /** @description [B]: positions of the context from there on are padding */
-            context_lengths?: components["schemas"]["Tensor"];
-            /** @description Dropout on the attention weights and on the hidden units of the feed-forward network. Layer i draws with the seeds seed + 2i and seed + 2i + 1; with a context seed + 3i, seed + 3i + 1 (cross-attention) and seed + 3i + 2. */
-            dropout?: {
-                p: number;
-                /** @default 0 */
-                seed?: number;
-            };
-            /**
-             * @description keep only the input of each layer and compute it again in the backward pass: less memory, more time, the same bits
-             * @default false
-             */
-            checkpoint?: boolean;
-            /**
-             * @description what to answer beside loss and gradients; maps and rows stand in `layers`, one object a layer. `present`: keys and values of every layer, as the next request takes them for its `past`; `state`: what they have left, as it takes it for its `state`
-             * @default [
-             *       "output"
-             *     ]
-             */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "cross_softcapped_scores" | "cross_max_score" | "present" | "state" | "params")[];
-            /** @description the loss: the sum of what is given of it here, of which one suffices */
-            backward?: {
-                /** @description ∂L/∂output, shaped like the output */
-                grad_output?: components["schemas"]["Tensor"];
-                /** @description target of a squared-error loss, shaped like the output */
-                target?: components["schemas"]["Tensor"];
-                /**
-                 * @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding
-                 * @enum {string}
-                 */
-                loss?: "sum_squared_error" | "mean_squared_error";
-                /** @description λ: adds λ × the mean entropy of the rows that attend to something */
-                entropy_weight?: number;
-                /** @description inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter, a float mask, the table of relative_bias and gates */
-                wrt?: (("x" | "mask" | "relative_bias" | "relative_bias.table" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state") | string)[];
-            };
-            /**
-             * @description `float32`: SIMD kernels; `float64`: the reference kernels
-             * @default float32
-             * @enum {string}
-             */
-            precision?: "float32" | "float64";
-            /**
-             * @description `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault)
-             * @default reject
-             * @enum {string}
-             */
-            non_finite?: "reject" | "propagate";
-            /**
-             * @description how tensors are written in a JSON answer
-             * @default nested
-             * @enum {string}
-             */
-            encoding?: "nested" | "flat" | "base64";
-            /**
-             * @description element type of the tensors in the answer; default: the precision
-             * @enum {string}
-             */
-            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
-        };
-        Stack: {
-            layers: number;
-            /** @description default: the last extent of x */
-            d_model?: number;
-            heads: number;
-            /** @description elements of a head’s q, k and v; default d_model/heads, or what params say */
-            head_dim?: number;
-            /** @description heads of keys and values (GQA); divides heads; default heads */
-            kv_heads?: number;
-            /** @description hidden units of the feed-forward network; default 4·d_model, or what params say */
-            d_ff?: number;
-            /**
-             * @description `post`: x = norm1(x + attention(x)); `pre`: x = x + attention(norm1(x)); the same around the FFN with norm2. `sandwich`: x = x + norm2(attention(norm1(x))); x = x + norm4(ffn(norm3(x)))
-             * @default post
-             * @enum {string}
-             */
-            norm?: "pre" | "post" | "sandwich";
-            /**
-             * @description `rms` has gamma only
-             * @default layer
-             * @enum {string}
-             */
-            norm_kind?: "layer" | "rms";
-            /** @default 0.00001 */
-            norm_eps?: number;
-            /**
-             * @description `swiglu`: w_2(silu(x·w_gate) ⊙ (x·w_1)); `geglu` and `geglu_tanh`: gelu or gelu_tanh in place of silu. `quick_gelu`: x·σ(1.702·x)
-             * @default relu
-             * @enum {string}
-             */
-            activation?: "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh";
-            /**
-             * @description `sinusoidal` is added to x; `rope` turns q and k in every layer; `alibi` is a bias on the scores; default `rope` where there is a rope, else `none`
-             * @enum {string}
-             */
-            position?: "none" | "sinusoidal" | "rope" | "alibi";
-            /** @description turns q and k in every layer, or in those where the list has one; `"position":"rope"` alone takes its defaults */
-            rope?: {
-                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
-                base?: number;
-                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
-                frequencies?: components["schemas"]["Tensor"];
-                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
-                factor?: number;
-                scaling?: components["schemas"]["RopeScaling"];
-                /**
-                 * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
-                 * @default false
-                 */
-                interleaved?: boolean;
-                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
-                dims?: number;
-                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
-                q_positions?: components["schemas"]["Tensor"];
-                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
-                k_positions?: components["schemas"]["Tensor"];
-            } | ({
-                /** @description pair j turns by base^(−2j/dims) a position; default 10000 */
-                base?: number;
-                /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
-                frequencies?: components["schemas"]["Tensor"];
-                /** @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives */
-                factor?: number;
-                scaling?: components["schemas"]["RopeScaling"];
-                /**
-                 * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
-                 * @default false
-                 */
-                interleaved?: boolean;
-                /** @description how many leading elements are rotated; even; default d_k, or twice the frequencies */
-                dims?: number;
-                /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
-                q_positions?: components["schemas"]["Tensor"];
-                /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
-                k_positions?: components["schemas"]["Tensor"];
-            } | null)[];
-            /** @description keys that a row attends to, in every layer or by layer; see `window` beside the stack */
-            window?: {
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            } | ({
-                /** @description keys to the left of the aligned position; null = unbounded */
-                left?: number | null;
-                /** @description keys to the right of the aligned position; null = unbounded */
-                right?: number | null;
-                /**
-                 * @description where row i stands among the keys; default as `causal` says, `top_left` without it
-                 * @enum {string}
-                 */
-                align?: "top_left" | "bottom_right";
-            } | null)[];
-            /** @description factor of q·k; default 1/√d_k */
-            scale?: number;
-            /** @description c > 0: s → c·tanh(s/c) */
-            softcap?: number;
-            /** @description T5’s relative position bias in every layer; its table [buckets, H] is the parameter `relative_bias.table`, with `init` of 32 buckets. That parameter alone takes the defaults. */
-            relative_bias?: {
-                /**
-                 * @description from here on, all distances share a bucket
-                 * @default 128
-                 */
-                max_distance?: number;
-                /**
-                 * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
-                 * @default true
-                 */
-                bidirectional?: boolean;
-            };
-            /** @default false */
-            causal?: boolean | ("top_left" | "bottom_right");
-            /** @description A flat dictionary: layers.i.attention.{w_q,w_k,w_v,w_o,b_q,b_k,b_v,b_o}, layers.i.attention.{q_norm,k_norm}.gamma (of an RMS norm of queries and keys, before rope), layers.i.attention.sinks [heads] (see `sinks` of attention), layers.i.norm1.{gamma,beta}, layers.i.ffn.{w_1,b_1,w_2,b_2} (swiglu, geglu, geglu_tanh: w_gate too), layers.i.norm2.{gamma,beta} (sandwich: norm3 and norm4 too), with a context layers.i.cross_attention as attention, final_norm.{gamma,beta}, relative_bias.table. Biases, beta, q_norm and k_norm together, sinks and final_norm may be left out. Weights are [d_in, d_out]. */
-            params?: {
-                [key: string]: components["schemas"]["Tensor"];
-            };
-            /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
-            init?: {
-                /**
-                 * @description Glorot & Bengio 2010, or He et al. 2015; fans are those of the whole matrix
-                 * @default xavier_uniform
-                 * @enum {string}
-                 */
-                scheme?: "xavier_uniform" | "xavier_normal" | "he_uniform" | "he_normal";
-                /** @default 0 */
-                seed?: number;
-                /**
-                 * @description whether there are biases (of 0)
-                 * @default false
-                 */
-                bias?: boolean;
-            };
+            grads?: components["schemas"]["PositionalEncodingAnswerGrads"];
         };
         TransformerAnswer: {
             /** @description [B, N, d_model] in x’s rank */
             output?: components["schemas"]["AnswerTensor"];
             /** @description what `return` names of each layer’s attention */
-            layers?: {
-                /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
-                weights?: components["schemas"]["AnswerTensor"];
-                /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
-                scores?: components["schemas"]["AnswerTensor"];
-                /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
-                masked_scores?: components["schemas"]["AnswerTensor"];
-                /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
-                logsumexp?: components["schemas"]["AnswerTensor"];
-                /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
-                entropy?: components["schemas"]["AnswerTensor"];
-                /** @description [B, H, N, M]: weights after dropout */
-                dropped_weights?: components["schemas"]["AnswerTensor"];
-                /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
-                softcapped_scores?: components["schemas"]["AnswerTensor"];
-                /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
-                max_score?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
-                cross_weights?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N, M]: q·kᵀ·scale for every pair */
-                cross_scores?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
-                cross_masked_scores?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
-                cross_logsumexp?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N]: −Σ p ln p in nats, before dropout */
-                cross_entropy?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N, M]: weights after dropout */
-                cross_dropped_weights?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
-                cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
-                /** @description the same of cross-attention: [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
-                cross_max_score?: components["schemas"]["AnswerTensor"];
-                /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
-                exact_error?: {
-                    /** @description largest difference */
-                    max_abs: number | ("NaN" | "Infinity");
-                    /** @description root of the mean square difference */
-                    rms: number | ("NaN" | "Infinity");
-                    /** @description norm of the difference over the norm of the exact output */
-                    relative: number | ("NaN" | "Infinity");
-                };
-            }[];
+            layers?: components["schemas"]["TransformerAnswerLayer"][];
             /** @description the same of the encoder, where there is one */
-            encoder?: {
-                output?: components["schemas"]["AnswerTensor"];
-                layers?: {
-                    /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
-                    weights?: components["schemas"]["AnswerTensor"];
-                    /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
-                    scores?: components["schemas"]["AnswerTensor"];
-                    /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
-                    masked_scores?: components["schemas"]["AnswerTensor"];
-                    /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
-                    logsumexp?: components["schemas"]["AnswerTensor"];
-                    /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
-                    entropy?: components["schemas"]["AnswerTensor"];
-                    /** @description [B, H, N, M]: weights after dropout */
-                    dropped_weights?: components["schemas"]["AnswerTensor"];
-                    /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
-                    softcapped_scores?: components["schemas"]["AnswerTensor"];
-                    /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
-                    max_score?: components["schemas"]["AnswerTensor"];
-                }[];
-                /** @description every parameter by its name, with "return":["params"] */
-                params?: {
-                    [key: string]: components["schemas"]["AnswerTensor"];
-                };
+            encoder?: components["schemas"]["TransformerAnswerEncoder"];
+            /** @description the attention_kind, where it is not softmax: the output is not that of exact attention */
+            approximation?: components["schemas"]["Approximation"];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
             };
-            /**
-             * @description the attention_kind, where it is not softmax: the output is not that of exact attention
-             * @enum {string}
-             */
-            approximation?: "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta";
             /** @description layers.i.k and layers.i.v [B, H_kv, P + N, head_dim]: the past and the new ones, normalised and rotated */
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
@@ -2007,284 +1873,122 @@ export interface components {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
             /** @description with a target: the squared error; with entropy_weight: plus (or only) that term */
-            loss?: number | ("NaN" | "Infinity" | "-Infinity");
+            loss?: components["schemas"]["AnyNumber"];
             /** @description the gradient of input X at grads.X */
-            grads?: {
-                /** @description x’s */
-                x?: components["schemas"]["AnswerTensor"];
-                /** @description the context’s */
-                context?: components["schemas"]["AnswerTensor"];
-                /** @description an object, where `wrt` names it */
-                past?: components["schemas"]["AnswerTensor"];
-                /** @description an object, where `wrt` names it */
-                state?: components["schemas"]["AnswerTensor"];
-                /** @description in the gates’ own shapes; in a stack the sum over the layers */
-                attention_kind?: {
-                    gates?: {
-                        decay?: components["schemas"]["AnswerTensor"];
-                        beta?: components["schemas"]["AnswerTensor"];
-                    };
-                };
-                /** @description x and params of the encoder */
-                encoder?: components["schemas"]["AnswerTensor"];
-                /** @description the sum over the layers, in the mask’s own shape */
-                mask?: components["schemas"]["AnswerTensor"];
-                /** @description of the table that stands there */
-                relative_bias?: {
-                    table?: components["schemas"]["AnswerTensor"];
-                };
-                /** @description by the parameters’ names */
-                params?: {
-                    [key: string]: components["schemas"]["AnswerTensor"];
-                };
-            };
-        };
-        CompareRequest: {
-            /** @enum {string} */
-            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer";
-            /** @description the body of that endpoint. Its `precision` is not looked at; `return` need not name what the candidate holds */
-            body: {
-                [key: string]: unknown;
-            };
-            /** @description what was computed elsewhere of that body: tensors under the names that the endpoint’s answer has, `output`, `logsumexp`, …, `grads.q`. NaN and infinities are findings */
-            candidate: {
-                [key: string]: unknown;
-            };
-            /**
-             * @description the type that the candidate was computed in: that of the baseline
-             * @default float32
-             * @enum {string}
-             */
-            candidate_dtype?: "float32" | "float16" | "bfloat16";
-            /** @description `baseline`: a tensor passes where max|candidate − truth| ≤ factor · max|baseline − truth| + eps · max|truth|, eps that of candidate_dtype. `tolerance`: where |candidate − truth| ≤ atol + rtol · |truth| for every element. Default: baseline, factor 2. */
-            rule?: {
-                /** @constant */
-                kind: "baseline";
-                /** @default 2 */
-                factor?: number;
-            } | {
-                /** @constant */
-                kind: "tolerance";
-                /** @default 0 */
-                rtol?: number;
-                /** @default 0 */
-                atol?: number;
-            };
-            /**
-             * @description where it fails: try the usual mistakes, and name those that explain it
-             * @default true
-             */
-            diagnose?: boolean;
-            /**
-             * @description elements that `worst` lists
-             * @default 10
-             */
-            top?: number;
-            /**
-             * @description gives heads an `error_map`; the page of `Accept: text/html` has them in any case
-             * @default false
-             */
-            error_maps?: boolean;
+            grads?: components["schemas"]["TransformerAnswerGrads"];
         };
         CompareAnswer: {
-            /** @enum {string} */
-            verdict: "pass" | "fail";
+            verdict: components["schemas"]["Verdict"];
             /** @description what was compared, as the request says */
             endpoint: string;
             candidate_dtype: string;
             /** @description by which it was judged */
-            rule: {
-                /** @constant */
-                kind: "baseline";
-                factor: number;
-            } | {
-                /** @constant */
-                kind: "tolerance";
-                rtol: number;
-                atol: number;
-            };
+            rule: components["schemas"]["CompareAnswerRule"];
             /** @description by the names of the candidate’s tensors: `output`, `grads.q` */
             tensors: {
                 [key: string]: components["schemas"]["TensorComparison"];
             };
             /** @description of the scores of the baseline, where the endpoint attends */
-            conditioning?: {
-                /** @description max |score| that softmax sees */
-                largest_score: number | ("NaN" | "Infinity" | "-Infinity");
-                /** @description the largest distance between two scores of a row */
-                spread: number | ("NaN" | "Infinity" | "-Infinity");
-                rows: number;
-                /** @description rows whose two largest scores candidate_dtype can hardly tell apart */
-                rows_near_ties: number;
-            };
+            conditioning?: components["schemas"]["Conditioning"];
             /** @description where it fails: the usual mistakes that explain the candidate within the rule, best first */
-            diagnosis?: {
-                says: string;
-                /** @description a JSON merge patch (RFC 7396) of `body` with which the same call passes; null where no request says it */
-                change: {
-                    [key: string]: unknown;
-                } | null;
-                /** @description the share of mismatched elements that it mends */
-                explains: number;
-            }[];
+            diagnosis?: components["schemas"]["Diagnosis"][];
             /** @description the mistakes that there was no time to try, in their own words; absent where all were tried */
             not_tried?: string[];
         };
         TensorComparison: {
-            /** @enum {string} */
-            verdict: "pass" | "fail";
+            verdict: components["schemas"]["Verdict"];
             /** @description max |candidate − truth|, NaN and infinities of the candidate left out */
-            max_abs: number | ("NaN" | "Infinity" | "-Infinity");
+            max_abs: components["schemas"]["AnyNumber"];
             /** @description max |candidate − truth| / |truth|, truths of 0 left out */
-            max_rel: number | ("NaN" | "Infinity" | "-Infinity");
+            max_rel: components["schemas"]["AnyNumber"];
             /** @description max |candidate − truth| in units of candidate_dtype at the truth */
-            max_ulp: number | ("NaN" | "Infinity" | "-Infinity");
-            rmse: number | ("NaN" | "Infinity" | "-Infinity");
-            /** @description null where one of the two is all zeros */
+            max_ulp: components["schemas"]["AnyNumber"];
+            rmse: components["schemas"]["AnyNumber"];
+            /**
+             * Format: double
+             * @description null where one of the two is all zeros
+             */
             cosine: number | null;
             /** @description max |baseline − truth| */
-            baseline_max_abs: number | ("NaN" | "Infinity" | "-Infinity");
-            /** @description max_abs / baseline_max_abs; null where the baseline is exact or max_abs is infinite */
+            baseline_max_abs: components["schemas"]["AnyNumber"];
+            /**
+             * Format: double
+             * @description max_abs / baseline_max_abs; null where the baseline is exact or max_abs is infinite
+             */
             ratio: number | null;
             /** @description what an element may be off; with a tolerance, the one with the largest |truth| */
-            allowed: number | ("NaN" | "Infinity" | "-Infinity");
-            /** @description NaN in the candidate where the truth has none */
+            allowed: components["schemas"]["AnyNumber"];
+            /**
+             * Format: int64
+             * @description NaN in the candidate where the truth has none
+             */
             nan: number;
-            /** @description infinities in the candidate where the truth has another number */
+            /**
+             * Format: int64
+             * @description infinities in the candidate where the truth has another number
+             */
             inf: number;
-            /** @description elements that are further off than allowed */
+            /**
+             * Format: int64
+             * @description elements that are further off than allowed
+             */
             mismatched: number;
-            worst: {
-                index: number[];
-                got: number | ("NaN" | "Infinity" | "-Infinity");
-                want: number | ("NaN" | "Infinity" | "-Infinity");
-                allowed: number | ("NaN" | "Infinity" | "-Infinity");
-            }[];
+            worst: components["schemas"]["Worst"][];
             /** @description every head of every batch element; of more than 1024 the worst */
-            heads: {
-                index: number[];
-                max_abs: number | ("NaN" | "Infinity" | "-Infinity");
-                ratio: number | null;
-                /** @enum {string} */
-                verdict: "pass" | "fail";
-                /** @description with `error_maps`: the head’s rows and columns in at most 32 × 32 blocks, of each the largest |candidate − truth| in multiples of what is allowed; of more than 64 heads the worst have one */
-                error_map?: (number | ("NaN" | "Infinity" | "-Infinity"))[][];
-            }[];
+            heads: components["schemas"]["TensorComparisonHead"][];
             /** @description [b, h, i] in the tensor’s own axes */
             first_bad_row: number[] | null;
         };
-        GradientCheckRequest: {
-            /** @enum {string} */
-            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer";
-            /** @description the body of that endpoint, with `backward`, which defines the loss and, by `wrt`, the inputs. Its `precision` is not looked at: all is float64 */
-            body: {
-                [key: string]: unknown;
-            };
-            /**
-             * @description elements that are drawn of each input; all of one that has no more
-             * @default 32
-             */
-            entries?: number;
-            /**
-             * @description directions that are drawn for each input: ±1/√n in each of its n elements
-             * @default 4
-             */
-            directions?: number;
-            /**
-             * @description the same seed draws the same
-             * @default 0
-             */
-            seed?: number;
-        };
         GradientCheckAnswer: {
-            /** @enum {string} */
-            verdict: "pass" | "fail";
+            verdict: components["schemas"]["Verdict"];
             /** @description that `backward` defines: with grad_output its inner product with the output, … */
-            loss: number | ("NaN" | "Infinity" | "-Infinity");
+            loss: components["schemas"]["AnyNumber"];
             /** @description by the names of `wrt`: `q`, `mask`, `params.w_q`, `params.layers.0.attention.w_q` */
             inputs: {
                 [key: string]: components["schemas"]["InputCheck"];
             };
         };
         InputCheck: {
-            /** @enum {string} */
-            verdict: "pass" | "fail";
+            verdict: components["schemas"]["Verdict"];
             /** @description the largest `error`; null where there is none */
-            worst: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
-            /** @description checks that say nothing */
+            worst: components["schemas"]["InputCheckWorst"];
+            /**
+             * Format: int64
+             * @description checks that say nothing
+             */
             kinks: number;
             /** @description of the drawn elements */
-            checks: {
-                index: number[];
-                /** @description what the endpoint answers */
-                analytic: number | ("NaN" | "Infinity" | "-Infinity");
-                /** @description what differences of the loss give; null where the input cannot be moved */
-                numeric: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
-                /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
-                error: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
-                /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
-                kink?: string;
-            }[];
+            checks: components["schemas"]["Check"][];
             /** @description of slopes along the drawn directions, each of length 1 */
-            directions: {
-                /** @description what the endpoint answers */
-                analytic: number | ("NaN" | "Infinity" | "-Infinity");
-                /** @description what differences of the loss give; null where the input cannot be moved */
-                numeric: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
-                /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
-                error: (number | ("NaN" | "Infinity" | "-Infinity")) | null;
-                /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
-                kink?: string;
-            }[];
-        };
-        ExplainMaskRequest: {
-            /**
-             * @description whose body it is
-             * @default /v1/attention
-             * @enum {string}
-             */
-            endpoint?: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention";
-            /** @description the body of that endpoint. A tensor may be just {"shape": […]}: of q, k and v no more is looked at. Of lengths, segments and a mask that are only shapes nothing is known; they are named in `unknown` and count as forbidding nothing */
-            body: {
-                [key: string]: unknown;
-            };
-            /** @description [b, h, i]: a query row of which every key is told which rules removed it */
-            row?: number[];
-            /**
-             * @description answer the rules of every pair, as bits
-             * @default false
-             */
-            map?: boolean;
-            /**
-             * @description how tensors are written in a JSON answer
-             * @default nested
-             * @enum {string}
-             */
-            encoding?: "nested" | "flat" | "base64";
+            directions: components["schemas"]["Direction"][];
         };
         ExplainMaskAnswer: {
-            /** @description attended pairs over all pairs; 0 of none */
+            /**
+             * Format: double
+             * @description attended pairs over all pairs; 0 of none
+             */
             density: number;
-            /** @description attended pairs of [B, H, N, M] (packed: [H, T, S]) */
+            /**
+             * Format: int64
+             * @description attended pairs of [B, H, N, M] (packed: [H, T, S])
+             */
             pairs: number;
             /** @description [b, h, i] of rows that attend to nothing, the first 65536 of them */
             empty_rows: number[][];
+            /** Format: int64 */
             empty_row_count: number;
             /** @description by the field of the request that sets it */
             rules: {
-                [key: string]: {
-                    /** @description pairs that it forbids, alone or with others */
-                    forbids: number;
-                    /** @description pairs that no other rule forbids */
-                    alone: number;
-                    /** @description pairs that another forbids too */
-                    with_others: number;
-                };
+                [key: string]: components["schemas"]["ExplainMaskAnswerRule"];
             };
             /** @description fields whose tensors came as shapes alone */
             unknown?: string[];
             /** @description for each key the rules that removed it; none of an attended one */
             row?: string[][];
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
             map?: components["schemas"]["AnswerTensor"];
             /** @description the bit of each rule in `map` */
@@ -2292,177 +1996,44 @@ export interface components {
                 [key: string]: number;
             };
         };
-        PlanRequest: {
-            /** @enum {string} */
-            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
-            /** @description the body of that endpoint; a tensor may be just {"shape": […]} */
-            body: {
-                [key: string]: unknown;
-            };
-        };
         PlanAnswer: {
             /** @description shape of every tensor of the answer, by name */
             shapes: {
                 [key: string]: number[];
             };
-            /** @description floating-point operations, a multiply-add being two; masked blocks are not counted */
+            /**
+             * Format: double
+             * @description floating-point operations, a multiply-add being two; masked blocks are not counted
+             */
             flops: number;
-            /** @description tensor memory, with work areas and the room to write the answer */
+            /**
+             * Format: double
+             * @description tensor memory, with work areas and the room to write the answer
+             */
             bytes: number;
-            /** @description estimated time on this server at the speed measured so far, when it is idle */
+            /**
+             * Format: double
+             * @description estimated time on this server at the speed measured so far, when it is idle
+             */
             seconds: number;
+            /** @description with a `dialect`: what was read, field by field */
+            conventions?: {
+                [key: string]: unknown;
+            };
             /** @description whether the request would be admitted now */
             admitted: boolean;
             /** @description why it would not be */
-            problem?: {
-                status: number;
-                code: string;
-                detail: string;
-            };
+            problem?: components["schemas"]["PlanAnswerProblem"];
             /** @description how POST /v1/jobs would cut what is too large for one request, and what a part would take */
-            cut?: {
-                /** @description how many */
-                parts: number;
-                /** @description items of the batch in the largest of them */
-                batch: number;
-                /** @description query heads in it */
-                heads: number;
-                flops: number;
-                bytes: number;
-                seconds: number;
-            };
+            cut?: components["schemas"]["Cut"];
         };
-        ModelForwardRequest: {
-            /** @description a text, or a list of texts; shorter ones are padded on the right */
-            text?: components["schemas"]["Text"];
-            /** @description the second text of each pair */
-            text_pair?: components["schemas"]["Text"];
-            /** @description [B, N], or [N]: instead of text */
-            token_ids?: components["schemas"]["Tensor"];
-            /** @description [B, N] beside token_ids: 0 where there is padding */
-            attention_mask?: components["schemas"]["Tensor"];
-            /** @description [B, N] beside token_ids, of models that have types; default 0 */
-            token_type_ids?: components["schemas"]["Tensor"];
-            /** @default true */
-            add_special_tokens?: boolean;
-            /**
-             * @description cut texts to max_length, rather than refuse them
-             * @default false
-             */
-            truncate?: boolean;
-            /** @description the layers that `layers` holds, in this order; default all */
-            layers?: components["schemas"]["IndexList"];
-            /** @description the heads that maps and rows hold, in this order; default all */
-            heads?: components["schemas"]["IndexList"];
-            /** @description what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
-            return?: ("output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "present")[];
-            /**
-             * @description of `embedding`, which has length 1: over what is no padding
-             * @default mean
-             * @enum {string}
-             */
-            pooling?: "mean" | "cls" | "last";
-            /** @description asks for next_tokens too */
-            next_tokens?: {
-                /** @default 10 */
-                top?: number;
-            };
-            backward?: {
-                /** @description what is differentiated: summed over the batch */
-                of: {
-                    /** @constant */
-                    kind: "logit";
-                    /**
-                     * @description whose logits; −1 is the last that is no padding
-                     * @default -1
-                     */
-                    position?: number;
-                    /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
-                    token: string | number;
-                } | {
-                    /** @constant */
-                    kind: "log_probability";
-                    /**
-                     * @description whose logits; −1 is the last that is no padding
-                     * @default -1
-                     */
-                    position?: number;
-                    /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
-                    token: string | number;
-                } | {
-                    /** @constant */
-                    kind: "embedding";
-                    /** @description [d_model] or [B, d_model]: the scalar is embedding · target */
-                    target: components["schemas"]["Tensor"];
-                } | {
-                    /** @constant */
-                    kind: "output";
-                    /** @description [B, N, d_model]: ∂L/∂output */
-                    grad_output: components["schemas"]["Tensor"];
-                };
-                /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
-                wrt?: string[];
-            };
-            /** @description with backward: gradients of each layer’s output or weights, in `layers` */
-            emit?: ("grad_output" | "grad_weights" | "grad_cross_weights")[];
-            /**
-             * @description `float32`: SIMD kernels; `float64`: the reference kernels
-             * @default float32
-             * @enum {string}
-             */
-            precision?: "float32" | "float64";
-            /**
-             * @description how tensors are written in a JSON answer
-             * @default nested
-             * @enum {string}
-             */
-            encoding?: "nested" | "flat" | "base64";
-            /**
-             * @description element type of the tensors in the answer; default: the precision
-             * @enum {string}
-             */
-            output_dtype?: "float64" | "float32" | "float16" | "bfloat16";
-        };
-        IndexList: unknown;
         ModelForwardAnswer: {
             /** @description always there */
-            tokens: {
-                ids: number[][];
-                /** @description of the vocabulary; where there is a tokenizer */
-                strings?: string[][];
-                /** @description of a text: [begin, end) in Unicode code points */
-                offsets?: number[][][];
-                attention_mask: number[][];
-            };
+            tokens: components["schemas"]["Tokens"];
             /** @description [B, N, d_model] */
             output?: components["schemas"]["AnswerTensor"];
             /** @description the chosen ones in the order asked */
-            layers?: {
-                index: number;
-                weights?: components["schemas"]["AnswerTensor"];
-                scores?: components["schemas"]["AnswerTensor"];
-                masked_scores?: components["schemas"]["AnswerTensor"];
-                softcapped_scores?: components["schemas"]["AnswerTensor"];
-                logsumexp?: components["schemas"]["AnswerTensor"];
-                entropy?: components["schemas"]["AnswerTensor"];
-                max_score?: components["schemas"]["AnswerTensor"];
-                cross_weights?: components["schemas"]["AnswerTensor"];
-                cross_scores?: components["schemas"]["AnswerTensor"];
-                cross_masked_scores?: components["schemas"]["AnswerTensor"];
-                cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
-                cross_logsumexp?: components["schemas"]["AnswerTensor"];
-                cross_entropy?: components["schemas"]["AnswerTensor"];
-                cross_max_score?: components["schemas"]["AnswerTensor"];
-                grad_weights?: components["schemas"]["AnswerTensor"];
-                grad_scores?: components["schemas"]["AnswerTensor"];
-                grad_masked_scores?: components["schemas"]["AnswerTensor"];
-                grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
-                grad_logsumexp?: components["schemas"]["AnswerTensor"];
-                grad_entropy?: components["schemas"]["AnswerTensor"];
-                grad_max_score?: components["schemas"]["AnswerTensor"];
-                grad_output?: components["schemas"]["AnswerTensor"];
-                grad_cross_weights?: components["schemas"]["AnswerTensor"];
-            }[];
+            layers?: components["schemas"]["ModelForwardAnswerLayer"][];
             /** @description the chosen ones, as maps and rows hold them */
             heads?: number[];
             /** @description layers + 1 of [B, N, d_model] */
@@ -2471,145 +2042,219 @@ export interface components {
             embedding?: components["schemas"]["AnswerTensor"];
             /** @description [B, N, vocabulary] */
             logits?: components["schemas"]["AnswerTensor"];
-            next_tokens?: {
-                ids: number[][];
-                strings?: string[][];
-                probabilities: number[][];
-            };
+            next_tokens?: components["schemas"]["ModelForwardAnswerNextTokens"];
+            /** @description [B, N] */
+            relevance?: components["schemas"]["AnswerTensor"];
+            /** @description of each item the new tokens, with the end token where there was one */
+            generated?: components["schemas"]["Generated"];
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
-            encoder?: {
-                output?: components["schemas"]["AnswerTensor"];
-                hidden?: components["schemas"]["AnswerTensor"][];
-                /** @description the chosen ones in the order asked */
-                layers?: {
-                    index: number;
-                    weights?: components["schemas"]["AnswerTensor"];
-                    scores?: components["schemas"]["AnswerTensor"];
-                    masked_scores?: components["schemas"]["AnswerTensor"];
-                    softcapped_scores?: components["schemas"]["AnswerTensor"];
-                    logsumexp?: components["schemas"]["AnswerTensor"];
-                    entropy?: components["schemas"]["AnswerTensor"];
-                    max_score?: components["schemas"]["AnswerTensor"];
-                    cross_weights?: components["schemas"]["AnswerTensor"];
-                    cross_scores?: components["schemas"]["AnswerTensor"];
-                    cross_masked_scores?: components["schemas"]["AnswerTensor"];
-                    cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
-                    cross_logsumexp?: components["schemas"]["AnswerTensor"];
-                    cross_entropy?: components["schemas"]["AnswerTensor"];
-                    cross_max_score?: components["schemas"]["AnswerTensor"];
-                    grad_weights?: components["schemas"]["AnswerTensor"];
-                    grad_scores?: components["schemas"]["AnswerTensor"];
-                    grad_masked_scores?: components["schemas"]["AnswerTensor"];
-                    grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
-                    grad_logsumexp?: components["schemas"]["AnswerTensor"];
-                    grad_entropy?: components["schemas"]["AnswerTensor"];
-                    grad_max_score?: components["schemas"]["AnswerTensor"];
-                    grad_output?: components["schemas"]["AnswerTensor"];
-                    grad_cross_weights?: components["schemas"]["AnswerTensor"];
-                }[];
-            };
+            encoder?: components["schemas"]["ModelForwardAnswerEncoder"];
             /** @description with backward: the scalar of each item, where it has one */
             values?: number[];
             /** @description parameters by the checkpoint’s names, in its orientation */
-            grads?: {
-                embeddings?: components["schemas"]["AnswerTensor"];
-                params?: {
-                    [key: string]: components["schemas"]["AnswerTensor"];
-                };
-            };
+            grads?: components["schemas"]["ModelForwardAnswerGrads"];
         };
         Models: {
-            models: (components["schemas"]["Model"] | {
-                name: string;
-                problem: {
-                    status: number;
-                    code: string;
-                    detail: string;
-                };
-            })[];
+            models: components["schemas"]["ModelsModel"][];
         };
         Model: {
             name: string;
             family: string;
+            /** Format: int64 */
             layers: number;
+            /** Format: int64 */
             heads: number;
+            /** Format: int64 */
             kv_heads: number;
+            /** Format: int64 */
             d_model: number;
+            /** Format: double */
             head_dim: number;
+            /** Format: int64 */
             vocabulary: number;
+            /** Format: int64 */
             parameters: number;
+            /** @description of most weights in the files */
+            dtype: components["schemas"]["Dtype"];
             /**
-             * @description of most weights in the files
-             * @enum {string}
+             * Format: int64
+             * @description of memory, once it is loaded
              */
-            dtype: "float32" | "float16" | "bfloat16";
-            /** @description of memory, once it is loaded */
             bytes: number;
             loaded: boolean;
             /** @description bytes, while it is being loaded */
-            loading?: {
-                done: number;
-                total: number;
-            };
+            loading?: components["schemas"]["Loading"];
             tokenizer: boolean;
-            /** @description most tokens; null where nothing bounds them */
+            /**
+             * Format: int64
+             * @description most tokens; null where nothing bounds them
+             */
             max_length: number | null;
+        };
+        InferenceServerMetadataAnswer: {
+            name: string;
+            version: string;
+            extensions: string[];
+        };
+        InferenceServerHealthAnswer: {
+            live: boolean;
+            ready: boolean;
+        };
+        InferenceModelListAnswer: {
+            models: string[];
+        };
+        InferenceStatisticsAnswer: {
+            model_stats: components["schemas"]["ModelStatisticsAnswer"][];
+        };
+        ModelStatisticsAnswer: {
+            name: string;
+            version: string;
+            /**
+             * Format: int64
+             * @description milliseconds since 1970
+             */
+            last_inference: number;
+            /**
+             * Format: int64
+             * @description items of batches
+             */
+            inference_count: number;
+            /**
+             * Format: int64
+             * @description requests
+             */
+            execution_count: number;
+            inference_stats: components["schemas"]["InferenceStagesAnswer"];
+            response_stats: {
+                [key: string]: unknown;
+            };
+            batch_stats: components["schemas"]["BatchStatisticsAnswer"][];
+            memory_usage: unknown[];
+        };
+        InferenceStagesAnswer: {
+            success: components["schemas"]["StatisticDurationAnswer"];
+            fail: components["schemas"]["StatisticDurationAnswer"];
+            queue: components["schemas"]["StatisticDurationAnswer"];
+            compute_input: components["schemas"]["StatisticDurationAnswer"];
+            compute_infer: components["schemas"]["StatisticDurationAnswer"];
+            compute_output: components["schemas"]["StatisticDurationAnswer"];
+            cache_hit: components["schemas"]["StatisticDurationAnswer"];
+            cache_miss: components["schemas"]["StatisticDurationAnswer"];
+        };
+        StatisticDurationAnswer: {
+            /** Format: int64 */
+            count: number;
+            /** Format: int64 */
+            ns: number;
+        };
+        BatchStatisticsAnswer: {
+            /** Format: int64 */
+            batch_size: number;
+            compute_input: components["schemas"]["StatisticDurationAnswer"];
+            compute_infer: components["schemas"]["StatisticDurationAnswer"];
+            compute_output: components["schemas"]["StatisticDurationAnswer"];
+        };
+        InferenceAnswer: {
+            model_name: string;
+            model_version: string;
+            id?: string;
+            /** @description `loss` and other single numbers of the answer */
+            parameters?: {
+                [key: string]: unknown;
+            };
+            outputs: components["schemas"]["InferenceOutputAnswer"][];
+        };
+        InferenceOutputAnswer: {
+            name: string;
+            datatype: string;
+            shape: number[];
+            /** @description in row-major order, flat; what is not finite as "NaN", "Infinity", "-Infinity" */
+            data?: unknown[];
+            /** @description `binary_data_size` where its bytes follow the JSON text */
+            parameters?: {
+                [key: string]: unknown;
+            };
+        };
+        InferenceModelMetadataAnswer: {
+            name: string;
+            versions: string[];
+            platform: string;
+            /** @description those that every request has; −1 is any extent */
+            inputs: components["schemas"]["InferenceTensorMetadataAnswer"][];
+            /** @description those that are answered where none is asked for */
+            outputs: components["schemas"]["InferenceTensorMetadataAnswer"][];
+            properties: {
+                [key: string]: string;
+            };
+        };
+        InferenceTensorMetadataAnswer: {
+            name: string;
+            datatype: string;
+            shape: number[];
+        };
+        InferenceModelHealthAnswer: {
+            name: string;
+            ready: boolean;
+        };
+        RepositoryIndexAnswer: components["schemas"]["RepositoryModelAnswer"][];
+        RepositoryModelAnswer: {
+            name: string;
+            version: string;
+            state: string;
+            reason: string;
+        };
+        TicketAnswer: {
+            /** @description opens one stream, once: /v1/stream?ticket=… */
+            ticket: string;
+            /**
+             * Format: int64
+             * @description seconds
+             */
+            expires_in: number;
         };
         Problem: {
             type: string;
             title: string;
+            /** Format: int64 */
             status: number;
             detail: string;
             code: string;
             request_id: string;
-            errors?: {
-                /** @description JSON pointer into the body */
-                path: string;
-                message: string;
-            }[];
+            errors?: components["schemas"]["ProblemError"][];
             /** @description of the job that has no result */
             state?: string;
             /** @description of the same */
-            progress?: {
-                done: number;
-                total: number;
-            };
+            progress?: components["schemas"]["Progress"];
             /** @description of the two bodies under one Idempotency-Key */
-            digests?: {
-                first: string;
-                got: string;
-            };
+            digests?: components["schemas"]["Digests"];
         };
-        JobRequest: {
-            /** @enum {string} */
-            endpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
-            /** @description the body of that endpoint */
-            body: {
-                [key: string]: unknown;
-            };
-            /**
-             * @description jobs of a smaller number go first, those of one number in the order in which they came
-             * @default 0
-             */
-            priority?: number;
+        /** @description A problem (RFC 9457) with its `detail` as `error` too */
+        InferenceProblem: {
+            error: string;
+            type: string;
+            title: string;
+            /** Format: int64 */
+            status: number;
+            detail: string;
+            code: string;
+            request_id: string;
+            errors?: components["schemas"]["InferenceProblemError"][];
         };
         JobAnswer: {
             id: string;
             endpoint: string;
-            /**
-             * @description `expired`: it was done, and its result is no longer kept
-             * @enum {string}
-             */
-            state: "queued" | "running" | "done" | "failed" | "cancelled" | "expired";
+            /** @description `expired`: it was done, and its result is no longer kept */
+            state: components["schemas"]["JobAnswerState"];
             /** @description steps of its computation, or its parts where it is cut; a `total` of 0 is not known yet */
-            progress: {
-                done: number;
-                total: number;
-            };
+            progress: components["schemas"]["Progress"];
+            /** Format: int64 */
             priority: number;
-            /** @description into how many parts it is cut, being too large for one request */
+            /**
+             * Format: int64
+             * @description into how many parts it is cut, being too large for one request
+             */
             parts?: number;
             /** Format: date-time */
             created: string;
@@ -2628,45 +2273,32 @@ export interface components {
             problem?: components["schemas"]["Problem"];
         };
         HealthAnswer: {
-            /** @enum {string} */
-            status: "ok" | "draining" | "unavailable";
-            kernels?: {
-                /** @description the float32 kernels in use */
-                variant: string;
-                /** @description what the choice at start-up was made from; one variant only where KERNELS forces it */
-                measurements: {
-                    variant: string;
-                    /** @description largest relative error of the self-check */
-                    error?: number;
-                    /** @description forward pass on one core at start-up */
-                    gigaflops?: number;
-                    /** @description why this variant is out of the question */
-                    failure?: string;
-                }[];
-            };
+            status: components["schemas"]["HealthAnswerStatus"];
+            kernels?: components["schemas"]["HealthAnswerKernels"];
+            /** Format: int64 */
             threads?: number;
+            /** Format: int64 */
             jobs?: number;
-            /**
-             * @description of jobs, with REDIS_URL; without it the server still answers requests
-             * @enum {string}
-             */
-            queue?: "ok" | "unavailable";
+            /** @description of jobs, with REDIS_URL; without it the server still answers requests */
+            queue?: components["schemas"]["Queue"];
+            /** Format: double */
             backlog_seconds?: number;
-            memory?: {
-                used_bytes: number;
-                committed_bytes: number;
-                limit_bytes: number;
-            };
+            memory?: components["schemas"]["HealthAnswerMemory"];
         };
         /** @description A tensor in any of three forms: nested arrays (rank = depth), `{shape, data}` (row-major, optional dtype), or `{shape, dtype, base64}` (little-endian, row-major bytes). Non-finite numbers are the strings "NaN", "Infinity", "-Infinity". */
         Tensor: components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
         /** @description Nested arrays, regular in every axis; all numbers, or all booleans. */
-        NestedTensor: (number | boolean | ("NaN" | "Infinity" | "-Infinity") | components["schemas"]["NestedTensor"])[];
+        NestedTensor: components["schemas"]["NestedElement"][];
+        /** @description An element, or what is nested one axis deeper. */
+        NestedElement: number | boolean | components["schemas"]["NonFinite"] | components["schemas"]["NestedTensor"];
+        Element: number | boolean | components["schemas"]["NonFinite"];
+        /** @enum {string} */
+        NonFinite: "NaN" | "Infinity" | "-Infinity";
         /** @description The shape, and the elements in row-major order. */
         FlatTensor: {
             shape: components["schemas"]["Shape"];
             dtype?: components["schemas"]["ElementType"];
-            data: (number | boolean | ("NaN" | "Infinity" | "-Infinity"))[];
+            data: components["schemas"]["Element"][];
         };
         /** @description The shape, and the elements as little-endian, row-major bytes in standard padded base64. */
         Base64Tensor: {
@@ -2675,12 +2307,1100 @@ export interface components {
             base64: string;
         };
         /** @description A tensor in the form that the request’s `encoding` names; a number for a tensor of rank 0. */
-        AnswerTensor: components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
+        AnswerTensor: number | components["schemas"]["NonFinite"] | components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
         /** @description A text, or a list of texts. */
         Text: string | string[];
         Shape: number[];
         /** @enum {string} */
-        ElementType: "float64" | "float32" | "float16" | "bfloat16" | "bool" | "int32" | "int64";
+        ElementType: "float64" | "float32" | "float16" | "bfloat16" | "float8_e4m3" | "bool" | "int32" | "int64";
+        /** @enum {string} */
+        Accumulate: "float32" | "float16";
+        /** @enum {string} */
+        Activation: "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh";
+        Alibi: boolean | components["schemas"]["Tensor"];
+        /** @enum {string} */
+        Alignment: "top_left" | "bottom_right";
+        AnyNumber: number | components["schemas"]["NonFinite"];
+        /** @enum {string} */
+        Approximation: "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta";
+        AttentionAnswerGrads: {
+            /** @description q’s */
+            q?: components["schemas"]["AnswerTensor"];
+            /** @description k’s */
+            k?: components["schemas"]["AnswerTensor"];
+            /** @description v’s */
+            v?: components["schemas"]["AnswerTensor"];
+            /** @description in the mask’s own shape */
+            mask?: components["schemas"]["AnswerTensor"];
+            /** @description [H] */
+            sinks?: components["schemas"]["AnswerTensor"];
+            /** @description of the table that stands there */
+            relative_bias?: components["schemas"]["AttentionAnswerGradsRelativeBias"];
+            /** @description when `wrt` names it */
+            past_k?: components["schemas"]["AnswerTensor"];
+            /** @description when `wrt` names it */
+            past_v?: components["schemas"]["AnswerTensor"];
+            /** @description in the gates’ own shapes; in a stack the sum over the layers */
+            attention_kind?: components["schemas"]["AttentionAnswerGradsAttentionKind"];
+            /** @description when `wrt` names it */
+            state?: components["schemas"]["AttentionAnswerGradsState"];
+        };
+        AttentionAnswerGradsAttentionKind: {
+            gates?: components["schemas"]["AttentionAnswerGradsAttentionKindGates"];
+        };
+        AttentionAnswerGradsAttentionKindGates: {
+            decay?: components["schemas"]["AnswerTensor"];
+            beta?: components["schemas"]["AnswerTensor"];
+        };
+        AttentionAnswerGradsRelativeBias: {
+            table?: components["schemas"]["AnswerTensor"];
+        };
+        AttentionAnswerGradsState: {
+            s?: components["schemas"]["AnswerTensor"];
+        };
+        AttentionAnswerJvp: {
+            output?: components["schemas"]["AnswerTensor"];
+            weights?: components["schemas"]["AnswerTensor"];
+            logsumexp?: components["schemas"]["AnswerTensor"];
+        };
+        AttentionAnswerState: {
+            /** @description [B, H_kv, d_k, d_v] */
+            s?: components["schemas"]["AnswerTensor"];
+            /** @description of elu1: [B, H_kv, d_k·(d_v + 2)], float64 */
+            sums?: components["schemas"]["AnswerTensor"];
+            /** @description of elu1: [B, H_kv, R, d_k] */
+            k?: components["schemas"]["AnswerTensor"];
+            /** @description of elu1: [B, H_kv, R, d_v] */
+            v?: components["schemas"]["AnswerTensor"];
+        };
+        AttentionKind: components["schemas"]["AttentionKindName"] | components["schemas"]["AttentionKindOptions"];
+        /** @enum {string} */
+        AttentionKindName: "softmax" | "linear" | "lsh" | "local" | "strided" | "block" | "gated" | "delta" | "gated_delta" | "gated_linear";
+        AttentionKindOptions: components["schemas"]["LinearAttention"] | components["schemas"]["LshAttention"] | components["schemas"]["LocalAttention"] | components["schemas"]["StridedAttention"] | components["schemas"]["BlockAttention"] | components["schemas"]["GatedAttention"] | components["schemas"]["DeltaAttention"] | components["schemas"]["GatedDeltaAttention"];
+        AttentionRequestBackward: {
+            /** @description ∂L/∂output, shaped like the output */
+            grad_output?: components["schemas"]["Tensor"];
+            /** @description target of a squared-error loss, shaped like the output */
+            target?: components["schemas"]["Tensor"];
+            /** @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding */
+            loss?: components["schemas"]["Loss"];
+            /**
+             * Format: double
+             * @description λ: adds λ × the mean entropy of the rows that attend to something
+             */
+            entropy_weight?: number;
+            /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+            grad_weights?: components["schemas"]["Tensor"];
+            /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+            grad_logsumexp?: components["schemas"]["Tensor"];
+            /** @description inputs whose gradients are wanted; default q, k, v, a float mask, sinks, relative_bias.table and gates */
+            wrt?: components["schemas"]["AttentionRequestBackwardWrt"][] | null;
+        };
+        /** @enum {string} */
+        AttentionRequestBackwardWrt: "q" | "k" | "v" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s";
+        /** @enum {string} */
+        AttentionRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "error_budget";
+        BaselineCompareAnswerRule: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "baseline";
+            /** Format: double */
+            factor: number;
+        };
+        BaselineRule: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "baseline";
+            /**
+             * Format: double
+             * @default 2
+             */
+            factor?: number;
+        };
+        /** @enum {string} */
+        CandidateDtype: "float32" | "float16" | "bfloat16" | "float8_e4m3";
+        Causal: boolean | components["schemas"]["Alignment"];
+        Check: {
+            index: number[];
+            /** @description what the endpoint answers */
+            analytic: components["schemas"]["AnyNumber"];
+            /** @description what differences of the loss give; null where the input cannot be moved */
+            numeric: components["schemas"]["InputCheckWorst"];
+            /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+            error: components["schemas"]["InputCheckWorst"];
+            /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+            kink?: string;
+        };
+        CompareAnswerRule: components["schemas"]["BaselineCompareAnswerRule"] | components["schemas"]["ToleranceCompareAnswerRule"];
+        /** @enum {string} */
+        CompareRequestEndpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer";
+        Conditioning: {
+            /** @description max |score| that softmax sees */
+            largest_score: components["schemas"]["AnyNumber"];
+            /** @description the largest distance between two scores of a row */
+            spread: components["schemas"]["AnyNumber"];
+            /** Format: int64 */
+            rows: number;
+            /**
+             * Format: int64
+             * @description rows whose two largest scores candidate_dtype can hardly tell apart
+             */
+            rows_near_ties: number;
+        };
+        Cut: {
+            /**
+             * Format: int64
+             * @description how many
+             */
+            parts: number;
+            /**
+             * Format: int64
+             * @description items of the batch in the largest of them
+             */
+            batch: number;
+            /**
+             * Format: int64
+             * @description query heads in it
+             */
+            heads: number;
+            /** Format: double */
+            flops: number;
+            /** Format: double */
+            bytes: number;
+            /** Format: double */
+            seconds: number;
+        };
+        /** @enum {string} */
+        Datatype: "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64";
+        Diagnosis: {
+            says: string;
+            /** @description a JSON merge patch (RFC 7396) of `body` with which the same call passes; null where no request says it */
+            change: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Format: double
+             * @description the share of mismatched elements that it mends
+             */
+            explains: number;
+        };
+        /** @enum {string} */
+        Dialect: "torch-sdpa" | "torch-mha" | "flash-attn" | "onnx-23" | "onnx-24" | "onnx-25" | "jax" | "transformers";
+        Digests: {
+            first: string;
+            got: string;
+        };
+        Direction: {
+            /** @description what the endpoint answers */
+            analytic: components["schemas"]["AnyNumber"];
+            /** @description what differences of the loss give; null where the input cannot be moved */
+            numeric: components["schemas"]["InputCheckWorst"];
+            /** @description |analytic − numeric| relative to the largest gradient of the input; null where there is a kink */
+            error: components["schemas"]["InputCheckWorst"];
+            /** @description why a difference says nothing here (max, relu, −∞); such a check has no part in `worst` and `verdict` */
+            kink?: string;
+        };
+        Dropout: {
+            /** Format: double */
+            p: number;
+            /**
+             * Format: int64
+             * @default 0
+             */
+            seed?: number;
+        };
+        /** @enum {string} */
+        Dtype: "float32" | "float16" | "bfloat16";
+        EmbeddingOf: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "embedding";
+            /** @description [d_model] or [B, d_model]: the scalar is embedding · target */
+            target: components["schemas"]["Tensor"];
+        };
+        /** @enum {string} */
+        Emit: "grad_output" | "grad_weights" | "grad_cross_weights";
+        /** @enum {string} */
+        EmptyRows: "zeros" | "nan" | "uniform";
+        Emulate: {
+            /**
+             * @description q, k and v as the products read them: behind qk-norm and RoPE, the past too
+             * @default float32
+             */
+            inputs?: components["schemas"]["Inputs"];
+            /**
+             * @description scale·q·k, what softcap makes of it, and each sum with a mask or bias
+             * @default float32
+             */
+            scores?: components["schemas"]["Inputs"];
+            /**
+             * @description the normalised weights, and what dropout makes of them
+             * @default float32
+             */
+            weights?: components["schemas"]["Inputs"];
+            /**
+             * @description partial sums of both products, from the first term to the last
+             * @default float32
+             */
+            accumulate?: components["schemas"]["Accumulate"];
+            /** @default float32 */
+            output?: components["schemas"]["Inputs"];
+        };
+        Encoder: {
+            stack: components["schemas"]["Stack"];
+            /** @description [B, M, d], or [M, d] without a batch */
+            x: components["schemas"]["Tensor"];
+            /** @description [B]: positions from there on are padding, in the encoder and in the context that it makes */
+            q_lengths?: components["schemas"]["Tensor"];
+        };
+        /** @enum {string} */
+        Encoding: "nested" | "flat" | "base64";
+        ErrorBudget: {
+            inputs: components["schemas"]["ErrorBudgetInputs"];
+            scores: components["schemas"]["ErrorBudgetInputs"];
+            weights: components["schemas"]["ErrorBudgetInputs"];
+            accumulate: components["schemas"]["ErrorBudgetInputs"];
+            output: components["schemas"]["ErrorBudgetInputs"];
+        };
+        ErrorBudgetInputs: {
+            max_abs: components["schemas"]["ErrorNumber"];
+            rmse: components["schemas"]["ErrorNumber"];
+        };
+        ErrorNumber: number | components["schemas"]["NotANumberOrInfinity"];
+        ExactError: {
+            /** @description largest difference */
+            max_abs: components["schemas"]["ErrorNumber"];
+            /** @description root of the mean square difference */
+            rms: components["schemas"]["ErrorNumber"];
+            /** @description norm of the difference over the norm of the exact output */
+            relative: components["schemas"]["ErrorNumber"];
+        };
+        ExplainMaskAnswerRule: {
+            /**
+             * Format: int64
+             * @description pairs that it forbids, alone or with others
+             */
+            forbids: number;
+            /**
+             * Format: int64
+             * @description pairs that no other rule forbids
+             */
+            alone: number;
+            /**
+             * Format: int64
+             * @description pairs that another forbids too
+             */
+            with_others: number;
+        };
+        /** @enum {string} */
+        ExplainMaskRequestEndpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention";
+        /** @enum {string} */
+        Feature: "elu1" | "relu" | "identity";
+        /** @enum {string} */
+        GatedAttentionKind: "gated" | "gated_linear";
+        Gates: {
+            /** @description [B, N, H_kv·d_k], or [B, N, H_kv] for all of a head’s dimensions: logarithm of the factor that the state is multiplied with before a key, along d_k (ONNX’s shapes, heads last; without B where the request has no batch) */
+            decay?: components["schemas"]["Tensor"];
+            /** @description [B, N, H_kv], or [B, N, 1] for all heads: the rate β with which a key’s value is written */
+            beta?: components["schemas"]["Tensor"];
+        };
+        Generate: {
+            /**
+             * Format: int64
+             * @default 20
+             */
+            max_new_tokens?: number;
+            /**
+             * Format: double
+             * @description 0: the most probable token each time
+             * @default 0
+             */
+            temperature?: number;
+            /**
+             * Format: int64
+             * @description drawn from these many most probable ones; default all
+             */
+            top_k?: number;
+            /**
+             * Format: int64
+             * @description the same seed draws the same tokens
+             * @default 0
+             */
+            seed?: number;
+        };
+        Generated: {
+            ids: number[][];
+            strings?: string[][];
+        };
+        HeadMetric: {
+            /** Format: int64 */
+            index: number;
+            /**
+             * Format: int64
+             * @description real ones that attend to something; the others are means over them
+             */
+            rows: number;
+            /**
+             * Format: double
+             * @description nats
+             */
+            entropy: number;
+            /** Format: double */
+            mean_distance: number;
+            /** Format: double */
+            previous_token: number;
+            /** Format: double */
+            first_token: number;
+            /** Format: double */
+            self: number;
+            /** Format: double */
+            special_token: number;
+            /**
+             * Format: double
+             * @description on tokens that follow an earlier copy of the current one
+             */
+            induction: number;
+        };
+        HealthAnswerKernels: {
+            /** @description the float32 kernels in use */
+            variant: string;
+            /** @description what the choice at start-up was made from; one variant only where KERNELS forces it */
+            measurements: components["schemas"]["Measurement"][];
+        };
+        HealthAnswerMemory: {
+            /** Format: int64 */
+            used_bytes: number;
+            /** Format: int64 */
+            committed_bytes: number;
+            /** Format: int64 */
+            limit_bytes: number;
+        };
+        /** @enum {string} */
+        HealthAnswerStatus: "ok" | "draining" | "unavailable";
+        InferenceProblemError: {
+            path: string;
+            message: string;
+        };
+        Init: {
+            /**
+             * @description Glorot & Bengio 2010, or He et al. 2015; fans are those of the whole matrix
+             * @default xavier_uniform
+             */
+            scheme?: components["schemas"]["Scheme"];
+            /**
+             * Format: int64
+             * @default 0
+             */
+            seed?: number;
+            /**
+             * @description whether there are biases (of 0)
+             * @default false
+             */
+            bias?: boolean;
+        };
+        InputCheckWorst: components["schemas"]["AnyNumber"] | null;
+        /** @enum {string} */
+        Inputs: "float32" | "float16" | "bfloat16" | "float8_e4m3" | "float8_e5m2";
+        /** @enum {string} */
+        JobAnswerState: "queued" | "running" | "done" | "failed" | "cancelled" | "expired";
+        Jvp: {
+            /** @description in q’s shape */
+            q?: components["schemas"]["Tensor"];
+            /** @description in k’s shape */
+            k?: components["schemas"]["Tensor"];
+            /** @description in v’s shape */
+            v?: components["schemas"]["Tensor"];
+            /** @description in the shape of the float mask; not looked at where that is −∞ */
+            mask?: components["schemas"]["Tensor"];
+            /** @description [H] */
+            sinks?: components["schemas"]["Tensor"];
+        };
+        L2QkNorm: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "l2";
+            /**
+             * Format: double
+             * @default 1e-12
+             */
+            eps?: number;
+        };
+        /** @enum {string} */
+        Layout: "bhnd" | "bnhd";
+        Loading: {
+            /** Format: int64 */
+            done: number;
+            /** Format: int64 */
+            total: number;
+        };
+        LogProbabilityOf: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "log_probability";
+            /**
+             * Format: int64
+             * @description whose logits; −1 is the last that is no padding
+             * @default -1
+             */
+            position?: number;
+            /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+            token: components["schemas"]["Token"];
+        };
+        LogitOf: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "logit";
+            /**
+             * Format: int64
+             * @description whose logits; −1 is the last that is no padding
+             * @default -1
+             */
+            position?: number;
+            /** @description a token of the vocabulary, as `tokens.strings` has it, or its id */
+            token: components["schemas"]["Token"];
+        };
+        /** @enum {string} */
+        Loss: "sum_squared_error" | "mean_squared_error";
+        Measurement: {
+            variant: string;
+            /**
+             * Format: double
+             * @description largest relative error of the self-check
+             */
+            error?: number;
+            /**
+             * Format: double
+             * @description forward pass on one core at start-up
+             */
+            gigaflops?: number;
+            /** @description why this variant is out of the question */
+            failure?: string;
+        };
+        /** @enum {string} */
+        Method: "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients";
+        ModelForwardAnswerEncoder: {
+            output?: components["schemas"]["AnswerTensor"];
+            hidden?: components["schemas"]["AnswerTensor"][];
+            /** @description the chosen ones in the order asked */
+            layers?: components["schemas"]["ModelForwardAnswerLayer"][];
+        };
+        ModelForwardAnswerGrads: {
+            embeddings?: components["schemas"]["AnswerTensor"];
+            params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+        };
+        ModelForwardAnswerLayer: {
+            /** Format: int64 */
+            index: number;
+            weights?: components["schemas"]["AnswerTensor"];
+            scores?: components["schemas"]["AnswerTensor"];
+            masked_scores?: components["schemas"]["AnswerTensor"];
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            logsumexp?: components["schemas"]["AnswerTensor"];
+            entropy?: components["schemas"]["AnswerTensor"];
+            max_score?: components["schemas"]["AnswerTensor"];
+            cross_weights?: components["schemas"]["AnswerTensor"];
+            cross_scores?: components["schemas"]["AnswerTensor"];
+            cross_masked_scores?: components["schemas"]["AnswerTensor"];
+            cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+            cross_logsumexp?: components["schemas"]["AnswerTensor"];
+            cross_entropy?: components["schemas"]["AnswerTensor"];
+            cross_max_score?: components["schemas"]["AnswerTensor"];
+            grad_weights?: components["schemas"]["AnswerTensor"];
+            grad_scores?: components["schemas"]["AnswerTensor"];
+            grad_masked_scores?: components["schemas"]["AnswerTensor"];
+            grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
+            grad_logsumexp?: components["schemas"]["AnswerTensor"];
+            grad_entropy?: components["schemas"]["AnswerTensor"];
+            grad_max_score?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, k] each */
+            top_keys?: components["schemas"]["ModelForwardAnswerLayerTopKeys"];
+            head_metrics?: components["schemas"]["HeadMetric"][];
+            grad_output?: components["schemas"]["AnswerTensor"];
+            grad_cross_weights?: components["schemas"]["AnswerTensor"];
+        };
+        ModelForwardAnswerLayerTopKeys: {
+            indices: components["schemas"]["AnswerTensor"];
+            weights: components["schemas"]["AnswerTensor"];
+        };
+        ModelForwardAnswerNextTokens: {
+            ids: number[][];
+            strings?: string[][];
+            probabilities: number[][];
+        };
+        ModelForwardRequestBackward: {
+            /** @description what is differentiated: summed over the batch */
+            of: components["schemas"]["Of"];
+            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+            wrt?: string[] | null;
+        };
+        /** @enum {string} */
+        ModelForwardRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present";
+        ModelsModel: components["schemas"]["Model"] | components["schemas"]["ModelsModelFields"];
+        ModelsModelFields: {
+            name: string;
+            problem: components["schemas"]["ModelsModelFieldsProblem"];
+        };
+        ModelsModelFieldsProblem: {
+            /** Format: int64 */
+            status: number;
+            code: string;
+            detail: string;
+        };
+        MultiHeadAttentionAnswerGrads: {
+            /** @description x’s */
+            x?: components["schemas"]["AnswerTensor"];
+            /** @description the context’s */
+            context?: components["schemas"]["AnswerTensor"];
+            /** @description in the mask’s own shape */
+            mask?: components["schemas"]["AnswerTensor"];
+            /** @description [H] */
+            sinks?: components["schemas"]["AnswerTensor"];
+            /** @description of the table that stands there */
+            relative_bias?: components["schemas"]["AttentionAnswerGradsRelativeBias"];
+            /** @description when `wrt` names it */
+            past_k?: components["schemas"]["AnswerTensor"];
+            /** @description when `wrt` names it */
+            past_v?: components["schemas"]["AnswerTensor"];
+            /** @description in the gates’ own shapes; in a stack the sum over the layers */
+            attention_kind?: components["schemas"]["AttentionAnswerGradsAttentionKind"];
+            /** @description when `wrt` names it */
+            state?: components["schemas"]["AttentionAnswerGradsState"];
+            /** @description by the parameters’ names */
+            params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+        };
+        MultiHeadAttentionRequestBackward: {
+            /** @description ∂L/∂output, shaped like the output */
+            grad_output?: components["schemas"]["Tensor"];
+            /** @description target of a squared-error loss, shaped like the output */
+            target?: components["schemas"]["Tensor"];
+            /** @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding */
+            loss?: components["schemas"]["Loss"];
+            /**
+             * Format: double
+             * @description λ: adds λ × the mean entropy of the rows that attend to something
+             */
+            entropy_weight?: number;
+            /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+            grad_weights?: components["schemas"]["Tensor"];
+            /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+            grad_logsumexp?: components["schemas"]["Tensor"];
+            /** @description inputs whose gradients are wanted; default x, context, every parameter, a float mask, sinks, relative_bias.table and gates */
+            wrt?: components["schemas"]["MultiHeadAttentionRequestBackwardWrt"][] | null;
+        };
+        MultiHeadAttentionRequestBackwardWrt: string | components["schemas"]["MultiHeadAttentionRequestBackwardWrtName"];
+        /** @enum {string} */
+        MultiHeadAttentionRequestBackwardWrtName: "x" | "context" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s" | "params";
+        MultiHeadAttentionRequestParams: {
+            /** @description [d_model, heads·d_k] */
+            w_q: components["schemas"]["Tensor"];
+            /** @description [d_context, kv_heads·d_k] */
+            w_k: components["schemas"]["Tensor"];
+            /** @description [d_context, kv_heads·d_v] */
+            w_v: components["schemas"]["Tensor"];
+            /** @description [heads·d_v, d_out] */
+            w_o: components["schemas"]["Tensor"];
+            /** @description [heads·d_k] */
+            b_q?: components["schemas"]["Tensor"];
+            /** @description [kv_heads·d_k] */
+            b_k?: components["schemas"]["Tensor"];
+            /** @description [kv_heads·d_v] */
+            b_v?: components["schemas"]["Tensor"];
+            /** @description [d_out] */
+            b_o?: components["schemas"]["Tensor"];
+        };
+        NextTokens: {
+            /**
+             * Format: int64
+             * @default 10
+             */
+            top?: number;
+        };
+        /** @enum {string} */
+        NonFiniteInputs: "reject" | "propagate";
+        /** @enum {string} */
+        Norm: "pre" | "post" | "sandwich";
+        /** @enum {string} */
+        NormKind: "layer" | "rms";
+        /** @enum {string} */
+        NotANumberOrInfinity: "NaN" | "Infinity";
+        Of: components["schemas"]["LogitOf"] | components["schemas"]["LogProbabilityOf"] | components["schemas"]["EmbeddingOf"] | components["schemas"]["OutputOf"];
+        /** @enum {string} */
+        OutputDtype: "float64" | "float32" | "float16" | "bfloat16";
+        OutputOf: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "output";
+            /** @description [B, N, d_model]: ∂L/∂output */
+            grad_output: components["schemas"]["Tensor"];
+        };
+        PlanAnswerProblem: {
+            /** Format: int64 */
+            status: number;
+            code: string;
+            detail: string;
+        };
+        /** @enum {string} */
+        PlanRequestEndpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
+        /** @enum {string} */
+        Pooling: "mean" | "cls" | "last";
+        /** @enum {string} */
+        Position: "none" | "sinusoidal" | "rope" | "alibi";
+        PositionalEncodingAnswerGrads: {
+            /** @description x’s */
+            x?: components["schemas"]["AnswerTensor"];
+        };
+        /** @enum {string} */
+        Precision: "float32" | "float64";
+        ProblemError: {
+            /** @description JSON pointer into the body */
+            path: string;
+            message: string;
+        };
+        Progress: {
+            /** Format: int64 */
+            done: number;
+            /** Format: int64 */
+            total: number;
+        };
+        QkNorm: components["schemas"]["QkNormName"] | components["schemas"]["QkNormOptions"];
+        /** @enum {string} */
+        QkNormName: "l2";
+        QkNormOptions: components["schemas"]["RmsQkNorm"] | components["schemas"]["L2QkNorm"];
+        /** @enum {string} */
+        Queue: "ok" | "unavailable";
+        RelativeBias: {
+            /** @description [buckets, H] */
+            table: components["schemas"]["Tensor"];
+            /**
+             * Format: int64
+             * @description from here on, all distances share a bucket
+             * @default 128
+             */
+            max_distance?: number;
+            /**
+             * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+             * @default true
+             */
+            bidirectional?: boolean;
+        };
+        Relevance: {
+            /**
+             * @description `rollout`: ∏ (½·mean over heads + ½·I), the row of `of`’s position (Abnar & Zuidema 2020). `gradient_x_attention`: Σ over layers and heads of max(0, W ⊙ ∂/∂W), that row (Chefer et al. 2021). `input_x_gradient`: Σ_d embedding · gradient. `integrated_gradients`: the same along the path from zero embeddings (Sundararajan et al. 2017); it sums to the difference of the scalar
+             * @default rollout
+             */
+            method?: components["schemas"]["Method"];
+            /** @description what the relevance is for; rollout takes its position alone */
+            of?: components["schemas"]["Of"];
+            /**
+             * Format: int64
+             * @description of integrated_gradients
+             * @default 32
+             */
+            steps?: number;
+        };
+        RmsQkNorm: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "rms";
+            /**
+             * Format: double
+             * @default 0.000001
+             */
+            eps?: number;
+        };
+        Rope: {
+            /**
+             * Format: double
+             * @description pair j turns by base^(−2j/dims) a position; default 10000
+             */
+            base?: number;
+            /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
+            frequencies?: components["schemas"]["Tensor"];
+            /**
+             * Format: double
+             * @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives
+             */
+            factor?: number;
+            scaling?: components["schemas"]["RopeScaling"];
+            /**
+             * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
+             * @default false
+             */
+            interleaved?: boolean;
+            /**
+             * Format: int64
+             * @description how many leading elements are rotated; even; default d_k, or twice the frequencies
+             */
+            dims?: number;
+            /**
+             * Format: int64
+             * @description position of the first query; default 0, or the length of the past
+             */
+            q_offset?: number;
+            /**
+             * Format: int64
+             * @description position of the first new key; default 0, or the length of the past
+             */
+            k_offset?: number;
+            /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
+            q_positions?: components["schemas"]["Tensor"];
+            /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
+            k_positions?: components["schemas"]["Tensor"];
+        };
+        /** @enum {string} */
+        RopeType: "default" | "linear" | "dynamic" | "yarn" | "longrope" | "llama3" | "proportional";
+        Rule: components["schemas"]["BaselineRule"] | components["schemas"]["ToleranceRule"];
+        /** @enum {string} */
+        Scheme: "xavier_uniform" | "xavier_normal" | "he_uniform" | "he_normal";
+        Segments: {
+            /** @description [B, N]: int32 ids of the queries; a negative one is padding */
+            q: components["schemas"]["Tensor"];
+            /** @description [B, M]: of the keys; default q, where N = M */
+            kv?: components["schemas"]["Tensor"];
+        };
+        SelfAttentionAnswerGrads: {
+            /** @description x’s */
+            x?: components["schemas"]["AnswerTensor"];
+            /** @description in the mask’s own shape */
+            mask?: components["schemas"]["AnswerTensor"];
+            /** @description [H] */
+            sinks?: components["schemas"]["AnswerTensor"];
+            /** @description of the table that stands there */
+            relative_bias?: components["schemas"]["AttentionAnswerGradsRelativeBias"];
+            /** @description when `wrt` names it */
+            past_k?: components["schemas"]["AnswerTensor"];
+            /** @description when `wrt` names it */
+            past_v?: components["schemas"]["AnswerTensor"];
+            /** @description in the gates’ own shapes; in a stack the sum over the layers */
+            attention_kind?: components["schemas"]["AttentionAnswerGradsAttentionKind"];
+            /** @description when `wrt` names it */
+            state?: components["schemas"]["AttentionAnswerGradsState"];
+            /** @description by the parameters’ names */
+            params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+        };
+        SelfAttentionRequestBackward: {
+            /** @description ∂L/∂output, shaped like the output */
+            grad_output?: components["schemas"]["Tensor"];
+            /** @description target of a squared-error loss, shaped like the output */
+            target?: components["schemas"]["Tensor"];
+            /** @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding */
+            loss?: components["schemas"]["Loss"];
+            /**
+             * Format: double
+             * @description λ: adds λ × the mean entropy of the rows that attend to something
+             */
+            entropy_weight?: number;
+            /** @description ∂L/∂weights, before dropout, shaped like `weights`; where nothing is attended it is not looked at */
+            grad_weights?: components["schemas"]["Tensor"];
+            /** @description ∂L/∂logsumexp, shaped like `logsumexp` */
+            grad_logsumexp?: components["schemas"]["Tensor"];
+            /** @description inputs whose gradients are wanted; default x, every parameter, a float mask, sinks, relative_bias.table and gates */
+            wrt?: components["schemas"]["SelfAttentionRequestBackwardWrt"][] | null;
+        };
+        SelfAttentionRequestBackwardWrt: string | components["schemas"]["SelfAttentionRequestBackwardWrtName"];
+        /** @enum {string} */
+        SelfAttentionRequestBackwardWrtName: "x" | "mask" | "sinks" | "relative_bias.table" | "past_k" | "past_v" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state" | "state.s" | "params";
+        SelfAttentionRequestParams: {
+            /** @description [d_model, d_k] */
+            w_q: components["schemas"]["Tensor"];
+            /** @description [d_model, d_k] */
+            w_k: components["schemas"]["Tensor"];
+            /** @description [d_model, d_v] */
+            w_v: components["schemas"]["Tensor"];
+            /** @description [d_k] */
+            b_q?: components["schemas"]["Tensor"];
+            /** @description [d_k] */
+            b_k?: components["schemas"]["Tensor"];
+            /** @description [d_v] */
+            b_v?: components["schemas"]["Tensor"];
+        };
+        /** @enum {string} */
+        SelfAttentionRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "present_k" | "present_v" | "state" | "params";
+        SinusoidalEncodingBackward: {
+            /** @description ∂L/∂output, shaped like the output */
+            grad_output?: components["schemas"]["Tensor"];
+            /** @description target of a squared-error loss, shaped like the output */
+            target?: components["schemas"]["Tensor"];
+            /** @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding */
+            loss?: components["schemas"]["Loss"];
+            /**
+             * Format: double
+             * @description λ: adds λ × the mean entropy of the rows that attend to something
+             */
+            entropy_weight?: number;
+            /** @description inputs whose gradients are wanted; default x */
+            wrt?: components["schemas"]["SinusoidalEncodingBackwardWrt"][] | null;
+        };
+        /** @enum {string} */
+        SinusoidalEncodingBackwardWrt: "x";
+        StackRelativeBias: {
+            /**
+             * Format: int64
+             * @description from here on, all distances share a bucket
+             * @default 128
+             */
+            max_distance?: number;
+            /**
+             * @description half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder
+             * @default true
+             */
+            bidirectional?: boolean;
+        };
+        StackRope: components["schemas"]["StackRopeFields"] | components["schemas"]["StackRopeItem"][];
+        StackRopeFields: {
+            /**
+             * Format: double
+             * @description pair j turns by base^(−2j/dims) a position; default 10000
+             */
+            base?: number;
+            /** @description [dims/2], instead of `base`: by how much each pair turns a position, in radians */
+            frequencies?: components["schemas"]["Tensor"];
+            /**
+             * Format: double
+             * @description cos and sin times it; default 1. Beside `scaling` it multiplies what that gives
+             */
+            factor?: number;
+            scaling?: components["schemas"]["RopeScaling"];
+            /**
+             * @description pairs (x_2j, x_2j+1) rather than (x_j, x_j+dims/2)
+             * @default false
+             */
+            interleaved?: boolean;
+            /**
+             * Format: int64
+             * @description how many leading elements are rotated; even; default d_k, or twice the frequencies
+             */
+            dims?: number;
+            /** @description int32 positions of the queries [N], or with a leading B; instead of `q_offset`. Negative ones turn backwards */
+            q_positions?: components["schemas"]["Tensor"];
+            /** @description int32 positions of the keys [M] that are new, or with a leading B; instead of `k_offset`. Negative ones turn backwards */
+            k_positions?: components["schemas"]["Tensor"];
+        };
+        StackRopeItem: components["schemas"]["StackRopeFields"] | null;
+        StackWindow: components["schemas"]["Window"] | components["schemas"]["StackWindowItem"][];
+        StackWindowItem: components["schemas"]["Window"] | null;
+        State: {
+            /** @description [B, H_kv, d_k, d_v] */
+            s?: components["schemas"]["Tensor"];
+            /** @description [B, H_kv, d_k·(d_v + 2)], float64, of `elu1`: sums over whole chunks of 96 keys, with their scales */
+            sums?: components["schemas"]["Tensor"];
+            /** @description [B, H_kv, R, d_k], of `elu1`: the R < 96 keys behind them */
+            k?: components["schemas"]["Tensor"];
+            /** @description [B, H_kv, R, d_v], their values */
+            v?: components["schemas"]["Tensor"];
+        };
+        TensorComparisonHead: {
+            index: number[];
+            max_abs: components["schemas"]["AnyNumber"];
+            /** Format: double */
+            ratio: number | null;
+            verdict: components["schemas"]["Verdict"];
+            /** @description with `error_maps`: the head’s rows and columns in at most 32 × 32 blocks, of each the largest |candidate − truth| in multiples of what is allowed; of more than 64 heads the worst have one */
+            error_map?: components["schemas"]["AnyNumber"][][];
+        };
+        Token: string | number;
+        Tokens: {
+            ids: number[][];
+            /** @description of the vocabulary; where there is a tokenizer */
+            strings?: string[][];
+            /** @description of a text: [begin, end) in Unicode code points */
+            offsets?: number[][][];
+            attention_mask: number[][];
+        };
+        ToleranceCompareAnswerRule: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "tolerance";
+            /** Format: double */
+            rtol: number;
+            /** Format: double */
+            atol: number;
+        };
+        ToleranceRule: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "tolerance";
+            /**
+             * Format: double
+             * @default 0
+             */
+            rtol?: number;
+            /**
+             * Format: double
+             * @default 0
+             */
+            atol?: number;
+        };
+        TopKeys: {
+            /**
+             * Format: int64
+             * @default 8
+             */
+            k?: number;
+        };
+        TransformerAnswerEncoder: {
+            output?: components["schemas"]["AnswerTensor"];
+            layers?: components["schemas"]["TransformerAnswerEncoderLayer"][];
+            /** @description every parameter by its name, with "return":["params"] */
+            params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+        };
+        TransformerAnswerEncoderLayer: {
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
+            weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
+            scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
+            masked_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
+            logsumexp?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
+            entropy?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: weights after dropout */
+            dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
+        };
+        TransformerAnswerGrads: {
+            /** @description x’s */
+            x?: components["schemas"]["AnswerTensor"];
+            /** @description the context’s */
+            context?: components["schemas"]["AnswerTensor"];
+            /** @description by the names of the request’s, where `wrt` names it */
+            past?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+            /** @description by the names of the request’s, where `wrt` names it */
+            state?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+            /** @description in the gates’ own shapes; in a stack the sum over the layers */
+            attention_kind?: components["schemas"]["AttentionAnswerGradsAttentionKind"];
+            /** @description x and params of the encoder */
+            encoder?: components["schemas"]["TransformerAnswerGradsEncoder"];
+            /** @description the sum over the layers, in the mask’s own shape */
+            mask?: components["schemas"]["AnswerTensor"];
+            /** @description of the table that stands there */
+            relative_bias?: components["schemas"]["AttentionAnswerGradsRelativeBias"];
+            /** @description by the parameters’ names */
+            params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+        };
+        TransformerAnswerGradsEncoder: {
+            x?: components["schemas"]["AnswerTensor"];
+            params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
+        };
+        TransformerAnswerLayer: {
+            /** @description [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
+            weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: q·kᵀ·scale for every pair */
+            scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
+            masked_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
+            logsumexp?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N]: −Σ p ln p in nats, before dropout */
+            entropy?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: weights after dropout */
+            dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            max_score?: components["schemas"]["AnswerTensor"];
+            /** @description the same of cross-attention: [B, H, N, M]: softmax, before dropout; with sinks a row sums to less than 1 */
+            cross_weights?: components["schemas"]["AnswerTensor"];
+            /** @description the same of cross-attention: [B, H, N, M]: q·kᵀ·scale for every pair */
+            cross_scores?: components["schemas"]["AnswerTensor"];
+            /** @description the same of cross-attention: [B, H, N, M]: what the softmax sees; "-Infinity" where masked */
+            cross_masked_scores?: components["schemas"]["AnswerTensor"];
+            /** @description the same of cross-attention: [B, H, N]; "-Infinity" where a row attends to nothing, unless there are sinks */
+            cross_logsumexp?: components["schemas"]["AnswerTensor"];
+            /** @description the same of cross-attention: [B, H, N]: −Σ p ln p in nats, before dropout */
+            cross_entropy?: components["schemas"]["AnswerTensor"];
+            /** @description the same of cross-attention: [B, H, N, M]: weights after dropout */
+            cross_dropped_weights?: components["schemas"]["AnswerTensor"];
+            /** @description the same of cross-attention: [B, H, N, M]: the scores after the softcap, before biases and masks, for every pair */
+            cross_softcapped_scores?: components["schemas"]["AnswerTensor"];
+            /** @description the same of cross-attention: [B, H]: the largest masked score of a head, a sink left out (what QK-clip looks at); "-Infinity" where nothing attends */
+            cross_max_score?: components["schemas"]["AnswerTensor"];
+            /** @description with compare_exact: the heads’ outputs beside those of exact attention, padding left out */
+            exact_error?: components["schemas"]["ExactError"];
+        };
+        TransformerRequestBackward: {
+            /** @description ∂L/∂output, shaped like the output */
+            grad_output?: components["schemas"]["Tensor"];
+            /** @description target of a squared-error loss, shaped like the output */
+            target?: components["schemas"]["Tensor"];
+            /** @description with `target`: Σ(output − target)² (default) or its mean over the elements that are no padding */
+            loss?: components["schemas"]["Loss"];
+            /**
+             * Format: double
+             * @description λ: adds λ × the mean entropy of the rows that attend to something
+             */
+            entropy_weight?: number;
+            /** @description inputs whose gradients are wanted; default x, the context or the encoder’s x, every parameter, a float mask, the table of relative_bias and gates */
+            wrt?: components["schemas"]["TransformerRequestBackwardWrt"][] | null;
+        };
+        TransformerRequestBackwardWrt: string | components["schemas"]["TransformerRequestBackwardWrtName"];
+        /** @enum {string} */
+        TransformerRequestBackwardWrtName: "x" | "mask" | "relative_bias" | "relative_bias.table" | "context" | "past" | "params" | "encoder" | "encoder.x" | "encoder.params" | "attention_kind" | "attention_kind.gates" | "attention_kind.gates.decay" | "attention_kind.gates.beta" | "state";
+        /** @enum {string} */
+        TransformerRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "logsumexp" | "entropy" | "dropped_weights" | "softcapped_scores" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_logsumexp" | "cross_entropy" | "cross_dropped_weights" | "cross_softcapped_scores" | "cross_max_score" | "present" | "state" | "params";
+        /** @enum {string} */
+        Verdict: "pass" | "fail";
+        WindowFields: {
+            /**
+             * Format: int64
+             * @description keys to the left of the aligned position; null = unbounded
+             */
+            left?: number | null;
+            /**
+             * Format: int64
+             * @description keys to the right of the aligned position; null = unbounded
+             */
+            right?: number | null;
+            /** @description where row i stands among the keys; default as `causal` says, `top_left` without it */
+            align?: components["schemas"]["Alignment"];
+        };
+        WindowItem: number | number[];
+        Worst: {
+            index: number[];
+            got: components["schemas"]["AnyNumber"];
+            want: components["schemas"]["AnyNumber"];
+            allowed: components["schemas"]["AnyNumber"];
+        };
     };
     responses: never;
     parameters: never;
@@ -2764,7 +3484,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2876,7 +3596,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2988,7 +3708,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3100,7 +3820,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3212,7 +3932,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3326,7 +4046,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3438,7 +4158,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3550,7 +4270,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3655,7 +4375,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3822,7 +4542,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3851,6 +4571,682 @@ export interface operations {
             };
             /** @description The deadline passed before the answer was ready */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    inferenceServer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The server’s name, version and extensions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceServerMetadataAnswer"];
+                };
+            };
+        };
+    };
+    inferenceServerLive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The process is alive */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceServerHealthAnswer"];
+                };
+            };
+        };
+    };
+    inferenceServerReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The server takes requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceServerHealthAnswer"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The models’ names */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelListAnswer"];
+                };
+            };
+        };
+    };
+    inferenceStatistics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What all models have served so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceStatisticsAnswer"];
+                };
+            };
+        };
+    };
+    inferenceModel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model takes and gives */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelMetadataAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The model takes requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelHealthAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelStatistics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model has served so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceStatisticsAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    infer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description bytes of the JSON text, where bytes of tensors follow it */
+                "Inference-Header-Content-Length"?: number;
+            };
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InferenceRequest"];
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The outputs that were asked for, in their order */
+            200: {
+                headers: {
+                    /** @description bytes of the JSON text, where bytes of tensors follow it */
+                    "Inference-Header-Content-Length"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceAnswer"];
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model takes and gives */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelMetadataAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelReadyVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The model takes requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelHealthAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelStatisticsVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a model has served so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceStatisticsAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferVersion: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description bytes of the JSON text, where bytes of tensors follow it */
+                "Inference-Header-Content-Length"?: number;
+            };
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InferenceRequest"];
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The outputs that were asked for, in their order */
+            200: {
+                headers: {
+                    /** @description bytes of the JSON text, where bytes of tensors follow it */
+                    "Inference-Header-Content-Length"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceAnswer"];
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The client let its run wait for too long; The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The media type of the body is not one this server reads */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description A fault of this server; The worker that computed this request was lost */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+            /** @description The deadline passed before the answer was ready */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceRepositoryIndex: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RepositoryIndexRequest"];
+            };
+        };
+        responses: {
+            /** @description The models, with their states */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RepositoryIndexAnswer"];
+                };
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    stream: {
+        parameters: {
+            query?: {
+                /** @description of `POST /v1/stream-ticket`, in place of a key */
+                ticket?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream is open */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource is a WebSocket */
+            426: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streamTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ticket */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TicketAnswer"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3933,7 +5329,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once on one connection */
+            /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
                     [name: string]: unknown;

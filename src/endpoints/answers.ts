@@ -3,7 +3,7 @@ import * as z from 'zod'
 
 export const tensor = z.unknown().meta({ id: 'AnswerTensor' })
 
-const errorNumber = z.union([z.number(), z.enum(['NaN', 'Infinity'])])
+export const errorNumber = z.union([z.number(), z.enum(['NaN', 'Infinity'])])
 
 /** What every attention layer answers of an approximation. */
 export const approximation = {
@@ -69,8 +69,22 @@ const presentResults = {
     .describe('what the next request takes for its `state`'),
 }
 
+/** What a dialect was read as. */
+export const conventionsResult = {
+  conventions: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe('with a `dialect`: what was read, field by field'),
+}
+
 /** What every attention layer may answer. */
-export const layerResults = { ...attentionResults, ...presentResults, ...approximation, ...exactError }
+export const layerResults = {
+  ...attentionResults,
+  ...presentResults,
+  ...approximation,
+  ...exactError,
+  ...conventionsResult,
+}
 
 export const lossResult = {
   loss: z
@@ -130,6 +144,7 @@ export const PlanAnswer = z
     seconds: z
       .number()
       .describe('estimated time on this server at the speed measured so far, when it is idle'),
+    ...conventionsResult,
     admitted: z.boolean().describe('whether the request would be admitted now'),
     problem: z
       .strictObject({ status: z.int(), code: z.string(), detail: z.string() })
@@ -179,6 +194,13 @@ export const HealthAnswer = z
       .optional(),
   })
   .meta({ id: 'HealthAnswer' })
+
+export const TicketAnswer = z
+  .strictObject({
+    ticket: z.string().describe('opens one stream, once: /v1/stream?ticket=…'),
+    expires_in: z.int().describe('seconds'),
+  })
+  .meta({ id: 'TicketAnswer' })
 
 export const ProblemAnswer = z
   .strictObject({

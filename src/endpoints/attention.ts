@@ -2,6 +2,8 @@
 import * as z from 'zod'
 import type { Ref } from '../../workers/contract.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { compileInDialect } from '../layers/attention/dialects/compile.ts'
+import { EmulatedProgram, emulateField, refuseBesideEmulate, STAGES } from '../layers/attention/emulation.ts'
 import { ATTENTION_RETURNS, attentionOptions, PRESENT_RETURNS } from '../layers/attention/fields.ts'
 import { HeadsFirst } from '../layers/attention/heads-first.ts'
 import {
@@ -28,7 +30,14 @@ import { backwardField, type InOrder, lossForward, ofWeights } from '../layers/l
 import { nameList, numerics, returns } from '../layers/numerics.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { fieldsProblem } from '../problem.ts'
-import { gradsResult, layerGradientResults, layerResults, lossResult, tensor } from './answers.ts'
+import {
+  errorNumber,
+  gradsResult,
+  layerGradientResults,
+  layerResults,
+  lossResult,
+  tensor,
+} from './answers.ts'
 import { defineEndpoint } from './endpoint.ts'
 
 const WRT = ['q', 'k', 'v', 'mask', 'sinks', 'relative_bias.table', 'past_k', 'past_v', ...OWN_NAMES] as const
@@ -62,7 +71,7 @@ function request(tensors: TensorKinds) {
       ...pastFields(tensors),
       ...stateFields(tensors),
       ...attentionOptions(tensors),
-      return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'state']),
+      return: returns(['output', ...ATTENTION_RETURNS, ...PRESENT_RETURNS, 'state', 'error_budget']),
       backward: backwardField(
         tensors,
         nameList(z.enum(WRT), WRT.length),
@@ -70,12 +79,15 @@ function request(tensors: TensorKinds) {
         ofWeights(tensors),
       ).optional(),
       jvp: jvpField(tensors).optional(),
+      emulate: emulateField.optional(),
       ...numerics,
     })
     .meta({ id: 'AttentionRequest' })
 }
 
 type AttentionRequest = z.output<ReturnType<typeof request>>
+
+const stageError = z.strictObject({ max_abs: errorNumber, rmse: errorNumber })
 
 const AttentionAnswer = z
   .strictObject({
@@ -88,6 +100,12 @@ const AttentionAnswer = z
       .strictObject({ output: tensor.optional(), weights: tensor.optional(), logsumexp: tensor.optional() })
       .optional()
       .describe('tangents of the results of the same names, in their shapes'),
+    error_budget: z
+      .strictObject(Object.fromEntries(STAGES.map(stage => [stage, stageError])))
+      .optional()
+      .describe(
+        'of each stage of `emulate` by itself, the others exact: how far the output is from float64’s',
+      ),
     grads: gradsResult({ q: 'q’s', k: 'k’s', v: 'v’s', ...layerGradientResults }, false),
   })
   .meta({ id: 'AttentionAnswer' })
@@ -98,11 +116,22 @@ export const attention = defineEndpoint({
   summary: 'Scaled dot-product attention over Q, K, V: output, maps, gradients and tangents',
   request,
   answer: AttentionAnswer,
+  programBeside: 'emulate',
+  program: ({ emulate, non_finite }) => emulate && new EmulatedProgram(emulate, non_finite),
   compile,
 })
 
 function compile(p: RequestProgram, request: AttentionRequest): void {
+  if (request.dialect === undefined) compileOurs(p, request)
+  else compileInDialect(p, request, compileOurs)
+}
+
+function compileOurs(p: RequestProgram, request: AttentionRequest): void {
   refuseLayout(request)
+  const emulated = p instanceof EmulatedProgram ? p : undefined
+  if (request.emulate || request.return.includes('error_budget')) {
+    refuseBesideEmulate(request, emulated !== undefined)
+  }
   const isPacked = request.cu_seqlens_q !== undefined
   const fresh = attentionGeometry(request.q, request.k, request.v, isPacked ? 'packed' : request.layout)
   if (request.jvp !== undefined) refuseJvp(request.jvp, request)
@@ -150,6 +179,7 @@ function compile(p: RequestProgram, request: AttentionRequest): void {
     p.output('output', headsFirst?.write(output, ofQ, dim) ?? output, shape)
   }
   attentionAnswers(p, state, request.return, past.given && given === undefined)
+  if (request.return.includes('error_budget')) emulated?.answerBudget(plan.places.refs.qLengths)
   if (request.jvp !== undefined) answerJvp(p, request.jvp, request.return, state, { ofQ, ofK })
   if (request.backward === undefined) return
 

@@ -15,8 +15,9 @@ export interface Compilable<R = unknown> {
   layers?(request: R): number
   /** What takes its time, or elements of the request, before the program is built. */
   prepare?(request: R, body: Room): Promise<void>
-  /** A program of another kind than most. */
-  program?(request: R): RequestProgram
+  /** A program of another kind than most; where `programBeside` names a field, only beside that field. */
+  program?(request: R): RequestProgram | undefined
+  programBeside?: string
   /** Throws the Problem that says what is wrong between the fields. Reads no tensor's elements, takes no memory. */
   compile(p: RequestProgram, request: R): Generator<void> | void
 }

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import type { TensorSource } from '../formats/tensor.ts'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { compileInDialect } from '../layers/attention/dialects/compile.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
 import { stateFields } from '../layers/attention/state.ts'
@@ -83,6 +84,11 @@ export const multiHeadAttention = defineEndpoint({
 })
 
 function compile(p: RequestProgram, request: MultiHeadAttentionRequest): void {
+  if (request.dialect === undefined) compileOurs(p, request)
+  else compileInDialect(p, request, compileOurs)
+}
+
+function compileOurs(p: RequestProgram, request: MultiHeadAttentionRequest): void {
   const params = new Params(p, request, '')
   const x = sequenceOf('/x', request.x)
   const { heads, kv_heads: kvHeads = heads } = request

@@ -1,6 +1,7 @@
 /** `POST /v1/self-attention`: attention of x with one head, between projections. */
 import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { compileInDialect } from '../layers/attention/dialects/compile.ts'
 import { attentionOptions } from '../layers/attention/fields.ts'
 import { pastFields } from '../layers/attention/stages/past.ts'
 import { stateFields } from '../layers/attention/state.ts'
@@ -70,6 +71,11 @@ export const selfAttention = defineEndpoint({
 })
 
 function compile(p: RequestProgram, request: SelfAttentionRequest): void {
+  if (request.dialect === undefined) compileOurs(p, request)
+  else compileInDialect(p, request, compileOurs)
+}
+
+function compileOurs(p: RequestProgram, request: SelfAttentionRequest): void {
   const params = new Params(p, request, '')
   const x = sequenceOf('/x', request.x)
   const dimK = params.extent('w_q', 1) ?? request.d_k ?? x.dim

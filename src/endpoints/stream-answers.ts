@@ -3,6 +3,7 @@ import * as z from 'zod'
 import {
   approximation,
   biasGradient,
+  conventionsResult,
   exactError,
   gateGradients,
   lossResult,
@@ -89,6 +90,7 @@ const DoneMessage = z
     type: z.literal('done'),
     id: RunId,
     ...approximation,
+    ...conventionsResult,
     ...lossResult,
     layers: z.array(z.strictObject(exactError)).optional().describe('with compare_exact'),
     timing: z.strictObject({

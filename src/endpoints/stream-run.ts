@@ -2,6 +2,7 @@
 
 import type { Ref } from '../../workers/contract.ts'
 import { takeHeads } from '../../workers/ops/maps/op.ts'
+import { inOurs } from '../layers/attention/dialects/compile.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
 import { type AttentionState, crossNames } from '../layers/attention/index.ts'
 import type { MapName } from '../layers/attention/softmax.ts'
@@ -37,7 +38,8 @@ export const STREAM_RUN: Compilable<StartMessage> = {
   compile: compileRun,
 }
 
-function* compileRun(p: RequestProgram, request: StartMessage): Generator<void> {
+function* compileRun(p: RequestProgram, given: StartMessage): Generator<void> {
+  const request = given.dialect === undefined ? given : inOurs(p, given)
   const model = yield* compileModel(p, request)
   refuseEmits(request, model.decoder.plan.kind)
   const emits = new Set<string>(request.emit)

@@ -1,6 +1,7 @@
 /** `POST /v1/transformer`: a whole stack, everything answered at once. */
 import * as z from 'zod'
 import type { TensorKinds } from '../formats/tensor-fields.ts'
+import { inOurs } from '../layers/attention/dialects/compile.ts'
 import { ATTENTION_RETURNS, CROSS_RETURNS } from '../layers/attention/fields.ts'
 import { attentionAnswers, crossNames, requestedResults } from '../layers/attention/index.ts'
 import { attentionKind } from '../layers/attention/variants/index.ts'
@@ -27,6 +28,7 @@ import {
   approximation,
   attentionResults,
   biasGradient,
+  conventionsResult,
   crossResults,
   exactError,
   gateGradients,
@@ -63,6 +65,8 @@ function request(tensors: TensorKinds) {
 
 type TransformerRequest = z.output<ReturnType<typeof request>>
 
+const tensors = z.record(z.string(), tensor).optional()
+
 const TransformerAnswer = z
   .strictObject({
     output: tensor.optional().describe('[B, N, d_model] in x’s rank'),
@@ -79,6 +83,7 @@ const TransformerAnswer = z
       .optional()
       .describe('the same of the encoder, where there is one'),
     ...approximation,
+    ...conventionsResult,
     present: z
       .record(z.string(), tensor)
       .optional()
@@ -95,10 +100,13 @@ const TransformerAnswer = z
       {
         x: 'x’s',
         context: 'the context’s',
-        past: 'an object, where `wrt` names it',
-        state: 'an object, where `wrt` names it',
+        past: tensors.describe('by the names of the request’s, where `wrt` names it'),
+        state: tensors.describe('by the names of the request’s, where `wrt` names it'),
         attention_kind: gateGradients,
-        encoder: 'x and params of the encoder',
+        encoder: z
+          .strictObject({ x: tensor.optional(), params: tensors })
+          .optional()
+          .describe('x and params of the encoder'),
         mask: 'the sum over the layers, in the mask’s own shape',
         relative_bias: biasGradient,
       },
@@ -117,7 +125,8 @@ export const transformer = defineEndpoint({
   compile,
 })
 
-function* compile(p: RequestProgram, request: TransformerRequest): Generator<void> {
+function* compile(p: RequestProgram, given: TransformerRequest): Generator<void> {
+  const request = given.dialect === undefined ? given : inOurs(p, given)
   refuseReturns(request)
   const model = yield* compileModel(p, request)
   yield* runModel(p, request, model, {

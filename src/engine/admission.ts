@@ -27,6 +27,7 @@ export class Lease implements PlacedProgram, Disposable {
   readonly placement: Placement
   readonly cost: Cost
   readonly estimate: Estimate
+  group: string | undefined
   readonly #free: () => void
   #holders = 1
 

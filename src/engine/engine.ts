@@ -159,12 +159,12 @@ export class Engine {
 
   /** Settles only when no task of the program is in flight any more. */
   run(
-    { program, placement, cost = this.costModel.cost(program) }: RunnableProgram,
+    { program, placement, cost = this.costModel.cost(program), group }: RunnableProgram,
     signal: AbortSignal,
     onBarrier?: OnBarrier,
     onProgress?: OnProgress,
   ): Promise<JobReport> {
-    return this.#scheduler.submit({ program, placement, cost }, signal, onBarrier, onProgress)
+    return this.#scheduler.submit({ program, placement, cost, group }, signal, onBarrier, onProgress)
   }
 
   /** Finds the structure of a JSON text in the shared memory here and now; undefined where it has too many values for that. */

@@ -41,8 +41,13 @@ export interface Assignment {
 export class Job {
   /** estimated time on one worker */
   readonly seconds: number
-  /** virtual time at which it was submitted */
+  readonly group: string | undefined
+  /** virtual time at which it was submitted, and what others of its group had to be counted for it until `sharedFrom` */
   vstart = 0
+  /** others of its group that share with it, */
+  siblings = 0
+  /** since it had had this many seconds */
+  sharedFrom = 0
   /** no further task is to start */
   stopped = false
   /** waits at a barrier */
@@ -70,6 +75,7 @@ export class Job {
     this.#onProgress = onProgress
     this.#freeScratch = [...placed.placement.scratch]
     this.seconds = placed.cost.seconds
+    this.group = placed.group
   }
 
   /** Settled by `settle`. */
@@ -112,6 +118,14 @@ export class Job {
     let seconds = this.#serviceTime
     for (const { since } of this.#team) seconds += (now - since) / 1000
     return seconds
+  }
+
+  /** From now on what it gets counts `count` times. */
+  shareAmong(count: number): void {
+    const service = this.serviceTime(performance.now())
+    this.vstart += this.siblings * (service - this.sharedFrom)
+    this.sharedFrom = service
+    this.siblings = count - 1
   }
 
   /** A place for one more worker, where the job is open. */

@@ -14,4 +14,6 @@ export interface PlacedProgram {
   program: Program
   placement: Placement
   cost: Cost
+  /** programs of one group share what others have each */
+  group?: string | undefined
 }

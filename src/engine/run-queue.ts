@@ -3,6 +3,9 @@
  *
  * Every job starts at the current virtual time. That goes on with every small job that is charged, shared among the large
  * jobs and the stream of small ones, so that small jobs that keep coming overtake a large one, but not for ever.
+ *
+ * Jobs of one group (a client's, where clients have keys) share what a job has without one: each of n large ones counts
+ * as having had n times its time, and small ones of several groups come in turn.
  */
 import type { Reply, ScanMessage } from '../../workers/main.ts'
 import { Job } from './job.ts'
@@ -21,15 +24,20 @@ export interface ScanTask {
 export type Runnable = Job | ScanTask
 
 export class RunQueue {
-  /** small jobs and scan tasks: first come, first served */
-  readonly #small: Set<Runnable> = new Set()
+  /** small jobs and scan tasks by group, whose turns come in this order; within each first come, first served */
+  readonly #small: Map<string, Set<Runnable>> = new Map([['', new Set()]])
+  #smallCount = 0
   readonly #large: Set<Job> = new Set()
+  /** large jobs of groups, but for blocked ones */
+  readonly #groups: Map<string, Set<Job>> = new Map()
+  /** large jobs beside one of each group */
+  #siblings = 0
   #now = 0
   /** of all that are here, what of them has been done already included */
   #seconds = 0
 
   get size(): number {
-    return this.#small.size + this.#large.size
+    return this.#smallCount + this.#large.size
   }
 
   /** Estimated seconds of worker time that are still to come. What a blocked job has still to do does not wait for workers. */
@@ -44,20 +52,63 @@ export class RunQueue {
   add(runnable: Runnable): void {
     runnable.vstart = this.now
     this.#seconds += runnable.seconds
-    if (isLarge(runnable)) this.#large.add(runnable)
-    else this.#small.add(runnable)
+    if (isLarge(runnable)) {
+      this.#large.add(runnable)
+      this.#join(runnable)
+    } else {
+      const group = groupOf(runnable)
+      const small = this.#small.get(group) ?? new Set()
+      if (small.size === 0) this.#small.set(group, small)
+      small.add(runnable)
+      this.#smallCount++
+    }
   }
 
   /** Whether it was still there. */
   remove(runnable: Runnable): boolean {
-    const there = this.#small.delete(runnable) || this.#large.delete(runnable as Job)
-    if (there) this.#seconds -= runnable.seconds
-    return there
+    const there = this.#removeSmall(runnable) || this.#large.delete(runnable as Job)
+    if (!there) return false
+    this.#seconds -= runnable.seconds
+    if (runnable instanceof Job) this.#leave(runnable)
+    return true
+  }
+
+  #removeSmall(runnable: Runnable): boolean {
+    const group = groupOf(runnable)
+    const small = this.#small.get(group)
+    if (!small?.delete(runnable)) return false
+    this.#smallCount--
+    if (small.size === 0 && group !== '') this.#small.delete(group)
+    return true
+  }
+
+  /** A job waits at a barrier: those of its group share without it. */
+  block(job: Job): void {
+    this.#leave(job)
   }
 
   /** The time for which a job was blocked is not owed to it. */
   resume(job: Job): void {
     job.vstart = Math.max(job.vstart, this.now - job.serviceTime(performance.now()))
+    if (this.#large.has(job)) this.#join(job)
+  }
+
+  #join(job: Job): void {
+    if (job.group === undefined) return
+    const group = this.#groups.get(job.group) ?? new Set()
+    this.#groups.set(job.group, group)
+    if (group.size > 0) this.#siblings++
+    group.add(job)
+    for (const each of group) each.shareAmong(group.size)
+  }
+
+  #leave(job: Job): void {
+    const group = job.group === undefined ? undefined : this.#groups.get(job.group)
+    if (!group?.delete(job)) return
+    job.shareAmong(1)
+    if (group.size > 0) this.#siblings--
+    else this.#groups.delete(job.group as string)
+    for (const each of group) each.shareAmong(group.size)
   }
 
   /** Virtual time: the virtual runtime of those that are run now. */
@@ -83,18 +134,31 @@ export class RunQueue {
   }
 
   firstSmall(): Runnable | undefined {
-    for (const each of this.#small) if (!(each instanceof Job) || each.open) return each
+    for (const group of this.#small.values())
+      for (const each of group) if (!(each instanceof Job) || each.open) return each
     return undefined
   }
 
   scanTasks(): ScanTask[] {
-    return [...this.#small].filter((each): each is ScanTask => !(each instanceof Job))
+    return [...this.#small.values()]
+      .flatMap(group => [...group])
+      .filter((each): each is ScanTask => !(each instanceof Job))
   }
 
   /** A worker goes to it: virtual time goes on. */
   charge(runnable: Runnable): void {
     if (isLarge(runnable)) this.#now = Math.max(this.#now, vruntime(runnable, performance.now()))
-    else this.#now = Math.max(this.#now, runnable.vstart) + runnable.seconds / (this.#large.size + 1)
+    else {
+      const shares = this.#large.size - this.#siblings + 1
+      this.#now = Math.max(this.#now, runnable.vstart) + runnable.seconds / shares
+      if (this.#small.size > 1) this.#goLast(groupOf(runnable))
+    }
+  }
+
+  #goLast(group: string): void {
+    const small = this.#small.get(group)
+    if (small === undefined || !this.#small.delete(group)) return
+    this.#small.set(group, small)
   }
 
   /** Large jobs that workers are at. */
@@ -116,7 +180,12 @@ export function isLarge(runnable: Runnable): runnable is Job & { small: false } 
   return runnable instanceof Job && !runnable.small
 }
 
+function groupOf(runnable: Runnable): string {
+  return (runnable instanceof Job && runnable.group) || ''
+}
+
 /** The job with the least comes next. */
 export function vruntime(job: Job, now: number): number {
-  return job.vstart + job.serviceTime(now)
+  const service = job.serviceTime(now)
+  return job.vstart + service + job.siblings * (service - job.sharedFrom)
 }

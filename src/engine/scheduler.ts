@@ -241,6 +241,7 @@ export class Scheduler {
   #proceed(job: Job): void {
     const barrier = job.advance()
     if (barrier !== undefined) {
+      this.#queue.block(job)
       const unblock = (error?: Error) => this.#unblock(job, error)
       barrier.then(() => unblock(), unblock)
     }

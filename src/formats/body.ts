@@ -91,11 +91,8 @@ export async function safetensorsTree(
   for (const [index, { name, ...place }] of file.tensors.entries()) {
     if (index % TENSORS_AT_ONCE === 0 && file.tensors.length > TENSORS_AT_ONCE) await nextTurn()
     const count = product(place.shape)
-    put(
-      root,
-      name,
-      new FileTensor({ ...place, count, bytes, form: 'safetensors', marks: [], escaped: false }),
-    )
+    const source = { ...place, count, bytes, form: 'safetensors' as const, marks: [], escaped: false }
+    if (!putTensor(root, name, new FileTensor(source))) throw clash(name)
   }
   return { tree: root, beside: Object.keys(others) }
 }
@@ -112,20 +109,21 @@ export function isTree(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === null
 }
 
-/** `backward.grad_output` goes below `backward`; what follows `params.` is one key, dots and all. */
-function put(root: Record<string, unknown>, name: string, tensor: FileTensor): void {
+/** `backward.grad_output` goes below `backward`; what follows `params.` is one key, dots and all. False where something stands there. */
+export function putTensor(root: Record<string, unknown>, name: string, tensor: FileTensor): boolean {
   const path = tensorPath(name)
   if (path.includes('__proto__')) throw unknownField(path)
   let node = root
   for (const key of path.slice(0, -1)) {
     node[key] ??= Object.create(null)
     const child = node[key]
-    if (!isTree(child)) throw clash(name)
+    if (!isTree(child)) return false
     node = child
   }
   const key = path[path.length - 1]
-  if (Object.hasOwn(node, key)) throw clash(name)
+  if (Object.hasOwn(node, key)) return false
   node[key] = tensor
+  return true
 }
 
 /** No field has this name, and dictionaries of any names (a stack's parameters) would drop it without a word. */

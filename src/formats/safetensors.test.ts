@@ -54,7 +54,7 @@ describe('safetensors', () => {
     ],
     ['no object', file('[]'), /JSON object/],
     ['no JSON', file('{'), /header, at byte 1/],
-    ['unknown dtype', file({ q: entry('F8_E4M3', [1], [0, 1]) }, 1), /F8_E4M3/],
+    ['unknown dtype', file({ q: entry('F8_E5M2', [1], [0, 1]) }, 1), /F8_E5M2/],
     ['dtype no string', file({ q: entry(5 as unknown as string, [1], [0, 1]) }, 1), /no string/],
     ['negative extent', file({ q: entry('F32', [-1], [0, 4]) }, 4), /non-negative integers/],
     ['fraction', file({ q: entry('F32', [1.5], [0, 6]) }, 6), /non-negative integers/],

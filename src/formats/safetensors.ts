@@ -35,10 +35,15 @@ const DTYPES: Record<string, ElementType> = {
   F32: 'float32',
   F16: 'float16',
   BF16: 'bfloat16',
+  F8_E4M3: 'float8_e4m3',
   BOOL: 'bool',
   I32: 'int32',
   I64: 'int64',
 }
+/** Without float8, which is for candidates of a comparison alone. */
+const USUAL_CODES = Object.keys(DTYPES)
+  .filter(code => code !== 'F8_E4M3')
+  .join(', ')
 const DTYPE_NAMES = Object.fromEntries(Object.entries(DTYPES).map(([code, dtype]) => [dtype, code]))
 
 class Malformed extends Error {
@@ -107,7 +112,7 @@ function readEntry(name: string, entry: unknown, header: Uint8Array, spans: Span
   const dtype = typeof entry.dtype === 'string' ? DTYPES[entry.dtype] : undefined
   if (dtype === undefined) {
     const got = typeof entry.dtype === 'string' ? shortened(entry.dtype) : 'no string'
-    throw malformed(`expected one of ${Object.keys(DTYPES).join(', ')}, got ${got}`, 'dtype')
+    throw malformed(`expected one of ${USUAL_CODES}, got ${got}`, 'dtype')
   }
   const numbers = (field: 'shape' | 'data_offsets'): number[] => {
     const list = wholeNumbers(entry[field], header, spans)

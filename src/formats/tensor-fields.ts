@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import type { ElementType } from '../../workers/contract.ts'
 import type { TensorSource } from './tensor.ts'
-import { readTensor, type TensorFault } from './tensor.ts'
+import { FileTensor, readTensor, type TensorFault } from './tensor.ts'
 
 const VALUES: ElementType[] = ['float64', 'float32', 'float16', 'bfloat16']
 const WHOLE: ElementType[] = ['int32', 'int64']
@@ -17,7 +17,9 @@ export const MOST_WRONG = 20
 function read(value: unknown, allowed: ElementType[], what: string, shapeAlone: boolean) {
   const source = readTensor(value, shapeAlone)
   if ('message' in source) return source
-  return dtypeFault(source, allowed, what) ?? source
+  const fault = dtypeFault(source, allowed, what)
+  // what is no value of JSON has no members
+  return fault === undefined ? source : { ...fault, path: value instanceof FileTensor ? [] : fault.path }
 }
 
 function tensor(allowed: ElementType[], what: string, shapeAlone: boolean) {
@@ -64,6 +66,8 @@ export function tensorKinds(shapeAlone: boolean) {
     shapeAlone,
     values: tensor(VALUES, NUMBERS, shapeAlone),
     named: named(shapeAlone),
+    /** what was computed elsewhere, in whatever type that was */
+    candidates: tensor([...VALUES, 'float8_e4m3'], NUMBERS, shapeAlone),
     mask: tensor([...VALUES, 'bool'], 'a bool or float mask', shapeAlone),
     whole: tensor(WHOLE, 'integers', shapeAlone),
   }

@@ -23,6 +23,7 @@ export interface TensorSource {
   end: number
   marks: number[]
   escaped: boolean
+  negated?: true // a bool mask in which true means the opposite
   /** of a kept one: what is added to every element */
   shift?: number
 }
@@ -138,6 +139,8 @@ const MOST_SHOWN = 32
 const NOTHING = new Uint8Array(0)
 
 export const ELEMENT_TYPES = Object.keys(ELEMENT_BYTES) as ElementType[]
+/** Those that most tensors may have: float8 is for candidates of a comparison alone. */
+const USUAL_TYPES = ELEMENT_TYPES.filter(type => type !== 'float8_e4m3').join(', ')
 
 /** Reads what a tensor says of itself; its elements are read later, by the workers. */
 export function readTensor(value: unknown, shapeAlone: boolean): TensorSource | TensorFault {
@@ -177,7 +180,7 @@ function objectTensor(value: Record<string, unknown>, shapeAlone: boolean): Tens
   if (!Array.isArray(shape)) return shape
   const dtype = value.dtype as ElementType | undefined
   if (dtype !== undefined && !ELEMENT_TYPES.includes(dtype)) {
-    return fault(['dtype'], `expected one of ${ELEMENT_TYPES.join(', ')}, got ${name(dtype)}`)
+    return fault(['dtype'], `expected one of ${USUAL_TYPES}, got ${name(dtype)}`)
   }
   if (value.data !== undefined && value.base64 !== undefined)
     return fault([], 'expected data or base64, got both')
@@ -194,8 +197,7 @@ function objectTensor(value: Record<string, unknown>, shapeAlone: boolean): Tens
   if (value.base64 !== undefined) {
     if (!(value.base64 instanceof TextSpan))
       return fault(['base64'], `expected a base64 string, got ${name(value.base64)}`)
-    if (dtype === undefined)
-      return fault(['dtype'], `expected one of ${ELEMENT_TYPES.join(', ')}, got nothing`)
+    if (dtype === undefined) return fault(['dtype'], `expected one of ${USUAL_TYPES}, got nothing`)
     return base64Tensor(value.base64, shape, dtype)
   }
   if (shapeAlone) return { ...blank(shape, dtype ?? 'float64'), form: 'shape' }
@@ -261,10 +263,8 @@ function base64Tensor(
 function readShape(value: unknown): number[] | TensorFault {
   const shape = value instanceof NumbersSpan ? value.toArray(MAX_RANK) : value
   if (!Array.isArray(shape) || shape.length > MAX_RANK) {
-    return fault(
-      ['shape'],
-      `expected an array of at most ${MAX_RANK} non-negative integers, got ${name(value)}`,
-    )
+    const expected = `expected an array of at most ${MAX_RANK} non-negative integers`
+    return fault(['shape'], `${expected}, got ${name(value)}`)
   }
   const wrong = shapeFault(shape)
   if (wrong !== undefined) return fault(['shape', wrong.axis as number], wrong.message)

@@ -6,7 +6,7 @@ import { reportAsText } from '../endpoints/compare/report-text.ts'
 import { MEDIA_TYPES } from '../formats/body.ts'
 import type { Fields } from '../pipeline/encode.ts'
 import { digestOf, wantsDigest } from './repr-digest.ts'
-import { securityHeaders } from './security-headers.ts'
+import { pageHeaders } from './security-headers.ts'
 
 export type Form = 'text/html' | 'text/plain'
 
@@ -28,7 +28,7 @@ export async function written(
   const report = fields as unknown as CompareReport
   const whole = Buffer.from(form === 'text/html' ? reportAsHtml(report) : reportAsText(report))
   reply.type(`${form}; charset=utf-8`)
-  reply.headers(securityHeaders(form === 'text/html' ? { 'style-src': STYLE_SOURCE } : {}))
+  reply.headers(pageHeaders(form === 'text/html' ? { 'style-src': STYLE_SOURCE } : {}))
   if (wantsDigest(request.headers['want-repr-digest'])) {
     reply.header('repr-digest', await digestOf([whole]))
   }

@@ -35,7 +35,7 @@ async function planned(request: FastifyRequest, intake: Intake, jobSeconds: numb
   const endpoint = SERVED.find(each => each.path === path)
   if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${path}`)
   try {
-    const { shapes, estimate, problem } = await plan(
+    const { shapes, estimate, conventions, problem } = await plan(
       endpoint,
       tree,
       planned => replyStyle(planned as Numerics, 'json'),
@@ -46,6 +46,7 @@ async function planned(request: FastifyRequest, intake: Intake, jobSeconds: numb
     return {
       shapes,
       ...estimate,
+      ...(conventions !== undefined && { conventions }),
       admitted: problem === undefined,
       ...(problem && { problem: { status: problem.status, code: problem.code, detail: problem.message } }),
       ...plannedCut(path, tree, estimate, intake.engine, jobSeconds),

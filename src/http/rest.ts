@@ -18,6 +18,7 @@ import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts
 import { type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
 import { formOf, written } from './comparison-forms.ts'
+import { LEAST_BYTES, packed } from './packed-answer.ts'
 import { codingOf, unpack } from './packed-body.ts'
 import { digestOf, wantsDigest } from './repr-digest.ts'
 
@@ -26,14 +27,31 @@ export interface RestOptions {
   deadlineSeconds: number
 }
 
-/** Fastify parses no body, of whatever type: the pipeline reads bodies straight into shared memory. */
+/**
+ * Fastify parses no body, of whatever type: the pipeline reads bodies straight into shared memory. Answers that are long enough
+ * leave in the content coding that their client takes.
+ */
 export const bodies = fp(
   async (app: FastifyInstance) => {
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', (_request, _payload, done) => done(null))
+    app.addHook('onSend', (request, reply, payload, done) => {
+      if (request.headers['accept-encoding'] === undefined || isShort(payload, reply)) done(null, payload)
+      else
+        packed(request, reply, payload as Buffer).then(
+          answer => done(null, answer),
+          error => done(error),
+        )
+    })
   },
   { name: 'bodies' },
 )
+
+/** A few packets; a stream says its length, or has none. */
+function isShort(payload: unknown, reply: FastifyReply): boolean {
+  if (typeof payload === 'string' || Buffer.isBuffer(payload)) return payload.length < LEAST_BYTES
+  return payload == null || Number(reply.getHeader('content-length') ?? LEAST_BYTES) < LEAST_BYTES
+}
 
 export const rest = fp(
   async (app: FastifyInstance, { intake, deadlineSeconds }: RestOptions) => {
@@ -67,7 +85,12 @@ export async function answer(
   try {
     const sink =
       endpoint === compare
-        ? new ComparisonResponse(request, reply, receipt, diagnosing(intake, signal, deadlineSeconds))
+        ? new ComparisonResponse(
+            request,
+            reply,
+            receipt,
+            diagnosing(request, intake, signal, deadlineSeconds),
+          )
         : new Response(request, reply, receipt)
     await serve(endpoint, new RequestBody(request), sink, intake, signal)
     return sink.whole
@@ -185,8 +208,8 @@ export class Response implements Sink<unknown> {
     return replyStyle(request as Numerics, answerFormat(this.#request))
   }
 
-  end(ready: ReadyReply, fields = ready.scalars()): Promise<void> | undefined {
-    this.#reply.type(ready.mediaType)
+  end(ready: ReadyReply, fields = ready.scalars(), type = ready.mediaType): Promise<void> | undefined {
+    this.#reply.type(type)
     const asked = this.#request.headers['want-repr-digest']
     if (asked !== undefined && wantsDigest(asked)) return this.#withDigest(ready, fields)
     if (!ready.inline) return this.#stream(ready.stream(fields, true), ready.length(fields))
@@ -222,9 +245,15 @@ type Diagnose = (request: CompareRequest, report: Report) => Promise<unknown>
 /** The share of the deadline after which nothing more is tried. */
 const DIAGNOSIS_SHARE = 0.8
 
-function diagnosing({ engine }: Intake, signal: AbortSignal, deadlineSeconds: number): Diagnose {
+function diagnosing(
+  of: FastifyRequest,
+  { engine, spend }: Intake,
+  signal: AbortSignal,
+  deadlineSeconds: number,
+): Diagnose {
+  const spent = spend && ((flops: number) => spend(clientOf(of), flops))
   const until = performance.now() + DIAGNOSIS_SHARE * 1000 * deadlineSeconds
-  return (request, report) => diagnose(request, report, engine, signal, until)
+  return (request, report) => diagnose(request, report, engine, signal, until, spent)
 }
 
 /** Of a comparison: where the candidate is wrong, it says why. */

@@ -34,3 +34,14 @@ export function helmetOptions(more: Partial<typeof POLICY> = {}): FastifyHelmetO
     strictTransportSecurity: false,
   }
 }
+
+/** The same of an answer that is a page once in a while. */
+export function pageHeaders(more: Partial<typeof POLICY>): Record<string, string> {
+  const policy = Object.entries({ ...POLICY, ...more }).map(([name, sources]) => `${name} ${sources}`)
+  return {
+    'content-security-policy': policy.join('; '),
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+    'referrer-policy': 'no-referrer',
+  }
+}

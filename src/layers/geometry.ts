@@ -137,7 +137,11 @@ export function wrong(
 }
 
 /** Throws unless the tensor has just this shape. */
-export function expectShape(pointer: string, source: TensorSource, shape: number[]): void {
+export function expectShape(
+  pointer: string,
+  source: TensorSource | { shape: number[]; ref: Ref },
+  shape: number[],
+): void {
   if (source.shape.length === shape.length && shape.every((extent, axis) => extent === source.shape[axis]))
     return
   wrong(pointer, source, `expected [${shape.join(', ')}]`)

@@ -142,7 +142,7 @@ export class RequestProgram extends ProgramBuilder {
   /** where the inputs stand that are read from here on: their pointers go on from there */
   inputsBelow = ''
   /** what the answer says that is known before anything is computed */
-  readonly facts: Record<string, string> = {}
+  readonly facts: Record<string, unknown> = {}
   /** what the answer says that is read from the program's float64 buffers when it has run, instead of tensors */
   report: ((read: (buffer: Ref) => Float64Array) => Record<string, unknown>) | undefined
   /** set with `non_finite: "propagate"`: where decode steps note that an input holds a NaN or infinity */

@@ -1,7 +1,6 @@
 /** `past` of a stack: keys and values of every layer for the positions before x, and `present`, the same with those of x. */
 import type { Ref } from '../../workers/contract.ts'
 import { jsonPointer } from '../../workers/text/json-pointer.ts'
-import type { TensorSource } from '../formats/tensor.ts'
 import { fieldProblem, fieldsProblem } from '../problem.ts'
 import type { AttentionState } from './attention/index.ts'
 import { NO_PAST, type Past, pastInputs } from './attention/stages/past.ts'
@@ -9,6 +8,7 @@ import { type Geometry, inRank } from './geometry.ts'
 import type { Differentiable } from './gradients.ts'
 import type { OutputTensor } from './outputs.ts'
 import type { RequestProgram } from './program-builder.ts'
+import type { Given } from './sequence.ts'
 import type { LayerPast } from './stack.ts'
 import type { StackRequest } from './stack-fields.ts'
 
@@ -21,7 +21,7 @@ export interface StackPast extends Pick<Past, 'given' | 'length'> {
 /** Those of all layers, of one length. */
 export function stackPast(
   p: RequestProgram,
-  { stack, past }: { stack: StackRequest; past?: Record<string, TensorSource> | undefined },
+  { stack, past }: { stack: StackRequest; past?: Record<string, Given> | undefined },
   g: Geometry,
 ): StackPast {
   const found: StackPast = { ...NO_PAST, layers: [], differentiable: {} }
@@ -85,8 +85,8 @@ export function presentOutputs(
 /** Gradients by name, beside what they are of. */
 export function pastGradients(
   gradients: ReadonlyMap<string, Ref>,
-  past: Record<string, TensorSource> = {},
-): Record<string, [gradient: Ref | undefined, input: TensorSource]> {
+  past: Record<string, Given> = {},
+): Record<string, [gradient: Ref | undefined, input: Given]> {
   return Object.fromEntries(
     Object.entries(past).map(([name, source]) => [`past.${name}`, [gradients.get(name), source]]),
   )

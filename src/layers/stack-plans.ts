@@ -2,6 +2,7 @@
 
 import type { TensorSource } from '../formats/tensor.ts'
 import { bothProblem, fieldProblem } from '../problem.ts'
+import { isSpan, refuseSpan, type Window } from './attention/masks/window.ts'
 import { type AttentionOptions, planAttention } from './attention/plan.ts'
 import { stackBiasField } from './attention/relative-bias.ts'
 import { NO_PAST, type Past } from './attention/stages/past.ts'
@@ -29,12 +30,13 @@ export function* layerPlans(
   position = 0,
 ): Generator<void, AttentionPlan[]> {
   const shared = sharedOptions(stack, beside)
+  const windows = windowsOf(stack)
   const pointers = pointersOf(stack, beside)
   const plans: AttentionPlan[] = []
   const ropes = new Map<string, AttentionPlan['rope']>()
   const known = new Map<string, AttentionPlan>()
   for (let layer = 0; layer < stack.layers; layer++) {
-    const [window, windowKey] = ofLayer(stack.window, layer)
+    const [window, windowKey] = ofLayer(windows, layer)
     const [rope, ropeKey] = ofLayer(stack.rope, layer)
     const key = `${windowKey} ${ropeKey}`
     let plan = known.get(key)
@@ -161,6 +163,13 @@ function sharedOptions(stack: StackRequest, beside: BesideStack): AttentionOptio
     scale: stack.scale ?? beside.scale,
     softcap: stack.softcap ?? beside.softcap,
   }
+}
+
+/** Each of them an object: what a library writes in another way has been read by its dialect. */
+function windowsOf({ window }: StackRequest): Window | (Window | null)[] | undefined {
+  if (isSpan(window)) refuseSpan('/stack/window')
+  if (!Array.isArray(window)) return window
+  return window.map((one, layer) => (isSpan(one) ? refuseSpan(`/stack/window/${layer}`) : one))
 }
 
 /** A gain belongs to an RMS norm, of which `qk_norm` says no more than eps. */

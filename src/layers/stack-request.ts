@@ -36,7 +36,7 @@ export interface StackFields extends BesideStack {
   checkpoint: boolean
   context?: TensorSource | undefined
   context_lengths?: TensorSource | undefined
-  past?: Record<string, TensorSource> | undefined
+  past?: Record<string, Given> | undefined
   state?: Record<string, TensorSource> | undefined
   /** what is added to the dropout's seed for the first part */
   seedFrom?: number

@@ -15,11 +15,11 @@ export interface Embedded {
   norm?: NormState
 }
 
-/** `first`: position of the first token. `scales`: of each row's token, float64. */
+/** `first`: position of the first token. `scales`: of each row's token, float64. `ids`: where they stand, if elsewhere. */
 export function embed(
   weights: ProgramWeights,
   tokens: Tokens,
-  { first = 0, scales }: { first?: number; scales?: Ref } = {},
+  { first = 0, scales, ids }: { first?: number; scales?: Ref; ids?: Ref } = {},
 ): Embedded {
   const { p, model } = weights
   const { embeddings: spec, sizes } = model.plan.spec
@@ -28,7 +28,7 @@ export function embed(
   const whole = (data: Int32Array) => p.buffer({ type: 'int32', length: rows, data })
   const padded = typeof spec.positions === 'object' ? spec.positions.padded : undefined
   const refs = {
-    ids: whole(tokens.ids),
+    ids: ids ?? whole(tokens.ids),
     ...(spec.positions !== 'none' && { places: whole(placesOf(tokens, first, padded)) }),
     ...(spec.types && { kinds: whole(tokens.kinds ?? new Int32Array(rows)) }),
   }

@@ -2,7 +2,9 @@
 import type { Region } from '../engine/arena.ts'
 import { product, type TensorSource } from '../formats/tensor.ts'
 import type { StackRequest } from '../layers/stack-fields.ts'
+import { unsupported } from './config.ts'
 import type { ModelPlan } from './plan.ts'
+import { ModelTokenizer } from './tokenizer.ts'
 
 export class LoadedModel {
   readonly plan: ModelPlan
@@ -13,6 +15,7 @@ export class LoadedModel {
   readonly sources = new Map<string, TensorSource>()
   readonly stack: StackRequest
   readonly encoderStack: StackRequest | undefined
+  #tokenizer: Promise<ModelTokenizer> | undefined
 
   constructor(plan: ModelPlan, region: Region, memory: WebAssembly.Memory) {
     this.plan = plan
@@ -25,6 +28,25 @@ export class LoadedModel {
     }
     this.stack = this.#withParams(plan.stack, '')
     this.encoderStack = plan.encoderStack && this.#withParams(plan.encoderStack, 'encoder.')
+  }
+
+  /** Started when it is first asked for. Rejects where there is none, or it cannot be loaded. */
+  tokenizer(): Promise<ModelTokenizer> {
+    if (!this.plan.checkpoint.tokenizer) {
+      throw unsupported(
+        `the model ${this.plan.name} has no tokenizer.json: expected token_ids in place of text`,
+      )
+    }
+    this.#tokenizer ??= ModelTokenizer.start(this.plan)
+    return this.#tokenizer
+  }
+
+  /** Its memory is somebody else's now. */
+  leave(): void {
+    void this.#tokenizer?.then(
+      tokenizer => tokenizer.close(),
+      () => {},
+    )
   }
 
   source(name: string): TensorSource {

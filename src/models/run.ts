@@ -3,6 +3,7 @@ import type { Ref } from '../../workers/contract.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import type { BlockState } from '../layers/block.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
+import type { Given } from '../layers/sequence.ts'
 import {
   backwardLayer,
   beginBackward,
@@ -11,7 +12,6 @@ import {
   forwardLayer,
   NO_GRADIENTS,
   type Rows,
-  rowCount,
   rowsOf,
   type StackBackward,
   type StackRequested,
@@ -53,26 +53,26 @@ export interface Observer {
   /** the input of a stack */
   embedded(role: Role, x: Ref): void
   /** past keys and values of the decoder, as a request's */
-  past?: Record<string, TensorSource> | undefined
+  past?: Record<string, Given> | undefined
   /** position of the first token */
   first?: number
   /** of each row's token */
   scales?: Ref
+  /** where the ids of the tokens stand, if the main thread does not know them */
+  ids?: Ref
 }
 
-/** Pauses behind each layer. `start`: the tokens that a decoder behind an encoder begins with. */
+/** Pauses behind each layer. `start`: the tokens that a decoder behind an encoder begins with. `encoded`: the encoder, if it has run. */
 export function* runModel(
   weights: ProgramWeights,
   tokens: Tokens,
   padding: Padding,
   observer: Observer,
   start?: Tokens,
+  encoded?: StackRun,
 ): Generator<void, ModelRun> {
   const { p, model } = weights
   const { sizes } = model.plan.spec
-  const { first, scales } = observer
-  const embedded = embed(weights, tokens, { first, scales })
-  observer.embedded(model.encoderStack === undefined ? 'decoder' : 'encoder', embedded.x)
   const shape = (of: Tokens) => [of.batch, of.positions, sizes.dModel]
   const fields = (of: Embedded, stack: StackFields['stack']): StackFields => ({
     stack,
@@ -82,27 +82,32 @@ export function* runModel(
   })
   const padded = { kv_lengths: padding.lengths, segments: padding.segments }
   if (model.encoderStack === undefined || start === undefined) {
+    const embedded = embed(weights, tokens, observer)
+    observer.embedded('decoder', embedded.x)
     const given = { ...fields(embedded, model.stack), ...padded, past: observer.past }
     const compiled = yield* compileStack(p, given)
     const rows = { rows: rowsOf(p, [compiled.shape], observer.entropy), from: 0 }
     const state = yield* forward(p, observer, 'decoder', compiled, rows)
     return { weights, decoder: { role: 'decoder', compiled, embedded, state } }
   }
-  const ofEncoder = yield* compileStack(p, { ...fields(embedded, model.encoderStack), ...padded })
-  const begun = embed(weights, start)
-  observer.embedded('decoder', begun.x)
-  const source = { sequence: ofEncoder.x, lengths: padding.lengths }
-  const ofDecoder = yield* compileStack(p, { ...fields(begun, model.stack), past: observer.past }, source)
-  const rows = rowsOf(p, [ofEncoder.shape, ofDecoder.shape], observer.entropy)
-  const encoded = yield* forward(p, observer, 'encoder', ofEncoder, { rows, from: 0 })
-  const from = { rows, from: rowCount(ofEncoder.shape) }
-  const compiled = { ...ofDecoder, inputs: { ...ofDecoder.inputs, context: encoded.output } }
-  const state = yield* forward(p, observer, 'decoder', compiled, from)
-  return {
-    weights,
-    encoder: { role: 'encoder', compiled: ofEncoder, embedded, state: encoded },
-    decoder: { role: 'decoder', compiled, embedded: begun, state },
+  let encoder = encoded
+  if (encoder === undefined) {
+    const embedded = embed(weights, tokens, { scales: observer.scales })
+    observer.embedded('encoder', embedded.x)
+    const compiled = yield* compileStack(p, { ...fields(embedded, model.encoderStack), ...padded })
+    const rows = { rows: rowsOf(p, [compiled.shape], observer.entropy), from: 0 }
+    const state = yield* forward(p, observer, 'encoder', compiled, rows)
+    encoder = { role: 'encoder', compiled, embedded, state }
   }
+  const embedded = embed(weights, start, { ids: observer.ids })
+  observer.embedded('decoder', embedded.x)
+  const source = { sequence: encoder.compiled.x, lengths: padding.lengths }
+  const given = { ...fields(embedded, model.stack), past: observer.past }
+  const ofDecoder = yield* compileStack(p, given, source)
+  const compiled = { ...ofDecoder, inputs: { ...ofDecoder.inputs, context: encoder.state.output } }
+  const rows = { rows: rowsOf(p, [compiled.shape], observer.entropy), from: 0 }
+  const state = yield* forward(p, observer, 'decoder', compiled, rows)
+  return { weights, encoder, decoder: { role: 'decoder', compiled, embedded, state } }
 }
 
 function* forward(

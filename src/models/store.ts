@@ -109,6 +109,10 @@ export class ModelStore {
     model.holders--
   }
 
+  close(): void {
+    for (const model of this.#loaded.values()) model.leave()
+  }
+
   async #names(): Promise<string[]> {
     if (this.#folder === undefined) return []
     const folder = this.#folder
@@ -191,6 +195,7 @@ export class ModelStore {
     for (const [name, model] of this.#loaded) {
       if (model.holders > 0) continue
       this.#loaded.delete(name)
+      model.leave()
       this.#engine.arena.free(model.region)
       return true
     }

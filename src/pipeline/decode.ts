@@ -3,16 +3,15 @@
  * copied there as it arrives; a small one is collected first. Memory is taken for what has come, whatever was announced.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { JsonScan } from '../../workers/text/json-spans.ts'
 import type { Region } from '../engine/arena.ts'
 import type { Engine } from '../engine/engine.ts'
+import { isBareNumber } from '../formats/bare-numbers.ts'
 import { type BodyFormat, jsonTree, safetensorsTree } from '../formats/body.ts'
-import { Problem } from '../problem.ts'
+import { fieldProblem, Problem } from '../problem.ts'
 import type { Arrival, Arrivals } from './arrivals.ts'
 import { freeNow, GrowingBody } from './growing-body.ts'
+import { quotedTree, SCAN_HERE, scanned, scanOf } from './scan.ts'
 
-/** JSON text up to this size is scanned on the main thread where it has few values: less than what a crossing to a worker takes. */
-export const SCAN_HERE = 64 * 1024
 /** Bodies up to this size come in a piece or two, and are not counted while they are on their way. */
 export const SMALL = 64 * 1024
 /** From this size on bodies stand in shared memory before they are whole. */
@@ -22,10 +21,15 @@ const MOST_CHUNKS = 256
 /** After a grace time, bytes a second that a body must have come at, on average. */
 const GRACE_SECONDS = 5
 const LEAST_RATE = 16 * 1024
+const NOTHING = new Uint8Array(0)
 
 /** Where a body's bytes come from. */
 export interface Source {
   readonly format: BodyFormat
+  /** of JSON: the bytes of its text, where bytes of tensors follow it */
+  readonly textBytes?: number | undefined
+  /** JSON in which NaN and infinities may stand without quotes */
+  readonly bareNumbers?: boolean
   /** 0 where its sender has not said */
   readonly declaredBytes: number
   /** whose bytes they are: clients share the room for what is on its way */
@@ -46,6 +50,8 @@ export interface Intake {
   mostBytes: number
   /** time a body may take to arrive */
   bodySeconds: number
+  /** Where clients are told from each other by keys: takes what a program costs from its client's budget, or throws a 429. */
+  spend?: ((client: string | undefined, flops: number) => void) | undefined
 }
 
 /** A body that has been read. Disposing it frees the memory that its tensors stand in. */
@@ -54,6 +60,8 @@ export class Decoded implements Disposable {
   tree: unknown
   /** of a file: keys of its metadata beside `request` */
   beside: string[] = []
+  /** what follows the text of JSON */
+  rest: Uint8Array = NOTHING
   /** the body as it came, in the memory that goes with it */
   whole: Uint8Array | undefined
   readonly engine: Engine
@@ -76,10 +84,22 @@ export class Decoded implements Disposable {
     return new Uint8Array(this.engine.arena.memory.buffer, region.offset, bytes)
   }
 
+  /** The same once there is some. */
+  async take(bytes: number): Promise<Uint8Array> {
+    return this.keep(await this.engine.room(bytes), bytes)
+  }
+
   /** A region that goes with the body from now on. */
   keep(region: Region, bytes: number): Uint8Array {
     this.#regions.push(region)
     return new Uint8Array(this.engine.arena.memory.buffer, region.offset, bytes)
+  }
+
+  /** JSON text that came as a string of the body, as a tree. */
+  async read(text: Uint8Array): Promise<unknown> {
+    const copy = this.room(text.length)
+    copy.set(text)
+    return jsonTree(copy, await scanOf(this.engine, copy))
   }
 
   [Symbol.dispose](): void {
@@ -97,9 +117,14 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
     if (source.format === 'json') {
       // some clients begin their text with a byte order mark
       const marked = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
-      const text = marked ? bytes.subarray(3) : bytes
+      const { textBytes = bytes.length, bareNumbers = false } = source
+      if (textBytes > bytes.length) throw textTooShort(textBytes, bytes.length)
+      const text = bytes.subarray(marked ? 3 : 0, textBytes)
+      body.rest = bytes.subarray(textBytes)
       const here = text.length <= SCAN_HERE ? engine.scanHere(text) : undefined
-      body.tree = jsonTree(text, here ?? (await scanned(engine, text)))
+      const scan = here ?? (await scanned(engine, text))
+      const bare = bareNumbers && !scan.ok && isBareNumber(text, scan.fault.position)
+      body.tree = bare ? await quotedTree(engine, text, bytes => body.take(bytes)) : jsonTree(text, scan)
       // what comes next goes over the whole tree once more
       if (here === undefined) await nextTurn()
     } else {
@@ -108,9 +133,7 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
         copy.set(text)
         return copy
       }
-      const scan = (text: Uint8Array) =>
-        (text.length <= SCAN_HERE ? engine.scanHere(text) : undefined) ?? scanned(engine, text)
-      Object.assign(body, await safetensorsTree(bytes, share, scan))
+      Object.assign(body, await safetensorsTree(bytes, share, header => scanOf(engine, header)))
       if (bytes.length > SCAN_HERE) await nextTurn()
     }
     return body
@@ -118,11 +141,6 @@ export async function decode(source: Source, intake: Intake): Promise<Decoded> {
     body[Symbol.dispose]()
     throw error
   }
-}
-
-/** By workers. What has come from them took its time; what is made of it comes in another turn. */
-async function scanned(engine: Engine, text: Uint8Array): Promise<JsonScan> {
-  return await nextTurn(await engine.scan(text))
 }
 
 async function read(source: Source, body: Decoded, intake: Intake): Promise<Uint8Array> {
@@ -209,6 +227,11 @@ class ArrivingBody {
     }
     return bytes
   }
+}
+
+function textTooShort(textBytes: number, bytes: number): Problem {
+  const message = `expected a body of at least ${textBytes} bytes (its header says that its text has as many), got ${bytes}`
+  return fieldProblem('INVALID_JSON', '', message)
 }
 
 function tooLarge(length: number, most: number): Problem {

@@ -34,7 +34,8 @@ interface Trial {
 /**
  * Those that explain the candidate, best first: no tensor fails under them that passed, and one at least passes that failed. Where none
  * explains everything, it is also said where it is wrong, if that is a part alone. `until`: when (by performance.now()) no other is
- * begun. What there was no time for is put into the report, as `not_tried`.
+ * begun. What there was no time for is put into the report, as `not_tried`. `spend`
+ * throws where its client may not compute as much.
  */
 export async function diagnose(
   request: CompareRequest,
@@ -42,10 +43,11 @@ export async function diagnose(
   engine: Engine,
   signal: AbortSignal,
   until: number,
+  spend?: (flops: number) => void,
 ): Promise<Finding[]> {
   using texts = new Decoded('json', engine)
   const left: Hypothesis[] = []
-  const run = new Runs(engine, signal, until)
+  const run = new Runs(engine, signal, until, spend)
   const place = worstPlace(request, before)
   const there = place && narrowed({ ...request, top: 0 }, place)
   const beforeThere = there && (await run.report(there))
@@ -90,8 +92,10 @@ class Runs {
   readonly #engine: Engine
   readonly #signal: AbortSignal
   readonly #until: number
+  readonly #spend: ((flops: number) => void) | undefined
 
-  constructor(engine: Engine, signal: AbortSignal, until: number) {
+  constructor(engine: Engine, signal: AbortSignal, until: number, spend?: (flops: number) => void) {
+    this.#spend = spend
     this.#engine = engine
     this.#signal = signal
     this.#until = until
@@ -139,6 +143,7 @@ class Runs {
       const { arena } = this.#engine
       const admitted = this.#engine.admit(program, memory)
       using lease = admitted instanceof Promise ? await admitted : admitted
+      this.#spend?.(lease.estimate.flops)
       const { fault } = await this.#engine.run(lease, this.#signal)
       if (fault !== undefined || program.report === undefined) return undefined
       const { buffers } = lease.placement
@@ -147,8 +152,8 @@ class Runs {
       ) as Report
     } catch (error) {
       if (!(error instanceof Problem) || this.#signal.aborted) throw error
-      // no room for it now
-      if (error.code === 'BUSY') return 'late'
+      // no room for it now, or no budget
+      if (error.code === 'BUSY' || error.code === 'RATE_LIMITED') return 'late'
       if (error.status < 499) return undefined
       throw error
     }

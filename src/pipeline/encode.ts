@@ -12,6 +12,7 @@ import type { Timings } from './receipt.ts'
 import {
   type Encoding,
   encodeStep,
+  leavesAsBytes,
   type Reply,
   type ReplyStyle,
   WINDOW_UNITS,
@@ -46,7 +47,7 @@ export class ReadyReply {
     this.#of = of
   }
 
-  /** The whole of it has been written by the program. */
+  /** It is small, and has been written by the program. */
   get inline(): boolean {
     return this.#reply.inline
   }
@@ -84,9 +85,23 @@ export class ReadyReply {
   /** The answer's length in bytes where it is known before it is written. */
   length(fields: Fields): number | undefined {
     const { style, outputs } = this.#reply
-    if (style.format !== 'safetensors') return undefined
+    const before = style.format === 'safetensors' ? this.#headerOf(fields).length : this.textLength(fields)
+    if (before === undefined) return undefined
+    return outputs.reduce((sum, output) => sum + writtenBytes(output, style), before)
+  }
+
+  /** Of JSON that bytes of tensors follow: the text's length in bytes. */
+  textLength(fields: Fields): number | undefined {
+    const { style, outputs } = this.#reply
+    if (!style.layout || !outputs.some(output => writtenBytes(output, style) > 0)) return undefined
+    const pieces = jsonPieces(treeOf(this.#reply, fields), style)
+    return pieces.reduce((sum, piece) => sum + lengthOf(piece, this.#of), 0)
+  }
+
+  #headerOf(fields: Fields): Uint8Array {
+    const { style, outputs } = this.#reply
     this.#header ??= fileHeader(outputs, fields, style)
-    return outputs.reduce((sum, output) => sum + writtenBytes(output, style), this.#header.length)
+    return this.#header
   }
 
   /** An inline answer in one piece, apart from the program's memory. */
@@ -116,10 +131,11 @@ export class ReadyReply {
         yield piece
         continue
       }
-      const window = this.inline ? piece.units : WINDOW_UNITS
+      const { whole } = this.#reply
+      const window = whole ? piece.units : WINDOW_UNITS
       for (let from = 0; from < piece.units; from += window) {
         const to = Math.min(from + window, piece.units)
-        if (!this.inline) await this.#write(encodeStep(piece, from, to))
+        if (!whole) await this.#write(encodeStep(piece, from, to))
         for (const slot of this.#slots(piece, to - from)) yield copied ? Buffer.from(slot) : slot
       }
     }
@@ -128,7 +144,7 @@ export class ReadyReply {
   /** An answer that has begun must be ended: a worker that dies under it is made up for, once. */
   async #write(step: Step): Promise<void> {
     const { engine, program, lease, timings, closed } = this.#of
-    const single = { program: singleStep(program, step), placement: lease.placement }
+    const single = { program: singleStep(program, step), placement: lease.placement, group: lease.group }
     const report = await engine.run(single, closed).catch(error => {
       if (closed.aborted) throw error
       return engine.run(single, closed)
@@ -146,12 +162,11 @@ export class ReadyReply {
       const pieces = jsonPieces(tree, style)
       if (many) yield undefined
       yield* pieces
-      return
-    }
-    const { engine, lease } = this.#of
-    yield this.#header ?? fileHeader(outputs, fields, style)
+    } else yield this.#headerOf(fields)
     if (many) yield undefined
+    const { engine, lease } = this.#of
     for (const [index, output] of outputs.entries()) {
+      if (!leavesAsBytes(output, style)) continue
       const encoding = encodings[index]
       const { offset, length, type } = lease.placement.buffers[encoding?.into ?? output.buffer]
       const { buffer } = engine.arena.memory
@@ -173,6 +188,12 @@ export class ReadyReply {
       yield new Uint8Array(buffer, text + slot * encoding.slotBytes, lengths[slot])
     }
   }
+}
+
+function lengthOf(piece: Uint8Array | Encoding, { engine, lease }: Written): number {
+  if (piece instanceof Uint8Array) return piece.length
+  const { offset, length } = lease.placement.buffers[piece.lengths]
+  return new Int32Array(engine.arena.memory.buffer, offset, length).reduce((sum, each) => sum + each, 0)
 }
 
 function fileHeader(outputs: OutputTensor[], fields: Fields, style: ReplyStyle): Uint8Array {
@@ -201,7 +222,9 @@ class Place {
 function treeOf(
   { outputs, encodings, style }: Pick<Reply, 'outputs' | 'encodings' | 'style'>,
   fields: Fields,
-): Tree {
+): object {
+  const place = (index: number) => new Place(outputs[index], encodings[index])
+  if (style.layout !== undefined) return style.layout.tree(outputs, place, fields)
   const tree: Tree = {}
   const names = outputs.map(({ name }) => name)
   const fieldNames = Object.keys(fields)
@@ -210,8 +233,8 @@ function treeOf(
     for (const [index, name] of fieldNames.entries()) put(tree, paths[names.length + index], fields[name])
   }
   const addOutputs = (deep: boolean) => {
-    for (const [index, output] of outputs.entries()) {
-      if (paths[index].length > 1 === deep) put(tree, paths[index], new Place(output, encodings[index]))
+    for (const index of outputs.keys()) {
+      if (paths[index].length > 1 === deep) put(tree, paths[index], place(index))
     }
   }
   if (style.fields === 'frame') addFields()
@@ -231,7 +254,7 @@ function put(tree: Tree, [head, ...below]: string[], value: unknown): void {
 }
 
 /** JSON text around the tensors, and the tensors in their places. */
-function jsonPieces(tree: Tree, style: ReplyStyle): (Uint8Array | Encoding)[] {
+function jsonPieces(tree: unknown, style: ReplyStyle): (Uint8Array | Encoding)[] {
   const pieces: (Uint8Array | Encoding)[] = []
   let text = ''
   const write = (value: unknown): void => {
@@ -260,8 +283,9 @@ function jsonPieces(tree: Tree, style: ReplyStyle): (Uint8Array | Encoding)[] {
   return pieces
 }
 
-function brackets({ shape, dtype }: OutputTensor, { encoding, dtype: usual }: ReplyStyle): [string, string] {
-  if (encoding === 'nested') return ['', '']
+function brackets({ shape, dtype }: OutputTensor, style: ReplyStyle): [string, string] {
+  const { encoding, dtype: usual, layout } = style
+  if (encoding === 'nested' || layout !== undefined) return ['', '']
   const head = `{"shape":${JSON.stringify(shape)},"dtype":"${dtype ?? usual}",`
   return encoding === 'flat' ? [`${head}"data":`, '}'] : [`${head}"base64":"`, '"}']
 }

@@ -28,6 +28,16 @@ export interface ReplyStyle {
   dtype: EncodeArgs['dtype']
   /** what the fields beside the tensors are called in safetensors' metadata; `frame`: a message of a stream */
   fields: 'response' | 'frame'
+  /** of JSON in another form than ours */
+  layout?: Layout
+}
+
+/** Another protocol's JSON. Tensors stand in it as flat lists, or their bytes follow the text. */
+export interface Layout {
+  /** does a tensor's bytes follow? */
+  binary(name: string): boolean
+  /** `place(index)` is what stands for the list of an output's elements. */
+  tree(outputs: OutputTensor[], place: (index: number) => unknown, fields: Record<string, unknown>): object
 }
 
 /** What every request says about the form of its answer. */
@@ -58,8 +68,10 @@ export interface Reply {
   outputs: OutputTensor[]
   /** of each output; undefined where it leaves as it stands */
   encodings: (Encoding | undefined)[]
-  /** the whole answer is written by the program itself */
+  /** the whole answer is written by the program itself, and small */
   inline: boolean
+  /** nothing of it is left to be written after the program has run */
+  whole: boolean
 }
 
 /** The answer of a program, and of each of its barriers where something leaves there. */
@@ -103,8 +115,8 @@ function* emit(
   const slotBytes = args.map(encodeSlotBytes)
   const nanoseconds = args.map(encodeNanoseconds)
   yield
-  const asItStands = ({ buffer }: OutputTensor, { dtype }: EncodeArgs) =>
-    style.format === 'safetensors' && dtype === p.buffers[buffer].type
+  const asItStands = ({ buffer }: OutputTensor, { form, dtype }: EncodeArgs) =>
+    form === 'raw' && dtype === p.buffers[buffer].type
   let bytes = 0
   for (const [index, output] of outputs.entries()) {
     const { count, dtype } = args[index]
@@ -118,8 +130,9 @@ function* emit(
     bytes += direct ? count * WRITTEN_BYTES[dtype] : units[index] * slotBytes[index]
   }
   const inline = bytes <= INLINE_BYTES
-  // raw bytes of another type are written by the program in any case: they are no larger than the tensors
-  const whole = inline || style.format === 'safetensors'
+  // raw bytes of another type are written by the program in any case: they are no larger than the tensors. So is text that
+  // they follow, whose length is told before it
+  const whole = inline || args.some(({ form }) => form === 'raw')
   const encoded = outputs.flatMap((output, index) => (asItStands(output, args[index]) ? [] : [index]))
   const slots = encoded.map(index => (whole ? units[index] : Math.min(units[index], WINDOW_UNITS)))
   const specs = encoded.flatMap((index, at): BufferSpec[] => [
@@ -152,20 +165,27 @@ function* emit(
     steps.push(p.step(canonicaliseNaNs, { values, guide }, { count, row: count / rows }))
   }
   p.stage(...steps)
-  return { reply: { style, outputs, encodings, inline }, buffers }
+  return { reply: { style, outputs, encodings, inline, whole }, buffers }
 }
 
-function argsOf({ shape, dtype }: OutputTensor, style: ReplyStyle): EncodeArgs {
+function argsOf(output: OutputTensor, style: ReplyStyle): EncodeArgs {
+  const { shape, dtype } = output
   let count = 1
   for (const extent of shape) count *= extent
-  const form = style.format === 'safetensors' ? 'raw' : style.encoding === 'base64' ? 'base64' : 'json'
+  const form = leavesAsBytes(output, style) ? 'raw' : style.encoding === 'base64' ? 'base64' : 'json'
   const written = style.encoding === 'flat' && form === 'json' ? [count] : shape
   return { form, dtype: dtype ?? style.dtype, shape: written, count, firstUnit: 0 }
 }
 
-/** Bytes of an output's elements on the wire. */
-export function writtenBytes({ shape, dtype }: OutputTensor, style: ReplyStyle): number {
-  return product(shape) * WRITTEN_BYTES[dtype ?? style.dtype]
+/** Or as text? */
+export function leavesAsBytes({ name }: OutputTensor, { format, layout }: ReplyStyle): boolean {
+  return format === 'safetensors' || layout?.binary(name) === true
+}
+
+/** Of an output's elements on the wire; 0 where they leave as text. */
+export function writtenBytes(output: OutputTensor, style: ReplyStyle): number {
+  const { shape, dtype } = output
+  return leavesAsBytes(output, style) ? product(shape) * WRITTEN_BYTES[dtype ?? style.dtype] : 0
 }
 
 /** Writes units [from, to) into the first slots. */

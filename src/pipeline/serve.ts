@@ -77,7 +77,7 @@ export async function serve<R>(
   if (body.beside.length > 0) refuseMisplaced(endpoint.request, body.beside)
   const request = parse(endpoint.request, body.tree)
   if (endpoint.prepare !== undefined) await endpoint.prepare(request, body)
-  timings.decode = performance.now() - started
+  timings.decode += performance.now() - started
   receipt.stages?.ended('parse')
   const style = sink.style(request)
   const compiled = isLarge(endpoint, request)
@@ -89,6 +89,10 @@ export async function serve<R>(
   using lease = admitted instanceof Promise ? await admitted : admitted
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
+  if (intake.spend !== undefined) {
+    intake.spend(sink.client, flops)
+    lease.group = sink.client
+  }
   sink.accepted?.({ compiled, lease })
   const written = { engine, program, lease, timings, closed: sink.closed ?? signal }
   receipt.stages?.ended('admit')
@@ -144,7 +148,9 @@ export function* compile<R>(
   style: ReplyStyle,
 ): Generator<void, Compiled> {
   const { precision, non_finite } = request as Numerics
-  const program = endpoint.program?.(request) ?? new RequestProgram(precision, non_finite)
+  const { programBeside: field } = endpoint
+  const own = field === undefined || (request as Record<string, unknown>)[field] !== undefined
+  const program = (own && endpoint.program?.(request)) || new RequestProgram(precision, non_finite)
   const compiling = endpoint.compile(program, request)
   if (compiling !== undefined) yield* compiling
   const replies = yield* emitReply(program, style)
@@ -193,6 +199,8 @@ export async function compileInTurn<R>(
 export interface Plan {
   shapes: Record<string, number[]>
   estimate: Estimate
+  /** what a dialect was read as */
+  conventions: unknown
   /** why it would not be admitted now */
   problem: Problem | undefined
 }
@@ -212,6 +220,7 @@ export async function plan<R>(
   return {
     shapes: Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape])),
     estimate,
+    conventions: program.facts.conventions,
     problem: engine.refusal(estimate) ?? engine.congestion(estimate),
   }
 }

@@ -1,6 +1,7 @@
 // What somebody does who has installed the package and starts the service in a process of their own.
 import assert from 'node:assert/strict'
 import { startServer, version } from 'attention-server'
+import { Client, tensor } from 'attention-server/client'
 import { attention } from 'attention-server/fastify'
 import Fastify from 'fastify'
 
@@ -23,6 +24,13 @@ assert.match(version, /^\d+\.\d+\.\d+/)
 const server = await startServer({ port: 0, logLevel: 'silent', ...settings })
 assert.equal(server.url, `http://127.0.0.1:${server.port}`)
 assert.equal((await post(server.url, '/v1/attention', { q: x, k: x, v: x })).status, 200)
+const client = new Client(server.url)
+const { weights } = await client.attention({ q: tensor(x), k: tensor(x), v: tensor(x), return: ['weights'] })
+assert.ok(Math.abs(weights.nested()[0][0] - 0.66976155) < 1e-6)
+const stack = { layers: 2, heads: 1, d_ff: 2, init: { seed: 1 } }
+const types = []
+for await (const { type } of client.stream({ stack, x: tensor(x) })) types.push(type)
+assert.equal(types.filter(type => type === 'layer').length, 2)
 await server.close()
 await server.close()
 await assert.rejects(startServer({ prot: 0 }), /expected one of .*port.*, got prot/)

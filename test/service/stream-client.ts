@@ -22,10 +22,15 @@ export class StreamClient {
     socket.on('error', () => {})
   }
 
-  static async open(server: Server, localAddress?: string): Promise<StreamClient> {
+  static async open(
+    server: Server,
+    localAddress?: string,
+    headers: Record<string, string> = {},
+  ): Promise<StreamClient> {
     const socket = new WebSocket(`${server.url.replace('http', 'ws')}/v1/stream`, {
       maxPayload: 1 << 30,
       localAddress,
+      headers,
     })
     const client = new StreamClient(socket)
     await once(socket, 'open')

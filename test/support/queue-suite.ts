@@ -104,7 +104,7 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
       const { work, queue, add, state, becomes, ended } = await start()
       const first = await add()
       await becomes(first, 'running')
-      await expect.poll(async () => (await queue.get(first))?.progress).toEqual({ done: 1, total: 3 })
+      await expect.poll(async () => (await queue.get(first))?.progress, POLL).toEqual({ done: 1, total: 3 })
       const late = await add({ priority: 5 })
       const [second, third] = [await add({ priority: 2 }), await add({ priority: 2 })]
       expect(await state(late)).toBe('queued')
@@ -226,7 +226,7 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
       const id = await add({ parts })
       for (const index of [0, 1, 2]) {
         await work.end(`${id} ${index}`)
-        await expect.poll(async () => (await queue.get(id))?.progress.done).toBeGreaterThan(index)
+        await expect.poll(async () => (await queue.get(id))?.progress.done, POLL).toBeGreaterThan(index)
       }
       const { state, result, progress } = await ended(id)
       expect({ state, progress }).toEqual({ state: 'done', progress: { done: 4, total: 4 } })
@@ -246,7 +246,7 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
       const unwatch = queue.watch(id, () => told++)
       await work.end(id)
       await becomes(id, 'done')
-      await expect.poll(() => told).toBeGreaterThan(0)
+      await expect.poll(() => told, POLL).toBeGreaterThan(0)
       unwatch()
       expect(await queue.counts()).toMatchObject({ queued: 0, running: 0, done: 1 })
       expect(queue.available).toBe(true)

@@ -127,8 +127,8 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
     lost,
     replaced,
     run,
-    submit: (p: Program, signal = never, onBarrier?: OnBarrier) =>
-      scheduler.submit({ program: p, placement, cost: costModel.cost(p) }, signal, onBarrier),
+    submit: (p: Program, signal = never, onBarrier?: OnBarrier, group?: string) =>
+      scheduler.submit({ program: p, placement, cost: costModel.cost(p), group }, signal, onBarrier),
     /** Says in a task's state how far its worker is. */
     setState(task: Task, state: number): void {
       new Int32Array(arena.memory.buffer, task.state, 1)[0] = state

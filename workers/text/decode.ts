@@ -3,6 +3,7 @@
 import type { Tensors } from '../ops/define-op.ts'
 import { type DecodeArgs, type decodeTensor as op, UNIT_ELEMENTS } from '../ops/text/op.ts'
 import { ELEMENT_BYTES, type ElementType, type Fault } from '../step-types.ts'
+import { fromFloat8 } from './float8.ts'
 import { fromBfloat16, fromFloat16, roundTo } from './float16.ts'
 import { isDigit, latin1 } from './json-cursor.ts'
 import { nearestFloat32 } from './nearest-float32.ts'
@@ -50,7 +51,7 @@ function decodeJson(
   const start = body.byteOffset
   const end = start + (2 * to < a.marks.length ? a.marks[2 * to] : a.end)
   const direct = a.dtype === 'float32' && into instanceof Float32Array
-  const half = a.dtype === 'float16' || a.dtype === 'bfloat16'
+  const half = a.dtype === 'float16' || a.dtype === 'bfloat16' || a.dtype === 'float8_e4m3'
   let at = start + a.marks[2 * from]
   let index = a.marks[2 * from + 1]
   for (;;) {
@@ -177,6 +178,8 @@ function reader(dtype: ElementType, view: DataView): (index: number) => number {
       return index => fromFloat16(view.getUint16(2 * index, true))
     case 'bfloat16':
       return index => fromBfloat16(view.getUint16(2 * index, true))
+    case 'float8_e4m3':
+      return index => fromFloat8(dtype, view.getUint8(index))
     case 'int32':
       return index => view.getInt32(4 * index, true)
     case 'int64':

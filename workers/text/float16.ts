@@ -1,6 +1,8 @@
 /** float16 (IEEE binary16) and bfloat16 (the upper half of a float32), rounded to nearest even. */
 import { halfBits, halfFrom } from '../older-node.ts'
 
+import { roundToFloat8 } from './float8.ts'
+
 const single = new Float32Array(1)
 const bits = new Uint32Array(single.buffer)
 const half = 'Float16Array' in globalThis ? new Float16Array(1) : undefined
@@ -43,5 +45,6 @@ export function toBfloat16(value: number): number {
 export function roundTo(dtype: string, value: number): number {
   if (dtype === 'float32') return Math.fround(value)
   if (dtype === 'float16') return Math.f16round(value)
+  if (dtype === 'float8_e4m3') return roundToFloat8(dtype, value)
   return dtype === 'bfloat16' ? fromBfloat16(toBfloat16(value)) : value
 }

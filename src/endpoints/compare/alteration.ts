@@ -17,8 +17,8 @@ export interface Attention {
   v: Ref
 }
 
-/** Tensors and arguments of attentionBackward. */
-export interface BackwardCall {
+/** Tensors and arguments of attentionForward or attentionBackward. */
+export interface Call {
   tensors: Record<string, Ref | undefined>
   args: AttentionArgs
 }
@@ -28,7 +28,12 @@ export interface Alteration {
   source?(pointer: string, source: TensorSource): TensorSource
   /** what stands in the place of an input */
   input?(p: RequestProgram, pointer: string, x: Ref): Ref
-  backward?(p: RequestProgram, call: BackwardCall): BackwardCall
+  /** of an attention, forward and backward */
+  masks?(p: RequestProgram, call: Call): Call
+  /** what is computed backward: calls that each write gradients of their own, one after the other */
+  backward?(p: RequestProgram, call: Call): Call[]
+  /** the softcap comes behind the masks */
+  cappedLast?: true
   /** changes what the endpoint would answer */
   answer?(p: RequestProgram, evaluation: Evaluation, attentions: Attention[]): void
 }

@@ -27,7 +27,7 @@ export function readCandidates(tree: unknown, tensors: TensorKinds, issues: Issu
       for (const [key, member] of Object.entries(value)) read(member, [...path, list ? Number(key) : key])
       return
     }
-    const parsed = tensors.values.safeParse(value)
+    const parsed = tensors.candidates.safeParse(value)
     const at = ['candidate', ...path]
     if (parsed.success) {
       found.push({ name: path.join('.'), path: at, source: parsed.data as TensorSource })

@@ -15,6 +15,8 @@ import {
 import { jsonPointer, shortened } from '../../../workers/text/json-pointer.ts'
 import { shapePointer } from '../../formats/tensor.ts'
 import { tensorKinds } from '../../formats/tensor-fields.ts'
+import { orderOf } from '../../layers/attention/dialects/read.ts'
+import type { Spoken } from '../../layers/attention/dialects/spoken.ts'
 import type { OutputTensor } from '../../layers/outputs.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
@@ -31,7 +33,12 @@ import { type CompareRequest, compareRequest, type Dtype } from './request.ts'
 const MOST_BLOCKS = 32
 
 /** The distance from 1 to the next number. */
-export const EPS: Record<Dtype, number> = { float32: 2 ** -23, float16: 2 ** -10, bfloat16: 2 ** -7 }
+export const EPS: Record<Dtype, number> = {
+  float32: 2 ** -23,
+  float16: 2 ** -10,
+  bfloat16: 2 ** -7,
+  float8_e4m3: 2 ** -3,
+}
 
 export const compare: Endpoint<CompareRequest> = {
   path: '/v1/compare',
@@ -106,7 +113,7 @@ function compareAll(
   const compared = candidates.map(({ name, path, source }): Compared => {
     const { buffer: ofTruth, shape } = truth.get(name) as OutputTensor
     const { buffer: ofBaseline } = baseline.get(name) as OutputTensor
-    const axes = axesOf(name, shape, request.body as Order)
+    const axes = axesOf(name, shape, orderOf(request.body as Spoken & Order))
     const { headAxes: _, inRow: __, ...layout } = axes
     const heads = axes.batch * axes.heads
     const candidate = p.inputAsItIs(jsonPointer(...path), source)

@@ -12,6 +12,14 @@ import type {
   TensorSpecs,
 } from '../../../workers/ops/define-op.ts'
 import {
+  type CappedArgs,
+  type CappedBackwardArgs,
+  cappedBackward,
+  cappedForward,
+  type ExactArgs,
+  type ExactBackwardArgs,
+  exactBackward,
+  exactForward,
   type PlainArgs,
   type PlainBackwardArgs,
   plainBackward,
@@ -20,7 +28,7 @@ import {
 import type { TensorSource } from '../../formats/tensor.ts'
 import { RequestProgram, type StepOptions } from '../../layers/program-builder.ts'
 import { BYTES } from '../../program.ts'
-import type { Alteration, Attention, BackwardCall, Evaluation } from './alteration.ts'
+import type { Alteration, Attention, Call, Evaluation } from './alteration.ts'
 import type { Dtype } from './request.ts'
 import { wholeOf } from './slices.ts'
 
@@ -103,12 +111,26 @@ export class ComparedProgram extends RequestProgram {
     if (op.name === 'attentionForward') {
       this.#attentions.push({ ...(tensors as unknown as Attention), args: args as unknown as AttentionArgs })
     }
-    if (op.name === 'attentionBackward' && this.alteration?.backward !== undefined) {
-      const call = { tensors, args } as unknown as BackwardCall
-      const { tensors: others, args: other } = this.alteration.backward(this, call)
-      return this.#stepOf(dtype, op, others as unknown as RefsOf<T>, other as unknown as ArgsOf<A>, options)
-    }
-    return this.#stepOf(dtype, op, tensors, args, options)
+    const calls = this.#altered(op.name, { tensors, args } as unknown as Call)
+    const steps = calls.map(call =>
+      this.#stepOf(
+        dtype,
+        op,
+        call.tensors as unknown as RefsOf<T>,
+        call.args as unknown as ArgsOf<A>,
+        options,
+      ),
+    )
+    for (const step of steps.slice(0, -1)) this.stage(step as unknown as Step)
+    return steps[steps.length - 1]
+  }
+
+  /** What a hypothesis makes of a call of attention; any other is as it is. */
+  #altered(name: string, call: Call): Call[] {
+    const { masks, backward } = this.alteration ?? {}
+    if (name !== 'attentionForward' && name !== 'attentionBackward') return [call]
+    const masked = masks === undefined ? call : masks(this, call)
+    return name === 'attentionBackward' && backward !== undefined ? backward(this, masked) : [masked]
   }
 
   #stepOf<N extends string, T extends TensorSpecs, A extends ArgSpecs>(
@@ -118,11 +140,10 @@ export class ComparedProgram extends RequestProgram {
     args: ArgsOf<A>,
     options: StepOptions,
   ): StepOf<Op<N, T, A>> {
-    if (dtype === undefined) return super.step(op, tensors, args, options)
-    const plain = this.#plainStep(op.name, tensors, { ...args, dtype }, options)
+    const plain = this.#plainStep(op.name, tensors, { ...args, dtype: dtype ?? 'exact' }, options)
     if (plain !== undefined) return plain as unknown as StepOf<Op<N, T, A>>
     const step = super.step(op, tensors, args, options)
-    if (dtype !== 'float32') {
+    if (dtype !== undefined && dtype !== 'float32') {
       const refs = op.outputs.map(name => (tensors as Record<string, Ref | undefined>)[name])
       const reals = refs.filter(ref => ref !== undefined && this.buffers[ref].type === 'float32')
       this.#written.set(step as unknown as Step, reals as Ref[])
@@ -141,13 +162,19 @@ export class ComparedProgram extends RequestProgram {
     super.stage(...rounding)
   }
 
-  /** Attention's own two steps have plain ones in their place, over the same tensors. */
+  /** Attention's own two steps have others in their place, over the same tensors: exact or plain ones, or those that cap last. */
   #plainStep(name: string, tensors: object, args: object, options: StepOptions) {
+    const capped = this.alteration?.cappedLast === true
+    const exact = this.#dtype === undefined && !capped
+    if (name === 'attentionForward' && exact) {
+      return super.step(exactForward, tensors as Refs<typeof exactForward>, args as ExactArgs, options)
+    }
     if (name === 'attentionForward') {
       const { batch, heads, queries } = args as PlainArgs
       const extremes = this.buffer({ type: 'float64', length: 3 * batch * heads * queries })
-      this.extremes.push(extremes)
       const refs = { ...(tensors as Refs<typeof plainForward>), extremes }
+      if (this.#dtype !== undefined) this.extremes.push(extremes)
+      if (capped) return super.step(cappedForward, refs, args as CappedArgs, options)
       return super.step(plainForward, refs, args as PlainArgs, options)
     }
     if (name !== 'attentionBackward') return undefined
@@ -155,6 +182,8 @@ export class ComparedProgram extends RequestProgram {
     const own = args as PlainBackwardArgs
     const rows = own.batch * own.heads * own.queries * own.dimK
     const sums = refs.gradQParts === undefined || rows === 0 ? 0 : this.buffers[refs.gradQParts].length / rows
+    if (exact) return super.step(exactBackward, refs, { ...(args as ExactBackwardArgs), sums }, options)
+    if (capped) return super.step(cappedBackward, refs, { ...(args as CappedBackwardArgs), sums }, options)
     return super.step(plainBackward, refs, { ...own, sums }, options)
   }
 }

@@ -8,7 +8,7 @@ import { ENDPOINTS } from '../index.ts'
 import type { Alteration } from './alteration.ts'
 import { type Candidate, readCandidates } from './candidates.ts'
 
-export const DTYPES = ['float32', 'float16', 'bfloat16'] as const
+export const DTYPES = ['float32', 'float16', 'bfloat16', 'float8_e4m3'] as const
 export type Dtype = (typeof DTYPES)[number]
 
 const MOST_WORST = 100

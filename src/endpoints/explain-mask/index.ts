@@ -4,11 +4,12 @@
  */
 import * as z from 'zod'
 import { tensorKinds } from '../../formats/tensor-fields.ts'
+import { inOurs } from '../../layers/attention/dialects/compile.ts'
 import { knownOptions, rulesOf } from '../../layers/attention/mask-rules.ts'
 import type { Geometry } from '../../layers/geometry.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
-import { tensor } from '../answers.ts'
+import { conventionsResult, tensor } from '../answers.ts'
 import type { Endpoint } from '../endpoint.ts'
 import { reportOf } from './report.ts'
 import { type ExplainRequest, explainRequest } from './request.ts'
@@ -38,6 +39,7 @@ const ExplainMaskAnswer = z
       .array(z.array(z.string()))
       .optional()
       .describe('for each key the rules that removed it; none of an attended one'),
+    ...conventionsResult,
     map: tensor
       .optional()
       .describe('uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair'),
@@ -55,7 +57,7 @@ export const explainMask: Endpoint<ExplainRequest> = {
   compile,
 }
 
-function compile(p: RequestProgram, { body, row, map }: ExplainRequest): void {
+function compile(p: RequestProgram, { body: spoken, row, map }: ExplainRequest): void {
   p.inputsBelow = '/body'
   const below = <T>(read: () => T): T => {
     try {
@@ -64,6 +66,7 @@ function compile(p: RequestProgram, { body, row, map }: ExplainRequest): void {
       throw error instanceof Problem ? error.below('/body') : error
     }
   }
+  const body = below(() => (spoken.dialect === undefined ? spoken : inOurs(p, spoken)))
   const { geometry, past } = below(() => subjectOf(body))
   const at = row && rowOf(row, geometry)
   const { known, unknown } = below(() => knownOptions(body))

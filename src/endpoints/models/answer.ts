@@ -8,7 +8,30 @@ const maps = Object.fromEntries(
   ['', 'cross_', 'grad_'].flatMap(prefix => LAYER_RETURNS.map(name => [prefix + name, AnyTensor])),
 )
 const layers = z
-  .array(z.object({ index: z.int(), ...maps, grad_output: AnyTensor, grad_cross_weights: AnyTensor }))
+  .array(
+    z.object({
+      index: z.int(),
+      ...maps,
+      top_keys: z.object({ indices: tensor, weights: tensor }).optional().describe('[B, H, N, k] each'),
+      head_metrics: z
+        .array(
+          z.object({
+            index: z.int(),
+            rows: z.int().describe('real ones that attend to something; the others are means over them'),
+            entropy: z.number().describe('nats'),
+            mean_distance: z.number(),
+            previous_token: z.number(),
+            first_token: z.number(),
+            self: z.number(),
+            special_token: z.number(),
+            induction: z.number().describe('on tokens that follow an earlier copy of the current one'),
+          }),
+        )
+        .optional(),
+      grad_output: AnyTensor,
+      grad_cross_weights: AnyTensor,
+    }),
+  )
   .optional()
   .describe('the chosen ones in the order asked')
 
@@ -41,6 +64,11 @@ export const ModelForwardAnswer = z
         probabilities: z.array(z.array(z.number())),
       })
       .optional(),
+    relevance: AnyTensor.describe('[B, N]'),
+    generated: z
+      .object({ ids: z.array(z.array(z.int())), strings: z.array(z.array(z.string())).optional() })
+      .optional()
+      .describe('of each item the new tokens, with the end token where there was one'),
     present: z.record(z.string(), tensor).optional(),
     encoder: z.object({ output: AnyTensor, hidden: z.array(tensor).optional(), layers }).optional(),
     values: z

@@ -18,6 +18,8 @@ export interface PreparedTokens {
   nameOf?: ((id: number) => string) | undefined
   /** undefined: the vocabulary has none of that name */
   idOf?: ((token: string) => number | undefined) | undefined
+  /** the same tokens once for each step of integrated gradients */
+  path?: { tokens: Tokens; padding: Padding } | undefined
 }
 
 /** What a compilation has at hand. */
@@ -37,7 +39,8 @@ export interface Forward {
 
 /** The logits of each item's row at a position (−1: the last real one): only these rows go through the head. */
 export function rowLogits(
-  { p, weights, model, run }: Forward,
+  { p, weights, model }: Forward,
+  run: ModelRun,
   position: number,
   pointer: string,
 ): { head: Logits; chosen: Ref } {

@@ -2,7 +2,9 @@
 import type { TensorSource } from '../../formats/tensor.ts'
 import type { LoadedModel } from '../../models/loaded.ts'
 import type { Padding } from '../../models/run.ts'
+import { tokensOfText } from '../../models/text.ts'
 import { tokensOf } from '../../models/token-ids.ts'
+import type { ModelTokenizer } from '../../models/tokenizer.ts'
 import { hasPadding, rightPadded, type Tokens } from '../../models/tokens.ts'
 import { bothProblem, fieldProblem } from '../../problem.ts'
 import type { Compilable, Room } from '../endpoint.ts'
@@ -17,6 +19,11 @@ export function modelForward(model: LoadedModel): Compilable<ForwardRequest> {
     layers: () => model.plan.spec.sizes.layers,
     async prepare(request, body) {
       prepared = await prepareTokens(request, model, body)
+      const { method, steps } = request.relevance ?? { method: 'rollout', steps: 0 }
+      if (method === 'integrated_gradients') {
+        const tokens = repeated(prepared.tokens, steps + 1)
+        prepared.path = { tokens, padding: paddingOf(tokens, model, body) }
+      }
     },
     compile: (p, request) => compileForward(p, request, model, prepared as PreparedTokens),
   }
@@ -29,10 +36,24 @@ async function prepareTokens(
 ): Promise<PreparedTokens> {
   const { text, token_ids } = request
   if (text !== undefined && token_ids !== undefined) throw bothProblem('', 'text', 'token_ids')
-  if (token_ids === undefined)
+  if (text !== undefined) {
+    const tokenizer = await model.tokenizer()
+    const tokens = await tokensOfText({ ...request, text }, model.plan, tokenizer)
+    return { tokens, padding: paddingOf(tokens, model, body), ...namesOf(tokenizer) }
+  }
+  if (token_ids === undefined) {
     throw fieldProblem('INVALID_REQUEST', '', 'expected text or token_ids, got neither')
+  }
   const tokens = tokensOf({ ...request, token_ids }, model.plan)
-  return { tokens, padding: paddingOf(tokens, model, body) }
+  // without names where it cannot be loaded
+  const tokenizer = model.plan.checkpoint.tokenizer
+    ? await model.tokenizer().catch(() => undefined)
+    : undefined
+  return { tokens, padding: paddingOf(tokens, model, body), ...(tokenizer && namesOf(tokenizer)) }
+}
+
+function namesOf(tokenizer: ModelTokenizer): Pick<PreparedTokens, 'nameOf' | 'idOf'> {
+  return { nameOf: id => tokenizer.nameOf(id), idOf: token => tokenizer.idOf(token) }
 }
 
 /** Small tensors that go with the request's body. */
@@ -54,4 +75,11 @@ function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room): Padding {
   const shape = [batch, positions]
   const kv = real.map(each => each - 1)
   return { segments: { q: source(new Int32Array(real.length), shape), kv: source(kv, shape) } }
+}
+
+/** The same items again and again. */
+function repeated({ batch, positions, ids, real, kinds }: Tokens, times: number): Tokens {
+  const all = (data: Int32Array) =>
+    Int32Array.from({ length: data.length * times }, (_, at) => data[at % data.length])
+  return { batch: batch * times, positions, ids: all(ids), real: all(real), kinds: kinds && all(kinds) }
 }

@@ -3,6 +3,7 @@ import type { Ref } from '../../../workers/contract.ts'
 import { takeHeads } from '../../../workers/ops/maps/op.ts'
 import { poolRows, topTokens } from '../../../workers/ops/tokens/op.ts'
 import { tensorKinds } from '../../formats/tensor-fields.ts'
+import type { AttentionState } from '../../layers/attention/index.ts'
 import { attentionAnswers, crossNames, requestedResults } from '../../layers/attention/index.ts'
 import type { MultiHeadState } from '../../layers/multi-head.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
@@ -15,6 +16,9 @@ import type { Tokens } from '../../models/tokens.ts'
 import { fieldProblem } from '../../problem.ts'
 import { answerBackward } from './backward.ts'
 import { type Forward, type PreparedTokens, rowLogits } from './context.ts'
+import { answerGenerated } from './generate.ts'
+import { readingsOf } from './readings.ts'
+import { answerRelevance, relevanceMaps } from './relevance.ts'
 import { type ForwardRequest, forwardRequest } from './request.ts'
 
 export const ForwardRequestSchema = forwardRequest(tensorKinds(false))
@@ -31,7 +35,15 @@ export function* compileForward(
   const places = new Map(chosenLayers(request, model).map((layer, place) => [layer, place]))
   const weights = new ProgramWeights(p, model)
   const hidden: Record<Role, Ref[]> = { encoder: [], decoder: [] }
-  const observer = observerOf(p, request, places, hidden)
+  const attended: AttentionState[] = []
+  const readings = readingsOf(request, prepared, model)
+  const observer = observerOf(p, request, places, hidden, (role, layer, { attention }) => {
+    if (role === 'decoder') attended.push(attention.attention)
+    const place = places.get(layer)
+    if (place === undefined) return
+    const at = `${role === 'encoder' ? 'encoder.' : ''}layers.${place}.`
+    readings.layer(p, role, attention.attention, at)
+  })
   const run = yield* runModel(weights, tokens, padding, observer, startTokens(model, tokens))
   const forward: Forward = {
     p,
@@ -42,11 +54,13 @@ export function* compileForward(
     run,
     places,
     heads: request.heads,
-    reports: [],
+    reports: readings.reports,
   }
   answerStates(forward, hidden)
   answerHead(forward)
   if (request.backward !== undefined) yield* answerBackward(forward, request.backward)
+  yield* answerRelevance(forward, attended)
+  if (request.generate !== undefined) yield* answerGenerated(forward, request.generate)
   reportTokens(forward)
   for (const [layer, place] of places) {
     forward.reports.push(() => ({ [`layers.${place}.index`]: layer }))
@@ -91,13 +105,19 @@ function checkRequest(
   }
 }
 
-function chosenLayers({ layers, return: names, emit = [] }: ForwardRequest, { plan }: LoadedModel): number[] {
+function chosenLayers(request: ForwardRequest, { plan }: LoadedModel): number[] {
+  const { layers, return: names, emit = [] } = request
   if (layers !== undefined) return layers
-  const any = emit.length > 0 || names.some(name => PER_LAYER.test(name))
+  const any = readsWeights(request) || emit.length > 0 || names.some(name => PER_LAYER.test(name))
   return any ? Array.from({ length: plan.spec.sizes.layers }, (_, layer) => layer) : []
 }
 
 const PER_LAYER = /weights$|scores$|logsumexp$|entropy$|max_score$/
+
+/** Whether readings are asked for of the chosen layers. */
+function readsWeights({ return: names, top_keys }: ForwardRequest): boolean {
+  return names.includes('head_metrics') || names.includes('top_keys') || top_keys !== undefined
+}
 
 /** A decoder behind an encoder begins with one token. */
 function startTokens({ plan }: LoadedModel, { batch }: Tokens): Tokens | undefined {
@@ -109,11 +129,20 @@ function startTokens({ plan }: LoadedModel, { batch }: Tokens): Tokens | undefin
 
 function observerOf(
   p: RequestProgram,
-  { return: names, heads }: ForwardRequest,
+  request: ForwardRequest,
   places: ReadonlyMap<number, number>,
   hidden: Record<Role, Ref[]>,
+  seen: Observer['forward'],
 ): Observer {
+  const { return: names, heads } = request
   const own = requestedResults({ return: names })
+  const whole = relevanceMaps(request)
+  const read = readsWeights(request)
+  const mapsOf = (layer: number) => {
+    const maps = places.has(layer) ? (own.maps ?? []) : []
+    const wanted = whole || (read && places.has(layer))
+    return wanted && !maps.includes('weights') ? [...maps, 'weights' as const] : maps
+  }
   const cross = requestedResults({ return: crossNames(names) })
   const chosen =
     <T>(list: readonly T[] | undefined) =>
@@ -134,14 +163,16 @@ function observerOf(
   return {
     entropy: own.entropy || cross.entropy,
     requested: role => ({
-      maps: chosen(own.maps),
+      maps: role === 'decoder' || !whole ? mapsOf : chosen(own.maps),
       crossMaps: chosen(role === 'decoder' ? cross.maps : []),
       maxima: own.maxima,
       crossMaxima: cross.maxima,
     }),
     embedded: (role, x) => void hidden[role].push(x),
-    forward(role, layer, { attention, cross: ofContext, output }) {
+    forward(role, layer, block) {
+      const { attention, cross: ofContext, output } = block
       hidden[role].push(output)
+      seen(role, layer, block)
       const place = places.get(layer)
       if (names.includes('present') && role === 'decoder') {
         for (const { name, buffer, shape } of presentOutputs(attention.attention, layer))
@@ -189,7 +220,7 @@ function answerHead(forward: Forward): void {
   }
   if (!request.return.includes('next_tokens') && request.next_tokens === undefined) return
   const top = Math.min(request.next_tokens?.top ?? 10, sizes.vocabulary)
-  const { head: rows } = rowLogits(forward, -1, '/next_tokens')
+  const { head: rows } = rowLogits(forward, run, -1, '/next_tokens')
   const found = p.buffer({ type: 'float64', length: 2 * batch * top })
   p.stage(
     p.step(topTokens, { logits: rows.logits, found }, { rows: batch, vocabulary: sizes.vocabulary, top }),

@@ -26,10 +26,14 @@ const RETURNS = [
   'embedding',
   'logits',
   'next_tokens',
+  'relevance',
+  'head_metrics',
+  'top_keys',
   'present',
 ] as const
 
 const MOST_WRT = 4096
+const MOST_GENERATED = 4096
 const EMITS = ['grad_output', 'grad_weights', 'grad_cross_weights'] as const
 
 const token = z
@@ -55,6 +59,27 @@ function objective(tensors: TensorKinds) {
 }
 
 export type Objective = z.output<ReturnType<typeof objective>>
+
+const METHODS = ['rollout', 'gradient_x_attention', 'input_x_gradient', 'integrated_gradients'] as const
+
+function relevance(tensors: TensorKinds) {
+  return z
+    .strictObject({
+      method: z
+        .enum(METHODS)
+        .default('rollout')
+        .describe(
+          '`rollout`: ∏ (½·mean over heads + ½·I), the row of `of`’s position (Abnar & Zuidema 2020). `gradient_x_attention`: Σ over layers and ' +
+            'heads of max(0, W ⊙ ∂/∂W), that row (Chefer et al. 2021). `input_x_gradient`: Σ_d embedding · gradient. `integrated_gradients`: ' +
+            'the same along the path from zero embeddings (Sundararajan et al. 2017); it sums to the difference of the scalar',
+        ),
+      of: objective(tensors)
+        .optional()
+        .describe('what the relevance is for; rollout takes its position alone'),
+      steps: z.int().min(1).max(512).default(32).describe('of integrated_gradients'),
+    })
+    .describe('asks for relevance too: [B, N], a number a token')
+}
 
 export function forwardRequest(tensors: TensorKinds) {
   return z
@@ -84,6 +109,30 @@ export function forwardRequest(tensors: TensorKinds) {
         .strictObject({ top: z.int().min(1).max(1000).default(10) })
         .optional()
         .describe('asks for next_tokens too'),
+      top_keys: z
+        .strictObject({ k: z.int().min(1).max(1024).default(8) })
+        .optional()
+        .describe('asks for top_keys too: the strongest keys of each row, in `layers`'),
+      relevance: relevance(tensors).optional(),
+      generate: z
+        .strictObject({
+          max_new_tokens: z.int().min(1).max(MOST_GENERATED).default(20),
+          temperature: z.number().min(0).max(1e6).default(0).describe('0: the most probable token each time'),
+          top_k: z
+            .int()
+            .min(1)
+            .max(1e6)
+            .optional()
+            .describe('drawn from these many most probable ones; default all'),
+          seed: z
+            .int()
+            .min(0)
+            .max(Number.MAX_SAFE_INTEGER)
+            .default(0)
+            .describe('the same seed draws the same tokens'),
+        })
+        .optional()
+        .describe('asks a decoder for tokens that follow each text, up to the end token of the model'),
       backward: z
         .strictObject({
           of: objective(tensors),

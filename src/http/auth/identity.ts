@@ -22,5 +22,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** needs no key, whatever `AUTH` says */
     public?: boolean
+    /** a WebSocket whose handshake may bring a ticket in place of a key */
+    ticket?: boolean
   }
 }

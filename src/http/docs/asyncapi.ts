@@ -3,6 +3,7 @@ import type * as z from 'zod'
 import { SERVER_MESSAGES } from '../../endpoints/stream-answers.ts'
 import { CLIENT_MESSAGES } from '../../endpoints/stream-messages.ts'
 import { component, type Json, TENSORS } from './components.ts'
+import { named } from './named.ts'
 
 const SUMMARIES: Record<string, string> = {
   start: 'Runs a stack; its layers come as they are computed',
@@ -27,6 +28,18 @@ const INDEX_LIST = {
   items: { type: 'integer', minimum: 0 },
   minItems: 1,
   uniqueItems: true,
+}
+
+/** Of the handshake. */
+const QUERY = {
+  type: 'object',
+  properties: {
+    ticket: {
+      type: 'string',
+      description:
+        'of `POST /v1/stream-ticket`: where the server asks for a key, and a browser cannot send it',
+    },
+  },
 }
 
 export function asyncApiDocument(version: string): Json {
@@ -56,6 +69,7 @@ export function asyncApiDocument(version: string): Json {
       title: 'attention-server stream',
       version,
       description: ABOUT,
+      contact: { name: 'attention-server' },
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
     defaultContentType: 'application/json',
@@ -73,7 +87,7 @@ export function asyncApiDocument(version: string): Json {
             { $ref: `#/components/messages/${type}` },
           ]),
         ),
-        bindings: { ws: { method: 'GET', bindingVersion: '0.1.0' } },
+        bindings: { ws: { method: 'GET', query: QUERY, bindingVersion: '0.1.0' } },
       },
     },
     operations: {
@@ -82,12 +96,22 @@ export function asyncApiDocument(version: string): Json {
     },
     components: {
       messages: { ...fromClient, ...fromServer },
-      schemas: { ...schemas, ...TENSORS, IndexList: INDEX_LIST },
+      schemas: titled(named({ ...schemas, ...TENSORS, IndexList: INDEX_LIST })),
     },
   }
 }
 
+/** Generators of models name them by their titles. A discriminator is something else in AsyncAPI. */
+function titled(schemas: Record<string, Json>): Record<string, Json> {
+  return Object.fromEntries(
+    Object.entries(schemas).map(([title, { discriminator: _, ...schema }]) => [title, { title, ...schema }]),
+  )
+}
+
 const ABOUT = `Many runs go over one connection, side by side. Every message is one JSON object with a \`type\`.
+
+**Keys.** Where the server asks for one (\`AUTH\`), the handshake comes with \`Authorization: Bearer\`, or from a browser with
+\`?ticket=\` and a ticket of \`POST /v1/stream-ticket\`, which opens one stream within half a minute.
 
 **safetensors.** A \`start\` may be a binary message: a safetensors file whose tensors carry the places of the JSON message
 (\`x\`, \`stack.params.layers.0.attention.w_q\`, \`backward.target\`), everything else being one JSON string in its

@@ -5,7 +5,6 @@ import { MOST_EXTENT } from '../../formats/tensor.ts'
 export type Json = Record<string, unknown>
 
 const VALUE_TYPES = ['float64', 'float32', 'float16', 'bfloat16']
-const NON_FINITE = { type: 'string', enum: ['NaN', 'Infinity', '-Infinity'] }
 
 /** Tensors are written by hand: zod never looks at their elements. */
 export const TENSORS: Record<string, Json> = {
@@ -13,20 +12,26 @@ export const TENSORS: Record<string, Json> = {
     description:
       'A tensor in any of three forms: nested arrays (rank = depth), `{shape, data}` (row-major, optional dtype), or ' +
       '`{shape, dtype, base64}` (little-endian, row-major bytes). Non-finite numbers are the strings "NaN", "Infinity", "-Infinity".',
-    anyOf: [ref('NestedTensor'), ref('FlatTensor'), ref('Base64Tensor')],
+    oneOf: [ref('NestedTensor'), ref('FlatTensor'), ref('Base64Tensor')],
   },
   NestedTensor: {
     type: 'array',
     description: 'Nested arrays, regular in every axis; all numbers, or all booleans.',
-    items: { anyOf: [{ type: 'number' }, { type: 'boolean' }, NON_FINITE, ref('NestedTensor')] },
+    items: ref('NestedElement'),
   },
+  NestedElement: {
+    description: 'An element, or what is nested one axis deeper.',
+    oneOf: [{ type: 'number' }, { type: 'boolean' }, ref('NonFinite'), ref('NestedTensor')],
+  },
+  Element: { oneOf: [{ type: 'number' }, { type: 'boolean' }, ref('NonFinite')] },
+  NonFinite: { type: 'string', enum: ['NaN', 'Infinity', '-Infinity'] },
   FlatTensor: {
     type: 'object',
     description: 'The shape, and the elements in row-major order.',
     properties: {
       shape: ref('Shape'),
       dtype: ref('ElementType'),
-      data: { type: 'array', items: { anyOf: [{ type: 'number' }, { type: 'boolean' }, NON_FINITE] } },
+      data: { type: 'array', items: ref('Element') },
     },
     required: ['shape', 'data'],
     additionalProperties: false,
@@ -44,14 +49,20 @@ export const TENSORS: Record<string, Json> = {
   },
   AnswerTensor: {
     description: 'A tensor in the form that the request’s `encoding` names; a number for a tensor of rank 0.',
-    anyOf: [ref('NestedTensor'), ref('FlatTensor'), ref('Base64Tensor')],
+    oneOf: [
+      { type: 'number' },
+      ref('NonFinite'),
+      ref('NestedTensor'),
+      ref('FlatTensor'),
+      ref('Base64Tensor'),
+    ],
   },
   Text: {
     description: 'A text, or a list of texts.',
     anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }],
   },
   Shape: { type: 'array', items: { type: 'integer', minimum: 0, maximum: MOST_EXTENT }, maxItems: 8 },
-  ElementType: { type: 'string', enum: [...VALUE_TYPES, 'bool', 'int32', 'int64'] },
+  ElementType: { type: 'string', enum: [...VALUE_TYPES, 'float8_e4m3', 'bool', 'int32', 'int64'] },
 }
 
 /** Puts a schema and what it refers to among the components; returns a reference to it. */

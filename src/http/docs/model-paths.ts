@@ -13,7 +13,9 @@ const NAME = {
   schema: { type: 'string' },
 }
 
-export function modelPaths(add: (schema: z.ZodType) => Json): Record<string, Json> {
+type Add = (schema: z.ZodType) => Json
+
+export function modelPaths(ask: Add, add: Add): Record<string, Json> {
   const get = (operationId: string, summary: string, schema: Json, more: Json) => ({
     operationId,
     summary,
@@ -24,7 +26,7 @@ export function modelPaths(add: (schema: z.ZodType) => Json): Record<string, Jso
     'A model over text or token ids: maps, hidden states, logits, a vector of the text, gradients'
   const forward = computeOperation(
     { name: 'modelForward', summary },
-    add(ForwardRequestSchema),
+    ask(ForwardRequestSchema),
     add(ModelForwardAnswer),
     [],
   )

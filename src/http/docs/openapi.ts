@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, generated from the zod schemas; `openapi/openapi.json` is its committed copy. */
 import type * as z from 'zod'
-import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../endpoints/answers.ts'
+import { HealthAnswer, PlanAnswer, ProblemAnswer, TicketAnswer } from '../../endpoints/answers.ts'
 import { PlanRequest } from '../../endpoints/plan.ts'
 import { SERVED } from '../../endpoints/served.ts'
 import { JobAnswer } from '../../jobs/answers.ts'
@@ -8,16 +8,21 @@ import { JobRequest } from '../../jobs/request.ts'
 import { PROBLEMS } from '../../problem.ts'
 import { component, type Json, TENSORS } from './components.ts'
 import { EXAMPLES, type Example } from './examples.ts'
+import { INFERENCE_PROBLEM, inferencePaths } from './inference-paths.ts'
 import { jobPaths } from './jobs.ts'
 import { modelPaths } from './model-paths.ts'
-import { computeOperation, JSON_TYPE, named, problems } from './operations.ts'
+import { named } from './named.ts'
+import { computeOperation, examplesOf, JSON_TYPE, problems } from './operations.ts'
+import { orNull } from './or-null.ts'
 
 export function openApiDocument(version: string): Json {
-  const components: Record<string, Json> = {}
-  const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, components)
+  const requests: Record<string, Json> = {}
+  const answers: Record<string, Json> = {}
+  const ask = (schema: z.ZodType) => component(schema, 'input', requests)
+  const add = (schema: z.ZodType, io: 'input' | 'output' = 'input') => component(schema, io, answers)
   const paths: Record<string, Json> = {}
   for (const endpoint of SERVED) {
-    const request = add(endpoint.request)
+    const request = ask(endpoint.request)
     const answer = add(endpoint.answer)
     const examples = EXAMPLES.filter(({ path }) => path === endpoint.path)
     paths[endpoint.path] = {
@@ -25,12 +30,16 @@ export function openApiDocument(version: string): Json {
     }
   }
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
-  paths['/v1/plan'] = { post: planOperation(add(PlanRequest), add(PlanAnswer), planExamples) }
-  Object.assign(paths, modelPaths(add))
+  paths['/v1/plan'] = { post: planOperation(ask(PlanRequest), add(PlanAnswer), planExamples) }
+  Object.assign(paths, modelPaths(ask, add))
+  Object.assign(paths, inferencePaths(ask, add, problems))
+  paths['/v1/stream'] = { get: STREAM_OPERATION }
+  paths['/v1/stream-ticket'] = { post: ticketOperation(add(TicketAnswer, 'output')) }
   add(ProblemAnswer)
+  answers.InferenceProblem = INFERENCE_PROBLEM
   Object.assign(
     paths,
-    jobPaths({ request: add(JobRequest), job: add(JobAnswer, 'output'), problems }),
+    jobPaths({ request: ask(JobRequest), job: add(JobAnswer, 'output'), problems }),
     operationalPaths(add(HealthAnswer)),
   )
   return {
@@ -40,18 +49,26 @@ export function openApiDocument(version: string): Json {
       version,
       summary: 'Attention over HTTP: outputs, attention weights and gradients',
       description: ABOUT,
+      contact: { name: 'attention-server' },
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/', description: 'this server' }],
     security: [{ key: [] }, {}],
     tags: [
       { name: 'compute', description: 'Attention and its gradients' },
+      {
+        name: 'inference',
+        description: 'The Open Inference Protocol, as Triton, KServe and their clients speak it',
+      },
       { name: 'jobs', description: 'Computations that nobody waits for at a connection' },
       { name: 'models', description: 'Checkpoints of Hugging Face in MODELS_DIR' },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,
-    components: { schemas: { ...components, ...TENSORS }, securitySchemes: SECURITY_SCHEMES },
+    components: {
+      schemas: named({ ...orNull(requests), ...answers, ...TENSORS }),
+      securitySchemes: SECURITY_SCHEMES,
+    },
   }
 }
 
@@ -89,11 +106,44 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     tags: ['compute'],
     requestBody: {
       required: true,
-      content: { [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) } },
+      content: {
+        [JSON_TYPE]: { schema: request, examples: examplesOf(examples, ({ request: value }) => value) },
+      },
     },
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
       ...problems('400', '401', '408', '413', '415', '429', '503'),
+    },
+  }
+}
+
+/** Its messages are in the other document. */
+const STREAM_OPERATION = {
+  operationId: 'stream',
+  summary: 'The handshake of the WebSocket (RFC 6455) that /asyncapi.json describes',
+  tags: ['compute'],
+  parameters: [
+    {
+      name: 'ticket',
+      in: 'query',
+      description: 'of `POST /v1/stream-ticket`, in place of a key',
+      schema: { type: 'string' },
+    },
+  ],
+  responses: {
+    101: { description: 'The stream is open' },
+    ...problems('401', '403', '426', '429', '503'),
+  },
+}
+
+function ticketOperation(answer: Json): Json {
+  return {
+    operationId: 'streamTicket',
+    summary: 'A ticket for one stream, once and soon: browsers cannot send a key with a WebSocket',
+    tags: ['compute'],
+    responses: {
+      200: { description: 'The ticket', content: { [JSON_TYPE]: { schema: answer } } },
+      ...problems('401', '429'),
     },
   }
 }

@@ -6,32 +6,52 @@ import type { Json } from './components.ts'
 
 /** What generators make wrong types of, or none: each language has its own arrays, which go in as they are. */
 const UNTYPED = ['Tensor', 'AnswerTensor']
-const LEFT_OUT = ['NestedTensor', 'FlatTensor', 'Base64Tensor', 'ElementType', 'Shape']
-/** What the server sends has no null in the place of a list. */
-const ANSWER = /Answer$|^Problem$/
+const LEFT_OUT = [
+  'NestedTensor',
+  'NestedElement',
+  'Element',
+  'FlatTensor',
+  'Base64Tensor',
+  'ElementType',
+  'Shape',
+]
 /** Holds no schema. */
 const VALUES = new Set(['default', 'enum', 'example', 'examples', 'value'])
 
 export function openApi30(document: Json): Json {
   const { info, paths, components, ...rest } = document as Json & {
     info: Json
-    components: { schemas: Json }
+    components: { schemas: Record<string, Json> }
   }
   const { summary: _summary, license, ...about } = info
   const { identifier: _identifier, ...named } = license as Json
   const schemas = Object.entries(components.schemas).flatMap(([name, schema]) => {
     if (LEFT_OUT.includes(name)) return []
-    const { description } = schema as Json
-    const simplified = UNTYPED.includes(name) ? { description } : plain(schema)
-    return [[name, ANSWER.test(name) ? simplified : map(simplified, withNulls)]]
+    const { description } = schema
+    return [[name, UNTYPED.includes(name) ? { description } : plain(schema, components.schemas)] as const]
   })
+  const plainPaths = operations(paths as Json)
   return {
     ...rest,
     openapi: '3.0.3',
-    info: { ...about, license: named },
-    paths: operations(paths as Json),
-    components: { schemas: Object.fromEntries(schemas) },
+    info: { ...about, license: { ...named, url: 'https://www.apache.org/licenses/LICENSE-2.0' } },
+    paths: plainPaths,
+    components: { ...components, schemas: used(plainPaths, Object.fromEntries(schemas)) },
   }
+}
+
+/** What names the paths reach: some are of unions that have become one text. */
+function used(paths: unknown, schemas: Json): Json {
+  const found = new Set<string>()
+  const visit = (node: unknown) => {
+    for (const [, name] of JSON.stringify(node).matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
+      if (found.has(name)) continue
+      found.add(name)
+      visit(schemas[name])
+    }
+  }
+  visit(paths)
+  return Object.fromEntries(Object.entries(schemas).filter(([name]) => found.has(name)))
 }
 
 /** Of two media types generators take the wrong one, or both at once. */
@@ -43,8 +63,12 @@ function operations(paths: Json): unknown {
   })
 }
 
-function plain(schema: unknown): unknown {
-  return map(schema, simplified)
+function plain(schema: unknown, schemas: Record<string, Json>): unknown {
+  const isObject = ({ $ref, allOf = [{ $ref }] }: Json) => {
+    const [{ $ref: target }] = allOf as Json[]
+    return schemas[String(target).replace(/.*\//, '')]?.type === 'object'
+  }
+  return map(schema, node => simplified(node, isObject))
 }
 
 /** f of every object, the inner ones first, but for values. */
@@ -55,7 +79,7 @@ function map(node: unknown, f: (node: Json) => Json): unknown {
   return f(Object.fromEntries(members))
 }
 
-function simplified(node: Json): Json {
+function simplified(node: Json, isObject: (form: Json) => boolean): Json {
   const { const: only, anyOf, oneOf = anyOf, propertyNames: _names, contentEncoding, $ref, ...rest } = node
   const found: Json = rest
   if (Array.isArray(found.type)) {
@@ -77,27 +101,20 @@ function simplified(node: Json): Json {
       Object.assign(found, { [end.toLowerCase()]: bound, [`exclusive${end}`]: true })
   }
   if ($ref !== undefined) return Object.keys(found).length === 0 ? { $ref } : { ...found, allOf: [{ $ref }] }
-  return Array.isArray(oneOf) ? { ...found, ...union(oneOf as Json[]) } : found
+  // texts of several kinds are texts
+  if (found.type === 'string') return found
+  return Array.isArray(oneOf) ? { ...found, ...union(oneOf as Json[], isObject) } : found
 }
 
 /** Texts of several kinds are texts; what may be null says so; whatever else has several forms names them, without a default. */
-function union(all: Json[]): Json {
+function union(all: Json[], isObject: (form: Json) => boolean): Json {
   const forms = all.filter(({ type }) => type !== 'null')
   const orNull = forms.length < all.length ? { nullable: true } : {}
   if (forms.every(({ type }) => type === 'string')) return { type: 'string', ...orNull }
   if (forms.length > 1) return { oneOf: forms, default: undefined, ...orNull }
   const [form] = forms
-  return '$ref' in form ? { allOf: [form], ...orNull } : { ...form, ...orNull }
-}
-
-/** Clients in some languages send null for lists and maps that are not set. */
-function withNulls(node: Json): Json {
-  const { properties, required } = node as { properties?: Record<string, Json>; required?: string[] }
-  if (properties === undefined) return node
-  const members = Object.entries(properties).map(([name, schema]) => {
-    const many = schema.type === 'array' || (schema.type === 'object' && !('properties' in schema))
-    const unset = many && !required?.includes(name) && !('default' in schema)
-    return [name, unset ? { ...schema, nullable: true } : schema]
-  })
-  return { ...node, properties: Object.fromEntries(members) }
+  // what is nullable has a type: a number that may be a text, or null, is anything
+  if (form.type === undefined && !isObject(form)) return {}
+  const whole = '$ref' in form ? { allOf: [form] } : form
+  return { type: 'object', ...whole, ...orNull }
 }

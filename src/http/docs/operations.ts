@@ -32,7 +32,7 @@ export function computeOperation(
     requestBody: {
       required: true,
       content: {
-        [JSON_TYPE]: { schema: request, examples: named(examples, ({ request: value }) => value) },
+        [JSON_TYPE]: { schema: request, examples: examplesOf(examples, ({ request: value }) => value) },
         [SAFETENSORS_TYPE]: binary,
       },
     },
@@ -46,7 +46,7 @@ export function computeOperation(
           },
         },
         content: {
-          [JSON_TYPE]: { schema: answer, examples: named(examples, ({ response }) => response) },
+          [JSON_TYPE]: { schema: answer, examples: examplesOf(examples, ({ response }) => response) },
           [SAFETENSORS_TYPE]: binary,
           ...Object.fromEntries(
             Object.entries(reports).map(([type, description]) => [
@@ -72,6 +72,6 @@ export function problems(...statuses: string[]): Json {
   return Object.fromEntries(entries)
 }
 
-export function named(examples: Example[], value: (example: Example) => unknown): Json {
+export function examplesOf(examples: Example[], value: (example: Example) => unknown): Json {
   return Object.fromEntries(examples.map(each => [each.name, { summary: each.summary, value: value(each) }]))
 }

@@ -25,6 +25,10 @@ declare module 'fastify' {
     /** bytes of a refused request's body that are taken in */
     lingerBytes: number
   }
+  interface FastifyRequest {
+    /** its client shows the text of no error but those whose type is `application/json` */
+    plainErrors: boolean
+  }
 }
 
 export interface ErrorOptions {
@@ -36,6 +40,7 @@ export interface ErrorOptions {
 export const errors = fp(
   async (app: FastifyInstance, { lingerBytes, notFound = true }: ErrorOptions) => {
     app.decorate('lingerBytes', lingerBytes)
+    app.decorateRequest('plainErrors', false)
     app.setErrorHandler(sendProblem)
     if (!notFound) return
     const withParameters: { method: string | string[]; path: RegExp }[] = []
@@ -79,8 +84,9 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   reply.headers(problem.headers).removeHeader('content-length')
   // a failure of the framework itself passes by the hooks
   reply.header('x-request-id', request.id).header('server-timing', serverTiming(request.receipt))
-  const answer = Buffer.from(JSON.stringify(problem.toJSON(request.id)))
-  reply.code(problem.status).type('application/problem+json')
+  const fields = problem.toJSON(request.id)
+  const answer = Buffer.from(JSON.stringify(isInference(request) ? inferenceError(fields) : fields))
+  reply.code(problem.status).type(request.plainErrors ? 'application/json' : 'application/problem+json')
   if (request.raw.complete) return reply.send(answer)
   if (problem.code === 'BODY_TIMEOUT') {
     // it is not worth waiting for
@@ -89,6 +95,19 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   }
   reply.header('content-length', answer.length)
   return reply.send(lingering(answer, request.raw, request.server.lingerBytes))
+}
+
+/** Paths of the Open Inference Protocol. */
+const INFERENCE = /^\/v2(\/|\?|$)/
+
+/** In another's Fastify there is a prefix. */
+function isInference({ url, server: { prefix } }: FastifyRequest): boolean {
+  return INFERENCE.test(url.slice(prefix.length))
+}
+
+/** Its clients read `error`. */
+export function inferenceError(fields: ReturnType<Problem['toJSON']>) {
+  return { ...fields, error: fields.detail }
 }
 
 function isFault(status: number | undefined): boolean {

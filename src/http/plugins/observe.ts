@@ -133,7 +133,7 @@ const LEFT = 499
 
 /** Health checks and metrics: of the server itself, and asked for all the time. */
 export function isOperational(path: string): boolean {
-  return path.startsWith('/health/') || path.startsWith('/metrics')
+  return /^\/(v2\/)?health\/|^\/metrics/.test(path)
 }
 
 function levelOf(status: number, route: string): 'error' | 'info' | 'debug' {

@@ -1,20 +1,19 @@
 /** One client: its messages one after the other, its runs side by side, and nothing left of either when it goes. */
 import type { Socket } from 'node:net'
-import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import { shortened } from '../../../workers/text/json-pointer.ts'
 import { type FetchMessage, RunId, type StartMessage } from '../../endpoints/stream-messages.ts'
 import { STREAM_RUN } from '../../endpoints/stream-run.ts'
-import { type Decoded, decode, type Intake, SCAN_HERE } from '../../pipeline/decode.ts'
+import { type Decoded, decode } from '../../pipeline/decode.ts'
+import { SCAN_HERE } from '../../pipeline/scan.ts'
 import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
-import type { RunTraces } from '../telemetry/runs.ts'
 import { explainClosing } from './closing.ts'
-import type { HeldMemory, HeldRuns, Holdings } from './held-runs.ts'
+import type { ConnectionContext } from './connection-context.ts'
+import type { HeldMemory, Holdings } from './held-runs.ts'
 import { Inbox } from './inbox.ts'
 import { IncomingMessages } from './incoming-messages.ts'
 import {
-  type ControlBuffer,
   type ControlMessage,
   controlMessage,
   type Message,
@@ -23,9 +22,7 @@ import {
   NoText,
   typeOf,
 } from './messages.ts'
-import type { StreamMetrics } from './metrics.ts'
 import { Cancelled, type FrameType, Run } from './run.ts'
-import type { Limits } from './run-clock.ts'
 import { SendQueue } from './send-queue.ts'
 
 /** Runs of one connection at once, with those whose maps are kept. */
@@ -35,18 +32,6 @@ const MOST_FETCHES = 32
 const MOST_ENDED = 256
 /** Time for the last message to a client that is cut off. */
 const LAST_WORDS_MS = 200
-
-export interface ConnectionContext extends Limits {
-  intake: Intake
-  traces: RunTraces | undefined
-  control: ControlBuffer
-  held: HeldRuns
-  metrics: StreamMetrics
-  log: FastifyBaseLogger
-  requestId: string
-  /** whose connection it is */
-  client: string
-}
 
 export class Connection {
   readonly #socket: WebSocket
@@ -102,7 +87,8 @@ export class Connection {
   }
 
   async #handle(message: Message): Promise<void> {
-    const { control, intake } = this.#context
+    const context = this.#context
+    const { control, intake } = context
     if (this.#closed.signal.aborted) return
     try {
       if (!message.binary && !message.unseen && message.length <= SCAN_HERE) {
@@ -114,6 +100,8 @@ export class Connection {
       const body = read.use(await decode(new MessageSource(message), intake))
       const type = typeOf(body.tree)
       if (type !== 'start') return this.#control(controlMessage(type, body.tree))
+      const refusal = await context.count?.().catch((problem: unknown) => problem)
+      if (refusal !== undefined) return this.#complain(refusal, this.#about(body))
       read.move()
       await this.#start(body)
     } catch (error) {
@@ -157,11 +145,10 @@ export class Connection {
       },
     }
     const run = new Run(context, body.bytes)
-    const { id } = body.tree as Record<string, unknown>
     const failed = (error: unknown) => {
       run.ended(false, problemOf(error).code)
       if (run.admitted) this.#over(run, error)
-      else this.#refused(run, RunId.safeParse(id).data, error)
+      else this.#refused(run, this.#about(body), error)
       begun.resolve()
     }
     const done = () => {
@@ -196,8 +183,12 @@ export class Connection {
   }
 
   /** The error has the id of the run that was to begin, unless another run has it: that one goes on. */
-  #refused(run: Run, id: string | undefined, error: unknown): void {
-    const about = id === undefined || this.#runs.has(id) ? {} : { id }
+  #about({ tree }: Decoded): { id?: string } {
+    const { data: id } = RunId.safeParse((tree as Record<string, unknown>).id)
+    return id === undefined || this.#runs.has(id) ? {} : { id }
+  }
+
+  #refused(run: Run, about: { id?: string }, error: unknown): void {
     if (run.message !== undefined && about.id !== undefined) this.#context.metrics.run('refused')
     this.#complain(error, about)
   }

@@ -6,8 +6,9 @@ import { CLIENT_MESSAGES, type ClientMessage, type StartMessage } from '../../en
 import type { Engine } from '../../engine/engine.ts'
 import { isTree, jsonTree } from '../../formats/body.ts'
 import { name } from '../../formats/tensor.ts'
-import { SCAN_HERE, type Source } from '../../pipeline/decode.ts'
+import type { Source } from '../../pipeline/decode.ts'
 import { SLICE } from '../../pipeline/growing-body.ts'
+import { SCAN_HERE } from '../../pipeline/scan.ts'
 import { parse } from '../../pipeline/serve.ts'
 import { fieldProblem } from '../../problem.ts'
 

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import type { TensorKinds } from '../../formats/tensor-fields.ts'
 import { positive, real } from '../numerics.ts'
+import { dialectField } from './dialects/field.ts'
 import { emptyRowsField } from './empty-rows.ts'
 import { maskFields } from './masks/index.ts'
 import { relativeBiasField } from './relative-bias.ts'
@@ -79,6 +80,7 @@ export function attentionOptions(tensors: TensorKinds) {
     ...qkNormFields,
     ...ropeFields(tensors),
     empty_rows: emptyRowsField,
+    dialect: dialectField,
     dropout: dropout.optional(),
     ...variantFields(tensors),
   }

@@ -46,6 +46,8 @@ interface PlaceOptions {
   q_lengths?: TensorSource | undefined
   kv_lengths?: TensorSource | undefined
   prefix_lengths?: TensorSource | undefined
+  /** where rows stand, if not as `causal` says: see `Aligned` of the dialects */
+  aligned?: 'bottom_right' | 'all_keys' | undefined
 }
 
 /** Row i stands at i + past, or under `bottom_right` at i + m − n, with that batch element's m and n. */
@@ -57,7 +59,8 @@ export function placesOf(
   pointers: Record<string, string> = {},
 ): Places {
   const { batch, queries, keys } = geometry
-  const bottomRight = options.causal === 'bottom_right'
+  const { causal, aligned } = options
+  const bottomRight = causal === 'bottom_right' || aligned === 'bottom_right'
   const q = options.q_lengths && readLengths(options.q_lengths, '/q_lengths', batch, queries)
   const kvPointer = pointers.kv_lengths ?? '/kv_lengths'
   const kv = options.kv_lengths && readLengths(options.kv_lengths, kvPointer, batch, keys)
@@ -68,7 +71,7 @@ export function placesOf(
       : p.buffer({ type: 'int32', length: batch, data, preloaded: data === undefined })
   const places: Places = {
     geometry,
-    shift: bottomRight ? keys - queries : past,
+    shift: bottomRight || aligned === 'all_keys' ? keys - queries : past,
     qLengths: q,
     kvLengths: kv,
     prefixLengths: prefix,

@@ -7,6 +7,7 @@ import { fieldProblem } from '../../problem.ts'
 import { type Geometry, inRank, maskLayout } from '../geometry.ts'
 import type { RequestProgram } from '../program-builder.ts'
 import { type Places, placesOf } from './intervals.ts'
+import { inputMask } from './mask-input.ts'
 import { MASKS } from './masks/index.ts'
 import { type Packed, readPacked } from './packed.ts'
 import type { AttentionOptions } from './plan.ts'
@@ -70,7 +71,7 @@ export function rulesOf(
   const byPosition = positionRules(options, past.length)
   const segments = options.segments && inputSegments(p, options.segments, g, past.given)
   const layout = options.mask && maskLayout(g, options.mask, '/mask')
-  const mask = options.mask && p.inputMask('/mask', options.mask)
+  const mask = options.mask && inputMask(p, options.mask)
   const ofBatch = Object.values(places.refs).some(ref => ref !== undefined)
   const intervalBatch = ofBatch ? batch : 1
   const tensors = {

@@ -35,6 +35,7 @@ interface PackedOptions {
   cu_seqlens_q?: TensorSource | undefined
   cu_seqlens_k?: TensorSource | undefined
   causal?: unknown
+  aligned?: unknown
 }
 
 /** Fields that say in their own way what is where. */
@@ -54,7 +55,7 @@ export function refuseBesidePacked(request: PackedOptions): void {
 
 /** `g`: all queries and all keys as those of one batch element. */
 export function readPacked(p: RequestProgram, options: PackedOptions, g: Geometry): Packed {
-  const { cu_seqlens_q: forQ, cu_seqlens_k: forK, causal } = options
+  const { cu_seqlens_q: forQ, cu_seqlens_k: forK, causal, aligned } = options
   if (forQ === undefined) throw new Error('no cu_seqlens_q')
   const cuQ = readStarts(forQ, '/cu_seqlens_q', g.queries, 'T, the number of queries')
   if (forK !== undefined) expectShape('/cu_seqlens_k', forK, [cuQ.length])
@@ -69,7 +70,8 @@ export function readPacked(p: RequestProgram, options: PackedOptions, g: Geometr
   const sequences = cuQ.length - 1
   const tileStarts = new Int32Array(sequences + 1)
   const pairStarts = new Float64Array(sequences + 1)
-  const shifts = causal === 'bottom_right' ? new Int32Array(sequences) : undefined
+  const bottomRight = causal === 'bottom_right' || aligned !== undefined
+  const shifts = bottomRight ? new Int32Array(sequences) : undefined
   const longest = { queries: 0, keys: 0 }
   let [longestChain, chains] = [1, 0]
   for (let s = 0; s < sequences; s++) {

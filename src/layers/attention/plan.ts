@@ -12,6 +12,7 @@ import { emptyRowsOf } from './empty-rows.ts'
 import type { AttentionOptionFields } from './fields.ts'
 import type { HeadsFirst } from './heads-first.ts'
 import { type Intervals, intervalsOf, liveRows, type Places, placesOf, rowMasks } from './intervals.ts'
+import { inputMask } from './mask-input.ts'
 import type { Packed } from './packed.ts'
 import { planRelativeBias, type RelativeBiasOptions } from './relative-bias.ts'
 import { inputSegments, withSegments } from './segments.ts'
@@ -23,7 +24,11 @@ import type { Variant } from './variants/variant.ts'
 
 /** The fields of a request that say what attention computes. */
 export type AttentionOptions = Partial<Omit<z.output<z.ZodObject<AttentionOptionFields>>, 'relative_bias'>> &
-  VariantOptions & { relative_bias?: RelativeBiasOptions | undefined }
+  VariantOptions & {
+    relative_bias?: RelativeBiasOptions | undefined
+    /** what a dialect says beside `causal`, see PlaceOptions */
+    aligned?: 'bottom_right' | 'all_keys' | undefined
+  }
 
 /** What is the same for layers that attend to the same sequences; `rope`: also its tables, if those are theirs. */
 type Shared = Pick<
@@ -99,7 +104,7 @@ export function planAttention(
   }
   if (options.mask !== undefined) {
     plan.maskLayout = like?.maskLayout ?? maskLayout(g, options.mask, '/mask')
-    plan.mask = like?.mask ?? p.inputMask('/mask', options.mask)
+    plan.mask = like?.mask ?? inputMask(p, options.mask)
     args.maskKind = options.mask.dtype === 'bool' ? 'bool' : 'float'
     args.maskStrides = plan.maskLayout.strides
   }

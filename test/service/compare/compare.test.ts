@@ -1,5 +1,7 @@
 /** `POST /v1/compare`: right kernels pass, wrong ones fail where they are wrong, and what cannot be compared is told. */
 import { describe, expect, it } from 'vitest'
+import { fromFloat8 } from '../../../workers/text/float8.ts'
+import { roundTo, toBfloat16, toFloat16 } from '../../../workers/text/float16.ts'
 import { type FileTensor, float32, writeFile } from '../safetensors-file.ts'
 import { post, SAFETENSORS_TYPE, startServer } from '../server.ts'
 import { kernel, type Mistakes, type Problem } from './kernel.ts'
@@ -10,6 +12,13 @@ const compare = (body: unknown) => post(server, '/v1/compare', body)
 
 const causal = (score: number, _b: number, _h: number, i: number, j: number) =>
   j <= i ? score : Number.NEGATIVE_INFINITY
+
+/** The code of a number that float8_e4m3 has. */
+function codeOf(value: number): number {
+  return Array.from({ length: 256 }, (_, code) => code).find(code =>
+    Object.is(fromFloat8('float8_e4m3', code), value),
+  ) as number
+}
 
 /** [2, 4, 17, 8] with two kv heads of 17 keys. */
 function problem(seed = 1): Problem & { gradOutput: Flat } {
@@ -33,7 +42,7 @@ function call({ q, k, v, gradOutput }: Problem, candidate: unknown, more: object
 }
 
 describe('a right kernel', () => {
-  it.each(['float32', 'float16', 'bfloat16'])(
+  it.each(['float32', 'float16', 'bfloat16', 'float8_e4m3'])(
     'passes in %s, forward and backward, in blocks of any size',
     async dtype => {
       for (const block of [3, 8, 64]) {
@@ -50,7 +59,7 @@ describe('a right kernel', () => {
         for (const tensor of Object.values<Record<string, number>>(body.tensors)) {
           expect(tensor.mismatched).toBe(0)
           expect(tensor.max_abs).toBeLessThanOrEqual(tensor.allowed)
-          expect(tensor.cosine).toBeGreaterThan(0.999)
+          expect(tensor.cosine).toBeGreaterThan(dtype === 'float8_e4m3' ? 0.99 : 0.999)
         }
       }
     },
@@ -183,9 +192,9 @@ describe('what cannot be compared', () => {
     ],
     [
       'an unknown dtype',
-      { candidate_dtype: 'float8_e4m3' },
+      { candidate_dtype: 'float8_e5m2' },
       '/candidate_dtype',
-      /float32.*float16.*bfloat16/,
+      /float32.*float16.*bfloat16.*float8_e4m3/,
     ],
     ['an unknown rule', { rule: { kind: 'exact' } }, '/rule/kind', /baseline.*tolerance/],
     ['an unknown endpoint', { endpoint: '/v1/attend' }, '/endpoint', /\/v1\/attention.*\/v1\/transformer/],
@@ -231,6 +240,45 @@ describe('it is an endpoint like others', () => {
     expect(response.status).toBe(200)
     expect(body.verdict).toBe('pass')
     expect(Object.keys(body.tensors).sort()).toEqual(['grads.k', 'grads.q', 'grads.v', 'output'])
+  })
+
+  it('reads candidates in F16, BF16 and F8_E4M3, and counts units of their dtype', async () => {
+    const p = problem(19)
+    const { output } = kernel(p)
+    const codes = {
+      float16: ['F16', (x: number) => toFloat16(x)],
+      bfloat16: ['BF16', (x: number) => toBfloat16(x)],
+      float8_e4m3: ['F8_E4M3', (x: number) => codeOf(roundTo('float8_e4m3', x))],
+    } as const
+    for (const [candidate_dtype, [dtype, code]] of Object.entries(codes)) {
+      const words = output.data.map(code)
+      const bytes =
+        dtype === 'F8_E4M3' ? Uint8Array.from(words) : new Uint8Array(Uint16Array.from(words).buffer)
+      const tensors: Record<string, FileTensor> = {
+        'candidate.output': { dtype, shape: output.shape, data: bytes },
+      }
+      for (const name of ['q', 'k', 'v'] as const)
+        tensors[`body.${name}`] = float32(p[name].data, p[name].shape)
+      const request = JSON.stringify({ endpoint: '/v1/attention', candidate_dtype })
+      const response = await fetch(`${server.url}/v1/compare`, {
+        method: 'POST',
+        headers: { 'content-type': SAFETENSORS_TYPE },
+        body: writeFile(tensors, { request }),
+      })
+      const body = (await response.json()) as { verdict: string; tensors: { output: { max_ulp: number } } }
+      expect([candidate_dtype, response.status, body.verdict]).toEqual([candidate_dtype, 200, 'pass'])
+      // the right numbers, rounded once
+      expect(body.tensors.output.max_ulp).toBeGreaterThan(0.4)
+      expect(body.tensors.output.max_ulp).toBeLessThan(0.51)
+    }
+  })
+
+  it('takes no float8 but as a candidate', async () => {
+    const { q, k, v } = problem(19)
+    const small = { shape: q.shape, dtype: 'float8_e4m3', data: q.data }
+    const sent = { endpoint: '/v1/attention', body: { q: small, k, v }, candidate: { output: q } }
+    const { status, body } = await compare(sent)
+    expect([status, body.errors[0].path]).toEqual([400, '/body/q/dtype'])
   })
 
   it('judges other endpoints, too: what they answer passes, and another answer fails', async () => {

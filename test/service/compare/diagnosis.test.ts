@@ -244,7 +244,7 @@ describe('a mistake that no request says', () => {
       ),
     })
     expect(await diagnosed(body, { output: filled(() => 'NaN') })).toEqual([
-      { says: expect.stringMatching(/are NaN/), change: null, explains: 1 },
+      { says: expect.stringMatching(/are NaN/), change: { empty_rows: 'nan' }, explains: 1 },
     ])
     const mean = (h: number, d: number) => {
       const first = Math.floor(h / 2) * 9
@@ -253,7 +253,7 @@ describe('a mistake that no request says', () => {
       )
     }
     expect(await diagnosed(body, { output: filled(mean) })).toEqual([
-      { says: expect.stringMatching(/mean of all values/), change: null, explains: 1 },
+      { says: expect.stringMatching(/mean of all values/), change: { empty_rows: 'uniform' }, explains: 1 },
     ])
   })
 })

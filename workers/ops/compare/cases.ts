@@ -9,13 +9,15 @@ import {
   FOUND_COUNT,
   fillEmptyRows,
   invertMask,
+  keepMembers,
+  moveIntervals,
   roundElements,
   rowConditioning,
   withoutDelta,
 } from './op.ts'
 
 const size = (...values: number[]) => fc.constantFrom(...values)
-const dtype = fc.constantFrom('float32', 'float16', 'bfloat16')
+const dtype = fc.constantFrom('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
 /** [batch, heads, rows, dim] or [batch, rows, heads, dim] */
 const layouts = fc
@@ -123,6 +125,20 @@ const inverted = fc.record({ count: size(1, 9) }).map(({ count }): OpCase => {
   return { op: invertMask, args: { count }, inputs: { x }, outputs: { y: count } }
 })
 
+const moved = fc
+  .record({ rows: size(1, 5), lo: size(-1, 0, 2), hi: size(-2, 0, 1) })
+  .map(({ rows, lo, hi }): OpCase => {
+    const x = Int32Array.from({ length: 2 * rows }, (_, at) => (at % 2 === 0 ? 0 : Math.min(at, 6)))
+    return { op: moveIntervals, args: { rows, keys: 6, lo, hi }, inputs: { x }, outputs: { y: 2 * rows } }
+  })
+
+const kept = fc
+  .record({ width: size(1, 5), kept: size(0, 1), seed: fc.nat() })
+  .map(({ seed, ...args }): OpCase => {
+    const x = randomTensors(seed)(4 * args.width)
+    return { op: keepMembers, args: { heads: 4, group: 2, ...args }, inputs: { x }, outputs: { y: x.length } }
+  })
+
 export const cases: fc.Arbitrary<OpCase> = fc.oneof(
   figures,
   elements,
@@ -133,6 +149,8 @@ export const cases: fc.Arbitrary<OpCase> = fc.oneof(
   deltas,
   emptyRows,
   inverted,
+  moved,
+  kept,
 )
 
 const none = new Float64Array(0)
@@ -178,6 +196,18 @@ export const empty: OpCase[] = [
     outputs: { y: 0 },
   },
   { op: invertMask, args: { count: 0 }, inputs: { x: new Uint8Array(0) }, outputs: { y: 0 } },
+  {
+    op: moveIntervals,
+    args: { rows: 0, keys: 0, lo: 0, hi: 1 },
+    inputs: { x: new Int32Array(0) },
+    outputs: { y: 0 },
+  },
+  {
+    op: keepMembers,
+    args: { heads: 2, width: 0, group: 1, kept: 0 },
+    inputs: { x: none },
+    outputs: { y: 0 },
+  },
   { op: rowConditioning, args: { rows: 0, eps: 1 }, inputs: { extremes: none }, outputs: { figures: 4 } },
   { op: roundElements, args: { count: 0, dtype: 'float16' }, inputs: { x: none }, outputs: { y: 0 } },
 ]

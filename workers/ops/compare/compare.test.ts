@@ -133,6 +133,13 @@ it('rounds to nearest, ties to even', () => {
   expect([...y].slice(0, 2)).toEqual([1, 1 + 2 ** -6])
 })
 
+it('rounds to float8, and leaves infinities as they are', () => {
+  const y = new Float64Array(6)
+  const x = Float64Array.of(1.0625, 1.1875, 500, -0.0009, 2 ** -9, Number.NEGATIVE_INFINITY)
+  roundElements({ x, y }, { count: 6, dtype: 'float8_e4m3' }, 0, 1)
+  expect([...y]).toEqual([1, 1.25, 448, -0, 2 ** -9, Number.NEGATIVE_INFINITY])
+})
+
 it('rows that attend to nothing have no part in the conditioning', () => {
   const figures = new Float64Array(4)
   const none = Number.NEGATIVE_INFINITY

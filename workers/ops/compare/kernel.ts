@@ -1,5 +1,5 @@
 /** A candidate beside the truth and a baseline, element by element, in float64. */
-import { fromBfloat16, toBfloat16 } from '../../text/float16.ts'
+import { roundTo } from '../../text/float16.ts'
 import { ELEMENT_BLOCK } from '../element-block.ts'
 import {
   type AllowedArgs,
@@ -21,14 +21,18 @@ import {
 export function roundElements({ x, y }: RoundTensors, a: RoundArgs, from: number, to: number): void {
   const end = Math.min(to * ELEMENT_BLOCK, a.count)
   for (let at = from * ELEMENT_BLOCK; at < end; at++) {
-    const value = x[at]
-    if (a.dtype === 'float32') y[at] = Math.fround(value)
-    else y[at] = a.dtype === 'float16' ? Math.f16round(value) : fromBfloat16(toBfloat16(value))
+    // −∞ masks, in a type that has no infinities, too
+    y[at] = Math.abs(x[at]) === Number.POSITIVE_INFINITY ? x[at] : roundTo(a.dtype, x[at])
   }
 }
 
 /** Bits of a number's fraction, and the exponent of the least normal number. */
-const FORMATS = { float32: [23, -126], float16: [10, -14], bfloat16: [7, -126] } as const
+const FORMATS = {
+  float32: [23, -126],
+  float16: [10, -14],
+  bfloat16: [7, -126],
+  float8_e4m3: [3, -6],
+} as const
 
 /** The distance from |x| to the next number of the dtype: 2^(exponent − bits). */
 function unitOf(x: number, [bits, least]: readonly [number, number]): number {

@@ -10,6 +10,10 @@ import type {
   EmptyRowsArgs,
   EmptyRowsTensors,
   InvertTensors,
+  KeepArgs,
+  KeepTensors,
+  MoveArgs,
+  MoveTensors,
 } from './op.ts'
 
 /** y[i] = factor·x[i] + share·z[stride·⌊i/period⌋]. A unit is ELEMENT_BLOCK elements; y may be x itself. */
@@ -52,4 +56,22 @@ export function fillEmptyRows(t: EmptyRowsTensors, a: EmptyRowsArgs, from: numbe
 export function invertMask({ x, y }: InvertTensors, a: { count: number }, from: number, to: number): void {
   const end = Math.min(to * ELEMENT_BLOCK, a.count)
   for (let at = from * ELEMENT_BLOCK; at < end; at++) y[at] = x[at] === 0 ? 1 : 0
+}
+
+/** y = x with the ends of its intervals moved, within [0, keys]. A unit is ELEMENT_BLOCK rows. */
+export function moveIntervals({ x, y }: MoveTensors, a: MoveArgs, from: number, to: number): void {
+  const within = (key: number) => Math.min(Math.max(key, 0), a.keys)
+  for (let row = from * ELEMENT_BLOCK; row < Math.min(to * ELEMENT_BLOCK, a.rows); row++) {
+    y[2 * row] = within(x[2 * row] + a.lo)
+    y[2 * row + 1] = within(x[2 * row + 1] + a.hi)
+  }
+}
+
+/** y = x of one head of each group, 0 of the others. A unit is a head. */
+export function keepMembers({ x, y }: KeepTensors, a: KeepArgs, from: number, to: number): void {
+  for (let head = from; head < to; head++) {
+    const [begin, end] = [head * a.width, (head + 1) * a.width]
+    if (head % a.group === a.kept) y.set(x.subarray(begin, end), begin)
+    else y.fill(0, begin, end)
+  }
 }

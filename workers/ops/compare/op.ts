@@ -12,7 +12,7 @@ const SUMMED = price(5)
 
 const family = defineFamily('compare')
 
-const DTYPES = oneOf('float32', 'float16', 'bfloat16')
+const DTYPES = oneOf('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
 /** Rounds x to a dtype; y may be x itself. Unit = ELEMENT_BLOCK elements. */
 export const roundElements = family.define('roundElements', {
@@ -147,6 +147,28 @@ export const invertMask = family.define('invertMask', {
   shared: true,
 })
 
+/** y = x [rows, 2], intervals of keys, their ends moved by lo and hi; none leaves [0, keys]. Unit = ELEMENT_BLOCK rows. */
+export const moveIntervals = family.define('moveIntervals', {
+  tensors: { x: 'in:int32', y: 'out:int32' },
+  args: { rows: 'i32', keys: 'i32', lo: 'i32', hi: 'i32' },
+  units: a => Math.ceil(a.rows / ELEMENT_BLOCK),
+  cost: (a, { precision: p }) => ({ nanoseconds: a.rows * COMPARED[p] }),
+  shared: true,
+})
+
+/** y [heads, width] = x where head mod group = kept, else 0. Unit = a head. */
+export const keepMembers = family.define('keepMembers', {
+  tensors: { x: 'in', y: 'out' },
+  args: { heads: 'i32', width: 'i32', group: 'i32', kept: 'i32' },
+  units: a => a.heads,
+  cost: (a, { units, precision: p }) => ({ nanoseconds: units * a.width * COMPARED[p] }),
+  shared: true,
+})
+
+export type MoveTensors = Tensors<typeof moveIntervals>
+export type MoveArgs = Args<typeof moveIntervals>
+export type KeepTensors = Tensors<typeof keepMembers>
+export type KeepArgs = Args<typeof keepMembers>
 export type RoundTensors = Tensors<typeof roundElements>
 export type RoundArgs = Args<typeof roundElements>
 export type FiguresTensors = Tensors<typeof compareFigures>

@@ -1,4 +1,6 @@
 /** A row of masked scores, and of what comes between them and the products. */
+
+import type { AttentionArgs } from '../attention/op.ts'
 import { allowedByDenseMasks, maskIndex, type QueryRow } from '../attention/reference/attended.ts'
 import type { PlainArgs, PlainForwardTensors } from './op.ts'
 import { type KeyList, rowProducts } from './products.ts'
@@ -59,12 +61,7 @@ export function scoreRow(
       tanh[j] = round(Math.tanh(round(score / cap)))
       score = round(cap * tanh[j])
     }
-    if (a.maskKind === 'float') score = round(score + t.mask![maskIndex(a, row, j)])
-    if (t.slopes) score = round(score - round(t.slopes[row.h] * Math.abs(row.aligned - j)))
-    if (t.distanceBiases) {
-      const at = row.h * a.distances + j - row.aligned - a.firstDistance
-      score = round(score + t.distanceBiases[at])
-    }
+    score = addBiases(t, a, row, j, score, round)
     masked[j] = score
     // a score of −∞, wherever it comes from, is a pair that is not attended
     if (score !== NOTHING) keys[left++] = j
@@ -72,7 +69,26 @@ export function scoreRow(
   into.count = left
 }
 
-function listKeys(t: ScoreTensors, a: PlainArgs, row: QueryRow, into: RowOfScores): void {
+/** The score with what is added to it, rounded each time. */
+export function addBiases(
+  t: ScoreTensors,
+  a: AttentionArgs,
+  row: QueryRow,
+  j: number,
+  score: number,
+  round: Round,
+): number {
+  let sum = score
+  if (a.maskKind === 'float') sum = round(sum + t.mask![maskIndex(a, row, j)])
+  if (t.slopes) sum = round(sum - round(t.slopes[row.h] * Math.abs(row.aligned - j)))
+  if (t.distanceBiases) {
+    const at = row.h * a.distances + j - row.aligned - a.firstDistance
+    sum = round(sum + t.distanceBiases[at])
+  }
+  return sum
+}
+
+export function listKeys(t: ScoreTensors, a: AttentionArgs, row: QueryRow, into: KeyList): void {
   let count = 0
   for (let j = row.lo; j < row.hi; j++) {
     if (!allowedByDenseMasks(t, a, row, j)) continue

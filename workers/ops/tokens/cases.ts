@@ -65,10 +65,21 @@ function embedded({ rows, dim, entries, seed }: Rows): OpCase[] {
       outputs: { gradX: entries * dim },
     },
     {
-      op: op.pathDots,
-      args: { rows, dim, steps: 2 },
-      inputs: { x: random(rows * dim), grad: random(2 * rows * dim), shares: random(2) },
+      op: op.rowDots,
+      args: { rows, dim },
+      inputs: { a: random(rows * dim), b: random(rows * dim) },
       outputs: { values: rows },
+    },
+    {
+      op: op.pathSums,
+      args: { batch: rows, positions: 2, dim, points: 3 },
+      inputs: {
+        x: random(2 * rows * dim),
+        grad: random(6 * rows * dim),
+        values: random(3 * rows),
+        places: Float64Array.of(0, 0.25, 1),
+      },
+      outputs: { y: 2 * rows },
     },
     {
       op: op.capBackward,
@@ -109,6 +120,12 @@ function ofLogits({ rows, entries: vocabulary, seed }: Rows): OpCase[] {
       args: { rows, vocabulary, kind: seed % 2 === 0 ? 'logit' : 'log_probability' },
       inputs: { logits, targets },
       outputs: { gradLogits: rows * vocabulary, values: rows },
+    },
+    {
+      op: op.nextToken,
+      args: { vocabulary, temperature: seed % 2, topK: seed % 3, seedLow: seed, seedHigh: 1, draw: seed % 5 },
+      inputs: { logits: randomTensors(seed)(vocabulary, 3) },
+      outputs: { id: 1, value: 1 },
     },
     {
       op: op.topTokens,

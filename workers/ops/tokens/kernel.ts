@@ -1,9 +1,8 @@
 /** What stands around a stack in a language model. */
 import type { Args, Reals, Tensors } from '../define-op.ts'
 import { ELEMENT_BLOCK } from '../element-block.ts'
-import { euclideanNorm } from '../rows.ts'
 import type * as op from './op.ts'
-import type { EmbedArgs, EmbedBackwardArgs, EmbedTensors, JoinArgs, PoolingArgs } from './op.ts'
+import type { EmbedArgs, EmbedBackwardArgs, EmbedTensors, JoinArgs } from './op.ts'
 
 const COLUMNS = 64
 
@@ -135,7 +134,7 @@ export function tokenObjective(
 }
 
 /** Of a row: its maximum, and Σ exp(l − maximum). */
-function softmaxOf(logits: Reals, at: number, vocabulary: number): [most: number, sum: number] {
+export function softmaxOf(logits: Reals, at: number, vocabulary: number): [most: number, sum: number] {
   let most = Number.NEGATIVE_INFINITY
   for (let j = at; j < at + vocabulary; j++) if (logits[j] > most) most = logits[j]
   let sum = 0
@@ -154,121 +153,58 @@ export function capBackward(
   for (let at = from * ELEMENT_BLOCK; at < end; at++) t.gradX[at] = t.gradY[at] * (1 - (t.y[at] / cap) ** 2)
 }
 
-/** The largest logits of a row, by insertion into a short sorted list; of equal ones the lower id comes first. */
-export function topTokens(
-  t: Tensors<typeof op.topTokens>,
-  { vocabulary, top }: Args<typeof op.topTokens>,
-  from: number,
-  to: number,
-): void {
-  for (let row = from; row < to; row++) {
-    const at = row * vocabulary
-    const [most, sum] = softmaxOf(t.logits, at, vocabulary)
-    const found = largestOf(t.logits, at, vocabulary, top)
-    for (let rank = 0; rank < top; rank++) {
-      const id = found[rank]
-      t.found[2 * (row * top + rank)] = id
-      t.found[2 * (row * top + rank) + 1] = Math.exp(t.logits[at + id] - most) / sum
-    }
-  }
-}
-
-/** Indices of the `top` largest of `count` elements from `at` on, the largest first. */
-export function largestOf(x: Reals, at: number, count: number, top: number): Int32Array {
-  const found = new Int32Array(top)
-  let length = 0
-  for (let j = 0; j < count; j++) {
-    const value = x[at + j]
-    if (length === top && !(value > x[at + found[top - 1]])) continue
-    let rank = length < top ? length++ : top - 1
-    while (rank > 0 && value > x[at + found[rank - 1]]) {
-      found[rank] = found[rank - 1]
-      rank--
-    }
-    found[rank] = j
-  }
-  return found
-}
-
-/** Whether row i of a sequence counts, and with what share. */
-function shareOf(real: Int32Array, from: number, positions: number, pooling: PoolingArgs['pooling']) {
-  let count = 0
-  let last = 0
-  for (let i = 0; i < positions; i++) {
-    if (real[from + i] === 0) continue
-    count++
-    last = i
-  }
-  if (pooling === 'mean') return (i: number) => (real[from + i] === 0 ? 0 : 1 / count)
-  const one = pooling === 'cls' ? 0 : last
-  return (i: number) => (i === one ? 1 : 0)
-}
-
-/** m[b] = Σ_i share_i·x[b, i]; y = m or m/‖m‖ (0 where m is). */
-export function poolRows(t: Tensors<typeof op.poolRows>, a: PoolingArgs, from: number, to: number): void {
-  for (let b = from; b < to; b++) {
-    const { sums, norm } = pooled(t, a, b)
-    for (let d = 0; d < a.dim; d++) t.y[b * a.dim + d] = norm === 0 ? 0 : sums[d] / norm
-  }
-}
-
-function pooled(
-  { x, real }: Pick<Tensors<typeof op.poolRows>, 'x' | 'real'>,
-  { positions, dim, pooling, normalised }: PoolingArgs,
-  b: number,
-) {
-  const share = shareOf(real, b * positions, positions, pooling)
-  const sums = new Float64Array(dim)
-  for (let i = 0; i < positions; i++) {
-    const part = share(i)
-    if (part === 0) continue
-    const at = (b * positions + i) * dim
-    for (let d = 0; d < dim; d++) sums[d] += part * x[at + d]
-  }
-  return { share, sums, norm: normalised ? euclideanNorm(sums, 0, dim) : 1 }
-}
-
-/** ∂m = (g − y·(y·g))/‖m‖ where it is normalised, else g; ∂x[b, i] = share_i·∂m. */
-export function poolBackward(
-  t: Tensors<typeof op.poolBackward>,
-  a: PoolingArgs,
-  from: number,
-  to: number,
-): void {
-  const { positions, dim, normalised } = a
-  for (let b = from; b < to; b++) {
-    const { share, sums, norm } = pooled(t, a, b)
-    const grad = new Float64Array(dim)
-    let along = 0
-    for (let d = 0; d < dim; d++) along += norm === 0 ? 0 : (sums[d] / norm) * t.gradY[b * dim + d]
-    for (let d = 0; d < dim; d++) {
-      const g = t.gradY[b * dim + d]
-      if (!normalised) grad[d] = g
-      else grad[d] = norm === 0 ? 0 : (g - (sums[d] / norm) * along) / norm
-    }
-    for (let i = 0; i < positions; i++) {
-      const part = share(i)
-      const at = (b * positions + i) * dim
-      for (let d = 0; d < dim; d++) t.gradX[at + d] = part === 0 ? 0 : part * grad[d]
-    }
-  }
-}
-
-/** values[r] = Σ_s shares[s]·Σ_d x[r, d]·grad[s, r, d]. */
-export function pathDots(
-  t: Tensors<typeof op.pathDots>,
-  { rows, dim, steps }: Args<typeof op.pathDots>,
+/** values[r] = Σ_d a·b. */
+export function rowDots(
+  t: Tensors<typeof op.rowDots>,
+  { dim }: Args<typeof op.rowDots>,
   from: number,
   to: number,
 ): void {
   for (let row = from; row < to; row++) {
     let sum = 0
-    for (let step = 0; step < steps; step++) {
-      const at = (step * rows + row) * dim
-      let along = 0
-      for (let d = 0; d < dim; d++) along += t.x[row * dim + d] * t.grad[at + d]
-      sum += t.shares[step] * along
-    }
+    for (let at = row * dim; at < (row + 1) * dim; at++) sum += t.a[at] * t.b[at]
     t.values[row] = sum
+  }
+}
+
+/**
+ * With d_k,i = Σ_d x_i·∂f/∂x_i at α_k·x, each interval of the path gives its rows
+ *
+ *   a_i = (α_{k+1} − α_k)·½·(d_k,i + d_{k+1},i)     (the first one: (α_1 − α_0)·d_1,i)
+ *
+ * and what these lack of f(α_{k+1}) − f(α_k), in proportion to |a_i|: the sum of all is f(x) − f(0), however quickly f turns between two
+ * points (as behind norms of what is nearly 0), and where it turns slowly it is the trapezoidal rule.
+ */
+export function pathSums(
+  t: Tensors<typeof op.pathSums>,
+  { batch, positions, dim, points }: Args<typeof op.pathSums>,
+  from: number,
+  to: number,
+): void {
+  for (let b = from; b < to; b++) {
+    const sums = new Float64Array(positions)
+    const part = new Float64Array(positions)
+    const along = (point: number, i: number) => {
+      const at = ((point * batch + b) * positions + i) * dim
+      let sum = 0
+      for (let d = 0; d < dim; d++) sum += t.x[(b * positions + i) * dim + d] * t.grad[at + d]
+      return sum
+    }
+    let before = new Float64Array(positions)
+    for (let point = 1; point < points; point++) {
+      const here = Float64Array.from({ length: positions }, (_, i) => along(point, i))
+      const width = t.places[point] - t.places[point - 1]
+      let missing = t.values[point * batch + b] - t.values[(point - 1) * batch + b]
+      let size = 0
+      for (let i = 0; i < positions; i++) {
+        part[i] = width * (point === 1 ? here[i] : 0.5 * (before[i] + here[i]))
+        missing -= part[i]
+        size += Math.abs(part[i])
+      }
+      for (let i = 0; i < positions; i++)
+        sums[i] += part[i] + (size === 0 ? missing / positions : (missing * Math.abs(part[i])) / size)
+      before = here
+    }
+    for (let i = 0; i < positions; i++) t.y[b * positions + i] = sums[i]
   }
 }

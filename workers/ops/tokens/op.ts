@@ -137,6 +137,21 @@ export const topTokens = family.define('topTokens', {
   shared: true,
 })
 
+/**
+ * id [1] = the next token by a row of logits: the most probable one at temperature 0, else one drawn from softmax(logits/temperature) over
+ * the topK most probable (0: all), by the hash of dropout for draw number `draw`. One unit.
+ */
+export const nextToken = family.define('nextToken', {
+  /** `value`: the same id, for whom it is told */
+  tensors: { logits: 'in', id: 'out:int32', value: 'out:float64' },
+  args: { vocabulary: 'i32', temperature: 'f64', topK: 'i32', seedLow: 'u32', seedHigh: 'u32', draw: 'i32' },
+  units: () => 1,
+  cost: (a, { precision: p }) => ({
+    nanoseconds: a.vocabulary * (a.temperature === 0 ? COMPARED[p] : 2 * EXPONENTIAL[p]),
+  }),
+  shared: true,
+})
+
 const pooling = defineArgs({
   batch: 'i32',
   positions: 'i32',
@@ -169,15 +184,30 @@ export const poolBackward = family.define('poolBackward', {
   shared: true,
 })
 
-/** values[r] = Σ_s shares[s]·Σ_d x[r, d]·grad[s, r, d]: of a path of gradients, or of one. Unit = row. */
-export const pathDots = family.define('pathDots', {
-  tensors: { x: 'in', grad: 'in', shares: 'in:float64', values: 'out' },
-  args: { rows: 'i32', dim: 'i32', steps: 'i32' },
+/** values[r] = Σ_d a[r, d]·b[r, d]. Unit = row. */
+export const rowDots = family.define('rowDots', {
+  tensors: { a: 'in', b: 'in', values: 'out:reals' },
+  args: { rows: 'i32', dim: 'i32' },
   units: a => a.rows,
   cost: (a, { units, precision: p }) => ({
-    flops: 2 * units * a.steps * a.dim,
-    nanoseconds: units * a.steps * (ROW[p] + a.dim * SUMMED[p]),
+    flops: 2 * units * a.dim,
+    nanoseconds: units * (ROW[p] + a.dim * SUMMED[p]),
   }),
+  shared: true,
+})
+
+/**
+ * y [batch, positions]: what each row of x owes to the way from 0 to x, at points of which gradients [points, batch, positions, dim] and
+ * values [points, batch] are known. Unit = batch element. See kernel.ts.
+ */
+export const pathSums = family.define('pathSums', {
+  tensors: { x: 'in', grad: 'in', values: 'in:float64', places: 'in:float64', y: 'out' },
+  args: { batch: 'i32', positions: 'i32', dim: 'i32', points: 'i32' },
+  units: a => a.batch,
+  cost: (a, { units, precision: p }) => {
+    const rows = units * a.points * a.positions
+    return { flops: 2 * rows * a.dim, nanoseconds: rows * (ROW[p] + a.dim * SUMMED[p]) }
+  },
   shared: true,
 })
 

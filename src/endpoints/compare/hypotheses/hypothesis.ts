@@ -24,6 +24,8 @@ export interface AttentionBody {
   q?: TensorSource
   k?: TensorSource
   v?: TensorSource
+  /** of a layer with projections */
+  x?: TensorSource
   layout?: string
   cu_seqlens_q?: unknown
   causal?: boolean | string

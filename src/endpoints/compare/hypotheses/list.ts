@@ -7,6 +7,7 @@ import { causal } from './causal.ts'
 import { dropout } from './dropout.ts'
 import { emptyRows } from './empty-rows.ts'
 import { gradientScale } from './gradient-scale.ts'
+import { groupSum } from './group-sum.ts'
 import type { AttentionBody, Hypothesis, Hypothesise } from './hypothesis.ts'
 import { ignored } from './ignored.ts'
 import { kvHeads } from './kv-heads.ts'
@@ -15,6 +16,7 @@ import { logsumexp } from './logsumexp.ts'
 import { mask } from './mask.ts'
 import { rope } from './rope.ts'
 import { scale } from './scale.ts'
+import { softcap } from './softcap.ts'
 import { swapped } from './swapped.ts'
 import { window } from './window.ts'
 
@@ -23,6 +25,7 @@ const HYPOTHESES: readonly Hypothesise[] = [
   scale,
   window,
   ignored,
+  softcap,
   mask,
   alibi,
   rope,
@@ -33,6 +36,7 @@ const HYPOTHESES: readonly Hypothesise[] = [
   dropout,
   emptyRows,
   gradientScale,
+  groupSum,
   backward,
 ]
 

@@ -10,6 +10,8 @@ import * as list from './list.ts'
 import type { Mask } from './mask.ts'
 
 interface Schema {
+  $ref?: string
+  $defs?: Record<string, Schema>
   anyOf?: Schema[]
   enum?: unknown[]
   const?: unknown
@@ -18,9 +20,19 @@ interface Schema {
   minimum?: number
 }
 
-/** Values that a member's schema takes; a tensor is drawn as an object, for masks ask only whether it is there. */
-function valuesOf(schema: Schema): fc.Arbitrary<unknown> {
-  if (schema.anyOf !== undefined) return fc.oneof(...schema.anyOf.map(valuesOf))
+type Defs = Record<string, Schema>
+
+/**
+ * Values that a member's schema takes; a tensor is drawn as an object, for masks ask only whether it is there. What has a form with
+ * members is drawn in it: other forms are those of dialects, which have been read before.
+ */
+function valuesOf(schema: Schema, defs: Defs): fc.Arbitrary<unknown> {
+  const named = schema.$ref === undefined ? undefined : defs[schema.$ref.split('/').at(-1) ?? '']
+  if (named?.anyOf !== undefined || named?.properties !== undefined) return valuesOf(named, defs)
+  if (schema.anyOf !== undefined) {
+    const own = schema.anyOf.filter(({ properties }) => properties !== undefined)
+    return fc.oneof(...(own.length > 0 ? own : schema.anyOf).map(each => valuesOf(each, defs)))
+  }
   if (schema.const !== undefined) return fc.constant(schema.const)
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum)
   switch (schema.type) {
@@ -32,20 +44,24 @@ function valuesOf(schema: Schema): fc.Arbitrary<unknown> {
     case 'number':
       return fc.integer({ min: schema.minimum ?? -5, max: (schema.minimum ?? 0) + 12 })
     case 'object':
-      return fc.record(mapped(schema.properties ?? {}), { requiredKeys: [] })
+      return fc.record(mapped(schema.properties ?? {}, defs), { requiredKeys: [] })
     default:
       return fc.constant({ shape: [1] })
   }
 }
 
-function mapped(properties: Record<string, Schema>) {
-  return Object.fromEntries(Object.entries(properties).map(([name, schema]) => [name, valuesOf(schema)]))
+function mapped(properties: Record<string, Schema>, defs: Defs) {
+  return Object.fromEntries(
+    Object.entries(properties).map(([name, schema]) => [name, valuesOf(schema, defs)]),
+  )
 }
 
 function optionsOf(mask: Mask): fc.Arbitrary<MaskOptions> {
   const fields = z.object(mask.fields(tensorKinds(false)))
-  const { properties } = z.toJSONSchema(fields, { io: 'input', unrepresentable: 'any' }) as Schema
-  return fc.record(mapped(properties ?? {}), { requiredKeys: [] }) as fc.Arbitrary<MaskOptions>
+  const schema = z.toJSONSchema(fields, { io: 'input', unrepresentable: 'any' }) as Schema
+  return fc.record(mapped(schema.properties ?? {}, schema.$defs ?? {}), {
+    requiredKeys: [],
+  }) as fc.Arbitrary<MaskOptions>
 }
 
 const sizes = fc.record({

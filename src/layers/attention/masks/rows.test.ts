@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { tensorKinds } from '../../../formats/tensor-fields.ts'
+import { parse } from '../../../pipeline/serve.ts'
+import type { Problem } from '../../../problem.ts'
 import { rowMasks } from '../intervals.ts'
 import { maskFields } from './index.ts'
 
@@ -9,10 +11,15 @@ const tensors = tensorKinds(true)
 /** Made anew each time: what a test is to see must happen within it. */
 const schemaOf = () => z.strictObject(maskFields(tensors))
 const rows = (request: object) => rowMasks(schemaOf().parse(request))
-const messages = (request: object) =>
-  schemaOf()
-    .safeParse(request)
-    .error?.issues.map(({ path }) => path.join('.'))
+/** Where a request is wrong, as its client is told. */
+const messages = (request: object) => {
+  try {
+    rowMasks(parse(schemaOf(), request))
+    return undefined
+  } catch (problem) {
+    return (problem as Problem).errors.map(({ path }) => path.slice(1).replaceAll('/', '.'))
+  }
+}
 
 describe('the list of masks', () => {
   it('has the fields of all of them, each to be left out', () => {
@@ -104,7 +111,7 @@ describe('window', () => {
     [{ left: -1 }, ['window.left']],
     [{ right: -1 }, ['window.right']],
     [{ left: 0.5 }, ['window.left']],
-    [{ middle: 1 }, ['window']],
+    [{ middle: 1 }, ['window.middle']],
     [{ left: 1, align: 'left' }, ['window.align']],
     [{ left: 1, align: null }, ['window.align']],
     [3, ['window']],

@@ -2,12 +2,12 @@
 
 import type { Ref } from '../../../../workers/contract.ts'
 import { concatBackward, concatForward, maskRows } from '../../../../workers/ops/elementwise/op.ts'
-import type { TensorSource } from '../../../formats/tensor.ts'
 import type { TensorKinds } from '../../../formats/tensor-fields.ts'
 import { fieldProblem } from '../../../problem.ts'
 import { expectShape, type Geometry, inRank, wrong } from '../../geometry.ts'
 import type { Differentiable } from '../../gradients.ts'
 import type { RequestProgram } from '../../program-builder.ts'
+import type { Given } from '../../sequence.ts'
 import type { HeadsFirst } from '../heads-first.ts'
 import type { Stage, StageBackward, StageTangent } from './stage.ts'
 
@@ -40,7 +40,7 @@ export const NO_PAST: Past = { given: false, length: 0, refs: {}, differentiable
 /** past_k [B, H_kv, P, d_k] and past_v [B, H_kv, P, d_v], with the axes that `g` has, in the order that `headsFirst` reads. */
 export function pastInputs(
   p: RequestProgram,
-  { past_k, past_v }: { past_k?: TensorSource | undefined; past_v?: TensorSource | undefined },
+  { past_k, past_v }: { past_k?: Given | undefined; past_v?: Given | undefined },
   g: Geometry,
   [atK, atV]: string[] = ['/past_k', '/past_v'],
   headsFirst?: HeadsFirst,
@@ -62,8 +62,8 @@ export function pastInputs(
   }
   expectShape(atK, past_k, shapeOf(length, g.dimK))
   expectShape(atV, past_v, shapeOf(length, g.dimV))
-  const input = (pointer: string, source: TensorSource, dim: number) => {
-    const x = p.input(pointer, source)
+  const input = (pointer: string, source: Given, dim: number) => {
+    const x = 'ref' in source ? source.ref : p.input(pointer, source)
     return headsFirst?.read(x, { heads: g.kvHeads, positions: length }, dim) ?? x
   }
   return {

@@ -1,0 +1,11 @@
+/** ONNX’s Attention of opset 23: rows stand behind the past. */
+import { defineDialect, topLeft } from './dialect.ts'
+
+export const onnx23 = defineDialect({
+  library: 'ONNX 1.23, Attention-23',
+  layout: 'bhnd',
+  corner: topLeft,
+  maskTrue: 'may attend',
+  emptyRows: 'zeros',
+  weights: 'per head',
+})

@@ -1,0 +1,166 @@
+/** What generators of clients need of the documents: a name for everything, unions that can be told apart, formats of numbers. */
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import { describe, expect, it } from 'vitest'
+import { VERSION } from '../../src/config.ts'
+import { asyncApiDocument } from '../../src/http/docs/asyncapi.ts'
+import { openApiDocument } from '../../src/http/docs/openapi.ts'
+import { openApi30 } from '../../src/http/docs/openapi30.ts'
+
+interface Schema {
+  $ref?: string
+  type?: string | string[]
+  format?: string
+  default?: unknown
+  enum?: unknown[]
+  oneOf?: Schema[]
+  anyOf?: Schema[]
+  items?: Schema
+  properties?: Record<string, Schema>
+  additionalProperties?: boolean | Schema
+  discriminator?: { propertyName: string; mapping: Record<string, string> }
+}
+type Schemas = Record<string, Schema>
+interface Operation {
+  operationId: string
+  summary?: string
+  tags?: string[]
+  requestBody?: { content: Record<string, Content> }
+  responses: Record<string, { content?: Record<string, Content> }>
+}
+interface Content {
+  schema: Schema
+  examples?: Record<string, { value: unknown }>
+}
+interface Document {
+  info: { contact?: object }
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Schemas }
+}
+
+// as clients get them
+const sent = (document: object): Document => JSON.parse(JSON.stringify(document))
+const openapi = sent(openApiDocument(VERSION))
+const older = sent(openApi30(openApiDocument(VERSION)))
+const asyncapi = sent(asyncApiDocument(VERSION))
+const METHODS = ['get', 'post', 'put', 'delete']
+const operations = Object.values(openapi.paths).flatMap(path =>
+  Object.entries(path).filter(([method]) => METHODS.includes(method)),
+)
+
+/** Every schema, with where it stands. */
+function* walk(schema: Schema, place: string): Generator<[string, Schema]> {
+  yield [place, schema]
+  const { properties = {}, items, additionalProperties, oneOf = [], anyOf = [] } = schema
+  for (const [name, inner] of Object.entries(properties)) yield* walk(inner, `${place}.${name}`)
+  if (items) yield* walk(items, `${place}[]`)
+  if (typeof additionalProperties === 'object') yield* walk(additionalProperties, `${place}{}`)
+  for (const [i, inner] of [...oneOf, ...anyOf].entries()) yield* walk(inner, `${place}|${i}`)
+}
+
+const all = (schemas: Schemas) => Object.entries(schemas).flatMap(([name, schema]) => [...walk(schema, name)])
+
+describe.each([
+  ['openapi.json', openapi.components.schemas],
+  ['asyncapi.json', asyncapi.components.schemas],
+])('%s', (_, schemas) => {
+  it('has a name for every object, union and enumeration', () => {
+    const nameless = all(schemas).filter(
+      ([place, { $ref, enum: values, oneOf, anyOf, properties }]) =>
+        !(place in schemas) && $ref === undefined && (values || oneOf || anyOf || properties),
+    )
+    expect(nameless.map(([place]) => place)).toEqual([])
+  })
+
+  it('has a schema for every name', () => {
+    const references = all(schemas).flatMap(([, { $ref }]) => ($ref === undefined ? [] : [$ref]))
+    expect(references.filter($ref => !($ref.replace('#/components/schemas/', '') in schemas))).toEqual([])
+  })
+
+  it('has no default at a union, and the format of every number', () => {
+    for (const [place, { $ref, default: value, type, format }] of all(schemas)) {
+      const target = schemas[$ref?.replace('#/components/schemas/', '') ?? '']
+      if (value !== undefined && target) expect(target.oneOf, place).toBeUndefined()
+      const types = [type].flat()
+      if (types.includes('number')) expect(format, place).toBe('double')
+      if (types.includes('integer')) expect(['int32', 'int64'], place).toContain(format)
+    }
+  })
+})
+
+describe('openapi.json', () => {
+  const { schemas } = openapi.components
+
+  it('names what requests are made of', () => {
+    const names = ['Window', 'Rope', 'Dropout', 'Causal', 'QkNorm', 'AttentionKind', 'RelativeBias', 'Init']
+    expect(Object.keys(schemas)).toEqual(expect.arrayContaining(names))
+    expect(schemas.AttentionRequest.properties?.backward.$ref).toMatch(/Backward$/)
+    expect(schemas.AttentionAnswer.properties?.grads.$ref).toMatch(/Grads$/)
+  })
+
+  it('tells the members of a union apart by their kind where they have one', () => {
+    const mapped = Object.entries(schemas).flatMap(([name, { discriminator }]) =>
+      discriminator === undefined ? [] : [[name, discriminator] as const],
+    )
+    expect(mapped.map(([name]) => name)).toEqual(
+      expect.arrayContaining(['AttentionKindOptions', 'QkNormOptions', 'PositionalEncodingRequest']),
+    )
+    for (const [name, { propertyName, mapping }] of mapped) {
+      expect(propertyName).toBe('kind')
+      const members = schemas[name].oneOf?.map(({ $ref }) => $ref)
+      expect(new Set(Object.values(mapping)), name).toEqual(new Set(members))
+    }
+  })
+
+  it('lets lists and maps of requests be null, and an answer’s tensor be a number', () => {
+    expect(schemas.AttentionRequestBackward.properties?.wrt.type).toEqual(['array', 'null'])
+    expect(schemas.AnswerTensor.oneOf).toContainEqual({ type: 'number', format: 'double' })
+  })
+
+  it('gives every operation an id of its own, a summary and a tag, and no GET errors of bodies', () => {
+    const ids = operations.map(([, { operationId }]) => operationId)
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(openapi.info.contact).toBeDefined()
+    for (const [method, { operationId, summary, tags, requestBody, responses }] of operations) {
+      expect([operationId, typeof summary, tags?.length]).toEqual([operationId, 'string', 1])
+      if (method !== 'get') continue
+      expect(requestBody, operationId).toBeUndefined()
+      expect(Object.keys(responses), operationId).not.toContain('408')
+      expect(Object.keys(responses), operationId).not.toContain('415')
+    }
+  })
+
+  it('has examples that its schemas accept', () => {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false })
+    ajv.addSchema({ $id: 'document', components: openapi.components })
+    let checked = 0
+    for (const [, { operationId, requestBody, responses }] of operations) {
+      for (const content of [requestBody?.content, responses[200]?.content]) {
+        const { schema, examples = {} } = content?.['application/json'] ?? {}
+        for (const [name, { value }] of Object.entries(examples)) {
+          if (value === undefined || schema?.$ref === undefined) continue
+          const accepted = ajv.validate({ $ref: `document${schema.$ref}` }, value)
+          expect([operationId, name, accepted, ajv.errors]).toEqual([operationId, name, true, null])
+          checked++
+        }
+      }
+    }
+    expect(checked).toBeGreaterThan(20)
+  })
+})
+
+describe('openapi-3.0.json', () => {
+  it('has no recursion and one media type a body', () => {
+    const { schemas } = older.components
+    const reach = (name: string, way: string[]): void => {
+      expect(way, name).not.toContain(name)
+      const inside = JSON.stringify(schemas[name]).matchAll(/#\/components\/schemas\/(\w+)/g)
+      for (const next of new Set([...inside].map(([, found]) => found))) reach(next, [...way, name])
+    }
+    for (const name of Object.keys(schemas)) reach(name, [])
+    for (const path of Object.values(older.paths)) {
+      for (const { requestBody } of Object.values(path)) {
+        if (requestBody) expect(Object.keys(requestBody.content)).toEqual(['application/json'])
+      }
+    }
+  })
+})
