@@ -36,6 +36,8 @@ COPY openapi openapi
 COPY src src
 COPY --from=build /app/workers workers
 COPY --from=build /app/web/dist web/dist
+# the default of a volume for jobs (STORE_URL=file:///store): it has the owner of this folder
+RUN mkdir /store && chown node:node /store
 USER node
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \

@@ -47,7 +47,7 @@ export async function buildApp(
 ): Promise<App> {
   const metrics = new Metrics()
   const fastify = createFastify(config, logger, metrics)
-  const { engine, close } = await install(fastify, config, metrics, { ...options, telemetry })
+  const { engine, drain, close } = await install(fastify, config, metrics, { ...options, telemetry })
   await fastify.register(docs, { version: VERSION })
   await fastify.register(page)
   await fastify.ready()
@@ -56,7 +56,9 @@ export async function buildApp(
     fastify,
     engine,
     leave: () => fastify.drain.leave(),
-    drain: () => fastify.drain.begin(),
+    async drain() {
+      await Promise.all([fastify.drain.begin(), drain()])
+    },
     async close() {
       await fastify.close()
       await close()
@@ -72,6 +74,8 @@ export interface InstallOptions extends EngineOptions {
 
 export interface Installed {
   engine: Engine
+  /** no other job is begun; settles when none runs */
+  drain(): Promise<void>
   /** behind Fastify's own */
   close(): Promise<void>
 }
@@ -106,7 +110,10 @@ export async function install(
     spend: budgets && ((client, flops) => budgets.spend(client, flops)),
   }
 
-  const jobs = await Jobs.open(config, intake)
+  const jobs = await Jobs.open(config, intake, (error, what) => {
+    if (error === undefined) fastify.log.warn(what)
+    else fastify.log.warn({ err: error }, what)
+  })
 
   // order matters: see http/plugins/README.md
   await fastify.register(accepts)
@@ -121,7 +128,7 @@ export async function install(
   await fastify.register(limits, { budgets })
   await fastify.register(rest, { intake, deadlineSeconds })
   const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
-  await fastify.register(plans, { intake, store, deadlineSeconds })
+  await fastify.register(plans, { intake, store, deadlineSeconds, jobSeconds: config.JOB_SECONDS })
   await fastify.register(models, { store, intake, deadlineSeconds })
   await fastify.register(inference, { intake, deadlineSeconds, further: new Checkpoints(store) })
   await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
@@ -134,9 +141,10 @@ export async function install(
     origins: config.CORS_ORIGINS,
     mostOfKey: config.STREAMS_PER_KEY,
   })
-  await fastify.register(health, { engine, metricsPublic: config.METRICS_PUBLIC })
+  await fastify.register(health, { engine, jobs, metricsPublic: config.METRICS_PUBLIC })
   return {
     engine,
+    drain: () => jobs.drain(),
     async close() {
       await jobs.close()
       store.close()

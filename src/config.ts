@@ -119,6 +119,9 @@ const environment = z.object({
   JOBS_QUEUED: whole(1000).describe(
     'jobs that may wait or run; more is a 503, and more than half of them of one key a 429',
   ),
+  JOB_LOCK_SECONDS: seconds(30).describe(
+    'time after which a job whose server says nothing any more is run by another',
+  ),
   REDIS_URL: url(['redis:', 'rediss:'])
     .optional()
     .describe(

@@ -2028,6 +2028,8 @@ export interface components {
             admitted: boolean;
             /** @description why it would not be */
             problem?: components["schemas"]["PlanAnswerProblem"];
+            /** @description how POST /v1/jobs would cut what is too large for one request, and what a part would take */
+            cut?: components["schemas"]["Cut"];
         };
         ModelForwardAnswer: {
             /** @description always there */
@@ -2281,6 +2283,8 @@ export interface components {
             threads?: number;
             /** Format: int64 */
             jobs?: number;
+            /** @description of jobs, with REDIS_URL; without it the server still answers requests */
+            queue?: components["schemas"]["Queue"];
             /** Format: double */
             backlog_seconds?: number;
             memory?: components["schemas"]["HealthAnswerMemory"];
@@ -2450,6 +2454,29 @@ export interface components {
              * @description rows whose two largest scores candidate_dtype can hardly tell apart
              */
             rows_near_ties: number;
+        };
+        Cut: {
+            /**
+             * Format: int64
+             * @description how many
+             */
+            parts: number;
+            /**
+             * Format: int64
+             * @description items of the batch in the largest of them
+             */
+            batch: number;
+            /**
+             * Format: int64
+             * @description query heads in it
+             */
+            heads: number;
+            /** Format: double */
+            flops: number;
+            /** Format: double */
+            bytes: number;
+            /** Format: double */
+            seconds: number;
         };
         /** @enum {string} */
         Datatype: "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64";
@@ -2975,6 +3002,8 @@ export interface components {
         /** @enum {string} */
         QkNormName: "l2";
         QkNormOptions: components["schemas"]["RmsQkNorm"] | components["schemas"]["L2QkNorm"];
+        /** @enum {string} */
+        Queue: "ok" | "unavailable";
         RelativeBias: {
             /** @description [buckets, H] */
             table: components["schemas"]["Tensor"];

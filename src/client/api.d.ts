@@ -892,6 +892,8 @@ export type PlanAnswer = {
   admitted: boolean
   /** why it would not be */
   problem?: PlanAnswerProblem
+  /** how POST /v1/jobs would cut what is too large for one request, and what a part would take */
+  cut?: Cut
 }
 
 export type ModelForwardAnswer = {
@@ -1115,6 +1117,8 @@ export type HealthAnswer = {
   kernels?: HealthAnswerKernels
   threads?: number
   jobs?: number
+  /** of jobs, with REDIS_URL; without it the server still answers requests */
+  queue?: Queue
   backlog_seconds?: number
   memory?: HealthAnswerMemory
 }
@@ -1259,6 +1263,18 @@ export type Conditioning = {
   rows: number
   /** rows whose two largest scores candidate_dtype can hardly tell apart */
   rows_near_ties: number
+}
+
+export type Cut = {
+  /** how many */
+  parts: number
+  /** items of the batch in the largest of them */
+  batch: number
+  /** query heads in it */
+  heads: number
+  flops: number
+  bytes: number
+  seconds: number
 }
 
 export type Datatype = "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64"
@@ -1706,6 +1722,8 @@ export type QkNorm = QkNormName | QkNormOptions
 export type QkNormName = "l2"
 
 export type QkNormOptions = RmsQkNorm | L2QkNorm
+
+export type Queue = "ok" | "unavailable"
 
 export type RelativeBias = {
   /** [buckets, H] */

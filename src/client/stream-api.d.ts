@@ -73,6 +73,8 @@ export type StartMessage = {
   output_dtype?: OutputDtype
   /** layer frames that may be on the wire; each takes one, `credit` adds some */
   credit?: number
+  /** as `going_away` of another server says it of the run that this same message began there: the frames before that layer are not sent again. They are computed; the others are the same to the bit. */
+  resume?: Resume
 }
 
 export type RunId = string
@@ -207,6 +209,16 @@ export type GatedDeltaAttention = {
 
 export type IndexList = (number)[]
 
+export type Resume = {
+  /** of the run there */
+  id?: RunId
+  pass: ResumePass
+  /** the next layer in the order of the pass */
+  from_layer: number
+  /** whose layer it is, where it is the encoder’s */
+  stack?: "encoder"
+}
+
 export type CreditMessage = {
   type: "credit"
   id: RunId
@@ -227,7 +239,7 @@ export type FetchMessage = {
   /** of a layer of the encoder */
   stack?: "encoder"
   /** follows from the tensor; checked where given */
-  pass?: FetchMessagePass
+  pass?: ResumePass
 }
 
 export type ReleaseMessage = {
@@ -248,7 +260,7 @@ export type AcceptedMessage = {
 export type LayerMessage = {
   type: "layer"
   id: RunId
-  pass: FetchMessagePass
+  pass: ResumePass
   /** whose layer it is, where it is the encoder’s */
   stack?: "encoder"
   /** the layer; the backward pass comes from the last to the first */
@@ -297,7 +309,7 @@ export type MapMessage = {
   head: number
   tensor: FetchMessageTensor
   stack?: "encoder"
-  pass: FetchMessagePass
+  pass: ResumePass
   /** [B, N, M], or [N, M] without a batch; M is N but for cross-attention */
   values: Tensor
 }
@@ -333,6 +345,8 @@ export type Problem = {
 
 export type GoingAwayMessage = {
   type: "going_away"
+  /** of each run that has not ended: what its `start` takes for `resume` on another server */
+  resume?: (Resume)[]
 }
 
 export type NonFinite = "NaN" | "Infinity" | "-Infinity"
@@ -464,10 +478,8 @@ export type Fetch = {
   /** of a layer of the encoder */
   stack?: "encoder"
   /** follows from the tensor; checked where given */
-  pass?: FetchMessagePass
+  pass?: ResumePass
 }
-
-export type FetchMessagePass = "forward" | "backward"
 
 export type FetchMessageTensor = "weights" | "scores" | "cross_weights" | "cross_scores" | "grad_weights" | "grad_cross_weights"
 
@@ -547,6 +559,8 @@ export type RelativeBias = {
   /** half of the buckets for keys after i; false: those are all in bucket 0, as in T5’s decoder */
   bidirectional?: boolean
 }
+
+export type ResumePass = "forward" | "backward"
 
 export type RmsQkNorm = {
   kind: "rms"

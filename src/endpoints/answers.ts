@@ -150,6 +150,17 @@ export const PlanAnswer = z
       .strictObject({ status: z.int(), code: z.string(), detail: z.string() })
       .optional()
       .describe('why it would not be'),
+    cut: z
+      .strictObject({
+        parts: z.int().describe('how many'),
+        batch: z.int().describe('items of the batch in the largest of them'),
+        heads: z.int().describe('query heads in it'),
+        flops: z.number(),
+        bytes: z.number(),
+        seconds: z.number(),
+      })
+      .optional()
+      .describe('how POST /v1/jobs would cut what is too large for one request, and what a part would take'),
   })
   .meta({ id: 'PlanAnswer' })
 
@@ -173,6 +184,10 @@ export const HealthAnswer = z
       .optional(),
     threads: z.int().optional(),
     jobs: z.int().optional(),
+    queue: z
+      .enum(['ok', 'unavailable'])
+      .optional()
+      .describe('of jobs, with REDIS_URL; without it the server still answers requests'),
     backlog_seconds: z.number().optional(),
     memory: z
       .strictObject({ used_bytes: z.int(), committed_bytes: z.int(), limit_bytes: z.int() })

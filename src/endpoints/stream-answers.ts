@@ -10,7 +10,7 @@ import {
   ProblemAnswer,
   tensor,
 } from './answers.ts'
-import { FetchMessage, MAP_EMITS, RunId } from './stream-messages.ts'
+import { FetchMessage, MAP_EMITS, Resume, RunId } from './stream-messages.ts'
 
 const ms = (what: string) => z.number().describe(`${what}, in milliseconds`)
 const pass = z.enum(['forward', 'backward'])
@@ -157,8 +157,17 @@ const ErrorMessage = z
   .meta({ id: 'ErrorMessage' })
 
 const GoingAwayMessage = z
-  .strictObject({ type: z.literal('going_away') })
-  .describe('The server takes no new runs; it finishes those it has and then closes the connection (1001).')
+  .strictObject({
+    type: z.literal('going_away'),
+    resume: z
+      .array(Resume)
+      .optional()
+      .describe('of each run that has not ended: what its `start` takes for `resume` on another server'),
+  })
+  .describe(
+    'The server takes no new runs; it finishes those it has within a bounded time and then closes the connection (1001). Where the ' +
+      'connection ends before a run does, the same `start` with its `resume` goes on elsewhere.',
+  )
   .meta({ id: 'GoingAwayMessage' })
 
 /** What the server may send, by type. */

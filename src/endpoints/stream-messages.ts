@@ -88,6 +88,19 @@ const traceHeader = (header: string) =>
     .optional()
     .describe(`the header ${header} of W3C’s Trace Context, where this server sends traces`)
 
+export const Resume = z
+  .strictObject({
+    id: RunId.optional().describe('of the run there'),
+    pass: z.enum(['forward', 'backward']).default('forward'),
+    from_layer: z
+      .int()
+      .min(0)
+      .max(MOST_LAYERS - 1)
+      .describe('the next layer in the order of the pass'),
+    stack: z.literal('encoder').optional().describe('whose layer it is, where it is the encoder’s'),
+  })
+  .meta({ id: 'Resume' })
+
 function startMessage(tensors: TensorKinds) {
   const ofStack = stack(tensors)
   return z
@@ -134,6 +147,10 @@ function startMessage(tensors: TensorKinds) {
         .max(MOST_CREDIT)
         .default(8)
         .describe('layer frames that may be on the wire; each takes one, `credit` adds some'),
+      resume: Resume.optional().describe(
+        'as `going_away` of another server says it of the run that this same message began there: the frames before that layer are not ' +
+          'sent again. They are computed; the others are the same to the bit.',
+      ),
     })
     .superRefine((value, context) => {
       const backward = value.pass === 'forward_backward'
@@ -151,6 +168,8 @@ function startMessage(tensors: TensorKinds) {
         if (!backward && (BACKWARD_EMITS as readonly string[]).includes(name))
           issue(['emit', index], `expected "pass":"forward_backward" beside "${name}", got "forward"`)
       }
+      if (value.resume?.pass === 'backward' && !backward)
+        issue(['resume', 'pass'], 'expected "forward" beside "pass":"forward", got "backward"')
       bounded(
         value.layers,
         value.stack.layers,

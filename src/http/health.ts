@@ -2,15 +2,17 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Engine } from '../engine/engine.ts'
+import type { Jobs } from '../jobs/jobs.ts'
 
 interface HealthOptions {
   engine: Engine
+  jobs: Jobs
   /** whether metrics need no key */
   metricsPublic: boolean
 }
 
 export const health = fp(
-  async (app: FastifyInstance, { engine, metricsPublic }: HealthOptions) => {
+  async (app: FastifyInstance, { engine, jobs, metricsPublic }: HealthOptions) => {
     const open = { config: { public: true } }
     app.get('/health/live', open, async () => ({ status: 'ok' }))
 
@@ -23,6 +25,8 @@ export const health = fp(
         kernels: engine.kernels,
         threads: engine.threads,
         jobs: engine.jobs,
+        // requests need none: the server is ready without it
+        ...(jobs.shared && { queue: jobs.available ? 'ok' : 'unavailable' }),
         backlog_seconds: engine.backlogSeconds,
         memory: { used_bytes: usedBytes, committed_bytes: committedBytes, limit_bytes: limit },
       }

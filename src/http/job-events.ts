@@ -43,12 +43,11 @@ async function* events(jobs: Jobs, first: Job, gone: AbortSignal): AsyncGenerato
       const text = JSON.stringify(jobAnswer(job))
       const ended = ENDED.includes(job.state)
       if (text !== sent) yield `${ended ? `id: ${LAST}\n` : ''}data: ${text}\n\n`
+      else yield ': alive\n\n'
       sent = text
       if (ended) return
-      while (!(await changes.next(ALIVE_MS))) {
-        if (gone.aborted) return
-        yield ': alive\n\n'
-      }
+      // what was told while the queue could not be reached is seen after that time
+      await changes.next(ALIVE_MS)
       if (gone.aborted) return
     }
   } finally {
@@ -56,7 +55,6 @@ async function* events(jobs: Jobs, first: Job, gone: AbortSignal): AsyncGenerato
   }
 }
 
-/** Whether something has changed since it was last asked. */
 class Changes {
   #changed = false
   #wake: () => void = () => {}
@@ -72,8 +70,8 @@ class Changes {
     this.#wake()
   }
 
-  /** False where nothing has come in that time, or nobody listens any more. */
-  async next(ms: number): Promise<boolean> {
+  /** Settles when something has changed since it was last asked, after that time, or when nobody listens any more. */
+  async next(ms: number): Promise<void> {
     if (!this.#changed && !this.#gone.aborted) {
       await new Promise<void>(resolve => {
         const clock = setTimeout(resolve, ms)
@@ -83,8 +81,6 @@ class Changes {
         }
       })
     }
-    const changed = this.#changed
     this.#changed = false
-    return changed
   }
 }

@@ -14,7 +14,7 @@ import { fieldProblem, Problem } from '../problem.ts'
 import { jobEvents } from './job-events.ts'
 import { watchJobs } from './job-metrics.ts'
 import { wantsDigest } from './repr-digest.ts'
-import { answerFormat, RequestBody, Response, stopsWith } from './rest.ts'
+import { answerFormat, clientOf, RequestBody, Response, stopsWith } from './rest.ts'
 
 export interface JobRoutes {
   intake: Intake
@@ -40,7 +40,7 @@ export const jobRoutes = fp(
       const { signal, clock } = stopsWith(reply, deadlineSeconds)
       try {
         using body = await decode(new RequestBody(request), intake)
-        const sender = { owner: ownerOf(request) ?? request.ip, idempotencyKey: idempotencyKey(request) }
+        const sender = { owner: clientOf(request), idempotencyKey: idempotencyKey(request) }
         const job = await jobs.submit(body, sender, signal)
         reply.code(202).header('location', `${JOBS}/${job.order.id}`)
         return jobAnswer(job)

@@ -5,6 +5,7 @@ import type { Plannable } from '../endpoints/endpoint.ts'
 import { modelForward } from '../endpoints/models/endpoint.ts'
 import { OF_MODEL, PlanRequest } from '../endpoints/plan.ts'
 import { SERVED } from '../endpoints/served.ts'
+import { plannedCut } from '../jobs/cut/plan-cut.ts'
 import type { ModelStore } from '../models/store.ts'
 import { decode, type Intake } from '../pipeline/decode.ts'
 import { type Numerics, replyStyle } from '../pipeline/reply.ts'
@@ -12,12 +13,18 @@ import { parse, plan } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
 import { clientOf, RequestBody, type RestOptions, stopsWith } from './rest.ts'
 
+export interface PlanOptions extends RestOptions {
+  /** time that a job may take */
+  jobSeconds: number
+  store: ModelStore
+}
+
 export const plans = fp(
-  async (app: FastifyInstance, { intake, deadlineSeconds, store }: RestOptions & { store: ModelStore }) => {
+  async (app: FastifyInstance, options: PlanOptions) => {
     app.post('/v1/plan', async (request, reply) => {
-      const { signal, clock } = stopsWith(reply, deadlineSeconds)
+      const { signal, clock } = stopsWith(reply, options.deadlineSeconds)
       try {
-        return await planned(request, intake, store, signal)
+        return await planned(request, options, signal)
       } finally {
         clearTimeout(clock)
       }
@@ -26,7 +33,11 @@ export const plans = fp(
   { name: 'plans', encapsulate: true, dependencies: ['bodies', 'errors', 'observe', 'drain'] },
 )
 
-async function planned(request: FastifyRequest, intake: Intake, store: ModelStore, signal: AbortSignal) {
+async function planned(
+  request: FastifyRequest,
+  { intake, store, jobSeconds }: PlanOptions,
+  signal: AbortSignal,
+) {
   using body = await decode(new RequestBody(request), intake)
   const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
   const [, name] = OF_MODEL.exec(path) ?? []
@@ -50,6 +61,7 @@ async function planned(request: FastifyRequest, intake: Intake, store: ModelStor
       ...(conventions !== undefined && { conventions }),
       admitted: problem === undefined,
       ...(problem && { problem: { status: problem.status, code: problem.code, detail: problem.message } }),
+      ...plannedCut(path, tree, estimate, intake.engine, jobSeconds),
     }
   } catch (error) {
     throw error instanceof Problem ? error.below('/body') : error

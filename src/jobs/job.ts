@@ -39,6 +39,8 @@ export interface Order {
   created: number
   /** where it is too large for one request */
   parts?: Part[]
+  /** of a cut one whose loss is a mean: what a square counts in the whole */
+  lossFactor?: number
 }
 
 /** A problem as it is answered. */

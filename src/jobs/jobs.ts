@@ -4,8 +4,12 @@ import type { Config } from '../config.ts'
 import type { Endpoint } from '../endpoints/endpoint.ts'
 import type { Decoded, Intake } from '../pipeline/decode.ts'
 import { type Numerics, replyStyle } from '../pipeline/reply.ts'
-import { type Compiled, compileInTurn, parse, refuseMisplaced } from '../pipeline/serve.ts'
+import { compileInTurn, parse, refuseMisplaced } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
+import { squaredError } from './cut/part-endpoint.ts'
+import { type Cut, planCut } from './cut/plan-cut.ts'
+import { takeTensors } from './cut/tensors.ts'
+import { wholeInput } from './cut/whole-input.ts'
 import { checkData } from './data-check.ts'
 import type { Job, JobState, Order, Stored } from './job.ts'
 import { MemoryQueue } from './memory-queue.ts'
@@ -15,7 +19,9 @@ import { endpointOf, JobRequest } from './request.ts'
 import { Runner } from './runner.ts'
 import { digestOf, type Store } from './store.ts'
 
-export interface JobsOptions extends QueueLimits, Pick<Config, 'STORE_URL' | 'STORE_BYTES' | 'REDIS_URL'> {}
+export interface JobsOptions
+  extends QueueLimits,
+    Pick<Config, 'STORE_URL' | 'STORE_BYTES' | 'REDIS_URL' | 'JOB_LOCK_SECONDS' | 'DRAIN_SECONDS'> {}
 
 /** Who sends a job, and under which name. */
 export interface Sender {
@@ -25,17 +31,35 @@ export interface Sender {
 
 export class Jobs {
   readonly store: Store
+  /** the queue is that of several servers */
+  readonly shared: boolean
   readonly #queue: Queue
   readonly #intake: Intake
+  /** time that a job, or a part of one, may take */
+  readonly #seconds: number
 
-  static async open(options: JobsOptions, intake: Intake): Promise<Jobs> {
+  /** `log` is told what goes wrong in the background. */
+  static async open(
+    options: JobsOptions,
+    intake: Intake,
+    log: (error: unknown, what: string) => void,
+  ): Promise<Jobs> {
     const store = await openStore(options)
     const runner = new Runner(intake, store, options.JOB_SECONDS)
-    return new Jobs(store, new MemoryQueue(options, runner), intake)
+    const { REDIS_URL: url, JOB_LOCK_SECONDS: lockSeconds, DRAIN_SECONDS } = options
+    if (url === undefined)
+      return new Jobs(store, new MemoryQueue(options, runner), intake, options.JOB_SECONDS)
+    // BullMQ takes its time to load
+    const { RedisQueue } = await import('./redis/queue.ts')
+    const graceMs = (DRAIN_SECONDS * 1000) / 2
+    const queue = new RedisQueue({ url, limits: options, lockSeconds, graceMs, log }, runner)
+    return new Jobs(store, queue, intake, options.JOB_SECONDS, true)
   }
 
-  private constructor(store: Store, queue: Queue, intake: Intake) {
+  private constructor(store: Store, queue: Queue, intake: Intake, seconds: number, shared = false) {
+    this.#seconds = seconds
     this.store = store
+    this.shared = shared
     this.#queue = queue
     this.#intake = intake
   }
@@ -55,7 +79,7 @@ export class Jobs {
     }
     const endpoint = endpointOf(request.endpoint)
     const id = randomUUID()
-    const style = await this.#examine(endpoint, request.body, sender.owner, signal)
+    const { style, cut, lossFactor } = await this.#examine(endpoint, request.body, sender.owner, signal)
     const { digest } = await digestOf([bytes])
     const { owner, idempotencyKey } = sender
     const order: Order = {
@@ -63,13 +87,16 @@ export class Jobs {
       endpoint: endpoint.path,
       input: { name: `${id}/${digest}`, bytes: bytes.length, digest, format: body.format },
       style,
+      ...(cut && { parts: cut.parts }),
+      ...(lossFactor !== undefined && { lossFactor }),
       owner,
       priority: request.priority,
       created: Date.now(),
     }
     const key = idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest }
     return await this.#queue.add(order, key, async () => {
-      await this.store.put(id, () => [bytes])
+      if (cut === undefined) await this.store.put(id, () => [bytes])
+      else await this.#storeWhole(order, request.body, signal)
     })
   }
 
@@ -110,6 +137,11 @@ export class Jobs {
     return this.#queue.counts()
   }
 
+  /** No other job is begun; settles when none runs here. */
+  drain(): Promise<void> {
+    return this.#queue.drain()
+  }
+
   async close(): Promise<void> {
     await this.#queue.close()
     await this.store.close()
@@ -122,24 +154,39 @@ export class Jobs {
     return job
   }
 
-  /** Everything that can be wrong with the body, but for what is only seen by computing. */
+  /** Everything that can be wrong with the body, but for what is only seen by computing; and how it is cut where it is too large. */
   async #examine(
     endpoint: Endpoint,
     tree: Record<string, unknown>,
     owner: string,
     signal: AbortSignal,
-  ): Promise<Order['style']> {
+  ): Promise<{ style: Order['style']; cut?: Cut; lossFactor?: number }> {
     const { engine } = this.#intake
     try {
       const request = parse(endpoint.request, tree)
-      const style = replyStyle(request as Numerics, 'safetensors')
-      const compiled: Compiled = await compileInTurn(endpoint, request, style, engine, owner, signal)
-      const refusal = engine.refusal(engine.estimate(compiled.program, compiled.memory))
-      if (refusal !== undefined) throw refusal
-      await checkData(compiled.program, engine, signal)
-      return { encoding: style.encoding, dtype: style.dtype }
+      const { encoding, dtype, ...style } = replyStyle(request as Numerics, 'safetensors')
+      const whole = { ...style, encoding, dtype }
+      const { program, memory } = await compileInTurn(endpoint, request, whole, engine, owner, signal)
+      const estimate = engine.estimate(program, memory)
+      const refusal = engine.refusal(estimate)
+      const tooLarge = refusal !== undefined || estimate.seconds > this.#seconds
+      const cut = tooLarge ? planCut(endpoint.path, tree, engine, this.#seconds, false) : undefined
+      if (refusal !== undefined && typeof cut === 'string') {
+        throw new Problem(refusal.code, `${refusal.message}; it cannot be cut: ${cut}`)
+      }
+      await checkData(program, engine, signal)
+      if (typeof cut !== 'object') return { style: { encoding, dtype } }
+      const lossFactor = squaredError(program)?.args.factor
+      return { style: { encoding, dtype }, cut, ...(lossFactor !== undefined && { lossFactor }) }
     } catch (error) {
       throw error instanceof Problem ? error.below('/body') : error
     }
+  }
+
+  /** Of a job that is cut, the elements instead of the body: its parts read stretches of them. */
+  async #storeWhole(order: Order, tree: Record<string, unknown>, signal: AbortSignal): Promise<void> {
+    const taken = takeTensors(tree, false)
+    const stored = await this.store.put(order.id, () => wholeInput(taken, this.#intake.engine, signal))
+    order.input = { ...stored, format: 'safetensors' }
   }
 }

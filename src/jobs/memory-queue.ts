@@ -90,17 +90,17 @@ export class MemoryQueue implements Queue {
     return counts
   }
 
+  /** What has not ended now would be lost with the process, and nobody could ask for it. */
   async drain(): Promise<void> {
     this.#draining = true
+    const gone = new Problem('DRAINING', 'the server was shut down before the job had ended')
+    for (const { job, stop } of this.#entries.values()) if (!ENDED.includes(job.state)) stop.abort(gone)
     await Promise.all(this.#running.values())
   }
 
   async close(): Promise<void> {
-    this.#draining = true
     clearInterval(this.#sweeper)
-    const gone = new Problem('DRAINING', 'the server was shut down before the job had ended')
-    for (const { stop } of this.#entries.values()) stop.abort(gone)
-    await Promise.all(this.#running.values())
+    await this.drain()
   }
 
   #admit(owner: string): void {

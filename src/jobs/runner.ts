@@ -8,8 +8,11 @@ import { diagnose } from '../pipeline/diagnose.ts'
 import type { Fields, ReadyReply } from '../pipeline/encode.ts'
 import { Receipt } from '../pipeline/receipt.ts'
 import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts'
-import { parse, type Sink, serve } from '../pipeline/serve.ts'
+import { type Admitted, parse, type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
+import { joinParts, PARTIALS } from './cut/join.ts'
+import { partOfAttention, squaredError } from './cut/part-endpoint.ts'
+import { partSource } from './cut/part-source.ts'
 import type { Order, Stored } from './job.ts'
 import type { Task, Work } from './queue.ts'
 import { endpointOf, JobRequest } from './request.ts'
@@ -48,12 +51,21 @@ export class Runner implements Work {
     })
   }
 
-  async part(_order: Order, _index: number, _task: Task): Promise<Stored> {
-    throw new Error('not yet')
+  async part(order: Order, index: number, task: Task): Promise<Stored> {
+    // the elements of the parts' tensors may take more than the text of the whole did
+    const intake = { ...this.#intake, mostBytes: Number.POSITIVE_INFINITY }
+    return await this.#whenFree(task, async () => {
+      const source = await partSource(this.#store, order, index)
+      const sink = new PartSink(this.#store, order, task, intake.engine.arena.memory)
+      await below('/body', serve(partOfAttention(order.lossFactor), source, sink, intake, task.signal))
+      return sink.stored as Stored
+    })
   }
 
-  async join(_order: Order, _parts: Stored[], _task: Task): Promise<Stored> {
-    throw new Error('not yet')
+  async join(order: Order, parts: Stored[], { signal }: Task): Promise<Stored> {
+    const pieces = await joinParts(this.#store, order, parts)
+    signal.throwIfAborted()
+    return await this.#store.put(order.id, pieces)
   }
 
   async forget(id: string): Promise<void> {
@@ -100,7 +112,7 @@ class StoreSink implements Sink<unknown> {
   readonly #diagnose: Diagnose | undefined
   #request: unknown
 
-  constructor(store: Store, order: Order, task: Task, diagnose: Diagnose | undefined) {
+  constructor(store: Store, order: Order, task: Task, diagnose?: Diagnose) {
     this.#store = store
     this.#order = order
     this.#task = task
@@ -117,12 +129,44 @@ class StoreSink implements Sink<unknown> {
     this.#task.progress({ done, total })
   }
 
+  protected fields(ready: ReadyReply): Fields {
+    return ready.scalars()
+  }
+
   async end(ready: ReadyReply): Promise<void> {
-    const fields: Fields = ready.scalars()
+    const fields = this.fields(ready)
     const request = this.#request as CompareRequest
     if (this.#diagnose !== undefined && request.diagnose && fields.verdict === 'fail') {
       fields.diagnosis = await this.#diagnose(request, fields as Report)
     }
     this.stored = await this.#store.put(this.#order.id, () => ready.stream(fields))
+  }
+}
+
+/** Of a part: instead of its loss the shares that the whole's is summed of. */
+class PartSink extends StoreSink {
+  readonly #memory: WebAssembly.Memory
+  #admitted: Admitted | undefined
+
+  constructor(store: Store, order: Order, task: Task, memory: WebAssembly.Memory) {
+    super(store, order, task)
+    this.#memory = memory
+  }
+
+  accepted(admitted: Admitted): void {
+    this.#admitted = admitted
+  }
+
+  protected override fields(ready: ReadyReply): Fields {
+    const { loss: _, ...fields } = super.fields(ready)
+    const { compiled, lease } = this.#admitted as Admitted
+    const step = squaredError(compiled.program)
+    if (step === undefined) return fields
+    const { offset, length } = lease.placement.buffers[step.tensors.partials]
+    const partials = new Float64Array(this.#memory.buffer, offset, length)
+    return {
+      ...fields,
+      [PARTIALS]: Array.from(partials, share => (Number.isFinite(share) ? share : String(share))),
+    }
   }
 }

@@ -7,6 +7,7 @@ import { type Answer, JSON_TYPE, post, SAFETENSORS_TYPE, startServer } from './s
 
 const server = await startServer({ JOBS_AT_ONCE: '1' })
 const draw = drawer(1)
+const POLL = { timeout: 30_000 }
 const Q = [
   [1, 0],
   [0, 1],
@@ -44,7 +45,14 @@ function zeros(count: number): string {
 
 describe('a job', () => {
   it('is taken, runs, and its result has the bytes of the answer over HTTP, in every encoding', async () => {
-    for (const endpoint of ['/v1/attention', '/v1/transformer', '/v1/compare']) {
+    const names = [
+      '/v1/attention',
+      '/v1/transformer',
+      '/v1/compare',
+      '/v1/gradient-check',
+      '/v1/explain-mask',
+    ]
+    for (const endpoint of names) {
       const x = draw(2, 5, 4)
       const bodies: Record<string, object> = {
         '/v1/attention': { ...BODY, attention_kind: { kind: 'local', window: 1 }, compare_exact: true },
@@ -55,9 +63,14 @@ describe('a job', () => {
           return: ['weights', 'output'],
         },
         '/v1/compare': { endpoint: '/v1/attention', body: { q: Q, k: Q, v: Q }, candidate: { output: Q } },
+        '/v1/gradient-check': {
+          endpoint: '/v1/attention',
+          body: { q: Q, k: Q, v: Q, backward: { target: Q } },
+        },
+        '/v1/explain-mask': { body: { q: Q, k: Q, v: Q, causal: true }, map: true },
       }
       const numerics =
-        endpoint === '/v1/compare'
+        names.indexOf(endpoint) >= 2
           ? [{}]
           : [{}, { precision: 'float64', encoding: 'base64' }, { output_dtype: 'float16', encoding: 'flat' }]
       for (const more of numerics) {
@@ -237,7 +250,7 @@ describe('limits', async () => {
   it('holds so many jobs of all and of one key, and no result longer than it is kept', async () => {
     const done = await post(small, '/v1/jobs', { endpoint: '/v1/attention', body: BODY })
     await expect
-      .poll(async () => (await bodyOf(await fetch(`${small.url}/v1/jobs/${done.body.id}`))).state)
+      .poll(async () => (await bodyOf(await fetch(`${small.url}/v1/jobs/${done.body.id}`))).state, POLL)
       .toBe('expired')
     const expired = await fetch(`${small.url}/v1/jobs/${done.body.id}/result`)
     expect(expired.status).toBe(410)
@@ -253,7 +266,7 @@ describe('limits', async () => {
     const hasty = await startServer({ JOB_SECONDS: '0.1' })
     const { body } = await post(hasty, '/v1/jobs', LONG)
     await expect
-      .poll(async () => bodyOf(await fetch(`${hasty.url}/v1/jobs/${body.id}`)))
+      .poll(async () => bodyOf(await fetch(`${hasty.url}/v1/jobs/${body.id}`)), POLL)
       .toMatchObject({ state: 'failed', problem: { status: 504, code: 'DEADLINE_EXCEEDED' } })
     const failed = await fetch(`${hasty.url}/v1/jobs/${body.id}/result`)
     expect(failed.status).toBe(504)

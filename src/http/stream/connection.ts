@@ -72,7 +72,8 @@ export class Connection {
   /** No run is taken any more; the connection ends with the last one. */
   goAway(): void {
     this.#goingAway = true
-    this.#send({ type: 'going_away' })
+    const resume = [...this.#runs.values()].flatMap(run => run.resume ?? [])
+    this.#send({ type: 'going_away', ...(resume.length > 0 && { resume }) })
     for (const run of this.#keeping.keys()) this.#forget(run)
     this.#leaveWhenIdle()
   }

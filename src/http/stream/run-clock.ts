@@ -101,3 +101,8 @@ export class RunClock implements Disposable {
     this.#state = 'stopped'
   }
 }
+
+/** As frames tell them. */
+export function rounded(times: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, Math.round(ms * 1000) / 1000]))
+}

@@ -16,7 +16,8 @@ import type { RunTrace, RunTraces } from '../telemetry/runs.ts'
 import { Credit } from './credit.ts'
 import type { HeldMemory, HeldRun } from './held-runs.ts'
 import { mapOf } from './kept-map.ts'
-import { type Limits, RunClock } from './run-clock.ts'
+import { isWanted, type Resume, resumeAt } from './resume.ts'
+import { type Limits, RunClock, rounded } from './run-clock.ts'
 import type { SendQueue } from './send-queue.ts'
 
 /** What a run needs of the connection it belongs to. */
@@ -66,6 +67,8 @@ export class Run implements Sink<StartMessage> {
   /** the frame that is on its way */
   #sending: Promise<void> | undefined
   #reached = 0
+  /** of the last layer's frame that has left */
+  #last: Fields | undefined
   /** its memory, held for `fetch` */
   #held: Lease | undefined
   /** while it waits for its client, or is kept */
@@ -109,6 +112,12 @@ export class Run implements Sink<StartMessage> {
     return this.#admitted !== undefined
   }
 
+  /** What goes on with it on another server; undefined where there is nothing to go on with. */
+  get resume(): Resume | undefined {
+    if (this.#ended || this.#admitted === undefined) return undefined
+    return resumeAt(this.#message as StartMessage, this.#admitted.compiled.program, this.#last)
+  }
+
   /** Whether its memory is kept for `fetch` after its end. */
   get kept(): boolean {
     return this.#ended && this.#held !== undefined
@@ -149,8 +158,10 @@ export class Run implements Sink<StartMessage> {
     const { pass, stack, layer } = frame
     const fields = { type: 'layer', id, pass, ...(stack && { stack }), index: layer, timing } as const
     // the memory of the frame before may be given to others from here on: it must have left
-    const waits = reply !== undefined || this.#sending !== undefined
-    const delivered = waits ? this.#deliver(reply, fields) : undefined
+    const { program } = (this.#admitted as Admitted).compiled
+    const wanted = isWanted(index, program, this.#message?.resume) ? reply : undefined
+    const waits = wanted !== undefined || this.#sending !== undefined
+    const delivered = waits ? this.#deliver(wanted, fields) : undefined
     const total = this.#admitted?.compiled.frames.length
     this.#tell({ type: 'progress', id, done: this.#reached, total })
     return delivered
@@ -278,13 +289,10 @@ export class Run implements Sink<StartMessage> {
   async #send(reply: ReadyReply, fields: Fields & { type: FrameType }): Promise<void> {
     await this.#context.queue.message(reply.binary, reply.stream(fields), () => this.#waiting?.touch())
     this.#context.sent(fields.type)
+    if (fields.type === 'layer') this.#last = fields
   }
 
   #tell(message: object): void {
     this.#context.queue.text(message).catch(() => {})
   }
-}
-
-function rounded(times: Record<string, number>): Record<string, number> {
-  return Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, Math.round(ms * 1000) / 1000]))
 }

@@ -1,0 +1,33 @@
+/** What stands in Redis, beside what BullMQ keeps there. */
+import { createHash } from 'node:crypto'
+import type { ProblemDocument } from '../job.ts'
+import { PREFIX } from './link.ts'
+
+export const QUEUE = 'jobs'
+export const CHANNEL = `${PREFIX}:changed`
+
+/** Said on the channel: something is new about a job; or it has ended early, and what runs of it is to stop. */
+export interface Change {
+  id: string
+  stop?: boolean
+}
+
+/** How a job has ended before its time. */
+export interface EarlyEnd {
+  state: 'cancelled' | 'failed'
+  problem?: ProblemDocument
+}
+
+export const earlyEnd = (id: string) => `${PREFIX}:end:${id}`
+/** ids of jobs that have not ended */
+export const UNFINISHED = `${PREFIX}:unfinished`
+export const unfinishedOf = (owner: string) => `${PREFIX}:unfinished:${hashed(owner)}`
+/** ids of those that run, with the times until which that is believed */
+export const runningOf = (owner: string) => `${PREFIX}:running:${hashed(owner)}`
+/** ids of jobs with the times at which what is kept of them goes */
+export const EXPIRING = `${PREFIX}:expiring`
+export const idempotency = (owner: string, key: string) => `${PREFIX}:key:${hashed(`${owner}\n${key}`)}`
+
+function hashed(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

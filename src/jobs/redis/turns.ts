@@ -1,0 +1,60 @@
+/** How many jobs of one key run at a time, over all servers: places that are believed taken while their holders renew them. */
+import type { Redis } from 'ioredis'
+import { runningOf } from './names.ts'
+
+/** Takes a place, unless all are taken; places whose time is over are free. */
+const TAKE = `
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+if redis.call('ZSCORE', KEYS[1], ARGV[4]) == false and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[4])
+redis.call('PEXPIREAT', KEYS[1], ARGV[2])
+return 1`
+
+export class Turns {
+  /** Who finds no place asks again after this time. */
+  static readonly WAIT_MS = 500
+
+  readonly #redis: Redis
+  readonly #most: number
+  readonly #ms: number
+  readonly #held = new Map<string, string>()
+  readonly #renewal: NodeJS.Timeout
+
+  constructor(redis: Redis, most: number, seconds: number) {
+    this.#redis = redis
+    this.#most = most
+    this.#ms = seconds * 1000
+    this.#renewal = setInterval(() => this.#renew(), this.#ms / 3).unref()
+  }
+
+  /** Disposed of, the place is free again. */
+  async take(owner: string, id: string): Promise<Disposable | undefined> {
+    const key = runningOf(owner)
+    const now = Date.now()
+    const taken = await this.#redis.eval(TAKE, 1, key, now, now + this.#ms, this.#most, id)
+    if (taken !== 1) return undefined
+    this.#held.set(id, key)
+    return {
+      [Symbol.dispose]: () => {
+        this.#held.delete(id)
+        this.#redis.zrem(key, id).catch(() => {})
+      },
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#renewal)
+  }
+
+  #renew(): void {
+    const until = Date.now() + this.#ms
+    for (const [id, key] of this.#held) {
+      this.#redis
+        .multi()
+        .zadd(key, until, id)
+        .pexpireat(key, until)
+        .exec()
+        .catch(() => {})
+    }
+  }
+}

@@ -1,0 +1,106 @@
+/** What stands in deploy/ fits together and names what there is: settings, metrics, paths. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+import { parseAllDocuments } from 'yaml'
+import { SETTINGS } from '../src/config.ts'
+import type { Answer } from './service/server.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const read = (name: string) => readFileSync(join(ROOT, name), 'utf8')
+const FILES = ['docker-compose.yml', ...below('deploy', /\.(ya?ml|json)$/)]
+
+function below(folder: string, kind: RegExp): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .map(name => join(folder, name).replaceAll('\\', '/'))
+    .filter(name => kind.test(name))
+}
+
+type Manifest = Answer['body']
+
+function manifests(name: string): Manifest[] {
+  return parseAllDocuments(read(name), { merge: true, strict: true }).map(document => {
+    expect(document.errors).toEqual([])
+    return document.toJS()
+  })
+}
+
+it.each(FILES)('%s can be read', name => {
+  expect(manifests(name).length).toBeGreaterThan(0)
+})
+
+it('sets only settings that there are', () => {
+  const known = new Set(SETTINGS.map(({ name }) => name))
+  const [compose] = manifests('docker-compose.yml')
+  const [deployment] = manifests('deploy/kubernetes/deployment.yaml')
+  const [kustomization] = manifests('deploy/kubernetes/kustomization.yaml')
+  const [runtime] = manifests('deploy/kserve/runtime.yaml')
+  const named = [
+    ...Object.keys(compose.services['replica-1'].environment),
+    ...deployment.spec.template.spec.containers[0].env.map(({ name }: { name: string }) => name),
+    ...kustomization.configMapGenerator[0].literals.map((line: string) => line.split('=')[0]),
+    ...runtime.spec.containers[0].env.map(({ name }: { name: string }) => name),
+  ]
+  expect(named.length).toBeGreaterThan(10)
+  expect(named.filter(name => !known.has(name))).toEqual([])
+})
+
+it('knows the metrics that it shows and that it warns of', () => {
+  const sources = below('src', /\.ts$/).map(read).join()
+  const texts = below('deploy', /(alerts\.yml|dashboards\/.*\.json|autoscaler\.yaml)$/).map(read)
+  const metrics = new Set(texts.flatMap(text => text.match(/\battention_[a-z_]+/g) ?? []))
+  expect(metrics.size).toBeGreaterThan(8)
+  const unknown = [...metrics].filter(name => !sources.includes(`'${name.replace(/_bucket$/, '')}'`))
+  expect(unknown).toEqual([])
+})
+
+it('is on Kubernetes what a hardened, available service is', () => {
+  const [kustomization] = manifests('deploy/kubernetes/kustomization.yaml')
+  const all: Manifest[] = kustomization.resources.flatMap((name: string) =>
+    manifests(`deploy/kubernetes/${name}`),
+  )
+  const of = (kind: string) => all.find(each => each.kind === kind)
+  const deployment = of('Deployment')
+  const { labels } = deployment.spec.template.metadata
+  for (const selector of [
+    deployment.spec.selector.matchLabels,
+    of('Service').spec.selector,
+    of('PodDisruptionBudget').spec.selector.matchLabels,
+    of('NetworkPolicy').spec.podSelector.matchLabels,
+  ]) {
+    expect(labels).toMatchObject(selector)
+  }
+  expect(of('HorizontalPodAutoscaler').spec.scaleTargetRef.name).toBe(deployment.metadata.name)
+  const { spec } = deployment.spec.template
+  const [container] = spec.containers
+  expect(spec.securityContext.runAsNonRoot).toBe(true)
+  expect(container.securityContext).toMatchObject({
+    readOnlyRootFilesystem: true,
+    allowPrivilegeEscalation: false,
+    capabilities: { drop: ['ALL'] },
+  })
+  expect(container.resources.limits.memory).toBeDefined()
+  const settings = Object.fromEntries(
+    kustomization.configMapGenerator[0].literals.map((line: string) => line.split('=')),
+  )
+  const leaving = Number(settings.SHUTDOWN_DELAY_SECONDS)
+  expect(spec.terminationGracePeriodSeconds).toBeGreaterThan(leaving + Number(settings.DRAIN_SECONDS))
+  expect(container.readinessProbe.periodSeconds).toBeLessThan(leaving)
+  const redis = container.env.find(({ name }: { name: string }) => name === 'REDIS_URL')
+  expect(redis.valueFrom.secretKeyRef.key).toBe('redis-url')
+})
+
+it('has three servers behind nginx, over one Redis that keeps what it has taken', () => {
+  const [compose] = manifests('docker-compose.yml')
+  const replicas = Object.keys(compose.services).filter(name => name.startsWith('replica-'))
+  expect(replicas).toHaveLength(3)
+  const nginx = read('deploy/nginx/nginx.conf')
+  const prometheus = read('deploy/prometheus/prometheus.yml')
+  for (const name of replicas) {
+    expect(nginx).toContain(`server ${name}:8080`)
+    expect(prometheus).toContain(`${name}:8080`)
+  }
+  expect(compose.services.redis.command.join(' ')).toContain('--appendonly yes')
+  expect(compose.services.redis.command.join(' ')).toContain('noeviction')
+})

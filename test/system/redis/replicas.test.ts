@@ -1,0 +1,155 @@
+/** Jobs over several servers: taken by one, run by another, whatever becomes of either. */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { expect, it } from 'vitest'
+import { drawer } from '../../support/layer-cases.ts'
+import { RedisServer } from './redis-server.ts'
+import { type Replica, type Reply, startReplica, startReplicas, temporaryStore } from './replicas.ts'
+
+const redis = await RedisServer.start()
+const store = await temporaryStore()
+const env = { REDIS_URL: redis.url(), STORE_URL: store.url }
+const replicas = await startReplicas(2, env)
+const [one, two] = replicas
+const draw = drawer(3)
+/** Times that a server is killed under its jobs; many in the long form. */
+const ROUNDS = Number(process.env.SOAK_ROUNDS ?? 2)
+const POLL = { timeout: 30_000, interval: 20 }
+
+/** About half a second of work. */
+function longBody() {
+  const x = { shape: [1, 2, 500, 32], dtype: 'float32', base64: noise(2 * 500 * 32) }
+  return { q: x, k: x, v: x, precision: 'float64', encoding: 'base64', backward: { grad_output: x } }
+}
+
+function noise(count: number): string {
+  const { data } = draw(count) as { data: number[] }
+  return Buffer.from(Float32Array.from(data).buffer).toString('base64')
+}
+
+async function ended(replica: Replica, id: string): Promise<Reply['body']> {
+  for (;;) {
+    const { status, body } = await replica.ask(`/v1/jobs/${id}`)
+    if (status === 200 && !['queued', 'running'].includes(body.state)) return body
+    await wait(20)
+  }
+}
+
+const submit = (replica: Replica, body: object, headers = {}) =>
+  replica.ask('/v1/jobs', { endpoint: '/v1/attention', body }, headers)
+
+it('gives the answer of the request, from any server; one Idempotency-Key is one job on all', async () => {
+  const body = longBody()
+  const headers = { 'idempotency-key': 'one' }
+  const [first, second] = await Promise.all([submit(one, body, headers), submit(two, body, headers)])
+  expect([first.status, second.status]).toEqual([202, 202])
+  const { id } = first.body
+  expect(second.body.id).toBe(id)
+  expect((await ended(two, id)).state).toBe('done')
+  const direct = await one.ask('/v1/attention', body)
+  for (const replica of replicas) {
+    expect((await replica.ask(`/v1/jobs/${id}/result`)).body).toEqual(direct.body)
+  }
+  const other = await submit(two, { ...body, causal: true }, headers)
+  expect(other.status).toBe(409)
+})
+
+it('is cancelled by another server than the one that runs it, which stops', async () => {
+  const jobs = await Promise.all(Array.from({ length: 5 }, () => submit(one, longBody())))
+  for (const { body } of jobs) {
+    const response = await fetch(`${two.url}/v1/jobs/${body.id}`, { method: 'DELETE' })
+    expect(((await response.json()) as Reply['body']).state).toBe('cancelled')
+  }
+  for (const { body } of jobs) expect((await ended(one, body.id)).state).toBe('cancelled')
+  // what is kept of them goes
+  await expect
+    .poll(
+      async () => (await readdir(store.folder)).filter(name => jobs.some(({ body }) => body.id === name)),
+      POLL,
+    )
+    .toEqual([])
+})
+
+it(
+  'runs again where its server was killed, and Redis restarted: none lost, none twice, the same bits',
+  async () => {
+    const body = longBody()
+    const direct = await one.ask('/v1/attention', body)
+    const ids: string[] = []
+    for (let round = 0; round < ROUNDS; round++) {
+      for (let count = 0; count < 3; count++) ids.push((await submit(one, body)).body.id)
+      await expect
+        .poll(async () => (await one.ask(`/v1/jobs/${ids.at(-3)}`)).body.state, POLL)
+        .not.toBe('queued')
+      if (round % 2 === 1) await redis.restart('SIGKILL')
+      await two.kill()
+      await two.begin()
+    }
+    for (const id of ids) {
+      const job = await ended(one, id)
+      expect(job.state, JSON.stringify(job)).toBe('done')
+      expect((await two.ask(`/v1/jobs/${id}/result`)).body).toEqual(direct.body)
+      // input and result: whatever ran twice has written once
+      const kept = await readdir(join(store.folder, id))
+      expect(kept.filter(name => !name.startsWith('.'))).toHaveLength(2)
+    }
+  },
+  60_000 + 60_000 * ROUNDS,
+)
+
+it('says so where Redis is away, still answers requests, and goes on when it is back', async () => {
+  const body = longBody()
+  const { body: taken } = await submit(one, body)
+  await redis.stop()
+  const late = await startReplica(env)
+  for (const replica of [one, late]) {
+    await expect.poll(async () => (await replica.ask('/health/ready')).body.queue, POLL).toBe('unavailable')
+    expect((await replica.ask('/health/ready')).status).toBe(200)
+    const refused = await submit(replica, body)
+    expect(refused.status).toBe(503)
+    expect(refused.body.code).toBe('QUEUE_UNAVAILABLE')
+    expect(refused.headers.get('retry-after')).toBeTruthy()
+    expect((await replica.ask(`/v1/jobs/${taken.id}`)).status).toBe(503)
+    expect((await replica.ask('/v1/attention', { q: [[1]], k: [[1]], v: [[1]] })).status).toBe(200)
+  }
+  await redis.begin()
+  for (const replica of [one, late]) {
+    await expect.poll(async () => (await replica.ask('/health/ready')).body.queue, POLL).toBe('ok')
+  }
+  expect((await ended(late, taken.id)).state).toBe('done')
+  const { body: next } = await submit(late, body)
+  expect((await ended(one, next.id)).state).toBe('done')
+}, 120_000)
+
+it('says so where the memory of Redis is full', async () => {
+  await redis.command('CONFIG', 'SET', 'maxmemory', '1')
+  const full = await submit(one, longBody())
+  expect(full.status).toBe(503)
+  expect(full.body).toMatchObject({
+    code: 'QUEUE_UNAVAILABLE',
+    detail: expect.stringContaining('memory is full'),
+  })
+  await redis.command('CONFIG', 'SET', 'maxmemory', '0')
+  const { status, body } = await submit(one, longBody())
+  expect(status).toBe(202)
+  expect((await ended(two, body.id)).state).toBe('done')
+})
+
+it('is cut into parts that any server runs, and joined, where it is too large', async () => {
+  const body = longBody()
+  const direct = await one.ask('/v1/attention', body)
+  const small = await startReplica({ ...env, MAX_FLOPS: String(200e6) })
+  expect((await small.ask('/v1/attention', body)).status).toBe(413)
+  const { body: taken } = await submit(small, body)
+  expect(taken.parts).toBe(2)
+  expect(await ended(two, taken.id)).toMatchObject({ state: 'done', progress: { done: 3, total: 3 } })
+  expect((await one.ask(`/v1/jobs/${taken.id}/result`)).body).toEqual(direct.body)
+})
+
+it('is handed over by a server that shuts down', async () => {
+  const { body } = await submit(one, longBody())
+  await expect.poll(async () => (await one.ask(`/v1/jobs/${body.id}`)).body.state, POLL).not.toBe('queued')
+  await two.kill('SIGTERM')
+  expect((await ended(one, body.id)).state).toBe('done')
+})
