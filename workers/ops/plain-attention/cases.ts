@@ -1,10 +1,12 @@
 /** The cases of attention's two ops, as these two compute them. */
 import * as fc from 'fast-check'
-import type { OpCase } from '../../../test/support/op-case.ts'
+import { type OpCase, randomTensors } from '../../../test/support/op-case.ts'
 import { cases as attentionCases, empty as attentionEmpty } from '../attention/cases.ts'
 import {
   cappedBackward,
   cappedForward,
+  castElements,
+  emulatedForward,
   exactBackward,
   exactForward,
   plainBackward,
@@ -47,7 +49,7 @@ export function exactCase(plain: OpCase): OpCase {
 
 const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
-export const cases: fc.Arbitrary<OpCase> = fc
+const plainOnes: fc.Arbitrary<OpCase> = fc
   .tuple(attentionCases.filter(isOfBoth), dtypes, fc.constantFrom('plain', 'capped', 'exact'))
   .map(([attention, dtype, kind]) => {
     const plain = plainCase(attention, dtype)
@@ -55,7 +57,44 @@ export const cases: fc.Arbitrary<OpCase> = fc
     return kind === 'capped' ? cappedCase(plain) : plain
   })
 
-export const empty: OpCase[] = attentionEmpty.filter(isOfBoth).flatMap(attention => {
+const stages = fc.constantFrom('exact', 'float32', 'float16', 'bfloat16', 'float8_e4m3', 'float8_e5m2')
+
+const emulated: fc.Arbitrary<OpCase> = fc
+  .tuple(
+    attentionCases.filter(({ op }) => op.name === 'attentionForward'),
+    fc.record({ ofScores: stages, ofWeights: stages, ofSums: stages, ofOutput: stages }),
+  )
+  .map(([{ args, inputs, outputs }, roundings]) => {
+    return { op: emulatedForward, args: { ...args, ...roundings }, inputs, outputs }
+  })
+
+const casts: fc.Arbitrary<OpCase> = fc
+  .record({ count: fc.constantFrom(1, 9, 5000), dtype: stages, seed: fc.nat() })
+  .map(({ count, dtype, seed }) => {
+    const x = randomTensors(seed)(count)
+    return { op: castElements, args: { count, dtype }, inputs: { x }, outputs: { y: count } }
+  })
+
+export const cases: fc.Arbitrary<OpCase> = fc.oneof(plainOnes, emulated, casts)
+
+const emptyPlain = attentionEmpty.filter(isOfBoth).flatMap(attention => {
   const plain = plainCase(attention, 'float32')
   return [plain, cappedCase(plain), exactCase(plain)]
 })
+
+const exact = { ofScores: 'exact', ofWeights: 'exact', ofSums: 'exact', ofOutput: 'exact' }
+
+export const empty: OpCase[] = [
+  ...emptyPlain,
+  ...attentionEmpty
+    .filter(({ op }) => op.name === 'attentionForward')
+    .map(({ args, inputs, outputs }): OpCase => {
+      return { op: emulatedForward, args: { ...args, ...exact }, inputs, outputs }
+    }),
+  {
+    op: castElements,
+    args: { count: 0, dtype: 'float16' },
+    inputs: { x: new Float64Array(0) },
+    outputs: { y: 0 },
+  },
+]

@@ -1,6 +1,7 @@
 import { implement } from '../implement.ts'
 import { plainBackward } from './backward.ts'
 import { cappedBackward, cappedForward } from './capped-last.ts'
+import { castElements, emulatedForward } from './emulate.ts'
 import { exactBackward, exactForward } from './exact.ts'
 import { plainForward } from './forward.ts'
 import * as op from './op.ts'
@@ -12,4 +13,6 @@ export const plainAttention = implement(op, {
   cappedForward,
   exactBackward,
   exactForward,
+  castElements,
+  emulatedForward,
 })
