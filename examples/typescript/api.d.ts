@@ -1985,6 +1985,10 @@ export interface components {
             unknown?: string[];
             /** @description for each key the rules that removed it; none of an attended one */
             row?: string[][];
+            /** @description by dialect: the call that means the same */
+            equivalents: {
+                [key: string]: components["schemas"]["Equivalent"];
+            };
             /** @description with a `dialect`: what was read, field by field */
             conventions?: {
                 [key: string]: unknown;
@@ -2312,8 +2316,6 @@ export interface components {
         /** @enum {string} */
         Accumulate: "float32" | "float16";
         /** @enum {string} */
-        Accumulate: "float32" | "float16";
-        /** @enum {string} */
         Activation: "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh";
         Alibi: boolean | components["schemas"]["Tensor"];
         /** @enum {string} */
@@ -2536,6 +2538,19 @@ export interface components {
         };
         /** @enum {string} */
         Encoding: "nested" | "flat" | "base64";
+        Equivalent: components["schemas"]["EquivalentFields"] | components["schemas"]["EquivalentEquivalentFields"];
+        EquivalentEquivalentFields: {
+            /** @description why that library cannot say it */
+            cannot: string;
+        };
+        EquivalentFields: {
+            /** @description lines before it */
+            setup?: string[];
+            /** @description in Python, over tensors under their names in the body */
+            call: string;
+            /** @description what that library makes of a row that attends to nothing */
+            empty_rows: components["schemas"]["EmptyRows"];
+        };
         ErrorBudget: {
             inputs: components["schemas"]["ErrorBudgetInputs"];
             scores: components["schemas"]["ErrorBudgetInputs"];

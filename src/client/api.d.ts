@@ -867,6 +867,8 @@ export type ExplainMaskAnswer = {
   unknown?: (string)[]
   /** for each key the rules that removed it; none of an attended one */
   row?: ((string)[])[]
+  /** by dialect: the call that means the same */
+  equivalents: Record<string, Equivalent>
   /** with a `dialect`: what was read, field by field */
   conventions?: Record<string, unknown>
   /** uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
@@ -1325,6 +1327,22 @@ export type Encoder = {
 }
 
 export type Encoding = "nested" | "flat" | "base64"
+
+export type Equivalent = EquivalentFields | EquivalentEquivalentFields
+
+export type EquivalentEquivalentFields = {
+  /** why that library cannot say it */
+  cannot: string
+}
+
+export type EquivalentFields = {
+  /** lines before it */
+  setup?: (string)[]
+  /** in Python, over tensors under their names in the body */
+  call: string
+  /** what that library makes of a row that attends to nothing */
+  empty_rows: EmptyRows
+}
 
 export type ErrorBudget = {
   inputs: ErrorBudgetInputs

@@ -49,12 +49,12 @@ export function exactCase(plain: OpCase): OpCase {
 
 const dtypes = fc.constantFrom<Dtype>('float32', 'float16', 'bfloat16', 'float8_e4m3')
 
-const plainOnes: fc.Arbitrary<OpCase> = fc
+const plain: fc.Arbitrary<OpCase> = fc
   .tuple(attentionCases.filter(isOfBoth), dtypes, fc.constantFrom('plain', 'capped', 'exact'))
   .map(([attention, dtype, kind]) => {
-    const plain = plainCase(attention, dtype)
-    if (kind === 'exact') return exactCase(plain)
-    return kind === 'capped' ? cappedCase(plain) : plain
+    const own = plainCase(attention, dtype)
+    if (kind === 'exact') return exactCase(own)
+    return kind === 'capped' ? cappedCase(own) : own
   })
 
 const stages = fc.constantFrom('exact', 'float32', 'float16', 'bfloat16', 'float8_e4m3', 'float8_e5m2')
@@ -75,22 +75,23 @@ const casts: fc.Arbitrary<OpCase> = fc
     return { op: castElements, args: { count, dtype }, inputs: { x }, outputs: { y: count } }
   })
 
-export const cases: fc.Arbitrary<OpCase> = fc.oneof(plainOnes, emulated, casts)
-
-const emptyPlain = attentionEmpty.filter(isOfBoth).flatMap(attention => {
-  const plain = plainCase(attention, 'float32')
-  return [plain, cappedCase(plain), exactCase(plain)]
-})
+export const cases: fc.Arbitrary<OpCase> = fc.oneof(plain, emulated, casts)
 
 const exact = { ofScores: 'exact', ofWeights: 'exact', ofSums: 'exact', ofOutput: 'exact' }
 
 export const empty: OpCase[] = [
-  ...emptyPlain,
+  ...attentionEmpty.filter(isOfBoth).flatMap(attention => {
+    const own = plainCase(attention, 'float32')
+    return [own, cappedCase(own), exactCase(own)]
+  }),
   ...attentionEmpty
     .filter(({ op }) => op.name === 'attentionForward')
-    .map(({ args, inputs, outputs }): OpCase => {
-      return { op: emulatedForward, args: { ...args, ...exact }, inputs, outputs }
-    }),
+    .map(({ args, inputs, outputs }) => ({
+      op: emulatedForward,
+      args: { ...args, ...exact },
+      inputs,
+      outputs,
+    })),
   {
     op: castElements,
     args: { count: 0, dtype: 'float16' },

@@ -7,12 +7,12 @@ import { plainForward } from './forward.ts'
 import * as op from './op.ts'
 
 export const plainAttention = implement(op, {
-  plainBackward,
-  plainForward,
   cappedBackward,
   cappedForward,
-  exactBackward,
-  exactForward,
   castElements,
   emulatedForward,
+  exactBackward,
+  exactForward,
+  plainBackward,
+  plainForward,
 })

@@ -82,6 +82,55 @@ export const plainBackward = family.define('plainBackward', {
   shared: true,
 })
 
+/** Types that emulation knows; `exact`: nothing is rounded. */
+const EMULATED = oneOf('exact', 'float32', 'float16', 'bfloat16', 'float8_e4m3', 'float8_e5m2')
+
+const CAST = price(12)
+/** A product whose sum is rounded by a call. */
+const ROUNDED_PRODUCT = price(6)
+
+/** y = x, rounded to a type; y may be x itself. Unit = ELEMENT_BLOCK elements. */
+export const castElements = family.define('castElements', {
+  tensors: { x: 'in', y: 'out' },
+  args: { count: 'i32', dtype: EMULATED },
+  units: a => Math.ceil(a.count / ELEMENT_BLOCK),
+  cost: (a, { precision: p }) => ({ nanoseconds: a.count * CAST[p] }),
+  shared: true,
+})
+
+/** attentionForward with a rounding a stage: see emulate.ts. Unit = QUERY_TILE query rows of one (batch, head). */
+export const emulatedForward = family.define('emulatedForward', {
+  tensors: {
+    ...scoreTensors,
+    v: 'in',
+    /** as attentionForward's */
+    output: 'out',
+    denominator: 'out:float64',
+    logsumexp: 'out:float64',
+    entropy: 'out?',
+    maxima: 'out?',
+    ...maps,
+  },
+  args: {
+    ...attentionArgs,
+    ofScores: EMULATED,
+    ofWeights: EMULATED,
+    ofSums: EMULATED,
+    ofOutput: EMULATED,
+  },
+  units: a => a.batch * a.heads * Math.ceil(a.queries / QUERY_TILE),
+  cost: (a, { area, tensors, precision: p }) => {
+    const flops = 2 * a.heads * area * (a.dimK + a.dimV)
+    const pairs = a.batch * a.heads * a.queries * a.keys
+    const written = [tensors.maskedScores, tensors.weights, tensors.droppedWeights]
+    const mapped = written.filter(map => map !== undefined).length * pairs
+    const scored = tensors.scores === undefined ? 0 : pairs * a.dimK
+    const products = (flops / 2 + scored) * ROUNDED_PRODUCT[p]
+    return { flops, nanoseconds: products + a.heads * area * PAIR[p] + mapped * MAPPED[p] }
+  },
+  shared: true,
+})
+
 /** attentionForward in float64, faster than its reference: see exact.ts. Units as plainForward's. */
 export const exactForward = family.define('exactForward', {
   tensors: exactTensors,
@@ -152,56 +201,6 @@ export type PlainArgs = Args<typeof plainForward>
 export type PlainForwardTensors = Tensors<typeof plainForward>
 export type PlainBackwardArgs = Args<typeof plainBackward>
 export type PlainBackwardTensors = Tensors<typeof plainBackward>
-
-const CAST = price(12)
-/** A product whose sum is rounded by a call. */
-const ROUNDED_PRODUCT = price(6)
-
-/** `exact`: nothing is rounded. */
-const EMULATED = oneOf('exact', 'float32', 'float16', 'bfloat16', 'float8_e4m3', 'float8_e5m2')
-
-/** y = x, rounded to a type; y may be x itself. Unit = ELEMENT_BLOCK elements. */
-export const castElements = family.define('castElements', {
-  tensors: { x: 'in', y: 'out' },
-  args: { count: 'i32', dtype: EMULATED },
-  units: a => Math.ceil(a.count / ELEMENT_BLOCK),
-  cost: (a, { precision: p }) => ({ nanoseconds: a.count * CAST[p] }),
-  shared: true,
-})
-
-/** attentionForward with a rounding a stage: see emulate.ts. Unit = QUERY_TILE query rows of one (batch, head). */
-export const emulatedForward = family.define('emulatedForward', {
-  tensors: {
-    ...scoreTensors,
-    v: 'in',
-    /** as attentionForward's */
-    output: 'out',
-    denominator: 'out:float64',
-    logsumexp: 'out:float64',
-    entropy: 'out?',
-    maxima: 'out?',
-    ...maps,
-  },
-  args: {
-    ...attentionArgs,
-    ofScores: EMULATED,
-    ofWeights: EMULATED,
-    ofSums: EMULATED,
-    ofOutput: EMULATED,
-  },
-  units: a => a.batch * a.heads * Math.ceil(a.queries / QUERY_TILE),
-  cost: (a, { area, tensors, precision: p }) => {
-    const flops = 2 * a.heads * area * (a.dimK + a.dimV)
-    const pairs = a.batch * a.heads * a.queries * a.keys
-    const written = [tensors.maskedScores, tensors.weights, tensors.droppedWeights]
-    const mapped = written.filter(map => map !== undefined).length * pairs
-    const scored = tensors.scores === undefined ? 0 : pairs * a.dimK
-    const products = (flops / 2 + scored) * ROUNDED_PRODUCT[p]
-    return { flops, nanoseconds: products + a.heads * area * PAIR[p] + mapped * MAPPED[p] }
-  },
-  shared: true,
-})
-
 export type CastArgs = Args<typeof castElements>
 export type CastTensors = Tensors<typeof castElements>
 export type EmulatedArgs = Args<typeof emulatedForward>

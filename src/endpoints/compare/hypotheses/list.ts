@@ -1,5 +1,8 @@
 /** The usual mistakes, in the order in which they are tried and, where they explain the same, named. A new one is a file and a line. */
 
+import { readDialect } from '../../../layers/attention/dialects/read.ts'
+import type { Spoken } from '../../../layers/attention/dialects/spoken.ts'
+import { isSpan } from '../../../layers/attention/masks/window.ts'
 import type { CompareRequest } from '../request.ts'
 import { alibi } from './alibi.ts'
 import { backward } from './backward.ts'
@@ -45,5 +48,13 @@ const ATTENDING = ['/v1/attention', '/v1/self-attention', '/v1/multi-head-attent
 
 export function hypothesesOf(request: CompareRequest): Hypothesis[] {
   if (!ATTENDING.includes(request.endpoint.path)) return []
-  return HYPOTHESES.flatMap(hypothesise => hypothesise(request.body as AttentionBody, request))
+  const body = inOurWords(request.body)
+  return HYPOTHESES.flatMap(hypothesise => hypothesise(body, request))
+}
+
+/** What hypotheses look at is said in our own fields; a window of a library's form cannot be patched side by side. */
+function inOurWords(body: Spoken): AttentionBody {
+  if (body.dialect === undefined) return body as AttentionBody
+  const { request } = readDialect(body)
+  return { ...request, window: isSpan(body.window) ? undefined : request.window } as AttentionBody
 }
