@@ -3,7 +3,7 @@
  * types below node_modules, so it is JavaScript, in the folders of the sources: files find each other and what they read by the
  * same relative addresses.
  */
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -36,9 +36,21 @@ function filesOf(ending: string): string[] {
   return names.filter(name => name.endsWith(ending)).map(name => join(DIST, name))
 }
 
-function compile(): void {
+/** Of declarations alone: a type that cannot be named. */
+const UNNAMED = /^(\S+)\.ts\(\d+,\d+\): error TS4\d{3}:/
+
+/** Gives the files whose declarations could not be written, which matters where they are public. */
+function compile(): string[] {
   rmSync(DIST, { recursive: true, force: true })
-  execFileSync(process.execPath, [TSC, '-p', 'tsconfig.package.json'], { cwd: ROOT, stdio: 'inherit' })
+  const { status, stdout } = spawnSync(process.execPath, [TSC, '-p', 'tsconfig.package.json'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  })
+  if (status === 0) return []
+  const faults = stdout.split('\n').filter(line => /^\S/.test(line))
+  const others = faults.filter(line => !UNNAMED.test(line))
+  if (others.length > 0 || faults.length === 0) throw new Error(stdout)
+  return faults.map(line => join(DIST, `${UNNAMED.exec(line)?.[1]}.d.ts`))
 }
 
 function copyResources(): void {
@@ -72,7 +84,7 @@ function compiled(address: string): string {
 }
 
 /** Keeps the declarations that the public ones name; among themselves they name JavaScript, as a user's compiler expects. */
-function keepDeclarations(): void {
+function keepDeclarations(unwritten: string[]): void {
   const kept = new Set<string>()
   const keep = (file: string): void => {
     if (kept.has(file)) return
@@ -85,12 +97,14 @@ function keepDeclarations(): void {
     writeFileSync(file, text.replace(IMPORT, "$1'$2.js'"))
   }
   for (const name of PUBLIC) keep(join(DIST, name))
+  const missing = unwritten.filter(file => kept.has(file))
+  if (missing.length > 0) throw new Error(`public types that cannot be named: ${missing.join(', ')}`)
   for (const file of filesOf('.d.ts')) if (!kept.has(file)) rmSync(file)
 }
 
 mkdirSync(DIST, { recursive: true })
-compile()
+const unwritten = compile()
 copyResources()
 relocate()
-keepDeclarations()
+keepDeclarations(unwritten)
 console.log(`dist: ${filesOf('.js').length} modules`)

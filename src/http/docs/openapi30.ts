@@ -120,6 +120,8 @@ function union(all: Json[], isObject: (form: Json) => boolean): Json {
   if (forms.every(({ type }) => type === 'string')) return { type: 'string', ...orNull }
   // what may be of any type is not told apart from the others
   if (forms.some(({ $ref }) => UNTYPED.includes(String($ref).replace(/.*\//, '')))) return {}
+  // Java writes a list among others as a class, which it is not
+  if (forms.length > 1 && forms.some(({ type }) => type === 'array')) return {}
   if (forms.length > 1) return { oneOf: forms.map(bare), default: undefined, ...orNull }
   const [form] = forms
   // what is nullable has a type: a number that may be a text, or null, is anything
