@@ -1,5 +1,8 @@
+# The base image is named by its tag: pin it by its digest (`node:26-slim@sha256:…`) where the images are built.
+ARG NODE=node:26-slim
+
 # Build: everything, to compile the kernels and the page.
-FROM node:26-slim AS build
+FROM ${NODE} AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
@@ -11,16 +14,23 @@ COPY web web
 RUN node scripts/build-page.ts
 
 # Production dependencies alone.
-FROM node:26-slim AS dependencies
+FROM ${NODE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --ignore-scripts
+RUN npm ci --omit=dev --ignore-scripts \
+  && npm sbom --package-lock-only --omit=dev --sbom-format=cyclonedx > sbom.cdx.json
 
-FROM node:26-slim
+FROM ${NODE}
 # who may come is said where the image is run: without AUTH it does not start
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
+# what is installed, for scanners that look for the label
+COPY --from=dependencies /app/sbom.cdx.json sbom.cdx.json
+LABEL org.opencontainers.image.title=attention-server \
+  org.opencontainers.image.licenses=Apache-2.0 \
+  io.attention-server.sbom=/app/sbom.cdx.json \
+  io.attention-server.sbom.format=cyclonedx
 COPY package.json ./
 COPY openapi openapi
 COPY src src

@@ -1690,7 +1690,7 @@ export interface components {
             ready?: boolean;
         };
         JobRequest: {
-            endpoint: components["schemas"]["PlanRequestEndpoint"];
+            endpoint: components["schemas"]["PlanRequestEndpointName"];
             /** @description the body of that endpoint */
             body: {
                 [key: string]: unknown;
@@ -1985,6 +1985,10 @@ export interface components {
             unknown?: string[];
             /** @description for each key the rules that removed it; none of an attended one */
             row?: string[][];
+            /** @description by dialect: the call that means the same */
+            equivalents: {
+                [key: string]: components["schemas"]["Equivalent"];
+            };
             /** @description with a `dialect`: what was read, field by field */
             conventions?: {
                 [key: string]: unknown;
@@ -2561,6 +2565,19 @@ export interface components {
         };
         /** @enum {string} */
         Encoding: "nested" | "flat" | "base64";
+        Equivalent: components["schemas"]["EquivalentFields"] | components["schemas"]["EquivalentEquivalentFields"];
+        EquivalentEquivalentFields: {
+            /** @description why that library cannot say it */
+            cannot: string;
+        };
+        EquivalentFields: {
+            /** @description lines before it */
+            setup?: string[];
+            /** @description in Python, over tensors under their names in the body */
+            call: string;
+            /** @description what that library makes of a row that attends to nothing */
+            empty_rows: components["schemas"]["EmptyRows"];
+        };
         ErrorBudget: {
             inputs: components["schemas"]["ErrorBudgetInputs"];
             scores: components["schemas"]["ErrorBudgetInputs"];
@@ -2957,8 +2974,9 @@ export interface components {
             code: string;
             detail: string;
         };
+        PlanRequestEndpoint: string | components["schemas"]["PlanRequestEndpointName"];
         /** @enum {string} */
-        PlanRequestEndpoint: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
+        PlanRequestEndpointName: "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask";
         /** @enum {string} */
         Pooling: "mean" | "cls" | "last";
         /** @enum {string} */

@@ -618,7 +618,7 @@ export type RepositoryIndexRequest = {
 }
 
 export type JobRequest = {
-  endpoint: PlanRequestEndpoint
+  endpoint: PlanRequestEndpointName
   /** the body of that endpoint */
   body: Record<string, unknown>
   /** jobs of a smaller number go first, those of one number in the order in which they came */
@@ -867,6 +867,8 @@ export type ExplainMaskAnswer = {
   unknown?: (string)[]
   /** for each key the rules that removed it; none of an attended one */
   row?: ((string)[])[]
+  /** by dialect: the call that means the same */
+  equivalents: Record<string, Equivalent>
   /** with a `dialect`: what was read, field by field */
   conventions?: Record<string, unknown>
   /** uint8 [B, H, N, M] in q’s rank: a bit for each rule that forbids the pair */
@@ -1342,6 +1344,22 @@ export type Encoder = {
 
 export type Encoding = "nested" | "flat" | "base64"
 
+export type Equivalent = EquivalentFields | EquivalentEquivalentFields
+
+export type EquivalentEquivalentFields = {
+  /** why that library cannot say it */
+  cannot: string
+}
+
+export type EquivalentFields = {
+  /** lines before it */
+  setup?: (string)[]
+  /** in Python, over tensors under their names in the body */
+  call: string
+  /** what that library makes of a row that attends to nothing */
+  empty_rows: EmptyRows
+}
+
 export type ErrorBudget = {
   inputs: ErrorBudgetInputs
   scores: ErrorBudgetInputs
@@ -1673,7 +1691,9 @@ export type PlanAnswerProblem = {
   detail: string
 }
 
-export type PlanRequestEndpoint = "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask"
+export type PlanRequestEndpoint = PlanRequestEndpointName | string
+
+export type PlanRequestEndpointName = "/v1/attention" | "/v1/self-attention" | "/v1/multi-head-attention" | "/v1/positional-encoding" | "/v1/transformer" | "/v1/compare" | "/v1/gradient-check" | "/v1/explain-mask"
 
 export type Pooling = "mean" | "cls" | "last"
 

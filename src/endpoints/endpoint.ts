@@ -22,13 +22,17 @@ export interface Compilable<R = unknown> {
   compile(p: RequestProgram, request: R): Generator<void> | void
 }
 
-export interface Endpoint<R = unknown> extends Compilable<R> {
+/** What can be planned without the elements of its tensors. */
+export interface Plannable<R = unknown> extends Compilable<R> {
+  /** the request with {"shape": […]} standing for tensors, for `POST /v1/plan` */
+  shapes: z.ZodType<R>
+}
+
+export interface Endpoint<R = unknown> extends Plannable<R> {
   path: string
   /** name in OpenAPI's operationId */
   name: string
   summary: string
-  /** the request with {"shape": […]} standing for tensors, for `POST /v1/plan` */
-  shapes: z.ZodType<R>
   answer: z.ZodType
   /** the answer as something to read: what `Accept` asks for, and what it then is */
   reports?: Record<string, string>

@@ -3,9 +3,15 @@ import * as z from 'zod'
 import { anyObject } from './any-object.ts'
 import { SERVED } from './served.ts'
 
+/** Whose name is the model's. */
+export const OF_MODEL = /^\/v1\/models\/([^/]+)\/forward$/
+
 export const PlanRequest = z
   .strictObject({
-    endpoint: z.enum(SERVED.map(({ path }) => path) as [string, ...string[]]),
+    endpoint: z.union([
+      z.enum(SERVED.map(({ path }) => path) as [string, ...string[]]),
+      z.string().regex(OF_MODEL, '/v1/models/{name}/forward'),
+    ]),
     body: anyObject
       .meta({ type: 'object', propertyNames: { type: 'string' }, additionalProperties: {} })
       .describe('the body of that endpoint; a tensor may be just {"shape": […]}'),

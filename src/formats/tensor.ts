@@ -17,15 +17,14 @@ export interface TensorSource {
    * was looked at when it was loaded, aligned in shared memory
    */
   form: 'nested' | 'flat' | 'base64' | 'safetensors' | 'shape' | 'kept'
-  /** the text or bytes it is part of, in shared memory */
-  bytes: Uint8Array
+  bytes: Uint8Array // the text or bytes it is part of, in shared memory
   start: number
   end: number
   marks: number[]
   escaped: boolean
   negated?: true // a bool mask in which true means the opposite
-  /** of a kept one: what is added to every element */
-  shift?: number
+  written?: number[] // its shape in the request, where a dialect reads it in another
+  shift?: number // of a kept one: what is added to every element
 }
 
 export function product(shape: number[]): number {
@@ -68,7 +67,7 @@ export function shapePointer(source: TensorSource): string {
 /** Where element `index` stands, below the tensor's own pointer; '' where a pointer cannot reach it. */
 export function elementPointer(source: TensorSource, index: number): string {
   if (source.form === 'flat') return `/data/${index}`
-  return source.form === 'nested' ? `/${indices(source.shape, index).join('/')}` : ''
+  return source.form === 'nested' ? `/${indices(source.written ?? source.shape, index).join('/')}` : ''
 }
 
 /** The indices of flat element `index`. */

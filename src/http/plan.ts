@@ -1,10 +1,13 @@
 /** `POST /v1/plan`: what a request would take, computing nothing. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { PlanRequest } from '../endpoints/plan.ts'
+import type { Plannable } from '../endpoints/endpoint.ts'
+import { modelForward } from '../endpoints/models/endpoint.ts'
+import { OF_MODEL, PlanRequest } from '../endpoints/plan.ts'
 import { SERVED } from '../endpoints/served.ts'
 import { plannedCut } from '../jobs/cut/plan-cut.ts'
-import { decode, type Intake } from '../pipeline/decode.ts'
+import type { ModelStore } from '../models/store.ts'
+import { decode } from '../pipeline/decode.ts'
 import { type Numerics, replyStyle } from '../pipeline/reply.ts'
 import { parse, plan } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
@@ -13,14 +16,15 @@ import { clientOf, RequestBody, type RestOptions, stopsWith } from './rest.ts'
 export interface PlanOptions extends RestOptions {
   /** time that a job may take */
   jobSeconds: number
+  store: ModelStore
 }
 
 export const plans = fp(
-  async (app: FastifyInstance, { intake, deadlineSeconds, jobSeconds }: PlanOptions) => {
+  async (app: FastifyInstance, { intake, deadlineSeconds, jobSeconds, store }: PlanOptions) => {
     app.post('/v1/plan', async (request, reply) => {
       const { signal, clock } = stopsWith(reply, deadlineSeconds)
       try {
-        return await planned(request, intake, jobSeconds, signal)
+        return await planned(request, { intake, jobSeconds, store }, signal)
       } finally {
         clearTimeout(clock)
       }
@@ -29,15 +33,23 @@ export const plans = fp(
   { name: 'plans', encapsulate: true, dependencies: ['bodies', 'errors', 'observe', 'drain'] },
 )
 
-async function planned(request: FastifyRequest, intake: Intake, jobSeconds: number, signal: AbortSignal) {
+async function planned(
+  request: FastifyRequest,
+  { intake, jobSeconds, store }: Pick<PlanOptions, 'intake' | 'jobSeconds' | 'store'>,
+  signal: AbortSignal,
+) {
   using body = await decode(new RequestBody(request), intake)
   const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
-  const endpoint = SERVED.find(each => each.path === path)
+  const [, name] = OF_MODEL.exec(path) ?? []
+  const model = name === undefined ? undefined : await store.use(decodeURIComponent(name))
+  const served = SERVED.find(each => each.path === path)
+  const endpoint = model === undefined ? served : (modelForward(model) as Plannable)
   if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${path}`)
   try {
     const { shapes, estimate, conventions, problem } = await plan(
       endpoint,
       tree,
+      body,
       planned => replyStyle(planned as Numerics, 'json'),
       intake,
       clientOf(request),
@@ -53,5 +65,7 @@ async function planned(request: FastifyRequest, intake: Intake, jobSeconds: numb
     }
   } catch (error) {
     throw error instanceof Problem ? error.below('/body') : error
+  } finally {
+    if (model !== undefined) store.release(model)
   }
 }

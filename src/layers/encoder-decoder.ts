@@ -65,9 +65,9 @@ export function* compileModel(p: RequestProgram, request: ModelFields): Generato
 
 /** Beside its stack stands what holds for both; its own padding is that of its queries and of its keys. */
 function encoderOf(request: ModelFields, { stack, x, q_lengths }: EncoderFields): StackFields {
-  const { checkpoint, dropout, qk_norm } = request
+  const { checkpoint, dropout, qk_norm, empty_rows } = request
   const seedFrom = 3 * request.stack.layers
-  return { stack, x, q_lengths, kv_lengths: q_lengths, checkpoint, dropout, qk_norm, seedFrom }
+  return { stack, x, q_lengths, kv_lengths: q_lengths, checkpoint, dropout, qk_norm, empty_rows, seedFrom }
 }
 
 /** What is wrong, and what is read, stands below that place of the request. */

@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
+import { halfFrom } from '../../workers/older-node.ts'
 import type { WeightType } from './checkpoint.ts'
 
 export interface LoadPart {
@@ -92,7 +93,7 @@ function readAll(file: number, bytes: Uint8Array, from: number, name: string): v
 
 function valuesOf(buffer: ArrayBuffer, count: number, dtype: WeightType): Float32Array {
   if (dtype === 'F32') return new Float32Array(buffer, 0, count)
-  if (dtype === 'F16') return Float32Array.from(new Float16Array(buffer, 0, count))
+  if (dtype === 'F16') return fromHalves(buffer, count)
   // a bfloat16 is the upper half of a float32
   const halves = new Uint16Array(buffer, 0, count)
   const words = new Uint32Array(count)
@@ -126,4 +127,9 @@ function place(
     const at = (column - left) * height - top
     for (let row = begin; row < end; row++) into[at + row] = values[(row - first) * columns + column]
   }
+}
+
+function fromHalves(buffer: ArrayBuffer, count: number): Float32Array {
+  if (!('Float16Array' in globalThis)) return Float32Array.from(new Uint16Array(buffer, 0, count), halfFrom)
+  return Float32Array.from(new Float16Array(buffer, 0, count))
 }

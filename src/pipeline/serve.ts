@@ -3,7 +3,7 @@
  * streams, their fetches and the tests go through here.
  */
 import * as z from 'zod'
-import type { Compilable, Endpoint } from '../endpoints/endpoint.ts'
+import type { Compilable, Plannable, Room } from '../endpoints/endpoint.ts'
 import type { Estimate, Lease } from '../engine/admission.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { JobReport } from '../engine/job.ts'
@@ -207,14 +207,16 @@ export interface Plan {
 
 /** `client` and `signal`: as of a sink, and of `serve`. */
 export async function plan<R>(
-  endpoint: Endpoint<R>,
+  endpoint: Plannable<R>,
   tree: unknown,
+  room: Room,
   style: (request: R) => ReplyStyle,
   { engine }: Intake,
   client: string | undefined,
   signal: AbortSignal,
 ): Promise<Plan> {
   const request = parse(endpoint.shapes, tree)
+  if (endpoint.prepare !== undefined) await endpoint.prepare(request, room)
   const { program, memory } = await compileInTurn(endpoint, request, style(request), engine, client, signal)
   const estimate = engine.estimate(program, memory)
   return {

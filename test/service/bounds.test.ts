@@ -219,8 +219,9 @@ describe('a large stack', () => {
   const tree = JSON.parse(JSON.stringify(large), (_, value) =>
     typeof value === 'object' && !Array.isArray(value) ? Object.assign(Object.create(null), value) : value,
   )
+  const NO_ROOM = { room: () => new Uint8Array(0) }
   const planning = (signal: AbortSignal) =>
-    plan(transformer, tree, request => replyStyle(request as Numerics, 'json'), intake, 'a', signal)
+    plan(transformer, tree, NO_ROOM, request => replyStyle(request as Numerics, 'json'), intake, 'a', signal)
 
   it('is compiled in slices: everybody else has turns between them', async () => {
     let over = false

@@ -114,6 +114,14 @@ describe('verify', () => {
   })
 })
 
+it('explain-mask prints what the mask lets through', async () => {
+  const tensor = { shape: [1, 1, 3, 2] }
+  const asked = await file('mask.json', { body: { q: tensor, k: tensor, v: tensor, causal: true } })
+  const { code, stdout, stderr } = await run('explain-mask', asked, '--url', server.url)
+  expect([code, stderr]).toEqual([0, ''])
+  expect(JSON.parse(stdout)).toMatchObject({ pairs: 6, rules: { causal: { forbids: 3 } } })
+})
+
 describe('gradient-check', () => {
   it('passes, in process and by a server, with the same answer', async () => {
     const [here, there] = await Promise.all([

@@ -78,6 +78,18 @@ describe('the answer and what was read', () => {
     expect(right.body.tensors.output.heads.length).toBe(1)
   })
 
+  it('in a diagnosis: the other corner is the one that the dialect does not mean', async () => {
+    const wrong = await post(server, '/v1/attention', { ...small, dialect: 'flash-attn', causal: 'top_left' })
+    const { body } = await post(server, '/v1/compare', {
+      endpoint: '/v1/attention',
+      body: { ...small, dialect: 'flash-attn', causal: true },
+      candidate: { output: wrong.body.output },
+    })
+    expect(body.diagnosis).toContainEqual(
+      expect.objectContaining({ change: { causal: 'top_left' }, explains: 1 }),
+    )
+  })
+
   it('on the stream', async () => {
     const client = await StreamClient.open(server)
     const x = [
@@ -116,6 +128,12 @@ describe('the answer and what was read', () => {
       legend: { causal: 1, window: 2 },
     })
   })
+})
+
+it('names elements where they stand in the request, whatever shape they are read in', async () => {
+  const q = [[[1, 0]], [['NaN', 1]]]
+  const { body } = await post(server, '/v1/attention', { dialect: 'jax', q, k: [[[1, 0]]], v: [[[1, 0]]] })
+  expect(body.errors).toMatchObject([{ path: '/q/1/0/0' }])
 })
 
 it('leaves no memory behind', async () => {

@@ -219,8 +219,19 @@ describe('bodies', () => {
       pairs: 10,
       empty_rows: [[0, 0, 2]],
       rules: { causal: { forbids: 4, alone: 4 }, cu_seqlens: { forbids: 16, alone: 16 } },
+      equivalents: {
+        'flash-attn': { call: expect.stringContaining('flash_attn_varlen_func(q, k, v, cu_seqlens_q') },
+      },
       row: [['cu_seqlens'], ['cu_seqlens'], ['cu_seqlens'], ['cu_seqlens'], ['causal'], ['causal']],
     })
+  })
+
+  it('of packed sequences that count from the top left have no call of flash-attn', async () => {
+    const packed = { q: shape(5, 1, 2), k: shape(6, 1, 2), v: shape(6, 1, 2), causal: true }
+    const apart = await explain({ body: { ...packed, cu_seqlens_q: [0, 2, 5], cu_seqlens_k: [0, 4, 6] } })
+    expect(apart.body.equivalents['flash-attn']).toEqual({ cannot: 'it counts from the bottom right corner' })
+    const alike = await explain({ body: { ...packed, q: shape(6, 1, 2), cu_seqlens_q: [0, 2, 6] } })
+    expect(alike.body.equivalents['flash-attn'].call).toContain('causal=True')
   })
 
   it('of layers count the positions of x, the context and the past', async () => {

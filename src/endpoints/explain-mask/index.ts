@@ -5,6 +5,9 @@
 import * as z from 'zod'
 import { tensorKinds } from '../../formats/tensor-fields.ts'
 import { inOurs } from '../../layers/attention/dialects/compile.ts'
+import { equivalentsOf } from '../../layers/attention/dialects/equivalents.ts'
+import { meaningOf } from '../../layers/attention/dialects/meaning.ts'
+import { EMPTY_ROWS } from '../../layers/attention/empty-rows.ts'
 import { knownOptions, rulesOf } from '../../layers/attention/mask-rules.ts'
 import type { Geometry } from '../../layers/geometry.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
@@ -39,6 +42,21 @@ const ExplainMaskAnswer = z
       .array(z.array(z.string()))
       .optional()
       .describe('for each key the rules that removed it; none of an attended one'),
+    equivalents: z
+      .record(
+        z.string(),
+        z.union([
+          z.strictObject({
+            setup: z.array(z.string()).optional().describe('lines before it'),
+            call: z.string().describe('in Python, over tensors under their names in the body'),
+            empty_rows: z
+              .enum(EMPTY_ROWS)
+              .describe('what that library makes of a row that attends to nothing'),
+          }),
+          z.strictObject({ cannot: z.string().describe('why that library cannot say it') }),
+        ]),
+      )
+      .describe('by dialect: the call that means the same'),
     ...conventionsResult,
     map: tensor
       .optional()
@@ -71,7 +89,8 @@ function compile(p: RequestProgram, { body: spoken, row, map }: ExplainRequest):
   const at = row && rowOf(row, geometry)
   const { known, unknown } = below(() => knownOptions(body))
   const rules = below(() => rulesOf(p, known, geometry, past, { map, row: at }))
-  p.report = read => reportOf(rules, unknown, map, read)
+  const equivalents = equivalentsOf(meaningOf(body, geometry, past.length))
+  p.report = read => ({ ...reportOf(rules, unknown, map, read), equivalents })
 }
 
 /** Of [batch, heads, queries]. */

@@ -63,7 +63,7 @@ function report(gradient: number[]) {
     }
     return { index, first }
   })
-  const buffers = [losses, x, gradient, [rms, 2], [0, Math.max(...gradient.map(Math.abs))]]
+  const buffers = [losses, x, gradient, [rms, 2, 2], [0, Math.max(...gradient.map(Math.abs))]]
   const [values, ...refs] = buffers.map((_, at) => at)
   const [ofX, ofGradient, size, gradientSize] = refs
   const input: CheckedInput = {

@@ -170,7 +170,7 @@ class Rounds {
 
   /** With all inputs where they are. */
   still(): void {
-    const figures = this.#p.buffer({ type: 'float64', length: SIZE_COUNT, data: [1, 1] })
+    const figures = this.#p.buffer({ type: 'float64', length: SIZE_COUNT, data: [1, 1, 1] })
     this.#add([...this.#p.moved.values()].map(moved => this.#move(moved, figures, STILL)))
   }
 

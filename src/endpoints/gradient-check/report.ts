@@ -56,9 +56,8 @@ function pairsAt(losses: Float64Array, first: number, lengthOf: (step: number) =
 function inputReport(input: CheckedInput, losses: Float64Array, read: Read) {
   const [x, gradient] = [read(input.x), read(input.gradient)]
   const middle = valueAt(losses, 0)
-  const [rms] = read(input.size)
+  const [rms, , finite] = read(input.size)
   const size = rms || 1
-  const finite = x.reduce((count, value) => (Number.isFinite(value) ? count + 1 : count), 0)
   const [, largest] = read(input.gradientSize)
   const scale = Math.max(largest, (NEGLIGIBLE * middle.absolute) / size)
   const judged: { check: Check; failed: boolean }[] = []

@@ -7,15 +7,18 @@ import { tokensOf } from '../../models/token-ids.ts'
 import type { ModelTokenizer } from '../../models/tokenizer.ts'
 import { hasPadding, rightPadded, type Tokens } from '../../models/tokens.ts'
 import { bothProblem, fieldProblem } from '../../problem.ts'
-import type { Compilable, Room } from '../endpoint.ts'
+import type { Plannable, Room } from '../endpoint.ts'
+import { bertvizRequest, writeBertviz } from './bertviz.ts'
 import type { PreparedTokens } from './context.ts'
-import { compileForward, ForwardRequestSchema } from './forward.ts'
+import { compileForward, ForwardRequestSchema, ForwardShapes } from './forward.ts'
 import type { ForwardRequest } from './request.ts'
 
-export function modelForward(model: LoadedModel): Compilable<ForwardRequest> {
+/** `bertviz`: answered in the form of BertViz's views. */
+export function modelForward(model: LoadedModel, bertviz = false): Plannable<ForwardRequest> {
   let prepared: PreparedTokens | undefined
   return {
     request: ForwardRequestSchema,
+    shapes: ForwardShapes,
     layers: () => model.plan.spec.sizes.layers,
     async prepare(request, body) {
       prepared = await prepareTokens(request, model, body)
@@ -25,7 +28,11 @@ export function modelForward(model: LoadedModel): Compilable<ForwardRequest> {
         prepared.path = { tokens, padding: paddingOf(tokens, model, body) }
       }
     },
-    compile: (p, request) => compileForward(p, request, model, prepared as PreparedTokens),
+    *compile(p, request) {
+      const tokens = prepared as PreparedTokens
+      yield* compileForward(p, bertviz ? bertvizRequest(request, model) : request, model, tokens)
+      if (bertviz) writeBertviz(p, tokens, model)
+    },
   }
 }
 

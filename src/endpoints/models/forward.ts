@@ -22,6 +22,7 @@ import { answerRelevance, relevanceMaps } from './relevance.ts'
 import { type ForwardRequest, forwardRequest } from './request.ts'
 
 export const ForwardRequestSchema = forwardRequest(tensorKinds(false))
+export const ForwardShapes = forwardRequest(tensorKinds(true))
 
 export function* compileForward(
   p: RequestProgram,

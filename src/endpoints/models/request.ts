@@ -149,7 +149,7 @@ export function forwardRequest(tensors: TensorKinds) {
         .describe('with backward: gradients of each layer’s output or weights, in `layers`'),
       ...numericsOf(),
     })
-    .meta({ id: 'ModelForwardRequest' })
+    .meta({ id: tensors.shapeAlone ? 'ModelForwardShape' : 'ModelForwardRequest' })
 }
 
 /** Weights are finite, and tokens are whole numbers. */

@@ -54,12 +54,19 @@ function used(paths: unknown, schemas: Json): Json {
   return Object.fromEntries(Object.entries(schemas).filter(([name]) => found.has(name)))
 }
 
-/** Of two media types generators take the wrong one, or both at once. */
+/** Of two media types generators take the wrong one, or both at once; a header that few send is an argument of every call. */
 function operations(paths: Json): unknown {
-  return map(paths, node => {
+  return map(paths, ({ parameters, headers, ...node }) => {
+    const found: Json = { ...node }
     const { content } = node as { content?: Json }
-    if (content === undefined || !('application/json' in content)) return node
-    return { ...node, content: { 'application/json': content['application/json'] } }
+    if (content !== undefined && 'application/json' in content) {
+      found.content = { 'application/json': content['application/json'] }
+    }
+    const sent = (parameters as Json[] | undefined)?.filter(({ name }) => name !== 'Want-Repr-Digest')
+    if (sent !== undefined && sent.length > 0) found.parameters = sent
+    const { 'Repr-Digest': _, ...got } = (headers ?? {}) as Json
+    if (Object.keys(got).length > 0) found.headers = got
+    return found
   })
 }
 
@@ -111,10 +118,17 @@ function union(all: Json[], isObject: (form: Json) => boolean): Json {
   const forms = all.filter(({ type }) => type !== 'null')
   const orNull = forms.length < all.length ? { nullable: true } : {}
   if (forms.every(({ type }) => type === 'string')) return { type: 'string', ...orNull }
-  if (forms.length > 1) return { oneOf: forms, default: undefined, ...orNull }
+  // what may be of any type is not told apart from the others
+  if (forms.some(({ $ref }) => UNTYPED.includes(String($ref).replace(/.*\//, '')))) return {}
+  if (forms.length > 1) return { oneOf: forms.map(bare), default: undefined, ...orNull }
   const [form] = forms
   // what is nullable has a type: a number that may be a text, or null, is anything
   if (form.type === undefined && !isObject(form)) return {}
   const whole = '$ref' in form ? { allOf: [form] } : form
   return { type: 'object', ...whole, ...orNull }
+}
+
+/** A member of a union is named, or is what it is: what is said of it beside its name some generators take for a type. */
+function bare(form: Json): Json {
+  return Array.isArray(form.allOf) && form.allOf.length === 1 ? form.allOf[0] : form
 }

@@ -258,6 +258,38 @@ describe('a mistake that no request says', () => {
   })
 })
 
+describe('a mistake of a layer', () => {
+  const x = draw(51, 2, 9, 8)
+  const stack = { layers: 2, heads: 2, causal: true, window: { left: 3 }, rope: {}, init: { seed: 1 } }
+  const layer = { x, heads: 2, causal: true, init: {} }
+  const cases: [string, string, Record<string, unknown>, Record<string, unknown>, RegExp][] = [
+    ['causal', '/v1/transformer', { x, stack }, { stack: { causal: false } }, /causal mask is not applied/],
+    ['window', '/v1/transformer', { x, stack }, { stack: { window: { left: 2 } } }, /one key too narrow/],
+    [
+      'rope',
+      '/v1/transformer',
+      { x, stack },
+      { stack: { rope: { interleaved: true } } },
+      /RoPE rotates neighbours/,
+    ],
+    ['softcap', '/v1/transformer', { x, stack, softcap: 1 }, { softcap: null }, /softcap is not applied/],
+    ['causal', '/v1/multi-head-attention', layer, { causal: false }, /causal mask is not applied/],
+    [
+      'added',
+      '/v1/self-attention',
+      { x, init: {} },
+      { causal: 'top_left' },
+      /that the body does not ask for/,
+    ],
+  ]
+  it.each(cases)('%s of %s', async (_, endpoint, body, change, says) => {
+    const { output } = (await post(server, endpoint, merged(body, change))).body
+    const { body: report } = await post(server, '/v1/compare', { endpoint, body, candidate: { output } })
+    expect([report.detail, report.verdict]).toEqual([undefined, 'fail'])
+    expect(report.diagnosis[0]).toEqual({ says: expect.stringMatching(says), change, explains: 1 })
+  })
+})
+
 describe('honesty', () => {
   const p = problem(41)
   const { q, k, v, gradOutput } = p

@@ -104,3 +104,22 @@ describe('text', () => {
     expect(body.errors?.[0]?.path ?? '').toBe(path)
   })
 })
+
+describe('a plan of a model', () => {
+  const plan = (name: string, body: object) =>
+    post(server, '/v1/plan', { endpoint: `/v1/models/${name}/forward`, body })
+
+  it('says what a request would take, from shapes alone', async () => {
+    const { status, body } = await plan('gpt2', {
+      token_ids: { shape: [2, 7] },
+      return: ['logits', 'weights'],
+    })
+    expect(body.problem ?? status).toBe(200)
+    expect(body.shapes).toMatchObject({ logits: [2, 7, 96], 'layers.1.weights': [2, 4, 7, 7] })
+    expect(body.flops).toBeGreaterThan(1000)
+    expect(body.admitted).toBe(true)
+    expect((await plan('nothing', { token_ids: { shape: [2, 7] } })).status).toBe(404)
+    const wrong = await plan('gpt2', { token_ids: { shape: [2, 700] } })
+    expect(wrong.body.errors[0].path).toBe('/body/token_ids')
+  })
+})

@@ -145,6 +145,30 @@ describe('the coding', () => {
   })
 })
 
+it('requests of the Open Inference Protocol come packed, too, with tensors behind their JSON', async () => {
+  const inputs = ['q', 'k', 'v'].map(name => ({
+    name,
+    datatype: 'FP32',
+    shape: [1, 1],
+    parameters: { binary_data_size: 4 },
+  }))
+  const text = Buffer.from(JSON.stringify({ inputs }))
+  const one = Buffer.from(Float32Array.of(1).buffer)
+  for (const [coding, pack] of Object.entries(PACK)) {
+    const answer = await fetch(`${server.url}/v2/models/attention/infer`, {
+      method: 'POST',
+      body: new Uint8Array(pack(Buffer.concat([text, one, one, one]))),
+      headers: {
+        'content-type': 'application/octet-stream',
+        'content-encoding': coding,
+        'inference-header-content-length': String(text.length),
+      },
+    })
+    const { outputs } = (await answer.json()) as { outputs: object[] }
+    expect([answer.status, outputs]).toEqual([200, [expect.objectContaining({ name: 'output', data: [1] })]])
+  }
+})
+
 it('a client that leaves in the middle of a packed body leaves nothing', async () => {
   const before = server.app.engine.arena.usedBytes
   const body = zlib.gzipSync(bodyOf(100_000))

@@ -20,7 +20,7 @@ const moved = fc
     const x = randomTensors(seed)(count)
     if (count > 1) x[1] = Number.NEGATIVE_INFINITY
     const args = { count, along, index: index % count, step: 2 ** -8, seed }
-    return { op: moveElements, args, inputs: { x, figures: Float64Array.of(1, 2) }, outputs: { y: count } }
+    return { op: moveElements, args, inputs: { x, figures: Float64Array.of(1, 2, 7) }, outputs: { y: count } }
   })
 
 const slopes = fc.record({ count: size(1, 7, 5000), seed: fc.nat() }).map(({ count, seed }): OpCase => {
@@ -61,7 +61,7 @@ export const empty: OpCase[] = [
   {
     op: moveElements,
     args: { count: 0, along: 'direction', index: 0, step: 1, seed: 0 },
-    inputs: { x: none, figures: Float64Array.of(0, 0) },
+    inputs: { x: none, figures: Float64Array.of(0, 0, 0) },
     outputs: { y: 0 },
   },
   {

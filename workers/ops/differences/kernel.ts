@@ -14,7 +14,7 @@ import type {
   SlopeTensors,
 } from './op.ts'
 
-/** figures = (√(mean x²), max|x|) of the finite elements, 0 where there is none. One unit. */
+/** figures = (√(mean x²), max|x|, how many) of the finite elements, 0 where there is none. One unit. */
 export function tensorSize(t: SizeTensors, a: SizeArgs, from: number, to: number): void {
   if (from >= to) return
   let [sum, most, finite] = [0, 0, 0]
@@ -25,7 +25,7 @@ export function tensorSize(t: SizeTensors, a: SizeArgs, from: number, to: number
     sum += size * size
     most = Math.max(most, size)
   }
-  t.figures.set([Math.sqrt(sum / Math.max(1, finite)), most])
+  t.figures.set([Math.sqrt(sum / Math.max(1, finite)), most, finite])
 }
 
 /** Whether the direction goes down at an element. */

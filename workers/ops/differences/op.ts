@@ -8,8 +8,8 @@ const SUMMED = price(6)
 
 const family = defineFamily('differences')
 
-/** Numbers of `figures`: the root mean square of the finite elements, and the largest of their absolute values. */
-export const SIZE_COUNT = 2
+/** Numbers of `figures`: the root mean square of the finite elements, the largest of their absolute values, and how many there are. */
+export const SIZE_COUNT = 3
 /** Numbers of `value`: the loss, and the sum of the absolute values of its terms. */
 export const LOSS_COUNT = 2
 

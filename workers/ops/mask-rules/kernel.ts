@@ -88,7 +88,7 @@ class Counters {
     const { mask } = this.#t
     if (mask === undefined || maskAt === this.#maskAt) return this.#mask
     this.#maskAt = maskAt
-    this.#mask = counted(this.#prefix(mask, maskAt, () => true))
+    this.#mask = counted(this.#prefix(mask, maskAt))
     return this.#mask
   }
 
@@ -101,11 +101,14 @@ class Counters {
     return counted(this.#prefix(mask, row.maskAt, j => id >= 0 && kvSegments[row.b * keys + j] === id))
   }
 
-  #prefix(mask: NonNullable<Rules['mask']>, at: number, also: (j: number) => boolean): Int32Array {
+  #prefix(mask: NonNullable<Rules['mask']>, at: number, also?: (j: number) => boolean): Int32Array {
     const { keys, maskStrides } = this.#a
+    const step = maskStrides[3]
     const prefix = new Int32Array(keys + 1)
+    let sum = 0
     for (let j = 0; j < keys; j++) {
-      prefix[j + 1] = prefix[j] + Number(isOpen(mask, at + j * maskStrides[3]) && also(j))
+      if (isOpen(mask, at + j * step) && (also === undefined || also(j))) sum++
+      prefix[j + 1] = sum
     }
     return prefix
   }

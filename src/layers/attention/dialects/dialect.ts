@@ -2,6 +2,8 @@
 import type { TensorSource } from '../../../formats/tensor.ts'
 import type { EmptyRows } from '../empty-rows.ts'
 import type { Span, Window } from '../masks/window.ts'
+import type { Call, Cannot } from './call.ts'
+import type { Meaning } from './meaning.ts'
 
 /** What of a request decides where row i stands among the keys. */
 export interface Around {
@@ -44,6 +46,8 @@ export interface Dialect {
   emptyRows: EmptyRows
   /** weights in the answer */
   weights: 'per head' | 'mean over heads'
+  /** what a request means, in the library's own arguments */
+  call(meaning: Meaning): Call | Cannot
 }
 
 export function defineDialect(dialect: Dialect): Dialect {

@@ -198,6 +198,15 @@ describe('layers', () => {
     await same(path, { ...spoken, ...empty, dialect }, ours)
   })
 
+  it('an encoder is read like its decoder', async () => {
+    const encoder = (window: unknown) => ({ x, stack: { layers: 1, heads: 2, init: { seed: 2 }, window } })
+    await same(
+      '/v1/transformer',
+      { ...stack, encoder: encoder(1), dialect: 'transformers' },
+      { ...stack, encoder: encoder({ left: 1, right: 1 }), empty_rows: 'uniform' },
+    )
+  })
+
   it('weights of many heads are averaged by torch-mha, with what a row is that attends to nothing', async () => {
     const mask = [
       [true, true, true],

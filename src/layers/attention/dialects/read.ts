@@ -40,6 +40,12 @@ export function readDialect<R extends Spoken>(given: R): Read<R> {
       place.window ??= ours.window
     }
   }
+  const { encoder } = request
+  if (encoder !== undefined) {
+    const read = readPlace(name, encoder.stack, { stack: encoder.stack }, '/encoder')
+    const { causal, window } = read
+    ours.encoder = { ...encoder, stack: { ...encoder.stack, causal, window } }
+  }
   const layout = layoutOf(name, request)
   if (layout !== undefined) ours.layout = layout
   if (mask !== undefined) ours.mask = readMask(dialect, mask, axesOf(request, stack))
@@ -71,9 +77,11 @@ function readPlace(
   name: DialectName,
   at: { causal?: Causal; window?: Windows },
   { q_lengths, kv_lengths, past_k, past, stack }: Spoken,
+  below = '',
 ): Place {
   const dialect = DIALECTS[name]
-  const pointer = stack?.window !== undefined && at.window === stack.window ? '/stack/window' : '/window'
+  const pointer =
+    stack?.window !== undefined && at.window === stack.window ? `${below}/stack/window` : '/window'
   const causal = Boolean(at.causal)
   const around = {
     causal,

@@ -26,5 +26,6 @@ export interface Spoken extends EmptyRowOptions {
   past_k?: unknown
   past?: unknown
   stack?: { causal?: Causal; window?: Windows; heads: number } | undefined
+  encoder?: { stack: { causal?: Causal; window?: Windows; heads: number } } | undefined
   backward?: object | undefined
 }

@@ -29,7 +29,8 @@ function batched<T extends object>(fields: T, names: string[]): T {
   const found = { ...fields } as T & Record<string, TensorSource>
   for (const name of names) {
     const source = found[name] as TensorSource | undefined
-    if (source !== undefined) Object.assign(found, { [name]: { ...source, shape: [1, ...source.shape] } })
+    if (source !== undefined)
+      Object.assign(found, { [name]: { ...source, shape: [1, ...source.shape], written: source.shape } })
   }
   return found
 }
