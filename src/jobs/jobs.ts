@@ -79,7 +79,7 @@ export class Jobs {
     }
     const endpoint = endpointOf(request.endpoint)
     const id = randomUUID()
-    const { style, cut, lossFactor } = await this.#examine(endpoint, request.body, sender.owner, signal)
+    const { style, cut, lossFactor } = await this.#examine(endpoint, request.body, body, sender.owner, signal)
     const { digest } = await digestOf([bytes])
     const { owner, idempotencyKey } = sender
     const order: Order = {
@@ -158,12 +158,14 @@ export class Jobs {
   async #examine(
     endpoint: Endpoint,
     tree: Record<string, unknown>,
+    body: Decoded,
     owner: string,
     signal: AbortSignal,
   ): Promise<{ style: Order['style']; cut?: Cut; lossFactor?: number }> {
     const { engine } = this.#intake
     try {
       const request = parse(endpoint.request, tree)
+      if (endpoint.prepare !== undefined) await endpoint.prepare(request, body)
       const { encoding, dtype, ...style } = replyStyle(request as Numerics, 'safetensors')
       const whole = { ...style, encoding, dtype }
       const { program, memory } = await compileInTurn(endpoint, request, whole, engine, owner, signal)

@@ -79,7 +79,9 @@ export class Runner implements Work {
       try {
         return await attempt()
       } catch (error) {
-        if (!(error instanceof Problem) || error.code !== 'BUSY') throw error
+        // no room just now, or its key has spent what it may in a minute
+        const later = error instanceof Problem && (error.code === 'BUSY' || error.status === 429)
+        if (!later) throw error
         await wait(delay, undefined, { signal }).catch(() => signal.throwIfAborted())
       }
     }
