@@ -66,7 +66,7 @@ function check(name: string, server: string, folder: string): boolean {
       OPENAPI30: join(ROOT, 'openapi/openapi-3.0.json'),
     },
   })
-  const ok = status === 0 && stdout.trimEnd().endsWith('called')
+  const ok = status === 0 && /called\r?$/m.test(stdout)
   const seconds = ((performance.now() - begin) / 1000).toFixed(1).padStart(6)
   console.log(`${seconds} s  ${name}: ${ok ? 'generated, compiled, called' : 'failed'}`)
   if (!ok) console.log(`${stdout}\n${stderr}`.trim().slice(-4000))

@@ -4,4 +4,4 @@ generate java --library native
 mkdir -p src/main
 mv client/src/main/java src/main/java
 mv Call.java src/main/java
-mvn -q compile org.codehaus.mojo:exec-maven-plugin:3.5.0:java -Dexec.mainClass=Call
+mvn -q -B -Dstyle.color=never compile org.codehaus.mojo:exec-maven-plugin:3.5.0:java -Dexec.mainClass=Call
