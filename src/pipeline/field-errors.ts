@@ -50,7 +50,7 @@ function fieldErrors(issue: Issue, body: unknown): FieldError[] {
     }))
   }
   if (issue.code === 'invalid_union') {
-    const nested = closest(issue.errors, hasMembers(at(body, issue.path)))
+    const nested = closest(flat(issue.errors), hasMembers(at(body, issue.path)))
     if (nested !== undefined) {
       return nested.flatMap(inner =>
         fieldErrors({ ...inner, path: [...issue.path, ...inner.path] } as Issue, body),
@@ -80,6 +80,15 @@ function noObject({ code, path }: Issue, body: unknown): PropertyKey[] | undefin
     if (!hasMembers(at(body, above))) return above
   }
   return code === 'unrecognized_keys' && !hasMembers(at(body, path)) ? path : undefined
+}
+
+/** A union within a union: its branches beside the others. */
+function flat(branches: Issue[][]): Issue[][] {
+  return branches.flatMap(branch => {
+    const [only] = branch
+    const isUnion = branch.length === 1 && only.code === 'invalid_union' && only.path.length === 0
+    return isUnion && only.errors.length > 0 ? flat(only.errors) : [branch]
+  })
 }
 
 /** The branch of a union that the value came furthest into, if it is clear which was meant. */

@@ -677,6 +677,8 @@ it('after all of it: no 5xx, no contents in the log, no memory kept', async () =
 it('codes are upper snake, and statuses what the contract knows', () => {
   for (const [code, { status }] of Object.entries(PROBLEMS)) {
     expect(code).toMatch(/^[A-Z][A-Z_]+$/)
-    expect([400, 401, 403, 404, 405, 408, 413, 415, 426, 429, 431, 499, 500, 503, 504]).toContain(status)
+    expect([400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 426, 429, 431, 499, 500, 503, 504]).toContain(
+      status,
+    )
   }
 })
