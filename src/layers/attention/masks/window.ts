@@ -30,17 +30,18 @@ export function isSpan(window: unknown): window is Span {
   return Array.isArray(window) && window.length === 2 && window.every(side => typeof side === 'number')
 }
 
-const side = z
-  .int()
-  .min(-1)
-  .max(2 ** 40)
+const SIDE = { minimum: -1, maximum: 2 ** 40 }
+const side = z.int().min(SIDE.minimum).max(SIDE.maximum)
 const span = z.union([side, z.tuple([side, side])])
 
 /** A pair of numbers is only located when a body is read. */
 const spanField = z
   .unknown()
   .meta({
-    anyOf: [{ type: 'integer' }, { type: 'array', items: { type: 'integer' }, minItems: 2, maxItems: 2 }],
+    anyOf: [
+      { type: 'integer', ...SIDE },
+      { type: 'array', items: { type: 'integer', ...SIDE }, minItems: 2, maxItems: 2 },
+    ],
   })
   .transform((value, context): Span => {
     const parsed = span.safeParse(value instanceof NumbersSpan ? value.toArray(2) : value)
