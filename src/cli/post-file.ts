@@ -31,8 +31,14 @@ export function readOptions(args: string[], takesHtml = false): FileOptions {
 
 const MEDIA_TYPES = { json: 'application/json', safetensors: 'application/x-safetensors' }
 
+export interface FileRequest {
+  body: Buffer
+  /** its media type */
+  type: string
+}
+
 /** By what it is called, or else by how it begins. */
-export async function readRequest(file: string): Promise<{ body: Buffer; type: string }> {
+export async function readRequest(file: string): Promise<FileRequest> {
   const body = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     throw new Error(
       `${file} cannot be read: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`,
@@ -53,7 +59,7 @@ export async function open(url: string | undefined): Promise<Asked> {
 export async function postFile(
   asked: Asked,
   path: string,
-  { body, type }: { body: Buffer; type: string },
+  { body, type }: FileRequest,
   accept = MEDIA_TYPES.json,
 ): Promise<Buffer> {
   using _progress = new Progress(asked)

@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import type { CompareReport } from '../endpoints/compare/answer.ts'
 import type { Command } from './command.ts'
+import { withErrorMaps } from './error-maps.ts'
 import { open, postFile, readOptions, readRequest } from './post-file.ts'
 
 export const verify: Command = {
@@ -10,7 +11,8 @@ export const verify: Command = {
   summary: 'hold a kernel’s results beside the float64 truth; FILE is the body of POST /v1/compare',
   async run(args) {
     const { file, url, json, html } = readOptions(args, true)
-    const request = await readRequest(file)
+    const given = await readRequest(file)
+    const request = html === undefined ? given : withErrorMaps(given)
     await using asked = await open(url)
     const body = await postFile(asked, '/v1/compare', request)
     const report = JSON.parse(body.toString()) as CompareReport

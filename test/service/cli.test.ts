@@ -63,6 +63,7 @@ describe('verify', () => {
     const html = await readFile(page, 'utf8')
     expect(html).toMatch(/^<!doctype html>/i)
     expect(html).not.toMatch(/(src|href)="http/)
+    expect(html).toContain('<svg')
   })
 
   it('reads safetensors, whatever the file is called', async () => {

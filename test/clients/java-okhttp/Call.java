@@ -35,7 +35,7 @@ public class Call {
 
         Map<String, Object> shape = Map.of("shape", List.of(1, 8, 4096, 64));
         PlanAnswer plan = api.plan(new PlanRequest()
-            .endpoint(PlanRequestEndpoint._V1_ATTENTION).body(Map.of("q", shape, "k", shape, "v", shape)));
+            .endpoint("/v1/attention").body(Map.of("q", shape, "k", shape, "v", shape)));
         check(plan.getAdmitted() && plan.getFlops() > 1e9, plan);
         System.out.println("called");
         System.exit(0);
