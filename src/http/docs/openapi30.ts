@@ -71,11 +71,11 @@ function operations(paths: Json): unknown {
 }
 
 function plain(schema: unknown, schemas: Record<string, Json>): unknown {
-  const isObject = ({ $ref, allOf = [{ $ref }] }: Json) => {
+  const named: Named = ({ $ref, allOf = [{ $ref }] }) => {
     const [{ $ref: target }] = allOf as Json[]
-    return schemas[String(target).replace(/.*\//, '')]?.type === 'object'
+    return schemas[String(target).replace(/.*\//, '')] ?? {}
   }
-  return map(schema, node => simplified(node, isObject))
+  return map(schema, node => simplified(node, named))
 }
 
 /** f of every object, the inner ones first, but for values. */
@@ -86,7 +86,10 @@ function map(node: unknown, f: (node: Json) => Json): unknown {
   return f(Object.fromEntries(members))
 }
 
-function simplified(node: Json, isObject: (form: Json) => boolean): Json {
+/** The schema that a form names, as it is in the newer document. */
+type Named = (form: Json) => Json
+
+function simplified(node: Json, named: Named): Json {
   const { const: only, anyOf, oneOf = anyOf, propertyNames: _names, contentEncoding, $ref, ...rest } = node
   const found: Json = rest
   if (Array.isArray(found.type)) {
@@ -110,24 +113,34 @@ function simplified(node: Json, isObject: (form: Json) => boolean): Json {
   if ($ref !== undefined) return Object.keys(found).length === 0 ? { $ref } : { ...found, allOf: [{ $ref }] }
   // texts of several kinds are texts
   if (found.type === 'string') return found
-  return Array.isArray(oneOf) ? { ...found, ...union(oneOf as Json[], isObject) } : found
+  if (!Array.isArray(oneOf)) return found
+  // objects that nothing tells apart but their members
+  if (found.discriminator === undefined && oneOf.filter(form => named(form).type === 'object').length > 1)
+    return { description: found.description }
+  return { ...found, ...union(oneOf as Json[], named) }
 }
 
 /** Texts of several kinds are texts; what may be null says so; whatever else has several forms names them, without a default. */
-function union(all: Json[], isObject: (form: Json) => boolean): Json {
+function union(all: Json[], named: Named): Json {
   const forms = all.filter(({ type }) => type !== 'null')
   const orNull = forms.length < all.length ? { nullable: true } : {}
   if (forms.every(({ type }) => type === 'string')) return { type: 'string', ...orNull }
   // what may be of any type is not told apart from the others
   if (forms.some(({ $ref }) => UNTYPED.includes(String($ref).replace(/.*\//, '')))) return {}
   // Java writes a list among others as a class, which it is not
-  if (forms.length > 1 && forms.some(({ type }) => type === 'array')) return {}
+  const isList = ({ type }: Json) => type === 'array'
+  const mayBeList = (form: Json) => isList(form) || formsOf(named(form)).some(isList)
+  if (forms.length > 1 && forms.some(mayBeList)) return {}
   if (forms.length > 1) return { oneOf: forms.map(bare), default: undefined, ...orNull }
   const [form] = forms
   // what is nullable has a type: a number that may be a text, or null, is anything
-  if (form.type === undefined && !isObject(form)) return {}
+  if (form.type === undefined && named(form).type !== 'object') return {}
   const whole = '$ref' in form ? { allOf: [form] } : form
   return { type: 'object', ...whole, ...orNull }
+}
+
+function formsOf({ anyOf, oneOf = anyOf }: Json): Json[] {
+  return (oneOf ?? []) as Json[]
 }
 
 /** A member of a union is named, or is what it is: what is said of it beside its name some generators take for a type. */
