@@ -85,7 +85,7 @@ export function jobPaths({ request, job, problems }: JobSchemas): Json {
         responses: {
           200: {
             description: 'events whose data is the job as `GET /v1/jobs/{id}` gives it',
-            content: { 'text/event-stream': { schema: TEXT } },
+            content: { 'text/event-stream': { schema: {} } },
           },
           ...problems('404', '503'),
         },
