@@ -3,6 +3,7 @@ import type { ModelConfig } from '../config.ts'
 import type { Family, ModelSpec, Names } from '../family.ts'
 import { Weights } from '../weights.ts'
 import { activation } from './activations.ts'
+import { evenSizes, maskedHead } from './encoder.ts'
 
 /** What differs between the two. */
 interface Kind {
@@ -57,22 +58,15 @@ function read(config: ModelConfig, names: Names, kind: Kind): ModelSpec {
       norm: { eps },
     },
     ...(hasHead && {
-      head: {
-        dense: { activation: act, bias: true, eps },
-        weight: untied ? 'head.weight' : 'embeddings.tokens',
-        bias: true,
-        factor: 1,
-      },
+      head: maskedHead({ activation: act, bias: true, eps }, untied ? 'head.weight' : 'embeddings.tokens'),
     }),
-    sizes: {
+    sizes: evenSizes({
       layers,
       heads,
-      kvHeads: heads,
       dModel,
-      headDim: dModel / heads,
       vocabulary,
       maxLength: kind.padded ? positions - padding - 1 : positions,
-    },
+    }),
     weights,
   }
 }

@@ -2,6 +2,7 @@
 import type { Family } from '../family.ts'
 import { Weights } from '../weights.ts'
 import { activation } from './activations.ts'
+import { evenSizes, maskedHead } from './encoder.ts'
 
 const EPS = 1e-12
 
@@ -46,22 +47,15 @@ export const distilbert: Family = {
       stack: { layers, heads, d_ff: hidden, norm: 'post', norm_eps: EPS, activation: act },
       embeddings: { factor: 1, positions: 'absolute', types: false, norm: { eps: EPS } },
       ...(hasHead && {
-        head: {
-          dense: { activation: act, bias: true, eps: EPS },
-          weight: 'embeddings.tokens',
-          bias: true,
-          factor: 1,
-        },
+        head: maskedHead({ activation: act, bias: true, eps: EPS }),
       }),
-      sizes: {
+      sizes: evenSizes({
         layers,
         heads,
-        kvHeads: heads,
         dModel,
-        headDim: dModel / heads,
         vocabulary,
         maxLength: positions,
-      },
+      }),
       weights,
     }
   },

@@ -2,6 +2,7 @@
 import type { Family } from '../family.ts'
 import { Weights } from '../weights.ts'
 import { activation } from './activations.ts'
+import { evenSizes } from './encoder.ts'
 
 export const gpt2: Family = {
   types: ['gpt2'],
@@ -52,15 +53,13 @@ export const gpt2: Family = {
       },
       embeddings: { factor: 1, positions: 'absolute', types: false },
       head: { weight: tied ? 'embeddings.tokens' : 'head.weight', bias: false, factor: 1 },
-      sizes: {
+      sizes: evenSizes({
         layers,
         heads,
-        kvHeads: heads,
         dModel,
-        headDim: dModel / heads,
         vocabulary,
         maxLength: positions,
-      },
+      }),
       weights,
     }
   },

@@ -3,6 +3,7 @@ import type { ModelConfig } from '../config.ts'
 import type { Family, ModelSpec, Names } from '../family.ts'
 import { Weights } from '../weights.ts'
 import { activation, gatedActivation } from './activations.ts'
+import { evenSizes, maskedHead } from './encoder.ts'
 import { isSliding } from './llama.ts'
 import { ropeOf } from './rope.ts'
 
@@ -65,22 +66,19 @@ function read(config: ModelConfig, names: Names): ModelSpec {
     identities: ['layers.0.norm1'],
     embeddings: { factor: 1, positions: 'none', types: false, norm: { eps } },
     ...(hasHead && {
-      head: {
-        dense: { activation: activation(config.text('classifier_activation', 'gelu')), bias: headBias, eps },
-        weight: 'embeddings.tokens',
-        bias: true,
-        factor: 1,
-      },
+      head: maskedHead({
+        activation: activation(config.text('classifier_activation', 'gelu')),
+        bias: headBias,
+        eps,
+      }),
     }),
-    sizes: {
+    sizes: evenSizes({
       layers,
       heads,
-      kvHeads: heads,
       dModel,
-      headDim: dModel / heads,
       vocabulary,
       maxLength: positions,
-    },
+    }),
     weights,
   }
 }
