@@ -13,8 +13,8 @@ import {
   StatisticsAnswer,
 } from '../oip/schema.ts'
 import { type Json, ref } from './components.ts'
+import { JSON_TYPE, problems } from './operations.ts'
 
-const JSON_TYPE = 'application/json'
 const BYTES_TYPE = 'application/octet-stream'
 const LENGTH = 'Inference-Header-Content-Length'
 
@@ -41,10 +41,9 @@ export const INFERENCE_EXAMPLE = {
   },
 }
 
-type Problems = (...statuses: string[]) => Json
 type Add = (schema: z.ZodType) => Json
 
-export function inferencePaths(ask: Add, add: Add, problems: Problems): Record<string, Json> {
+export function inferencePaths(ask: Add, add: Add): Record<string, Json> {
   const refused = (...statuses: string[]) => inferenceProblems(problems(...statuses))
   const get = (operationId: string, summary: string, schema: z.ZodType, ...statuses: string[]) => ({
     operationId,

@@ -1,15 +1,12 @@
 /** The paths of `/v1/jobs` in the OpenAPI document. */
 import type { Json } from './components.ts'
+import { JSON_TYPE, problems, SAFETENSORS_TYPE } from './operations.ts'
 
 interface JobSchemas {
   request: Json
   job: Json
-  /** what a compute request may be answered with instead */
-  problems(...statuses: string[]): Json
 }
 
-const JSON_TYPE = 'application/json'
-const SAFETENSORS_TYPE = 'application/x-safetensors'
 const FILE = { type: 'string', contentMediaType: SAFETENSORS_TYPE, description: 'a safetensors file' }
 const TEXT = { type: 'string' }
 
@@ -23,7 +20,7 @@ const EXAMPLES = {
   },
 }
 
-export function jobPaths({ request, job, problems }: JobSchemas): Json {
+export function jobPaths({ request, job }: JobSchemas): Json {
   const id = { name: 'id', in: 'path', required: true, schema: TEXT }
   const answer = (description: string) => ({ description, content: { [JSON_TYPE]: { schema: job } } })
   const operation = (operationId: string, summary: string, more: Json) => ({

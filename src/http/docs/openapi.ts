@@ -32,14 +32,14 @@ export function openApiDocument(version: string): Json {
   const planExamples = EXAMPLES.filter(({ path }) => path === '/v1/plan')
   paths['/v1/plan'] = { post: planOperation(ask(PlanRequest), add(PlanAnswer), planExamples) }
   Object.assign(paths, modelPaths(ask, add))
-  Object.assign(paths, inferencePaths(ask, add, problems))
+  Object.assign(paths, inferencePaths(ask, add))
   paths['/v1/stream'] = { get: STREAM_OPERATION }
   paths['/v1/stream-ticket'] = { post: ticketOperation(add(TicketAnswer, 'output')) }
   add(ProblemAnswer)
   answers.InferenceProblem = INFERENCE_PROBLEM
   Object.assign(
     paths,
-    jobPaths({ request: ask(JobRequest), job: add(JobAnswer, 'output'), problems }),
+    jobPaths({ request: ask(JobRequest), job: add(JobAnswer, 'output') }),
     operationalPaths(add(HealthAnswer)),
   )
   return {

@@ -6,7 +6,7 @@ import { type Json, ref } from './components.ts'
 import type { Example } from './examples.ts'
 
 export const JSON_TYPE = 'application/json'
-const SAFETENSORS_TYPE = 'application/x-safetensors'
+export const SAFETENSORS_TYPE = 'application/x-safetensors'
 
 export function computeOperation(
   { name, summary, reports = {} }: Pick<Endpoint, 'name' | 'summary' | 'reports'>,
