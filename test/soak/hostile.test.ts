@@ -103,7 +103,10 @@ it('refuses what is hostile within limits, and serves small requests throughout'
   const here = idle.filter(({ socket }) => !socket.destroyed).length
   for (const { socket } of [...idle, ...slow, ...drip, ...declared, ...bombs]) socket.destroy()
   await expect.poll(async () => (await memoryOf(url, pid)).used, { timeout: 30_000 }).toBe(before.used)
-  await wait(scaled(0, 5000))
+  // small requests have the collector come round
+  const settling = watchSmall(port, scaled(20, 2))
+  await wait(scaled(0, 10_000))
+  await settling()
   const after = await memoryOf(url, pid)
   report(
     'hostile clients',
