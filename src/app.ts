@@ -170,6 +170,8 @@ function createFastify(config: Config, logger: Logger, metrics: Metrics): Fastif
       // any other upgrade, as to h2c, is ignored: the request is answered as it is
       shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
     },
+    // a machine that is busy, or a container with a small share of it, takes its time to begin: that is no fault
+    pluginTimeout: 0,
     bodyLimit: config.MAX_BODY_BYTES,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
