@@ -8,7 +8,7 @@ import { startReplicas, temporaryStore } from '../../system/redis/replicas.ts'
 import { report } from '../figures.ts'
 import { scaled } from '../scale.ts'
 
-const ROUNDS = scaled(2, 50)
+const ROUNDS = Number(process.env.SOAK_ROUNDS ?? scaled(2, 50))
 const JOBS = 3
 const POLL = { timeout: 60_000, interval: 20 }
 
