@@ -2060,10 +2060,10 @@ export interface components {
             /** @description parameters by the checkpoint’s names, in its orientation */
             grads?: components["schemas"]["ModelForwardAnswerGrads"];
         };
-        Models: {
-            models: components["schemas"]["ModelsModel"][];
+        ModelsAnswer: {
+            models: components["schemas"]["Model"][];
         };
-        Model: {
+        ModelAnswer: {
             name: string;
             family: string;
             /** Format: int64 */
@@ -2807,6 +2807,17 @@ export interface components {
         };
         /** @enum {string} */
         Method: "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients";
+        Model: components["schemas"]["ModelAnswer"] | components["schemas"]["ModelFields"];
+        ModelFields: {
+            name: string;
+            problem: components["schemas"]["ModelFieldsProblem"];
+        };
+        ModelFieldsProblem: {
+            /** Format: int64 */
+            status: number;
+            code: string;
+            detail: string;
+        };
         ModelForwardAnswerEncoder: {
             output?: components["schemas"]["AnswerTensor"];
             hidden?: components["schemas"]["AnswerTensor"][];
@@ -2866,17 +2877,6 @@ export interface components {
         };
         /** @enum {string} */
         ModelForwardRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present";
-        ModelsModel: components["schemas"]["Model"] | components["schemas"]["ModelsModelFields"];
-        ModelsModelFields: {
-            name: string;
-            problem: components["schemas"]["ModelsModelFieldsProblem"];
-        };
-        ModelsModelFieldsProblem: {
-            /** Format: int64 */
-            status: number;
-            code: string;
-            detail: string;
-        };
         MultiHeadAttentionAnswerGrads: {
             /** @description x’s */
             x?: components["schemas"]["AnswerTensor"];
@@ -4437,7 +4437,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Models"];
+                    "application/json": components["schemas"]["ModelsAnswer"];
                 };
             };
         };
@@ -4460,7 +4460,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Model"];
+                    "application/json": components["schemas"]["ModelAnswer"];
                 };
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */

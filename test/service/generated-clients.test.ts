@@ -163,4 +163,21 @@ describe('openapi-3.0.json', () => {
       }
     }
   })
+
+  it('answers with one type where it succeeds and one where it does not, and a handshake with no body', () => {
+    for (const [path, methods] of Object.entries(older.paths)) {
+      for (const [method, { responses = {} }] of Object.entries(methods)) {
+        if (!METHODS.includes(method)) continue
+        const types = (wanted: RegExp) =>
+          new Set(
+            Object.entries(responses).flatMap(([status, { content }]) =>
+              wanted.test(status) ? [JSON.stringify(content)] : [],
+            ),
+          )
+        expect([path, types(/^[12]/).size]).toEqual([path, 1])
+        expect(types(/^[45]/).size, path).toBeLessThanOrEqual(1)
+        if (responses[101] !== undefined) expect([...types(/./)], path).toEqual([undefined])
+      }
+    }
+  })
 })
