@@ -108,18 +108,6 @@ function simplified(node: Json, named: Named): Json {
   }
   if (only !== undefined) Object.assign(found, { type: typeof only, enum: [only] })
   if (contentEncoding === 'base64') found.format = 'byte'
-  if (found.type === 'number') found.format ??= 'double'
-  if (found.type === 'integer') {
-    found.format = 'int64'
-    // what every integer of JSON is within
-    if (found.minimum === Number.MIN_SAFE_INTEGER) delete found.minimum
-    if (found.maximum === Number.MAX_SAFE_INTEGER) delete found.maximum
-  }
-  for (const end of ['Minimum', 'Maximum'] as const) {
-    const bound = found[`exclusive${end}`]
-    if (typeof bound === 'number')
-      Object.assign(found, { [end.toLowerCase()]: bound, [`exclusive${end}`]: true })
-  }
   if ($ref !== undefined) return Object.keys(found).length === 0 ? { $ref } : { ...found, allOf: [{ $ref }] }
   // texts of several kinds are texts
   if (found.type === 'string') return found
