@@ -924,11 +924,11 @@ export type ModelForwardAnswer = {
   grads?: ModelForwardAnswerGrads
 }
 
-export type Models = {
-  models: (ModelsModel)[]
+export type ModelsAnswer = {
+  models: (Model)[]
 }
 
-export type Model = {
+export type ModelAnswer = {
   name: string
   family: string
   layers: number
@@ -1525,6 +1525,19 @@ export type Measurement = {
 
 export type Method = "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients"
 
+export type Model = ModelAnswer | ModelFields
+
+export type ModelFields = {
+  name: string
+  problem: ModelFieldsProblem
+}
+
+export type ModelFieldsProblem = {
+  status: number
+  code: string
+  detail: string
+}
+
 export type ModelForwardAnswerEncoder = {
   output?: Tensor
   hidden?: (Tensor)[]
@@ -1586,19 +1599,6 @@ export type ModelForwardRequestBackward = {
 }
 
 export type ModelForwardRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present"
-
-export type ModelsModel = Model | ModelsModelFields
-
-export type ModelsModelFields = {
-  name: string
-  problem: ModelsModelFieldsProblem
-}
-
-export type ModelsModelFieldsProblem = {
-  status: number
-  code: string
-  detail: string
-}
 
 export type MultiHeadAttentionAnswerGrads = {
   /** x’s */
