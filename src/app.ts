@@ -117,7 +117,8 @@ export async function install(
     spend: budgets && ((client, flops) => budgets.spend(client, flops)),
   }
 
-  const jobs = await Jobs.open(config, intake, (error, what) => {
+  const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
+  const jobs = await Jobs.open(config, intake, store, (error, what) => {
     if (error === undefined) fastify.log.warn(what)
     else fastify.log.warn({ err: error }, what)
   })
@@ -135,7 +136,6 @@ export async function install(
   await fastify.register(auth, { authenticator, budgets })
   await fastify.register(limits, { budgets })
   await fastify.register(rest, { intake, deadlineSeconds })
-  const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
   await fastify.register(plans, { intake, store, deadlineSeconds, jobSeconds: config.JOB_SECONDS })
   await fastify.register(models, { store, intake, deadlineSeconds })
   await fastify.register(inference, { intake, deadlineSeconds, further: new Checkpoints(store) })

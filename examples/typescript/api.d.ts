@@ -1690,7 +1690,7 @@ export interface components {
             ready?: boolean;
         };
         JobRequest: {
-            endpoint: components["schemas"]["PlanRequestEndpointName"];
+            endpoint: components["schemas"]["PlanRequestEndpoint"];
             /** @description the body of that endpoint */
             body: {
                 [key: string]: unknown;
@@ -2468,9 +2468,9 @@ export interface components {
             batch: number;
             /**
              * Format: int64
-             * @description query heads in it
+             * @description query heads in it, where those may be cut (attention)
              */
-            heads: number;
+            heads?: number;
             /** Format: double */
             flops: number;
             /** Format: double */

@@ -618,7 +618,7 @@ export type RepositoryIndexRequest = {
 }
 
 export type JobRequest = {
-  endpoint: PlanRequestEndpointName
+  endpoint: PlanRequestEndpoint
   /** the body of that endpoint */
   body: Record<string, unknown>
   /** jobs of a smaller number go first, those of one number in the order in which they came */
@@ -1270,8 +1270,8 @@ export type Cut = {
   parts: number
   /** items of the batch in the largest of them */
   batch: number
-  /** query heads in it */
-  heads: number
+  /** query heads in it, where those may be cut (attention) */
+  heads?: number
   flops: number
   bytes: number
   seconds: number
