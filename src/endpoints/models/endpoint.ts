@@ -11,7 +11,7 @@ import type { Plannable, Room } from '../endpoint.ts'
 import { bertvizRequest, writeBertviz } from './bertviz.ts'
 import type { PreparedTokens } from './context.ts'
 import { compileForward, ForwardRequestSchema, ForwardShapes } from './forward.ts'
-import type { ForwardRequest } from './request.ts'
+import type { ForwardRequest, ModelRequest } from './request.ts'
 
 /** `bertviz`: answered in the form of BertViz's views. */
 export function modelForward(model: LoadedModel, bertviz = false): Plannable<ForwardRequest> {
@@ -19,14 +19,9 @@ export function modelForward(model: LoadedModel, bertviz = false): Plannable<For
   return {
     request: ForwardRequestSchema,
     shapes: ForwardShapes,
-    layers: () => model.plan.spec.sizes.layers,
+    layers: request => compiledLayers(request, model, prepared),
     async prepare(request, body) {
       prepared = await prepareTokens(request, model, body)
-      const { method, steps } = request.relevance ?? { method: 'rollout', steps: 0 }
-      if (method === 'integrated_gradients') {
-        const tokens = repeated(prepared.tokens, steps + 1)
-        prepared.path = { tokens, padding: paddingOf(tokens, model, body) }
-      }
     },
     *compile(p, request) {
       const tokens = prepared as PreparedTokens
@@ -36,11 +31,31 @@ export function modelForward(model: LoadedModel, bertviz = false): Plannable<For
   }
 }
 
-async function prepareTokens(
-  request: ForwardRequest,
+/** Layers that are compiled one after the other: of both stacks, and again for each token that is generated. */
+export function compiledLayers(
+  { generate }: Pick<ModelRequest, 'generate'>,
+  { plan }: LoadedModel,
+  prepared: PreparedTokens | undefined,
+): number {
+  const tokens = generate === undefined ? 0 : generate.max_new_tokens * (prepared?.tokens.batch ?? 1)
+  return plan.spec.sizes.layers * (1 + tokens) + (plan.encoderStack?.layers ?? 0)
+}
+
+export async function prepareTokens(
+  request: ModelRequest,
   model: LoadedModel,
   body: Room,
 ): Promise<PreparedTokens> {
+  const prepared = await readTokens(request, model, body)
+  const { method, steps } = request.relevance ?? { method: 'rollout', steps: 0 }
+  if (method === 'integrated_gradients') {
+    const tokens = repeated(prepared.tokens, steps + 1)
+    prepared.path = { tokens, padding: paddingOf(tokens, model, body) }
+  }
+  return prepared
+}
+
+async function readTokens(request: ModelRequest, model: LoadedModel, body: Room): Promise<PreparedTokens> {
   const { text, token_ids } = request
   if (text !== undefined && token_ids !== undefined) throw bothProblem('', 'text', 'token_ids')
   if (text !== undefined) {
