@@ -142,6 +142,7 @@ export async function install(
   await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,
+    models: store,
     traces: telemetry?.runs,
     deadlineSeconds,
     idleSeconds: config.STREAM_IDLE_SECONDS,

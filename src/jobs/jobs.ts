@@ -180,7 +180,7 @@ export class Jobs {
     const { endpoint } = held
     try {
       const request = parse(endpoint.request, tree)
-      if (endpoint.prepare !== undefined) await endpoint.prepare(request, body)
+      if (endpoint.prepare !== undefined) await endpoint.prepare(request, body, signal)
       const { encoding, dtype, ...style } = replyStyle(request as Numerics, 'safetensors')
       const whole = { ...style, encoding, dtype }
       const { program, memory } = await compileInTurn(endpoint, request, whole, engine, owner, signal)
