@@ -16,7 +16,8 @@
  * all of gradY's row is 0, zeros are packed in place of x's.
  */
 import { MR, NR } from '../../../wasm/assembly/lanes'
-import { Call, PACK_DEPTH, PRODUCT_COLUMNS, PRODUCT_ROWS, ROWS_TOGETHER } from '../../../wasm/generated/linear'
+import { Call, FEW_ROWS, PACK_DEPTH, PRODUCT_COLUMNS, PRODUCT_ROWS, ROWS_TOGETHER, THIN_COLUMNS, THIN_ROWS } from '../../../wasm/generated/linear'
+import { rowAcross, rowAlong } from './few-rows'
 import { packAcross, packAlong } from './pack'
 import { SplitRows, columnRun, elementAt, rowRun } from './split-rows'
 import { linearTile } from './tile'
@@ -126,30 +127,90 @@ export function linearBackwardWeight(call: Call, from: i32, to: i32): void {
 }
 
 function multiply(p: Product, from: i32, to: i32): void {
-  const rowBlocks = (p.rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS
+  const thin = p.rows <= THIN_ROWS
+  const few = p.rows <= FEW_ROWS && !p.rowsAlong
+  const rowBlock = thin ? max(p.rows, 1) : PRODUCT_ROWS
+  const rowBlocks = (p.rows + rowBlock - 1) / rowBlock
   const chunks = max((p.depth + PACK_DEPTH - 1) / PACK_DEPTH, 1)
   const most = (p.depth + chunks - 1) / chunks
   for (let unit = from; unit < to; ) {
     const block = unit / rowBlocks
     const first = unit - block * rowBlocks
-    const count = min(to - unit, rowBlocks - first)
-    const column = block * PRODUCT_COLUMNS
-    const columns = min(PRODUCT_COLUMNS, p.columns - column)
-    const end = min((first + count) * PRODUCT_ROWS, p.rows)
-    if (p.depth == 0) clear(p, first * PRODUCT_ROWS, end, column, columns)
-    for (let k = 0; k < p.depth; k += most) {
-      const depth = min(most, p.depth - k)
-      const direct = p.columnsAlong && p.b.heads == 1 && p.rows <= FEW
-      const whole = direct ? columns - (columns % NR) : 0
-      packColumns(p, column + whole, columns - whole, k, depth)
-      if (p.nonFinite) noteSkipped(p, k, depth)
-      for (let row = first * PRODUCT_ROWS; row < end; row += ROWS_TOGETHER) {
-        const rows = min(ROWS_TOGETHER, end - row)
-        packRows(p, row, rows, k, depth)
-        blockProduct(p, row, rows, column, columns, whole, k, depth)
+    // thin units are neighbouring columns, else rows
+    const count = thin ? min(to - unit, PRODUCT_COLUMNS / THIN_COLUMNS) : min(to - unit, rowBlocks - first)
+    const column = block * (thin ? THIN_COLUMNS : PRODUCT_COLUMNS)
+    const columns = min(thin ? count * THIN_COLUMNS : PRODUCT_COLUMNS, p.columns - column)
+    const row = first * rowBlock
+    const end = min(row + (thin ? rowBlock : count * rowBlock), p.rows)
+    if (p.depth == 0) clear(p, row, end, column, columns)
+    // what is read of each row of the weight at once: columns of the result, or the depth
+    const part = few && !p.columnsAlong ? 16 : columns
+    for (let c = 0; c < columns; c += part) {
+      for (let k = 0; k < p.depth; k += most) {
+        const depth = min(most, p.depth - k)
+        if (few) fewRows(p, column + c, min(part, columns - c), k, depth)
+        else blockOfRows(p, row, end, column, columns, k, depth)
       }
     }
     unit += count
+  }
+}
+
+function blockOfRows(p: Product, row: i32, end: i32, column: i32, columns: i32, k: i32, depth: i32): void {
+  const direct = p.columnsAlong && p.b.heads == 1 && p.rows <= FEW
+  const whole = direct ? columns - (columns % NR) : 0
+  packColumns(p, column + whole, columns - whole, k, depth)
+  if (p.nonFinite) noteSkipped(p, k, depth)
+  for (; row < end; row += ROWS_TOGETHER) {
+    const rows = min(ROWS_TOGETHER, end - row)
+    packRows(p, row, rows, k, depth)
+    blockProduct(p, row, rows, column, columns, whole, k, depth)
+  }
+}
+
+/** Row by row; the part of the weight that they have in common is in a cache from the second on. */
+function fewRows(p: Product, column: i32, columns: i32, k: i32, depth: i32): void {
+  const first = k == 0
+  const base = first ? p.residual : p.c
+  const sums = p.columnPack
+  const bRow = <usize>p.b.width << 2
+  for (let row = 0; row < p.rows; ++row) {
+    const x = joinedRow(p, row, k, depth)
+    if (p.columnsAlong) rowAlong(x, elementAt(p.b, k, column), bRow, depth, columns, sums)
+    else rowAcross(x, elementAt(p.b, column, k), bRow, depth, columns, sums)
+    for (let c = 0; c < columns; ) {
+      const run = columnRun(p.c, column + c, columns - c)
+      const from = base.start ? elementAt(base, row, column + c) : 0
+      const bias = first && p.bias != 0 ? p.bias + (<usize>(column + c) << 2) : 0
+      finishRow(sums + (<usize>c << 2), bias, from, elementAt(p.c, row, column + c), run)
+      c += run
+    }
+  }
+}
+
+/** A part of a row of x: where it stands, or copied where it stands split into heads. */
+function joinedRow(p: Product, row: i32, k: i32, depth: i32): usize {
+  if (columnRun(p.a, k, depth) == depth) return elementAt(p.a, row, k)
+  for (let done = 0; done < depth; ) {
+    const run = columnRun(p.a, k + done, depth - done)
+    memory.copy(p.rowPack + (<usize>done << 2), elementAt(p.a, row, k + done), <usize>run << 2)
+    done += run
+  }
+  return p.rowPack
+}
+
+/** c = (sum + bias) + base, where a 0 stands for zeros: adding them turns −0 into 0, as it does in a tile. */
+function finishRow(sums: usize, bias: usize, base: usize, c: usize, columns: i32): void {
+  const zero = f32x4.splat(0)
+  let j: usize = 0
+  const end = <usize>columns << 2
+  for (; j + 16 <= end; j += 16) {
+    const sum = f32x4.add(v128.load(sums + j), bias ? v128.load(bias + j) : zero)
+    v128.store(c + j, f32x4.add(sum, base ? v128.load(base + j) : zero))
+  }
+  for (; j < end; j += 4) {
+    const sum = load<f32>(sums + j) + (bias ? load<f32>(bias + j) : 0)
+    store<f32>(c + j, sum + (base ? load<f32>(base + j) : 0))
   }
 }
 
