@@ -1,5 +1,5 @@
 /** `POST /v1/plan`: what a request would take, computing nothing. */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Plannable } from '../endpoints/endpoint.ts'
 import { modelForward } from '../endpoints/models/endpoint.ts'
@@ -11,6 +11,7 @@ import { decode } from '../pipeline/decode.ts'
 import { type Numerics, replyStyle } from '../pipeline/reply.ts'
 import { parse, plan } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
+import { usedUp } from './auth/limits.ts'
 import { clientOf, RequestBody, type RestOptions, stopsWith } from './rest.ts'
 
 export interface PlanOptions extends RestOptions {
@@ -24,7 +25,7 @@ export const plans = fp(
     app.post('/v1/plan', async (request, reply) => {
       const { signal, clock } = stopsWith(reply, options.deadlineSeconds)
       try {
-        return await planned(request, options, signal)
+        return await planned(request, reply, options, signal)
       } finally {
         clearTimeout(clock)
       }
@@ -35,6 +36,7 @@ export const plans = fp(
 
 async function planned(
   request: FastifyRequest,
+  reply: FastifyReply,
   { intake, store, jobSeconds }: PlanOptions,
   signal: AbortSignal,
 ) {
@@ -46,7 +48,7 @@ async function planned(
   const endpoint = model === undefined ? served : (modelForward(model) as Plannable)
   if (endpoint === undefined) throw new Problem('NOT_FOUND', `no endpoint ${path}`)
   try {
-    const { shapes, estimate, conventions, problem } = await plan(
+    const { shapes, estimate, conventions, ...found } = await plan(
       endpoint,
       tree,
       body,
@@ -55,6 +57,7 @@ async function planned(
       clientOf(request),
       signal,
     )
+    const problem = found.problem ?? usedUp(request, reply)
     return {
       shapes,
       ...estimate,

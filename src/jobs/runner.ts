@@ -39,7 +39,8 @@ export class Runner implements Work {
     const endpoint = endpointOf(order.endpoint)
     const diagnosing =
       endpoint.path === compare.path
-        ? (request: CompareRequest, report: Report) => this.#diagnose(request, report, task.signal)
+        ? (request: CompareRequest, report: Report) =>
+            this.#diagnose(request, report, order.owner, task.signal)
         : undefined
     return await this.#whenFree(task, async () => {
       const body = await decode(new StoredSource(this.#store, order.input, order.owner), this.#intake)
@@ -87,9 +88,11 @@ export class Runner implements Work {
     }
   }
 
-  async #diagnose(request: CompareRequest, report: Report, signal: AbortSignal): Promise<unknown> {
+  async #diagnose(request: CompareRequest, report: Report, owner: string, signal: AbortSignal) {
     const until = performance.now() + (this.#seconds * 1000) / 2
-    return await diagnose(request, report, this.#intake.engine, signal, until)
+    const { engine, budget } = this.#intake
+    const spend = budget && ((flops: number) => budget.spend(owner, flops))
+    return await diagnose(request, report, engine, signal, until, spend)
   }
 }
 
