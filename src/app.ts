@@ -5,8 +5,8 @@ import Fastify, { type FastifyInstance, type FastifyRequest, LogController } fro
 import type { Logger } from 'pino'
 import { type Config, hostNames, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
-import { FlopBudgets } from './http/auth/flop-budgets.ts'
-import { auth, openAuthenticator } from './http/auth/index.ts'
+import { openAccess } from './http/auth/access.ts'
+import { auth } from './http/auth/index.ts'
 import { limits } from './http/auth/limits.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
@@ -95,8 +95,7 @@ export async function install(
   { notFound, telemetry, hostNames, ...options }: InstallOptions = {},
 ): Promise<Installed> {
   // first: where it fails, there are no workers yet
-  const authenticator = await openAuthenticator(config, fastify.log)
-  const budgets = authenticator && new FlopBudgets()
+  const access = await openAccess(config, fastify.log)
   const engine = await Engine.start(config, {
     ...options,
     onLost(reason) {
@@ -114,7 +113,7 @@ export async function install(
     arrivals,
     mostBytes: Math.min(config.MAX_BODY_BYTES, arrivals.limit),
     bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
-    spend: budgets && ((client, flops) => budgets.spend(client, flops)),
+    budget: access?.budgets,
   }
 
   const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
@@ -133,8 +132,8 @@ export async function install(
   await fastify.register(drain)
   await fastify.register(hosts, { names: hostNames })
   await fastify.register(origins, { allowed: config.CORS_ORIGINS })
-  await fastify.register(auth, { authenticator, budgets })
-  await fastify.register(limits, { budgets })
+  await fastify.register(auth, { access })
+  await fastify.register(limits, { access })
   await fastify.register(rest, { intake, deadlineSeconds })
   await fastify.register(plans, { intake, store, deadlineSeconds, jobSeconds: config.JOB_SECONDS })
   await fastify.register(models, { store, intake, deadlineSeconds })
@@ -157,6 +156,7 @@ export async function install(
     async close() {
       await jobs.close()
       store.close()
+      access?.close()
       await engine.close()
     },
   }

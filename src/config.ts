@@ -108,6 +108,17 @@ const environment = z.object({
   OIDC_JWKS_URL: provider.describe(
     'where its keys are; without it the provider is asked (OpenID Connect Discovery)',
   ),
+  OIDC_REQUESTS_PER_MINUTE: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe('requests a minute of everybody who has a token of `AUTH=oidc`, each; no limit without it'),
+  OIDC_FLOPS_PER_MINUTE: z.coerce
+    .number()
+    .positive()
+    .optional()
+    .describe('floating-point operations a minute of everybody who has a token, each; no limit without it'),
   METRICS_PUBLIC: z
     .stringbool()
     .default(false)
@@ -145,7 +156,7 @@ const environment = z.object({
   REDIS_URL: url(['redis:', 'rediss:'])
     .optional()
     .describe(
-      'Redis that holds the queue of jobs, for several servers; without it the queue is in the process',
+      'Redis that holds the queue of jobs, and where `AUTH` is on what keys have used and tickets, for several servers; without it all that is in the process',
     ),
   STORE_URL: url(['file:', 's3:'])
     .optional()

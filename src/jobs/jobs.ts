@@ -176,7 +176,7 @@ export class Jobs {
     owner: string,
     signal: AbortSignal,
   ): Promise<{ style: Order['style']; cut?: Cut; lossFactor?: number }> {
-    const { engine } = this.#intake
+    const { engine, budget } = this.#intake
     const { endpoint } = held
     try {
       const request = parse(endpoint.request, tree)
@@ -192,6 +192,9 @@ export class Jobs {
       if (refusal !== undefined && typeof cut === 'string') {
         throw new Problem(refusal.code, `${refusal.message}; it cannot be cut: ${cut}`)
       }
+      const { flops } = typeof cut === 'object' ? cut.estimate : estimate
+      const never = await budget?.never(owner, flops)
+      if (never !== undefined) throw never
       await checkData(program, engine, signal)
       if (typeof cut !== 'object') return { style: { encoding, dtype } }
       const lossFactor = squaredError(program)?.args.factor

@@ -24,6 +24,8 @@ export interface Finding {
 
 const STYLE: ReplyStyle = { format: 'json', encoding: 'nested', dtype: 'float64', fields: 'response' }
 
+export type Spend = (flops: number) => void | Promise<void>
+
 /** A hypothesis to be tried: by each of these comparisons, the cheapest kind first, as long as it may hold. */
 interface Trial {
   hypothesis: Hypothesis
@@ -40,7 +42,7 @@ interface Round {
  * Those that explain the candidate, best first: no tensor fails under them that passed, and one at least passes that failed. Where none
  * explains everything, it is also said where it is wrong, if that is a part alone. `until`: when (by performance.now()) no other is
  * begun. What there was no time for is put into the report, as `not_tried`. `spend`
- * throws where its client may not compute as much.
+ * fails where its client may not compute as much.
  */
 export async function diagnose(
   request: CompareRequest,
@@ -48,7 +50,7 @@ export async function diagnose(
   engine: Engine,
   signal: AbortSignal,
   until: number,
-  spend?: (flops: number) => void,
+  spend?: Spend,
 ): Promise<Finding[]> {
   using texts = new Decoded('json', engine)
   const run = new Runs(engine, signal, until, spend)
@@ -106,9 +108,9 @@ class Runs {
   readonly #engine: Engine
   readonly #signal: AbortSignal
   readonly #until: number
-  readonly #spend: ((flops: number) => void) | undefined
+  readonly #spend: Spend | undefined
 
-  constructor(engine: Engine, signal: AbortSignal, until: number, spend?: (flops: number) => void) {
+  constructor(engine: Engine, signal: AbortSignal, until: number, spend?: Spend) {
     this.#spend = spend
     this.#engine = engine
     this.#signal = signal
@@ -157,7 +159,7 @@ class Runs {
       const { arena } = this.#engine
       const admitted = this.#engine.admit(program, memory)
       using lease = admitted instanceof Promise ? await admitted : admitted
-      this.#spend?.(lease.estimate.flops)
+      await this.#spend?.(lease.estimate.flops)
       const { fault } = await this.#engine.run(lease, this.#signal)
       if (fault !== undefined || program.report === undefined) return undefined
       const { buffers } = lease.placement
