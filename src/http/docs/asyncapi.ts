@@ -3,7 +3,7 @@ import type * as z from 'zod'
 import { SERVER_MESSAGES } from '../../endpoints/stream-answers.ts'
 import { CLIENT_MESSAGES } from '../../endpoints/stream-messages.ts'
 import { component, type Json, TENSORS } from './components.ts'
-import { named } from './named.ts'
+import { named, withoutSafeBounds } from './named.ts'
 
 const SUMMARIES: Record<string, string> = {
   start: 'Runs a stack; its layers come as they are computed',
@@ -96,7 +96,7 @@ export function asyncApiDocument(version: string): Json {
     },
     components: {
       messages: { ...fromClient, ...fromServer },
-      schemas: titled(named({ ...schemas, ...TENSORS, IndexList: INDEX_LIST })),
+      schemas: titled(named({ ...withoutSafeBounds(schemas), ...TENSORS, IndexList: INDEX_LIST })),
     },
   }
 }
