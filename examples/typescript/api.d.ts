@@ -882,18 +882,18 @@ export interface components {
              */
             kind: "lsh";
             /**
-             * Format: int64
+             * Format: int32
              * @description independent hashes; a pair found by several counts once
              * @default 2
              */
             rounds?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description buckets a round, 1 or even; default: the power of two at or above M/chunk, at least 2
              */
             buckets?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description sorted keys a chunk
              * @default 64
              */
@@ -912,7 +912,7 @@ export interface components {
              */
             kind: "local";
             /**
-             * Format: int64
+             * Format: int32
              * @default 64
              */
             window?: number;
@@ -924,7 +924,7 @@ export interface components {
              */
             kind: "strided";
             /**
-             * Format: int64
+             * Format: int32
              * @default 64
              */
             stride?: number;
@@ -936,7 +936,7 @@ export interface components {
              */
             kind: "block";
             /**
-             * Format: int64
+             * Format: int32
              * @default 64
              */
             size?: number;
@@ -981,12 +981,12 @@ export interface components {
             /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
             init?: components["schemas"]["Init"];
             /**
-             * Format: int64
+             * Format: int32
              * @description beside init; default d_model
              */
             d_k?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description beside init; default d_k
              */
             d_v?: number;
@@ -1077,10 +1077,10 @@ export interface components {
             x: components["schemas"]["Tensor"];
             /** @description [B, M, d_context]: where keys and values come from (cross-attention); default x */
             context?: components["schemas"]["Tensor"];
-            /** Format: int64 */
+            /** Format: int32 */
             heads: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description heads of keys and values (GQA); divides heads; default heads
              */
             kv_heads?: number;
@@ -1089,17 +1089,17 @@ export interface components {
             /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
             init?: components["schemas"]["Init"];
             /**
-             * Format: int64
+             * Format: int32
              * @description a head’s, beside init; default d_model/heads
              */
             d_k?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description a head’s, beside init; default d_k
              */
             d_v?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description beside init; default d_model
              */
             d_out?: number;
@@ -1193,12 +1193,12 @@ export interface components {
              */
             kind: "sinusoidal";
             /**
-             * Format: int64
+             * Format: int32
              * @description positions; default: those of x
              */
             length?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description default: the last extent of x
              */
             d_model?: number;
@@ -1242,17 +1242,17 @@ export interface components {
              */
             kind: "rope";
             /**
-             * Format: int64
+             * Format: int32
              * @description positions; default: those of x
              */
             length?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description a head’s; default: the last extent of x
              */
             d_model?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description how many leading elements are rotated; even; default d_model
              */
             dims?: number;
@@ -1310,12 +1310,12 @@ export interface components {
              */
             kind: "alibi";
             /**
-             * Format: int64
+             * Format: int32
              * @description positions; default: those of x
              */
             length?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description default: those of x
              */
             heads?: number;
@@ -1433,27 +1433,27 @@ export interface components {
             output_dtype?: components["schemas"]["OutputDtype"];
         };
         Stack: {
-            /** Format: int64 */
+            /** Format: int32 */
             layers: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description default: the last extent of x
              */
             d_model?: number;
-            /** Format: int64 */
+            /** Format: int32 */
             heads: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description elements of a head’s q, k and v; default d_model/heads, or what params say
              */
             head_dim?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description heads of keys and values (GQA); divides heads; default heads
              */
             kv_heads?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description hidden units of the feed-forward network; default 4·d_model, or what params say
              */
             d_ff?: number;
@@ -1526,7 +1526,7 @@ export interface components {
              */
             diagnose?: boolean;
             /**
-             * Format: int64
+             * Format: int32
              * @description elements that `worst` lists
              * @default 10
              */
@@ -1544,13 +1544,13 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * Format: int64
+             * Format: int32
              * @description elements that are drawn of each input; all of one that has no more
              * @default 32
              */
             entries?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description directions that are drawn for each input: ±1/√n in each of its n elements
              * @default 4
              */
@@ -1610,8 +1610,8 @@ export interface components {
              * @default false
              */
             truncate?: boolean;
-            /** @description the layers that `layers` holds, in this order; default all */
-            layers?: components["schemas"]["IndexList"];
+            /** @description the layers that `layers` holds, in this order; default all, and [] none */
+            layers?: components["schemas"]["LayerList"];
             /** @description the heads that maps and rows hold, in this order; default all */
             heads?: components["schemas"]["IndexList"];
             /** @description what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
@@ -1630,7 +1630,7 @@ export interface components {
             /** @description asks a decoder for tokens that follow each text, up to the end token of the model */
             generate?: components["schemas"]["Generate"];
             backward?: components["schemas"]["ModelForwardRequestBackward"];
-            /** @description with backward: gradients of each layer’s output or weights, in `layers` */
+            /** @description with backward: gradients of each layer’s output, weights or parameters, in `layers`; what is of no layer stands in `grads.params` */
             emit?: components["schemas"]["Emit"][] | null;
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1645,7 +1645,6 @@ export interface components {
             /** @description element type of the tensors in the answer; default: the precision */
             output_dtype?: components["schemas"]["OutputDtype"];
         };
-        IndexList: unknown;
         InferenceRequest: {
             /** @description comes back in the answer */
             id?: string;
@@ -1696,7 +1695,7 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * Format: int64
+             * Format: int32
              * @description jobs of a smaller number go first, those of one number in the order in which they came
              * @default 0
              */
@@ -2051,19 +2050,19 @@ export interface components {
             relevance?: components["schemas"]["AnswerTensor"];
             /** @description of each item the new tokens, with the end token where there was one */
             generated?: components["schemas"]["Generated"];
+            /** @description with backward: the scalar of each item, where it has one */
+            values?: number[];
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
             encoder?: components["schemas"]["ModelForwardAnswerEncoder"];
-            /** @description with backward: the scalar of each item, where it has one */
-            values?: number[];
             /** @description parameters by the checkpoint’s names, in its orientation */
             grads?: components["schemas"]["ModelForwardAnswerGrads"];
         };
-        Models: {
-            models: components["schemas"]["ModelsModel"][];
+        ModelsAnswer: {
+            models: components["schemas"]["Model"][];
         };
-        Model: {
+        ModelAnswer: {
             name: string;
             family: string;
             /** Format: int64 */
@@ -2314,6 +2313,10 @@ export interface components {
         AnswerTensor: number | components["schemas"]["NonFinite"] | components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
         /** @description A text, or a list of texts. */
         Text: string | string[];
+        /** @description Different non-negative integers. */
+        IndexList: number[];
+        /** @description Different layers; none where none are wanted. */
+        LayerList: number[];
         Shape: number[];
         /** @enum {string} */
         ElementType: "float64" | "float32" | "float16" | "bfloat16" | "float8_e4m3" | "bool" | "int32" | "int64";
@@ -2529,7 +2532,7 @@ export interface components {
             target: components["schemas"]["Tensor"];
         };
         /** @enum {string} */
-        Emit: "grad_output" | "grad_weights" | "grad_cross_weights";
+        Emit: "grad_output" | "grad_weights" | "grad_cross_weights" | "grad_params";
         /** @enum {string} */
         EmptyRows: "zeros" | "nan" | "uniform";
         Emulate: {
@@ -2629,7 +2632,7 @@ export interface components {
         };
         Generate: {
             /**
-             * Format: int64
+             * Format: int32
              * @default 20
              */
             max_new_tokens?: number;
@@ -2640,7 +2643,7 @@ export interface components {
              */
             temperature?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description drawn from these many most probable ones; default all
              */
             top_k?: number;
@@ -2807,6 +2810,17 @@ export interface components {
         };
         /** @enum {string} */
         Method: "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients";
+        Model: components["schemas"]["ModelAnswer"] | components["schemas"]["ModelFields"];
+        ModelFields: {
+            name: string;
+            problem: components["schemas"]["ModelFieldsProblem"];
+        };
+        ModelFieldsProblem: {
+            /** Format: int64 */
+            status: number;
+            code: string;
+            detail: string;
+        };
         ModelForwardAnswerEncoder: {
             output?: components["schemas"]["AnswerTensor"];
             hidden?: components["schemas"]["AnswerTensor"][];
@@ -2836,18 +2850,16 @@ export interface components {
             cross_logsumexp?: components["schemas"]["AnswerTensor"];
             cross_entropy?: components["schemas"]["AnswerTensor"];
             cross_max_score?: components["schemas"]["AnswerTensor"];
-            grad_weights?: components["schemas"]["AnswerTensor"];
-            grad_scores?: components["schemas"]["AnswerTensor"];
-            grad_masked_scores?: components["schemas"]["AnswerTensor"];
-            grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
-            grad_logsumexp?: components["schemas"]["AnswerTensor"];
-            grad_entropy?: components["schemas"]["AnswerTensor"];
-            grad_max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, k] each */
             top_keys?: components["schemas"]["ModelForwardAnswerLayerTopKeys"];
             head_metrics?: components["schemas"]["HeadMetric"][];
             grad_output?: components["schemas"]["AnswerTensor"];
+            grad_weights?: components["schemas"]["AnswerTensor"];
             grad_cross_weights?: components["schemas"]["AnswerTensor"];
+            /** @description by the checkpoint’s names */
+            grad_params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
         };
         ModelForwardAnswerLayerTopKeys: {
             indices: components["schemas"]["AnswerTensor"];
@@ -2861,22 +2873,11 @@ export interface components {
         ModelForwardRequestBackward: {
             /** @description what is differentiated: summed over the batch */
             of: components["schemas"]["Of"];
-            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings, and params where `emit` names grad_params */
             wrt?: string[] | null;
         };
         /** @enum {string} */
         ModelForwardRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present";
-        ModelsModel: components["schemas"]["Model"] | components["schemas"]["ModelsModelFields"];
-        ModelsModelFields: {
-            name: string;
-            problem: components["schemas"]["ModelsModelFieldsProblem"];
-        };
-        ModelsModelFieldsProblem: {
-            /** Format: int64 */
-            status: number;
-            code: string;
-            detail: string;
-        };
         MultiHeadAttentionAnswerGrads: {
             /** @description x’s */
             x?: components["schemas"]["AnswerTensor"];
@@ -2943,7 +2944,7 @@ export interface components {
         };
         NextTokens: {
             /**
-             * Format: int64
+             * Format: int32
              * @default 10
              */
             top?: number;
@@ -3008,7 +3009,7 @@ export interface components {
             /** @description [buckets, H] */
             table: components["schemas"]["Tensor"];
             /**
-             * Format: int64
+             * Format: int32
              * @description from here on, all distances share a bucket
              * @default 128
              */
@@ -3028,7 +3029,7 @@ export interface components {
             /** @description what the relevance is for; rollout takes its position alone */
             of?: components["schemas"]["Of"];
             /**
-             * Format: int64
+             * Format: int32
              * @description of integrated_gradients
              * @default 32
              */
@@ -3066,7 +3067,7 @@ export interface components {
              */
             interleaved?: boolean;
             /**
-             * Format: int64
+             * Format: int32
              * @description how many leading elements are rotated; even; default d_k, or twice the frequencies
              */
             dims?: number;
@@ -3175,7 +3176,7 @@ export interface components {
         SinusoidalEncodingBackwardWrt: "x";
         StackRelativeBias: {
             /**
-             * Format: int64
+             * Format: int32
              * @description from here on, all distances share a bucket
              * @default 128
              */
@@ -3207,7 +3208,7 @@ export interface components {
              */
             interleaved?: boolean;
             /**
-             * Format: int64
+             * Format: int32
              * @description how many leading elements are rotated; even; default d_k, or twice the frequencies
              */
             dims?: number;
@@ -3277,7 +3278,7 @@ export interface components {
         };
         TopKeys: {
             /**
-             * Format: int64
+             * Format: int32
              * @default 8
              */
             k?: number;
@@ -3475,6 +3476,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3580,6 +3590,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3699,6 +3718,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3811,6 +3839,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3916,6 +3953,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4037,6 +4083,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -4142,6 +4197,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4261,6 +4325,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -4366,6 +4439,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such resource; No such model */
             404: {
                 headers: {
@@ -4437,7 +4519,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Models"];
+                    "application/json": components["schemas"]["ModelsAnswer"];
                 };
             };
         };
@@ -4460,7 +4542,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Model"];
+                    "application/json": components["schemas"]["ModelAnswer"];
                 };
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
@@ -4526,6 +4608,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5272,6 +5363,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
@@ -5381,6 +5481,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;
@@ -5421,6 +5522,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;
@@ -5461,6 +5563,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;
@@ -5504,6 +5607,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;

@@ -4,9 +4,15 @@ import { decodeFile, encodeFile } from './safetensors.ts'
 import type * as api from './stream-api.d.ts'
 
 /** `start` without what the client itself says. */
-export type StreamRequest = Omit<api.StartMessage, 'type' | 'id' | 'encoding' | 'detail'>
+export type StreamRequest = Omit<api.StartMessage, ByClient> | Omit<api.ModelStartMessage, ByClient>
+type ByClient = 'type' | 'id' | 'encoding' | 'detail'
 
-export type Frame = api.AcceptedMessage | api.LayerMessage | api.ProgressMessage | api.DoneMessage
+export type Frame =
+  | api.AcceptedMessage
+  | api.LayerMessage
+  | api.TokenMessage
+  | api.ProgressMessage
+  | api.DoneMessage
 
 type Message = Frame | api.ErrorMessage | api.CancelledMessage | api.GoingAwayMessage
 

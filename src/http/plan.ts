@@ -1,5 +1,5 @@
 /** `POST /v1/plan`: what a request would take, computing nothing. */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { endpointAt } from '../endpoints/models/endpoint-at.ts'
 import { PlanRequest } from '../endpoints/plan.ts'
@@ -9,6 +9,7 @@ import { decode } from '../pipeline/decode.ts'
 import { type Numerics, replyStyle } from '../pipeline/reply.ts'
 import { parse, plan } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
+import { usedUp } from './auth/limits.ts'
 import { clientOf, RequestBody, type RestOptions, stopsWith } from './rest.ts'
 
 export interface PlanOptions extends RestOptions {
@@ -22,7 +23,7 @@ export const plans = fp(
     app.post('/v1/plan', async (request, reply) => {
       const { signal, clock } = stopsWith(reply, options.deadlineSeconds)
       try {
-        return await planned(request, options, signal)
+        return await planned(request, reply, options, signal)
       } finally {
         clearTimeout(clock)
       }
@@ -33,6 +34,7 @@ export const plans = fp(
 
 async function planned(
   request: FastifyRequest,
+  reply: FastifyReply,
   { intake, store, jobSeconds }: PlanOptions,
   signal: AbortSignal,
 ) {
@@ -41,7 +43,7 @@ async function planned(
   const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
   using held = await endpointAt(path, store)
   try {
-    const { shapes, estimate, conventions, problem } = await plan(
+    const { shapes, estimate, conventions, ...found } = await plan(
       held.endpoint,
       tree,
       body,
@@ -50,6 +52,7 @@ async function planned(
       client,
       signal,
     )
+    const problem = found.problem ?? usedUp(request, reply)
     const large = { held, tree, shapeAlone: true, engine: intake.engine, seconds: jobSeconds, client, signal }
     return {
       shapes,

@@ -176,11 +176,11 @@ export class Jobs {
     owner: string,
     signal: AbortSignal,
   ): Promise<{ style: Order['style']; cut?: Cut; lossFactor?: number }> {
-    const { engine } = this.#intake
+    const { engine, budget } = this.#intake
     const { endpoint } = held
     try {
       const request = parse(endpoint.request, tree)
-      if (endpoint.prepare !== undefined) await endpoint.prepare(request, body)
+      if (endpoint.prepare !== undefined) await endpoint.prepare(request, body, signal)
       const { encoding, dtype, ...style } = replyStyle(request as Numerics, 'safetensors')
       const whole = { ...style, encoding, dtype }
       const { program, memory } = await compileInTurn(endpoint, request, whole, engine, owner, signal)
@@ -192,6 +192,9 @@ export class Jobs {
       if (refusal !== undefined && typeof cut === 'string') {
         throw new Problem(refusal.code, `${refusal.message}; it cannot be cut: ${cut}`)
       }
+      const { flops } = typeof cut === 'object' ? cut.estimate : estimate
+      const never = await budget?.never(owner, flops)
+      if (never !== undefined) throw never
       await checkData(program, engine, signal)
       if (typeof cut !== 'object') return { style: { encoding, dtype } }
       const lossFactor = squaredError(program)?.args.factor

@@ -74,7 +74,8 @@ export class Runner implements Work {
   async #runWhole(order: Order, task: Task): Promise<Stored> {
     const diagnosing =
       order.endpoint === compare.path
-        ? (request: CompareRequest, report: Report) => this.#diagnose(request, report, task.signal)
+        ? (request: CompareRequest, report: Report) =>
+            this.#diagnose(request, report, order.owner, task.signal)
         : undefined
     return await this.#whenFree(task, async () => {
       using held = await endpointAt(order.endpoint, this.#models)
@@ -128,9 +129,11 @@ export class Runner implements Work {
     }
   }
 
-  async #diagnose(request: CompareRequest, report: Report, signal: AbortSignal): Promise<unknown> {
+  async #diagnose(request: CompareRequest, report: Report, owner: string, signal: AbortSignal) {
     const until = performance.now() + (this.#seconds * 1000) / 2
-    return await diagnose(request, report, this.#intake.engine, signal, until)
+    const { engine, budget } = this.#intake
+    const spend = budget && ((flops: number) => budget.spend(owner, flops))
+    return await diagnose(request, report, engine, signal, until, spend)
   }
 }
 

@@ -11,7 +11,7 @@ import type { Plannable, Room } from '../endpoint.ts'
 import { bertvizRequest, writeBertviz } from './bertviz.ts'
 import type { PreparedTokens } from './context.ts'
 import { compileForward, ForwardRequestSchema, ForwardShapes } from './forward.ts'
-import type { ForwardRequest } from './request.ts'
+import type { ForwardRequest, ModelRequest } from './request.ts'
 
 /** What a part of a batch must know of the whole, for its program to be that of the whole but for its size. */
 export interface OfWhole {
@@ -38,14 +38,9 @@ export function modelForward(model: LoadedModel, bertviz = false, whole?: OfWhol
     },
     request: ForwardRequestSchema,
     shapes: ForwardShapes,
-    layers: () => model.plan.spec.sizes.layers,
+    layers: request => compiledLayers(request, model, prepared),
     async prepare(request, body) {
       prepared = await prepareTokens(request, model, body, whole)
-      const { method, steps } = request.relevance ?? { method: 'rollout', steps: 0 }
-      if (method === 'integrated_gradients') {
-        const tokens = repeated(prepared.tokens, steps + 1)
-        prepared.path = { tokens, padding: paddingOf(tokens, model, body, whole) }
-      }
     },
     *compile(p, request) {
       const tokens = prepared as PreparedTokens
@@ -60,8 +55,33 @@ function formOf({ lengths, segments }: Padding): OfWhole['padding'] {
   return segments === undefined ? 'none' : 'segments'
 }
 
-async function prepareTokens(
-  request: ForwardRequest,
+/** Layers that are compiled one after the other: of both stacks, and again for each token that is generated. */
+export function compiledLayers(
+  { generate }: Pick<ModelRequest, 'generate'>,
+  { plan }: LoadedModel,
+  prepared: PreparedTokens | undefined,
+): number {
+  const tokens = generate === undefined ? 0 : generate.max_new_tokens * (prepared?.tokens.batch ?? 1)
+  return plan.spec.sizes.layers * (1 + tokens) + (plan.encoderStack?.layers ?? 0)
+}
+
+export async function prepareTokens(
+  request: ModelRequest,
+  model: LoadedModel,
+  body: Room,
+  whole?: OfWhole,
+): Promise<PreparedTokens> {
+  const prepared = await readTokens(request, model, body, whole)
+  const { method, steps } = request.relevance ?? { method: 'rollout', steps: 0 }
+  if (method === 'integrated_gradients') {
+    const tokens = repeated(prepared.tokens, steps + 1)
+    prepared.path = { tokens, padding: paddingOf(tokens, model, body, whole) }
+  }
+  return prepared
+}
+
+async function readTokens(
+  request: ModelRequest,
   model: LoadedModel,
   body: Room,
   whole: OfWhole | undefined,

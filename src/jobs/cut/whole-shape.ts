@@ -64,7 +64,7 @@ async function compiled(
   }))
   const endpoint: Plannable = held.ofPart(whole)
   const request = parse(endpoint.shapes, nullPrototypes(subject.shapes(withShapes(rest, shapes), part)))
-  if (endpoint.prepare !== undefined) await endpoint.prepare(request, ROOM)
+  if (endpoint.prepare !== undefined) await endpoint.prepare(request, ROOM, signal)
   return await compileInTurn(
     endpoint,
     request,
