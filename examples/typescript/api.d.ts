@@ -1652,8 +1652,8 @@ export interface components {
              * @default false
              */
             truncate?: boolean;
-            /** @description the layers that `layers` holds, in this order; default all */
-            layers?: components["schemas"]["IndexList"];
+            /** @description the layers that `layers` holds, in this order; default all, and [] none */
+            layers?: components["schemas"]["LayerList"];
             /** @description the heads that maps and rows hold, in this order; default all */
             heads?: components["schemas"]["IndexList"];
             /** @description what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
@@ -1672,7 +1672,7 @@ export interface components {
             /** @description asks a decoder for tokens that follow each text, up to the end token of the model */
             generate?: components["schemas"]["Generate"];
             backward?: components["schemas"]["ModelForwardRequestBackward"];
-            /** @description with backward: gradients of each layer’s output or weights, in `layers` */
+            /** @description with backward: gradients of each layer’s output, weights or parameters, in `layers`; what is of no layer stands in `grads.params` */
             emit?: components["schemas"]["Emit"][] | null;
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1687,7 +1687,6 @@ export interface components {
             /** @description element type of the tensors in the answer; default: the precision */
             output_dtype?: components["schemas"]["OutputDtype"];
         };
-        IndexList: unknown;
         InferenceRequest: {
             /** @description comes back in the answer */
             id?: string;
@@ -1733,7 +1732,7 @@ export interface components {
             ready?: boolean;
         };
         JobRequest: {
-            endpoint: components["schemas"]["PlanRequestEndpointName"];
+            endpoint: components["schemas"]["PlanRequestEndpoint"];
             /** @description the body of that endpoint */
             body: {
                 [key: string]: unknown;
@@ -2094,12 +2093,12 @@ export interface components {
             relevance?: components["schemas"]["AnswerTensor"];
             /** @description of each item the new tokens, with the end token where there was one */
             generated?: components["schemas"]["Generated"];
+            /** @description with backward: the scalar of each item, where it has one */
+            values?: number[];
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
             encoder?: components["schemas"]["ModelForwardAnswerEncoder"];
-            /** @description with backward: the scalar of each item, where it has one */
-            values?: number[];
             /** @description parameters by the checkpoint’s names, in its orientation */
             grads?: components["schemas"]["ModelForwardAnswerGrads"];
         };
@@ -2383,6 +2382,10 @@ export interface components {
         AnswerTensor: number | components["schemas"]["NonFinite"] | components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
         /** @description A text, or a list of texts. */
         Text: string | string[];
+        /** @description Different non-negative integers. */
+        IndexList: number[];
+        /** @description Different layers; none where none are wanted. */
+        LayerList: number[];
         Shape: number[];
         /** @enum {string} */
         ElementType: "float64" | "float32" | "float16" | "bfloat16" | "float8_e4m3" | "bool" | "int32" | "int64";
@@ -2537,9 +2540,9 @@ export interface components {
             batch: number;
             /**
              * Format: int64
-             * @description query heads in it
+             * @description query heads in it, where those may be cut (attention)
              */
-            heads: number;
+            heads?: number;
             /** Format: double */
             flops: number;
             /** Format: double */
@@ -2598,7 +2601,7 @@ export interface components {
             target: components["schemas"]["Tensor"];
         };
         /** @enum {string} */
-        Emit: "grad_output" | "grad_weights" | "grad_cross_weights";
+        Emit: "grad_output" | "grad_weights" | "grad_cross_weights" | "grad_params";
         /** @enum {string} */
         EmptyRows: "zeros" | "nan" | "uniform";
         Emulate: {
@@ -2916,18 +2919,16 @@ export interface components {
             cross_logsumexp?: components["schemas"]["AnswerTensor"];
             cross_entropy?: components["schemas"]["AnswerTensor"];
             cross_max_score?: components["schemas"]["AnswerTensor"];
-            grad_weights?: components["schemas"]["AnswerTensor"];
-            grad_scores?: components["schemas"]["AnswerTensor"];
-            grad_masked_scores?: components["schemas"]["AnswerTensor"];
-            grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
-            grad_logsumexp?: components["schemas"]["AnswerTensor"];
-            grad_entropy?: components["schemas"]["AnswerTensor"];
-            grad_max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, k] each */
             top_keys?: components["schemas"]["ModelForwardAnswerLayerTopKeys"];
             head_metrics?: components["schemas"]["HeadMetric"][];
             grad_output?: components["schemas"]["AnswerTensor"];
+            grad_weights?: components["schemas"]["AnswerTensor"];
             grad_cross_weights?: components["schemas"]["AnswerTensor"];
+            /** @description by the checkpoint’s names */
+            grad_params?: {
+                [key: string]: components["schemas"]["AnswerTensor"];
+            };
         };
         ModelForwardAnswerLayerTopKeys: {
             indices: components["schemas"]["AnswerTensor"];
@@ -2941,7 +2942,7 @@ export interface components {
         ModelForwardRequestBackward: {
             /** @description what is differentiated: summed over the batch */
             of: components["schemas"]["Of"];
-            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings, and params where `emit` names grad_params */
             wrt?: string[] | null;
         };
         /** @enum {string} */
@@ -3544,6 +3545,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3649,6 +3659,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3768,6 +3787,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3880,6 +3908,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3985,6 +4022,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4106,6 +4152,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -4211,6 +4266,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4330,6 +4394,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -4428,6 +4501,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4595,6 +4677,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5400,6 +5491,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -548,8 +548,8 @@ export type ModelForwardRequest = {
   add_special_tokens?: boolean
   /** cut texts to max_length, rather than refuse them */
   truncate?: boolean
-  /** the layers that `layers` holds, in this order; default all */
-  layers?: IndexList
+  /** the layers that `layers` holds, in this order; default all, and [] none */
+  layers?: LayerList
   /** the heads that maps and rows hold, in this order; default all */
   heads?: IndexList
   /** what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
@@ -565,7 +565,7 @@ export type ModelForwardRequest = {
   /** asks a decoder for tokens that follow each text, up to the end token of the model */
   generate?: Generate
   backward?: ModelForwardRequestBackward
-  /** with backward: gradients of each layer’s output or weights, in `layers` */
+  /** with backward: gradients of each layer’s output, weights or parameters, in `layers`; what is of no layer stands in `grads.params` */
   emit?: (Emit)[] | null
   /** `float32`: SIMD kernels; `float64`: the reference kernels */
   precision?: Precision
@@ -574,8 +574,6 @@ export type ModelForwardRequest = {
   /** element type of the tensors in the answer; default: the precision */
   output_dtype?: OutputDtype
 }
-
-export type IndexList = unknown
 
 export type InferenceRequest = {
   /** comes back in the answer */
@@ -619,7 +617,7 @@ export type RepositoryIndexRequest = {
 }
 
 export type JobRequest = {
-  endpoint: PlanRequestEndpointName
+  endpoint: PlanRequestEndpoint
   /** the body of that endpoint */
   body: Record<string, unknown>
   /** jobs of a smaller number go first, those of one number in the order in which they came */
@@ -917,10 +915,10 @@ export type ModelForwardAnswer = {
   relevance?: Tensor
   /** of each item the new tokens, with the end token where there was one */
   generated?: Generated
-  present?: Record<string, Tensor>
-  encoder?: ModelForwardAnswerEncoder
   /** with backward: the scalar of each item, where it has one */
   values?: (number)[]
+  present?: Record<string, Tensor>
+  encoder?: ModelForwardAnswerEncoder
   /** parameters by the checkpoint’s names, in its orientation */
   grads?: ModelForwardAnswerGrads
 }
@@ -1149,6 +1147,10 @@ export type NonFinite = "NaN" | "Infinity" | "-Infinity"
 
 export type Text = string | (string)[]
 
+export type IndexList = (number)[]
+
+export type LayerList = (number)[]
+
 export type Shape = (number)[]
 
 export type Accumulate = "float32" | "float16"
@@ -1292,8 +1294,8 @@ export type Cut = {
   parts: number
   /** items of the batch in the largest of them */
   batch: number
-  /** query heads in it */
-  heads: number
+  /** query heads in it, where those may be cut (attention) */
+  heads?: number
   flops: number
   bytes: number
   seconds: number
@@ -1340,7 +1342,7 @@ export type EmbeddingOf = {
   target: TensorLike
 }
 
-export type Emit = "grad_output" | "grad_weights" | "grad_cross_weights"
+export type Emit = "grad_output" | "grad_weights" | "grad_cross_weights" | "grad_params"
 
 export type EmptyRows = "zeros" | "nan" | "uniform"
 
@@ -1588,18 +1590,14 @@ export type ModelForwardAnswerLayer = {
   cross_logsumexp?: Tensor
   cross_entropy?: Tensor
   cross_max_score?: Tensor
-  grad_weights?: Tensor
-  grad_scores?: Tensor
-  grad_masked_scores?: Tensor
-  grad_softcapped_scores?: Tensor
-  grad_logsumexp?: Tensor
-  grad_entropy?: Tensor
-  grad_max_score?: Tensor
   /** [B, H, N, k] each */
   top_keys?: ModelForwardAnswerLayerTopKeys
   head_metrics?: (HeadMetric)[]
   grad_output?: Tensor
+  grad_weights?: Tensor
   grad_cross_weights?: Tensor
+  /** by the checkpoint’s names */
+  grad_params?: Record<string, Tensor>
 }
 
 export type ModelForwardAnswerLayerTopKeys = {
@@ -1616,7 +1614,7 @@ export type ModelForwardAnswerNextTokens = {
 export type ModelForwardRequestBackward = {
   /** what is differentiated: summed over the batch */
   of: Of
-  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings, and params where `emit` names grad_params */
   wrt?: (string)[] | null
 }
 

@@ -29,7 +29,7 @@ export function textField() {
   })
 }
 
-/** undefined of what is none. */
+/** Undefined where it is no text. */
 export function textOf(value: unknown): string | undefined {
   if (typeof value === 'string') return value
   if (!(value instanceof TextSpan)) return undefined

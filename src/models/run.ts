@@ -131,7 +131,13 @@ function* forward(
 export interface BackwardObserver {
   /** by our names */
   wants(name: string): boolean
-  layer?(role: Role, layer: number, found: ReturnType<typeof backwardLayer>): void
+  /** `gradientOf`: of this layer's weights, and of those that are complete with it, by our names */
+  layer?(
+    role: Role,
+    layer: number,
+    found: ReturnType<typeof backwardLayer>,
+    gradientOf: (name: string) => Ref | undefined,
+  ): void
 }
 
 /** From the gradient of the last stack's output to that of the first one's embeddings; those of weights go to `found`. */
@@ -167,7 +173,7 @@ function* backward(
   })
   for (let layer = state.shape.layers - 1; layer >= 0; layer--) {
     const ofLayer = backwardLayer(p, state, gradients, layer)
-    observer.layer?.(role, layer, ofLayer)
+    observer.layer?.(role, layer, ofLayer, name => gradients.params.get(name.slice(prefix.length)))
     yield
   }
   for (const [name, gradient] of gradients.params) addGradient(weights, found, prefix + name, gradient)

@@ -94,7 +94,8 @@ function* emitFrames(p: RequestProgram, style: ReplyStyle): Generator<void, Repl
   const frames: Replies['frames'] = []
   for (const frame of p.barriers) {
     while (next <= frame.stage) p.stages.push(stages[next++])
-    const { reply, buffers } = frame.outputs.length === 0 ? {} : yield* emit(p, frame.outputs, style)
+    const leaves = frame.outputs.length > 0 || frame.report !== undefined
+    const { reply, buffers } = leaves ? yield* emit(p, frame.outputs, style) : {}
     if (buffers !== undefined) frame.buffers = buffers
     frame.stage = p.stages.length - 1
     frames.push(reply)
@@ -206,4 +207,12 @@ export function encodeStep(
     flops: 0,
     nanoseconds: nanoseconds * ((to - from) / units),
   }
+}
+
+/** What stands around a tensor’s text in JSON. */
+export function brackets({ shape, dtype }: OutputTensor, style: ReplyStyle): [string, string] {
+  const { encoding, dtype: usual, layout } = style
+  if (encoding === 'nested' || layout !== undefined) return ['', '']
+  const head = `{"shape":${JSON.stringify(shape)},"dtype":"${dtype ?? usual}",`
+  return encoding === 'flat' ? [`${head}"data":`, '}'] : [`${head}"base64":"`, '"}']
 }

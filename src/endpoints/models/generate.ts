@@ -10,7 +10,7 @@ import { type ModelRun, type Observer, runModel } from '../../models/run.ts'
 import type { Tokens } from '../../models/tokens.ts'
 import { fieldProblem } from '../../problem.ts'
 import type { Forward } from './context.ts'
-import type { ForwardRequest } from './request.ts'
+import type { ModelRequest } from './request.ts'
 
 /** Where the id of a token stands, and the same for the answer. */
 interface Drawn {
@@ -18,9 +18,17 @@ interface Drawn {
   value: Ref
 }
 
-type Options = NonNullable<ForwardRequest['generate']>
+type Options = NonNullable<ModelRequest['generate']>
 
-export function* answerGenerated(forward: Forward, options: Options): Generator<void> {
+/** Takes each token when it is there, with what the row that it was drawn from attends to. */
+export interface TokenOutlet {
+  /** what is wanted of a layer's maps */
+  maps(layer: number): ('weights' | 'cross_weights')[]
+  layer(layer: number, block: BlockState): void
+  token(item: number, index: number, value: Ref): void
+}
+
+export function* answerGenerated(forward: Forward, options: Options, outlet?: TokenOutlet): Generator<void> {
   const { p, model, prepared, reports } = forward
   const { spec, checkpoint, name, maxLength } = model.plan
   if (!spec.stack.causal || spec.head === undefined) {
@@ -33,7 +41,9 @@ export function* answerGenerated(forward: Forward, options: Options): Generator<
     throw fieldProblem('INVALID_REQUEST', '/generate/max_new_tokens', message)
   }
   const generated: Drawn[][] = []
-  for (const [index, item] of items.entries()) generated.push(yield* follow(forward, item, options, index))
+  for (const [index, item] of items.entries()) {
+    generated.push(yield* follow(forward, item, options, index, outlet))
+  }
   for (const { value } of generated.flat()) p.keep(value)
   const ends = new Set(checkpoint.config.ids('eos_token_id'))
   const { nameOf } = prepared
@@ -73,16 +83,29 @@ function itemsOf({ batch, positions, ids, real }: Tokens): Tokens[] {
 const ONE: Tokens = { batch: 1, positions: 1, ids: Int32Array.of(0), real: Int32Array.of(1) }
 
 /** The buffers of one item's new ids. Each step's keys and values are the next one's past. */
-function* follow(forward: Forward, item: Tokens, options: Options, index: number): Generator<void, Drawn[]> {
+function* follow(
+  forward: Forward,
+  item: Tokens,
+  options: Options,
+  index: number,
+  outlet: TokenOutlet | undefined,
+): Generator<void, Drawn[]> {
   const { p, weights, model } = forward
   const { encoder, sizes } = model.plan.spec
   const blocks: BlockState[] = []
+  const wants = (layer: number, name: 'weights' | 'cross_weights') =>
+    outlet?.maps(layer).includes(name) ? (['weights'] as const) : []
   const observer: Observer = {
     entropy: false,
-    requested: () => ({ maps: () => [], crossMaps: () => [] }),
+    requested: role => ({
+      maps: layer => (role === 'decoder' ? wants(layer, 'weights') : []),
+      crossMaps: layer => (role === 'decoder' ? wants(layer, 'cross_weights') : []),
+    }),
     embedded() {},
     forward(role, layer, block) {
-      if (role === 'decoder') blocks[layer] = block
+      if (role !== 'decoder') return
+      blocks[layer] = block
+      outlet?.layer(layer, block)
     },
   }
   const start = encoder && { ...ONE, ids: Int32Array.of(encoder.start) }
@@ -92,6 +115,7 @@ function* follow(forward: Forward, item: Tokens, options: Options, index: number
   let rows = length
   for (let step = 0; ; step++) {
     ids.push(drawn(forward, run.decoder.state.output, rows, options, index * options.max_new_tokens + step))
+    outlet?.token(index, step, ids[step].value)
     if (step + 1 === options.max_new_tokens) return ids
     const past: Record<string, Given> = {}
     for (const [layer, { attention }] of blocks.entries()) {

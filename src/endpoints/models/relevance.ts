@@ -16,10 +16,10 @@ import { lastReal } from '../../models/tokens.ts'
 import { fieldProblem } from '../../problem.ts'
 import type { Forward } from './context.ts'
 import { objectiveGradient } from './objective.ts'
-import type { ForwardRequest, Objective } from './request.ts'
+import type { ModelRequest, Objective } from './request.ts'
 
 /** Whether every layer's weights are needed. */
-export function relevanceMaps({ return: names, relevance }: ForwardRequest): boolean {
+export function relevanceMaps({ return: names, relevance }: ModelRequest): boolean {
   if (relevance === undefined) return names.includes('relevance')
   return relevance.method === 'rollout' || relevance.method === 'gradient_x_attention'
 }

@@ -112,7 +112,7 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     },
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
-      ...problems('400', '401', '404', '408', '413', '415', '429', '503'),
+      ...problems('400', '401', '403', '404', '408', '413', '415', '429', '503'),
     },
   }
 }
@@ -143,7 +143,7 @@ function ticketOperation(answer: Json): Json {
     tags: ['compute'],
     responses: {
       200: { description: 'The ticket', content: { [JSON_TYPE]: { schema: answer } } },
-      ...problems('401', '429'),
+      ...problems('401', '403', '429'),
     },
   }
 }
