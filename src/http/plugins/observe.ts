@@ -1,7 +1,7 @@
 /** Request ids, `Server-Timing`, the log line and the metrics of every request. Never tensor contents. */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Engine } from '../../engine/engine.ts'
@@ -141,6 +141,17 @@ function levelOf(status: number, route: string): 'error' | 'info' | 'debug' {
   return isOperational(route) ? 'debug' : 'info'
 }
 
+/** Of a request whose answer nobody has read to its end. */
+function left(request: FastifyRequest, metrics: Metrics): void {
+  const route = request.routeOptions.url ?? 'none'
+  const { receipt, method } = request
+  // what could not be said any more, where it was not its client who left
+  const { status, code } = request.problem ?? { status: LEFT, code: 'CLIENT_CLOSED' }
+  metrics.observe(route, method, status, receipt)
+  metrics.problem(code)
+  request.log[levelOf(status, route)]({ method, route, status, code }, 'request')
+}
+
 export const observe = fp(
   async (app: FastifyInstance, { metrics }: { metrics: Metrics }) => {
     app.decorate('metrics', metrics)
@@ -152,11 +163,12 @@ export const observe = fp(
       reply.header('server-timing', serverTiming(request.receipt))
       reply.header('x-content-type-options', 'nosniff')
     })
-    app.addHook('onRequestAbort', async request => {
-      const route = request.routeOptions.url ?? 'none'
-      metrics.observe(route, request.method, LEFT, request.receipt)
-      metrics.problem('CLIENT_CLOSED')
-      request.log.info({ method: request.method, route, status: LEFT, code: 'CLIENT_CLOSED' }, 'request')
+    app.addHook('onRequest', (request, reply, done) => {
+      // the framework tells only of those whose body was not whole when they left
+      reply.raw.once('close', () => {
+        if (!reply.raw.writableFinished && !request.ws) left(request, metrics)
+      })
+      done()
     })
     app.addHook('onResponse', async (request, reply) => {
       const route = request.routeOptions.url ?? 'none'
