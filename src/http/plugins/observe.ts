@@ -141,6 +141,16 @@ function levelOf(status: number, route: string): 'error' | 'info' | 'debug' {
   return isOperational(route) ? 'debug' : 'info'
 }
 
+/** Characters of a problem that the log holds. */
+const MOST_DETAIL = 300
+/** A key or a token that somebody has sent as something else, or the beginning of one. */
+const SECRET = /attn_[0-9a-f]{12}_[\w-]*|eyJ[\w-]+(\.[\w-]+)*/g
+
+/** What a problem quotes goes back to who has sent it; the log is read by others. */
+function quotable(message: string): string {
+  return message.slice(0, MOST_DETAIL).replace(SECRET, '…')
+}
+
 /** Of a request whose answer nobody has read to its end. */
 function left(request: FastifyRequest, metrics: Metrics): void {
   const route = request.routeOptions.url ?? 'none'
@@ -185,7 +195,7 @@ export const observe = fp(
           ...(receipt?.work && { inputs, precision, flops, bytes }),
           ...(request.identity && { key: request.identity.name }),
           ...(receipt && { timings: serverTiming(receipt) }),
-          ...(problem && { code: problem.code, detail: problem.message.slice(0, 300) }),
+          ...(problem && { code: problem.code, detail: quotable(problem.message) }),
         },
         'request',
       )
