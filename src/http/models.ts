@@ -8,6 +8,7 @@ import type { ModelStore } from '../models/store.ts'
 import type { ReadyReply } from '../pipeline/encode.ts'
 import { Receipt } from '../pipeline/receipt.ts'
 import { serve } from '../pipeline/serve.ts'
+import { breakOff } from './plugins/errors.ts'
 import { answer, RequestBody, Response, type RestOptions, stopsWith } from './rest.ts'
 
 export interface ModelOptions extends RestOptions {
@@ -54,9 +55,7 @@ async function answerBertviz(
     await serve(endpoint, new RequestBody(request), sink, intake, signal)
     return sink.whole
   } catch (error) {
-    // too late for a problem
-    if (reply.raw.headersSent) reply.raw.destroy()
-    else throw error
+    breakOff(error, request, reply)
   } finally {
     clearTimeout(clock)
   }
