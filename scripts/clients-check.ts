@@ -3,11 +3,12 @@
  * quick to build, `npm run clients:check -- all` every one, or those that are named. A client is a folder of test/clients with a
  * `check.sh`; docs/CLIENTS.md says which document is for which generator.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { startServer } from './own-server.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const CLIENTS = join(ROOT, 'test/clients')
@@ -30,24 +31,6 @@ function wanted(): string[] {
   const unknown = given.filter(name => !ALL.includes(name))
   if (unknown.length > 0) throw new Error(`expected names of ${ALL.join(', ')}, got ${unknown.join(', ')}`)
   return given
-}
-
-async function startServer() {
-  const env = { ...process.env, PORT: '0', THREADS: '2', MEMORY_BYTES: String(512 << 20), LOG_LEVEL: 'info' }
-  const child = spawn(process.execPath, [join(ROOT, 'src/main.ts')], {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const url = await new Promise<string>((resolve, reject) => {
-    child.once('exit', code => reject(new Error(`the server ended with ${code}`)))
-    let log = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      log += text
-      const [, found] = /listening at (http:[^"]+)/.exec(log) ?? []
-      if (found !== undefined) resolve(found)
-    })
-  })
-  return { child, url }
 }
 
 function check(name: string, server: string, folder: string): boolean {
@@ -80,7 +63,6 @@ try {
   const failed = wanted().filter(name => !check(name, url, join(temporary, name)))
   if (failed.length > 0) throw new Error(`failed: ${failed.join(', ')}`)
 } finally {
-  child.removeAllListeners('exit')
   child.kill('SIGINT')
   rmSync(temporary, { recursive: true, force: true })
 }

@@ -882,18 +882,18 @@ export interface components {
              */
             kind: "lsh";
             /**
-             * Format: int64
+             * Format: int32
              * @description independent hashes; a pair found by several counts once
              * @default 2
              */
             rounds?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description buckets a round, 1 or even; default: the power of two at or above M/chunk, at least 2
              */
             buckets?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description sorted keys a chunk
              * @default 64
              */
@@ -912,7 +912,7 @@ export interface components {
              */
             kind: "local";
             /**
-             * Format: int64
+             * Format: int32
              * @default 64
              */
             window?: number;
@@ -924,7 +924,7 @@ export interface components {
              */
             kind: "strided";
             /**
-             * Format: int64
+             * Format: int32
              * @default 64
              */
             stride?: number;
@@ -936,7 +936,7 @@ export interface components {
              */
             kind: "block";
             /**
-             * Format: int64
+             * Format: int32
              * @default 64
              */
             size?: number;
@@ -981,12 +981,12 @@ export interface components {
             /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
             init?: components["schemas"]["Init"];
             /**
-             * Format: int64
+             * Format: int32
              * @description beside init; default d_model
              */
             d_k?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description beside init; default d_k
              */
             d_v?: number;
@@ -1077,10 +1077,10 @@ export interface components {
             x: components["schemas"]["Tensor"];
             /** @description [B, M, d_context]: where keys and values come from (cross-attention); default x */
             context?: components["schemas"]["Tensor"];
-            /** Format: int64 */
+            /** Format: int32 */
             heads: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description heads of keys and values (GQA); divides heads; default heads
              */
             kv_heads?: number;
@@ -1089,17 +1089,17 @@ export interface components {
             /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
             init?: components["schemas"]["Init"];
             /**
-             * Format: int64
+             * Format: int32
              * @description a head’s, beside init; default d_model/heads
              */
             d_k?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description a head’s, beside init; default d_k
              */
             d_v?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description beside init; default d_model
              */
             d_out?: number;
@@ -1193,12 +1193,12 @@ export interface components {
              */
             kind: "sinusoidal";
             /**
-             * Format: int64
+             * Format: int32
              * @description positions; default: those of x
              */
             length?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description default: the last extent of x
              */
             d_model?: number;
@@ -1242,17 +1242,17 @@ export interface components {
              */
             kind: "rope";
             /**
-             * Format: int64
+             * Format: int32
              * @description positions; default: those of x
              */
             length?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description a head’s; default: the last extent of x
              */
             d_model?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description how many leading elements are rotated; even; default d_model
              */
             dims?: number;
@@ -1310,12 +1310,12 @@ export interface components {
              */
             kind: "alibi";
             /**
-             * Format: int64
+             * Format: int32
              * @description positions; default: those of x
              */
             length?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description default: those of x
              */
             heads?: number;
@@ -1433,27 +1433,27 @@ export interface components {
             output_dtype?: components["schemas"]["OutputDtype"];
         };
         Stack: {
-            /** Format: int64 */
+            /** Format: int32 */
             layers: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description default: the last extent of x
              */
             d_model?: number;
-            /** Format: int64 */
+            /** Format: int32 */
             heads: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description elements of a head’s q, k and v; default d_model/heads, or what params say
              */
             head_dim?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description heads of keys and values (GQA); divides heads; default heads
              */
             kv_heads?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description hidden units of the feed-forward network; default 4·d_model, or what params say
              */
             d_ff?: number;
@@ -1526,7 +1526,7 @@ export interface components {
              */
             diagnose?: boolean;
             /**
-             * Format: int64
+             * Format: int32
              * @description elements that `worst` lists
              * @default 10
              */
@@ -1544,13 +1544,13 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * Format: int64
+             * Format: int32
              * @description elements that are drawn of each input; all of one that has no more
              * @default 32
              */
             entries?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description directions that are drawn for each input: ±1/√n in each of its n elements
              * @default 4
              */
@@ -1689,13 +1689,13 @@ export interface components {
             ready?: boolean;
         };
         JobRequest: {
-            endpoint: components["schemas"]["PlanRequestEndpointName"];
+            endpoint: components["schemas"]["PlanRequestEndpoint"];
             /** @description the body of that endpoint */
             body: {
                 [key: string]: unknown;
             };
             /**
-             * Format: int64
+             * Format: int32
              * @description jobs of a smaller number go first, those of one number in the order in which they came
              * @default 0
              */
@@ -2059,10 +2059,10 @@ export interface components {
             /** @description parameters by the checkpoint’s names, in its orientation */
             grads?: components["schemas"]["ModelForwardAnswerGrads"];
         };
-        Models: {
-            models: components["schemas"]["ModelsModel"][];
+        ModelsAnswer: {
+            models: components["schemas"]["Model"][];
         };
-        Model: {
+        ModelAnswer: {
             name: string;
             family: string;
             /** Format: int64 */
@@ -2471,9 +2471,9 @@ export interface components {
             batch: number;
             /**
              * Format: int64
-             * @description query heads in it
+             * @description query heads in it, where those may be cut (attention)
              */
-            heads: number;
+            heads?: number;
             /** Format: double */
             flops: number;
             /** Format: double */
@@ -2632,7 +2632,7 @@ export interface components {
         };
         Generate: {
             /**
-             * Format: int64
+             * Format: int32
              * @default 20
              */
             max_new_tokens?: number;
@@ -2643,7 +2643,7 @@ export interface components {
              */
             temperature?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description drawn from these many most probable ones; default all
              */
             top_k?: number;
@@ -2810,6 +2810,17 @@ export interface components {
         };
         /** @enum {string} */
         Method: "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients";
+        Model: components["schemas"]["ModelAnswer"] | components["schemas"]["ModelFields"];
+        ModelFields: {
+            name: string;
+            problem: components["schemas"]["ModelFieldsProblem"];
+        };
+        ModelFieldsProblem: {
+            /** Format: int64 */
+            status: number;
+            code: string;
+            detail: string;
+        };
         ModelForwardAnswerEncoder: {
             output?: components["schemas"]["AnswerTensor"];
             hidden?: components["schemas"]["AnswerTensor"][];
@@ -2867,17 +2878,6 @@ export interface components {
         };
         /** @enum {string} */
         ModelForwardRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present";
-        ModelsModel: components["schemas"]["Model"] | components["schemas"]["ModelsModelFields"];
-        ModelsModelFields: {
-            name: string;
-            problem: components["schemas"]["ModelsModelFieldsProblem"];
-        };
-        ModelsModelFieldsProblem: {
-            /** Format: int64 */
-            status: number;
-            code: string;
-            detail: string;
-        };
         MultiHeadAttentionAnswerGrads: {
             /** @description x’s */
             x?: components["schemas"]["AnswerTensor"];
@@ -2944,7 +2944,7 @@ export interface components {
         };
         NextTokens: {
             /**
-             * Format: int64
+             * Format: int32
              * @default 10
              */
             top?: number;
@@ -3009,7 +3009,7 @@ export interface components {
             /** @description [buckets, H] */
             table: components["schemas"]["Tensor"];
             /**
-             * Format: int64
+             * Format: int32
              * @description from here on, all distances share a bucket
              * @default 128
              */
@@ -3029,7 +3029,7 @@ export interface components {
             /** @description what the relevance is for; rollout takes its position alone */
             of?: components["schemas"]["Of"];
             /**
-             * Format: int64
+             * Format: int32
              * @description of integrated_gradients
              * @default 32
              */
@@ -3067,7 +3067,7 @@ export interface components {
              */
             interleaved?: boolean;
             /**
-             * Format: int64
+             * Format: int32
              * @description how many leading elements are rotated; even; default d_k, or twice the frequencies
              */
             dims?: number;
@@ -3176,7 +3176,7 @@ export interface components {
         SinusoidalEncodingBackwardWrt: "x";
         StackRelativeBias: {
             /**
-             * Format: int64
+             * Format: int32
              * @description from here on, all distances share a bucket
              * @default 128
              */
@@ -3208,7 +3208,7 @@ export interface components {
              */
             interleaved?: boolean;
             /**
-             * Format: int64
+             * Format: int32
              * @description how many leading elements are rotated; even; default d_k, or twice the frequencies
              */
             dims?: number;
@@ -3278,7 +3278,7 @@ export interface components {
         };
         TopKeys: {
             /**
-             * Format: int64
+             * Format: int32
              * @default 8
              */
             k?: number;
@@ -3476,6 +3476,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3581,6 +3590,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3700,6 +3718,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3812,6 +3839,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3917,6 +3953,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4038,6 +4083,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -4143,6 +4197,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4262,6 +4325,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -4367,6 +4439,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such resource; No such model */
             404: {
                 headers: {
@@ -4438,7 +4519,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Models"];
+                    "application/json": components["schemas"]["ModelsAnswer"];
                 };
             };
         };
@@ -4461,7 +4542,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Model"];
+                    "application/json": components["schemas"]["ModelAnswer"];
                 };
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
@@ -4527,6 +4608,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5273,6 +5363,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
@@ -5382,6 +5481,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;
@@ -5422,6 +5522,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;
@@ -5462,6 +5563,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;
@@ -5505,6 +5607,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;

@@ -616,7 +616,7 @@ export type RepositoryIndexRequest = {
 }
 
 export type JobRequest = {
-  endpoint: PlanRequestEndpointName
+  endpoint: PlanRequestEndpoint
   /** the body of that endpoint */
   body: Record<string, unknown>
   /** jobs of a smaller number go first, those of one number in the order in which they came */
@@ -922,11 +922,11 @@ export type ModelForwardAnswer = {
   grads?: ModelForwardAnswerGrads
 }
 
-export type Models = {
-  models: (ModelsModel)[]
+export type ModelsAnswer = {
+  models: (Model)[]
 }
 
-export type Model = {
+export type ModelAnswer = {
   name: string
   family: string
   layers: number
@@ -1272,8 +1272,8 @@ export type Cut = {
   parts: number
   /** items of the batch in the largest of them */
   batch: number
-  /** query heads in it */
-  heads: number
+  /** query heads in it, where those may be cut (attention) */
+  heads?: number
   flops: number
   bytes: number
   seconds: number
@@ -1527,6 +1527,19 @@ export type Measurement = {
 
 export type Method = "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients"
 
+export type Model = ModelAnswer | ModelFields
+
+export type ModelFields = {
+  name: string
+  problem: ModelFieldsProblem
+}
+
+export type ModelFieldsProblem = {
+  status: number
+  code: string
+  detail: string
+}
+
 export type ModelForwardAnswerEncoder = {
   output?: Tensor
   hidden?: (Tensor)[]
@@ -1584,19 +1597,6 @@ export type ModelForwardRequestBackward = {
 }
 
 export type ModelForwardRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present"
-
-export type ModelsModel = Model | ModelsModelFields
-
-export type ModelsModelFields = {
-  name: string
-  problem: ModelsModelFieldsProblem
-}
-
-export type ModelsModelFieldsProblem = {
-  status: number
-  code: string
-  detail: string
-}
 
 export type MultiHeadAttentionAnswerGrads = {
   /** x’s */

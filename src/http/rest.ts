@@ -247,11 +247,11 @@ const DIAGNOSIS_SHARE = 0.8
 
 function diagnosing(
   of: FastifyRequest,
-  { engine, spend }: Intake,
+  { engine, budget }: Intake,
   signal: AbortSignal,
   deadlineSeconds: number,
 ): Diagnose {
-  const spent = spend && ((flops: number) => spend(clientOf(of), flops))
+  const spent = budget && ((flops: number) => budget.spend(clientOf(of), flops))
   const until = performance.now() + DIAGNOSIS_SHARE * 1000 * deadlineSeconds
   return (request, report) => diagnose(request, report, engine, signal, until, spent)
 }

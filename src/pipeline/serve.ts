@@ -89,8 +89,8 @@ export async function serve<R>(
   using lease = admitted instanceof Promise ? await admitted : admitted
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
-  if (intake.spend !== undefined) {
-    intake.spend(sink.client, flops)
+  if (intake.budget !== undefined) {
+    await intake.budget.spend(sink.client, flops)
     lease.group = sink.client
   }
   sink.accepted?.({ compiled, lease })
@@ -211,7 +211,7 @@ export async function plan<R>(
   tree: unknown,
   room: Room,
   style: (request: R) => ReplyStyle,
-  { engine }: Intake,
+  { engine, budget }: Intake,
   client: string | undefined,
   signal: AbortSignal,
 ): Promise<Plan> {
@@ -223,6 +223,9 @@ export async function plan<R>(
     shapes: Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape])),
     estimate,
     conventions: program.facts.conventions,
-    problem: engine.refusal(estimate) ?? engine.congestion(estimate),
+    problem:
+      engine.refusal(estimate) ??
+      engine.congestion(estimate) ??
+      (await budget?.refusal(client, estimate.flops)),
   }
 }

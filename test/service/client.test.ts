@@ -3,8 +3,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { Client, type Frame, ProblemError, Tensor, tensor } from '../../src/client/index.ts'
+import { startLeavingServer } from '../support/leaving-server.ts'
 import { post, type Server, startServer } from './server.ts'
 
 const X = [
@@ -183,6 +184,24 @@ describe('streams', () => {
     expect(layers.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4])
     expect(layers[0].tensors.weights).toBeInstanceOf(Tensor)
     expect(frames.at(-1)?.type).toBe('done')
+  })
+
+  it('goes on on another server where one shuts down: the same frames, each once', async () => {
+    const asked = { ...request, stack: { ...stack, layers: 4 } }
+    const framesOf = async (from: Client) => {
+      const frames: Frame[] = []
+      for await (const frame of from.stream(asked)) if (frame.type !== 'progress') frames.push(frame)
+      return frames.map(frame => JSON.stringify({ ...frame, timing: undefined, plan: undefined }))
+    }
+    const leaving = await startLeavingServer(server.url, 2)
+    onTestFinished(() => leaving.close())
+    expect(await framesOf(new Client(leaving.url))).toEqual(await framesOf(client))
+    expect(leaving.starts).toHaveLength(2)
+    expect(leaving.starts[1]).toContain('from_layer')
+    const never = await startLeavingServer(server.url, 100)
+    onTestFinished(() => never.close())
+    const lost = new Client(never.url).stream(asked)
+    await expect(Array.fromAsync(lost)).rejects.toThrow('no stream')
   })
 
   it('ends the run when its reader leaves, and throws what the server says', async () => {

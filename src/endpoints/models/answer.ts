@@ -108,7 +108,7 @@ const Model = z.object({
   max_length: z.int().nullable().describe('most tokens; null where nothing bounds them'),
 })
 
-export const ModelAnswer = Model.meta({ id: 'Model' })
+export const ModelAnswer = Model.meta({ id: 'ModelAnswer' })
 
 export const ModelsAnswer = z
   .object({
@@ -122,4 +122,4 @@ export const ModelsAnswer = z
       ]),
     ),
   })
-  .meta({ id: 'Models' })
+  .meta({ id: 'ModelsAnswer' })

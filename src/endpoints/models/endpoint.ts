@@ -13,15 +13,34 @@ import type { PreparedTokens } from './context.ts'
 import { compileForward, ForwardRequestSchema, ForwardShapes } from './forward.ts'
 import type { ForwardRequest, ModelRequest } from './request.ts'
 
-/** `bertviz`: answered in the form of BertViz's views. */
-export function modelForward(model: LoadedModel, bertviz = false): Plannable<ForwardRequest> {
+/** What a part of a batch must know of the whole, for its program to be that of the whole but for its size. */
+export interface OfWhole {
+  batch: number
+  /** tokens of each item, with its padding */
+  positions: number
+  /** how the layers are told of padding */
+  padding: keyof Padding | 'none'
+}
+
+export interface ModelEndpoint extends Plannable<ForwardRequest> {
+  /** Of the request that has been prepared. */
+  whole(): OfWhole
+}
+
+/** `bertviz`: answered in the form of BertViz's views; `whole`: it is a part of that. */
+export function modelForward(model: LoadedModel, bertviz = false, whole?: OfWhole): ModelEndpoint {
   let prepared: PreparedTokens | undefined
   return {
+    whole() {
+      const { tokens, padding } = prepared as PreparedTokens
+      const { batch, positions } = tokens
+      return { batch, positions, padding: formOf(padding) }
+    },
     request: ForwardRequestSchema,
     shapes: ForwardShapes,
     layers: request => compiledLayers(request, model, prepared),
     async prepare(request, body) {
-      prepared = await prepareTokens(request, model, body)
+      prepared = await prepareTokens(request, model, body, whole)
     },
     *compile(p, request) {
       const tokens = prepared as PreparedTokens
@@ -29,6 +48,11 @@ export function modelForward(model: LoadedModel, bertviz = false): Plannable<For
       if (bertviz) writeBertviz(p, tokens, model)
     },
   }
+}
+
+function formOf({ lengths, segments }: Padding): OfWhole['padding'] {
+  if (lengths !== undefined) return 'lengths'
+  return segments === undefined ? 'none' : 'segments'
 }
 
 /** Layers that are compiled one after the other: of both stacks, and again for each token that is generated. */
@@ -45,33 +69,39 @@ export async function prepareTokens(
   request: ModelRequest,
   model: LoadedModel,
   body: Room,
+  whole?: OfWhole,
 ): Promise<PreparedTokens> {
-  const prepared = await readTokens(request, model, body)
+  const prepared = await readTokens(request, model, body, whole)
   const { method, steps } = request.relevance ?? { method: 'rollout', steps: 0 }
   if (method === 'integrated_gradients') {
     const tokens = repeated(prepared.tokens, steps + 1)
-    prepared.path = { tokens, padding: paddingOf(tokens, model, body) }
+    prepared.path = { tokens, padding: paddingOf(tokens, model, body, whole) }
   }
   return prepared
 }
 
-async function readTokens(request: ModelRequest, model: LoadedModel, body: Room): Promise<PreparedTokens> {
+async function readTokens(
+  request: ModelRequest,
+  model: LoadedModel,
+  body: Room,
+  whole: OfWhole | undefined,
+): Promise<PreparedTokens> {
   const { text, token_ids } = request
   if (text !== undefined && token_ids !== undefined) throw bothProblem('', 'text', 'token_ids')
   if (text !== undefined) {
     const tokenizer = await model.tokenizer()
-    const tokens = await tokensOfText({ ...request, text }, model.plan, tokenizer)
-    return { tokens, padding: paddingOf(tokens, model, body), ...namesOf(tokenizer) }
+    const tokens = await tokensOfText({ ...request, text }, model.plan, tokenizer, whole?.positions)
+    return { tokens, padding: paddingOf(tokens, model, body, whole), ...namesOf(tokenizer) }
   }
   if (token_ids === undefined) {
     throw fieldProblem('INVALID_REQUEST', '', 'expected text or token_ids, got neither')
   }
-  const tokens = withPlaces(tokensOf({ ...request, token_ids }, model.plan), model)
+  const tokens = withPlaces(tokensOf({ ...request, token_ids }, model.plan), model, whole)
   // without names where it cannot be loaded
   const tokenizer = model.plan.checkpoint.tokenizer
     ? await model.tokenizer().catch(() => undefined)
     : undefined
-  return { tokens, padding: paddingOf(tokens, model, body), ...(tokenizer && namesOf(tokenizer)) }
+  return { tokens, padding: paddingOf(tokens, model, body, whole), ...(tokenizer && namesOf(tokenizer)) }
 }
 
 function namesOf(tokenizer: ModelTokenizer): Pick<PreparedTokens, 'nameOf' | 'idOf'> {
@@ -79,8 +109,8 @@ function namesOf(tokenizer: ModelTokenizer): Pick<PreparedTokens, 'nameOf' | 'id
 }
 
 /** Small tensors that go with the request's body. */
-function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room): Padding {
-  if (!hasPadding(tokens)) return {}
+function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room, whole: OfWhole | undefined): Padding {
+  if (whole === undefined ? !hasPadding(tokens) : whole.padding === 'none') return {}
   const source = (values: Int32Array, shape: number[]): TensorSource => {
     const bytes = body.room(values.byteLength)
     bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
@@ -88,7 +118,7 @@ function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room): Padding {
     return { shape, count: values.length, dtype: 'int32', form: 'safetensors', ...place }
   }
   const { batch, positions, real, places } = tokens
-  const lengths = rightPadded(tokens)
+  const lengths = whole?.padding === 'segments' ? undefined : rightPadded(tokens)
   if (lengths !== undefined) return { lengths: source(lengths, [batch]) }
   if (plan.spec.encoder !== undefined) {
     const message = 'expected padding on the right alone, with a model that has an encoder'
@@ -103,8 +133,9 @@ function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room): Padding {
 }
 
 /** Of a decoder, padding on the left takes no positions. */
-function withPlaces(tokens: Tokens, { plan }: LoadedModel): Tokens {
-  if (!plan.spec.stack.causal || rightPadded(tokens) !== undefined) return tokens
+function withPlaces(tokens: Tokens, { plan }: LoadedModel, whole: OfWhole | undefined): Tokens {
+  const onTheRight = whole === undefined ? rightPadded(tokens) !== undefined : whole.padding !== 'segments'
+  if (!plan.spec.stack.causal || onTheRight) return tokens
   return { ...tokens, places: placesByMask(tokens) }
 }
 

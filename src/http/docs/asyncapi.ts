@@ -4,7 +4,7 @@ import { ModelStartMessage } from '../../endpoints/models/start.ts'
 import { SERVER_MESSAGES } from '../../endpoints/stream-answers.ts'
 import { CLIENT_MESSAGES } from '../../endpoints/stream-messages.ts'
 import { component, type Json, TENSORS } from './components.ts'
-import { named } from './named.ts'
+import { named, withoutSafeBounds } from './named.ts'
 
 const SUMMARIES: Record<string, string> = {
   start: 'Runs a stack; its layers come as they are computed',
@@ -92,7 +92,7 @@ export function asyncApiDocument(version: string): Json {
     },
     components: {
       messages: { ...fromClient, ...fromServer },
-      schemas: titled(named({ ...schemas, ...TENSORS })),
+      schemas: titled(named({ ...withoutSafeBounds(schemas), ...TENSORS })),
     },
   }
 }

@@ -107,7 +107,7 @@ const MODEL_PATHS: [path: string, suffix: string, ...parameters: Json[]][] = [
 
 const TEXT_LENGTH = {
   description: 'bytes of the JSON text, where bytes of tensors follow it',
-  schema: { type: 'integer', minimum: 0 },
+  schema: { type: 'integer', format: 'int64', minimum: 0 },
 }
 
 function infer(operationId: string, request: Json, answer: Json, refused: Json): Json {

@@ -105,22 +105,10 @@ export const inference = fp(
   },
 )
 
-/** Other methods are told which it takes: the paths have names in them, which the general answer does not know. */
 function route(app: FastifyInstance, method: 'GET' | 'POST', url: string, handler: Handler): void {
   // health is everybody's
   const config = { public: url.startsWith('/v2/health/') }
   app.route({ method, url, config, handler: async (request, reply) => handler(request, reply) })
-  const allowed = method === 'GET' ? 'GET, HEAD' : method
-  const others = ['POST', 'GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'].filter(each => !allowed.includes(each))
-  app.route({
-    method: others,
-    url,
-    exposeHeadRoute: false,
-    handler: async (request, reply) => {
-      reply.header('allow', allowed)
-      throw new Problem('METHOD_NOT_ALLOWED', `expected ${method}, got ${request.method}`)
-    },
-  })
 }
 
 function metadataOf({ name, platform, inputs, outputs, properties }: InferenceModel) {

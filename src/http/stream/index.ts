@@ -61,7 +61,7 @@ export const stream = fp(
     })
     app.post(TICKET_PATH, async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      return { ticket: app.tickets.issue(request.identity), expires_in: TICKET_SECONDS }
+      return { ticket: await app.tickets.issue(request.identity), expires_in: TICKET_SECONDS }
     })
     app.route({
       method: 'GET',

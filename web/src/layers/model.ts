@@ -3,14 +3,15 @@
  * acknowledged when it has been drawn: so the server is never further ahead than the page can show, and a pause is nothing
  * but acknowledgements that wait.
  */
+import { onKey } from '../page/access.ts'
 import { PATIENCE_MS } from '../page/patience.ts'
-import { detailOf, mayPass, type Problem } from '../page/problem.ts'
+import { detailOf, mayPass, type Problem, wantsKey } from '../page/problem.ts'
 import { Store } from '../page/store.ts'
-import { Connection, type Frame, streamUrl } from '../stream/connection.ts'
+import { Connection, type Frame } from '../stream/connection.ts'
 import type { Absence } from './absence.ts'
 import { FullMaps, type MapName, type Refusal } from './full-maps.ts'
 import { CREDIT, startMessage } from './request.ts'
-import { NOTHING, type RunStatus } from './run-status.ts'
+import { NOTHING, type RunStatus, type Trouble } from './run-status.ts'
 import type { LayersState, Pass } from './state.ts'
 import { TENSOR, type Thumbnail, thumbnailsOf } from './thumbnail.ts'
 
@@ -39,6 +40,9 @@ export class LayersModel {
 
   constructor(state: LayersState) {
     this.state = new Store(state)
+    onKey(() => {
+      if (this.status.value.trouble?.kind === 'locked') this.again()
+    })
   }
 
   /** What is on screen: the run, and how it is looked at. Controls that were moved since are not part of it. */
@@ -78,9 +82,12 @@ export class LayersModel {
   }
 
   #connect(): void {
-    const connection: Connection = new Connection(streamUrl(), {
+    const connection: Connection = new Connection({
       onFrame: frame => {
         if (this.#connection === connection) this.#receive(frame)
+      },
+      onRefused: problem => {
+        if (this.#connection === connection) this.#fail(problem)
       },
       onClose: () => {
         if (this.#connection === connection) this.#lost()
@@ -230,10 +237,16 @@ export class LayersModel {
     if (fetch !== undefined) {
       if (fetch.id === String(this.#id)) this.maps.refuse(refusal, nameOf(fetch))
     } else if (frame.id !== undefined) {
-      const trouble = { kind: 'refused', detail, mayPass: mayPass(problem) } as const
-      this.status.set({ phase: 'failed', trouble, paused: false })
+      this.#fail(problem, detail)
     } else if (this.maps.awaited) this.maps.refuse(refusal)
     else this.status.set({ trouble: { kind: 'message', detail } })
+  }
+
+  #fail(problem: Problem, detail = detailOf(problem)): void {
+    const trouble: Trouble = wantsKey(problem)
+      ? { kind: 'locked' }
+      : { kind: 'refused', detail, mayPass: mayPass(problem) }
+    this.status.set({ phase: 'failed', trouble, paused: false })
   }
 
   #lost(): void {
