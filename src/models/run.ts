@@ -152,13 +152,23 @@ export interface BackwardObserver {
   ): void
 }
 
-/** From the gradient of the last stack's output to that of the first one's embeddings; those of weights go to `found`. */
+/** A gradient of the output of one of a model's stacks. */
+export interface OutputGradient {
+  role: Role
+  gradOutput: Ref
+}
+
+/** From the gradient of a stack's output to that of the first one's embeddings; those of weights go to `found`. */
 export function* runBackward(
   { weights, encoder, decoder }: ModelRun,
-  gradOutput: Ref,
+  { role, gradOutput }: OutputGradient,
   observer: BackwardObserver,
   found: WeightGradients,
 ): Generator<void, Ref> {
+  if (encoder !== undefined && role === 'encoder') {
+    const { grad } = yield* backward(weights, encoder, gradOutput, observer, found, false)
+    return embeddingGradients(weights, encoder.embedded, grad, observer.wants, found)
+  }
   const ofDecoder = yield* backward(weights, decoder, gradOutput, observer, found, encoder !== undefined)
   const own = embeddingGradients(weights, decoder.embedded, ofDecoder.grad, observer.wants, found)
   if (encoder === undefined) return own

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { type FileTensor, readFileTensors, values } from '../safetensors-file.ts'
 import { post, startServer } from '../server.ts'
 import { StreamClient } from '../stream-client.ts'
-import { type Fixture, forward, MODELS } from './fixture.ts'
+import { type Fixture, forward, MODELS, worst } from './fixture.ts'
 
 const GENERATED = fileURLToPath(new URL('../../fixtures/generated', import.meta.url))
 const names = readdirSync(GENERATED).map(file => file.replace('.safetensors', ''))
@@ -86,7 +86,19 @@ describe.each(names)('%s', name => {
     expect(progress).toHaveLength(layers + got.flat().length)
   })
 
-  if (tensors.logits === undefined) return
+  if (tensors.target !== undefined) {
+    it('has the vector of its encoder, and its gradients', async () => {
+      const fixture = { name, tensors } as Fixture
+      const own = Object.keys(tensors).flatMap(key => (key.startsWith('grads.params.') ? [key.slice(6)] : []))
+      const backward = { of: { kind: 'embedding' }, wrt: ['embeddings', ...own] }
+      const asked = { precision: 'float64', return: ['embedding'], backward }
+      const { tensors: got } = await forward(server, fixture, asked, { 'backward.of.target': tensors.target })
+      const keys = Object.keys(tensors).filter(key => /^grads\.|^embedding$/.test(key))
+      expect(keys).toHaveLength(4)
+      for (const key of keys) expect(worst(got[key], tensors[key]), key).toBeLessThan(1e-9)
+    })
+    return
+  }
 
   it('has the rows of transformers, and those of each text alone to the bit', async () => {
     const fixture = { name: name, tensors } as Fixture
