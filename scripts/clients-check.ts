@@ -16,6 +16,7 @@ const CLIENTS = join(ROOT, 'test/clients')
 const TOOLS = process.env.CLIENT_TOOLS ?? join(tmpdir(), 'attention-client-tools')
 const QUICK = [
   'go-oapi-codegen',
+  'go-stream',
   'python-openapi-python-client',
   'typescript-hey-api',
   'typescript-openapi-fetch',
@@ -45,6 +46,7 @@ function check(name: string, server: string, folder: string): boolean {
       SERVER: server,
       TOOLS,
       CLIENTS,
+      EXAMPLES: join(ROOT, 'examples'),
       OPENAPI: join(ROOT, 'openapi/openapi.json'),
       OPENAPI30: join(ROOT, 'openapi/openapi-3.0.json'),
     },

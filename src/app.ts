@@ -165,11 +165,14 @@ export async function install(
 
 function createFastify(config: Config, logger: Logger, metrics: Metrics): FastifyInstance {
   const bodyMs = config.BODY_SECONDS * 1000
-  const checkMs = Math.min(30_000, Math.max(100, bodyMs / 4))
+  // often: thousands of idle connections that are over are not all answered in one turn
+  const checkMs = Math.min(1000, Math.max(100, bodyMs / 4))
   const fastify = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
+    // a machine that is busy takes more than Fastify's ten seconds to read a plugin's files
+    pluginTimeout: 60_000,
     // for heads, and for bodies that no route reads: those of routes have a clock of their own, which goes first
     requestTimeout: bodyMs + checkMs,
     keepAliveTimeout: config.KEEP_ALIVE_SECONDS * 1000,
@@ -178,6 +181,8 @@ function createFastify(config: Config, logger: Logger, metrics: Metrics): Fastif
       connectionsCheckingInterval: checkMs,
       shouldUpgradeCallback: takesUpgrade,
     },
+    // a machine that is busy, or a container with a small share of it, takes its time to begin: that is no fault
+    pluginTimeout: 0,
     bodyLimit: config.MAX_BODY_BYTES,
     forceCloseConnections: 'idle',
     return503OnClosing: false,

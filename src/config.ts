@@ -7,6 +7,9 @@ export const VERSION: string = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ).version
 
+/** Connections that wait for the server to take them: with Node's 511 a burst of a thousand had resets. Linux cuts it down to net.core.somaxconn. */
+export const LISTEN_BACKLOG = 4096
+
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
 

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import pino from 'pino'
 import { buildApp } from './app.ts'
-import { readConfig, wantsTelemetry } from './config.ts'
+import { LISTEN_BACKLOG, readConfig, wantsTelemetry } from './config.ts'
 
 const config = readConfig(process.env)
 /** Of a log that nobody reads, so much is kept; what comes then is dropped. */
@@ -26,7 +26,7 @@ const telemetry = wantsTelemetry(process.env)
 const app = await buildApp(config, logger, {}, telemetry)
 
 logger.info({ kernels: app.engine.kernels, threads: app.engine.threads }, 'kernels chosen')
-await app.fastify.listen({ host: config.HOST, port: config.PORT })
+await app.fastify.listen({ host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
 
 /** A first SIGTERM waits for those who look at readiness; SIGINT and every other signal do not. */
 const skipped = Promise.withResolvers<void>()

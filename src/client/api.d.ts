@@ -588,6 +588,7 @@ export type InferenceRequest = {
 export type InferenceInput = {
   /** as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, … */
   name: string
+  /** BYTES of texts */
   datatype: Datatype
   shape: (number)[]
   /** the elements in row-major order, flat or nested as the shape says; what is not finite as "NaN", "Infinity", "-Infinity", or the same without quotes */
@@ -1046,6 +1047,27 @@ export type InferenceModelHealthAnswer = {
   ready: boolean
 }
 
+export type InferenceModelConfigurationAnswer = {
+  name: string
+  platform: string
+  backend: string
+  version_policy: Record<string, unknown>
+  /** 0: the batch is an axis of the tensors */
+  max_batch_size: number
+  input: (InferenceTensorConfigurationAnswer)[]
+  output: (InferenceTensorConfigurationAnswer)[]
+  /** the metadata’s `properties`, each as `string_value` */
+  parameters: Record<string, unknown>
+}
+
+export type InferenceTensorConfigurationAnswer = {
+  name: string
+  /** `TYPE_FP32`, …; `TYPE_STRING` of texts */
+  data_type: string
+  dims: (number)[]
+  optional?: boolean
+}
+
 export type RepositoryIndexAnswer = (RepositoryModelAnswer)[]
 
 export type RepositoryModelAnswer = {
@@ -1279,7 +1301,7 @@ export type Cut = {
   seconds: number
 }
 
-export type Datatype = "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64"
+export type Datatype = "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64" | "BYTES"
 
 export type Diagnosis = {
   says: string

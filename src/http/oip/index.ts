@@ -10,6 +10,7 @@ import { decode, type Intake } from '../../pipeline/decode.ts'
 import { parse } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
 import { inferenceError } from '../plugins/errors.ts'
+import { configurationOf } from './configuration.ts'
 import { InferenceBody, infer, type Served } from './infer.ts'
 import { COMPUTE_MODELS, type InferenceModel, MODEL_VERSION, type ModelSource } from './models.ts'
 import { RepositoryIndexRequest } from './schema.ts'
@@ -22,7 +23,13 @@ export interface InferenceOptions {
   further: ModelSource
 }
 
-const EXTENSIONS = ['binary_tensor_data', 'parameters', 'statistics', 'model_repository']
+const EXTENSIONS = [
+  'binary_tensor_data',
+  'parameters',
+  'statistics',
+  'model_repository',
+  'model_configuration',
+]
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 
@@ -67,6 +74,7 @@ export const inference = fp(
     }))
     for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
       get(path, async request => metadataOf((await served(request)).model))
+      get(`${path}/config`, async request => configurationOf((await served(request)).model))
       get(`${path}/ready`, async (request, reply) => {
         const { model } = await served(request)
         if (isReady()) return { name: model.name, ready: true }
