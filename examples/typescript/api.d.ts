@@ -4664,6 +4664,7 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ModelForwardAnswer"];
                     "application/x-safetensors": string;
+                    "text/csv": string;
                 };
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
