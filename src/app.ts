@@ -171,8 +171,6 @@ function createFastify(config: Config, logger: Logger, metrics: Metrics): Fastif
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
-    // a machine that is busy takes more than Fastify's ten seconds to read a plugin's files
-    pluginTimeout: 60_000,
     // for heads, and for bodies that no route reads: those of routes have a clock of their own, which goes first
     requestTimeout: bodyMs + checkMs,
     keepAliveTimeout: config.KEEP_ALIVE_SECONDS * 1000,

@@ -12,6 +12,7 @@ import type { ReadyReply } from '../pipeline/encode.ts'
 import { Receipt } from '../pipeline/receipt.ts'
 import { serve } from '../pipeline/serve.ts'
 import { MapTable } from './map-table.ts'
+import { breakOff } from './plugins/errors.ts'
 import { answer, RequestBody, Response, type RestOptions, stopsWith } from './rest.ts'
 
 /** The first one where a client takes several alike. */
@@ -75,9 +76,7 @@ async function answerAs<R>(
     await serve(endpoint, new RequestBody(request), sink, intake, signal)
     return sink.whole
   } catch (error) {
-    // too late for a problem
-    if (reply.raw.headersSent) reply.raw.destroy()
-    else throw error
+    breakOff(error, request, reply)
   } finally {
     clearTimeout(clock)
   }

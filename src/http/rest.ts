@@ -20,6 +20,7 @@ import { Problem } from '../problem.ts'
 import { formOf, written } from './comparison-forms.ts'
 import { LEAST_BYTES, packed } from './packed-answer.ts'
 import { codingOf, unpack } from './packed-body.ts'
+import { breakOff } from './plugins/errors.ts'
 import { digestOf, wantsDigest } from './repr-digest.ts'
 
 export interface RestOptions {
@@ -95,9 +96,7 @@ export async function answer(
     await serve(endpoint, new RequestBody(request), sink, intake, signal)
     return sink.whole
   } catch (error) {
-    // too late for a problem
-    if (reply.raw.headersSent) reply.raw.destroy()
-    else throw error
+    breakOff(error, request, reply)
   } finally {
     clearTimeout(clock)
   }
