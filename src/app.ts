@@ -179,8 +179,6 @@ function createFastify(config: Config, logger: Logger, metrics: Metrics): Fastif
       connectionsCheckingInterval: checkMs,
       shouldUpgradeCallback: takesUpgrade,
     },
-    // a machine that is busy, or a container with a small share of it, takes its time to begin: that is no fault
-    pluginTimeout: 0,
     bodyLimit: config.MAX_BODY_BYTES,
     forceCloseConnections: 'idle',
     return503OnClosing: false,

@@ -149,6 +149,38 @@ it('a list of no gradients means those of the default', async () => {
   expect(Object.keys(none.body.grads)).toEqual(['q', 'k', 'v'])
 })
 
+it('an empty dictionary of parameters beside init is refused, and a stack’s list of no gradients means all', async () => {
+  const x = [
+    [1, 0],
+    [0, 1],
+  ]
+  const ask = async (path: string, request: object) => {
+    const headers = { 'content-type': JSON_TYPE }
+    const response = await fetch(server.url + path, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify(request),
+    })
+    const body = (await response.json()) as { code: string; grads: object; errors: { path: string }[] }
+    return { status: response.status, body }
+  }
+  const stack = { layers: 1, heads: 1, init: { seed: 1 } }
+  for (const [path, request, place] of [
+    ['/v1/transformer', { x, stack: { ...stack, params: {} } }, /^\/stack/],
+    ['/v1/multi-head-attention', { x, heads: 1, params: {}, init: { seed: 1 } }, /^\/(params|init)/],
+  ] as const) {
+    const { status, body } = await ask(path, request)
+    expect([path, status, body.code]).toEqual([path, 400, 'INVALID_REQUEST'])
+    expect(body.errors[0].path).toMatch(place)
+  }
+  const backward = { target: x }
+  const all = await ask('/v1/transformer', { x, stack, backward })
+  const none = await ask('/v1/transformer', { x, stack, backward: { ...backward, wrt: [] } })
+  expect(none.status).toBe(200)
+  expect(none.body.grads).toEqual(all.body.grads)
+  expect(Object.keys(none.body.grads)).toEqual(['x', 'params'])
+})
+
 it('a field of the request in a file’s metadata is refused, with its place', async () => {
   const tensors = Object.fromEntries(
     ['q', 'k', 'v'].map(name => [name, float32(Float32Array.of(1, 2), [1, 2])]),

@@ -84,8 +84,11 @@ describe('below a path prefix of nginx', () => {
   })
 })
 
-it('a request whose client leaves nginx is logged, counted and not computed on', async () => {
-  const url = await startNginx(ports)
+it.each([
+  ['nginx', () => startNginx(ports)],
+  ['haproxy with option abortonclose', () => startHaproxy(ports, 'option abortonclose')],
+])('a request whose client leaves %s is logged, counted and not computed on', async (name, startProxy) => {
+  const url = await startProxy()
   const x = {
     shape: [1, 8, 4000, 64],
     dtype: 'float32',
@@ -93,7 +96,7 @@ it('a request whose client leaves nginx is logged, counted and not computed on',
   }
   const body = JSON.stringify({ q: x, k: x, v: x, precision: 'float64', return: ['entropy'] })
   const stop = new AbortController()
-  const headers = { 'content-type': 'application/json', 'x-request-id': 'leaves' }
+  const headers = { 'content-type': 'application/json', 'x-request-id': `leaves-${name.slice(0, 5)}` }
   const left = fetch(`${url}/v1/attention`, { method: 'POST', headers, body, signal: stop.signal })
   const jobs = async () => {
     const texts = await Promise.all(
@@ -108,7 +111,9 @@ it('a request whose client leaves nginx is logged, counted and not computed on',
   await expect(left).rejects.toThrow()
   await expect.poll(jobs, { timeout: 30_000 }).toBe(0)
   const lines = () =>
-    replicas.flatMap(({ log }) => log.join('').split('\n')).filter(line => line.includes('"leaves"'))
+    replicas
+      .flatMap(({ log }) => log.join('').split('\n'))
+      .filter(line => line.includes(`"leaves-${name.slice(0, 5)}"`))
   await expect.poll(lines, { timeout: 30_000 }).toHaveLength(1)
   expect(JSON.parse(lines()[0])).toMatchObject({ status: 499, code: 'CLIENT_CLOSED' })
 })

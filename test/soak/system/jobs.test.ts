@@ -35,7 +35,7 @@ it('loses no job and keeps none twice', async () => {
             headers,
           )
           if (status === 202) ids.push(taken.id)
-          return status
+          return status === 202 ? status : `${status} ${taken.code} ${taken.detail}`
         }, POLL)
         .toBe(202)
     }
