@@ -195,6 +195,10 @@ describe('openapi.json', () => {
     }
   })
 
+  it('says that a job of an unknown model is a 404', () => {
+    expect(openapi.paths['/v1/jobs'].post.responses).toHaveProperty('404')
+  })
+
   it('gives every operation an id of its own, a summary and a tag, and no GET errors of bodies', () => {
     const ids = operations.map(([, { operationId }]) => operationId)
     expect(new Set(ids).size).toBe(ids.length)
