@@ -171,7 +171,7 @@ const environment = z.object({
     .string()
     .optional()
     .describe('folder of models, one folder each as `save_pretrained` writes it; without it there are none'),
-  MODEL_MEMORY_BYTES: whole(Math.min(2 * GIB, Math.floor(totalmem() / 4))).describe(
+  MODEL_MEMORY_BYTES: whole(Math.min(2 * GIB, Math.floor(memory / 4))).describe(
     'of MEMORY_BYTES, what weights of models may take; the least recently used models leave, a larger one is a 413',
   ),
   KERNELS: z

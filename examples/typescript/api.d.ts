@@ -1672,7 +1672,7 @@ export interface components {
             /** @description asks a decoder for tokens that follow each text, up to the end token of the model */
             generate?: components["schemas"]["Generate"];
             backward?: components["schemas"]["ModelForwardRequestBackward"];
-            /** @description with backward: gradients of each layer’s output, weights or parameters, in `layers`; what is of no layer stands in `grads.params` */
+            /** @description with backward: gradients of each layer’s output or weights, in `layers` */
             emit?: components["schemas"]["Emit"][] | null;
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -2601,7 +2601,7 @@ export interface components {
             target: components["schemas"]["Tensor"];
         };
         /** @enum {string} */
-        Emit: "grad_output" | "grad_weights" | "grad_cross_weights" | "grad_params";
+        Emit: "grad_output" | "grad_weights" | "grad_cross_weights";
         /** @enum {string} */
         EmptyRows: "zeros" | "nan" | "uniform";
         Emulate: {
@@ -2925,10 +2925,6 @@ export interface components {
             grad_output?: components["schemas"]["AnswerTensor"];
             grad_weights?: components["schemas"]["AnswerTensor"];
             grad_cross_weights?: components["schemas"]["AnswerTensor"];
-            /** @description by the checkpoint’s names */
-            grad_params?: {
-                [key: string]: components["schemas"]["AnswerTensor"];
-            };
         };
         ModelForwardAnswerLayerTopKeys: {
             indices: components["schemas"]["AnswerTensor"];
@@ -2942,7 +2938,7 @@ export interface components {
         ModelForwardRequestBackward: {
             /** @description what is differentiated: summed over the batch */
             of: components["schemas"]["Of"];
-            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings, and params where `emit` names grad_params */
+            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings; over the stream params too, where `emit` names grad_params */
             wrt?: string[] | null;
         };
         /** @enum {string} */
@@ -4664,6 +4660,7 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ModelForwardAnswer"];
                     "application/x-safetensors": string;
+                    "text/csv": string;
                 };
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */

@@ -565,7 +565,7 @@ export type ModelForwardRequest = {
   /** asks a decoder for tokens that follow each text, up to the end token of the model */
   generate?: Generate
   backward?: ModelForwardRequestBackward
-  /** with backward: gradients of each layer’s output, weights or parameters, in `layers`; what is of no layer stands in `grads.params` */
+  /** with backward: gradients of each layer’s output or weights, in `layers` */
   emit?: (Emit)[] | null
   /** `float32`: SIMD kernels; `float64`: the reference kernels */
   precision?: Precision
@@ -1342,7 +1342,7 @@ export type EmbeddingOf = {
   target: TensorLike
 }
 
-export type Emit = "grad_output" | "grad_weights" | "grad_cross_weights" | "grad_params"
+export type Emit = "grad_output" | "grad_weights" | "grad_cross_weights"
 
 export type EmptyRows = "zeros" | "nan" | "uniform"
 
@@ -1596,8 +1596,6 @@ export type ModelForwardAnswerLayer = {
   grad_output?: Tensor
   grad_weights?: Tensor
   grad_cross_weights?: Tensor
-  /** by the checkpoint’s names */
-  grad_params?: Record<string, Tensor>
 }
 
 export type ModelForwardAnswerLayerTopKeys = {
@@ -1614,7 +1612,7 @@ export type ModelForwardAnswerNextTokens = {
 export type ModelForwardRequestBackward = {
   /** what is differentiated: summed over the batch */
   of: Of
-  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings, and params where `emit` names grad_params */
+  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings; over the stream params too, where `emit` names grad_params */
   wrt?: (string)[] | null
 }
 

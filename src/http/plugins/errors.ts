@@ -87,6 +87,14 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   return reply.send(lingering(answer, request.raw, request.server.lingerBytes))
 }
 
+/** Throws it, unless the answer has begun: then its client sees that it is not whole, and the log says why. */
+export function breakOff(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  if (!reply.raw.headersSent) throw error
+  request.problem = problemOf(error)
+  if (request.problem.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
+  reply.raw.destroy()
+}
+
 /** Paths of the Open Inference Protocol. */
 const INFERENCE = /^\/v2(\/|\?|$)/
 

@@ -17,6 +17,7 @@ import { ask, drawKind, KINDS } from '../traffic.ts'
 const ROUNDS = scaled(1, 8)
 const CALLERS = scaled(4, 8)
 const STREAMS = scaled(2, 6)
+const RESTARTED = scaled(1, 3)
 const ENV = { SHUTDOWN_DELAY_SECONDS: '1', DRAIN_SECONDS: '30' }
 
 /** The file of the composition, with these servers in place of its containers. */
@@ -115,7 +116,7 @@ it('loses no request and no frame', async () => {
   const load = [...Array.from({ length: CALLERS }, caller), ...Array.from({ length: STREAMS }, reader)]
   try {
     for (let round = 0; round < ROUNDS; round++) {
-      for (const [index, replica] of replicas.entries()) {
+      for (const [index, replica] of replicas.slice(0, RESTARTED).entries()) {
         await wait(1000)
         expect(await terminate(replica)).toBe(0)
         replicas[index] = await startReplica(ENV, replica.port)

@@ -23,10 +23,12 @@ import { fewRows } from './few-rows'
 import { packAcross, packAlong } from './pack'
 import { Product, begin, setMatrix, setSizes } from './product-state'
 import { SplitRows, columnRun, elementAt, rowRun } from './split-rows'
-import { linearTile } from './tile'
+import { InPlace, Packed, linearTile } from './tile'
 
 /** For so few rows a plain matrix is read where it stands: copying it would take as long as multiplying by it. */
 const FEW: i32 = 12
+/** For so few columns rows are read where they stand. */
+const NARROW: i32 = 256
 
 export function linearForward(call: Call, from: i32, to: i32): void {
   const p = begin(call)
@@ -103,8 +105,12 @@ function blockOfRows(p: Product, row: i32, end: i32, column: i32, columns: i32, 
   if (p.nonFinite) noteSkipped(p, k, depth)
   for (; row < end; row += ROWS_TOGETHER) {
     const rows = min(ROWS_TOGETHER, end - row)
-    packRows(p, row, rows, k, depth)
-    blockProduct(p, row, rows, column, columns, whole, k, depth)
+    const inPlace = !p.rowsAlong && p.a.heads == 1 && columns <= NARROW
+    if (inPlace) blockProduct<InPlace>(p, row, rows, column, columns, whole, k, depth)
+    else {
+      packRows(p, row, rows, k, depth)
+      blockProduct<Packed>(p, row, rows, column, columns, whole, k, depth)
+    }
   }
 }
 
@@ -144,8 +150,8 @@ function noteSkipped(p: Product, k: i32, depth: i32): void {
   }
 }
 
-/** The packed rows through the columns, tile by tile; the first `direct` of the columns are read where they stand. */
-function blockProduct(
+/** The rows through the columns, tile by tile; the first `direct` of the columns are read where they stand. */
+function blockProduct<L>(
   p: Product, row: i32, rows: i32, column: i32, columns: i32, direct: i32, k: i32, depth: i32,
 ): void {
   const first = k == 0
@@ -162,22 +168,24 @@ function blockProduct(
       biasAt = p.bias + (<usize>(column + x) << 2)
       if (!whole) biasAt = paddedBias(p, biasAt, width)
     }
-    let a = p.rowPack
+    const inPlace = sizeof<L>() == 8
+    const aRow = <usize>p.a.width << 2
+    let a = inPlace ? elementAt(p.a, row, k) : p.rowPack
     for (let r = 0; r < rows; r += MR) {
       const height = min(MR, rows - r)
       if (whole && height == MR && rowRun(p.c, row + r, MR) == MR) {
         const c = elementAt(p.c, row + r, column + x)
         const cRow = <usize>p.c.width << 2
         if (base.start) {
-          linearTile(a, b, bRow, depth, biasAt, elementAt(base, row + r, column + x), cRow, c, cRow)
+          linearTile<L>(a, aRow, height, b, bRow, depth, biasAt, elementAt(base, row + r, column + x), cRow, c, cRow)
         } else {
-          linearTile(a, b, bRow, depth, biasAt, p.zeros, 0, c, cRow)
+          linearTile<L>(a, aRow, height, b, bRow, depth, biasAt, p.zeros, 0, c, cRow)
         }
       } else {
-        linearTile(a, b, bRow, depth, biasAt, p.zeros, 0, p.spare, NR * 4)
+        linearTile<L>(a, aRow, height, b, bRow, depth, biasAt, p.zeros, 0, p.spare, NR * 4)
         storeCorner(p, base, row + r, height, column + x, width)
       }
-      a += <usize>(depth * MR) * 4
+      a += inPlace ? <usize>MR * aRow : <usize>(depth * MR) * 4
     }
     if (x >= direct) pack += <usize>(depth * NR) * 4
   }
