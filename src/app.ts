@@ -25,6 +25,7 @@ import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
 import type { Telemetry } from './http/telemetry/index.ts'
 import { Jobs } from './jobs/jobs.ts'
+import { BUILT_IN } from './models/folders.ts'
 import { ModelStore } from './models/store.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
@@ -127,7 +128,8 @@ export async function install(
   await fastify.register(auth, { authenticator, budgets })
   await fastify.register(limits, { budgets })
   await fastify.register(rest, { intake, deadlineSeconds })
-  const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
+  const folders = config.MODELS_DIR === undefined ? [BUILT_IN] : [config.MODELS_DIR, BUILT_IN]
+  const store = new ModelStore(folders, config.MODEL_MEMORY_BYTES, engine)
   await fastify.register(plans, { intake, store, deadlineSeconds, jobSeconds: config.JOB_SECONDS })
   await fastify.register(models, { store, intake, deadlineSeconds })
   await fastify.register(inference, { intake, deadlineSeconds, further: new Checkpoints(store) })
