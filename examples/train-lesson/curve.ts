@@ -82,8 +82,8 @@ export function pictureOf(entries: Entry[]): string {
   const style =
     'text{font:13px sans-serif;fill:#444}line{stroke:#ddd}polyline{fill:none;stroke-width:2;stroke-linejoin:round}'
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}"><style>${style}</style>`,
-    '<title>The loss over the steps of training</title>',
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="The loss over the steps of training">`,
+    `<style>${style}</style>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
     ...parts,
     '</svg>\n',
