@@ -3,13 +3,14 @@ import '../workers/older-node.ts'
 import accepts from '@fastify/accepts'
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import type { Logger } from 'pino'
-import { type Config, VERSION } from './config.ts'
+import { type Config, hostNames, VERSION } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
-import { FlopBudgets } from './http/auth/flop-budgets.ts'
-import { auth, openAuthenticator } from './http/auth/index.ts'
+import { openAccess } from './http/auth/access.ts'
+import { auth } from './http/auth/index.ts'
 import { limits } from './http/auth/limits.ts'
 import { docs } from './http/docs/index.ts'
 import { health } from './http/health.ts'
+import { hosts } from './http/hosts.ts'
 import { jobRoutes } from './http/jobs.ts'
 import { models } from './http/models.ts'
 import { Checkpoints } from './http/oip/checkpoints.ts'
@@ -19,6 +20,7 @@ import { page } from './http/page.ts'
 import { plans } from './http/plan.ts'
 import { drain } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
+import { takesUpgrade } from './http/plugins/ignored-upgrade.ts'
 import { Metrics, observe, requestId } from './http/plugins/observe.ts'
 import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
@@ -48,7 +50,11 @@ export async function buildApp(
 ): Promise<App> {
   const metrics = new Metrics()
   const fastify = createFastify(config, logger, metrics)
-  const { engine, drain, close } = await install(fastify, config, metrics, { ...options, telemetry })
+  const { engine, drain, close } = await install(fastify, config, metrics, {
+    ...options,
+    telemetry,
+    hostNames: hostNames(config),
+  })
   await fastify.register(docs, { version: VERSION })
   await fastify.register(page)
   await fastify.ready()
@@ -71,6 +77,8 @@ export interface InstallOptions extends EngineOptions {
   /** whether paths without a resource are the service's to answer, as they are unless false */
   notFound?: boolean
   telemetry?: Telemetry | undefined
+  /** by which browsers may reach it; any without */
+  hostNames?: readonly string[] | undefined
 }
 
 export interface Installed {
@@ -86,11 +94,10 @@ export async function install(
   fastify: FastifyInstance,
   config: Config,
   metrics: Metrics,
-  { notFound, telemetry, ...options }: InstallOptions = {},
+  { notFound, telemetry, hostNames, ...options }: InstallOptions = {},
 ): Promise<Installed> {
   // first: where it fails, there are no workers yet
-  const authenticator = await openAuthenticator(config, fastify.log)
-  const budgets = authenticator && new FlopBudgets()
+  const access = await openAccess(config, fastify.log)
   const engine = await Engine.start(config, {
     ...options,
     onLost(reason) {
@@ -108,10 +115,12 @@ export async function install(
     arrivals,
     mostBytes: Math.min(config.MAX_BODY_BYTES, arrivals.limit),
     bodySeconds: Math.min(config.BODY_SECONDS, deadlineSeconds),
-    spend: budgets && ((client, flops) => budgets.spend(client, flops)),
+    budget: access?.budgets,
   }
 
-  const jobs = await Jobs.open(config, intake, (error, what) => {
+  const folders = config.MODELS_DIR === undefined ? [BUILT_IN] : [config.MODELS_DIR, BUILT_IN]
+  const store = new ModelStore(folders, config.MODEL_MEMORY_BYTES, engine)
+  const jobs = await Jobs.open(config, intake, store, (error, what) => {
     if (error === undefined) fastify.log.warn(what)
     else fastify.log.warn({ err: error }, what)
   })
@@ -124,18 +133,18 @@ export async function install(
   if (telemetry) await fastify.register((await import('./http/telemetry/plugin.ts')).traces, telemetry)
   await fastify.register(errors, { lingerBytes: config.LINGER_BYTES, notFound })
   await fastify.register(drain)
+  await fastify.register(hosts, { names: hostNames })
   await fastify.register(origins, { allowed: config.CORS_ORIGINS })
-  await fastify.register(auth, { authenticator, budgets })
-  await fastify.register(limits, { budgets })
+  await fastify.register(auth, { access })
+  await fastify.register(limits, { access })
   await fastify.register(rest, { intake, deadlineSeconds })
-  const folders = config.MODELS_DIR === undefined ? [BUILT_IN] : [config.MODELS_DIR, BUILT_IN]
-  const store = new ModelStore(folders, config.MODEL_MEMORY_BYTES, engine)
   await fastify.register(plans, { intake, store, deadlineSeconds, jobSeconds: config.JOB_SECONDS })
   await fastify.register(models, { store, intake, deadlineSeconds })
   await fastify.register(inference, { intake, deadlineSeconds, further: new Checkpoints(store) })
   await fastify.register(jobRoutes, { intake, jobs, deadlineSeconds })
   await fastify.register(stream, {
     intake,
+    models: store,
     traces: telemetry?.runs,
     deadlineSeconds,
     idleSeconds: config.STREAM_IDLE_SECONDS,
@@ -150,6 +159,7 @@ export async function install(
     async close() {
       await jobs.close()
       store.close()
+      access?.close()
       await engine.close()
     },
   }
@@ -157,8 +167,9 @@ export async function install(
 
 function createFastify(config: Config, logger: Logger, metrics: Metrics): FastifyInstance {
   const bodyMs = config.BODY_SECONDS * 1000
-  const checkMs = Math.min(30_000, Math.max(100, bodyMs / 4))
-  return Fastify({
+  // often: thousands of idle connections that are over are not all answered in one turn
+  const checkMs = Math.min(1000, Math.max(100, bodyMs / 4))
+  const fastify = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
@@ -168,14 +179,14 @@ function createFastify(config: Config, logger: Logger, metrics: Metrics): Fastif
     http: {
       headersTimeout: bodyMs,
       connectionsCheckingInterval: checkMs,
-      // any other upgrade, as to h2c, is ignored: the request is answered as it is
-      shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
+      shouldUpgradeCallback: takesUpgrade,
     },
     bodyLimit: config.MAX_BODY_BYTES,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
-    clientErrorHandler: clientErrors(logger, metrics),
+    clientErrorHandler: clientErrors(logger, metrics, (method, url) => fastify.unrouted(method, url)),
     frameworkErrors: (error, request, reply) =>
       void sendProblem(error, request as FastifyRequest, reply as never),
   }) as unknown as FastifyInstance
+  return fastify
 }

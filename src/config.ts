@@ -7,6 +7,9 @@ export const VERSION: string = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ).version
 
+/** Connections that wait for the server to take them: with Node's 511 a burst of a thousand had resets. Linux cuts it down to net.core.somaxconn. */
+export const LISTEN_BACKLOG = 4096
+
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
 
@@ -22,6 +25,15 @@ const seconds = (fallback: number) => z.coerce.number().positive().default(fallb
 
 function isOrigin(text: string): boolean {
   return text === '*' || (URL.canParse(text) && new URL(text).origin === text)
+}
+
+function isHostName(text: string): boolean {
+  return text === '*' || /^[a-z0-9_]([\w-]*[a-z0-9_])?(\.[a-z0-9_]([\w-]*[a-z0-9_])?)*$/.test(text)
+}
+
+/** By which names pages may reach it; undefined: by any. Where keys are asked for, a page of another name has none. */
+export function hostNames({ AUTH, HOST, ALLOWED_HOSTS: names }: Config): readonly string[] | undefined {
+  return names.length > 0 || (AUTH === 'off' && isLoopback(HOST)) ? names : undefined
 }
 
 /** An address whose answers are believed: https, or on this machine. */
@@ -99,6 +111,17 @@ const environment = z.object({
   OIDC_JWKS_URL: provider.describe(
     'where its keys are; without it the provider is asked (OpenID Connect Discovery)',
   ),
+  OIDC_REQUESTS_PER_MINUTE: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe('requests a minute of everybody who has a token of `AUTH=oidc`, each; no limit without it'),
+  OIDC_FLOPS_PER_MINUTE: z.coerce
+    .number()
+    .positive()
+    .optional()
+    .describe('floating-point operations a minute of everybody who has a token, each; no limit without it'),
   METRICS_PUBLIC: z
     .stringbool()
     .default(false)
@@ -111,6 +134,17 @@ const environment = z.object({
     .refine(all => all.every(isOrigin), 'expected origins as https://example.org, with commas between, or *')
     .describe(
       'origins (`https://example.org`, with commas between) whose web pages may read answers and open streams; without it only the page of this server',
+    ),
+  ALLOWED_HOSTS: z
+    .string()
+    .default('')
+    .transform(text => text.split(',').flatMap(each => each.trim().toLowerCase() || []))
+    .refine(
+      all => all.every(isHostName),
+      'expected names as attention.example, without ports, with commas between, or *',
+    )
+    .describe(
+      'names (`attention.example`, with commas between, or `*`) by which browsers may reach it, beside localhost, addresses and https; without it any where `AUTH` is on or others reach it, else none',
     ),
   JOB_SECONDS: seconds(3600).describe('time a job may run; past it, it has failed with a 504'),
   JOB_RESULT_SECONDS: seconds(3600).describe('time the result of a job is kept; past it a 410'),
@@ -125,7 +159,7 @@ const environment = z.object({
   REDIS_URL: url(['redis:', 'rediss:'])
     .optional()
     .describe(
-      'Redis that holds the queue of jobs, for several servers; without it the queue is in the process',
+      'Redis that holds the queue of jobs, and where `AUTH` is on what keys have used and tickets, for several servers; without it all that is in the process',
     ),
   STORE_URL: url(['file:', 's3:'])
     .optional()
@@ -139,7 +173,7 @@ const environment = z.object({
     .describe(
       'folder of models, one folder each as `save_pretrained` writes it, beside those that come with the service (`lesson`)',
     ),
-  MODEL_MEMORY_BYTES: whole(Math.min(2 * GIB, Math.floor(totalmem() / 4))).describe(
+  MODEL_MEMORY_BYTES: whole(Math.min(2 * GIB, Math.floor(memory / 4))).describe(
     'of MEMORY_BYTES, what weights of models may take; the least recently used models leave, a larger one is a 413',
   ),
   KERNELS: z

@@ -20,8 +20,10 @@ const POLL_MS = 6
 const LOW_LATENCY_MS = 1
 /** A step's first portion is estimated to take no more than this, so that an estimate a hundred times too low does no harm. */
 const FIRST_MS = 0.5
-/** Claiming less than this costs more than it gains. */
+/** Claiming less than this costs more than it gains, … */
 const MIN_CLAIM_MS = 0.15
+/** … but where so little is left, it is shared in parts of at least this: until a stage has ended, the others of the team wait. */
+const MIN_SHARE_MS = 0.02
 /** Less than this says more about overhead than about the step. */
 const TELLING_MS = 1
 
@@ -100,8 +102,8 @@ class Assignment {
       for (const call of calls) {
         while (ended === undefined) {
           const unitMs = call.nanoseconds * 1e-6
-          const [least, most] = [unitsIn(MIN_CLAIM_MS, unitMs), unitsIn(this.#pollMs, unitMs)]
-          const claim = this.claims.claim(step, call, least, most, team)
+          const [least, some] = [unitsIn(MIN_SHARE_MS, unitMs), unitsIn(MIN_CLAIM_MS, unitMs)]
+          const claim = this.claims.claim(step, call, some, unitsIn(this.#pollMs, unitMs), team, least)
           if (claim === undefined) break
           ended = this.#do({ stage, step, from: claim[0], to: claim[1] })
         }

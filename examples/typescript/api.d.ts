@@ -339,6 +339,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2/models/{model}/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** A model as Triton configures it */
+        get: operations["inferenceModelConfiguration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v2/models/{model}/stats": {
         parameters: {
             query?: never;
@@ -415,6 +435,28 @@ export interface paths {
         };
         /** The model takes requests */
         get: operations["inferenceModelReadyVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** A model as Triton configures it */
+        get: operations["inferenceModelConfigurationVersion"];
         put?: never;
         post?: never;
         delete?: never;
@@ -882,18 +924,18 @@ export interface components {
              */
             kind: "lsh";
             /**
-             * Format: int64
+             * Format: int32
              * @description independent hashes; a pair found by several counts once
              * @default 2
              */
             rounds?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description buckets a round, 1 or even; default: the power of two at or above M/chunk, at least 2
              */
             buckets?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description sorted keys a chunk
              * @default 64
              */
@@ -912,7 +954,7 @@ export interface components {
              */
             kind: "local";
             /**
-             * Format: int64
+             * Format: int32
              * @default 64
              */
             window?: number;
@@ -924,7 +966,7 @@ export interface components {
              */
             kind: "strided";
             /**
-             * Format: int64
+             * Format: int32
              * @default 64
              */
             stride?: number;
@@ -936,7 +978,7 @@ export interface components {
              */
             kind: "block";
             /**
-             * Format: int64
+             * Format: int32
              * @default 64
              */
             size?: number;
@@ -981,12 +1023,12 @@ export interface components {
             /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
             init?: components["schemas"]["Init"];
             /**
-             * Format: int64
+             * Format: int32
              * @description beside init; default d_model
              */
             d_k?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description beside init; default d_k
              */
             d_v?: number;
@@ -1077,10 +1119,10 @@ export interface components {
             x: components["schemas"]["Tensor"];
             /** @description [B, M, d_context]: where keys and values come from (cross-attention); default x */
             context?: components["schemas"]["Tensor"];
-            /** Format: int64 */
+            /** Format: int32 */
             heads: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description heads of keys and values (GQA); divides heads; default heads
              */
             kv_heads?: number;
@@ -1089,17 +1131,17 @@ export interface components {
             /** @description Draw the parameters instead: the same seed gives the same parameters on every machine. Biases and beta are 0, gamma is 1. `"return":["params"]` hands them back. */
             init?: components["schemas"]["Init"];
             /**
-             * Format: int64
+             * Format: int32
              * @description a head’s, beside init; default d_model/heads
              */
             d_k?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description a head’s, beside init; default d_k
              */
             d_v?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description beside init; default d_model
              */
             d_out?: number;
@@ -1193,12 +1235,12 @@ export interface components {
              */
             kind: "sinusoidal";
             /**
-             * Format: int64
+             * Format: int32
              * @description positions; default: those of x
              */
             length?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description default: the last extent of x
              */
             d_model?: number;
@@ -1242,17 +1284,17 @@ export interface components {
              */
             kind: "rope";
             /**
-             * Format: int64
+             * Format: int32
              * @description positions; default: those of x
              */
             length?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description a head’s; default: the last extent of x
              */
             d_model?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description how many leading elements are rotated; even; default d_model
              */
             dims?: number;
@@ -1310,12 +1352,12 @@ export interface components {
              */
             kind: "alibi";
             /**
-             * Format: int64
+             * Format: int32
              * @description positions; default: those of x
              */
             length?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description default: those of x
              */
             heads?: number;
@@ -1433,27 +1475,27 @@ export interface components {
             output_dtype?: components["schemas"]["OutputDtype"];
         };
         Stack: {
-            /** Format: int64 */
+            /** Format: int32 */
             layers: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description default: the last extent of x
              */
             d_model?: number;
-            /** Format: int64 */
+            /** Format: int32 */
             heads: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description elements of a head’s q, k and v; default d_model/heads, or what params say
              */
             head_dim?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description heads of keys and values (GQA); divides heads; default heads
              */
             kv_heads?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description hidden units of the feed-forward network; default 4·d_model, or what params say
              */
             d_ff?: number;
@@ -1526,7 +1568,7 @@ export interface components {
              */
             diagnose?: boolean;
             /**
-             * Format: int64
+             * Format: int32
              * @description elements that `worst` lists
              * @default 10
              */
@@ -1544,13 +1586,13 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * Format: int64
+             * Format: int32
              * @description elements that are drawn of each input; all of one that has no more
              * @default 32
              */
             entries?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description directions that are drawn for each input: ±1/√n in each of its n elements
              * @default 4
              */
@@ -1610,8 +1652,8 @@ export interface components {
              * @default false
              */
             truncate?: boolean;
-            /** @description the layers that `layers` holds, in this order; default all */
-            layers?: components["schemas"]["IndexList"];
+            /** @description the layers that `layers` holds, in this order; default all, and [] none */
+            layers?: components["schemas"]["LayerList"];
             /** @description the heads that maps and rows hold, in this order; default all */
             heads?: components["schemas"]["IndexList"];
             /** @description what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
@@ -1645,7 +1687,6 @@ export interface components {
             /** @description element type of the tensors in the answer; default: the precision */
             output_dtype?: components["schemas"]["OutputDtype"];
         };
-        IndexList: unknown;
         InferenceRequest: {
             /** @description comes back in the answer */
             id?: string;
@@ -1660,6 +1701,7 @@ export interface components {
         InferenceInput: {
             /** @description as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, … */
             name: string;
+            /** @description BYTES of texts */
             datatype: components["schemas"]["Datatype"];
             shape: number[];
             /** @description the elements in row-major order, flat or nested as the shape says; what is not finite as "NaN", "Infinity", "-Infinity", or the same without quotes */
@@ -1690,13 +1732,13 @@ export interface components {
             ready?: boolean;
         };
         JobRequest: {
-            endpoint: components["schemas"]["PlanRequestEndpointName"];
+            endpoint: components["schemas"]["PlanRequestEndpoint"];
             /** @description the body of that endpoint */
             body: {
                 [key: string]: unknown;
             };
             /**
-             * Format: int64
+             * Format: int32
              * @description jobs of a smaller number go first, those of one number in the order in which they came
              * @default 0
              */
@@ -2051,19 +2093,19 @@ export interface components {
             relevance?: components["schemas"]["AnswerTensor"];
             /** @description of each item the new tokens, with the end token where there was one */
             generated?: components["schemas"]["Generated"];
+            /** @description with backward: the scalar of each item, where it has one */
+            values?: number[];
             present?: {
                 [key: string]: components["schemas"]["AnswerTensor"];
             };
             encoder?: components["schemas"]["ModelForwardAnswerEncoder"];
-            /** @description with backward: the scalar of each item, where it has one */
-            values?: number[];
             /** @description parameters by the checkpoint’s names, in its orientation */
             grads?: components["schemas"]["ModelForwardAnswerGrads"];
         };
-        Models: {
-            models: components["schemas"]["ModelsModel"][];
+        ModelsAnswer: {
+            models: components["schemas"]["Model"][];
         };
-        Model: {
+        ModelAnswer: {
             name: string;
             family: string;
             /** Format: int64 */
@@ -2202,6 +2244,32 @@ export interface components {
             name: string;
             ready: boolean;
         };
+        InferenceModelConfigurationAnswer: {
+            name: string;
+            platform: string;
+            backend: string;
+            version_policy: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: int64
+             * @description 0: the batch is an axis of the tensors
+             */
+            max_batch_size: number;
+            input: components["schemas"]["InferenceTensorConfigurationAnswer"][];
+            output: components["schemas"]["InferenceTensorConfigurationAnswer"][];
+            /** @description the metadata’s `properties`, each as `string_value` */
+            parameters: {
+                [key: string]: unknown;
+            };
+        };
+        InferenceTensorConfigurationAnswer: {
+            name: string;
+            /** @description `TYPE_FP32`, …; `TYPE_STRING` of texts */
+            data_type: string;
+            dims: number[];
+            optional?: boolean;
+        };
         RepositoryIndexAnswer: components["schemas"]["RepositoryModelAnswer"][];
         RepositoryModelAnswer: {
             name: string;
@@ -2314,6 +2382,10 @@ export interface components {
         AnswerTensor: number | components["schemas"]["NonFinite"] | components["schemas"]["NestedTensor"] | components["schemas"]["FlatTensor"] | components["schemas"]["Base64Tensor"];
         /** @description A text, or a list of texts. */
         Text: string | string[];
+        /** @description Different non-negative integers. */
+        IndexList: number[];
+        /** @description Different layers; none where none are wanted. */
+        LayerList: number[];
         Shape: number[];
         /** @enum {string} */
         ElementType: "float64" | "float32" | "float16" | "bfloat16" | "float8_e4m3" | "bool" | "int32" | "int64";
@@ -2468,9 +2540,9 @@ export interface components {
             batch: number;
             /**
              * Format: int64
-             * @description query heads in it
+             * @description query heads in it, where those may be cut (attention)
              */
-            heads: number;
+            heads?: number;
             /** Format: double */
             flops: number;
             /** Format: double */
@@ -2479,7 +2551,7 @@ export interface components {
             seconds: number;
         };
         /** @enum {string} */
-        Datatype: "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64";
+        Datatype: "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64" | "BYTES";
         Diagnosis: {
             says: string;
             /** @description a JSON merge patch (RFC 7396) of `body` with which the same call passes; null where no request says it */
@@ -2629,7 +2701,7 @@ export interface components {
         };
         Generate: {
             /**
-             * Format: int64
+             * Format: int32
              * @default 20
              */
             max_new_tokens?: number;
@@ -2640,7 +2712,7 @@ export interface components {
              */
             temperature?: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description drawn from these many most probable ones; default all
              */
             top_k?: number;
@@ -2807,6 +2879,17 @@ export interface components {
         };
         /** @enum {string} */
         Method: "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients";
+        Model: components["schemas"]["ModelAnswer"] | components["schemas"]["ModelFields"];
+        ModelFields: {
+            name: string;
+            problem: components["schemas"]["ModelFieldsProblem"];
+        };
+        ModelFieldsProblem: {
+            /** Format: int64 */
+            status: number;
+            code: string;
+            detail: string;
+        };
         ModelForwardAnswerEncoder: {
             output?: components["schemas"]["AnswerTensor"];
             hidden?: components["schemas"]["AnswerTensor"][];
@@ -2836,17 +2919,11 @@ export interface components {
             cross_logsumexp?: components["schemas"]["AnswerTensor"];
             cross_entropy?: components["schemas"]["AnswerTensor"];
             cross_max_score?: components["schemas"]["AnswerTensor"];
-            grad_weights?: components["schemas"]["AnswerTensor"];
-            grad_scores?: components["schemas"]["AnswerTensor"];
-            grad_masked_scores?: components["schemas"]["AnswerTensor"];
-            grad_softcapped_scores?: components["schemas"]["AnswerTensor"];
-            grad_logsumexp?: components["schemas"]["AnswerTensor"];
-            grad_entropy?: components["schemas"]["AnswerTensor"];
-            grad_max_score?: components["schemas"]["AnswerTensor"];
             /** @description [B, H, N, k] each */
             top_keys?: components["schemas"]["ModelForwardAnswerLayerTopKeys"];
             head_metrics?: components["schemas"]["HeadMetric"][];
             grad_output?: components["schemas"]["AnswerTensor"];
+            grad_weights?: components["schemas"]["AnswerTensor"];
             grad_cross_weights?: components["schemas"]["AnswerTensor"];
         };
         ModelForwardAnswerLayerTopKeys: {
@@ -2861,22 +2938,11 @@ export interface components {
         ModelForwardRequestBackward: {
             /** @description what is differentiated: summed over the batch */
             of: components["schemas"]["Of"];
-            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings; over the stream params too, where `emit` names grad_params */
             wrt?: string[] | null;
         };
         /** @enum {string} */
         ModelForwardRequestReturn: "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present";
-        ModelsModel: components["schemas"]["Model"] | components["schemas"]["ModelsModelFields"];
-        ModelsModelFields: {
-            name: string;
-            problem: components["schemas"]["ModelsModelFieldsProblem"];
-        };
-        ModelsModelFieldsProblem: {
-            /** Format: int64 */
-            status: number;
-            code: string;
-            detail: string;
-        };
         MultiHeadAttentionAnswerGrads: {
             /** @description x’s */
             x?: components["schemas"]["AnswerTensor"];
@@ -2943,7 +3009,7 @@ export interface components {
         };
         NextTokens: {
             /**
-             * Format: int64
+             * Format: int32
              * @default 10
              */
             top?: number;
@@ -3008,7 +3074,7 @@ export interface components {
             /** @description [buckets, H] */
             table: components["schemas"]["Tensor"];
             /**
-             * Format: int64
+             * Format: int32
              * @description from here on, all distances share a bucket
              * @default 128
              */
@@ -3028,7 +3094,7 @@ export interface components {
             /** @description what the relevance is for; rollout takes its position alone */
             of?: components["schemas"]["Of"];
             /**
-             * Format: int64
+             * Format: int32
              * @description of integrated_gradients
              * @default 32
              */
@@ -3066,7 +3132,7 @@ export interface components {
              */
             interleaved?: boolean;
             /**
-             * Format: int64
+             * Format: int32
              * @description how many leading elements are rotated; even; default d_k, or twice the frequencies
              */
             dims?: number;
@@ -3175,7 +3241,7 @@ export interface components {
         SinusoidalEncodingBackwardWrt: "x";
         StackRelativeBias: {
             /**
-             * Format: int64
+             * Format: int32
              * @description from here on, all distances share a bucket
              * @default 128
              */
@@ -3207,7 +3273,7 @@ export interface components {
              */
             interleaved?: boolean;
             /**
-             * Format: int64
+             * Format: int32
              * @description how many leading elements are rotated; even; default d_k, or twice the frequencies
              */
             dims?: number;
@@ -3277,7 +3343,7 @@ export interface components {
         };
         TopKeys: {
             /**
-             * Format: int64
+             * Format: int32
              * @default 8
              */
             k?: number;
@@ -3475,6 +3541,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3580,6 +3655,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3699,6 +3783,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3811,6 +3904,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -3916,6 +4018,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4037,6 +4148,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -4142,6 +4262,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4261,6 +4390,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client let its run wait for too long; The body did not arrive in time */
             408: {
                 headers: {
@@ -4366,6 +4504,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such resource; No such model */
             404: {
                 headers: {
@@ -4437,7 +4584,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Models"];
+                    "application/json": components["schemas"]["ModelsAnswer"];
                 };
             };
         };
@@ -4460,7 +4607,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Model"];
+                    "application/json": components["schemas"]["ModelAnswer"];
                 };
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
@@ -4513,6 +4660,7 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ModelForwardAnswer"];
                     "application/x-safetensors": string;
+                    "text/csv": string;
                 };
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
@@ -4526,6 +4674,15 @@ export interface operations {
             };
             /** @description The request comes with no valid key */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4789,6 +4946,38 @@ export interface operations {
             };
         };
     };
+    inferenceModelConfiguration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A model as Triton configures it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelConfigurationAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
     inferenceModelStatistics: {
         parameters: {
             query?: never;
@@ -4995,6 +5184,40 @@ export interface operations {
             };
             /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelConfigurationVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A model as Triton configures it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelConfigurationAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5272,6 +5495,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Too much at once of one client; The budget of the key is used up */
             429: {
                 headers: {
@@ -5381,6 +5613,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;
@@ -5421,6 +5654,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;
@@ -5461,6 +5695,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;
@@ -5504,6 +5739,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description of a job */
                 id: string;
             };
             cookie?: never;

@@ -548,8 +548,8 @@ export type ModelForwardRequest = {
   add_special_tokens?: boolean
   /** cut texts to max_length, rather than refuse them */
   truncate?: boolean
-  /** the layers that `layers` holds, in this order; default all */
-  layers?: IndexList
+  /** the layers that `layers` holds, in this order; default all, and [] none */
+  layers?: LayerList
   /** the heads that maps and rows hold, in this order; default all */
   heads?: IndexList
   /** what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
@@ -575,8 +575,6 @@ export type ModelForwardRequest = {
   output_dtype?: OutputDtype
 }
 
-export type IndexList = unknown
-
 export type InferenceRequest = {
   /** comes back in the answer */
   id?: string
@@ -590,6 +588,7 @@ export type InferenceRequest = {
 export type InferenceInput = {
   /** as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, … */
   name: string
+  /** BYTES of texts */
   datatype: Datatype
   shape: (number)[]
   /** the elements in row-major order, flat or nested as the shape says; what is not finite as "NaN", "Infinity", "-Infinity", or the same without quotes */
@@ -618,7 +617,7 @@ export type RepositoryIndexRequest = {
 }
 
 export type JobRequest = {
-  endpoint: PlanRequestEndpointName
+  endpoint: PlanRequestEndpoint
   /** the body of that endpoint */
   body: Record<string, unknown>
   /** jobs of a smaller number go first, those of one number in the order in which they came */
@@ -916,19 +915,19 @@ export type ModelForwardAnswer = {
   relevance?: Tensor
   /** of each item the new tokens, with the end token where there was one */
   generated?: Generated
-  present?: Record<string, Tensor>
-  encoder?: ModelForwardAnswerEncoder
   /** with backward: the scalar of each item, where it has one */
   values?: (number)[]
+  present?: Record<string, Tensor>
+  encoder?: ModelForwardAnswerEncoder
   /** parameters by the checkpoint’s names, in its orientation */
   grads?: ModelForwardAnswerGrads
 }
 
-export type Models = {
-  models: (ModelsModel)[]
+export type ModelsAnswer = {
+  models: (Model)[]
 }
 
-export type Model = {
+export type ModelAnswer = {
   name: string
   family: string
   layers: number
@@ -1048,6 +1047,27 @@ export type InferenceModelHealthAnswer = {
   ready: boolean
 }
 
+export type InferenceModelConfigurationAnswer = {
+  name: string
+  platform: string
+  backend: string
+  version_policy: Record<string, unknown>
+  /** 0: the batch is an axis of the tensors */
+  max_batch_size: number
+  input: (InferenceTensorConfigurationAnswer)[]
+  output: (InferenceTensorConfigurationAnswer)[]
+  /** the metadata’s `properties`, each as `string_value` */
+  parameters: Record<string, unknown>
+}
+
+export type InferenceTensorConfigurationAnswer = {
+  name: string
+  /** `TYPE_FP32`, …; `TYPE_STRING` of texts */
+  data_type: string
+  dims: (number)[]
+  optional?: boolean
+}
+
 export type RepositoryIndexAnswer = (RepositoryModelAnswer)[]
 
 export type RepositoryModelAnswer = {
@@ -1126,6 +1146,10 @@ export type HealthAnswer = {
 export type NonFinite = "NaN" | "Infinity" | "-Infinity"
 
 export type Text = string | (string)[]
+
+export type IndexList = (number)[]
+
+export type LayerList = (number)[]
 
 export type Shape = (number)[]
 
@@ -1270,14 +1294,14 @@ export type Cut = {
   parts: number
   /** items of the batch in the largest of them */
   batch: number
-  /** query heads in it */
-  heads: number
+  /** query heads in it, where those may be cut (attention) */
+  heads?: number
   flops: number
   bytes: number
   seconds: number
 }
 
-export type Datatype = "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64"
+export type Datatype = "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64" | "BYTES"
 
 export type Diagnosis = {
   says: string
@@ -1525,6 +1549,19 @@ export type Measurement = {
 
 export type Method = "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients"
 
+export type Model = ModelAnswer | ModelFields
+
+export type ModelFields = {
+  name: string
+  problem: ModelFieldsProblem
+}
+
+export type ModelFieldsProblem = {
+  status: number
+  code: string
+  detail: string
+}
+
 export type ModelForwardAnswerEncoder = {
   output?: Tensor
   hidden?: (Tensor)[]
@@ -1553,17 +1590,11 @@ export type ModelForwardAnswerLayer = {
   cross_logsumexp?: Tensor
   cross_entropy?: Tensor
   cross_max_score?: Tensor
-  grad_weights?: Tensor
-  grad_scores?: Tensor
-  grad_masked_scores?: Tensor
-  grad_softcapped_scores?: Tensor
-  grad_logsumexp?: Tensor
-  grad_entropy?: Tensor
-  grad_max_score?: Tensor
   /** [B, H, N, k] each */
   top_keys?: ModelForwardAnswerLayerTopKeys
   head_metrics?: (HeadMetric)[]
   grad_output?: Tensor
+  grad_weights?: Tensor
   grad_cross_weights?: Tensor
 }
 
@@ -1581,24 +1612,11 @@ export type ModelForwardAnswerNextTokens = {
 export type ModelForwardRequestBackward = {
   /** what is differentiated: summed over the batch */
   of: Of
-  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names */
+  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings; over the stream params too, where `emit` names grad_params */
   wrt?: (string)[] | null
 }
 
 export type ModelForwardRequestReturn = "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present"
-
-export type ModelsModel = Model | ModelsModelFields
-
-export type ModelsModelFields = {
-  name: string
-  problem: ModelsModelFieldsProblem
-}
-
-export type ModelsModelFieldsProblem = {
-  status: number
-  code: string
-  detail: string
-}
 
 export type MultiHeadAttentionAnswerGrads = {
   /** x’s */

@@ -57,8 +57,8 @@ export type StartMessage = {
   backward?: StartMessageBackward
   /** what the layers’ frames hold. Forward: output [B,N,d_model], weights and scores [B,H,N,N], entropy and logsumexp [B,H,N]. Backward: grad_output (what reaches that layer’s output), grad_weights [B,H,N,N] (∂L/∂weights, each weight taken as a variable of its own; 0 where not attended), grad_params (an object by full parameter name; the last layer’s has final_norm too). With a context, cross_weights, cross_scores, cross_entropy, cross_logsumexp and grad_cross_weights are those of its attention [B,H,N,M]. `present` is an object as `past` (causal stacks), `state` one as `state`; its position stands in `done`. Frames of an encoder say `"stack":"encoder"` and have no cross-attention; they come backward where `wrt` means anything of it. A pass with nothing to emit sends no layer frames. */
   emit?: (Emit)[]
-  /** the layers whose frames are wanted; default all; of an encoder there are all */
-  layers?: IndexList
+  /** the layers whose frames are wanted; default all, and [] none; of an encoder there are all */
+  layers?: LayerList
   /** the heads that weights, scores, entropy, logsumexp and grad_weights hold, in this order; of an encoder’s layers all */
   heads?: IndexList
   /** Send maps (weights, scores, grad_weights, and those of cross-attention) as thumbnails, a byte an element: squares of k × k elements become one, k being the least that makes no side longer than max_size. `scales` has a number s for each head, the largest magnitude of its thumbnail. weights: value = byte/255·s. scores and grad_weights: value = (byte − 128)/127·s, so that 128 is 0. The full maps stay on the server for `fetch`, until `release`, the end of the connection or a bounded time. */
@@ -67,7 +67,7 @@ export type StartMessage = {
   precision?: Precision
   /** `reject`: a NaN or infinity in any input is a 400 that names its place (−∞ in a float mask is no fault) */
   non_finite?: NonFiniteInputs
-  /** how tensors are written. `safetensors`: each layer, done and map is one binary message, a safetensors file whose tensors carry their JSON places (`tensors.weights`), everything else as one JSON string in `__metadata__` under `frame` */
+  /** how tensors are written. `safetensors`: each layer, token, done and map is one binary message, a safetensors file whose tensors carry their JSON places (`tensors.weights`), everything else as one JSON string in `__metadata__` under `frame` */
   encoding?: Encoding
   /** element type of the tensors in the answer; default: the precision */
   output_dtype?: OutputDtype
@@ -207,16 +207,76 @@ export type GatedDeltaAttention = {
   gates?: Gates
 }
 
-export type IndexList = (number)[]
-
 export type Resume = {
   /** of the run there */
   id?: RunId
+  /** `generate`: of a model, the tokens that follow */
   pass: ResumePass
   /** the next layer in the order of the pass */
-  from_layer: number
+  from_layer?: number
   /** whose layer it is, where it is the encoder’s */
   stack?: "encoder"
+  /** with `generate`: the next token */
+  from_token?: number
+  /** with `generate`: of which text */
+  item?: number
+}
+
+export type ModelStartMessage = {
+  type: "start"
+  id: RunId
+  /** its name, as `GET /v1/models` has it */
+  model: string
+  /** a text, or a list of texts; shorter ones are padded on the right */
+  text?: Text
+  /** the second text of each pair */
+  text_pair?: Text
+  /** [B, N], or [N]: instead of text */
+  token_ids?: TensorLike
+  /** [B, N] beside token_ids: 0 where there is padding */
+  attention_mask?: TensorLike
+  /** [B, N] beside token_ids, of models that have types; default 0 */
+  token_type_ids?: TensorLike
+  add_special_tokens?: boolean
+  /** cut texts to max_length, rather than refuse them */
+  truncate?: boolean
+  /** the layers whose frames are wanted; default all, and [] none */
+  layers?: LayerList
+  /** the heads that maps and rows hold, in this order; default all */
+  heads?: IndexList
+  /** what to answer. `tokens` comes always. `hidden`: the embeddings and every layer’s output, the last one behind the final norm. `embedding`: a vector of the text, see `pooling`. `next_tokens`: the most probable ones behind the last position that is no padding */
+  return?: (ModelStartMessageReturn)[]
+  /** of `embedding`, which has length 1: over what is no padding */
+  pooling?: Pooling
+  /** asks for next_tokens too */
+  next_tokens?: NextTokens
+  /** asks for top_keys too: the strongest keys of each row, in `layers` */
+  top_keys?: TopKeys
+  /** asks for relevance too: [B, N], a number a token */
+  relevance?: Relevance
+  /** asks a decoder for tokens that follow each text, up to the end token of the model */
+  generate?: Generate
+  backward?: ModelStartMessageBackward
+  /** `float32`: SIMD kernels; `float64`: the reference kernels */
+  precision?: Precision
+  /** element type of the tensors in the answer; default: the precision */
+  output_dtype?: OutputDtype
+  /** default: forward_backward where there is `backward` */
+  pass?: Pass
+  /** the header traceparent of W3C’s Trace Context, where this server sends traces */
+  traceparent?: string
+  /** the header tracestate of W3C’s Trace Context, where this server sends traces */
+  tracestate?: string
+  /** what the layers’ frames hold, in one frame a layer and pass: forward the layer’s output, maps and rows of its attention, present, head_metrics, top_keys; with backward grad_output, grad_weights, grad_cross_weights and grad_params (an object by the checkpoint’s names; the last layer’s has the final norm; what is of no layer stands in `done`). What `return` names of layers is emitted too; default: weights, if it names nothing of them. With weights (and cross_weights) each token that is generated comes with what its row attends to, in the chosen layers and heads */
+  emit?: (ModelStartMessageEmit)[]
+  /** Send maps (weights, scores, grad_weights, and those of cross-attention) as thumbnails, a byte an element: squares of k × k elements become one, k being the least that makes no side longer than max_size. `scales` has a number s for each head, the largest magnitude of its thumbnail. weights: value = byte/255·s. scores and grad_weights: value = (byte − 128)/127·s, so that 128 is 0. The full maps stay on the server for `fetch`, until `release`, the end of the connection or a bounded time. */
+  detail?: Detail
+  /** how tensors are written. `safetensors`: each layer, token, done and map is one binary message, a safetensors file whose tensors carry their JSON places (`tensors.weights`), everything else as one JSON string in `__metadata__` under `frame` */
+  encoding?: Encoding
+  /** layer frames that may be on the wire; each takes one, `credit` adds some */
+  credit?: number
+  /** as `going_away` of another server says it of the run that this same message began there: the frames before that layer are not sent again. They are computed; the others are the same to the bit. */
+  resume?: Resume
 }
 
 export type CreditMessage = {
@@ -239,7 +299,7 @@ export type FetchMessage = {
   /** of a layer of the encoder */
   stack?: "encoder"
   /** follows from the tensor; checked where given */
-  pass?: ResumePass
+  pass?: FetchMessagePass
 }
 
 export type ReleaseMessage = {
@@ -252,6 +312,8 @@ export type AcceptedMessage = {
   id: RunId
   /** how many the stack has, without those of an encoder */
   layers: number
+  /** of a model: what its layers are about */
+  tokens?: Tokens
   /** the span of the run, where this server sends traces */
   traceresponse?: string
   plan: Plan
@@ -260,22 +322,37 @@ export type AcceptedMessage = {
 export type LayerMessage = {
   type: "layer"
   id: RunId
-  pass: ResumePass
+  pass: FetchMessagePass
   /** whose layer it is, where it is the encoder’s */
   stack?: "encoder"
   /** the layer; the backward pass comes from the last to the first */
   index: number
   timing: Timing
+  /** of a model, where `emit` names them */
+  head_metrics?: (HeadMetric)[]
   /** what `emit` names of this pass; with `detail` the maps are thumbnails of dtype uint8 */
   tensors: Tensors
   /** with `detail`: [B, H], what the bytes of a thumbnail stand for. weights: byte/255·scale; scores and grad_weights: (byte − 128)/127·scale, 128 being 0 */
   scales?: Scales
 }
 
+export type TokenMessage = {
+  type: "token"
+  id: RunId
+  /** which text it follows */
+  item: number
+  /** which of its new tokens it is */
+  index: number
+  token: TokenMessageToken
+  timing: TokenMessageTiming
+  /** where `emit` names weights: whom the row that the token was drawn from attends to, in the chosen layers and heads */
+  layers?: (TokenMessageLayer)[]
+}
+
 export type ProgressMessage = {
   type: "progress"
   id: RunId
-  /** layers computed, those of both passes counted */
+  /** layers computed, those of both passes counted, and tokens generated */
   done: number
   total: number
 }
@@ -292,8 +369,25 @@ export type DoneMessage = {
   /** with compare_exact */
   layers?: (DoneMessageLayer)[]
   timing: DoneMessageTiming
-  /** [B, N, d_model] in x’s rank */
-  output: Tensor
+  /** [B, N, d_model] in x’s rank; of a model where `return` names it */
+  output?: Tensor
+  /** of a model, as in `accepted` */
+  tokens?: Tokens
+  /** the chosen ones, as maps and rows hold them */
+  heads?: (number)[]
+  /** layers + 1 of [B, N, d_model] */
+  hidden?: (Tensor)[]
+  /** [B, d_model], of length 1 */
+  embedding?: Tensor
+  /** [B, N, vocabulary] */
+  logits?: Tensor
+  next_tokens?: DoneMessageNextTokens
+  /** [B, N] */
+  relevance?: Tensor
+  /** of each item the new tokens, with the end token where there was one */
+  generated?: Generated
+  /** with backward: the scalar of each item, where it has one */
+  values?: (number)[]
   /** where `emit` names the state: the part of it that is of no layer */
   state?: State
   /** where there is one */
@@ -309,7 +403,7 @@ export type MapMessage = {
   head: number
   tensor: FetchMessageTensor
   stack?: "encoder"
-  pass: ResumePass
+  pass: FetchMessagePass
   /** [B, N, M], or [N, M] without a batch; M is N but for cross-attention */
   values: Tensor
 }
@@ -353,6 +447,10 @@ export type NonFinite = "NaN" | "Infinity" | "-Infinity"
 
 export type Text = string | (string)[]
 
+export type IndexList = (number)[]
+
+export type LayerList = (number)[]
+
 export type Shape = (number)[]
 
 export type Activation = "relu" | "gelu" | "gelu_tanh" | "silu" | "quick_gelu" | "swiglu" | "geglu" | "geglu_tanh"
@@ -387,11 +485,16 @@ export type Digests = {
 }
 
 export type DoneMessageEncoder = {
-  output: Tensor
+  output?: Tensor
+  hidden?: (Tensor)[]
 }
 
 export type DoneMessageGrads = {
   x?: Tensor
+  /** of a model */
+  embeddings?: Tensor
+  /** of a model, by the checkpoint’s names: those that `wrt` names and no layer’s frame holds */
+  params?: Record<string, Tensor>
   context?: Tensor
   past?: Tensor
   state?: Tensor
@@ -425,6 +528,12 @@ export type DoneMessageLayer = {
   exact_error?: ExactError
 }
 
+export type DoneMessageNextTokens = {
+  ids: ((number)[])[]
+  strings?: ((string)[])[]
+  probabilities: ((number)[])[]
+}
+
 export type DoneMessageTiming = {
   /** from the acceptance of the run to its end, waiting for the client included, in milliseconds */
   total: number
@@ -441,6 +550,12 @@ export type DoneMessageTiming = {
 export type Dropout = {
   p: number
   seed?: number
+}
+
+export type EmbeddingOf = {
+  kind: "embedding"
+  /** [d_model] or [B, d_model]: the scalar is embedding · target */
+  target: TensorLike
 }
 
 export type Emit = "output" | "weights" | "scores" | "entropy" | "logsumexp" | "cross_weights" | "cross_scores" | "cross_entropy" | "cross_logsumexp" | "present" | "state" | "grad_output" | "grad_weights" | "grad_cross_weights" | "grad_params"
@@ -478,8 +593,10 @@ export type Fetch = {
   /** of a layer of the encoder */
   stack?: "encoder"
   /** follows from the tensor; checked where given */
-  pass?: ResumePass
+  pass?: FetchMessagePass
 }
+
+export type FetchMessagePass = "forward" | "backward"
 
 export type FetchMessageTensor = "weights" | "scores" | "cross_weights" | "cross_scores" | "grad_weights" | "grad_cross_weights"
 
@@ -490,6 +607,36 @@ export type Gates = {
   decay?: TensorLike
   /** [B, N, H_kv], or [B, N, 1] for all heads: the rate β with which a key’s value is written */
   beta?: TensorLike
+}
+
+export type Generate = {
+  max_new_tokens?: number
+  /** 0: the most probable token each time */
+  temperature?: number
+  /** drawn from these many most probable ones; default all */
+  top_k?: number
+  /** the same seed draws the same tokens */
+  seed?: number
+}
+
+export type Generated = {
+  ids: ((number)[])[]
+  strings?: ((string)[])[]
+}
+
+export type HeadMetric = {
+  index: number
+  /** real ones that attend to something; the others are means over them */
+  rows: number
+  /** nats */
+  entropy: number
+  mean_distance: number
+  previous_token: number
+  first_token: number
+  self: number
+  special_token: number
+  /** on tokens that follow an earlier copy of the current one */
+  induction: number
 }
 
 export type Init = {
@@ -505,7 +652,40 @@ export type L2QkNorm = {
   eps?: number
 }
 
+export type LogProbabilityOf = {
+  kind: "log_probability"
+  /** whose logits; −1 is the last that is no padding */
+  position?: number
+  /** a token of the vocabulary, as `tokens.strings` has it, or its id */
+  token: Token
+}
+
+export type LogitOf = {
+  kind: "logit"
+  /** whose logits; −1 is the last that is no padding */
+  position?: number
+  /** a token of the vocabulary, as `tokens.strings` has it, or its id */
+  token: Token
+}
+
 export type Loss = "sum_squared_error" | "mean_squared_error"
+
+export type Method = "rollout" | "gradient_x_attention" | "input_x_gradient" | "integrated_gradients"
+
+export type ModelStartMessageBackward = {
+  /** what is differentiated: summed over the batch */
+  of: Of
+  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings; over the stream params too, where `emit` names grad_params */
+  wrt?: (string)[]
+}
+
+export type ModelStartMessageEmit = "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "present" | "head_metrics" | "top_keys" | "grad_output" | "grad_weights" | "grad_cross_weights" | "grad_params"
+
+export type ModelStartMessageReturn = "output" | "weights" | "scores" | "masked_scores" | "softcapped_scores" | "logsumexp" | "entropy" | "max_score" | "cross_weights" | "cross_scores" | "cross_masked_scores" | "cross_softcapped_scores" | "cross_logsumexp" | "cross_entropy" | "cross_max_score" | "tokens" | "hidden" | "embedding" | "logits" | "next_tokens" | "relevance" | "head_metrics" | "top_keys" | "present"
+
+export type NextTokens = {
+  top?: number
+}
 
 export type NonFiniteInputs = "reject" | "propagate"
 
@@ -515,7 +695,15 @@ export type NormKind = "layer" | "rms"
 
 export type NotANumberOrInfinity = "NaN" | "Infinity"
 
+export type Of = LogitOf | LogProbabilityOf | EmbeddingOf | OutputOf
+
 export type OutputDtype = "float64" | "float32" | "float16" | "bfloat16"
+
+export type OutputOf = {
+  kind: "output"
+  /** [B, N, d_model]: ∂L/∂output */
+  grad_output: TensorLike
+}
 
 export type Pass = "forward" | "forward_backward"
 
@@ -529,6 +717,8 @@ export type Plan = {
 }
 
 export type Pool = "max" | "mean"
+
+export type Pooling = "mean" | "cls" | "last"
 
 export type Position = "none" | "sinusoidal" | "rope" | "alibi"
 
@@ -560,7 +750,16 @@ export type RelativeBias = {
   bidirectional?: boolean
 }
 
-export type ResumePass = "forward" | "backward"
+export type Relevance = {
+  /** `rollout`: ∏ (½·mean over heads + ½·I), the row of `of`’s position (Abnar & Zuidema 2020). `gradient_x_attention`: Σ over layers and heads of max(0, W ⊙ ∂/∂W), that row (Chefer et al. 2021). `input_x_gradient`: Σ_d embedding · gradient. `integrated_gradients`: the same along the path from zero embeddings (Sundararajan et al. 2017); it sums to the difference of the scalar */
+  method?: Method
+  /** what the relevance is for; rollout takes its position alone */
+  of?: Of
+  /** of integrated_gradients */
+  steps?: number
+}
+
+export type ResumePass = "forward" | "backward" | "generate"
 
 export type RmsQkNorm = {
   kind: "rms"
@@ -645,12 +844,20 @@ export type Tensors = {
   output?: Tensor
   weights?: Tensor
   scores?: Tensor
-  entropy?: Tensor
+  masked_scores?: Tensor
+  softcapped_scores?: Tensor
   logsumexp?: Tensor
+  entropy?: Tensor
+  max_score?: Tensor
   cross_weights?: Tensor
   cross_scores?: Tensor
-  cross_entropy?: Tensor
+  cross_masked_scores?: Tensor
+  cross_softcapped_scores?: Tensor
   cross_logsumexp?: Tensor
+  cross_entropy?: Tensor
+  cross_max_score?: Tensor
+  /** [B, H, N, k] each */
+  top_keys?: TensorsTopKeys
   /** layers.i.k and layers.i.v */
   present?: Record<string, Tensor>
   /** layers.i.s */
@@ -658,8 +865,13 @@ export type Tensors = {
   grad_output?: Tensor
   grad_weights?: Tensor
   grad_cross_weights?: Tensor
-  /** by full parameter name */
+  /** by full parameter name; of a model by the checkpoint’s names */
   grad_params?: Record<string, Tensor>
+}
+
+export type TensorsTopKeys = {
+  indices: Tensor
+  weights: Tensor
 }
 
 export type Timing = {
@@ -667,6 +879,41 @@ export type Timing = {
   at: number
   /** wall-clock time of this layer’s tasks, in milliseconds */
   compute: number
+}
+
+export type Token = string | number
+
+export type TokenMessageLayer = {
+  index: number
+  /** [H, M]: M tokens, without padding, with those generated before */
+  weights?: Tensor
+  /** [H, M] of the encoder’s tokens */
+  cross_weights?: Tensor
+}
+
+export type TokenMessageTiming = {
+  /** from the acceptance of the run to this token, in milliseconds */
+  at: number
+  /** wall-clock time of this token’s tasks, in milliseconds */
+  compute: number
+}
+
+export type TokenMessageToken = {
+  id: number
+  string?: string
+}
+
+export type Tokens = {
+  ids: ((number)[])[]
+  /** of the vocabulary; where there is a tokenizer */
+  strings?: ((string)[])[]
+  /** of a text: [begin, end) in Unicode code points */
+  offsets?: (((number)[])[])[]
+  attention_mask: ((number)[])[]
+}
+
+export type TopKeys = {
+  k?: number
 }
 
 export type WindowFields = {

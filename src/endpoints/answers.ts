@@ -154,7 +154,7 @@ export const PlanAnswer = z
       .strictObject({
         parts: z.int().describe('how many'),
         batch: z.int().describe('items of the batch in the largest of them'),
-        heads: z.int().describe('query heads in it'),
+        heads: z.int().optional().describe('query heads in it, where those may be cut (attention)'),
         flops: z.number(),
         bytes: z.number(),
         seconds: z.number(),

@@ -16,7 +16,7 @@ import { answerJvp, jvpField, refuseJvp } from '../layers/attention/jvp.ts'
 import { type Packed, readPacked, refuseBesidePacked } from '../layers/attention/packed.ts'
 import { pairsOf } from '../layers/attention/packed-softmax.ts'
 import { planAttention } from '../layers/attention/plan.ts'
-import { pastFields, pastInputs } from '../layers/attention/stages/past.ts'
+import { NO_PAST, pastFields, pastInputs } from '../layers/attention/stages/past.ts'
 import { pastOfState, stateFields } from '../layers/attention/state.ts'
 import {
   OWN_NAMES,
@@ -145,7 +145,8 @@ function compileOurs(p: RequestProgram, request: AttentionRequest): void {
   const turned = request.layout === 'bnhd' ? new HeadsFirst(p, fresh.batch, false, inPlace) : undefined
   const headsFirst = packed === undefined ? turned : new HeadsFirst(p, packed.sequences, true, inPlace)
   const given = request.state && pastOfState(p, request, fresh)
-  const past = given ?? pastInputs(p, request, fresh, undefined, turned)
+  const none = request.past_k === undefined && request.past_v === undefined
+  const past = given ?? (none ? NO_PAST : pastInputs(p, request, fresh, undefined, turned))
   const g: Geometry = { ...fresh, keys: fresh.keys + past.length }
   const own = ownInputs(request)
   const gradientSet = new GradientSet(request.backward?.wrt, {

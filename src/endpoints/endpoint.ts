@@ -13,8 +13,8 @@ export interface Compilable<R = unknown> {
   request: z.ZodType<R>
   /** Layers that are compiled one after the other, where there may be many; the way then pauses behind each of them. */
   layers?(request: R): number
-  /** What takes its time, or elements of the request, before the program is built. */
-  prepare?(request: R, body: Room): Promise<void>
+  /** What takes its time, or elements of the request, before the program is built. It ends when the signal fires. */
+  prepare?(request: R, body: Room, signal: AbortSignal): Promise<void>
   /** A program of another kind than most; where `programBeside` names a field, only beside that field. */
   program?(request: R): RequestProgram | undefined
   programBeside?: string

@@ -6,12 +6,15 @@ import { SERVED } from './served.ts'
 /** Whose name is the model's. */
 export const OF_MODEL = /^\/v1\/models\/([^/]+)\/forward$/
 
+/** Which endpoint a body is for. */
+export const endpointField = z.union([
+  z.enum(SERVED.map(({ path }) => path) as [string, ...string[]]),
+  z.string().regex(OF_MODEL, '/v1/models/{name}/forward'),
+])
+
 export const PlanRequest = z
   .strictObject({
-    endpoint: z.union([
-      z.enum(SERVED.map(({ path }) => path) as [string, ...string[]]),
-      z.string().regex(OF_MODEL, '/v1/models/{name}/forward'),
-    ]),
+    endpoint: endpointField,
     body: anyObject
       .meta({ type: 'object', propertyNames: { type: 'string' }, additionalProperties: {} })
       .describe('the body of that endpoint; a tensor may be just {"shape": […]}'),

@@ -10,6 +10,14 @@ import {
   ProblemAnswer,
   tensor,
 } from './answers.ts'
+import {
+  attentionOfLayer,
+  gradientsOfLayer,
+  headMetrics,
+  ModelTokens,
+  topKeys,
+  wholeResults,
+} from './models/answer.ts'
 import { FetchMessage, MAP_EMITS, Resume, RunId } from './stream-messages.ts'
 
 const ms = (what: string) => z.number().describe(`${what}, in milliseconds`)
@@ -20,6 +28,7 @@ const AcceptedMessage = z
     type: z.literal('accepted'),
     id: RunId,
     layers: z.int().describe('how many the stack has, without those of an encoder'),
+    tokens: ModelTokens.optional().describe('of a model: what its layers are about'),
     traceresponse: z.string().optional().describe('the span of the run, where this server sends traces'),
     plan: z.strictObject({
       flops: z.number().describe('floating-point operations of the run'),
@@ -40,23 +49,19 @@ const LayerMessage = z
       at: ms('from the acceptance of the run to the end of this layer'),
       compute: ms('wall-clock time of this layer’s tasks'),
     }),
+    head_metrics: headMetrics.describe('of a model, where `emit` names them'),
     tensors: z
       .strictObject({
         output: tensor.optional(),
-        weights: tensor.optional(),
-        scores: tensor.optional(),
-        entropy: tensor.optional(),
-        logsumexp: tensor.optional(),
-        cross_weights: tensor.optional(),
-        cross_scores: tensor.optional(),
-        cross_entropy: tensor.optional(),
-        cross_logsumexp: tensor.optional(),
+        ...attentionOfLayer,
+        top_keys: topKeys,
         present: z.record(z.string(), tensor).optional().describe('layers.i.k and layers.i.v'),
         state: z.record(z.string(), tensor).optional().describe('layers.i.s'),
-        grad_output: tensor.optional(),
-        grad_weights: tensor.optional(),
-        grad_cross_weights: tensor.optional(),
-        grad_params: z.record(z.string(), tensor).optional().describe('by full parameter name'),
+        ...gradientsOfLayer,
+        grad_params: z
+          .record(z.string(), tensor)
+          .optional()
+          .describe('by full parameter name; of a model by the checkpoint’s names'),
       })
       .describe('what `emit` names of this pass; with `detail` the maps are thumbnails of dtype uint8'),
     scales: z
@@ -76,11 +81,42 @@ const LayerMessage = z
   })
   .meta({ id: 'LayerMessage' })
 
+const TokenMessage = z
+  .strictObject({
+    type: z.literal('token'),
+    id: RunId,
+    item: z.int().describe('which text it follows'),
+    index: z.int().describe('which of its new tokens it is'),
+    token: z.strictObject({ id: z.int(), string: z.string().optional() }),
+    timing: z.strictObject({
+      at: ms('from the acceptance of the run to this token'),
+      compute: ms('wall-clock time of this token’s tasks'),
+    }),
+    layers: z
+      .array(
+        z.strictObject({
+          index: z.int(),
+          weights: tensor
+            .optional()
+            .describe('[H, M]: M tokens, without padding, with those generated before'),
+          cross_weights: tensor.optional().describe('[H, M] of the encoder’s tokens'),
+        }),
+      )
+      .optional()
+      .describe(
+        'where `emit` names weights: whom the row that the token was drawn from attends to, in the chosen layers and heads',
+      ),
+  })
+  .describe(
+    'A token that a model has generated. It takes no credit: tokens come one behind the other as fast as their client reads.',
+  )
+  .meta({ id: 'TokenMessage' })
+
 const ProgressMessage = z
   .strictObject({
     type: z.literal('progress'),
     id: RunId,
-    done: z.int().describe('layers computed, those of both passes counted'),
+    done: z.int().describe('layers computed, those of both passes counted, and tokens generated'),
     total: z.int(),
   })
   .meta({ id: 'ProgressMessage' })
@@ -100,15 +136,27 @@ const DoneMessage = z
       compute: ms('the sum over the layers'),
       encode: ms('writing small frames; large ones are written while they are sent'),
     }),
-    output: tensor.describe('[B, N, d_model] in x’s rank'),
+    output: tensor.optional().describe('[B, N, d_model] in x’s rank; of a model where `return` names it'),
+    tokens: ModelTokens.optional().describe('of a model, as in `accepted`'),
+    ...wholeResults,
     state: z
       .strictObject({ position: tensor })
       .optional()
       .describe('where `emit` names the state: the part of it that is of no layer'),
-    encoder: z.strictObject({ output: tensor }).optional().describe('where there is one'),
+    encoder: z
+      .strictObject({ output: tensor.optional(), hidden: z.array(tensor).optional() })
+      .optional()
+      .describe('where there is one'),
     grads: z
       .strictObject({
         x: tensor.optional(),
+        embeddings: tensor.optional().describe('of a model'),
+        params: z
+          .record(z.string(), tensor)
+          .optional()
+          .describe(
+            'of a model, by the checkpoint’s names: those that `wrt` names and no layer’s frame holds',
+          ),
         context: tensor.optional(),
         past: tensor.optional(),
         state: tensor.optional(),
@@ -174,6 +222,7 @@ const GoingAwayMessage = z
 export const SERVER_MESSAGES = {
   accepted: AcceptedMessage,
   layer: LayerMessage,
+  token: TokenMessage,
   progress: ProgressMessage,
   done: DoneMessage,
   map: MapMessage,

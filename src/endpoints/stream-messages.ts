@@ -41,28 +41,35 @@ export const RunId = z
   })
   .meta({ id: 'RunId', description: `the client's name for the run, 1 to ${MOST_ID} characters` })
 
-/** The component of this name is written by hand: a list of numbers is only located when a message is read. */
-export const indices = z
-  .unknown()
-  .meta({ id: 'IndexList' })
-  .transform((value, context): number[] => {
-    const list =
-      value instanceof NumbersSpan && value.span.element === 'number' ? value.toArray(MOST_INDICES) : value
-    const items: unknown[] = Array.isArray(list) ? list : []
-    const wrong = items.findIndex(item => !isIndex(item))
-    if (items.length > 0 && wrong < 0 && new Set(items).size === items.length) return items as number[]
-    const expected = 'expected an array of one or more different non-negative integers'
-    const message = wrong < 0 ? expected : `${expected}, got ${name(items[wrong])}`
-    const path = wrong < 0 ? [] : [wrong]
-    context.issues.push({ code: 'custom', message, path, input: undefined })
-    return z.NEVER
-  })
+/** The components of these names are written by hand: a list of numbers is only located when a message is read. */
+export const indices = indexList('IndexList', 1)
+/** Of layers: none may be wanted. */
+export const layerList = indexList('LayerList', 0)
+
+function indexList(id: string, least: 0 | 1) {
+  return z
+    .unknown()
+    .meta({ id })
+    .transform((value, context): number[] => {
+      const list =
+        value instanceof NumbersSpan && value.span.element === 'number' ? value.toArray(MOST_INDICES) : value
+      const items: unknown[] = Array.isArray(list) ? list : []
+      const wrong = items.findIndex(item => !isIndex(item))
+      const enough = Array.isArray(list) && items.length >= least
+      if (enough && wrong < 0 && new Set(items).size === items.length) return items as number[]
+      const expected = `expected an array of ${least === 0 ? '' : 'one or more '}different non-negative integers`
+      const message = wrong < 0 ? expected : `${expected}, got ${name(items[wrong])}`
+      const path = wrong < 0 ? [] : [wrong]
+      context.issues.push({ code: 'custom', message, path, input: undefined })
+      return z.NEVER
+    })
+}
 
 function isIndex(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
-const detail = z
+export const detail = z
   .strictObject({
     max_size: z.int().min(1).max(4096).default(128).describe('most rows and columns of a thumbnail'),
     dtype: z.literal('uint8').default('uint8'),
@@ -81,7 +88,7 @@ const detail = z
 const MOST_TRACE = 1024
 
 /** Of W3C's Trace Context, which a WebSocket's messages have no headers for. */
-const traceHeader = (header: string) =>
+export const traceHeader = (header: string) =>
   z
     .string()
     .max(MOST_TRACE)
@@ -91,15 +98,57 @@ const traceHeader = (header: string) =>
 export const Resume = z
   .strictObject({
     id: RunId.optional().describe('of the run there'),
-    pass: z.enum(['forward', 'backward']).default('forward'),
+    pass: z
+      .enum(['forward', 'backward', 'generate'])
+      .default('forward')
+      .describe('`generate`: of a model, the tokens that follow'),
     from_layer: z
       .int()
       .min(0)
       .max(MOST_LAYERS - 1)
+      .optional()
       .describe('the next layer in the order of the pass'),
     stack: z.literal('encoder').optional().describe('whose layer it is, where it is the encoder’s'),
+    from_token: z.int().min(0).optional().describe('with `generate`: the next token'),
+    item: z.int().min(0).optional().describe('with `generate`: of which text'),
+  })
+  .superRefine(({ pass, from_layer, from_token, item }, context) => {
+    const missing = (name: string) =>
+      context.addIssue({
+        code: 'custom',
+        path: [name],
+        message: `expected it beside "pass":"${pass}", got nothing`,
+      })
+    if (pass !== 'generate') {
+      if (from_layer === undefined) missing('from_layer')
+      return
+    }
+    if (from_token === undefined) missing('from_token')
+    if (item === undefined) missing('item')
   })
   .meta({ id: 'Resume' })
+export type Resume = z.output<typeof Resume>
+
+/** How frames come. */
+export const delivery = {
+  encoding: z
+    .enum(['nested', 'flat', 'base64', 'safetensors'])
+    .default('nested')
+    .describe(
+      'how tensors are written. `safetensors`: each layer, token, done and map is one binary message, a safetensors file whose ' +
+        'tensors carry their JSON places (`tensors.weights`), everything else as one JSON string in `__metadata__` under `frame`',
+    ),
+  credit: z
+    .int()
+    .min(0)
+    .max(MOST_CREDIT)
+    .default(8)
+    .describe('layer frames that may be on the wire; each takes one, `credit` adds some'),
+  resume: Resume.optional().describe(
+    'as `going_away` of another server says it of the run that this same message began there: the frames before that layer are not ' +
+      'sent again. They are computed; the others are the same to the bit.',
+  ),
+}
 
 function startMessage(tensors: TensorKinds) {
   const ofStack = stack(tensors)
@@ -124,9 +173,11 @@ function startMessage(tensors: TensorKinds) {
             'grad_cross_weights are those of its attention [B,H,N,M]. `present` is an object as `past` (causal stacks), `state` one as `state`; its position stands in `done`. Frames of an encoder say ' +
             '`"stack":"encoder"` and have no cross-attention; they come backward where `wrt` means anything of it. A pass with nothing to emit sends no layer frames.',
         ),
-      layers: indices
+      layers: layerList
         .optional()
-        .describe('the layers whose frames are wanted; default all; of an encoder there are all'),
+        .describe(
+          'the layers whose frames are wanted; default all, and [] none; of an encoder there are all',
+        ),
       heads: indices
         .optional()
         .describe(
@@ -134,23 +185,7 @@ function startMessage(tensors: TensorKinds) {
         ),
       detail: detail.optional(),
       ...numerics,
-      encoding: z
-        .enum(['nested', 'flat', 'base64', 'safetensors'])
-        .default('nested')
-        .describe(
-          'how tensors are written. `safetensors`: each layer, done and map is one binary message, a safetensors file whose ' +
-            'tensors carry their JSON places (`tensors.weights`), everything else as one JSON string in `__metadata__` under `frame`',
-        ),
-      credit: z
-        .int()
-        .min(0)
-        .max(MOST_CREDIT)
-        .default(8)
-        .describe('layer frames that may be on the wire; each takes one, `credit` adds some'),
-      resume: Resume.optional().describe(
-        'as `going_away` of another server says it of the run that this same message began there: the frames before that layer are not ' +
-          'sent again. They are computed; the others are the same to the bit.',
-      ),
+      ...delivery,
     })
     .superRefine((value, context) => {
       const backward = value.pass === 'forward_backward'
@@ -168,8 +203,12 @@ function startMessage(tensors: TensorKinds) {
         if (!backward && (BACKWARD_EMITS as readonly string[]).includes(name))
           issue(['emit', index], `expected "pass":"forward_backward" beside "${name}", got "forward"`)
       }
-      if (value.resume?.pass === 'backward' && !backward)
-        issue(['resume', 'pass'], 'expected "forward" beside "pass":"forward", got "backward"')
+      const resumed = value.resume?.pass
+      if ((resumed === 'backward' && !backward) || resumed === 'generate')
+        issue(
+          ['resume', 'pass'],
+          `expected a pass of the run beside "pass":"${value.pass}", got "${resumed}"`,
+        )
       bounded(
         value.layers,
         value.stack.layers,

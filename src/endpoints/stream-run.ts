@@ -1,7 +1,6 @@
 /** A run of `GET /v1/stream` → a program with a barrier behind every layer of every pass, and what leaves there. */
 
 import type { Ref } from '../../workers/contract.ts'
-import { takeHeads } from '../../workers/ops/maps/op.ts'
 import { inOurs } from '../layers/attention/dialects/compile.ts'
 import { exactError } from '../layers/attention/exact-error.ts'
 import { type AttentionState, crossNames } from '../layers/attention/index.ts'
@@ -9,9 +8,9 @@ import type { MapName } from '../layers/attention/softmax.ts'
 import { type AttentionKind, refusedBy } from '../layers/attention/variants/index.ts'
 import { weightGradient } from '../layers/attention/weight-gradient.ts'
 import { compileModel, type Role, runModel } from '../layers/encoder-decoder.ts'
-import { type Geometry, inRank } from '../layers/geometry.ts'
+import type { Geometry } from '../layers/geometry.ts'
 import type { MultiHeadState } from '../layers/multi-head.ts'
-import type { Frame, OutputTensor } from '../layers/outputs.ts'
+import type { FramePlace, OutputTensor } from '../layers/outputs.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { sequenceShape } from '../layers/sequence.ts'
 import {
@@ -27,13 +26,21 @@ import {
 import { presentOutputs } from '../layers/stack-past.ts'
 import type { CompiledStack } from '../layers/stack-request.ts'
 import { layerStateOutputs, positionOutput, refuseStateBeside } from '../layers/stack-state.ts'
-import { type Detail, thumbnails } from '../layers/thumbnails.ts'
+import type { Detail } from '../layers/thumbnails.ts'
 import { fieldProblem } from '../problem.ts'
 import type { Compilable } from './endpoint.ts'
+import { type Chosen, chosenHeads, mapOutputs, rowOutput } from './layer-maps.ts'
 import { StartMessage } from './stream-messages.ts'
 
-export const STREAM_RUN: Compilable<StartMessage> = {
+/** What runs over the stream: of a stack, or of a model. */
+export interface StreamRun<R> extends Compilable<R> {
+  /** what `accepted` says of it */
+  accepted(message: R): { layers: number; tokens?: object }
+}
+
+export const STREAM_RUN: StreamRun<StartMessage> = {
   request: StartMessage,
+  accepted: ({ stack }) => ({ layers: stack.layers }),
   layers: ({ stack, encoder }) => stack.layers + (encoder?.stack.layers ?? 0),
   compile: compileRun,
 }
@@ -59,7 +66,7 @@ function* compileRun(p: RequestProgram, given: StartMessage): Generator<void> {
 /** What the frames of a stack hold. */
 interface Frames {
   /** of frames and maps; the decoder's need not say so */
-  of: Pick<Frame, 'stack'>
+  of: Pick<FramePlace, 'stack'>
   emits: ReadonlySet<string>
   detail: Detail | undefined
   /** whether the entropy is part of the loss */
@@ -150,7 +157,7 @@ function* forward(
 function attentionOutputs(
   p: RequestProgram,
   frames: Frames,
-  at: Pick<Frame, 'pass' | 'stack' | 'layer'>,
+  at: FramePlace,
   { plan, attended: { written, entropy, logsumexp } }: AttentionState,
   maps: MapName[],
   prefix: '' | 'cross_',
@@ -203,70 +210,6 @@ function* backward(
 /** Of those names the maps of a forward pass. */
 function mapNames(names: readonly string[]): MapName[] {
   return (['weights', 'scores'] satisfies MapName[]).filter(name => names.includes(name))
-}
-
-/** The heads that frames hold. */
-interface Chosen {
-  geometry: Geometry
-  heads: number[]
-  /** whether the request has named them; otherwise they are all of the stack's */
-  named: boolean
-}
-
-function chosenHeads(heads: number[] | undefined, geometry: Geometry): Chosen {
-  const named = heads !== undefined
-  return { geometry, heads: heads ?? Array.from({ length: geometry.heads }, (_, head) => head), named }
-}
-
-/** The chosen heads of a buffer [batch, heads, width]. */
-function choose(p: RequestProgram, { geometry, heads: chosen, named }: Chosen, buffer: Ref, width: number) {
-  if (!named) return buffer
-  const { batch, heads } = geometry
-  const y = p.buffer({ type: p.buffers[buffer].type, length: batch * chosen.length * width })
-  const args = { batch, heads, chosen, width }
-  p.stage(p.step(takeHeads, { x: buffer, y }, args))
-  return y
-}
-
-/** A number a query: entropies, logsumexp. */
-function rowOutput(p: RequestProgram, chosen: Chosen, name: string, buffer: Ref): OutputTensor {
-  const { geometry, heads } = chosen
-  const { queries } = geometry
-  return {
-    name: `tensors.${name}`,
-    buffer: choose(p, chosen, buffer, queries),
-    shape: inRank({ ...geometry, heads: heads.length }, queries),
-  }
-}
-
-/** A map, or with `detail` its thumbnails; the map itself is then kept. */
-function mapOutputs(
-  p: RequestProgram,
-  chosen: Chosen,
-  detail: Detail | undefined,
-  at: Pick<Frame, 'pass' | 'stack' | 'layer'>,
-  tensor: string,
-  full: Ref,
-): OutputTensor[] {
-  const { geometry, heads } = chosen
-  const { batched, batch, queries, keys } = geometry
-  const inHeads = { ...geometry, heads: heads.length }
-  const name = `tensors.${tensor}`
-  const buffer = choose(p, chosen, full, queries * keys)
-  if (detail === undefined) return [{ name, buffer, shape: inRank(inHeads, queries, keys) }]
-  p.keepMap({ ...at, tensor, buffer, batched, batch, heads, queries, keys })
-  const maps = {
-    buffer,
-    maps: batch * heads.length,
-    rows: queries,
-    columns: keys,
-    signed: !/^(cross_)?weights$/.test(tensor),
-  }
-  const small = thumbnails(p, maps, detail)
-  return [
-    { name, buffer: small.bytes, shape: inRank(inHeads, small.rows, small.columns), dtype: 'uint8' },
-    { name: `scales.${tensor}`, buffer: small.scale, shape: inRank(inHeads) },
-  ]
 }
 
 /** What has no scores has no maps and rows; cross-attention has them. */

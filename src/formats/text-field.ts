@@ -29,7 +29,8 @@ export function textField() {
   })
 }
 
-function textOf(value: unknown): string | undefined {
+/** Undefined where it is no text. */
+export function textOf(value: unknown): string | undefined {
   if (typeof value === 'string') return value
   if (!(value instanceof TextSpan)) return undefined
   const { start, end } = value.span

@@ -5,7 +5,7 @@ import type { Jobs } from '../jobs/jobs.ts'
 export function watchJobs(registry: Registry, jobs: Jobs): void {
   new Gauge({
     name: 'attention_queue_jobs',
-    help: 'Jobs of /v1/jobs, by state; with REDIS_URL those of all servers',
+    help: 'Jobs of /v1/jobs, by state; with REDIS_URL those of all servers; ended ones for as long as they are known',
     labelNames: ['state'],
     registers: [registry],
     async collect() {

@@ -1,4 +1,5 @@
 /** A job: what is to be done, and how far it is. Names and numbers alone: what is large lies in the store. */
+import type { OfWhole } from '../endpoints/models/endpoint.ts'
 import type { BodyFormat } from '../formats/body.ts'
 import type { ReplyStyle } from '../pipeline/reply.ts'
 import type { Problem } from '../problem.ts'
@@ -39,6 +40,8 @@ export interface Order {
   created: number
   /** where it is too large for one request */
   parts?: Part[]
+  /** of a cut one of a model: its batch */
+  whole?: OfWhole
   /** of a cut one whose loss is a mean: what a square counts in the whole */
   lossFactor?: number
 }

@@ -1,12 +1,14 @@
 /** Jobs as their clients see them: taken, looked at, cancelled, and their results. */
 import { randomUUID } from 'node:crypto'
 import type { Config } from '../config.ts'
-import type { Endpoint } from '../endpoints/endpoint.ts'
+import { endpointAt, type Held } from '../endpoints/models/endpoint-at.ts'
+import type { ModelStore } from '../models/store.ts'
 import type { Decoded, Intake } from '../pipeline/decode.ts'
 import { type Numerics, replyStyle } from '../pipeline/reply.ts'
 import { compileInTurn, parse, refuseMisplaced } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
 import { squaredError } from './cut/part-endpoint.ts'
+import { subjectOfOrder } from './cut/part-source.ts'
 import { type Cut, planCut } from './cut/plan-cut.ts'
 import { takeTensors } from './cut/tensors.ts'
 import { wholeInput } from './cut/whole-input.ts'
@@ -15,7 +17,7 @@ import type { Job, JobState, Order, Stored } from './job.ts'
 import { MemoryQueue } from './memory-queue.ts'
 import { openStore } from './open-store.ts'
 import type { Queue, QueueLimits } from './queue.ts'
-import { endpointOf, JobRequest } from './request.ts'
+import { JobRequest } from './request.ts'
 import { Runner } from './runner.ts'
 import { digestOf, type Store } from './store.ts'
 
@@ -29,12 +31,21 @@ export interface Sender {
   idempotencyKey: string | undefined
 }
 
+interface Parts {
+  store: Store
+  intake: Intake
+  models: ModelStore
+  /** time that a job, or a part of one, may take */
+  seconds: number
+}
+
 export class Jobs {
   readonly store: Store
   /** the queue is that of several servers */
   readonly shared: boolean
   readonly #queue: Queue
   readonly #intake: Intake
+  readonly #models: ModelStore
   /** time that a job, or a part of one, may take */
   readonly #seconds: number
 
@@ -42,22 +53,24 @@ export class Jobs {
   static async open(
     options: JobsOptions,
     intake: Intake,
+    models: ModelStore,
     log: (error: unknown, what: string) => void,
   ): Promise<Jobs> {
     const store = await openStore(options)
-    const runner = new Runner(intake, store, options.JOB_SECONDS)
+    const runner = new Runner({ intake, store, models, seconds: options.JOB_SECONDS, log })
     const { REDIS_URL: url, JOB_LOCK_SECONDS: lockSeconds, DRAIN_SECONDS } = options
-    if (url === undefined)
-      return new Jobs(store, new MemoryQueue(options, runner), intake, options.JOB_SECONDS)
+    const shared = { store, intake, models, seconds: options.JOB_SECONDS }
+    if (url === undefined) return new Jobs(shared, new MemoryQueue(options, runner), false)
     // BullMQ takes its time to load
     const { RedisQueue } = await import('./redis/queue.ts')
     const graceMs = (DRAIN_SECONDS * 1000) / 2
     const queue = new RedisQueue({ url, limits: options, lockSeconds, graceMs, log }, runner)
-    return new Jobs(store, queue, intake, options.JOB_SECONDS, true)
+    return new Jobs(shared, queue, true)
   }
 
-  private constructor(store: Store, queue: Queue, intake: Intake, seconds: number, shared = false) {
+  private constructor({ store, intake, models, seconds }: Parts, queue: Queue, shared: boolean) {
     this.#seconds = seconds
+    this.#models = models
     this.store = store
     this.shared = shared
     this.#queue = queue
@@ -77,17 +90,18 @@ export class Jobs {
       const detail = `expected at most ${this.store.mostBytes} bytes, what the store of jobs holds, got ${bytes.length}`
       throw new Problem('BODY_TOO_LARGE', detail)
     }
-    const endpoint = endpointOf(request.endpoint)
+    using held = await endpointAt(request.endpoint, this.#models)
     const id = randomUUID()
-    const { style, cut, lossFactor } = await this.#examine(endpoint, request.body, body, sender.owner, signal)
+    const { style, cut, lossFactor } = await this.#examine(held, request.body, body, sender.owner, signal)
     const { digest } = await digestOf([bytes])
     const { owner, idempotencyKey } = sender
     const order: Order = {
       id,
-      endpoint: endpoint.path,
+      endpoint: request.endpoint,
       input: { name: `${id}/${digest}`, bytes: bytes.length, digest, format: body.format },
       style,
       ...(cut && { parts: cut.parts }),
+      ...(cut && held.whole && { whole: held.whole }),
       ...(lossFactor !== undefined && { lossFactor }),
       owner,
       priority: request.priority,
@@ -156,26 +170,31 @@ export class Jobs {
 
   /** Everything that can be wrong with the body, but for what is only seen by computing; and how it is cut where it is too large. */
   async #examine(
-    endpoint: Endpoint,
+    held: Held,
     tree: Record<string, unknown>,
     body: Decoded,
     owner: string,
     signal: AbortSignal,
   ): Promise<{ style: Order['style']; cut?: Cut; lossFactor?: number }> {
-    const { engine } = this.#intake
+    const { engine, budget } = this.#intake
+    const { endpoint } = held
     try {
       const request = parse(endpoint.request, tree)
-      if (endpoint.prepare !== undefined) await endpoint.prepare(request, body)
+      if (endpoint.prepare !== undefined) await endpoint.prepare(request, body, signal)
       const { encoding, dtype, ...style } = replyStyle(request as Numerics, 'safetensors')
       const whole = { ...style, encoding, dtype }
       const { program, memory } = await compileInTurn(endpoint, request, whole, engine, owner, signal)
       const estimate = engine.estimate(program, memory)
       const refusal = engine.refusal(estimate)
       const tooLarge = refusal !== undefined || estimate.seconds > this.#seconds
-      const cut = tooLarge ? planCut(endpoint.path, tree, engine, this.#seconds, false) : undefined
+      const large = { held, tree, shapeAlone: false, engine, seconds: this.#seconds, client: owner, signal }
+      const cut = tooLarge ? await planCut(large) : undefined
       if (refusal !== undefined && typeof cut === 'string') {
         throw new Problem(refusal.code, `${refusal.message}; it cannot be cut: ${cut}`)
       }
+      const { flops } = typeof cut === 'object' ? cut.estimate : estimate
+      const never = await budget?.never(owner, flops)
+      if (never !== undefined) throw never
       await checkData(program, engine, signal)
       if (typeof cut !== 'object') return { style: { encoding, dtype } }
       const lossFactor = squaredError(program)?.args.factor
@@ -187,7 +206,7 @@ export class Jobs {
 
   /** Of a job that is cut, the elements instead of the body: its parts read stretches of them. */
   async #storeWhole(order: Order, tree: Record<string, unknown>, signal: AbortSignal): Promise<void> {
-    const taken = takeTensors(tree, false)
+    const taken = takeTensors(subjectOfOrder(order), tree, false)
     const stored = await this.store.put(order.id, () => wholeInput(taken, this.#intake.engine, signal))
     order.input = { ...stored, format: 'safetensors' }
   }

@@ -3,6 +3,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { compare } from '../endpoints/compare/index.ts'
 import type { Report } from '../endpoints/compare/report.ts'
 import type { CompareRequest } from '../endpoints/compare/request.ts'
+import { endpointAt } from '../endpoints/models/endpoint-at.ts'
+import type { ModelStore } from '../models/store.ts'
 import { decode, type Intake } from '../pipeline/decode.ts'
 import { diagnose } from '../pipeline/diagnose.ts'
 import type { Fields, ReadyReply } from '../pipeline/encode.ts'
@@ -11,11 +13,11 @@ import { type Numerics, type ReplyStyle, replyStyle } from '../pipeline/reply.ts
 import { type Admitted, parse, type Sink, serve } from '../pipeline/serve.ts'
 import { Problem } from '../problem.ts'
 import { joinParts, PARTIALS } from './cut/join.ts'
-import { partOfAttention, squaredError } from './cut/part-endpoint.ts'
+import { partOf, squaredError } from './cut/part-endpoint.ts'
 import { partSource } from './cut/part-source.ts'
 import type { Order, Stored } from './job.ts'
 import type { Task, Work } from './queue.ts'
-import { endpointOf, JobRequest } from './request.ts'
+import { JobRequest } from './request.ts'
 import type { Store } from './store.ts'
 import { StoredSource } from './stored-source.ts'
 
@@ -23,47 +25,87 @@ import { StoredSource } from './stored-source.ts'
 const FIRST_WAIT_MS = 100
 const LONGEST_WAIT_MS = 5000
 
+export interface RunnerParts {
+  intake: Intake
+  store: Store
+  models: ModelStore
+  /** what a job may take */
+  seconds: number
+  log(error: unknown, what: string): void
+}
+
 export class Runner implements Work {
   readonly #intake: Intake
   readonly #store: Store
+  readonly #models: ModelStore
+  readonly #log: RunnerParts['log']
   readonly #seconds: number
 
-  /** `seconds`: what a job may take. */
-  constructor(intake: Intake, store: Store, seconds: number) {
+  constructor({ intake, store, models, seconds, log }: RunnerParts) {
+    this.#log = log
     this.#intake = intake
+    this.#models = models
     this.#store = store
     this.#seconds = seconds
   }
 
-  async whole(order: Order, task: Task): Promise<Stored> {
-    const endpoint = endpointOf(order.endpoint)
+  whole(order: Order, task: Task): Promise<Stored> {
+    return this.#watched(order, this.#runWhole(order, task))
+  }
+
+  part(order: Order, index: number, task: Task): Promise<Stored> {
+    return this.#watched(order, this.#runPart(order, index, task))
+  }
+
+  join(order: Order, parts: Stored[], task: Task): Promise<Stored> {
+    return this.#watched(order, this.#runJoin(order, parts, task))
+  }
+
+  /** A fault of this server is told of to its log: what its client sees names the job, and nothing else. */
+  async #watched<T>({ id }: Order, running: Promise<T>): Promise<T> {
+    try {
+      return await running
+    } catch (error) {
+      if (!(error instanceof Problem)) this.#log(error, `job ${id}`)
+      throw error
+    }
+  }
+
+  async #runWhole(order: Order, task: Task): Promise<Stored> {
     const diagnosing =
-      endpoint.path === compare.path
-        ? (request: CompareRequest, report: Report) => this.#diagnose(request, report, task.signal)
+      order.endpoint === compare.path
+        ? (request: CompareRequest, report: Report) =>
+            this.#diagnose(request, report, order.owner, task.signal)
         : undefined
     return await this.#whenFree(task, async () => {
+      using held = await endpointAt(order.endpoint, this.#models)
       const body = await decode(new StoredSource(this.#store, order.input, order.owner), this.#intake)
       body.tree = parse(JobRequest, body.tree).body
       body.beside = []
       const sink = new StoreSink(this.#store, order, task, diagnosing)
-      await below('/body', serve(endpoint, body, sink, this.#intake, task.signal))
+      await below('/body', serve(held.endpoint, body, sink, this.#intake, task.signal))
       return sink.stored as Stored
     })
   }
 
-  async part(order: Order, index: number, task: Task): Promise<Stored> {
+  async #runPart(order: Order, index: number, task: Task): Promise<Stored> {
     // the elements of the parts' tensors may take more than the text of the whole did
     const intake = { ...this.#intake, mostBytes: Number.POSITIVE_INFINITY }
     return await this.#whenFree(task, async () => {
+      using held = await endpointAt(order.endpoint, this.#models)
+      const endpoint = partOf(held.ofPart(order.whole), order.lossFactor)
       const source = await partSource(this.#store, order, index)
       const sink = new PartSink(this.#store, order, task, intake.engine.arena.memory)
-      await below('/body', serve(partOfAttention(order.lossFactor), source, sink, intake, task.signal))
+      await below('/body', serve(endpoint, source, sink, intake, task.signal))
       return sink.stored as Stored
     })
   }
 
-  async join(order: Order, parts: Stored[], { signal }: Task): Promise<Stored> {
-    const pieces = await joinParts(this.#store, order, parts)
+  async #runJoin(order: Order, parts: Stored[], { signal }: Task): Promise<Stored> {
+    const { engine } = this.#intake
+    using held = await endpointAt(order.endpoint, this.#models)
+    const pricing = { held, whole: order.whole, engine, client: order.owner, signal }
+    const pieces = await joinParts(this.#store, order, parts, pricing)
     signal.throwIfAborted()
     return await this.#store.put(order.id, pieces)
   }
@@ -87,9 +129,11 @@ export class Runner implements Work {
     }
   }
 
-  async #diagnose(request: CompareRequest, report: Report, signal: AbortSignal): Promise<unknown> {
+  async #diagnose(request: CompareRequest, report: Report, owner: string, signal: AbortSignal) {
     const until = performance.now() + (this.#seconds * 1000) / 2
-    return await diagnose(request, report, this.#intake.engine, signal, until)
+    const { engine, budget } = this.#intake
+    const spend = budget && ((flops: number) => budget.spend(owner, flops))
+    return await diagnose(request, report, engine, signal, until, spend)
   }
 }
 

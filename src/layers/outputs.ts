@@ -20,17 +20,29 @@ export interface OutputScalar {
   index: number
 }
 
-/** A barrier at which a layer of a pass is complete, and the tensors that leave there; none where none was asked for. */
-export interface Frame extends Barrier {
-  pass: 'forward' | 'backward'
+/** What an answer says that is read from the program's float64 buffers when they have been computed. */
+export type Report = (read: (buffer: Ref) => Float64Array) => Record<string, unknown>
+
+/** What is complete at a barrier: a layer of a pass, or a token that a model has generated. */
+export interface FramePlace {
+  pass: 'forward' | 'backward' | 'generate'
   /** whose layer it is, where it is not the one stack's */
   stack?: 'encoder' | undefined
+  /** which layer, or which token */
   layer: number
+  /** of a token: whose text it follows */
+  item?: number
+}
+
+/** A barrier at which something is complete, and the tensors that leave there; none where none was asked for. */
+export interface Frame extends Barrier, FramePlace {
   outputs: OutputTensor[]
+  /** what leaves beside tensors */
+  report?: Report | undefined
 }
 
 /** A full map [batch, heads, queries, keys] that stays after the program has run, for its heads to be fetched. */
-export interface KeptMap extends Pick<Frame, 'pass' | 'stack' | 'layer'> {
+export interface KeptMap extends FramePlace {
   tensor: string
   buffer: Ref
   /** whether what is fetched has the axis batch */

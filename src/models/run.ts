@@ -26,6 +26,8 @@ import type { Tokens } from './tokens.ts'
 export interface Padding {
   lengths?: TensorSource
   segments?: { q: TensorSource; kv: TensorSource }
+  /** where each token stands, if padding before it does not count */
+  places?: TensorSource
 }
 
 export type Role = 'encoder' | 'decoder'
@@ -84,7 +86,8 @@ export function* runModel(
   if (model.encoderStack === undefined || start === undefined) {
     const embedded = embed(weights, tokens, observer)
     observer.embedded('decoder', embedded.x)
-    const given = { ...fields(embedded, model.stack), ...padded, past: observer.past }
+    const stack = padding.places === undefined ? model.stack : placed(model.stack, padding.places)
+    const given = { ...fields(embedded, stack), ...padded, past: observer.past }
     const compiled = yield* compileStack(p, given)
     const rows = { rows: rowsOf(p, [compiled.shape], observer.entropy), from: 0 }
     const state = yield* forward(p, observer, 'decoder', compiled, rows)
@@ -110,6 +113,15 @@ export function* runModel(
   return { weights, encoder, decoder: { role: 'decoder', compiled, embedded, state } }
 }
 
+/** The stack whose rotary embeddings turn each token by its own place. */
+function placed(stack: StackFields['stack'], places: TensorSource): StackFields['stack'] {
+  const { rope } = stack
+  if (rope === undefined) return stack
+  const at = { q_positions: places, k_positions: places }
+  const turned = Array.isArray(rope) ? rope.map(each => each && { ...each, ...at }) : { ...rope, ...at }
+  return { ...stack, rope: turned }
+}
+
 function* forward(
   p: RequestProgram,
   observer: Observer,
@@ -131,16 +143,32 @@ function* forward(
 export interface BackwardObserver {
   /** by our names */
   wants(name: string): boolean
-  layer?(role: Role, layer: number, found: ReturnType<typeof backwardLayer>): void
+  /** `gradientOf`: of this layer's weights, and of those that are complete with it, by our names */
+  layer?(
+    role: Role,
+    layer: number,
+    found: ReturnType<typeof backwardLayer>,
+    gradientOf: (name: string) => Ref | undefined,
+  ): void
 }
 
-/** From the gradient of the last stack's output to that of the first one's embeddings; those of weights go to `found`. */
+/** A gradient of the output of one of a model's stacks. */
+export interface OutputGradient {
+  role: Role
+  gradOutput: Ref
+}
+
+/** From the gradient of a stack's output to that of the first one's embeddings; those of weights go to `found`. */
 export function* runBackward(
   { weights, encoder, decoder }: ModelRun,
-  gradOutput: Ref,
+  { role, gradOutput }: OutputGradient,
   observer: BackwardObserver,
   found: WeightGradients,
 ): Generator<void, Ref> {
+  if (encoder !== undefined && role === 'encoder') {
+    const { grad } = yield* backward(weights, encoder, gradOutput, observer, found, false)
+    return embeddingGradients(weights, encoder.embedded, grad, observer.wants, found)
+  }
   const ofDecoder = yield* backward(weights, decoder, gradOutput, observer, found, encoder !== undefined)
   const own = embeddingGradients(weights, decoder.embedded, ofDecoder.grad, observer.wants, found)
   if (encoder === undefined) return own
@@ -167,7 +195,7 @@ function* backward(
   })
   for (let layer = state.shape.layers - 1; layer >= 0; layer--) {
     const ofLayer = backwardLayer(p, state, gradients, layer)
-    observer.layer?.(role, layer, ofLayer)
+    observer.layer?.(role, layer, ofLayer, name => gradients.params.get(name.slice(prefix.length)))
     yield
   }
   for (const [name, gradient] of gradients.params) addGradient(weights, found, prefix + name, gradient)

@@ -14,10 +14,12 @@ export interface GivenText {
   token_type_ids?: unknown
 }
 
+/** `least`: to which length they are padded where none is longer. */
 export async function tokensOfText(
   given: GivenText,
   plan: ModelPlan,
   tokenizer: ModelTokenizer,
+  least = 0,
 ): Promise<Tokens> {
   for (const name of ['attention_mask', 'token_type_ids'] as const) {
     if (given[name] !== undefined) throw bothProblem('', 'text', name)
@@ -39,7 +41,7 @@ export async function tokensOfText(
     if (ids.length === 0)
       throw fieldProblem('INVALID_REQUEST', pointer, 'expected a text of at least one token, got none')
   }
-  return together(encoded, plan, tokenizer)
+  return together(encoded, plan, tokenizer, least)
 }
 
 function listOf(text: string | string[]): string[] {
@@ -52,9 +54,10 @@ function together(
   encoded: Encoded,
   { spec, checkpoint, weights }: ModelPlan,
   tokenizer: ModelTokenizer,
+  least: number,
 ): Tokens {
   const batch = encoded.length
-  const positions = Math.max(...encoded.map(({ ids }) => ids.length))
+  const positions = Math.max(least, ...encoded.map(({ ids }) => ids.length))
   const [padding = 0] = checkpoint.config.ids('pad_token_id')
   const count = batch * positions
   const ids = new Int32Array(count).fill(padding)

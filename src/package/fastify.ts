@@ -25,7 +25,10 @@ export async function attention(fastify: FastifyInstance, options: AttentionOpti
   const { prefix: _, docs: wantsDocs = true, page: wantsPage = false, ...settings } = options
   const config = configOf(settings)
   // without a prefix, a path that nobody has is the host's to answer
-  const { close } = await install(fastify, config, new Metrics(), { notFound: fastify.prefix !== '' })
+  const notFound = fastify.prefix !== ''
+  // where the host listens is its own to know
+  const hostNames = config.ALLOWED_HOSTS.length > 0 ? config.ALLOWED_HOSTS : undefined
+  const { close } = await install(fastify, config, new Metrics(), { notFound, hostNames })
   fastify.addHook('preClose', async () => {
     const late = new Promise<void>(resolve => setTimeout(resolve, config.DRAIN_SECONDS * 1000).unref())
     await Promise.race([fastify.drain.begin(), late])

@@ -50,8 +50,18 @@ export interface Intake {
   mostBytes: number
   /** time a body may take to arrive */
   bodySeconds: number
-  /** Where clients are told from each other by keys: takes what a program costs from its client's budget, or throws a 429. */
-  spend?: ((client: string | undefined, flops: number) => void) | undefined
+  /** where clients are told from each other by keys */
+  budget?: FlopBudget | undefined
+}
+
+/** What clients may compute in a minute. */
+export interface FlopBudget {
+  /** Takes what a program costs from its client's budget, or fails with a 429. */
+  spend(client: string | undefined, flops: number): void | Promise<void>
+  /** Why it would not be taken now. */
+  refusal(client: string | undefined, flops: number): Promise<Problem | undefined>
+  /** Why no minute ever has as much. */
+  never(client: string, flops: number): Promise<Problem | undefined>
 }
 
 /** A body that has been read. Disposing it frees the memory that its tensors stand in. */

@@ -8,6 +8,7 @@ import { narrowed, worstPlace } from '../endpoints/compare/narrow.ts'
 import { patched } from '../endpoints/compare/patch.ts'
 import type { Report } from '../endpoints/compare/report.ts'
 import type { CompareRequest } from '../endpoints/compare/request.ts'
+import { contradicts, forwardAlone, mayHold, withoutBaseline } from '../endpoints/compare/sift.ts'
 import type { Engine } from '../engine/engine.ts'
 import { jsonTree } from '../formats/body.ts'
 import { Problem } from '../problem.ts'
@@ -23,19 +24,25 @@ export interface Finding {
 
 const STYLE: ReplyStyle = { format: 'json', encoding: 'nested', dtype: 'float64', fields: 'response' }
 
-/** A hypothesis to be tried. */
+export type Spend = (flops: number) => void | Promise<void>
+
+/** A hypothesis to be tried: by each of these comparisons, the cheapest kind first, as long as it may hold. */
 interface Trial {
   hypothesis: Hypothesis
-  /** on the whole, and, where it can be, on the head that is furthest off */
-  whole: CompareRequest
-  first: CompareRequest | undefined
+  rounds: Round[]
+}
+
+interface Round {
+  request: CompareRequest | undefined
+  /** the same tensors as they are without the hypothesis */
+  before: Report
 }
 
 /**
  * Those that explain the candidate, best first: no tensor fails under them that passed, and one at least passes that failed. Where none
  * explains everything, it is also said where it is wrong, if that is a part alone. `until`: when (by performance.now()) no other is
  * begun. What there was no time for is put into the report, as `not_tried`. `spend`
- * throws where its client may not compute as much.
+ * fails where its client may not compute as much.
  */
 export async function diagnose(
   request: CompareRequest,
@@ -43,37 +50,46 @@ export async function diagnose(
   engine: Engine,
   signal: AbortSignal,
   until: number,
-  spend?: (flops: number) => void,
+  spend?: Spend,
 ): Promise<Finding[]> {
   using texts = new Decoded('json', engine)
-  const left: Hypothesis[] = []
   const run = new Runs(engine, signal, until, spend)
+  const hypotheses = hypothesesOf(request)
   const place = worstPlace(request, before)
   const there = place && narrowed({ ...request, top: 0 }, place)
-  const beforeThere = there && (await run.report(there))
-  const narrow = place !== undefined && beforeThere !== undefined && beforeThere !== 'late'
-  const hypotheses = hypothesesOf(request)
-  const trials = hypotheses.flatMap((hypothesis): Trial[] => {
+  const found = there && (await run.report(there))
+  const beforeThere = found === undefined || found === 'late' || found.verdict === 'pass' ? undefined : found
+  let trials = hypotheses.flatMap((hypothesis): Trial[] => {
     const whole = changedRequest(request, hypothesis, list => located(texts, list))
     if (whole === undefined) return []
-    const canNarrow = narrow && beforeThere.verdict === 'fail' && !hypothesis.ofAllHeads
-    return [{ hypothesis, whole, first: canNarrow ? narrowed(whole, place) : undefined }]
+    const part = place && beforeThere && !hypothesis.ofAllHeads ? narrowed(whole, place) : undefined
+    const least =
+      part !== undefined && beforeThere !== undefined
+        ? { request: part, before: beforeThere }
+        : { request: whole, before }
+    const quick = { ...least, request: withoutBaseline(least.request, least.before) }
+    const forward = { ...quick, request: forwardAlone(quick.request, hypothesis) }
+    return [{ hypothesis, rounds: [forward, quick, { request: whole, before }] }]
   })
-  const likely: Trial[] = trials.filter(({ first }) => first === undefined)
-  for (const { trial, report } of await run.cheapestFirst(trials, ({ first }) => first)) {
-    if (report === 'late') left.push(trial.hypothesis)
-    else if (report === undefined || shareMended(beforeThere as Report, report) > 0) likely.push(trial)
-  }
-  const found: (Finding & { hypothesis: Hypothesis })[] = []
-  for (const { trial, report } of await run.cheapestFirst(likely, ({ whole }) => whole)) {
-    const { hypothesis } = trial
-    if (report === 'late') left.push(hypothesis)
-    const explains = report === 'late' || report === undefined ? 0 : shareMended(before, report)
-    if (explains > 0) found.push({ says: hypothesis.says, change: hypothesis.change, explains, hypothesis })
+  const left: Hypothesis[] = []
+  const explained: (Finding & { hypothesis: Hypothesis })[] = []
+  for (const round of [0, 1, 2]) {
+    const likely: Trial[] = trials.filter(({ rounds }) => rounds[round].request === undefined)
+    for (const { trial, report } of await run.cheapestFirst(trials, ({ rounds }) => rounds[round].request)) {
+      const { hypothesis, rounds } = trial
+      const was = rounds[round].before
+      if (report === 'late') left.push(hypothesis)
+      else if (round < 2 && (report === undefined || mayHold(was, report))) likely.push(trial)
+      else if (report !== undefined && shareMended(was, report) > 0) {
+        const { says, change } = hypothesis
+        explained.push({ says, change, explains: shareMended(was, report), hypothesis })
+      }
+    }
+    trials = likely
   }
   if (left.length > 0) before.not_tried = left.map(({ says }) => says)
   const order = (finding: { hypothesis: Hypothesis }) => hypotheses.indexOf(finding.hypothesis)
-  const best = found
+  const best = explained
     .toSorted((a, b) => b.explains - a.explains || order(a) - order(b))
     .map(({ says, change, explains }) => ({ says, change, explains }))
   // what explains all leaves nothing to those that explain a part
@@ -92,9 +108,9 @@ class Runs {
   readonly #engine: Engine
   readonly #signal: AbortSignal
   readonly #until: number
-  readonly #spend: ((flops: number) => void) | undefined
+  readonly #spend: Spend | undefined
 
-  constructor(engine: Engine, signal: AbortSignal, until: number, spend?: (flops: number) => void) {
+  constructor(engine: Engine, signal: AbortSignal, until: number, spend?: Spend) {
     this.#spend = spend
     this.#engine = engine
     this.#signal = signal
@@ -143,7 +159,7 @@ class Runs {
       const { arena } = this.#engine
       const admitted = this.#engine.admit(program, memory)
       using lease = admitted instanceof Promise ? await admitted : admitted
-      this.#spend?.(lease.estimate.flops)
+      await this.#spend?.(lease.estimate.flops)
       const { fault } = await this.#engine.run(lease, this.#signal)
       if (fault !== undefined || program.report === undefined) return undefined
       const { buffers } = lease.placement
@@ -184,13 +200,12 @@ function changedRequest(
 
 /** The share of mismatched elements that are none under a hypothesis; 0 where it explains no tensor, or is further off in one. */
 function shareMended({ tensors: before }: Report, { tensors: after }: Report): number {
+  if (contradicts(before, after)) return 0
   let [failed, left, mended] = [0, 0, 0]
-  for (const [name, { mismatched, rmse }] of Object.entries(before)) {
-    const now = after[name]
-    if (now.mismatched > 0 && (mismatched === 0 || !(Number(now.rmse) <= Number(rmse)))) return 0
-    if (mismatched > 0 && now.mismatched === 0) mended++
+  for (const [name, { mismatched }] of Object.entries(before)) {
+    if (mismatched > 0 && after[name].mismatched === 0) mended++
     failed += mismatched
-    left += now.mismatched
+    left += after[name].mismatched
   }
   return mended === 0 ? 0 : Math.max(0, (failed - left) / failed)
 }

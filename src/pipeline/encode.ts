@@ -5,11 +5,12 @@ import { canonicaliseFew } from '../../workers/text/encode.ts'
 import type { Engine, Lease } from '../engine/engine.ts'
 import { MEDIA_TYPES, tensorPath } from '../formats/body.ts'
 import { safetensorsHeader } from '../formats/safetensors.ts'
-import type { OutputTensor } from '../layers/outputs.ts'
+import type { OutputTensor, Report } from '../layers/outputs.ts'
 import type { RequestProgram } from '../layers/program-builder.ts'
 import { singleStep } from '../program.ts'
 import type { Timings } from './receipt.ts'
 import {
+  brackets,
   type Encoding,
   encodeStep,
   leavesAsBytes,
@@ -39,12 +40,15 @@ export interface Written {
 export class ReadyReply {
   readonly #reply: Reply
   readonly #of: Written
+  readonly #report: Report | undefined
   /** of a safetensors file, once its length has been asked for */
   #header: Uint8Array | undefined
 
-  constructor(reply: Reply, of: Written) {
+  /** `report`: what a frame says beside its tensors. */
+  constructor(reply: Reply, of: Written, report?: Report) {
     this.#reply = reply
     this.#of = of
+    this.#report = report
   }
 
   /** It is small, and has been written by the program. */
@@ -71,15 +75,18 @@ export class ReadyReply {
       if (!Number.isFinite(rounded)) fields[name] = String(rounded)
       else fields[name] = program.precision === 'float32' ? shortest(rounded) : rounded
     }
-    const { report } = program
-    if (report !== undefined) {
-      const { buffers } = lease.placement
-      Object.assign(
-        fields,
-        report(ref => new Float64Array(engine.arena.memory.buffer, buffers[ref].offset, buffers[ref].length)),
-      )
-    }
-    return fields
+    return Object.assign(fields, this.#told(program.report))
+  }
+
+  /** What a frame says beside its tensors. */
+  frameFields(): Fields {
+    return this.#told(this.#report) ?? {}
+  }
+
+  #told(report: Report | undefined): Fields | undefined {
+    const { buffer } = this.#of.engine.arena.memory
+    const { buffers } = this.#of.lease.placement
+    return report?.(ref => new Float64Array(buffer, buffers[ref].offset, buffers[ref].length))
   }
 
   /** The answer's length in bytes where it is known before it is written. */
@@ -281,13 +288,6 @@ function jsonPieces(tree: unknown, style: ReplyStyle): (Uint8Array | Encoding)[]
   write(tree)
   pieces.push(Buffer.from(text))
   return pieces
-}
-
-function brackets({ shape, dtype }: OutputTensor, style: ReplyStyle): [string, string] {
-  const { encoding, dtype: usual, layout } = style
-  if (encoding === 'nested' || layout !== undefined) return ['', '']
-  const head = `{"shape":${JSON.stringify(shape)},"dtype":"${dtype ?? usual}",`
-  return encoding === 'flat' ? [`${head}"data":`, '}'] : [`${head}"base64":"`, '"}']
 }
 
 /** The shortest decimal of a float32, as the number that JS prints with these digits. */

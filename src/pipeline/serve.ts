@@ -76,7 +76,7 @@ export async function serve<R>(
   receipt.stages?.ended('decode')
   if (body.beside.length > 0) refuseMisplaced(endpoint.request, body.beside)
   const request = parse(endpoint.request, body.tree)
-  if (endpoint.prepare !== undefined) await endpoint.prepare(request, body)
+  if (endpoint.prepare !== undefined) await endpoint.prepare(request, body, signal)
   timings.decode += performance.now() - started
   receipt.stages?.ended('parse')
   const style = sink.style(request)
@@ -89,8 +89,8 @@ export async function serve<R>(
   using lease = admitted instanceof Promise ? await admitted : admitted
   const { flops, bytes } = lease.estimate
   receipt.work = { flops, bytes, precision: program.precision, inputs: program.inputShapes }
-  if (intake.spend !== undefined) {
-    intake.spend(sink.client, flops)
+  if (intake.budget !== undefined) {
+    await intake.budget.spend(sink.client, flops)
     lease.group = sink.client
   }
   sink.accepted?.({ compiled, lease })
@@ -100,8 +100,8 @@ export async function serve<R>(
     timings.add({ spans })
     receipt.stages?.workers({ spans })
     const of = frames[index]
-    const ready = of && new ReadyReply(of, written)
     const frame = program.barriers[index]
+    const ready = of && new ReadyReply(of, written, frame.report)
     return sink.frame?.({ index, frame, computeMs: width(spans.compute), reply: ready })
   }
   const progress = sink.progress && ((done: number) => sink.progress?.(done, program.stages.length))
@@ -173,8 +173,8 @@ const LAYERS_AT_ONCE = 8
 /** One for all that this thread serves. */
 const LARGE = new Turns()
 
-function isLarge<R>({ layers }: Compilable<R>, request: R): boolean {
-  return layers !== undefined && layers(request) > LAYERS_AT_ONCE
+function isLarge<R>(endpoint: Compilable<R>, request: R): boolean {
+  return endpoint.layers !== undefined && endpoint.layers(request) > LAYERS_AT_ONCE
 }
 
 function asked(engine: Engine, client: string | undefined, signal: AbortSignal): Asked {
@@ -211,18 +211,21 @@ export async function plan<R>(
   tree: unknown,
   room: Room,
   style: (request: R) => ReplyStyle,
-  { engine }: Intake,
+  { engine, budget }: Intake,
   client: string | undefined,
   signal: AbortSignal,
 ): Promise<Plan> {
   const request = parse(endpoint.shapes, tree)
-  if (endpoint.prepare !== undefined) await endpoint.prepare(request, room)
+  if (endpoint.prepare !== undefined) await endpoint.prepare(request, room, signal)
   const { program, memory } = await compileInTurn(endpoint, request, style(request), engine, client, signal)
   const estimate = engine.estimate(program, memory)
   return {
     shapes: Object.fromEntries(program.outputs.map(({ name, shape }) => [name, shape])),
     estimate,
     conventions: program.facts.conventions,
-    problem: engine.refusal(estimate) ?? engine.congestion(estimate),
+    problem:
+      engine.refusal(estimate) ??
+      engine.congestion(estimate) ??
+      (await budget?.refusal(client, estimate.flops)),
   }
 }

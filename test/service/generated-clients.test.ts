@@ -10,12 +10,17 @@ interface Schema {
   $ref?: string
   type?: string | string[]
   format?: string
+  minimum?: number
+  maximum?: number
+  exclusiveMinimum?: unknown
+  exclusiveMaximum?: unknown
   default?: unknown
   enum?: unknown[]
   oneOf?: Schema[]
   anyOf?: Schema[]
   items?: Schema
   properties?: Record<string, Schema>
+  required?: string[]
   additionalProperties?: boolean | Schema
   discriminator?: { propertyName: string; mapping: Record<string, string> }
 }
@@ -25,7 +30,8 @@ interface Operation {
   summary?: string
   tags?: string[]
   requestBody?: { content: Record<string, Content> }
-  responses: Record<string, { content?: Record<string, Content> }>
+  parameters?: { name: string; description?: string }[]
+  responses: Record<string, { description?: string; content?: Record<string, Content> }>
 }
 interface Content {
   schema: Schema
@@ -33,6 +39,7 @@ interface Content {
 }
 interface Document {
   info: { contact?: object }
+  tags: { name: string; description?: string }[]
   paths: Record<string, Record<string, Operation>>
   components: { schemas: Schemas }
 }
@@ -43,9 +50,9 @@ const openapi = sent(openApiDocument(VERSION))
 const older = sent(openApi30(openApiDocument(VERSION)))
 const asyncapi = sent(asyncApiDocument(VERSION))
 const METHODS = ['get', 'post', 'put', 'delete']
-const operations = Object.values(openapi.paths).flatMap(path =>
-  Object.entries(path).filter(([method]) => METHODS.includes(method)),
-)
+const operationsOf = ({ paths }: Document) =>
+  Object.values(paths).flatMap(path => Object.entries(path).filter(([method]) => METHODS.includes(method)))
+const operations = operationsOf(openapi)
 
 /** Every schema, with where it stands. */
 function* walk(schema: Schema, place: string): Generator<[string, Schema]> {
@@ -85,6 +92,33 @@ describe.each([
       if (types.includes('integer')) expect(['int32', 'int64'], place).toContain(format)
     }
   })
+
+  it('says int32 of what 32 bits always hold, and nothing by exclusive bounds', () => {
+    for (const [place, schema] of all(schemas)) {
+      const { type, format, minimum = -Infinity, maximum = Infinity } = schema
+      expect(schema, place).not.toHaveProperty('exclusiveMinimum')
+      expect(schema, place).not.toHaveProperty('exclusiveMaximum')
+      if (![type].flat().includes('integer')) continue
+      expect(format, place).toBe(minimum >= -(2 ** 31) && maximum < 2 ** 31 ? 'int32' : 'int64')
+    }
+    expect(schemas.Stack.properties?.layers.format).toBe('int32')
+    // all that is less than 1
+    const { minimum, maximum } = schemas.Dropout.properties?.p ?? {}
+    expect([minimum, maximum]).toEqual([0, 1 - 2 ** -53])
+  })
+
+  it('has unions of disjoint forms, but for texts', () => {
+    for (const [place, { type, anyOf }] of all(schemas)) if (anyOf) expect(type, place).toBe('string')
+    const kindOf = (schema: Schema): string => {
+      const target = schema.$ref && schemas[schema.$ref.replace('#/components/schemas/', '')]
+      return target ? kindOf(target) : [schema.type ?? (schema.oneOf ? 'union' : 'any')].flat().join()
+    }
+    for (const [place, { oneOf = [], discriminator }] of all(schemas)) {
+      if (discriminator) continue
+      const kinds = oneOf.map(kindOf).filter(kind => !['union', 'object', 'array', 'string'].includes(kind))
+      expect(new Set(kinds).size, place).toBe(kinds.length)
+    }
+  })
 })
 
 describe('openapi.json', () => {
@@ -113,7 +147,52 @@ describe('openapi.json', () => {
 
   it('lets lists and maps of requests be null, and an answer’s tensor be a number', () => {
     expect(schemas.AttentionRequestBackward.properties?.wrt.type).toEqual(['array', 'null'])
+    const asked = operations.flatMap(
+      ([, { requestBody }]) => requestBody?.content['application/json'].schema.$ref ?? [],
+    )
+    const seen = new Set<string>()
+    const visit = ($ref: string) => {
+      const name = $ref.replace('#/components/schemas/', '')
+      if (seen.has(name)) return
+      seen.add(name)
+      for (const [place, schema] of walk(schemas[name], name)) {
+        if (schema.$ref) visit(schema.$ref)
+        const { properties = {}, required = [] } = schema
+        for (const [member, { type, properties: own, default: value }] of Object.entries(properties)) {
+          const isMany = type === 'array' || (type === 'object' && own === undefined)
+          if (isMany && value === undefined)
+            expect([place, required]).toEqual([place, expect.arrayContaining([member])])
+        }
+      }
+    }
+    for (const $ref of asked) visit($ref)
+    expect(seen.size).toBeGreaterThan(50)
     expect(schemas.AnswerTensor.oneOf).toContainEqual({ type: 'number', format: 'double' })
+  })
+
+  it('answers health with one type, whatever it is', () => {
+    for (const path of ['/health/live', '/health/ready']) {
+      for (const { content } of Object.values(openapi.paths[path].get.responses)) {
+        expect(content).toEqual({
+          'application/json': { schema: { $ref: '#/components/schemas/HealthAnswer' } },
+        })
+      }
+    }
+  })
+
+  it('describes its tags, its answers and its parameters', () => {
+    const named = openapi.tags.map(({ name, description }) => [name, typeof description])
+    expect(named).toEqual(named.map(([name]) => [name, 'string']))
+    for (const [, { operationId, tags = [], responses, parameters = [] }] of operations) {
+      for (const tag of tags)
+        expect(
+          named.map(([name]) => name),
+          operationId,
+        ).toContain(tag)
+      for (const { description } of Object.values(responses)) expect(description, operationId).toBeTruthy()
+      for (const { name, description } of parameters)
+        expect([operationId, name, description]).toEqual([operationId, name, expect.any(String)])
+    }
   })
 
   it('gives every operation an id of its own, a summary and a tag, and no GET errors of bodies', () => {
@@ -129,11 +208,14 @@ describe('openapi.json', () => {
     }
   })
 
-  it('has examples that its schemas accept', () => {
+  it.each([
+    ['openapi.json', openapi],
+    ['openapi-3.0.json', older],
+  ])('has examples that its schemas accept: %s', (_, document) => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false })
-    ajv.addSchema({ $id: 'document', components: openapi.components })
+    ajv.addSchema({ $id: 'document', components: document.components })
     let checked = 0
-    for (const [, { operationId, requestBody, responses }] of operations) {
+    for (const [, { operationId, requestBody, responses }] of operationsOf(document)) {
       for (const content of [requestBody?.content, responses[200]?.content]) {
         const { schema, examples = {} } = content?.['application/json'] ?? {}
         for (const [name, { value }] of Object.entries(examples)) {
@@ -160,6 +242,23 @@ describe('openapi-3.0.json', () => {
     for (const path of Object.values(older.paths)) {
       for (const { requestBody } of Object.values(path)) {
         if (requestBody) expect(Object.keys(requestBody.content)).toEqual(['application/json'])
+      }
+    }
+  })
+
+  it('answers with one type where it succeeds and one where it does not, and a handshake with no body', () => {
+    for (const [path, methods] of Object.entries(older.paths)) {
+      for (const [method, { responses = {} }] of Object.entries(methods)) {
+        if (!METHODS.includes(method)) continue
+        const types = (wanted: RegExp) =>
+          new Set(
+            Object.entries(responses).flatMap(([status, { content }]) =>
+              wanted.test(status) ? [JSON.stringify(content)] : [],
+            ),
+          )
+        expect([path, types(/^[12]/).size]).toEqual([path, 1])
+        expect(types(/^[45]/).size, path).toBeLessThanOrEqual(1)
+        if (responses[101] !== undefined) expect([...types(/./)], path).toEqual([undefined])
       }
     }
   })

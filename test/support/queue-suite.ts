@@ -75,6 +75,8 @@ export class HeldWork implements Work {
 /** What waits for its turn, or for another attempt, asks again now and then. */
 const POLL = { timeout: 20_000, interval: 10 }
 
+const NONE = { queued: 0, running: 0, done: 0, failed: 0, cancelled: 0, expired: 0 }
+
 const nothing = async () => {}
 
 /** `open`: a queue of its own for a test, closed by it. */
@@ -237,6 +239,39 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
       const next = await add()
       await work.end(next)
       expect((await ended(next)).state).toBe('done')
+    })
+
+    it('counts jobs by what has become of them, a cut one once', async () => {
+      const { work, queue, add, becomes, ended } = await start({ JOBS_AT_ONCE: 2 })
+      const counted = (counts: object) =>
+        expect.poll(() => queue.counts(), POLL).toEqual({ ...NONE, ...counts })
+      await counted({})
+      const [good, bad, runs] = [await add(), await add(), await add()]
+      await becomes(good, 'running')
+      await counted({ running: 2, queued: 1 })
+      await work.end(good)
+      await work.end(bad, new Problem('NON_FINITE', 'a NaN'))
+      await becomes(runs, 'running')
+      await counted({ running: 1, done: 1, failed: 1 })
+      const parts = [0, 1].map(from => ({
+        batch: [from, from + 1] as [number, number],
+        kvHeads: [0, 1] as [number, number],
+      }))
+      const cut = await add({ parts })
+      await work.end(`${cut} 0`)
+      const waits = await add({ priority: 9 })
+      for (const id of [waits, runs]) await queue.cancel(id)
+      await work.end(`${cut} 1`)
+      expect((await ended(cut)).state).toBe('done')
+      await counted({ done: 2, failed: 1, cancelled: 2 })
+    })
+
+    it('counts what has expired as that', async () => {
+      const { work, queue, add, becomes } = await start({ JOB_RESULT_SECONDS: 0.05 })
+      const id = await add()
+      await work.end(id)
+      await becomes(id, 'expired')
+      await expect.poll(() => queue.counts(), POLL).toEqual({ ...NONE, expired: 1 })
     })
 
     it('tells those who watch, and counts', async () => {

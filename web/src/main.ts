@@ -11,6 +11,7 @@ import { type Address, readAddress, rememberAddress, writeAddress } from './page
 import { liveRegion } from './page/announce.ts'
 import { h } from './page/dom.ts'
 import { header } from './page/header.ts'
+import { keyField } from './page/key-field.ts'
 import { chooseTheme, theme, watchTheme } from './page/theme.ts'
 import type { View } from './page/view.ts'
 import { chooseLanguage, currentLanguage, say } from './words/language.ts'
@@ -23,6 +24,7 @@ const main = h('main', { id: 'content', tabindex: -1 })
 const shown = { name: first.view, tables: first.params.get('tables') === '1' }
 let head = h('header')
 let view: View | undefined
+let key: View | undefined
 
 function address(): Address {
   const params = shown.name === 'attention' ? writeState(attention.state.value) : writeLayers(layers.shown)
@@ -33,12 +35,14 @@ function address(): Address {
 /** Made anew as a whole: changes of language and display are rare, and what matters lives in the models. */
 function build(): void {
   view?.dispose()
+  key?.dispose()
+  key = keyField()
   view =
     shown.name === 'attention' ? attentionView(attention, shown.tables) : layersView(layers, shown.tables)
   // a link to a run shows the run
   if (shown.name === 'layers' && layers.state.value.run && layers.status.value.phase === 'idle')
     layers.start()
-  main.replaceChildren(view.element)
+  main.replaceChildren(key.element, view.element)
   buildHead()
   rememberAddress(address)
 }

@@ -64,7 +64,7 @@ function* compile(program: RequestProgram, request: CompareRequest): Generator<v
   p.inputsBelow = '/body'
   const truth = yield* evaluated(p, request, undefined)
   for (const candidate of request.candidates) expectAnswered(candidate, truth, request)
-  const baseline = yield* evaluated(p, request, request.dtype)
+  const baseline = request.allowed === undefined ? yield* evaluated(p, request, request.dtype) : undefined
   p.inputsBelow = ''
   compareAll(p, request, truth, baseline)
 }
@@ -104,7 +104,7 @@ function compareAll(
   p: ComparedProgram,
   request: CompareRequest,
   truth: Evaluation,
-  baseline: Evaluation,
+  baseline: Evaluation | undefined,
 ): void {
   const { candidates, dtype, rule, top } = request
   const figuring: Step[] = []
@@ -112,7 +112,7 @@ function compareAll(
   const comparing: Step[] = []
   const compared = candidates.map(({ name, path, source }): Compared => {
     const { buffer: ofTruth, shape } = truth.get(name) as OutputTensor
-    const { buffer: ofBaseline } = baseline.get(name) as OutputTensor
+    const ofBaseline = baseline === undefined ? ofTruth : (baseline.get(name) as OutputTensor).buffer
     const axes = axesOf(name, shape, orderOf(request.body as Spoken & Order))
     const { headAxes: _, inRow: __, ...layout } = axes
     const heads = axes.batch * axes.heads
@@ -124,8 +124,10 @@ function compareAll(
     const allowed = p.buffer({ type: 'float64', length: 1 })
     const factor = rule.kind === 'baseline' ? rule.factor : 0
     allowing.push(p.step(compareAllowed, { figures, allowed }, { heads, factor, eps: EPS[dtype] }))
-    const { rtol, atol } = rule.kind === 'tolerance' ? rule : { rtol: 0, atol: 0 }
-    const ruled = { ...tensors, allowed: rule.kind === 'baseline' ? allowed : undefined, found }
+    const known = request.allowed?.get(name)
+    const { rtol, atol } = rule.kind === 'tolerance' ? rule : { rtol: 0, atol: known ?? 0 }
+    const byBaseline = rule.kind === 'baseline' && known === undefined
+    const ruled = { ...tensors, allowed: byBaseline ? allowed : undefined, found }
     const [mapRows, mapColumns] = [Math.min(axes.rows, MOST_BLOCKS), Math.min(axes.dim, MOST_BLOCKS)]
     const blocks = { type: 'float64', length: heads * mapRows * mapColumns } as const
     const map = request.errorMaps ? { errorMap: p.buffer(blocks), mapRows, mapColumns } : undefined

@@ -14,6 +14,8 @@ interface Finding {
 const MOST_LISTED = 8
 /** The share of its rows that a range is wrong in, at least, to be a tile. */
 const FILLED = 0.75
+/** A range of more than this share is no part: what is right beside it may be so by chance. */
+const MOST_OF_ALL = 7 / 8
 
 /** undefined where a tensor that fails is wrong all over. */
 export function locality({ tensors }: Report): Finding | undefined {
@@ -57,7 +59,7 @@ function range(what: string, count: number, found: [number, number, number][]): 
   const from = Math.min(...found.map(([first]) => first))
   const to = Math.max(...found.map(([, last]) => last))
   const length = to - from + 1
-  if (length === count || found.some(([, , bad]) => bad < FILLED * length)) return undefined
+  if (length > MOST_OF_ALL * count || found.some(([, , bad]) => bad < FILLED * length)) return undefined
   if (length === 1) return `${what} ${from}`
   const tile = length >= 8 && from % length === 0 ? ` (a tile of ${length})` : ''
   const end = to === count - 1 && from % 8 === 0 ? ` (the last, from ${from} on)` : ''

@@ -78,6 +78,8 @@ export interface CompareRequest {
   candidates: Candidate[]
   dtype: Dtype
   rule: Rule
+  /** What each tensor is allowed, where that is known: no baseline is evaluated then. */
+  allowed?: ReadonlyMap<string, number>
   diagnose: boolean
   top: number
   errorMaps: boolean

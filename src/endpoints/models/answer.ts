@@ -4,77 +4,84 @@ import { tensor } from '../answers.ts'
 import { LAYER_RETURNS } from './request.ts'
 
 const AnyTensor = tensor.optional()
-const maps = Object.fromEntries(
-  ['', 'cross_', 'grad_'].flatMap(prefix => LAYER_RETURNS.map(name => [prefix + name, AnyTensor])),
+/** Maps and rows of attention and of cross-attention. */
+export const attentionOfLayer = Object.fromEntries(
+  ['', 'cross_'].flatMap(prefix => LAYER_RETURNS.map(name => [prefix + name, AnyTensor])),
 )
+export const topKeys = z.object({ indices: tensor, weights: tensor }).optional().describe('[B, H, N, k] each')
+export const gradientsOfLayer = {
+  grad_output: AnyTensor,
+  grad_weights: AnyTensor,
+  grad_cross_weights: AnyTensor,
+}
+export const headMetrics = z
+  .array(
+    z.object({
+      index: z.int(),
+      rows: z.int().describe('real ones that attend to something; the others are means over them'),
+      entropy: z.number().describe('nats'),
+      mean_distance: z.number(),
+      previous_token: z.number(),
+      first_token: z.number(),
+      self: z.number(),
+      special_token: z.number(),
+      induction: z.number().describe('on tokens that follow an earlier copy of the current one'),
+    }),
+  )
+  .optional()
+
 const layers = z
   .array(
     z.object({
       index: z.int(),
-      ...maps,
-      top_keys: z.object({ indices: tensor, weights: tensor }).optional().describe('[B, H, N, k] each'),
-      head_metrics: z
-        .array(
-          z.object({
-            index: z.int(),
-            rows: z.int().describe('real ones that attend to something; the others are means over them'),
-            entropy: z.number().describe('nats'),
-            mean_distance: z.number(),
-            previous_token: z.number(),
-            first_token: z.number(),
-            self: z.number(),
-            special_token: z.number(),
-            induction: z.number().describe('on tokens that follow an earlier copy of the current one'),
-          }),
-        )
-        .optional(),
-      grad_output: AnyTensor,
-      grad_cross_weights: AnyTensor,
+      ...attentionOfLayer,
+      top_keys: topKeys,
+      head_metrics: headMetrics,
+      ...gradientsOfLayer,
     }),
   )
   .optional()
   .describe('the chosen ones in the order asked')
 
+export const ModelTokens = z.object({
+  ids: z.array(z.array(z.int())),
+  strings: z.array(z.array(z.string())).optional().describe('of the vocabulary; where there is a tokenizer'),
+  offsets: z
+    .array(z.array(z.array(z.int())))
+    .optional()
+    .describe('of a text: [begin, end) in Unicode code points'),
+  attention_mask: z.array(z.array(z.int())),
+})
+
+/** What is answered of the whole model, beside its layers. */
+export const wholeResults = {
+  heads: z.array(z.int()).optional().describe('the chosen ones, as maps and rows hold them'),
+  hidden: z.array(tensor).optional().describe('layers + 1 of [B, N, d_model]'),
+  embedding: AnyTensor.describe('[B, d_model], of length 1'),
+  logits: AnyTensor.describe('[B, N, vocabulary]'),
+  next_tokens: z
+    .object({
+      ids: z.array(z.array(z.int())),
+      strings: z.array(z.array(z.string())).optional(),
+      probabilities: z.array(z.array(z.number())),
+    })
+    .optional(),
+  relevance: AnyTensor.describe('[B, N]'),
+  generated: z
+    .object({ ids: z.array(z.array(z.int())), strings: z.array(z.array(z.string())).optional() })
+    .optional()
+    .describe('of each item the new tokens, with the end token where there was one'),
+  values: z.array(z.number()).optional().describe('with backward: the scalar of each item, where it has one'),
+}
+
 export const ModelForwardAnswer = z
   .object({
-    tokens: z
-      .object({
-        ids: z.array(z.array(z.int())),
-        strings: z
-          .array(z.array(z.string()))
-          .optional()
-          .describe('of the vocabulary; where there is a tokenizer'),
-        offsets: z
-          .array(z.array(z.array(z.int())))
-          .optional()
-          .describe('of a text: [begin, end) in Unicode code points'),
-        attention_mask: z.array(z.array(z.int())),
-      })
-      .describe('always there'),
+    tokens: ModelTokens.describe('always there'),
     output: AnyTensor.describe('[B, N, d_model]'),
     layers,
-    heads: z.array(z.int()).optional().describe('the chosen ones, as maps and rows hold them'),
-    hidden: z.array(tensor).optional().describe('layers + 1 of [B, N, d_model]'),
-    embedding: AnyTensor.describe('[B, d_model], of length 1'),
-    logits: AnyTensor.describe('[B, N, vocabulary]'),
-    next_tokens: z
-      .object({
-        ids: z.array(z.array(z.int())),
-        strings: z.array(z.array(z.string())).optional(),
-        probabilities: z.array(z.array(z.number())),
-      })
-      .optional(),
-    relevance: AnyTensor.describe('[B, N]'),
-    generated: z
-      .object({ ids: z.array(z.array(z.int())), strings: z.array(z.array(z.string())).optional() })
-      .optional()
-      .describe('of each item the new tokens, with the end token where there was one'),
+    ...wholeResults,
     present: z.record(z.string(), tensor).optional(),
     encoder: z.object({ output: AnyTensor, hidden: z.array(tensor).optional(), layers }).optional(),
-    values: z
-      .array(z.number())
-      .optional()
-      .describe('with backward: the scalar of each item, where it has one'),
     grads: z
       .object({ embeddings: AnyTensor, params: z.record(z.string(), tensor).optional() })
       .optional()
@@ -100,7 +107,7 @@ const Model = z.object({
   max_length: z.int().nullable().describe('most tokens; null where nothing bounds them'),
 })
 
-export const ModelAnswer = Model.meta({ id: 'Model' })
+export const ModelAnswer = Model.meta({ id: 'ModelAnswer' })
 
 export const ModelsAnswer = z
   .object({
@@ -114,4 +121,4 @@ export const ModelsAnswer = z
       ]),
     ),
   })
-  .meta({ id: 'Models' })
+  .meta({ id: 'ModelsAnswer' })

@@ -1,6 +1,7 @@
 /** What a compilation of a model's forward pass has at hand. */
 import type { Ref } from '../../../workers/contract.ts'
 import { takeRows } from '../../../workers/ops/tokens/op.ts'
+import type { Report } from '../../layers/outputs.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
 import { headForward, type Logits } from '../../models/head.ts'
 import type { LoadedModel } from '../../models/loaded.ts'
@@ -8,7 +9,8 @@ import type { ProgramWeights } from '../../models/program-weights.ts'
 import type { ModelRun, Padding } from '../../models/run.ts'
 import { lastReal, type Tokens } from '../../models/tokens.ts'
 import { fieldProblem } from '../../problem.ts'
-import type { ForwardRequest } from './request.ts'
+import type { Asked } from './outlets.ts'
+import type { ModelRequest } from './request.ts'
 
 /** Tokens of a request, how they are told of to a stack, and how ids are written. */
 export interface PreparedTokens {
@@ -25,16 +27,15 @@ export interface PreparedTokens {
 /** What a compilation has at hand. */
 export interface Forward {
   p: RequestProgram
-  request: ForwardRequest
+  request: ModelRequest
   model: LoadedModel
   weights: ProgramWeights
   prepared: PreparedTokens
   run: ModelRun
-  /** the places of chosen layers in the answer */
-  places: Map<number, number>
-  heads: number[] | undefined
+  /** of layers */
+  asked: Asked
   /** what is told beside tensors when the program has run */
-  reports: ((read: (buffer: Ref) => Float64Array) => Record<string, unknown>)[]
+  reports: Report[]
 }
 
 /** The logits of each item's row at a position (−1: the last real one): only these rows go through the head. */

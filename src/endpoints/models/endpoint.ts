@@ -5,28 +5,42 @@ import type { Padding } from '../../models/run.ts'
 import { tokensOfText } from '../../models/text.ts'
 import { tokensOf } from '../../models/token-ids.ts'
 import type { ModelTokenizer } from '../../models/tokenizer.ts'
-import { hasPadding, rightPadded, type Tokens } from '../../models/tokens.ts'
+import { hasPadding, placesByMask, rightPadded, type Tokens } from '../../models/tokens.ts'
 import { bothProblem, fieldProblem } from '../../problem.ts'
 import type { Plannable, Room } from '../endpoint.ts'
 import { bertvizRequest, writeBertviz } from './bertviz.ts'
 import type { PreparedTokens } from './context.ts'
 import { compileForward, ForwardRequestSchema, ForwardShapes } from './forward.ts'
-import type { ForwardRequest } from './request.ts'
+import type { ForwardRequest, ModelRequest } from './request.ts'
 
-/** `bertviz`: answered in the form of BertViz's views. */
-export function modelForward(model: LoadedModel, bertviz = false): Plannable<ForwardRequest> {
+/** What a part of a batch must know of the whole, for its program to be that of the whole but for its size. */
+export interface OfWhole {
+  batch: number
+  /** tokens of each item, with its padding */
+  positions: number
+  /** how the layers are told of padding */
+  padding: keyof Padding | 'none'
+}
+
+export interface ModelEndpoint extends Plannable<ForwardRequest> {
+  /** Of the request that has been prepared. */
+  whole(): OfWhole
+}
+
+/** `bertviz`: answered in the form of BertViz's views; `whole`: it is a part of that. */
+export function modelForward(model: LoadedModel, bertviz = false, whole?: OfWhole): ModelEndpoint {
   let prepared: PreparedTokens | undefined
   return {
+    whole() {
+      const { tokens, padding } = prepared as PreparedTokens
+      const { batch, positions } = tokens
+      return { batch, positions, padding: formOf(padding) }
+    },
     request: ForwardRequestSchema,
     shapes: ForwardShapes,
-    layers: () => model.plan.spec.sizes.layers,
+    layers: request => compiledLayers(request, model, prepared),
     async prepare(request, body) {
-      prepared = await prepareTokens(request, model, body)
-      const { method, steps } = request.relevance ?? { method: 'rollout', steps: 0 }
-      if (method === 'integrated_gradients') {
-        const tokens = repeated(prepared.tokens, steps + 1)
-        prepared.path = { tokens, padding: paddingOf(tokens, model, body) }
-      }
+      prepared = await prepareTokens(request, model, body, whole)
     },
     *compile(p, request) {
       const tokens = prepared as PreparedTokens
@@ -36,27 +50,58 @@ export function modelForward(model: LoadedModel, bertviz = false): Plannable<For
   }
 }
 
-async function prepareTokens(
-  request: ForwardRequest,
+function formOf({ lengths, segments }: Padding): OfWhole['padding'] {
+  if (lengths !== undefined) return 'lengths'
+  return segments === undefined ? 'none' : 'segments'
+}
+
+/** Layers that are compiled one after the other: of both stacks, and again for each token that is generated. */
+export function compiledLayers(
+  { generate }: Pick<ModelRequest, 'generate'>,
+  { plan }: LoadedModel,
+  prepared: PreparedTokens | undefined,
+): number {
+  const tokens = generate === undefined ? 0 : generate.max_new_tokens * (prepared?.tokens.batch ?? 1)
+  return plan.spec.sizes.layers * (1 + tokens) + (plan.encoderStack?.layers ?? 0)
+}
+
+export async function prepareTokens(
+  request: ModelRequest,
   model: LoadedModel,
   body: Room,
+  whole?: OfWhole,
+): Promise<PreparedTokens> {
+  const prepared = await readTokens(request, model, body, whole)
+  const { method, steps } = request.relevance ?? { method: 'rollout', steps: 0 }
+  if (method === 'integrated_gradients') {
+    const tokens = repeated(prepared.tokens, steps + 1)
+    prepared.path = { tokens, padding: paddingOf(tokens, model, body, whole) }
+  }
+  return prepared
+}
+
+async function readTokens(
+  request: ModelRequest,
+  model: LoadedModel,
+  body: Room,
+  whole: OfWhole | undefined,
 ): Promise<PreparedTokens> {
   const { text, token_ids } = request
   if (text !== undefined && token_ids !== undefined) throw bothProblem('', 'text', 'token_ids')
   if (text !== undefined) {
     const tokenizer = await model.tokenizer()
-    const tokens = await tokensOfText({ ...request, text }, model.plan, tokenizer)
-    return { tokens, padding: paddingOf(tokens, model, body), ...namesOf(tokenizer) }
+    const tokens = await tokensOfText({ ...request, text }, model.plan, tokenizer, whole?.positions)
+    return { tokens, padding: paddingOf(tokens, model, body, whole), ...namesOf(tokenizer) }
   }
   if (token_ids === undefined) {
     throw fieldProblem('INVALID_REQUEST', '', 'expected text or token_ids, got neither')
   }
-  const tokens = tokensOf({ ...request, token_ids }, model.plan)
+  const tokens = withPlaces(tokensOf({ ...request, token_ids }, model.plan), model, whole)
   // without names where it cannot be loaded
   const tokenizer = model.plan.checkpoint.tokenizer
     ? await model.tokenizer().catch(() => undefined)
     : undefined
-  return { tokens, padding: paddingOf(tokens, model, body), ...(tokenizer && namesOf(tokenizer)) }
+  return { tokens, padding: paddingOf(tokens, model, body, whole), ...(tokenizer && namesOf(tokenizer)) }
 }
 
 function namesOf(tokenizer: ModelTokenizer): Pick<PreparedTokens, 'nameOf' | 'idOf'> {
@@ -64,16 +109,16 @@ function namesOf(tokenizer: ModelTokenizer): Pick<PreparedTokens, 'nameOf' | 'id
 }
 
 /** Small tensors that go with the request's body. */
-function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room): Padding {
-  if (!hasPadding(tokens)) return {}
+function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room, whole: OfWhole | undefined): Padding {
+  if (whole === undefined ? !hasPadding(tokens) : whole.padding === 'none') return {}
   const source = (values: Int32Array, shape: number[]): TensorSource => {
     const bytes = body.room(values.byteLength)
     bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
     const place = { bytes, start: 0, end: bytes.length, marks: [], escaped: false }
     return { shape, count: values.length, dtype: 'int32', form: 'safetensors', ...place }
   }
-  const { batch, positions, real } = tokens
-  const lengths = rightPadded(tokens)
+  const { batch, positions, real, places } = tokens
+  const lengths = whole?.padding === 'segments' ? undefined : rightPadded(tokens)
   if (lengths !== undefined) return { lengths: source(lengths, [batch]) }
   if (plan.spec.encoder !== undefined) {
     const message = 'expected padding on the right alone, with a model that has an encoder'
@@ -81,12 +126,29 @@ function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room): Padding {
   }
   const shape = [batch, positions]
   const kv = real.map(each => each - 1)
-  return { segments: { q: source(new Int32Array(real.length), shape), kv: source(kv, shape) } }
+  return {
+    segments: { q: source(new Int32Array(real.length), shape), kv: source(kv, shape) },
+    ...(places && { places: source(places, shape) }),
+  }
+}
+
+/** Of a decoder, padding on the left takes no positions. */
+function withPlaces(tokens: Tokens, { plan }: LoadedModel, whole: OfWhole | undefined): Tokens {
+  const onTheRight = whole === undefined ? rightPadded(tokens) !== undefined : whole.padding !== 'segments'
+  if (!plan.spec.stack.causal || onTheRight) return tokens
+  return { ...tokens, places: placesByMask(tokens) }
 }
 
 /** The same items again and again. */
-function repeated({ batch, positions, ids, real, kinds }: Tokens, times: number): Tokens {
+function repeated({ batch, positions, ids, real, kinds, places }: Tokens, times: number): Tokens {
   const all = (data: Int32Array) =>
     Int32Array.from({ length: data.length * times }, (_, at) => data[at % data.length])
-  return { batch: batch * times, positions, ids: all(ids), real: all(real), kinds: kinds && all(kinds) }
+  return {
+    batch: batch * times,
+    positions,
+    ids: all(ids),
+    real: all(real),
+    kinds: kinds && all(kinds),
+    places: places && all(places),
+  }
 }

@@ -3,24 +3,36 @@ import type { Ref } from '../../../workers/contract.ts'
 import { nextToken, takeRows } from '../../../workers/ops/tokens/op.ts'
 import { seedWords } from '../../layers/attention/plan.ts'
 import type { BlockState } from '../../layers/block.ts'
+import type { Frame } from '../../layers/outputs.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
 import type { Given } from '../../layers/sequence.ts'
+import { endTokens } from '../../models/checkpoint.ts'
 import { headForward } from '../../models/head.ts'
 import { type ModelRun, type Observer, runModel } from '../../models/run.ts'
 import type { Tokens } from '../../models/tokens.ts'
 import { fieldProblem } from '../../problem.ts'
 import type { Forward } from './context.ts'
-import type { ForwardRequest } from './request.ts'
+import type { ModelRequest } from './request.ts'
 
 /** Where the id of a token stands, and the same for the answer. */
 interface Drawn {
   id: Ref
   value: Ref
+  /** behind it, where somebody is told, or it may be the last */
+  frame?: Frame | undefined
 }
 
-type Options = NonNullable<ForwardRequest['generate']>
+type Options = NonNullable<ModelRequest['generate']>
 
-export function* answerGenerated(forward: Forward, options: Options): Generator<void> {
+/** Takes each token when it is there, with what the row that it was drawn from attends to. */
+export interface TokenOutlet {
+  /** what is wanted of a layer's maps */
+  maps(layer: number): ('weights' | 'cross_weights')[]
+  layer(layer: number, block: BlockState): void
+  token(item: number, index: number, value: Ref): Frame
+}
+
+export function* answerGenerated(forward: Forward, options: Options, outlet?: TokenOutlet): Generator<void> {
   const { p, model, prepared, reports } = forward
   const { spec, checkpoint, name, maxLength } = model.plan
   if (!spec.stack.causal || spec.head === undefined) {
@@ -32,10 +44,17 @@ export function* answerGenerated(forward: Forward, options: Options): Generator<
     const message = `expected at most max_length = ${maxLength} tokens together, got ${longest} and ${options.max_new_tokens} new ones`
     throw fieldProblem('INVALID_REQUEST', '/generate/max_new_tokens', message)
   }
+  const ends = endTokens(checkpoint)
   const generated: Drawn[][] = []
-  for (const [index, item] of items.entries()) generated.push(yield* follow(forward, item, options, index))
+  for (const [index, item] of items.entries()) {
+    const drawn = yield* follow(forward, item, options, index, outlet)
+    generated.push(drawn)
+    // an item ends with its end token: nothing behind that is computed
+    for (const { id, frame } of drawn.slice(0, -1)) {
+      if (frame !== undefined) frame.skip = { to: p.stages.length, id, among: ends }
+    }
+  }
   for (const { value } of generated.flat()) p.keep(value)
-  const ends = new Set(checkpoint.config.ids('eos_token_id'))
   const { nameOf } = prepared
   reports.push(read => {
     const ids = generated.map(item =>
@@ -48,8 +67,8 @@ export function* answerGenerated(forward: Forward, options: Options): Generator<
   })
 }
 
-function upToEnd(ids: number[], ends: ReadonlySet<number>): number[] {
-  const end = ids.findIndex(id => ends.has(id))
+function upToEnd(ids: number[], ends: readonly number[]): number[] {
+  const end = ids.findIndex(id => ends.includes(id))
   return end < 0 ? ids : ids.slice(0, end + 1)
 }
 
@@ -73,16 +92,29 @@ function itemsOf({ batch, positions, ids, real }: Tokens): Tokens[] {
 const ONE: Tokens = { batch: 1, positions: 1, ids: Int32Array.of(0), real: Int32Array.of(1) }
 
 /** The buffers of one item's new ids. Each step's keys and values are the next one's past. */
-function* follow(forward: Forward, item: Tokens, options: Options, index: number): Generator<void, Drawn[]> {
+function* follow(
+  forward: Forward,
+  item: Tokens,
+  options: Options,
+  index: number,
+  outlet: TokenOutlet | undefined,
+): Generator<void, Drawn[]> {
   const { p, weights, model } = forward
   const { encoder, sizes } = model.plan.spec
   const blocks: BlockState[] = []
+  const wants = (layer: number, name: 'weights' | 'cross_weights') =>
+    outlet?.maps(layer).includes(name) ? (['weights'] as const) : []
   const observer: Observer = {
     entropy: false,
-    requested: () => ({ maps: () => [], crossMaps: () => [] }),
+    requested: role => ({
+      maps: layer => (role === 'decoder' ? wants(layer, 'weights') : []),
+      crossMaps: layer => (role === 'decoder' ? wants(layer, 'cross_weights') : []),
+    }),
     embedded() {},
     forward(role, layer, block) {
-      if (role === 'decoder') blocks[layer] = block
+      if (role !== 'decoder') return
+      blocks[layer] = block
+      outlet?.layer(layer, block)
     },
   }
   const start = encoder && { ...ONE, ids: Int32Array.of(encoder.start) }
@@ -92,6 +124,10 @@ function* follow(forward: Forward, item: Tokens, options: Options, index: number
   let rows = length
   for (let step = 0; ; step++) {
     ids.push(drawn(forward, run.decoder.state.output, rows, options, index * options.max_new_tokens + step))
+    const place = { pass: 'generate', item: index, layer: step } as const
+    const mayEnd = endTokens(model.plan.checkpoint).length > 0
+    ids[step].frame =
+      outlet?.token(index, step, ids[step].value) ?? (mayEnd ? p.barrier(place, []) : undefined)
     if (step + 1 === options.max_new_tokens) return ids
     const past: Record<string, Given> = {}
     for (const [layer, { attention }] of blocks.entries()) {

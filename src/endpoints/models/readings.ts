@@ -7,8 +7,9 @@ import type { RequestProgram } from '../../layers/program-builder.ts'
 import type { LoadedModel } from '../../models/loaded.ts'
 import type { Role } from '../../models/run.ts'
 import { fieldProblem } from '../../problem.ts'
-import type { Forward, PreparedTokens } from './context.ts'
-import type { ForwardRequest } from './request.ts'
+import type { PreparedTokens } from './context.ts'
+import type { Outlet } from './outlets.ts'
+import type { ModelRequest } from './request.ts'
 
 /** In the order of the figures, behind the number of rows. */
 const METRICS = [
@@ -22,25 +23,22 @@ const METRICS = [
 ] as const
 
 export interface Readings {
-  reports: Forward['reports']
-  layer(p: RequestProgram, role: Role, state: AttentionState, at: string): void
+  layer(p: RequestProgram, role: Role, state: AttentionState, outlet: Outlet): void
 }
 
 export function readingsOf(
-  request: ForwardRequest,
+  { heads, top_keys, return: returned }: ModelRequest,
+  names: readonly string[],
   { tokens }: PreparedTokens,
   model: LoadedModel,
 ): Readings {
-  const { return: names, heads, top_keys } = request
   const metrics = names.includes('head_metrics')
-  const top = names.includes('top_keys') || top_keys !== undefined ? (top_keys?.k ?? 8) : 0
+  const top = names.includes('top_keys') ? (top_keys?.k ?? 8) : 0
   const behind = model.plan.spec.encoder !== undefined
-  const place = names.indexOf('head_metrics')
-  const reports: Forward['reports'] = []
+  const place = returned.indexOf('head_metrics')
   const special = Int32Array.from(tokens.special ?? specialOf(tokens.ids, model))
   return {
-    reports,
-    layer(p, role, state, at) {
+    layer(p, role, state, outlet) {
       const weights = state.attended.written.weights as Ref
       const { batch, heads: all, queries, keys } = state.plan.geometry
       const chosen = heads ?? Array.from({ length: all }, (_, head) => head)
@@ -55,7 +53,7 @@ export function readingsOf(
           const given = { ids: whole(tokens.ids), real: whole(tokens.real), special: whole(special) }
           p.stage(p.step(headFigures, { weights, ...given, figures }, { batch, heads: all, positions: keys }))
           p.keep(figures)
-          reports.push(read => ({ [`${at}head_metrics`]: figuresOf(read(figures), chosen) }))
+          outlet.report('head_metrics', read => figuresOf(read(figures), chosen))
         }
       }
       if (top === 0) return
@@ -72,8 +70,8 @@ export function readingsOf(
       const strongest = p.reals(rows * count)
       p.stage(p.step(topKeys, { weights: from, indices, strongest }, { rows, keys, top: count }))
       const shape = [batch, chosen.length, queries, count]
-      p.output(`${at}top_keys.indices`, indices, shape, undefined, 'float64')
-      p.output(`${at}top_keys.weights`, strongest, shape)
+      outlet.tensor('top_keys.indices', indices, shape, 'float64')
+      outlet.tensor('top_keys.weights', strongest, shape)
     },
   }
 }

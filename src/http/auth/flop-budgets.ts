@@ -1,15 +1,7 @@
 /** What keys may compute in a minute: FLOPs of programs that have been admitted, as `/v1/plan` tells them. */
+import type { FlopBudget } from '../../pipeline/decode.ts'
 import { Problem } from '../../problem.ts'
-import type { Identity } from './identity.ts'
-
-export const WINDOW_MS = 60_000
-
-interface Window {
-  limit: number
-  used: number
-  /** milliseconds of `performance.now` */
-  ends: number
-}
+import type { Counts, Used } from './counts.ts'
 
 export interface BudgetState {
   limit: number
@@ -18,46 +10,57 @@ export interface BudgetState {
   reset: number
 }
 
-export class FlopBudgets {
-  readonly #windows = new Map<string, Window>()
+/** Of whom, by the id of an identity; undefined without a limit. */
+export type LimitOf = (id: string) => number | undefined
 
-  /** To be told of everybody who comes: budgets change with the keys. */
-  know({ id, flopsPerMinute }: Identity): void {
-    const window = this.#windows.get(id)
-    if (flopsPerMinute === undefined) {
-      if (window !== undefined) this.#windows.delete(id)
-    } else if (window === undefined) this.#windows.set(id, { limit: flopsPerMinute, used: 0, ends: 0 })
-    else window.limit = flopsPerMinute
+export class FlopBudgets implements FlopBudget {
+  readonly #counts: Counts
+  readonly #limitOf: LimitOf
+
+  constructor(counts: Counts, limitOf: LimitOf) {
+    this.#counts = counts
+    this.#limitOf = limitOf
   }
 
-  /** Throws a 429 where the minute's budget does not hold it. */
-  spend(id: string | undefined, flops: number): void {
-    const window = this.#windows.get(id ?? '')
-    if (window === undefined) return
-    const { limit, remaining, reset } = stateOf(window)
-    if (flops <= remaining) {
-      window.used += flops
-      return
+  spend(client = '', flops: number): void | Promise<void> {
+    const limit = this.#limitOf(client)
+    if (limit === undefined) return
+    const check = (used: Used) => {
+      if (!used.taken) throw exceeded(flops, stateOf(limit, used))
     }
-    const left = flops > limit ? 'more than a whole minute’s' : `of which ${remaining} are left`
-    const detail = `expected at most ${limit} floating-point operations a minute with this key, ${left}, got ${flops}`
-    throw limited(detail, { limit, remaining, reset })
+    const used = this.#take(client, flops, limit)
+    return used instanceof Promise ? used.then(check) : check(used)
   }
 
-  state(id: string): BudgetState | undefined {
-    const window = this.#windows.get(id)
-    return window && stateOf(window)
+  async refusal(client = '', flops: number): Promise<Problem | undefined> {
+    const state = await this.state(client)
+    return state !== undefined && flops > state.remaining ? exceeded(flops, state) : undefined
+  }
+
+  async never(client: string, flops: number): Promise<Problem | undefined> {
+    const limit = this.#limitOf(client)
+    return limit === undefined || flops <= limit ? undefined : await this.refusal(client, flops)
+  }
+
+  async state(client: string): Promise<BudgetState | undefined> {
+    const limit = this.#limitOf(client)
+    return limit === undefined ? undefined : stateOf(limit, await this.#take(client, 0, limit))
+  }
+
+  #take(client: string, flops: number, limit: number): Used | Promise<Used> {
+    return this.#counts.take(`flops:${client}`, flops, limit)
   }
 }
 
-function stateOf(window: Window): BudgetState {
-  const now = performance.now()
-  if (now >= window.ends) {
-    window.used = 0
-    window.ends = now + WINDOW_MS
-  }
-  const { limit, used, ends } = window
-  return { limit, remaining: Math.max(0, limit - used), reset: Math.ceil((ends - now) / 1000) }
+function stateOf(limit: number, { used, endsMs }: Used): BudgetState {
+  return { limit, remaining: Math.max(0, limit - used), reset: Math.ceil(endsMs / 1000) }
+}
+
+function exceeded(flops: number, state: BudgetState): Problem {
+  const { limit, remaining } = state
+  const left = flops > limit ? 'more than a whole minute’s' : `of which ${remaining} are left`
+  const detail = `expected at most ${limit} floating-point operations a minute with this key, ${left}, got ${flops}`
+  return limited(detail, state)
 }
 
 export function limited(detail: string, state: BudgetState): Problem {

@@ -12,6 +12,8 @@ export interface Identity {
 /** Finds out who has sent a request, by what `Authorization: Bearer` holds; undefined for what is not valid. */
 export interface Authenticator {
   authenticate(token: string): Promise<Identity | undefined>
+  /** What an identity may compute in a minute, by its id, also while it is not here: its jobs run when they run. */
+  flopsPerMinute(id: string): number | undefined
 }
 
 declare module 'fastify' {

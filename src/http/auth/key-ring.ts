@@ -17,7 +17,9 @@ interface Key extends KnownKey {
 export class KeyRing implements Authenticator {
   readonly #file: string
   readonly #log: FastifyBaseLogger
-  #keys: ReadonlyMap<string, Key>
+  #keys: ReadonlyMap<string, Key> = new Map()
+  /** by the id of who has the key */
+  #flops: ReadonlyMap<string, number | undefined> = new Map()
   #version: string
   #looked = Number.NEGATIVE_INFINITY
   #looking: Promise<void> | undefined
@@ -33,7 +35,7 @@ export class KeyRing implements Authenticator {
   private constructor(file: string, log: FastifyBaseLogger, keys: KeyRecord[], version: string) {
     this.#file = file
     this.#log = log
-    this.#keys = mapOf(keys)
+    this.#set(keys)
     this.#version = version
   }
 
@@ -48,6 +50,17 @@ export class KeyRing implements Authenticator {
     return key !== undefined && Date.now() < key.expires ? key.identity : undefined
   }
 
+  flopsPerMinute(id: string): number | undefined {
+    return this.#flops.get(id)
+  }
+
+  #set(keys: KeyRecord[]): void {
+    this.#keys = mapOf(keys)
+    this.#flops = new Map(
+      [...this.#keys.values()].map(({ identity }) => [identity.id, identity.flopsPerMinute]),
+    )
+  }
+
   /** A file that is gone has no keys; one that cannot be read changes nothing. */
   async #look(): Promise<void> {
     const version = await versionOf(this.#file)
@@ -56,7 +69,7 @@ export class KeyRing implements Authenticator {
     this.#version = version
     try {
       const keys = version === '' ? [] : await readKeys(this.#file)
-      this.#keys = mapOf(keys)
+      this.#set(keys)
       this.#log.info({ keys: keys.length }, 'keys read again')
     } catch (error) {
       this.#log.error({ reason: (error as Error).message }, 'the keys cannot be read; those from before hold')

@@ -1,8 +1,10 @@
 /** Budgets of keys: requests and runs a minute, FLOPs a minute, and streams at once. Keys without a budget have no such limit. */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../../problem.ts'
-import { type FlopBudgets, limited, rateLimitHeaders, WINDOW_MS } from './flop-budgets.ts'
+import type { Access } from './access.ts'
+import { type Counts, WINDOW_MS } from './counts.ts'
+import { limited, rateLimitHeaders } from './flop-budgets.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -12,14 +14,16 @@ declare module 'fastify' {
 }
 
 export const limits = fp(
-  async (app: FastifyInstance, { budgets }: { budgets: FlopBudgets | undefined }) => {
+  async (app: FastifyInstance, { access }: { access: Access | undefined }) => {
     app.decorate('countRequest', undefined)
-    if (budgets === undefined) return
+    if (access === undefined) return
+    const { budgets, counts } = access
     const { default: rateLimit } = await import('@fastify/rate-limit')
     const most = ({ identity }: FastifyRequest) => identity?.requestsPerMinute
     await app.register(rateLimit, {
       enableDraftSpec: true,
       timeWindow: WINDOW_MS,
+      store: storeOf(counts),
       keyGenerator: ({ identity }) => identity?.id ?? '',
       allowList: request => most(request) === undefined,
       max: request => most(request) ?? 0,
@@ -31,15 +35,46 @@ export const limits = fp(
       if (!found.isAllowed && found.isExceeded) throw exceeded(found.max, found.ttl)
     }
     // behind the handler, where it has spent what it took
-    app.addHook('onSend', (request, reply, _payload, done) => {
+    app.addHook('onSend', async (request, reply) => {
       const { identity } = request
-      const state = identity && most(request) === undefined ? budgets.state(identity.id) : undefined
+      if (identity?.flopsPerMinute === undefined || most(request) !== undefined) return
+      const state = await budgets.state(identity.id)
       if (state !== undefined) reply.headers(rateLimitHeaders(state))
-      done()
     })
   },
   { name: 'limits', dependencies: ['auth'] },
 )
+
+/**
+ * Where the plugin counts. Its own store for Redis has no answer while that is away: then it would let everything through, or
+ * nothing.
+ */
+function storeOf(counts: Counts) {
+  return class Store {
+    incr(
+      key: string,
+      tell: (error: Error | null, counted?: { current: number; ttl: number }) => void,
+      _windowMs: number,
+      max: number,
+    ): void {
+      Promise.resolve(counts.take(`requests:${key}`, 1, max)).then(
+        ({ taken, used, endsMs }) => tell(null, { current: taken ? used : max + 1, ttl: endsMs }),
+        tell,
+      )
+    }
+
+    child(): Store {
+      return this
+    }
+  }
+}
+
+/** Why the next request of a key would be refused, once this one has been counted. */
+export function usedUp({ identity }: FastifyRequest, reply: FastifyReply): Problem | undefined {
+  const limit = identity?.requestsPerMinute
+  if (limit === undefined || Number(reply.getHeader('ratelimit-remaining') ?? 1) > 0) return undefined
+  return exceeded(limit, Number(reply.getHeader('ratelimit-reset')) * 1000)
+}
 
 function exceeded(limit: number, ttl: number): Problem {
   const reset = Math.ceil(ttl / 1000)

@@ -13,6 +13,9 @@ export interface OidcSettings {
   audience: string
   /** undefined where the provider is to be asked for it */
   jwksUrl: string | undefined
+  /** of everybody who has a token, each */
+  requestsPerMinute: number | undefined
+  flopsPerMinute: number | undefined
 }
 
 /** Signatures with a public key alone: nothing of the server's could sign a token. */
@@ -62,13 +65,17 @@ export class OidcAuthenticator implements Authenticator {
       return {
         id: `oidc:${subject}`,
         name: subject.slice(0, 64),
-        requestsPerMinute: undefined,
-        flopsPerMinute: undefined,
+        requestsPerMinute: this.#settings.requestsPerMinute,
+        flopsPerMinute: this.#settings.flopsPerMinute,
       }
     } catch (error) {
       if (isRefusal(error)) return undefined
       throw away()
     }
+  }
+
+  flopsPerMinute(): number | undefined {
+    return this.#settings.flopsPerMinute
   }
 
   #provided(): Promise<jose.JWTVerifyGetKey> {

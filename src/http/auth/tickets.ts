@@ -7,7 +7,7 @@ import type { Identity } from './identity.ts'
 
 export const TICKET_SECONDS = 30
 /** Of one client; beyond that its oldest are good for nothing any more. */
-const MOST_TICKETS = 64
+export const MOST_TICKETS = 64
 
 interface Issued {
   identity: Identity | undefined
@@ -15,7 +15,14 @@ interface Issued {
   until: number
 }
 
-export class Tickets {
+export interface Tickets {
+  issue(identity: Identity | undefined): string | Promise<string>
+  /** Whose ticket it is; it is none any more then. */
+  redeem(ticket: string): Identity | undefined | Promise<Identity | undefined>
+}
+
+/** Good at this server alone. */
+export class LocalTickets implements Tickets {
   /** by their hashes: what is looked up says nothing of those that are there */
   readonly #issued = new Map<string, Issued>()
   /** hashes by client, the oldest first */
@@ -23,8 +30,8 @@ export class Tickets {
 
   issue(identity: Identity | undefined): string {
     this.#sweep()
-    const ticket = randomBytes(32).toString('base64url')
-    const hash = hashOf(ticket)
+    const ticket = newTicket()
+    const hash = ticketHash(ticket)
     const client = identity?.id ?? ''
     const own = [...(this.#clients.get(client) ?? []).filter(each => this.#issued.has(each)), hash]
     for (const oldest of own.splice(0, own.length - MOST_TICKETS)) this.#issued.delete(oldest)
@@ -33,9 +40,8 @@ export class Tickets {
     return ticket
   }
 
-  /** Whose ticket it is; it is none any more then. */
   redeem(ticket: string): Identity | undefined {
-    const hash = hashOf(ticket)
+    const hash = ticketHash(ticket)
     const found = this.#issued.get(hash)
     this.#issued.delete(hash)
     return found !== undefined && performance.now() < found.until ? found.identity : undefined
@@ -52,6 +58,11 @@ export class Tickets {
   }
 }
 
-function hashOf(ticket: string): string {
+export function newTicket(): string {
+  return randomBytes(32).toString('base64url')
+}
+
+/** What is kept of it. */
+export function ticketHash(ticket: string): string {
   return createHash('sha256').update(ticket).digest('base64')
 }

@@ -1,33 +1,27 @@
 /** The AsyncAPI 3 document of `GET /v1/stream`, generated from the zod schemas; `openapi/asyncapi.json` is its committed copy. */
 import type * as z from 'zod'
+import { ModelStartMessage } from '../../endpoints/models/start.ts'
 import { SERVER_MESSAGES } from '../../endpoints/stream-answers.ts'
 import { CLIENT_MESSAGES } from '../../endpoints/stream-messages.ts'
 import { component, type Json, TENSORS } from './components.ts'
-import { named } from './named.ts'
+import { named, withoutSafeBounds } from './named.ts'
 
 const SUMMARIES: Record<string, string> = {
   start: 'Runs a stack; its layers come as they are computed',
+  startModel: 'The same of a model: `model` and a text, or token ids, in place of `stack` and `x`',
   credit: 'Lets more layer frames onto the wire: usually one for each that has been dealt with',
   cancel: 'Ends a run',
   fetch: 'Asks for one head of a full map, of a run with `detail`',
   release: 'Nothing more will be fetched of a run: its maps may go',
   accepted: 'The run has been admitted',
   layer: 'A layer is computed',
+  token: 'A model has generated a token',
   progress: 'How far a run is',
   done: 'A run has ended well',
   map: 'One head of a full map',
   cancelled: 'A run has ended because its client said so',
   error: 'A message was wrong, or a run has failed',
   going_away: 'The server is shutting down',
-}
-
-/** Written by hand, like tensors: a list of numbers is only located when a message is read. */
-const INDEX_LIST = {
-  type: 'array',
-  description: 'Different non-negative integers.',
-  items: { type: 'integer', minimum: 0 },
-  minItems: 1,
-  uniqueItems: true,
 }
 
 /** Of the handshake. */
@@ -54,7 +48,9 @@ export function asyncApiDocument(version: string): Json {
         payload: component(schema, io, schemas, 'draft-7'),
       },
     ])
-  const fromClient = Object.fromEntries(messages(CLIENT_MESSAGES, 'input'))
+  const { start, ...others } = CLIENT_MESSAGES
+  const asked = { start, startModel: ModelStartMessage, ...others }
+  const fromClient = Object.fromEntries(messages(asked, 'input'))
   const fromServer = Object.fromEntries(messages(SERVER_MESSAGES, 'output'))
   const inChannel = (type: string) => ({ $ref: `#/channels/stream/messages/${type}` })
   const operation = (action: 'send' | 'receive', summary: string, types: object) => ({
@@ -96,7 +92,7 @@ export function asyncApiDocument(version: string): Json {
     },
     components: {
       messages: { ...fromClient, ...fromServer },
-      schemas: titled(named({ ...schemas, ...TENSORS, IndexList: INDEX_LIST })),
+      schemas: titled(named({ ...withoutSafeBounds(schemas), ...TENSORS })),
     },
   }
 }
@@ -113,15 +109,24 @@ const ABOUT = `Many runs go over one connection, side by side. Every message is 
 **Keys.** Where the server asks for one (\`AUTH\`), the handshake comes with \`Authorization: Bearer\`, or from a browser with
 \`?ticket=\` and a ticket of \`POST /v1/stream-ticket\`, which opens one stream within half a minute.
 
+**Models.** A \`start\` with \`model\` and \`text\` (or \`token_ids\`) runs a model of \`GET /v1/models\`: \`accepted\` tells its tokens, its
+layers come as those of a stack do, tokens that it generates as \`token\` messages, and \`done\` has what \`return\` names of the whole.
+
 **safetensors.** A \`start\` may be a binary message: a safetensors file whose tensors carry the places of the JSON message
 (\`x\`, \`stack.params.layers.0.attention.w_q\`, \`backward.target\`), everything else being one JSON string in its
 \`__metadata__\` under \`request\`. With \`"encoding":"safetensors"\` each \`layer\`, \`done\` and \`map\` is a binary message:
 a safetensors file with \`tensors.weights\`, \`scales.weights\`, \`tensors.grad_params.layers.0.ffn.w_1\`, \`output\`, \`grads.x\`,
 \`values\`; everything else is one JSON string under \`frame\`.
 
-**Credit.** Each layer frame takes one of the run's credits; without any, the run waits and holds no worker. \`credit\` adds some.
+\`accepted\`, \`progress\` and all others stay text.
 
-**Order.** \`accepted\`, then \`layer\` and \`progress\` messages, then one of \`done\`, \`cancelled\` and \`error\` with the run's id,
+**Message limits of clients.** A layer with maps is often larger than what a library takes by default (Python's websockets 1 MiB, Go's
+coder/websocket 32 KiB), which then closes the connection with 1009: raise the limit, or ask for smaller maps with \`detail\`.
+
+**Credit.** Each layer frame takes one of the run's credits, 8 by default (\`credit\` of \`start\`); without any, the run waits and holds
+no worker. \`credit\` adds some: \`{"type":"credit","id":…,"add":1}\` for each layer that has been dealt with.
+
+**Order.** \`accepted\`, then \`layer\`, \`token\` and \`progress\` messages, then one of \`done\`, \`cancelled\` and \`error\` with the run's id,
 which may then be used again. What comes for a run that has just ended is ignored. With \`detail\` and after \`done\`, the id stays
 taken until \`release\`, for \`STREAM_IDLE_SECONDS\` at most. Messages are limited like bodies; one that is larger closes the connection
 (1009), one that is too slow (408) closes it with 1008, and the largest of too many that are not whole (503) with 1013.

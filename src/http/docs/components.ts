@@ -61,6 +61,20 @@ export const TENSORS: Record<string, Json> = {
     description: 'A text, or a list of texts.',
     anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }],
   },
+  /** lists of numbers are only located when a message is read */
+  IndexList: {
+    type: 'array',
+    description: 'Different non-negative integers.',
+    items: { type: 'integer', minimum: 0 },
+    minItems: 1,
+    uniqueItems: true,
+  },
+  LayerList: {
+    type: 'array',
+    description: 'Different layers; none where none are wanted.',
+    items: { type: 'integer', minimum: 0 },
+    uniqueItems: true,
+  },
   Shape: { type: 'array', items: { type: 'integer', minimum: 0, maximum: MOST_EXTENT }, maxItems: 8 },
   ElementType: { type: 'string', enum: [...VALUE_TYPES, 'float8_e4m3', 'bool', 'int32', 'int64'] },
 }

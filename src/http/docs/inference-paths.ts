@@ -3,6 +3,7 @@ import type * as z from 'zod'
 import {
   InferenceAnswer,
   InferenceRequest,
+  ModelConfiguration,
   ModelHealth,
   ModelList,
   ModelMetadata,
@@ -73,6 +74,14 @@ export function inferencePaths(ask: Add, add: Add): Record<string, Json> {
     paths[`${path}/ready`] = about(
       get(`inferenceModelReady${suffix}`, 'The model takes requests', ModelHealth, '404', '503'),
     )
+    paths[`${path}/config`] = about(
+      get(
+        `inferenceModelConfiguration${suffix}`,
+        'A model as Triton configures it',
+        ModelConfiguration,
+        '404',
+      ),
+    )
     paths[`${path}/stats`] = about(
       get(`inferenceModelStatistics${suffix}`, 'What a model has served so far', StatisticsAnswer, '404'),
     )
@@ -107,7 +116,7 @@ const MODEL_PATHS: [path: string, suffix: string, ...parameters: Json[]][] = [
 
 const TEXT_LENGTH = {
   description: 'bytes of the JSON text, where bytes of tensors follow it',
-  schema: { type: 'integer', minimum: 0 },
+  schema: { type: 'integer', format: 'int64', minimum: 0 },
 }
 
 function infer(operationId: string, request: Json, answer: Json, refused: Json): Json {

@@ -21,7 +21,7 @@ const EXAMPLES = {
 }
 
 export function jobPaths({ request, job }: JobSchemas): Json {
-  const id = { name: 'id', in: 'path', required: true, schema: TEXT }
+  const id = { name: 'id', in: 'path', required: true, description: 'of a job', schema: TEXT }
   const answer = (description: string) => ({ description, content: { [JSON_TYPE]: { schema: job } } })
   const operation = (operationId: string, summary: string, more: Json) => ({
     operationId,

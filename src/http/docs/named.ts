@@ -173,7 +173,7 @@ function singular(name: string): string {
   return name.replace(/(?<=[a-hj-z])s$/, '')
 }
 
-/** Every number with its format, without the bounds that every integer of JSON is within. */
+/** Every number with its format, and with plain bounds alone. */
 export function withFormats(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(withFormats)
   if (!isJson(node)) return node
@@ -183,13 +183,53 @@ export function withFormats(node: unknown): unknown {
     found[key] = isValue ? value : withFormats(value)
   }
   const types = [found.type].flat()
-  if (types.includes('number')) found.format ??= 'double'
+  if (types.includes('number')) {
+    found.format ??= 'double'
+    withPlainBounds(found)
+  }
   if (types.includes('integer')) {
-    found.format ??= 'int64'
-    if (found.minimum === Number.MIN_SAFE_INTEGER) delete found.minimum
-    if (found.maximum === Number.MAX_SAFE_INTEGER) delete found.maximum
+    found.format ??= isShort(found) ? 'int32' : 'int64'
   }
   return found
+}
+
+/** Without the bounds that every integer of JSON is within: they say something of what is sent, and nothing of what is got. */
+export function withoutSafeBounds<Node>(node: Node): Node {
+  if (Array.isArray(node)) return node.map(withoutSafeBounds) as Node
+  if (!isJson(node)) return node
+  const members = Object.entries(node).filter(
+    ([key, value]) =>
+      !(key === 'minimum' && value === Number.MIN_SAFE_INTEGER) &&
+      !(key === 'maximum' && value === Number.MAX_SAFE_INTEGER),
+  )
+  return Object.fromEntries(members.map(([key, value]) => [key, withoutSafeBounds(value)])) as Node
+}
+
+/** Generators take an exclusive bound for the boolean that it was in OpenAPI 3.0: the number beside it says the same. */
+function withPlainBounds(schema: Json): void {
+  const { exclusiveMinimum: above, exclusiveMaximum: below } = schema
+  if (typeof above === 'number') schema.minimum = beside(above, 1)
+  if (typeof below === 'number') schema.maximum = beside(below, -1)
+  delete schema.exclusiveMinimum
+  delete schema.exclusiveMaximum
+}
+
+/** The float64 next to a number, towards one end. */
+function beside(number: number, direction: 1 | -1): number {
+  if (number === 0) return direction * Number.MIN_VALUE
+  const bits = new BigInt64Array(new Float64Array([number]).buffer)
+  bits[0] += BigInt(direction * Math.sign(number))
+  return new Float64Array(bits.buffer)[0]
+}
+
+function isShort({
+  minimum = -Infinity,
+  maximum = Infinity,
+}: {
+  minimum?: number
+  maximum?: number
+}): boolean {
+  return minimum >= -(2 ** 31) && maximum < 2 ** 31
 }
 
 export function named(schemas: Schemas): Schemas {

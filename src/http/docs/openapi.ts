@@ -11,7 +11,7 @@ import { EXAMPLES, type Example } from './examples.ts'
 import { INFERENCE_PROBLEM, inferencePaths } from './inference-paths.ts'
 import { jobPaths } from './jobs.ts'
 import { modelPaths } from './model-paths.ts'
-import { named } from './named.ts'
+import { named, withoutSafeBounds } from './named.ts'
 import { computeOperation, examplesOf, JSON_TYPE, problems } from './operations.ts'
 import { orNull } from './or-null.ts'
 
@@ -69,7 +69,7 @@ export function openApiDocument(version: string): Json {
     ],
     paths,
     components: {
-      schemas: named({ ...orNull(requests), ...answers, ...TENSORS }),
+      schemas: named({ ...orNull(requests), ...withoutSafeBounds(answers), ...TENSORS }),
       securitySchemes: SECURITY_SCHEMES,
     },
   }
@@ -115,7 +115,7 @@ function planOperation(request: Json, answer: Json, examples: Example[]): Json {
     },
     responses: {
       200: { description: 'The plan', content: { [JSON_TYPE]: { schema: answer } } },
-      ...problems('400', '401', '404', '408', '413', '415', '429', '503'),
+      ...problems('400', '401', '403', '404', '408', '413', '415', '429', '503'),
     },
   }
 }
@@ -146,7 +146,7 @@ function ticketOperation(answer: Json): Json {
     tags: ['compute'],
     responses: {
       200: { description: 'The ticket', content: { [JSON_TYPE]: { schema: answer } } },
-      ...problems('401', '429'),
+      ...problems('401', '403', '429'),
     },
   }
 }

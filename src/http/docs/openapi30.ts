@@ -3,6 +3,7 @@
  * one text, numbers with their formats. `openapi.ts` says it all; this is made of it.
  */
 import type { Json } from './components.ts'
+import { withoutSafeBounds } from './named.ts'
 
 /** What generators make wrong types of, or none: each language has its own arrays, which go in as they are. */
 const UNTYPED = ['Tensor', 'AnswerTensor']
@@ -28,7 +29,12 @@ export function openApi30(document: Json): Json {
   const schemas = Object.entries(components.schemas).flatMap(([name, schema]) => {
     if (LEFT_OUT.includes(name)) return []
     const { description } = schema
-    return [[name, UNTYPED.includes(name) ? { description } : plain(schema, components.schemas)] as const]
+    return [
+      [
+        name,
+        UNTYPED.includes(name) ? { description } : plain(withoutSafeBounds(schema), components.schemas),
+      ] as const,
+    ]
   })
   const plainPaths = operations(paths as Json)
   return {
@@ -58,6 +64,7 @@ function used(paths: unknown, schemas: Json): Json {
 function operations(paths: Json): unknown {
   return map(paths, ({ parameters, headers, ...node }) => {
     const found: Json = { ...node }
+    if (node[101] !== undefined) return withoutBodies(node)
     const { content } = node as { content?: Json }
     if (content !== undefined && 'application/json' in content) {
       found.content = { 'application/json': content['application/json'] }
@@ -68,6 +75,15 @@ function operations(paths: Json): unknown {
     if (Object.keys(got).length > 0) found.headers = got
     return found
   })
+}
+
+/** Of a handshake: generators in Rust compile none that may end in a body. */
+function withoutBodies(responses: Json): Json {
+  const entries = Object.entries(responses).map(([status, response]) => {
+    const { description } = response as Json
+    return [status, { description }]
+  })
+  return Object.fromEntries(entries)
 }
 
 function plain(schema: unknown, schemas: Record<string, Json>): unknown {
@@ -98,18 +114,6 @@ function simplified(node: Json, named: Named): Json {
   }
   if (only !== undefined) Object.assign(found, { type: typeof only, enum: [only] })
   if (contentEncoding === 'base64') found.format = 'byte'
-  if (found.type === 'number') found.format ??= 'double'
-  if (found.type === 'integer') {
-    found.format = 'int64'
-    // what every integer of JSON is within
-    if (found.minimum === Number.MIN_SAFE_INTEGER) delete found.minimum
-    if (found.maximum === Number.MAX_SAFE_INTEGER) delete found.maximum
-  }
-  for (const end of ['Minimum', 'Maximum'] as const) {
-    const bound = found[`exclusive${end}`]
-    if (typeof bound === 'number')
-      Object.assign(found, { [end.toLowerCase()]: bound, [`exclusive${end}`]: true })
-  }
   if ($ref !== undefined) return Object.keys(found).length === 0 ? { $ref } : { ...found, allOf: [{ $ref }] }
   // texts of several kinds are texts
   if (found.type === 'string') return found

@@ -1,5 +1,6 @@
 /** What a connection is given: what all of them share, and whose it is. */
 import type { FastifyBaseLogger } from 'fastify'
+import type { ModelStore } from '../../models/store.ts'
 import type { Intake } from '../../pipeline/decode.ts'
 import type { RunTraces } from '../telemetry/runs.ts'
 import type { HeldRuns } from './held-runs.ts'
@@ -12,6 +13,8 @@ export interface ConnectionContext extends Limits {
   traces: RunTraces | undefined
   control: ControlBuffer
   held: HeldRuns
+  /** what runs may name */
+  models: ModelStore
   metrics: StreamMetrics
   log: FastifyBaseLogger
   requestId: string

@@ -2,14 +2,14 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import { shortened } from '../../../workers/text/json-pointer.ts'
-import { type FetchMessage, RunId, type StartMessage } from '../../endpoints/stream-messages.ts'
-import { STREAM_RUN } from '../../endpoints/stream-run.ts'
+import { type FetchMessage, RunId } from '../../endpoints/stream-messages.ts'
 import { type Decoded, decode } from '../../pipeline/decode.ts'
 import { SCAN_HERE } from '../../pipeline/scan.ts'
-import { serve } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
+import { beginRun } from './begin-run.ts'
 import { explainClosing } from './closing.ts'
 import type { ConnectionContext } from './connection-context.ts'
+import type { FrameType } from './frame-fields.ts'
 import type { HeldMemory, Holdings } from './held-runs.ts'
 import { Inbox } from './inbox.ts'
 import { IncomingMessages } from './incoming-messages.ts'
@@ -22,7 +22,8 @@ import {
   NoText,
   typeOf,
 } from './messages.ts'
-import { Cancelled, type FrameType, Run } from './run.ts'
+import { Cancelled, type Run } from './run.ts'
+import type { AnyStart } from './run-context.ts'
 import { SendQueue } from './send-queue.ts'
 
 /** Runs of one connection at once, with those whose maps are kept. */
@@ -32,6 +33,10 @@ const MOST_FETCHES = 32
 const MOST_ENDED = 256
 /** Time for the last message to a client that is cut off. */
 const LAST_WORDS_MS = 200
+
+function draining(): Problem {
+  return new Problem('DRAINING', 'this server is shutting down; start the run on another', { retryAfter: 1 })
+}
 
 export class Connection {
   readonly #socket: WebSocket
@@ -74,6 +79,7 @@ export class Connection {
     this.#goingAway = true
     const resume = [...this.#runs.values()].flatMap(run => run.resume ?? [])
     this.#send({ type: 'going_away', ...(resume.length > 0 && { resume }) })
+    for (const run of this.#runs.values()) if (!run.admitted) run.cancel(draining())
     for (const run of this.#keeping.keys()) this.#forget(run)
     this.#leaveWhenIdle()
   }
@@ -126,12 +132,12 @@ export class Connection {
   /** Settles when the run has begun or has been refused: the next message is read after that. */
   async #start(body: Decoded): Promise<void> {
     const begun = Promise.withResolvers<void>()
-    const { intake, metrics, held } = this.#context
+    const { metrics, held, models } = this.#context
     const context = {
       ...this.#context,
       queue: this.#queue,
       closed: this.#closed.signal,
-      mayBegin: (message: StartMessage) => this.#mayBegin(message),
+      mayBegin: (message: AnyStart) => this.#mayBegin(message),
       begun: (admitted: Run) => {
         this.#begun(admitted)
         begun.resolve()
@@ -144,32 +150,28 @@ export class Connection {
         if (!this.#queue.betweenMessages) this.#socket.terminate()
       },
     }
-    const run = new Run(context, body.bytes)
     const failed = (error: unknown) => {
       run.ended(false, problemOf(error).code)
       if (run.admitted) this.#over(run, error)
-      else this.#refused(run, this.#about(body), error)
+      else this.#refused(run, body, error)
       begun.resolve()
     }
     const done = () => {
       run.ended(true)
       this.#over(run)
     }
-    serve(STREAM_RUN, body, run, intake, run.signal).then(done, failed)
+    const { run, served } = beginRun(context, body, models)
+    served.then(done, failed)
     await begun.promise
   }
 
   /** Throws why such a run does not begin now. */
-  #mayBegin({ id }: StartMessage): void {
+  #mayBegin({ id }: AnyStart): void {
     if (this.#runs.has(id)) {
       const got = JSON.stringify(shortened(id))
       throw fieldProblem('INVALID_REQUEST', '/id', `expected an id that no run has, got ${got}`)
     }
-    if (this.#goingAway) {
-      throw new Problem('DRAINING', 'this server is shutting down; start the run on another', {
-        retryAfter: 1,
-      })
-    }
+    if (this.#goingAway) throw draining()
     if (this.#runs.size >= MOST_RUNS) {
       const detail = `expected at most ${MOST_RUNS} runs at once on one connection, got one more`
       throw new Problem('TOO_MANY', detail)
@@ -177,7 +179,7 @@ export class Connection {
   }
 
   #begun(run: Run): void {
-    const { id } = run.message as StartMessage
+    const { id } = run.message as AnyStart
     this.#runs.set(id, run)
     this.#ended.delete(id)
   }
@@ -188,20 +190,27 @@ export class Connection {
     return id === undefined || this.#runs.has(id) ? {} : { id }
   }
 
-  #refused(run: Run, about: { id?: string }, error: unknown): void {
-    if (run.message !== undefined && about.id !== undefined) this.#context.metrics.run('refused')
-    this.#complain(error, about)
+  #refused(run: Run, body: Decoded, error: unknown): void {
+    const { metrics } = this.#context
+    const { message } = run
+    if (message !== undefined && this.#runs.get(message.id) === run) this.#runs.delete(message.id)
+    const about = this.#about(body)
+    const cancelled = error instanceof Cancelled
+    if (message !== undefined && about.id !== undefined) metrics.run(cancelled ? 'cancelled' : 'refused')
+    if (cancelled) this.#send({ type: 'cancelled', ...about })
+    else this.#complain(error, about)
+    this.#leaveWhenIdle()
   }
 
   /** A run has ended, and its memory is free but for what is kept. */
   #over(run: Run, error?: unknown): void {
     const { metrics, log, idleSeconds } = this.#context
-    const { id, stack } = run.message as StartMessage
+    const { id } = run.message as AnyStart
     const outcome = error === undefined ? 'done' : error instanceof Cancelled ? 'cancelled' : 'failed'
     metrics.run(outcome)
     const { precision, flops, bytes } = run.receipt.work ?? {}
     const code = outcome === 'failed' ? problemOf(error).code : undefined
-    log.info({ layers: stack.layers, outcome, ms: run.ms, precision, flops, bytes, code }, 'run')
+    log.info({ layers: run.layers, outcome, ms: run.ms, precision, flops, bytes, code }, 'run')
     if (run.kept && !this.#goingAway) {
       this.#keeping.set(
         run,
@@ -227,7 +236,7 @@ export class Connection {
     run.release()
     clearTimeout(this.#keeping.get(run))
     this.#keeping.delete(run)
-    const { id: own } = run.message as StartMessage
+    const { id: own } = run.message as AnyStart
     this.#runs.delete(own)
     this.#ended.add(own)
     for (const id of this.#ended) {

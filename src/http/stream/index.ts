@@ -1,6 +1,7 @@
 /** `GET /v1/stream`: the upgrade to WebSocket, and all open connections; `POST /v1/stream-ticket`: what browsers open one with. */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import type { ModelStore } from '../../models/store.ts'
 import type { Intake } from '../../pipeline/decode.ts'
 import { Problem } from '../../problem.ts'
 import { checkStreams } from '../auth/limits.ts'
@@ -22,6 +23,7 @@ export const TICKET_PATH = '/v1/stream-ticket'
 
 export interface StreamOptions extends Limits {
   intake: Intake
+  models: ModelStore
   /** where runs are traced */
   traces: RunTraces | undefined
   /** of whose pages streams may be opened, beside the server's own */
@@ -59,7 +61,7 @@ export const stream = fp(
     })
     app.post(TICKET_PATH, async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      return { ticket: app.tickets.issue(request.identity), expires_in: TICKET_SECONDS }
+      return { ticket: await app.tickets.issue(request.identity), expires_in: TICKET_SECONDS }
     })
     app.route({
       method: 'GET',

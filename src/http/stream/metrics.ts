@@ -1,5 +1,6 @@
 /** What is counted of streams. */
 import { Counter, Gauge, type Registry } from 'prom-client'
+import type { FrameType } from './frame-fields.ts'
 
 export class StreamMetrics {
   readonly problem: (code: string) => void
@@ -34,7 +35,7 @@ export class StreamMetrics {
     this.#runs.inc({ outcome })
   }
 
-  frame(type: 'layer' | 'done' | 'map'): void {
+  frame(type: FrameType): void {
     this.#messages.inc({ type })
   }
 }

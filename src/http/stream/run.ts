@@ -1,65 +1,39 @@
 /**
- * One run: a stack computed layer by layer, whose frames leave as soon as their layer is there. At a barrier of its program
+ * One run: a stack or a model computed layer by layer, whose frames leave as soon as their layer is there. At a barrier of its program
  * the job is held until the frame has a credit and the frame before it has left; a held job occupies no worker.
  */
-import type { Compilable } from '../../endpoints/endpoint.ts'
-import { FetchMessage, type StartMessage } from '../../endpoints/stream-messages.ts'
+import type { FetchMessage, Resume } from '../../endpoints/stream-messages.ts'
+import type { StreamRun } from '../../endpoints/stream-run.ts'
 import type { Lease } from '../../engine/admission.ts'
-import { fetchMap } from '../../layers/fetch-map.ts'
-import { Decoded, type Intake } from '../../pipeline/decode.ts'
+import { Decoded } from '../../pipeline/decode.ts'
 import type { Fields, ReadyReply } from '../../pipeline/encode.ts'
 import { Receipt, Stages } from '../../pipeline/receipt.ts'
-import { type ReplyStyle, replyStyle } from '../../pipeline/reply.ts'
+import type { ReplyStyle } from '../../pipeline/reply.ts'
 import { type Admitted, type ReachedFrame, type Sink, serve } from '../../pipeline/serve.ts'
 import { Problem } from '../../problem.ts'
-import type { RunTrace, RunTraces } from '../telemetry/runs.ts'
+import type { RunTrace } from '../telemetry/runs.ts'
 import { Credit } from './credit.ts'
-import type { HeldMemory, HeldRun } from './held-runs.ts'
-import { mapOf } from './kept-map.ts'
-import { isWanted, type Resume, resumeAt } from './resume.ts'
-import { type Limits, RunClock, rounded } from './run-clock.ts'
-import type { SendQueue } from './send-queue.ts'
-
-/** What a run needs of the connection it belongs to. */
-export interface RunContext extends Limits {
-  intake: Intake
-  queue: SendQueue
-  /** where runs are traced */
-  traces: RunTraces | undefined
-  /** whose connection it is */
-  client: string | undefined
-  /** fires when the connection is gone */
-  closed: AbortSignal
-  /** Throws where no such run may begin. */
-  mayBegin(message: StartMessage): void
-  /** it has been admitted */
-  begun(run: Run): void
-  /** a message with tensors has left */
-  sent(type: FrameType): void
-  /** Its memory waits for the client, who has let it wait before; `giveWay` is called where others need it. */
-  hold(memory: HeldMemory, giveWay: (problem: Problem) => void): HeldRun
-  /** What is kept of it is to go. */
-  forget(run: Run): void
-  /** A message that is half on its way to a client who does not read it is to go, and the connection with it. */
-  cutOff(): void
-}
+import { type FrameFields, frameFields, styleOf } from './frame-fields.ts'
+import type { HeldRun } from './held-runs.ts'
+import { fetchOf, noMaps } from './kept-map.ts'
+import { isWanted, resumeAt } from './resume.ts'
+import { RunClock, rounded } from './run-clock.ts'
+import type { AnyStart, RunContext } from './run-context.ts'
 
 /** Time for a message that is on its way when its run is given up. */
 const LAST_BYTES_MS = 200
 
-export type FrameType = 'layer' | 'done' | 'map'
-
 /** Why a run was aborted: its client said so. */
 export class Cancelled extends Error {}
 
-export class Run implements Sink<StartMessage> {
+export class Run implements Sink<AnyStart> {
   readonly receipt = new Receipt()
-  readonly #context: RunContext
+  readonly #context: RunContext<Run>
   readonly #bodyBytes: number
   readonly #clock: RunClock
   readonly #abort = new AbortController()
   readonly #leave = () => this.#abort.abort(new Problem('CLIENT_CLOSED', 'the client left'))
-  #message: StartMessage | undefined
+  #message: AnyStart | undefined
   #style: ReplyStyle | undefined
   #admitted: Admitted | undefined
   #accepted = 0
@@ -76,12 +50,19 @@ export class Run implements Sink<StartMessage> {
   #ended = false
   /** its client has said that it will fetch nothing */
   #unwanted = false
+  /** of what it runs, once it has been admitted */
+  layers = 0
+  readonly #about: StreamRun<AnyStart>['accepted']
   readonly #came = performance.timeOrigin + performance.now()
   #trace: RunTrace | undefined
 
-  /** `bodyBytes`: the memory of the message that began it, which it holds until it has ended. */
-  constructor(context: RunContext, bodyBytes: number) {
+  /**
+   * `bodyBytes`: the memory of the message that began it, which it holds until it has ended; `about`: what is told when it has
+   * been accepted.
+   */
+  constructor(context: RunContext<Run>, bodyBytes: number, about: StreamRun<AnyStart>['accepted']) {
     this.#context = context
+    this.#about = about
     this.#bodyBytes = bodyBytes
     this.#clock = new RunClock(context, {
       late: problem => this.#abort.abort(problem),
@@ -104,7 +85,7 @@ export class Run implements Sink<StartMessage> {
   }
 
   /** undefined until it has been read and found right */
-  get message(): StartMessage | undefined {
+  get message(): AnyStart | undefined {
     return this.#message
   }
 
@@ -115,7 +96,7 @@ export class Run implements Sink<StartMessage> {
   /** What goes on with it on another server; undefined where there is nothing to go on with. */
   get resume(): Resume | undefined {
     if (this.#ended || this.#admitted === undefined) return undefined
-    return resumeAt(this.#message as StartMessage, this.#admitted.compiled.program, this.#last)
+    return resumeAt(this.#message as AnyStart, this.#admitted.compiled.program, this.#last)
   }
 
   /** Whether its memory is kept for `fetch` after its end. */
@@ -123,40 +104,45 @@ export class Run implements Sink<StartMessage> {
     return this.#ended && this.#held !== undefined
   }
 
-  style(message: StartMessage): ReplyStyle {
+  /** Its message is right in itself, and it is no run of a stack: what its message names is yet to be loaded. */
+  begin(message: AnyStart): void {
     this.#message = message
     this.#context.mayBegin(message)
+    this.#context.begun(this)
+  }
+
+  style(message: AnyStart): ReplyStyle {
+    if (this.#message === undefined) {
+      this.#message = message
+      this.#context.mayBegin(message)
+    }
     this.#trace = this.#context.traces?.begin(message.id, this.#came, message)
     this.receipt.stages = this.#trace && new Stages(this.#trace.follow)
     this.#credit.add(message.credit)
-    const { encoding } = message
-    const style =
-      encoding === 'safetensors'
-        ? replyStyle({ ...message, encoding: 'base64' }, 'safetensors')
-        : replyStyle({ ...message, encoding }, 'json')
-    this.#style = { ...style, fields: 'frame' }
+    this.#style = styleOf(message)
     return this.#style
   }
 
   accepted(admitted: Admitted): void {
-    const { id, stack } = this.#message as StartMessage
+    const message = this.#message as AnyStart
     const { flops, bytes, seconds } = admitted.lease.estimate
     this.#admitted = admitted
     this.#accepted = performance.now()
     if (admitted.compiled.program.kept.length > 0) this.#held = admitted.lease.hold()
     const traced = this.#trace && { traceresponse: this.#trace.traceresponse }
-    this.#tell({ type: 'accepted', id, layers: stack.layers, plan: { flops, bytes, seconds }, ...traced })
+    const told = this.#about(message)
+    this.layers = told.layers
+    this.#tell({ type: 'accepted', id: message.id, ...told, plan: { flops, bytes, seconds }, ...traced })
     this.#clock.compute()
     this.#context.begun(this)
   }
 
   /** A layer is complete. */
   frame({ index, frame, computeMs, reply }: ReachedFrame): Promise<void> | undefined {
-    const { id } = this.#message as StartMessage
+    const { id } = this.#message as AnyStart
     this.#reached = index + 1
     const timing = rounded({ at: performance.now() - this.#accepted, compute: computeMs })
-    const { pass, stack, layer } = frame
-    const fields = { type: 'layer', id, pass, ...(stack && { stack }), index: layer, timing } as const
+    const fields = frameFields(id, frame, timing)
     // the memory of the frame before may be given to others from here on: it must have left
     const { program } = (this.#admitted as Admitted).compiled
     const wanted = isWanted(index, program, this.#message?.resume) ? reply : undefined
@@ -168,7 +154,7 @@ export class Run implements Sink<StartMessage> {
   }
 
   async end(reply: ReadyReply): Promise<void> {
-    const { id } = this.#message as StartMessage
+    const { id } = this.#message as AnyStart
     this.#wait()
     await this.#sending
     this.signal.throwIfAborted()
@@ -186,8 +172,9 @@ export class Run implements Sink<StartMessage> {
     this.#credit.add(add)
   }
 
-  cancel(): void {
-    this.#abort.abort(new Cancelled())
+  /** Nothing more is to come of it; `why` is not told where its client has said so itself. */
+  cancel(why: Error = new Cancelled()): void {
+    this.#abort.abort(why)
   }
 
   /** whole milliseconds since it was accepted */
@@ -220,37 +207,35 @@ export class Run implements Sink<StartMessage> {
   async fetch(message: FetchMessage): Promise<void> {
     this.#waiting?.touch()
     const { layer, head, tensor, stack } = message
-    const admitted = this.#admitted as Admitted
-    const { map, index } = mapOf(admitted.compiled.program, this.#reached, message)
+    const admitted = this.#admitted
+    if (admitted === undefined) throw noMaps()
+    const { endpoint, pass } = fetchOf(admitted, this.#reached, message)
     using _held = admitted.lease.hold()
-    const place = admitted.lease.placement.buffers[map.buffer]
-    const { precision } = admitted.compiled.program
-    const endpoint: Compilable<object> = {
-      request: FetchMessage.transform(fetch => ({ ...fetch, precision, non_finite: 'reject' as const })),
-      compile: p => fetchMap(p, place, map, index),
-    }
-    const { id } = this.#message as StartMessage
+    const { id } = this.#message as AnyStart
     const { intake, closed } = this.#context
     const sink: Sink<object> = {
       receipt: new Receipt(),
       style: () => this.#style as ReplyStyle,
       end: reply =>
-        this.#send(reply, { type: 'map', id, layer, head, tensor, ...(stack && { stack }), pass: map.pass }),
+        this.#send(reply, { type: 'map', id, layer, head, tensor, ...(stack && { stack }), pass }),
     }
     await serve(endpoint, new Decoded('json', intake.engine, message), sink, intake, closed)
   }
 
-  async #deliver(reply: ReadyReply | undefined, fields: Fields & { type: FrameType }): Promise<void> {
+  async #deliver(reply: ReadyReply | undefined, fields: FrameFields): Promise<void> {
     this.#wait()
     await this.#sending
     if (reply !== undefined) {
-      await this.#credit.take()
+      // tokens are small: they go as fast as their client reads
+      if (fields.type === 'layer') await this.#credit.take()
       if (this.signal.aborted) return
-      const sending = this.#send(reply, fields).finally(() => {
+      const sending = this.#send(reply, { ...fields, ...reply.frameFields() }).finally(() => {
         if (this.#sending === sending) this.#sending = undefined
       })
       sending.catch(() => {})
       this.#sending = sending
+      // behind the last token of a text its program goes on further behind, where the memory may be others'
+      if (fields.type === 'token') await sending
     }
     this.#goOn()
     this.#clock.compute()
@@ -286,10 +271,10 @@ export class Run implements Sink<StartMessage> {
     }, LAST_BYTES_MS)
   }
 
-  async #send(reply: ReadyReply, fields: Fields & { type: FrameType }): Promise<void> {
+  async #send(reply: ReadyReply, fields: FrameFields): Promise<void> {
     await this.#context.queue.message(reply.binary, reply.stream(fields), () => this.#waiting?.touch())
     this.#context.sent(fields.type)
-    if (fields.type === 'layer') this.#last = fields
+    if (fields.type === 'layer' || fields.type === 'token') this.#last = fields
   }
 
   #tell(message: object): void {

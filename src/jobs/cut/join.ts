@@ -2,10 +2,11 @@
 import { shortest } from '../../pipeline/encode.ts'
 import type { Order, Stored } from '../job.ts'
 import type { Pieces, Store } from '../store.ts'
-import { outputAxes, runsOf } from './axes.ts'
 import { ELEMENT_BYTES, type Head, readHead, Stretch, writeHead } from './file.ts'
 import type { Part } from './part.ts'
-import { storedShape } from './part-source.ts'
+import { storedTree, subjectOfOrder } from './part-source.ts'
+import { runsOf } from './ranges.ts'
+import { type Pricing, wholeShape } from './whole-shape.ts'
 
 /** What a part's answer says of its loss: float64 numbers by (batch, head). */
 export const PARTIALS = 'loss_partials'
@@ -17,9 +18,15 @@ interface Piece {
 }
 
 /** `pieces` may be gone through more than once. */
-export async function joinParts(store: Store, order: Order, results: Stored[]): Promise<() => Pieces> {
-  const whole = storedShape(await readHead(store, order.input.name))
-  const { taken, group, outputs } = whole
+export async function joinParts(
+  store: Store,
+  order: Order,
+  results: Stored[],
+  pricing: Pricing,
+): Promise<() => Pieces> {
+  const subject = subjectOfOrder(order)
+  const tree = storedTree(await readHead(store, order.input.name))
+  const { taken, group, outputs } = await wholeShape(subject, tree, true, pricing)
   const pieces: Piece[] = []
   for (const [index, { name }] of results.entries()) {
     pieces.push({ part: (order.parts as Part[])[index], name, head: await readHead(store, name) })
@@ -29,20 +36,26 @@ export async function joinParts(store: Store, order: Order, results: Stored[]): 
     shape,
     dtype: pieces[0].head.tensors.get(name)?.dtype as string,
   }))
-  const fields = joinFields(pieces, taken.rest.precision as string | undefined)
+  const fields = joinFields(pieces, subject.lists, taken.rest.precision as string | undefined)
   const { head } = writeHead(entries, { response: JSON.stringify(fields) })
   return async function* () {
     yield head
     for (const { name, shape, dtype } of entries) {
-      const axes = outputAxes(name, shape.length, taken.rank, taken.layout) as string
-      yield* joined(store, pieces, { name, shape, axes, group, size: ELEMENT_BYTES[dtype] })
+      const axes = subject.output(name, shape, taken) as string
+      const from = axes === '' ? pieces.slice(0, 1) : pieces
+      yield* joined(store, from, { name, shape, axes, group, size: ELEMENT_BYTES[dtype] })
     }
   }
 }
 
-function joinFields(pieces: Piece[], precision = 'float32'): Record<string, unknown> {
+function joinFields(
+  pieces: Piece[],
+  lists: readonly string[],
+  precision = 'float32',
+): Record<string, unknown> {
   const said = pieces.map(({ head }) => JSON.parse(head.metadata.response) as Record<string, unknown>)
   const { [PARTIALS]: partials, ...fields } = said[0]
+  for (const name of lists) if (name in fields) fields[name] = oneBehindTheOther(said.map(each => each[name]))
   if (partials === undefined) return fields
   let loss = 0
   // parts follow each other in the order of batch and heads
@@ -51,6 +64,15 @@ function joinFields(pieces: Piece[], precision = 'float32'): Record<string, unkn
   const rounded = precision === 'float32' ? Math.fround(loss) : loss
   if (!Number.isFinite(rounded)) return { ...fields, loss: String(rounded) }
   return { ...fields, loss: precision === 'float32' ? shortest(rounded) : rounded }
+}
+
+/** Lists with an entry an item, or objects of such. */
+function oneBehindTheOther(values: unknown[]): unknown {
+  if (Array.isArray(values[0])) return values.flat()
+  const all = values as Record<string, unknown>[]
+  return Object.fromEntries(
+    Object.keys(all[0]).map(key => [key, oneBehindTheOther(all.map(each => each[key]))]),
+  )
 }
 
 interface Tensor {

@@ -1,6 +1,5 @@
-/** `/v1/attention` of a part: its share of the loss is told by (batch, head), and a mean is that of the whole. */
-import { attention } from '../../endpoints/attention.ts'
-import type { Compilable, Endpoint } from '../../endpoints/endpoint.ts'
+/** The endpoint of a part: its share of the loss is told by (batch, head), and a mean is that of the whole. */
+import type { Compilable } from '../../endpoints/endpoint.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
 import type { Program } from '../../program.ts'
 
@@ -15,13 +14,12 @@ export function squaredError({ stages }: Pick<Program, 'stages'>): SquaredError 
   return step as unknown as SquaredError | undefined
 }
 
-const WHOLE: Endpoint = attention
-
-export function partOfAttention(lossFactor: number | undefined): Compilable {
+export function partOf(whole: Compilable, lossFactor: number | undefined): Compilable {
   return {
-    request: WHOLE.request,
-    compile(p: RequestProgram, request: unknown) {
-      WHOLE.compile(p, request)
+    ...whole,
+    *compile(p: RequestProgram, request: unknown) {
+      const compiling = whole.compile(p, request)
+      if (compiling !== undefined) yield* compiling
       const step = squaredError(p)
       if (step === undefined) return
       if (lossFactor !== undefined) step.args.factor = lossFactor

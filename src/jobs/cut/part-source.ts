@@ -2,34 +2,43 @@
 import type { Source } from '../../pipeline/decode.ts'
 import type { Order } from '../job.ts'
 import type { Store } from '../store.ts'
-import { inputAxes, runsOf, shapeIn } from './axes.ts'
 import { ELEMENT_BYTES, type Entry, type Head, readHead, Stretch, writeHead } from './file.ts'
 import type { Part } from './part.ts'
-import { restOf, type WholeShape, wholeShape } from './plan-cut.ts'
-import { type Tree, withShapes } from './tensors.ts'
+import { runsOf, shapeIn } from './ranges.ts'
+import type { Subject, Taken, Tree } from './subject.ts'
+import { subjectOf } from './subjects.ts'
+import { takeTensors, withShapes } from './tensors.ts'
 import { nullPrototypes } from './trees.ts'
 
 const DTYPES: Record<string, string> = { F64: 'float64', F32: 'float32', BOOL: 'bool', I32: 'int32' }
 
-/** The whole as its stored head says it. */
-export function storedShape({ tensors, metadata }: Head): WholeShape {
+/** The request of the whole by its shapes, as its stored head says it. */
+export function storedTree({ tensors, metadata }: Head): Tree {
   const rest: Tree = JSON.parse(metadata.request)
   const shapes = [...tensors].map(([path, { shape, dtype }]) => ({ path, shape, dtype: DTYPES[dtype] }))
-  return wholeShape(nullPrototypes(withShapes(rest, shapes)), true)
+  return nullPrototypes(withShapes(rest, shapes))
+}
+
+export function subjectOfOrder({ endpoint, whole }: Order): Subject {
+  const subject = subjectOf(endpoint, whole)
+  if (subject === undefined) throw new Error(`a job of ${endpoint} was cut, which cannot be`)
+  return subject
 }
 
 export async function partSource(store: Store, order: Order, index: number): Promise<Source> {
   const { name } = order.input
   const part = (order.parts as Part[])[index]
   const head = await readHead(store, name)
-  const whole = storedShape(head)
-  const { taken, group } = whole
-  const known = new Map(inputAxes(taken.rank, taken.layout))
+  const subject = subjectOfOrder(order)
+  const taken: Taken = takeTensors(subject, storedTree(head), true)
+  const extents = subject.extents(taken)
+  const { group } = extents
+  const known = new Map(taken.tensors.map(({ path, axes }) => [path, axes]))
   const stretches = [...head.tensors].map(([path, entry]) => {
-    const axes = known.get(path)?.(entry.shape.length) ?? ''
+    const axes = known.get(path) ?? ''
     return { path, entry, axes, shape: shapeIn(entry.shape, axes, part, group) }
   })
-  const rest = restOf(JSON.parse(head.metadata.request), part, whole)
+  const rest = subject.rest(JSON.parse(head.metadata.request), part, extents)
   const entries = stretches.map(({ path, entry: { dtype }, shape }) => ({ name: path, dtype, shape }))
   const own = writeHead(entries, { request: JSON.stringify(rest) })
   return {

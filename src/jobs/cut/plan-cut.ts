@@ -1,14 +1,11 @@
 /** How a request that is too large is cut: over the batch, and where that does not do over the key heads, each with its query heads. */
-import { attention } from '../../endpoints/attention.ts'
+import type { Held } from '../../endpoints/models/endpoint-at.ts'
 import type { Estimate } from '../../engine/admission.ts'
 import type { Engine } from '../../engine/engine.ts'
-import { alibiSlopes } from '../../layers/attention/biases.ts'
-import type { OutputTensor } from '../../layers/outputs.ts'
-import { type Numerics, replyStyle } from '../../pipeline/reply.ts'
-import { compileAtOnce, parse } from '../../pipeline/serve.ts'
-import { hindrance, outputAxes, shapeIn } from './axes.ts'
 import type { Part } from './part.ts'
-import { type Taken, type Tree, takeTensors, withShapes } from './tensors.ts'
+import type { Tree } from './subject.ts'
+import { subjectOf } from './subjects.ts'
+import { estimateOf, type Pricing, wholeShape } from './whole-shape.ts'
 
 const MOST_PARTS = 1024
 
@@ -16,89 +13,65 @@ export interface Cut {
   parts: Part[]
   /** extents of the largest part */
   batch: number
-  heads: number
+  /** where heads may be cut */
+  heads?: number
   /** what that takes */
   estimate: Estimate
 }
 
-export interface WholeShape {
-  taken: Taken
-  batch: number
-  kvHeads: number
-  /** query heads of one key head */
-  group: number
-  outputs: OutputTensor[]
+/** What a cut is of: an endpoint whose request has been prepared, that request, and for how long a part may run. */
+export interface Large {
+  held: Held
+  tree: Tree
+  shapeAlone: boolean
+  engine: Engine
+  seconds: number
+  client: string | undefined
+  signal: AbortSignal
 }
 
-/** `seconds`: what a part may take. A text says why there is no cut. */
-export function planCut(
-  path: string,
-  tree: Tree,
-  engine: Engine,
-  seconds: number,
-  shapeAlone: boolean,
-): Cut | string {
-  if (path !== attention.path) return 'only /v1/attention can be cut'
-  const hindered = hindrance(tree)
+/** A text says why there is no cut. */
+export async function planCut(large: Large): Promise<Cut | string> {
+  const { held, tree, shapeAlone, engine, seconds } = large
+  const subject = subjectOf(held.path, held.whole)
+  if (subject === undefined) return 'only attention, stacks and models can be cut'
+  const hindered = subject.hindrance(tree)
   if (hindered !== undefined) return hindered
-  const whole = wholeShape(tree, shapeAlone)
+  const pricing: Pricing = { ...large, whole: held.whole }
+  const whole = await wholeShape(subject, tree, shapeAlone, pricing)
   const { taken, batch, kvHeads, group, outputs } = whole
-  if (batch === 1 && kvHeads === 1) return 'there is nothing to cut but one head'
-  const along = (axes: string, extents: number[]) =>
-    outputs.every(({ name, shape }) => {
-      const own = outputAxes(name, shape.length, taken.rank, taken.layout)
-      return (
-        own !== undefined && [...own].some((axis, at) => axes.includes(axis) && extents.includes(shape[at]))
-      )
+  const heads = subject.over.includes('g')
+  if (batch === 1 && kvHeads === 1) return `there is nothing to cut but one ${heads ? 'head' : 'item'}`
+  let summed: string | undefined
+  const along = (axes: string, extents: number[]) => {
+    const other = outputs.find(({ name, shape }) => {
+      const own = subject.output(name, shape, taken)
+      if (own === '') return false
+      return !own || ![...own].some((axis, at) => axes.includes(axis) && extents.includes(shape[at]))
     })
+    summed ??= other?.name
+    return other === undefined
+  }
   const overBatch = batch > 1 && along('b', [batch])
-  const overHeads = kvHeads > 1 && along('hg', [kvHeads, kvHeads * group])
-  if (!overBatch && !overHeads) return 'its answer holds sums over batch and heads'
+  const overHeads = heads && kvHeads > 1 && along('hg', [kvHeads, kvHeads * group])
+  if (!overBatch && !overHeads) {
+    const axes = heads ? 'batch and heads' : 'the batch'
+    return summed === undefined
+      ? `there is nothing to cut but one item`
+      : `its answer holds sums over ${axes} (${summed})`
+  }
   for (const [items, groups] of sizes(overBatch ? batch : 1, overHeads ? kvHeads : 1)) {
     const part: Part = {
       batch: [0, overBatch ? items : batch],
       kvHeads: [0, overHeads ? groups : kvHeads],
     }
-    const estimate = estimateOf(whole, part, engine)
-    if (engine.refusal(estimate) !== undefined || estimate.seconds > seconds) continue
     const parts = partsOf(batch, kvHeads, part)
     if (parts.length > MOST_PARTS) return `it would take more than ${MOST_PARTS} parts`
-    return { parts, batch: part.batch[1], heads: part.kvHeads[1] * group, estimate }
+    const estimate = await estimateOf(whole, part, pricing)
+    if (engine.refusal(estimate) !== undefined || estimate.seconds > seconds) continue
+    return { parts, batch: part.batch[1], ...(heads && { heads: part.kvHeads[1] * group }), estimate }
   }
-  return 'one head of it is too large still'
-}
-
-export function wholeShape(tree: Tree, shapeAlone: boolean): WholeShape {
-  const taken = takeTensors(tree, shapeAlone)
-  const [q, k] = ['q', 'k'].map(name => taken.tensors.find(({ path }) => path === name))
-  const extent = (of: typeof q, axis: string) => of?.source.shape[of.axes.indexOf(axis)] ?? 1
-  const kvHeads = Math.max(1, extent(k, 'g'))
-  const request = parse(attention.shapes, shapesOf(taken, undefined, 1))
-  const style = replyStyle(request as Numerics, 'safetensors')
-  const { outputs } = compileAtOnce(attention, request, style).program
-  return { taken, batch: extent(q, 'b'), kvHeads, group: extent(q, 'h') / kvHeads, outputs }
-}
-
-/** The request of shapes, of a part or of all. */
-function shapesOf({ rest, tensors }: Taken, part: Part | undefined, group: number): Tree {
-  return withShapes(
-    rest,
-    tensors.map(({ path, axes, source: { shape, dtype } }) => ({
-      path,
-      shape: part === undefined ? shape : shapeIn(shape, axes, part, group),
-      dtype,
-    })),
-  )
-}
-
-function estimateOf({ taken, group }: WholeShape, part: Part, engine: Engine): Estimate {
-  const request = parse(attention.shapes, shapesOf(taken, part, group))
-  const { program, memory } = compileAtOnce(
-    attention,
-    request,
-    replyStyle(request as Numerics, 'safetensors'),
-  )
-  return engine.estimate(program, memory)
+  return `one ${heads ? 'head' : 'item'} of it is too large still`
 }
 
 /** Extents of a part, the largest first: halves of the batch, then one item and halves of the heads. */
@@ -123,27 +96,15 @@ function partsOf(batch: number, kvHeads: number, { batch: [, items], kvHeads: [,
   return parts
 }
 
-/** What a part's request says beside its tensors: slopes that follow from the number of heads are those of the whole. */
-export function restOf(
-  rest: Tree,
-  { kvHeads: [from, to] }: Part,
-  { kvHeads, group }: Pick<WholeShape, 'kvHeads' | 'group'>,
-): Tree {
-  if (rest.alibi !== true) return rest
-  return { ...rest, alibi: alibiSlopes(kvHeads * group).slice(from * group, to * group) }
-}
-
 /** What a plan says of a request that only a job can compute: how that would be cut. */
-export function plannedCut(
-  path: string,
-  tree: Tree,
+export async function plannedCut(
+  large: Large,
   estimate: Estimate,
-  engine: Engine,
-  seconds: number,
-): { cut?: Record<string, number> } {
+): Promise<{ cut?: Record<string, number> }> {
+  const { engine, seconds } = large
   if (engine.refusal(estimate) === undefined && estimate.seconds <= seconds) return {}
-  const cut = planCut(path, tree, engine, seconds, true)
+  const cut = await planCut(large)
   if (typeof cut === 'string') return {}
-  const { parts, batch, heads, estimate: part } = cut
-  return { cut: { parts: parts.length, batch, heads, ...part } }
+  const { parts, estimate: part, ...extents } = cut
+  return { cut: { parts: parts.length, ...extents, ...part } }
 }

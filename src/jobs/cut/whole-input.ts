@@ -1,13 +1,15 @@
 /** The request of a job that is cut, as a safetensors file of plain elements: its parts read stretches of it. */
+import { jsonPointer } from '../../../workers/text/json-pointer.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { planMemory } from '../../engine/memory-plan.ts'
+import { tensorPath } from '../../formats/body.ts'
 import { RequestProgram } from '../../layers/program-builder.ts'
 import { BYTES } from '../../program.ts'
 import { writeHead } from './file.ts'
-import type { Placed, Taken } from './tensors.ts'
+import type { Placed, Taken } from './subject.ts'
 
 /** Integers in JSON say no type of their own. */
-const WHOLE = /lengths$|^segments\.|positions$/
+const WHOLE = /lengths$|^segments\.|positions$|^token_|^attention_mask$/
 /** Bytes that are handed on at once. */
 const SLICE = 4 << 20
 
@@ -39,7 +41,7 @@ async function* elements(tensor: Placed, engine: Engine, signal: AbortSignal): A
   const { path, source } = tensor
   const dtype = dtypeOf(tensor)
   const p = new RequestProgram(dtype === 'F32' ? 'float32' : 'float64', 'propagate')
-  const pointer = `/${path.replaceAll('.', '/')}`
+  const pointer = jsonPointer(...tensorPath(path))
   const ref =
     dtype === 'BOOL'
       ? p.inputMask(pointer, source)

@@ -24,6 +24,10 @@ export const UNFINISHED = `${PREFIX}:unfinished`
 export const unfinishedOf = (owner: string) => `${PREFIX}:unfinished:${hashed(owner)}`
 /** ids of those that run, with the times until which that is believed */
 export const runningOf = (owner: string) => `${PREFIX}:running:${hashed(owner)}`
+/** ids of all jobs and parts that run, likewise */
+export const RUNNING = `${PREFIX}:running`
+/** ids of jobs that have ended so, with the times when they did */
+export const endedAs = (state: EarlyEnd['state'] | 'done') => `${PREFIX}:ended:${state}`
 /** ids of jobs with the times at which what is kept of them goes */
 export const EXPIRING = `${PREFIX}:expiring`
 export const idempotency = (owner: string, key: string) => `${PREFIX}:key:${hashed(`${owner}\n${key}`)}`

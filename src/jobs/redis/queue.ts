@@ -11,12 +11,14 @@ import {
   type Work,
 } from '../queue.ts'
 import { keyReused, ofOneKey, tooMany } from '../queue-problems.ts'
+import { countJobs } from './counts.ts'
 import { PREFIX, RedisLink } from './link.ts'
 import {
   CHANNEL,
   type Change,
   EXPIRING,
   earlyEnd,
+  endedAs,
   idempotency,
   QUEUE,
   UNFINISHED,
@@ -110,6 +112,8 @@ export class RedisQueue implements Queue {
         .multi()
         .srem(UNFINISHED, id)
         .srem(unfinishedOf(job.order.owner), id)
+        .zrem(endedAs('done'), id)
+        .zadd(endedAs('cancelled'), Date.now(), id)
         .zadd(EXPIRING, Date.now() + LEAVING_MS, id)
         .publish(CHANNEL, JSON.stringify({ id, stop: true } satisfies Change))
         .exec()
@@ -127,10 +131,7 @@ export class RedisQueue implements Queue {
   }
 
   async counts(): Promise<Record<JobState, number>> {
-    const counts = await this.#link.ask(() => this.#entries.getJobCounts())
-    const { waiting = 0, prioritized = 0, delayed = 0, active = 0, completed = 0, failed = 0 } = counts
-    const queued = waiting + prioritized + delayed + (counts['waiting-children'] ?? 0)
-    return { queued, running: active, done: completed, failed, cancelled: 0, expired: 0 }
+    return await this.#link.ask(() => countJobs(this.#link.redis, this.#limits.JOB_RESULT_SECONDS))
   }
 
   drain(): Promise<void> {

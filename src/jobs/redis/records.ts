@@ -10,6 +10,11 @@ export type Data = { order: Order } | { parent: string; index: number; owner: st
 export type Entries = Queue<Data, Stored>
 export type JobEntry = Entry<Data, Stored>
 
+/** The job that an entry of this id is, or is a part of. */
+export function jobIdOf(entryId: string): string {
+  return entryId.replace(/-part-\d+$/, '')
+}
+
 export function partId(parent: string, index: number): string {
   return `${parent}-part-${index}`
 }

@@ -1,6 +1,6 @@
 /** How many jobs of one key run at a time, over all servers: places that are believed taken while their holders renew them. */
 import type { Redis } from 'ioredis'
-import { runningOf } from './names.ts'
+import { RUNNING, runningOf } from './names.ts'
 
 /** Takes a place, unless all are taken; places whose time is over are free. */
 const TAKE = `
@@ -8,6 +8,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
 if redis.call('ZSCORE', KEYS[1], ARGV[4]) == false and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[4])
 redis.call('PEXPIREAT', KEYS[1], ARGV[2])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[4])
 return 1`
 
 export class Turns {
@@ -31,13 +32,18 @@ export class Turns {
   async take(owner: string, id: string): Promise<Disposable | undefined> {
     const key = runningOf(owner)
     const now = Date.now()
-    const taken = await this.#redis.eval(TAKE, 1, key, now, now + this.#ms, this.#most, id)
+    const taken = await this.#redis.eval(TAKE, 2, key, RUNNING, now, now + this.#ms, this.#most, id)
     if (taken !== 1) return undefined
     this.#held.set(id, key)
     return {
       [Symbol.dispose]: () => {
         this.#held.delete(id)
-        this.#redis.zrem(key, id).catch(() => {})
+        this.#redis
+          .multi()
+          .zrem(key, id)
+          .zrem(RUNNING, id)
+          .exec()
+          .catch(() => {})
       },
     }
   }
@@ -53,6 +59,7 @@ export class Turns {
         .multi()
         .zadd(key, until, id)
         .pexpireat(key, until)
+        .zadd(RUNNING, until, id)
         .exec()
         .catch(() => {})
     }

@@ -6,7 +6,16 @@ import type { Order, ProblemDocument, Progress, Stored } from '../job.ts'
 import { documentOf, isTransient } from '../outcome.ts'
 import type { QueueLimits, Task, Work } from '../queue.ts'
 import { PREFIX, type RedisLink } from './link.ts'
-import { CHANNEL, type Change, EXPIRING, earlyEnd, QUEUE, UNFINISHED, unfinishedOf } from './names.ts'
+import {
+  CHANNEL,
+  type Change,
+  EXPIRING,
+  earlyEnd,
+  endedAs,
+  QUEUE,
+  UNFINISHED,
+  unfinishedOf,
+} from './names.ts'
 import { type Data, type JobEntry, partId, problemOf, type Records } from './records.ts'
 import { Turns } from './turns.ts'
 
@@ -148,7 +157,7 @@ export class JobWorker {
 
   /** What is noted of a job that has not ended goes; of what is kept it is noted until when. */
   async #ended(entry: JobEntry): Promise<void> {
-    const { link, limits, recordSeconds } = this.#context
+    const { link, limits, records, recordSeconds } = this.#context
     const id = jobOf(entry)
     const failed = entry.failedReason !== undefined
     if (!('order' in entry.data)) {
@@ -158,8 +167,11 @@ export class JobWorker {
     }
     const { owner } = entry.data.order
     const until = Date.now() + (failed ? 0 : limits.JOB_RESULT_SECONDS * 1000)
+    const early = await records.earlyEnd(id)
+    const state = early?.state ?? (failed ? 'failed' : 'done')
     await link.redis
       .multi()
+      .zadd(endedAs(state), 'NX', entry.finishedOn ?? Date.now(), id)
       .srem(UNFINISHED, id)
       .srem(unfinishedOf(owner), id)
       .zadd(EXPIRING, until, id)
@@ -179,6 +191,7 @@ export class JobWorker {
     if (order === undefined) return
     await link.redis
       .multi()
+      .zadd(endedAs('failed'), Date.now(), id)
       .srem(UNFINISHED, id)
       .srem(unfinishedOf(order.owner), id)
       .zadd(EXPIRING, Date.now(), id)

@@ -36,7 +36,7 @@ func main() {
 	check(err == nil && refused.ApplicationproblemJSON400.Code == "SHAPE_MISMATCH", err)
 
 	seed := int64(1)
-	wide := int64(8)
+	wide := int32(8)
 	results := []att.TransformerRequestReturn{"output", "weights"}
 	stack := att.Stack{Layers: 1, Heads: 2, DFf: &wide, Init: &att.Init{Seed: &seed}}
 	run, err := client.TransformerWithResponse(ctx, att.TransformerRequest{X: x, Stack: stack, Return: &results})

@@ -50,7 +50,7 @@ func main() {
 	problem, ok := refused.(*att.AttentionBadRequest)
 	check(ok && problem.Code == "SHAPE_MISMATCH", refused)
 
-	stack := att.Stack{Layers: 1, Heads: 2, DFf: att.NewOptInt64(8), Init: att.NewOptInit(att.Init{Seed: att.NewOptInt64(1)})}
+	stack := att.Stack{Layers: 1, Heads: 2, DFf: att.NewOptInt32(8), Init: att.NewOptInit(att.Init{Seed: att.NewOptInt64(1)})}
 	run, err := client.Transformer(ctx, &att.TransformerRequest{X: x, Stack: stack})
 	check(err == nil, err)
 	_, ok = run.(*att.TransformerAnswer)

@@ -30,7 +30,7 @@ public class Call {
             check(refused.getCode() == 400 && refused.getResponseBody().contains("SHAPE_MISMATCH"), refused);
         }
 
-        Stack stack = new Stack().layers(1L).heads(2L).dFf(8L).init(new Init().seed(1L));
+        Stack stack = new Stack().layers(1).heads(2).dFf(8).init(new Init().seed(1L));
         check(api.transformer(new TransformerRequest().x(x).stack(stack)).getOutput() != null, "transformer");
 
         Map<String, Object> shape = Map.of("shape", List.of(1, 8, 4096, 64));

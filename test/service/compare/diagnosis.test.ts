@@ -328,7 +328,7 @@ describe('honesty', () => {
       expect(diagnosis).toEqual(
         heads.length === 8
           ? [{ says, change: { causal: 'top_left' }, explains: 1 }]
-          : [{ says: expect.stringMatching(/of head \[1, 1\] of output/), change: null, explains: 1 }],
+          : [{ says: expect.stringMatching(/: head \[1, 1\] of output/), change: null, explains: 1 }],
       )
     }
   })

@@ -11,6 +11,7 @@ import { kernel } from './kernel.ts'
 import { draw } from './tensors.ts'
 
 const server = await startServer()
+const bodies = new Decoded('json', server.app.engine)
 
 /** Of a kernel that has forgotten causal mask and window both. */
 function wrongCall(rows: number) {
@@ -22,16 +23,20 @@ function wrongCall(rows: number) {
   }
 }
 
+/** As the endpoint reads it, its numbers with it. */
+function asked(call: object) {
+  const text = Buffer.from(JSON.stringify(call))
+  const bytes = bodies.room(text.length)
+  bytes.set(text)
+  const scan = server.app.engine.scanHere(bytes)
+  if (scan === undefined) throw new Error('expected a short body')
+  return parse(compare.request, jsonTree(bytes, scan))
+}
+
 it('names all that there was no time for, and nothing where there was', async () => {
   const { engine } = server.app
   const call = wrongCall(9)
-  const text = Buffer.from(JSON.stringify(call))
-  using body = new Decoded('json', engine)
-  const bytes = body.room(text.length)
-  bytes.set(text)
-  const scan = engine.scanHere(bytes)
-  if (scan === undefined) throw new Error('expected a short body')
-  const request = parse(compare.request, jsonTree(bytes, scan))
+  const request = asked(call)
   const { signal } = new AbortController()
   for (const seconds of [0, 1000]) {
     const { body: report } = await post(server, '/v1/compare', { ...call, diagnose: false })
@@ -43,6 +48,31 @@ it('names all that there was no time for, and nothing where there was', async ()
     if (seconds > 0) expect(report).not.toHaveProperty('not_tried')
     else expect([...report.not_tried].sort()).toEqual(all.sort())
   }
+})
+
+it('tries mistakes without a baseline, and without gradients where the output tells', async () => {
+  const { engine } = server.app
+  const [q, k, v, gradOutput] = [1, 2, 3, 4].map(seed => draw(seed, 1, 8, 33, 8))
+  const { output, grads } = kernel({ q, k, v, gradOutput })
+  const wrong = { shape: k.shape, data: grads?.k.data.map(x => 1.01 * x) }
+  const body = { q, k, v, backward: { grad_output: gradOutput } }
+  const call = {
+    endpoint: '/v1/attention',
+    body,
+    candidate: { output, grads: { k: wrong } },
+    rule: { kind: 'baseline', factor: 4 },
+  }
+  const request = asked(call)
+  const { body: report } = await post(server, '/v1/compare', { ...call, diagnose: false })
+  const { flops: whole } = (await post(server, '/v1/plan', { endpoint: '/v1/compare', body: call })).body
+  let spent = 0
+  const until = performance.now() + 1e6
+  await diagnose(request, report, engine, new AbortController().signal, until, flops => {
+    spent += flops
+  })
+  const tries = hypothesesOf(request).length
+  expect(tries).toBeGreaterThan(15)
+  expect(spent).toBeLessThan(0.7 * tries * whole)
 })
 
 it('ends where its client leaves, and gives its memory back', async () => {

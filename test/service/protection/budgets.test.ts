@@ -1,6 +1,7 @@
 /** Budgets of keys: requests and FLOPs a minute, runs of streams among them, and streams at once. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { WebSocket } from 'ws'
+import { LocalCounts } from '../../../src/http/auth/counts.ts'
 import { FlopBudgets } from '../../../src/http/auth/flop-budgets.ts'
 import { post, settled, startServer } from '../server.ts'
 import { StreamClient } from '../stream-client.ts'
@@ -122,21 +123,19 @@ it('streams at once of a key are bounded; another key has its own', async () => 
 describe('a budget of FLOPs', () => {
   afterEach(() => vi.useRealTimers())
 
-  it('is there again after a minute, and follows its key', () => {
+  it('is there again after a minute, and follows its key', async () => {
     vi.useFakeTimers({ toFake: ['performance'] })
-    const budgets = new FlopBudgets()
-    const of = (flopsPerMinute: number | undefined) =>
-      budgets.know({ id: 'a', name: 'a', requestsPerMinute: undefined, flopsPerMinute })
-    of(100)
+    let limit: number | undefined = 100
+    const budgets = new FlopBudgets(new LocalCounts(), id => (id === 'a' ? limit : undefined))
     budgets.spend('a', 60)
     vi.advanceTimersByTime(45_000)
     expect(() => budgets.spend('a', 60)).toThrow(/of which 40 are left, got 60; come back in 15 s/)
-    expect(budgets.state('a')).toEqual({ limit: 100, remaining: 40, reset: 15 })
+    expect(await budgets.state('a')).toEqual({ limit: 100, remaining: 40, reset: 15 })
     vi.advanceTimersByTime(15_000)
     budgets.spend('a', 60)
-    of(30)
-    expect(budgets.state('a')).toMatchObject({ limit: 30, remaining: 0 })
-    of(undefined)
+    limit = 30
+    expect(await budgets.state('a')).toMatchObject({ limit: 30, remaining: 0 })
+    limit = undefined
     budgets.spend('a', 1e9)
     budgets.spend(undefined, 1e9)
   })

@@ -11,7 +11,7 @@ export interface Handshake {
 
 /** 101 where a stream was opened, which is closed again unless it is to be `kept`; else its refusal. */
 export function handshake(
-  server: Server,
+  server: Pick<Server, 'url'>,
   headers: Record<string, string> = {},
   query = '',
   kept?: WebSocket[],

@@ -98,6 +98,27 @@ describe('a token', () => {
   })
 })
 
+describe('budgets of tokens', () => {
+  it('are settings, for each who has one: requests and FLOPs', async () => {
+    const of = await startServer({ ...settings, OIDC_REQUESTS_PER_MINUTE: '2', OIDC_FLOPS_PER_MINUTE: '1e9' })
+    const [alice, bob] = [token(), token({ claims: { sub: 'bob' } })]
+    expect((await ask(alice, of)).headers.get('ratelimit-remaining')).toBe('1')
+    // another token of the same
+    expect((await ask(token({ claims: { jti: '2' } }), of)).status).toBe(200)
+    const { status, body, headers } = await ask(alice, of)
+    expect([status, body.code, Number(headers.get('retry-after')) > 0]).toEqual([429, 'RATE_LIMITED', true])
+    expect((await ask(bob, of)).status).toBe(200)
+    const few = await startServer({ ...settings, OIDC_FLOPS_PER_MINUTE: '1' })
+    expect(await ask(alice, few)).toMatchObject({ status: 429, body: { code: 'RATE_LIMITED' } })
+    expect((await ask(alice, few)).headers.get('ratelimit-limit')).toBe('1')
+  })
+
+  it('are none without them', async () => {
+    const { status, headers } = await ask(token())
+    expect([status, headers.get('ratelimit-limit')]).toEqual([200, null])
+  })
+})
+
 describe('the provider', () => {
   it('may be named by its keys alone, and rotate them', async () => {
     const of = await startServer({ ...settings, OIDC_JWKS_URL: `${issuer}/keys` })

@@ -1,6 +1,6 @@
 /** `POST /v1/stream-ticket`: a stream for a browser, once and soon. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { Tickets } from '../../../src/http/auth/tickets.ts'
+import { LocalTickets } from '../../../src/http/auth/tickets.ts'
 import { post, startServer } from '../server.ts'
 import { handshake } from './handshake.ts'
 import { addKey, bearer, folder, removeKey } from './key-file.ts'
@@ -70,7 +70,7 @@ describe('tickets', () => {
 
   it('end after half a minute', () => {
     vi.useFakeTimers({ toFake: ['performance'] })
-    const tickets = new Tickets()
+    const tickets = new LocalTickets()
     const [early, late] = [tickets.issue(alice), tickets.issue(alice)]
     vi.advanceTimersByTime(29_999)
     expect(tickets.redeem(early)).toBe(alice)
@@ -79,7 +79,7 @@ describe('tickets', () => {
   })
 
   it('of one client push out nobody else’s', () => {
-    const tickets = new Tickets()
+    const tickets = new LocalTickets()
     const ofBob = tickets.issue(bob)
     const many = Array.from({ length: 100 }, () => tickets.issue(alice))
     expect(tickets.redeem(ofBob)).toBe(bob)

@@ -1,4 +1,5 @@
 /** The state of the Attention view and the server's answer to it; lives on while views come and go. */
+import { onKey } from '../page/access.ts'
 import { announce } from '../page/announce.ts'
 import { Latest } from '../page/latest.ts'
 import { PATIENCE_MS } from '../page/patience.ts'
@@ -12,6 +13,8 @@ export type Trouble =
   | { kind: 'empty' }
   /** in the server's words; it may pass when it is asked again */
   | { kind: 'refused'; detail: string; mayPass: boolean }
+  /** it wants a key, and what helps is the field for that */
+  | { kind: 'locked' }
   /** it cannot be reached, or what it said was no answer */
   | { kind: 'unreachable' }
   /** it has been asked, and nothing has come for a while */
@@ -32,6 +35,9 @@ export class AttentionModel {
     this.state = new Store(state)
     this.state.watch((value, before) => {
       if (asksAnew(value, before)) this.ask()
+    })
+    onKey(() => {
+      if (this.answer.value.trouble?.kind === 'locked') this.ask()
     })
     this.ask()
   }
@@ -67,6 +73,7 @@ export class AttentionModel {
 
 function troubleOf(error: unknown): Trouble {
   if (!(error instanceof ProblemError)) return { kind: 'unreachable' }
+  if (error.wantsKey) return { kind: 'locked' }
   return { kind: 'refused', detail: error.message, mayPass: error.mayPass }
 }
 

@@ -1,7 +1,8 @@
 /** The state as a request to `POST /v1/attention`, and its answer as matrices. */
 import type { Matrix } from '../matrix/matrix.ts'
 import { columns, dot } from '../matrix/matrix.ts'
-import { detailOf, mayPass, type Problem } from '../page/problem.ts'
+import { ask } from '../page/access.ts'
+import { detailOf, mayPass, type Problem, wantsKey } from '../page/problem.ts'
 import { type AttentionState, type Inputs, inputsOf } from './state.ts'
 
 export interface AttentionBody {
@@ -65,10 +66,12 @@ export interface Gradients {
 export class ProblemError extends Error {
   /** the same request may succeed later */
   readonly mayPass: boolean
+  readonly wantsKey: boolean
 
   constructor(problem: Problem) {
     super(detailOf(problem))
     this.mayPass = mayPass(problem)
+    this.wantsKey = wantsKey(problem)
   }
 }
 
@@ -111,7 +114,7 @@ interface Answer {
 }
 
 async function post(body: AttentionBody, signal: AbortSignal): Promise<Answer> {
-  const response = await fetch('v1/attention', {
+  const response = await ask('v1/attention', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),

@@ -65,11 +65,13 @@ export function attentionView(model: AttentionModel, tables: boolean): View {
   }
 }
 
-function textOf(trouble: Trouble): string {
+function textOf(trouble: Trouble): string | undefined {
   const words = say()
   switch (trouble.kind) {
     case 'empty':
       return words.emptySentence
+    case 'locked':
+      return undefined
     case 'refused':
       return trouble.detail
     case 'unreachable':
@@ -80,5 +82,6 @@ function textOf(trouble: Trouble): string {
 }
 
 function mayPass(trouble: Trouble): boolean {
-  return trouble.kind === 'refused' ? trouble.mayPass : trouble.kind !== 'empty'
+  if (trouble.kind === 'refused') return trouble.mayPass
+  return trouble.kind === 'unreachable' || trouble.kind === 'silent'
 }

@@ -1,4 +1,5 @@
 /** The buttons under a view that carry away what is on screen. */
+import { hasKey } from '../page/access.ts'
 import { h } from '../page/dom.ts'
 import { say } from '../words/language.ts'
 import { asCurl, asPython } from './code.ts'
@@ -54,9 +55,11 @@ export function exportBar(view: Exportable): HTMLElement {
         'application/octet-stream',
       )
     }),
-    button(say().copyCurl, 'curl', () => copy(asCurl(origin, view.request().path, view.request().body))),
+    button(say().copyCurl, 'curl', () =>
+      copy(asCurl(origin, view.request().path, view.request().body, hasKey())),
+    ),
     button(say().copyPython, 'python', () =>
-      copy(asPython(origin, view.request().path, view.request().body)),
+      copy(asPython(origin, view.request().path, view.request().body, hasKey())),
     ),
     button(say().copyLink, 'link', () => copy(location.href)),
     done,

@@ -3,14 +3,16 @@
  * acknowledged when it has been drawn: so the server is never further ahead than the page can show, and a pause is nothing
  * but acknowledgements that wait.
  */
+import { onKey } from '../page/access.ts'
 import { PATIENCE_MS } from '../page/patience.ts'
-import { detailOf, mayPass, type Problem } from '../page/problem.ts'
+import { detailOf, mayPass, type Problem, wantsKey } from '../page/problem.ts'
 import { Store } from '../page/store.ts'
-import { Connection, type Frame, streamUrl } from '../stream/connection.ts'
+import { Connection, type Frame } from '../stream/connection.ts'
 import type { Absence } from './absence.ts'
 import { FullMaps, type MapName, type Refusal } from './full-maps.ts'
 import { CREDIT, startMessage } from './request.ts'
-import { NOTHING, type RunStatus } from './run-status.ts'
+import { type Resume, Resumption } from './resumption.ts'
+import { NOTHING, type RunStatus, type Trouble } from './run-status.ts'
 import type { LayersState, Pass } from './state.ts'
 import { TENSOR, type Thumbnail, thumbnailsOf } from './thumbnail.ts'
 
@@ -35,10 +37,14 @@ export class LayersModel {
   #heard = false
   /** the server has said that it takes no new run over the connection */
   #goingAway = false
+  readonly #resumption = new Resumption()
   #patience: ReturnType<typeof setTimeout> | undefined
 
   constructor(state: LayersState) {
     this.state = new Store(state)
+    onKey(() => {
+      if (this.status.value.trouble?.kind === 'locked') this.again()
+    })
   }
 
   /** What is on screen: the run, and how it is looked at. Controls that were moved since are not part of it. */
@@ -50,6 +56,7 @@ export class LayersModel {
   /** Starts anew; a run that is under way is cancelled. */
   start(): void {
     this.#leave()
+    this.#resumption.end()
     this.#id++
     this.#began = performance.now()
     this.#owed = 0
@@ -78,17 +85,35 @@ export class LayersModel {
   }
 
   #connect(): void {
-    const connection: Connection = new Connection(streamUrl(), {
+    const connection: Connection = new Connection({
       onFrame: frame => {
         if (this.#connection === connection) this.#receive(frame)
       },
+      onRefused: problem => {
+        if (this.#connection === connection && !(mayPass(problem) && this.#goOn())) this.#fail(problem)
+      },
       onClose: () => {
-        if (this.#connection === connection) this.#lost()
+        if (this.#connection === connection && !this.#goOn()) this.#lost()
       },
     })
     this.#connection = connection
     this.#heard = false
     this.#goingAway = false
+  }
+
+  /** On another server, behind the frames that have come; they have the same bits there. */
+  #goOn(): boolean {
+    if (this.status.value.phase !== 'running') return false
+    const begun = this.#resumption.again((from: Resume) => {
+      this.#connect()
+      // what is drawn of the frames before is not acknowledged here
+      const id = String(++this.#id)
+      this.#owed = 0
+      this.#unacknowledged = 0
+      this.#connection?.send({ ...startMessage(id, this.shown), resume: { ...from, id } })
+    })
+    if (begun) this.#disconnect()
+    return begun
   }
 
   /** The maps of a run stay on the server until it is told that nobody will fetch them. */
@@ -100,8 +125,9 @@ export class LayersModel {
 
   cancel(): void {
     this.#send({ type: 'cancel' })
-    // a server that does not answer will not confirm this either
-    if (this.status.value.silent) {
+    // a server that does not answer will not confirm this either, nor one that is still looked for
+    if (this.status.value.silent || this.#connection === undefined) {
+      this.#resumption.end()
       this.#disconnect()
       this.status.set({ phase: 'cancelled', paused: false })
       this.maps.abandon()
@@ -170,7 +196,12 @@ export class LayersModel {
 
   #receive(frame: Frame): void {
     this.#heard = true
-    if (frame.type === 'going_away') this.#goingAway = true
+    if (frame.type === 'going_away') {
+      this.#goingAway = true
+      if (this.#resumption.begin(frame.resume, String(this.#id))) this.#goOn()
+      return
+    }
+    this.#resumption.end()
     if (frame.id !== undefined && frame.id !== String(this.#id)) return
     const after = performance.now() - this.#began
     switch (frame.type) {
@@ -230,10 +261,16 @@ export class LayersModel {
     if (fetch !== undefined) {
       if (fetch.id === String(this.#id)) this.maps.refuse(refusal, nameOf(fetch))
     } else if (frame.id !== undefined) {
-      const trouble = { kind: 'refused', detail, mayPass: mayPass(problem) } as const
-      this.status.set({ phase: 'failed', trouble, paused: false })
+      this.#fail(problem, detail)
     } else if (this.maps.awaited) this.maps.refuse(refusal)
     else this.status.set({ trouble: { kind: 'message', detail } })
+  }
+
+  #fail(problem: Problem, detail = detailOf(problem)): void {
+    const trouble: Trouble = wantsKey(problem)
+      ? { kind: 'locked' }
+      : { kind: 'refused', detail, mayPass: mayPass(problem) }
+    this.status.set({ phase: 'failed', trouble, paused: false })
   }
 
   #lost(): void {

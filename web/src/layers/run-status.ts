@@ -4,6 +4,8 @@ export type Phase = 'idle' | 'running' | 'done' | 'cancelled' | 'failed'
 export type Trouble =
   /** the run was refused, or failed; it may pass when it is run again */
   | { kind: 'refused'; detail: string; mayPass: boolean }
+  /** it wants a key, and what helps is the field for that */
+  | { kind: 'locked' }
   /** a message of the page was wrong, which ends no run */
   | { kind: 'message'; detail: string }
   /** the server was never there */

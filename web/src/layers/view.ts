@@ -102,5 +102,5 @@ function troubleOf({ trouble, silent, phase }: RunStatus): string | undefined {
 
 function mayRunAgain({ trouble, silent }: RunStatus): boolean {
   if (trouble?.kind === 'refused') return trouble.mayPass
-  return silent || (trouble !== undefined && trouble.kind !== 'message')
+  return silent || trouble?.kind === 'unreachable' || trouble?.kind === 'lost'
 }

@@ -15,3 +15,8 @@ export function detailOf(problem: Problem | undefined): string {
 export function mayPass({ status = 0 }: Problem): boolean {
   return status === 429 || status >= 500
 }
+
+/** Whether it is the reader's key that is missing or wrong. */
+export function wantsKey({ status }: Problem): boolean {
+  return status === 401
+}

@@ -33,7 +33,8 @@ function sum(count: number, term: (index: number) => number): number {
 
 /** More rows and columns than a unit has, of both results. */
 const WIDE: LinearArgs[] = [
-  { batch: 2, positions: 29, dimIn: 6, dimOut: 514, headsIn: 3, headsOut: 2 },
+  { batch: 2, positions: 29, dimIn: 6, dimOut: 130, headsIn: 3, headsOut: 2 },
+  { batch: 2, positions: 101, dimIn: 6, dimOut: 514, headsIn: 3, headsOut: 2 },
   { batch: 1, positions: 3, dimIn: 7, dimOut: 5, headsIn: 1, headsOut: 5 },
 ]
 
@@ -71,8 +72,9 @@ describe.each(WIDE)('forward, from $dimIn to $dimOut', a => {
 })
 
 describe.each([
-  { ...WIDE[0], dimIn: 514, headsIn: 2, dimOut: 6, headsOut: 3 },
-  { ...WIDE[1], headsIn: 7, headsOut: 1 },
+  { ...WIDE[0], dimIn: 130, headsIn: 2, dimOut: 6, headsOut: 3 },
+  { ...WIDE[1], dimIn: 514, headsIn: 2, dimOut: 6, headsOut: 3 },
+  { ...WIDE[2], headsIn: 7, headsOut: 1 },
 ])('the gradient of x, from $dimOut to $dimIn', a => {
   const [rows, positions] = [a.batch * a.positions, a.positions]
   const [gradY, weight, residual] = [
@@ -102,7 +104,8 @@ describe.each([
 
 describe.each([
   { ...WIDE[0], positions: 2, dimIn: 50, headsIn: 5 },
-  { ...WIDE[1], headsIn: 7, headsOut: 1 },
+  { ...WIDE[1], positions: 2, dimIn: 195, headsIn: 5 },
+  { ...WIDE[2], headsIn: 7, headsOut: 1 },
 ])('the gradient of the weight, $dimIn × $dimOut', a => {
   const [rows, positions] = [a.batch * a.positions, a.positions]
   const [x, gradY] = [whole(rows * a.dimIn, 1), whole(rows * a.dimOut, 2)]

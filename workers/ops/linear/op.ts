@@ -1,9 +1,14 @@
 /** Products with weight matrices, y = x·W + b, and their two gradients. */
 import { type Args, type ArgsOf, defineArgs, defineFamily, price, type StepContext } from '../define-op.ts'
 
-/** Rows × columns of the result that are one unit of a product. */
+/** Rows × columns of the result that are one unit of a product of many rows. */
 export const PRODUCT_ROWS = 48
 export const PRODUCT_COLUMNS = 512
+/** Up to this many rows a unit has all of them, and fewer columns: each part of the weight is then read by one worker. */
+export const THIN_ROWS = 192
+export const THIN_COLUMNS = 64
+/** Up to this many rows are multiplied by the weight where it stands: to pack it would take longer than to multiply by it. */
+export const FEW_ROWS = 6
 
 /** Rows that go through a packed block of columns at a time, and most of the depth packed. */
 export const ROWS_TOGETHER = 96
@@ -17,6 +22,8 @@ const PRODUCT = price(0.0185, 1.6)
 const WEIGHT = price(0.18, 4.5)
 const FAR_WEIGHT = price(0.9, 6)
 const CACHED = 2 ** 21
+/** One that few rows are multiplied by where it stands, in order. */
+const STREAMED_WEIGHT = price(0.22, 4.5)
 
 const family = defineFamily('linear')
 
@@ -48,25 +55,32 @@ const areas = {
   },
 }
 
+/** Rows and columns of the result that are one unit of a product. */
+export function blockSize(rows: number): { rows: number; columns: number } {
+  if (rows <= THIN_ROWS) return { rows: Math.max(1, rows), columns: THIN_COLUMNS }
+  return { rows: PRODUCT_ROWS, columns: PRODUCT_COLUMNS }
+}
+
 /** Units of a product with a result of these rows and columns. */
 function productUnits(rows: number, columns: number): number {
-  return Math.ceil(rows / PRODUCT_ROWS) * Math.ceil(columns / PRODUCT_COLUMNS)
+  const block = blockSize(rows)
+  return Math.ceil(rows / block.rows) * Math.ceil(columns / block.columns)
 }
 
 function cost({ batch, positions, dimIn, dimOut }: Sizes, { precision: p }: StepContext) {
   const rows = batch * positions
   const weights = dimIn * dimOut
   const products = rows * weights
+  const weight = rows <= FEW_ROWS ? STREAMED_WEIGHT : weights > CACHED ? FAR_WEIGHT : WEIGHT
   return {
     flops: 2 * products,
-    nanoseconds:
-      rows * ROW[p] + products * PRODUCT[p] + weights * (weights > CACHED ? FAR_WEIGHT[p] : WEIGHT[p]),
+    nanoseconds: rows * ROW[p] + products * PRODUCT[p] + weights * weight[p],
   }
 }
 
 /**
  * y = x·W + bias + residual. weight [dimIn, dimOut], bias [dimOut], residual laid out like y. Units are numbered column
- * block by column block: unit = columnBlock·⌈rows/PRODUCT_ROWS⌉ + rowBlock.
+ * block by column block: unit = columnBlock·⌈rows/block rows⌉ + rowBlock (`blockSize`).
  */
 export const linearForward = family.define('linearForward', {
   tensors: { x: 'in', weight: 'in', bias: 'in?', residual: 'in?', y: 'out' },

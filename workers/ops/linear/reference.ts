@@ -1,7 +1,7 @@
 /** Products with weight matrices: x·W and its two gradients, block by block of the result. */
 import type { Tensors } from '../define-op.ts'
 import type * as op from './op.ts'
-import { type LinearArgs, PRODUCT_COLUMNS, PRODUCT_ROWS } from './op.ts'
+import { blockSize, type LinearArgs } from './op.ts'
 import { readRow, type SplitRows, writeRow } from './split-rows.ts'
 
 /**
@@ -87,7 +87,8 @@ export function linearBackwardWeight(
   const [input, output] = [inputRows(a), outputRows(a)]
   const x = new Float64Array(a.dimIn)
   const gradY = new Float64Array(a.dimOut)
-  const sums = new Float64Array(PRODUCT_ROWS * PRODUCT_COLUMNS)
+  const block = blockSize(a.dimIn)
+  const sums = new Float64Array(block.rows * block.columns)
   for (let unit = from; unit < to; unit++) {
     const { rowFrom, rowTo, columnFrom, columnTo } = blockOf(unit, a.dimIn, a.dimOut)
     const width = columnTo - columnFrom
@@ -118,13 +119,14 @@ function outputRows({ positions, headsOut, dimOut }: LinearArgs): SplitRows {
 
 /** The block of a [rows, columns] result that a unit computes: column block by column block. */
 function blockOf(unit: number, rows: number, columns: number) {
-  const rowBlocks = Math.ceil(rows / PRODUCT_ROWS)
-  const rowFrom = (unit % rowBlocks) * PRODUCT_ROWS
-  const columnFrom = Math.floor(unit / rowBlocks) * PRODUCT_COLUMNS
+  const block = blockSize(rows)
+  const rowBlocks = Math.ceil(rows / block.rows)
+  const rowFrom = (unit % rowBlocks) * block.rows
+  const columnFrom = Math.floor(unit / rowBlocks) * block.columns
   return {
     rowFrom,
-    rowTo: Math.min(rowFrom + PRODUCT_ROWS, rows),
+    rowTo: Math.min(rowFrom + block.rows, rows),
     columnFrom,
-    columnTo: Math.min(columnFrom + PRODUCT_COLUMNS, columns),
+    columnTo: Math.min(columnFrom + block.columns, columns),
   }
 }

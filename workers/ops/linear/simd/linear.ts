@@ -16,76 +16,19 @@
  * all of gradY's row is 0, zeros are packed in place of x's.
  */
 import { MR, NR } from '../../../wasm/assembly/lanes'
-import { Call, PACK_DEPTH, PRODUCT_COLUMNS, PRODUCT_ROWS, ROWS_TOGETHER } from '../../../wasm/generated/linear'
+import {
+  Call, FEW_ROWS, PACK_DEPTH, PRODUCT_COLUMNS, PRODUCT_ROWS, ROWS_TOGETHER, THIN_COLUMNS, THIN_ROWS,
+} from '../../../wasm/generated/linear'
+import { fewRows } from './few-rows'
 import { packAcross, packAlong } from './pack'
+import { Product, begin, setMatrix, setSizes } from './product-state'
 import { SplitRows, columnRun, elementAt, rowRun } from './split-rows'
-import { linearTile } from './tile'
+import { InPlace, Packed, linearTile } from './tile'
 
 /** For so few rows a plain matrix is read where it stands: copying it would take as long as multiplying by it. */
 const FEW: i32 = 12
-
-/** A product in progress: what the area `product` begins with. */
-@unmanaged
-class Product {
-  rows: i32
-  columns: i32
-  depth: i32
-  /** which way the packs run (linear-pack.ts) */
-  rowsAlong: bool
-  columnsAlong: bool
-  /** a row of gradY that is all zero takes no part */
-  nonFinite: bool
-  // operands of the rows and the columns, the result, and what is added to it
-  a: SplitRows
-  b: SplitRows
-  c: SplitRows
-  residual: SplitRows
-  bias: usize
-  /** [NR] zeros; the bias of the panel, padded; a tile [6][NR] */
-  zeros: usize
-  panelBias: usize
-  spare: usize
-  /** bytes [PACK_DEPTH]: 1 where the row of the depth takes no part */
-  skipped: usize
-  /** [ROWS_TOGETHER/6][depth][6] and [PRODUCT_COLUMNS/NR][depth][NR] */
-  rowPack: usize
-  columnPack: usize
-}
-
-const HEADER: usize = 256
-const MATRIX: usize = 32
-
-function begin(call: Call): Product {
-  const at = call.product
-  const p = changetype<Product>(at)
-  p.a = changetype<SplitRows>(at + 128)
-  p.b = changetype<SplitRows>(at + 128 + MATRIX)
-  p.c = changetype<SplitRows>(at + 128 + 2 * MATRIX)
-  p.residual = changetype<SplitRows>(at + 128 + 3 * MATRIX)
-  p.bias = 0
-  p.nonFinite = false
-  p.zeros = at + HEADER
-  p.panelBias = p.zeros + 64
-  p.spare = p.panelBias + 64
-  p.skipped = p.spare + MR * 64
-  p.rowPack = call.packs
-  memory.fill(p.zeros, 0, 64)
-  return p
-}
-
-function setMatrix(m: SplitRows, start: usize, heads: i32, positions: i32, dim: i32): void {
-  m.start = start
-  m.heads = heads
-  m.positions = positions
-  m.width = dim / heads
-}
-
-function setSizes(p: Product, rows: i32, columns: i32, depth: i32): void {
-  p.rows = rows
-  p.columns = columns
-  p.depth = depth
-  p.columnPack = p.rowPack + <usize>(ROWS_TOGETHER * min(depth, PACK_DEPTH)) * 4
-}
+/** For so few columns rows are read where they stand. */
+const NARROW: i32 = 256
 
 export function linearForward(call: Call, from: i32, to: i32): void {
   const p = begin(call)
@@ -126,30 +69,48 @@ export function linearBackwardWeight(call: Call, from: i32, to: i32): void {
 }
 
 function multiply(p: Product, from: i32, to: i32): void {
-  const rowBlocks = (p.rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS
+  const thin = p.rows <= THIN_ROWS
+  const few = p.rows <= FEW_ROWS && !p.rowsAlong
+  const rowBlock = thin ? max(p.rows, 1) : PRODUCT_ROWS
+  const rowBlocks = (p.rows + rowBlock - 1) / rowBlock
   const chunks = max((p.depth + PACK_DEPTH - 1) / PACK_DEPTH, 1)
   const most = (p.depth + chunks - 1) / chunks
   for (let unit = from; unit < to; ) {
     const block = unit / rowBlocks
     const first = unit - block * rowBlocks
-    const count = min(to - unit, rowBlocks - first)
-    const column = block * PRODUCT_COLUMNS
-    const columns = min(PRODUCT_COLUMNS, p.columns - column)
-    const end = min((first + count) * PRODUCT_ROWS, p.rows)
-    if (p.depth == 0) clear(p, first * PRODUCT_ROWS, end, column, columns)
-    for (let k = 0; k < p.depth; k += most) {
-      const depth = min(most, p.depth - k)
-      const direct = p.columnsAlong && p.b.heads == 1 && p.rows <= FEW
-      const whole = direct ? columns - (columns % NR) : 0
-      packColumns(p, column + whole, columns - whole, k, depth)
-      if (p.nonFinite) noteSkipped(p, k, depth)
-      for (let row = first * PRODUCT_ROWS; row < end; row += ROWS_TOGETHER) {
-        const rows = min(ROWS_TOGETHER, end - row)
-        packRows(p, row, rows, k, depth)
-        blockProduct(p, row, rows, column, columns, whole, k, depth)
+    // thin units are neighbouring columns, else rows
+    const count = thin ? min(to - unit, PRODUCT_COLUMNS / THIN_COLUMNS) : min(to - unit, rowBlocks - first)
+    const column = block * (thin ? THIN_COLUMNS : PRODUCT_COLUMNS)
+    const columns = min(thin ? count * THIN_COLUMNS : PRODUCT_COLUMNS, p.columns - column)
+    const row = first * rowBlock
+    const end = min(row + (thin ? rowBlock : count * rowBlock), p.rows)
+    if (p.depth == 0) clear(p, row, end, column, columns)
+    // what is read of each row of the weight at once: columns of the result, or the depth
+    const part = few && !p.columnsAlong ? 16 : columns
+    for (let c = 0; c < columns; c += part) {
+      for (let k = 0; k < p.depth; k += most) {
+        const depth = min(most, p.depth - k)
+        if (few) fewRows(p, column + c, min(part, columns - c), k, depth)
+        else blockOfRows(p, row, end, column, columns, k, depth)
       }
     }
     unit += count
+  }
+}
+
+function blockOfRows(p: Product, row: i32, end: i32, column: i32, columns: i32, k: i32, depth: i32): void {
+  const direct = p.columnsAlong && p.b.heads == 1 && p.rows <= FEW
+  const whole = direct ? columns - (columns % NR) : 0
+  packColumns(p, column + whole, columns - whole, k, depth)
+  if (p.nonFinite) noteSkipped(p, k, depth)
+  for (; row < end; row += ROWS_TOGETHER) {
+    const rows = min(ROWS_TOGETHER, end - row)
+    const inPlace = !p.rowsAlong && p.a.heads == 1 && columns <= NARROW
+    if (inPlace) blockProduct<InPlace>(p, row, rows, column, columns, whole, k, depth)
+    else {
+      packRows(p, row, rows, k, depth)
+      blockProduct<Packed>(p, row, rows, column, columns, whole, k, depth)
+    }
   }
 }
 
@@ -189,8 +150,8 @@ function noteSkipped(p: Product, k: i32, depth: i32): void {
   }
 }
 
-/** The packed rows through the columns, tile by tile; the first `direct` of the columns are read where they stand. */
-function blockProduct(
+/** The rows through the columns, tile by tile; the first `direct` of the columns are read where they stand. */
+function blockProduct<L>(
   p: Product, row: i32, rows: i32, column: i32, columns: i32, direct: i32, k: i32, depth: i32,
 ): void {
   const first = k == 0
@@ -207,22 +168,24 @@ function blockProduct(
       biasAt = p.bias + (<usize>(column + x) << 2)
       if (!whole) biasAt = paddedBias(p, biasAt, width)
     }
-    let a = p.rowPack
+    const inPlace = sizeof<L>() == 8
+    const aRow = <usize>p.a.width << 2
+    let a = inPlace ? elementAt(p.a, row, k) : p.rowPack
     for (let r = 0; r < rows; r += MR) {
       const height = min(MR, rows - r)
       if (whole && height == MR && rowRun(p.c, row + r, MR) == MR) {
         const c = elementAt(p.c, row + r, column + x)
         const cRow = <usize>p.c.width << 2
         if (base.start) {
-          linearTile(a, b, bRow, depth, biasAt, elementAt(base, row + r, column + x), cRow, c, cRow)
+          linearTile<L>(a, aRow, height, b, bRow, depth, biasAt, elementAt(base, row + r, column + x), cRow, c, cRow)
         } else {
-          linearTile(a, b, bRow, depth, biasAt, p.zeros, 0, c, cRow)
+          linearTile<L>(a, aRow, height, b, bRow, depth, biasAt, p.zeros, 0, c, cRow)
         }
       } else {
-        linearTile(a, b, bRow, depth, biasAt, p.zeros, 0, p.spare, NR * 4)
+        linearTile<L>(a, aRow, height, b, bRow, depth, biasAt, p.zeros, 0, p.spare, NR * 4)
         storeCorner(p, base, row + r, height, column + x, width)
       }
-      a += <usize>(depth * MR) * 4
+      a += inPlace ? <usize>MR * aRow : <usize>(depth * MR) * 4
     }
     if (x >= direct) pack += <usize>(depth * NR) * 4
   }

@@ -1,8 +1,35 @@
-/** Which axes of an attention's tensors run over the batch, the query heads and the key heads: along these a request can be cut. */
-import type { Part } from './part.ts'
+/** How an attention is cut: over the batch, and over the key heads, each with the query heads that read it. */
+import { readTensor } from '../../formats/tensor.ts'
+import { alibiSlopes } from '../../layers/attention/biases.ts'
+import type { Axes } from './ranges.ts'
+import type { NamedAxes, Subject, Taken, Tree } from './subject.ts'
 
-/** b: batch, h: query heads, g: key heads; anything else is never cut. */
-export type Axes = string
+export const attentionSubject: Subject = {
+  over: 'bhg',
+  lists: [],
+  hindrance,
+  inputs(tree, shapeAlone) {
+    const q = readTensor(tree.q, shapeAlone)
+    return inputAxes('message' in q ? 0 : q.shape.length, tree.layout)
+  },
+  extents({ tensors }) {
+    const [q, k] = ['q', 'k'].map(name => tensors.find(({ path }) => path === name))
+    const extent = (of: typeof q, axis: string) => of?.source.shape[of.axes.indexOf(axis)] ?? 1
+    const kvHeads = Math.max(1, extent(k, 'g'))
+    return { batch: extent(q, 'b'), kvHeads, group: extent(q, 'h') / kvHeads }
+  },
+  output: (name, { length }, taken) => outputAxes(name, length, rankOf(taken), taken.rest.layout),
+  rest(rest, { kvHeads: [from, to] }, { kvHeads, group }) {
+    // slopes that follow from the number of heads are those of the whole
+    if (rest.alibi !== true) return rest
+    return { ...rest, alibi: alibiSlopes(kvHeads * group).slice(from * group, to * group) }
+  },
+  shapes: tree => tree,
+}
+
+function rankOf({ tensors }: Taken): number {
+  return tensors.find(({ path }) => path === 'q')?.source.shape.length ?? 0
+}
 
 /** Fields beside tensors with which what is computed of a head does not depend on other heads or items. */
 const PLAIN = [
@@ -22,15 +49,8 @@ const PLAIN = [
 /** Kinds that treat every head alike. */
 const KINDS = ['softmax', 'local', 'strided', 'block']
 
-type Tree = Record<string, unknown>
-
-export interface Tensor {
-  path: string[]
-  axes: Axes
-}
-
 /** Where tensors may stand in a request, with their axes: of `q` in this rank and layout; of others by their own rank. */
-export function inputAxes(rank: number, layout: unknown): [path: string, axes: (rank: number) => Axes][] {
+function inputAxes(rank: number, layout: unknown): NamedAxes[] {
   const { ofQ, ofK, map, rows } = named(rank, layout)
   const always = (axes: Axes) => () => axes
   const aligned = (axes: Axes) => (own: number) => axes.slice(-own)
@@ -64,8 +84,7 @@ export function inputAxes(rank: number, layout: unknown): [path: string, axes: (
   ]
 }
 
-/** The axes of a tensor of the answer; undefined where it is none that can be put together of parts. */
-export function outputAxes(name: string, own: number, rank: number, layout: unknown): Axes | undefined {
+function outputAxes(name: string, own: number, rank: number, layout: unknown): Axes | undefined {
   const { ofQ, ofK, map, rows, heads } = named(rank, layout)
   const known: Record<string, Axes> = {
     output: ofQ,
@@ -95,7 +114,7 @@ function named(rank: number, layout: unknown) {
 }
 
 /** Why it cannot be cut, whatever its shapes; undefined where it can. */
-export function hindrance(tree: Tree): string | undefined {
+function hindrance(tree: Tree): string | undefined {
   const tensors = inputAxes(4, undefined).map(([path]) => path.split('.')[0])
   const other = Object.keys(tree).find(name => !PLAIN.includes(name) && !tensors.includes(name))
   if (other !== undefined) return `\`${other}\` needs all of it`
@@ -107,51 +126,4 @@ export function hindrance(tree: Tree): string | undefined {
     return '`rope.scaling` looks at all positions'
   }
   return undefined
-}
-
-/** The range of an axis that a part has; undefined: all of it. An axis of 1 is for all. */
-export function rangeOf(
-  axis: string,
-  extent: number,
-  part: Part,
-  group: number,
-): [number, number] | undefined {
-  if (extent === 1) return undefined
-  if (axis === 'b') return part.batch
-  if (axis === 'g') return part.kvHeads
-  if (axis === 'h') return [part.kvHeads[0] * group, part.kvHeads[1] * group]
-  return undefined
-}
-
-/** What a part has of a tensor. */
-export function shapeIn(shape: number[], axes: Axes, part: Part, group: number): number[] {
-  return shape.map((extent, at) => {
-    const [from, to] = rangeOf(axes[at], extent, part, group) ?? [0, extent]
-    return to - from
-  })
-}
-
-/** Where it stands in the whole: runs of elements, in order. */
-export function* runsOf(
-  shape: number[],
-  axes: Axes,
-  part: Part,
-  group: number,
-): Generator<{ from: number; count: number }> {
-  const ranges = shape.map((extent, at) => rangeOf(axes[at], extent, part, group) ?? [0, extent])
-  // the last axis of which not all is taken: what follows it is in one piece
-  let inner = shape.length - 1
-  while (inner > 0 && ranges[inner][0] === 0 && ranges[inner][1] === shape[inner]) inner--
-  const below = shape.slice(inner + 1).reduce((product, extent) => product * extent, 1)
-  const [from, to] = ranges[inner] ?? [0, 1]
-  const walk = function* (at: number, offset: number): Generator<{ from: number; count: number }> {
-    if (at >= inner) {
-      const start = shape.length === 0 ? 0 : offset * shape[inner] + from
-      yield { from: start * below, count: (to - from) * below }
-      return
-    }
-    for (let index = ranges[at][0]; index < ranges[at][1]; index++)
-      yield* walk(at + 1, offset * shape[at] + index)
-  }
-  yield* walk(0, 0)
 }
