@@ -179,7 +179,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                /** @description of a folder in MODELS_DIR */
+                /** @description of a folder in MODELS_DIR, or of a model that comes with the service: `lesson` */
                 name: string;
             };
             cookie?: never;
@@ -199,7 +199,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                /** @description of a folder in MODELS_DIR */
+                /** @description of a folder in MODELS_DIR, or of a model that comes with the service: `lesson` */
                 name: string;
             };
             cookie?: never;
@@ -4594,7 +4594,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description of a folder in MODELS_DIR */
+                /** @description of a folder in MODELS_DIR, or of a model that comes with the service: `lesson` */
                 name: string;
             };
             cookie?: never;
@@ -4638,7 +4638,7 @@ export interface operations {
                 "Want-Repr-Digest"?: string;
             };
             path: {
-                /** @description of a folder in MODELS_DIR */
+                /** @description of a folder in MODELS_DIR, or of a model that comes with the service: `lesson` */
                 name: string;
             };
             cookie?: never;
