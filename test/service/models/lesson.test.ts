@@ -42,7 +42,10 @@ describe('the lesson model', () => {
       expect((await list()).map(({ name }: { name: string }) => name)).toEqual(['another', 'lesson'])
       symlinkSync(join(MODELS, 'gpt2'), join(folder, 'lesson'), 'dir')
       expect((await list())[1]).toMatchObject({ name: 'lesson', family: 'gpt2' })
-      const { body } = await post(own, '/v1/models/lesson/forward', { token_ids: [[5, 6]], return: ['output'] })
+      const { body } = await post(own, '/v1/models/lesson/forward', {
+        token_ids: [[5, 6]],
+        return: ['output'],
+      })
       expect(body.output[0][0]).toHaveLength(16)
     } finally {
       rmSync(folder, { recursive: true })
