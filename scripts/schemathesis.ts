@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -28,8 +28,9 @@ const options = [
   '--no-color',
 ]
 
-/** It keeps what it found where it runs. */
+/** It reads its configuration and keeps what it found where it runs. */
 const temporary = mkdtempSync(join(tmpdir(), 'schemathesis-'))
+cpSync(FOLDER, temporary, { recursive: true })
 
 async function run(command: string, ...args: string[]): Promise<number> {
   const child = spawn(command, args, { cwd: temporary, stdio: 'inherit' })
@@ -43,13 +44,12 @@ if (!existsSync(join(python, 'schemathesis'))) {
 }
 const { child, url } = await startServer({ MAX_FLOPS: '1e10', SHUTDOWN_DELAY_SECONDS: '0' })
 try {
-  const config = join(FOLDER, 'schemathesis.toml')
   const document = `${url}/openapi.json`
   const given = process.argv.slice(2)
   process.exitCode = await run(
     join(python, 'schemathesis'),
     '--config-file',
-    config,
+    'schemathesis.toml',
     'run',
     document,
     ...options,
