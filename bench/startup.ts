@@ -1,9 +1,7 @@
 /** Two checkouts of the service as they start, in turns: how long until they are ready, and what memory they have then. `npm run bench -- startup ../other`. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { median, table } from './report.ts'
+import { startService } from './service.ts'
 
 const ROUNDS = Number(process.env.ROUNDS ?? 8)
 const SMALL = '{"q":[[1]],"k":[[1]],"v":[[1]]}'
@@ -16,38 +14,20 @@ interface Start {
 
 async function start(folder: string): Promise<Start> {
   const begun = performance.now()
-  const env = { ...process.env, PORT: '0', THREADS: '1', KERNELS: 'wide', SHUTDOWN_DELAY_SECONDS: '0' }
-  const child = spawn(process.execPath, ['src/main.ts'], {
-    cwd: folder,
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const file = new URL('src/main.ts', pathToFileURL(`${folder}/`)).href
+  const service = await startService(file, { THREADS: '1', KERNELS: 'wide' })
   try {
-    const url = await addressOf(child)
     const ms = performance.now() - begun
     for (let count = 0; count < 50; count++) {
       const headers = { 'content-type': 'application/json' }
-      await (await fetch(`${url}/v1/attention`, { method: 'POST', headers, body: SMALL })).arrayBuffer()
+      await (
+        await fetch(`${service.url}/v1/attention`, { method: 'POST', headers, body: SMALL })
+      ).arrayBuffer()
     }
-    const [, kilobytes] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8')) ?? []
-    return { ms, megabytes: Number(kilobytes) / 1024 }
+    return { ms, megabytes: service.memory().now }
   } finally {
-    const gone = once(child, 'exit')
-    child.kill('SIGTERM')
-    await gone
+    service.stop()
   }
-}
-
-async function addressOf({ stdout }: ChildProcess): Promise<string> {
-  let log = ''
-  for await (const text of stdout as AsyncIterable<Buffer>) {
-    log += text
-    const [url] = log.match(/http:\/\/127\.0\.0\.1:\d+/) ?? []
-    if (url === undefined) continue
-    stdout?.resume()
-    return url
-  }
-  throw new Error(`no server: ${log}`)
 }
 
 /** Linux alone says what memory another process has. */
