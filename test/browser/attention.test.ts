@@ -242,10 +242,10 @@ describe('numbers', () => {
       route.fulfill({ status: 200, contentType: 'application/json', body: 'no JSON' }),
     )
     await page.fill('[aria-label="Q, row cat, column 1"]', '7')
-    await page.waitForSelector('.problem:not([hidden])')
+    await page.waitForSelector('.attention-view .problem:not([hidden])')
     await page.unroute('**/v1/attention')
     await page.fill('[aria-label="Q, row cat, column 1"]', '8')
-    await page.waitForSelector('.problem', { state: 'hidden' })
+    await page.waitForSelector('.attention-view .problem', { state: 'hidden' })
   })
 })
 
@@ -253,6 +253,7 @@ describe('a sentence', () => {
   it('gives its words seeded embeddings: the same words the same numbers', async () => {
     await visitAt('?tables=1')
     await page.selectOption('#source', 'sentence')
+    await page.selectOption('#sentence-model', '')
     await page.fill('#sentence', '너 나 너')
     await expect.poll(async () => (await table('q')).length).toBe(3)
     const q = await table('q')
@@ -275,7 +276,7 @@ describe('a sentence', () => {
     await expect.poll(explained).toContain('P[w39, w7]')
     await keep(page, 'attention-sentence')
     await page.fill('#sentence', '  ')
-    await expect.poll(() => page.textContent('.problem')).toBe('Type a word to begin.')
+    await expect.poll(() => page.textContent('.attention-view .problem')).toBe('Type a word to begin.')
   })
 })
 
@@ -318,6 +319,14 @@ describe('carried away', () => {
     const png = await file('png')
     expect(png.name).toBe('attention.png')
     expect(png.bytes.subarray(1, 4).toString()).toBe('PNG')
+    const svg = (await file('svg')).bytes.toString('utf8')
+    expect(svg).toMatch(/<text [^>]+>0\.4519<\/text>/)
+    expect(
+      await page.evaluate(
+        drawn => new DOMParser().parseFromString(drawn, 'image/svg+xml').querySelector('parsererror'),
+        svg,
+      ),
+    ).toBeNull()
     const csv = (await file('csv')).bytes.toString('utf8')
     expect(csv).toMatch(/^\ufeffmatrix,row,column,row_label,column_label,value\r\n/)
     expect(csv).toMatch(/\r\nweights,0,1,cat,sat,0\.2740686\d+\r\n/)

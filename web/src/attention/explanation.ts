@@ -65,7 +65,11 @@ function contentOf(result: AttentionResult, name: Name, row: number, col: number
       h('strong', {}, `= ${format(value, 6)}`),
     ),
     formula === ''
-      ? h('p', { class: 'quiet' }, say().explanationGiven)
+      ? h(
+          'p',
+          { class: 'quiet' },
+          result.inputs.q.length === 0 ? say().explanationOfModel : say().explanationGiven,
+        )
       : h('p', { class: 'formula' }, ...typeset(formula)),
     ...lines,
     noteOf(result, name, row, col),

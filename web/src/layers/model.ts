@@ -1,18 +1,23 @@
 /**
- * A run of a stack over the stream, and everything that has come of it; lives on while views come and go. A layer is
+ * A run of a stack or a model over the stream, and everything that has come of it; lives on while views come and go. A layer is
  * acknowledged when it has been drawn: so the server is never further ahead than the page can show, and a pause is nothing
  * but acknowledgements that wait.
  */
 import { onKey } from '../page/access.ts'
+import { SEEDED } from '../page/address.ts'
+import { knownModels, LESSON, models } from '../page/models.ts'
 import { PATIENCE_MS } from '../page/patience.ts'
-import { detailOf, mayPass, type Problem, wantsKey } from '../page/problem.ts'
+import { detailOf, type Problem } from '../page/problem.ts'
 import { Store } from '../page/store.ts'
 import { Connection, type Frame } from '../stream/connection.ts'
 import type { Absence } from './absence.ts'
-import { FullMaps, type MapName, type Refusal } from './full-maps.ts'
+import { placeOfLesson, resolved, stackOf } from './chosen.ts'
+import { Drawn } from './drawn.ts'
+import { plainTokens, toldTokens } from './fold.ts'
+import { type FullMap, FullMaps, type MapName, mapIn, nameOf, refusalOf } from './full-maps.ts'
 import { CREDIT, startMessage } from './request.ts'
-import { NOTHING, type RunStatus, type Trouble } from './run-status.ts'
-import type { LayersState, Pass } from './state.ts'
+import { NOTHING, type RunStatus, troubleOf } from './run-status.ts'
+import { type LayersState, type Pass, tokensOf } from './state.ts'
 import { TENSOR, type Thumbnail, thumbnailsOf } from './thumbnail.ts'
 
 export class LayersModel {
@@ -21,11 +26,14 @@ export class LayersModel {
   readonly maps = new FullMaps()
   /** thumbnails in the order in which their frames came */
   readonly frames: Thumbnail[][] = []
+  readonly drawn: Drawn
   /** what the run was started with: the controls may have moved on */
   of: LayersState | undefined
   /** draws a frame, some time soon */
   painter: ((thumbnails: Thumbnail[]) => Promise<void>) | undefined
   #connection: Connection | undefined
+  /** nothing was chosen: what the lesson is about is shown when its tokens are known */
+  #isLesson = false
   #id = 0
   #began = 0
   /** layers drawn while the run is paused: acknowledged when it goes on */
@@ -40,6 +48,10 @@ export class LayersModel {
 
   constructor(state: LayersState) {
     this.state = new Store(state)
+    this.drawn = new Drawn(state.fold)
+    this.state.watch(({ fold }) => {
+      this.drawn.fold = fold
+    })
     onKey(() => {
       if (this.status.value.trouble?.kind === 'locked') this.again()
     })
@@ -47,12 +59,18 @@ export class LayersModel {
 
   /** What is on screen: the run, and how it is looked at. Controls that were moved since are not part of it. */
   get shown(): LayersState {
-    const { log, selected, row } = this.state.value
-    return this.of === undefined ? this.state.value : { ...this.of, log, selected, row, run: true }
+    const { log, fold, selected, row } = this.state.value
+    return this.of === undefined ? this.state.value : { ...this.of, log, fold, selected, row, run: true }
   }
 
   /** Starts anew; a run that is under way is cancelled. */
   start(): void {
+    const { model, sentence, selected } = this.state.value
+    // what a model is made of is told by the list
+    if (model !== SEEDED && models.value.list === undefined) {
+      void knownModels().then(() => this.start())
+      return
+    }
     this.#leave()
     this.#id++
     this.#began = performance.now()
@@ -60,7 +78,9 @@ export class LayersModel {
     this.#unacknowledged = 0
     this.frames.length = 0
     this.maps.clear()
-    this.of = this.state.value
+    this.of = resolved(this.state.value)
+    this.#isLesson = this.of.model === LESSON && sentence === undefined && selected === undefined
+    this.drawn.tokens = plainTokens(this.of.model ? [] : tokensOf(this.of))
     const passes = this.of.backward ? 2 : 1
     this.status.set({ ...NOTHING, phase: 'running', total: passes * this.of.layers })
     this.state.set({ run: true })
@@ -72,7 +92,9 @@ export class LayersModel {
   /** Runs what is on screen once more, over a new connection: the old one may be dead without anybody having said so. */
   again(): void {
     this.#disconnect()
-    this.state.set(this.shown)
+    const { model, sentence, ...others } = this.shown
+    // the sizes of a model are no settings of the stack
+    this.state.set(model ? { model, sentence } : { model, sentence, ...others })
     this.start()
   }
 
@@ -132,11 +154,14 @@ export class LayersModel {
   }
 
   thumbnail(pass: Pass, layer: number, head: number): Thumbnail | undefined {
-    for (const frame of this.frames) {
-      const found = frame.find(each => each.pass === pass && each.layer === layer && each.head === head)
-      if (found !== undefined) return found
-    }
-    return undefined
+    const isIt = (each: Thumbnail) => each.pass === pass && each.layer === layer && each.head === head
+    const found = this.frames.flat().find(isIt)
+    return found && this.drawn.thumbnail(found)
+  }
+
+  /** A map that is here, as it is drawn. */
+  map(name: MapName): FullMap | undefined {
+    return this.drawn.map(this.maps.get(name))
   }
 
   /** Asks for a map that is not here, where anybody can send it, and says why it is not; nothing where it is. */
@@ -150,7 +175,7 @@ export class LayersModel {
     }
     if (this.#connection === undefined || this.#connection.closed) return { kind: 'lost' }
     if (this.maps.ask(name)) {
-      this.#send({ type: 'fetch', layer, head, tensor: TENSOR[pass] })
+      this.#send({ type: 'fetch', layer, head, tensor: TENSOR[pass], stack: stackOf(this.of) })
       this.#awaitAnswer()
     }
     return { kind: 'coming' }
@@ -181,6 +206,9 @@ export class LayersModel {
     if (frame.id !== undefined && frame.id !== String(this.#id)) return
     const after = performance.now() - this.#began
     switch (frame.type) {
+      case 'accepted':
+        this.#told(frame)
+        break
       case 'layer':
         this.#layer(frame, after)
         break
@@ -205,7 +233,19 @@ export class LayersModel {
     this.#awaitAnswer()
   }
 
+  /** What a model has made of the text. */
+  #told({ tokens }: Frame): void {
+    if (tokens === undefined) return
+    this.drawn.tokens = toldTokens(tokens)
+    if (this.#isLesson) this.state.set(placeOfLesson(this.drawn.strings))
+  }
+
   #layer(frame: Frame, after: number): void {
+    if (frame.stack !== stackOf(this.of)) {
+      this.#unacknowledged++
+      this.#acknowledge(1)
+      return
+    }
     const thumbnails = thumbnailsOf(frame)
     this.frames.push(thumbnails)
     this.#unacknowledged++
@@ -220,10 +260,8 @@ export class LayersModel {
   }
 
   #full(frame: Frame): void {
-    const tensor = Object.values(frame.tensors)[0]
-    if (tensor === undefined || tensor.data instanceof Uint8Array) return
-    const [rows, cols] = tensor.shape.slice(-2) as [number, number]
-    this.maps.add(nameOf(frame), { rows, cols, data: tensor.data })
+    const map = mapIn(frame)
+    if (map !== undefined) this.maps.add(nameOf(frame), map)
   }
 
   /** Without the id of the run the error is not the run's: a fetch failed, or a message was wrong, and the run goes on. */
@@ -231,9 +269,7 @@ export class LayersModel {
     const problem = (frame.problem ?? {}) as Problem
     const detail = detailOf(problem) || frame.type
     const fetch = frame.fetch as { id?: string } | undefined
-    // the server keeps the maps of a run for a bounded time
-    const gone = problem.errors?.some(({ path }) => path === '/id')
-    const refusal: Refusal = gone ? { kind: 'gone' } : { kind: 'refused', detail }
+    const refusal = refusalOf(problem, detail)
     if (fetch !== undefined) {
       if (fetch.id === String(this.#id)) this.maps.refuse(refusal, nameOf(fetch))
     } else if (frame.id !== undefined) {
@@ -243,10 +279,7 @@ export class LayersModel {
   }
 
   #fail(problem: Problem, detail = detailOf(problem)): void {
-    const trouble: Trouble = wantsKey(problem)
-      ? { kind: 'locked' }
-      : { kind: 'refused', detail, mayPass: mayPass(problem) }
-    this.status.set({ phase: 'failed', trouble, paused: false })
+    this.status.set({ phase: 'failed', trouble: troubleOf(problem, detail), paused: false })
   }
 
   #lost(): void {
@@ -262,14 +295,5 @@ export class LayersModel {
     }
     this.maps.abandon()
     this.#awaitAnswer()
-  }
-}
-
-/** The map that a message of the stream is about. */
-function nameOf(message: { [field: string]: unknown }): MapName {
-  return {
-    pass: message.tensor === TENSOR.backward ? 'backward' : 'forward',
-    layer: message.layer as number,
-    head: message.head as number,
   }
 }
