@@ -1,5 +1,5 @@
-# The base image is named by its tag: pin it by its digest (`node:26-slim@sha256:…`) where the images are built.
-ARG NODE=node:26-slim
+# The release's workflow asks the registry for the digest of this tag and builds from that: NODE=node@sha256:…
+ARG NODE=node:26.10.0-slim
 
 # Build: everything, to compile the kernels and the page.
 FROM ${NODE} AS build
@@ -21,6 +21,8 @@ RUN npm ci --omit=dev --ignore-scripts \
   && npm sbom --package-lock-only --omit=dev --sbom-format=cyclonedx > sbom.cdx.json
 
 FROM ${NODE}
+# again, so that the label below has it
+ARG NODE
 # who may come is said where the image is run: without AUTH it does not start
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080
 WORKDIR /app
@@ -29,6 +31,7 @@ COPY --from=dependencies /app/node_modules node_modules
 COPY --from=dependencies /app/sbom.cdx.json sbom.cdx.json
 LABEL org.opencontainers.image.title=attention-server \
   org.opencontainers.image.licenses=Apache-2.0 \
+  org.opencontainers.image.base.name=${NODE} \
   io.attention-server.sbom=/app/sbom.cdx.json \
   io.attention-server.sbom.format=cyclonedx
 COPY package.json ./

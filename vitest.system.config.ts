@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['test/system/**/*.test.ts'],
+    include: ['test/system/**/*.test.ts', 'test/soak/system/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 1,
     retry: 0,

@@ -1,5 +1,5 @@
 /**
- * `npm run bench`, or `npm run bench -- kernels layers approximations packed requests small json plans fairness long attacks eventloop peers`
+ * `npm run bench`, or `npm run bench -- kernels layers approximations packed requests small json plans fairness long attacks eventloop peers models`
  * for some of it; `npm run bench -- paired ../other` for two checkouts against each other.
  */
 import '../src/revectorize.ts'
@@ -11,6 +11,7 @@ import { benchJson } from './json.ts'
 import { benchKernels } from './kernels.ts'
 import { benchLayers } from './layers.ts'
 import { benchLong } from './long.ts'
+import { benchModels } from './models/main.ts'
 import { benchPacked } from './packed.ts'
 import { benchPaired } from './paired.ts'
 import { benchPeers } from './peers/main.ts'
@@ -24,6 +25,7 @@ const SECTIONS = {
   approximations: ['Approximations of attention, one thread, milliseconds', benchApproximations],
   packed: ['Packed sequences beside a batch, one thread, milliseconds', benchPacked],
   peers: ['Beside other libraries', benchPeers],
+  models: ['Real models beside transformers', benchModels],
   requests: ['Whole requests', benchRequests],
   small: ['Small requests beside an echo', benchSmall],
   json: ['Large JSON bodies', benchJson],

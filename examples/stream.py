@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A transformer stack layer by layer with nothing but Python's standard library: every head's map as a picture in
-characters while the layers come, then one full map on request. WebSocket (RFC 6455) takes sixty lines.
+characters while the layers come, then one full map on request. WebSocket (RFC 6455) takes sixty lines. Where the server shuts
+down, the run goes on on another one behind the same address.
 
     python3 stream.py [server]
 """
@@ -12,6 +13,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from urllib.parse import urlsplit
 
 SERVER = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8080"
@@ -96,13 +98,25 @@ def pictures(thumbnails: dict) -> list[str]:
     return lines
 
 
+def connect(tries: int = 8) -> WebSocket:
+    """The first server that takes it: one that shuts down takes none."""
+    for attempt in range(tries):
+        try:
+            return WebSocket(SERVER + "/v1/stream")
+        except OSError:
+            if attempt == tries - 1:
+                raise
+            time.sleep(0.05 * 2**attempt)
+    raise AssertionError
+
+
 def main() -> None:
-    stream = WebSocket(SERVER + "/v1/stream")
+    stream = connect(1)
 
     def send(**message: object) -> None:
         stream.send(json.dumps(message).encode())
 
-    send(
+    start = dict(
         type="start",
         id="example",
         stack={
@@ -118,12 +132,19 @@ def main() -> None:
         encoding="base64",
         credit=1,
     )
+    send(**start)
     while (payload := stream.receive()) is not None:
         message = json.loads(payload)
         if message["type"] == "layer":
             print(f"layer {message['index']}, {message['timing']['at']:.1f} ms")
             print("\n".join(pictures(message["tensors"]["weights"])))
             send(type="credit", id="example", add=1)
+        elif message["type"] == "going_away":
+            # the same start, from the layer at which it stands here: the frames are the same to the bit
+            resume = [run for run in message.get("resume", []) if run["id"] == "example"]
+            stream.close()
+            stream = connect()
+            send(**start, **({"resume": resume[0]} if resume else {}))
         elif message["type"] == "done":
             print(f"done in {message['timing']['total']:.0f} ms")
             send(type="fetch", id="example", layer=LAYERS - 1, head=0, tensor="weights")

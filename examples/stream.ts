@@ -1,6 +1,7 @@
 /**
  * A transformer stack layer by layer, over the WebSocket that Node has built in: how far each head looks around, and how
- * much of the gradient is left on its way down.
+ * much of the gradient is left on its way down. Where the server shuts down, the run goes on on another one behind the same
+ * address.
  *
  *   node stream.ts [server]
  */
@@ -16,6 +17,13 @@ interface Tensor {
   base64: string
 }
 
+/** Where a run stands: the same start goes on there. */
+interface Resume {
+  id: string
+  pass: 'forward' | 'backward'
+  from_layer: number
+}
+
 /** What this example reads of the server's messages; /asyncapi.json has all of them. */
 type Message =
   | { type: 'accepted'; layers: number; plan: { flops: number; bytes: number } }
@@ -28,6 +36,7 @@ type Message =
     }
   | { type: 'progress'; done: number; total: number }
   | { type: 'done'; loss: number; timing: { total: number } }
+  | { type: 'going_away'; resume?: Resume[] }
   | { type: 'error'; problem: { code: string; detail: string } }
 
 function numbers(tensor: Tensor | undefined): Float32Array {
@@ -48,10 +57,29 @@ function bars(values: number[], most: number): string {
   return values.map(value => '▁▂▃▄▅▆▇█'[Math.min(7, Math.floor((8 * value) / most))]).join('')
 }
 
-const socket = new WebSocket(`${server.replace(/^http/, 'ws')}/v1/stream`)
+let socket: WebSocket
 const send = (message: object) => socket.send(JSON.stringify(message))
 
-socket.addEventListener('open', () => {
+/** `tries`: how often another server is looked for, where one that shuts down has refused. */
+function connect(resume: Resume | undefined, tries: number): void {
+  const opened = new WebSocket(`${server.replace(/^http/, 'ws')}/v1/stream`)
+  socket = opened
+  opened.addEventListener('open', () => start(resume))
+  opened.addEventListener('message', ({ data }) => {
+    if (opened === socket) receive(JSON.parse(data) as Message)
+  })
+  opened.addEventListener('error', () => {
+    if (opened !== socket) return
+    if (tries > 0) {
+      setTimeout(connect, 800 / tries, resume, tries - 1)
+      return
+    }
+    console.error(`no stream at ${server}`)
+    process.exitCode = 1
+  })
+}
+
+function start(resume: Resume | undefined): void {
   const x = Float32Array.from({ length: TOKENS * D_MODEL }, (_, i) => Math.sin(i * i * 0.37))
   const tensor = {
     shape: [TOKENS, D_MODEL],
@@ -77,11 +105,11 @@ socket.addEventListener('open', () => {
     emit: ['entropy', 'grad_output', 'grad_weights'],
     encoding: 'base64',
     credit: 2,
+    ...(resume && { resume }),
   })
-})
+}
 
-socket.addEventListener('message', ({ data }) => {
-  const message = JSON.parse(data) as Message
+function receive(message: Message): void {
   switch (message.type) {
     case 'accepted': {
       const { flops, bytes } = message.plan
@@ -113,6 +141,16 @@ socket.addEventListener('message', ({ data }) => {
       send({ type: 'credit', id: 'example', add: 1 })
       break
     }
+    case 'going_away': {
+      // the same start, from the layer at which it stands here: the frames are the same to the bit
+      const left = socket
+      connect(
+        message.resume?.find(({ id }) => id === 'example'),
+        8,
+      )
+      left.close()
+      break
+    }
     case 'done':
       console.log(`loss ${message.loss.toFixed(4)} after ${message.timing.total.toFixed(0)} ms`)
       socket.close()
@@ -122,9 +160,6 @@ socket.addEventListener('message', ({ data }) => {
       process.exitCode = 1
       socket.close()
   }
-})
+}
 
-socket.addEventListener('error', () => {
-  console.error(`no stream at ${server}`)
-  process.exitCode = 1
-})
+connect(undefined, 0)

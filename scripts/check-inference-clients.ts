@@ -45,7 +45,8 @@ async function listening(server: ChildProcess): Promise<string> {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'inference-clients-'))
-const env = { ...process.env, PORT: '0', LOG_LEVEL: 'info', SHUTDOWN_DELAY_SECONDS: '0' }
+const MODELS_DIR = join(ROOT, 'test/fixtures/models')
+const env = { ...process.env, PORT: '0', LOG_LEVEL: 'info', SHUTDOWN_DELAY_SECONDS: '0', MODELS_DIR }
 const server = spawn(process.execPath, ['src/main.ts'], {
   cwd: ROOT,
   env,

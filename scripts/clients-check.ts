@@ -3,11 +3,12 @@
  * quick to build, `npm run clients:check -- all` every one, or those that are named. A client is a folder of test/clients with a
  * `check.sh`; docs/CLIENTS.md says which document is for which generator.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { startServer } from './own-server.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const CLIENTS = join(ROOT, 'test/clients')
@@ -15,6 +16,7 @@ const CLIENTS = join(ROOT, 'test/clients')
 const TOOLS = process.env.CLIENT_TOOLS ?? join(tmpdir(), 'attention-client-tools')
 const QUICK = [
   'go-oapi-codegen',
+  'go-stream',
   'python-openapi-python-client',
   'typescript-hey-api',
   'typescript-openapi-fetch',
@@ -32,24 +34,6 @@ function wanted(): string[] {
   return given
 }
 
-async function startServer() {
-  const env = { ...process.env, PORT: '0', THREADS: '2', MEMORY_BYTES: String(512 << 20), LOG_LEVEL: 'info' }
-  const child = spawn(process.execPath, [join(ROOT, 'src/main.ts')], {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const url = await new Promise<string>((resolve, reject) => {
-    child.once('exit', code => reject(new Error(`the server ended with ${code}`)))
-    let log = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      log += text
-      const [, found] = /listening at (http:[^"]+)/.exec(log) ?? []
-      if (found !== undefined) resolve(found)
-    })
-  })
-  return { child, url }
-}
-
 function check(name: string, server: string, folder: string): boolean {
   cpSync(join(CLIENTS, name), folder, { recursive: true })
   const begin = performance.now()
@@ -62,6 +46,7 @@ function check(name: string, server: string, folder: string): boolean {
       SERVER: server,
       TOOLS,
       CLIENTS,
+      EXAMPLES: join(ROOT, 'examples'),
       OPENAPI: join(ROOT, 'openapi/openapi.json'),
       OPENAPI30: join(ROOT, 'openapi/openapi-3.0.json'),
     },
@@ -80,7 +65,6 @@ try {
   const failed = wanted().filter(name => !check(name, url, join(temporary, name)))
   if (failed.length > 0) throw new Error(`failed: ${failed.join(', ')}`)
 } finally {
-  child.removeAllListeners('exit')
   child.kill('SIGINT')
   rmSync(temporary, { recursive: true, force: true })
 }

@@ -20,6 +20,7 @@ import { page } from './http/page.ts'
 import { plans } from './http/plan.ts'
 import { drain } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
+import { takesUpgrade } from './http/plugins/ignored-upgrade.ts'
 import { Metrics, observe, requestId } from './http/plugins/observe.ts'
 import { websocket } from './http/plugins/websocket.ts'
 import { bodies, rest } from './http/rest.ts'
@@ -164,8 +165,9 @@ export async function install(
 
 function createFastify(config: Config, logger: Logger, metrics: Metrics): FastifyInstance {
   const bodyMs = config.BODY_SECONDS * 1000
-  const checkMs = Math.min(30_000, Math.max(100, bodyMs / 4))
-  return Fastify({
+  // often: thousands of idle connections that are over are not all answered in one turn
+  const checkMs = Math.min(1000, Math.max(100, bodyMs / 4))
+  const fastify = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
@@ -175,14 +177,14 @@ function createFastify(config: Config, logger: Logger, metrics: Metrics): Fastif
     http: {
       headersTimeout: bodyMs,
       connectionsCheckingInterval: checkMs,
-      // any other upgrade, as to h2c, is ignored: the request is answered as it is
-      shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
+      shouldUpgradeCallback: takesUpgrade,
     },
     bodyLimit: config.MAX_BODY_BYTES,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
-    clientErrorHandler: clientErrors(logger, metrics),
+    clientErrorHandler: clientErrors(logger, metrics, (method, url) => fastify.unrouted(method, url)),
     frameworkErrors: (error, request, reply) =>
       void sendProblem(error, request as FastifyRequest, reply as never),
   }) as unknown as FastifyInstance
+  return fastify
 }

@@ -7,6 +7,9 @@ export const VERSION: string = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ).version
 
+/** Connections that wait for the server to take them: with Node's 511 a burst of a thousand had resets. Linux cuts it down to net.core.somaxconn. */
+export const LISTEN_BACKLOG = 4096
+
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
 
@@ -168,7 +171,7 @@ const environment = z.object({
     .string()
     .optional()
     .describe('folder of models, one folder each as `save_pretrained` writes it; without it there are none'),
-  MODEL_MEMORY_BYTES: whole(Math.min(2 * GIB, Math.floor(totalmem() / 4))).describe(
+  MODEL_MEMORY_BYTES: whole(Math.min(2 * GIB, Math.floor(memory / 4))).describe(
     'of MEMORY_BYTES, what weights of models may take; the least recently used models leave, a larger one is a 413',
   ),
   KERNELS: z

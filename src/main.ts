@@ -4,15 +4,14 @@ import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import pino from 'pino'
 import { buildApp } from './app.ts'
-import { readConfig, wantsTelemetry } from './config.ts'
+import { LISTEN_BACKLOG, readConfig, wantsTelemetry } from './config.ts'
+import { stopListening } from './http/stop-listening.ts'
 
 const config = readConfig(process.env)
 /** Of a log that nobody reads, so much is kept; what comes then is dropped. */
 const LOG_BYTES = 4 << 20
 /** Time that connections have to send a request, once there are no new ones. */
 const CONNECTED_MS = 1000
-/** Turns of the event loop that it may take for none to bring a connection. */
-const MOST_TURNS = 10_000
 /** Time to write the last lines. */
 const FLUSH_MS = 1000
 
@@ -26,7 +25,7 @@ const telemetry = wantsTelemetry(process.env)
 const app = await buildApp(config, logger, {}, telemetry)
 
 logger.info({ kernels: app.engine.kernels, threads: app.engine.threads }, 'kernels chosen')
-await app.fastify.listen({ host: config.HOST, port: config.PORT })
+await app.fastify.listen({ host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
 
 /** A first SIGTERM waits for those who look at readiness; SIGINT and every other signal do not. */
 const skipped = Promise.withResolvers<void>()
@@ -48,7 +47,7 @@ async function stop(signal: string): Promise<void> {
   await Promise.race([skipped.promise, wait(delay * 1000)])
   if (delay > 0) {
     // a proxy without health checks goes elsewhere when it cannot connect; what has connected by now is served
-    await stopListening()
+    await stopListening(app.fastify.server)
     await Promise.race([skipped.promise, wait(CONNECTED_MS)])
   }
   logger.info('draining')
@@ -62,25 +61,6 @@ async function stop(signal: string): Promise<void> {
   clearTimeout(late)
   logger.info('stopped')
   await exit(0)
-}
-
-/**
- * The system resets what it has accepted and the server has not yet taken, one connection a turn of the loop: so it ends right
- * behind a turn that brought none.
- */
-async function stopListening(): Promise<void> {
-  const { server } = app.fastify
-  let taken = 0
-  const count = () => {
-    taken++
-  }
-  server.on('connection', count)
-  for (let turn = 0, before = -1; turn < MOST_TURNS && before !== taken; turn++) {
-    before = taken
-    await new Promise(setImmediate)
-  }
-  server.off('connection', count)
-  server.close()
 }
 
 /** A write to a pipe that nobody reads never returns, and would keep an ordinary exit waiting. */

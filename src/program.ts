@@ -22,6 +22,17 @@ export interface Barrier {
   stage: number
   /** what is read from here on: their memory is not given to others before the next barrier has been passed */
   buffers: Ref[]
+  /**
+   * The program goes on at stage `to` where the number in the int32 buffer `id` is one of `among`. What is read at such a barrier
+   * must have been read when it is passed.
+   */
+  skip?: Skip | undefined
+}
+
+export interface Skip {
+  to: number
+  id: Ref
+  among: readonly number[]
 }
 
 export interface Program {

@@ -22,7 +22,13 @@ interface Room {
 const ROOMS: Record<string, Room> = {
   agreed: {
     level: 0,
-    holds: ['workers/step-types.ts', 'workers/layout.ts', 'workers/claim-table.ts', 'workers/older-node.ts'],
+    holds: [
+      'workers/step-types.ts',
+      'workers/layout.ts',
+      'workers/claim-table.ts',
+      'workers/give-way.ts',
+      'workers/older-node.ts',
+    ],
   },
   text: { level: 0, holds: ['workers/text'], beside: ['agreed'] },
   ops: {
@@ -64,7 +70,7 @@ const ROOMS: Record<string, Room> = {
 
 /** What the service may know of the compute side: what says what an op is, and what is agreed; never a kernel. */
 const OPEN_TO_SRC =
-  /^workers\/(contract|layout|claim-table|main|choose-variant|older-node)\.ts$|^workers\/text\/[^/]+\.ts$|^workers\/ops\/([^/]+\/op|define-op)\.ts$/
+  /^workers\/(contract|layout|claim-table|main|choose-variant|give-way|older-node)\.ts$|^workers\/text\/[^/]+\.ts$|^workers\/ops\/([^/]+\/op|define-op)\.ts$/
 
 const MOST_LINES = 300
 

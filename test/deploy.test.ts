@@ -104,3 +104,23 @@ it('has three servers behind nginx, over one Redis that keeps what it has taken'
   expect(compose.services.redis.command.join(' ')).toContain('--appendonly yes')
   expect(compose.services.redis.command.join(' ')).toContain('noeviction')
 })
+
+it('is an image of stages from one exact base, which runs as nobody in particular and says whether it is healthy', () => {
+  const lines = read('Dockerfile').replaceAll('\\\n', ' ').split('\n')
+  const of = (word: string) =>
+    lines.filter(line => line.startsWith(`${word} `)).map(line => line.slice(word.length + 1))
+  for (const line of of('FROM')) expect(line).toMatch(/^\$\{NODE\}( AS \w+)?$/)
+  expect(of('FROM').length).toBeGreaterThan(2)
+  const [base] = of('ARG')
+  expect(base).toMatch(/^NODE=node:\d+\.\d+\.\d+-slim$/)
+  const { devDependencies } = JSON.parse(read('package.json'))
+  expect(base).toContain(`:${devDependencies.node.replace('^', '')}-`)
+  expect(of('USER').at(-1)).toBe('node')
+  expect(of('HEALTHCHECK')).toHaveLength(1)
+  expect(of('LABEL').join(' ')).toContain('io.attention-server.sbom=/app/sbom.cdx.json')
+  // what is built and run for a release is built from the digest of that base
+  const release = read('.github/workflows/release.yml')
+  expect(release).toContain('imagetools inspect')
+  expect(release).toContain('--build-arg NODE="$NODE"')
+  expect(release).toContain('npm audit --omit=dev')
+})

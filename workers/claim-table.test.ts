@@ -68,6 +68,26 @@ describe('claims', () => {
   })
 })
 
+describe('what little is left', () => {
+  const all = (units: number, least: number): number[] => {
+    const step = { units, chain: 1 }
+    const table = claimTable([step])
+    const sizes: number[] = []
+    for (let claim = table.claim(0, step, 20, 500, 2, least); claim !== undefined; ) {
+      sizes.push(claim[1] - claim[0])
+      claim = table.claim(0, step, 20, 500, 2, least)
+    }
+    return sizes
+  }
+
+  it('is shared equally, down to the least that is worth a claim', () => {
+    expect(all(6, 1)).toEqual([3, 2, 1])
+    expect(all(30, 8)).toEqual([15, 8, 7])
+    expect(all(100, 5)).toEqual([25, 20, 20, 18, 9, 5, 3])
+    expect(all(30, 20)).toEqual([20, 10])
+  })
+})
+
 describe('a stage', () => {
   it('is complete when all of its units are done, and the table when all stages are', () => {
     const table = claimTable(

@@ -97,15 +97,25 @@ export class ClaimTable {
 
   /**
    * Claims about `max` units or fewer of the segment's step number `step`: [from, to), whole chains; undefined when there
-   * are none. A worker claims much while there is much left and less towards the end, so that all end together.
+   * are none. A worker claims much while there is much left and less towards the end, so that all end together: no less than
+   * `min`, or than an equal share of what is left where that is less and at least `least`.
    */
-  claim(step: number, split: Split, min: number, max: number, team: number): [number, number] | undefined {
+  claim(
+    step: number,
+    split: Split,
+    min: number,
+    max: number,
+    team: number,
+    least = min,
+  ): [number, number] | undefined {
     const word = this.#next(step)
     for (;;) {
       const from = Atomics.load(this.#words, word)
       if (from >= split.units) return undefined
-      const share = Math.floor((split.units - from) / (2 * team))
-      const to = endOfClaim(split, from, team === 1 ? max : Math.max(min, Math.min(max, share)))
+      const left = split.units - from
+      const some = Math.max(least, Math.min(min, Math.ceil(left / team)))
+      const share = Math.floor(left / (2 * team))
+      const to = endOfClaim(split, from, team === 1 ? max : Math.max(some, Math.min(max, share)))
       if (Atomics.compareExchange(this.#words, word, from, to) === from) return [from, to]
     }
   }

@@ -1,9 +1,9 @@
 /** The piscina entry: one worker, its kernels, and the loop in which it waits for messages and answers them. */
 import './older-node.ts'
-import { setPriority } from 'node:os'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { workerData } from 'piscina'
 import type { Slot, Task, TaskResult } from './contract.ts'
+import { giveWay } from './give-way.ts'
 import { opTable } from './ops/table.ts'
 import { runTask } from './run-segment.ts'
 import { scanPiece } from './text/json-scan.ts'
@@ -13,9 +13,6 @@ import { type PackedTree, packTree } from './text/packed-tree.ts'
 import { createTextKernels } from './text/text-kernels.ts'
 import { SimdModule } from './wasm/simd-module.ts'
 import type { SimdVariant } from './wasm/variants.ts'
-
-/** Of 19. */
-const NICE = 5
 
 export interface WorkerData {
   memory: WebAssembly.Memory
@@ -62,16 +59,6 @@ export default function serve({ port, wakeWord }: Slot, run = runTaskHere): void
     const received = receiveMessageOnPort(port)
     if (received === undefined) Atomics.wait(word, 0, before)
     else port.postMessage(answer(received.message, run))
-  }
-}
-
-/** The thread that talks to clients comes first on a core that they share. Elsewhere than on Linux this would be the process's. */
-function giveWay(): void {
-  if (process.platform !== 'linux') return
-  try {
-    setPriority(NICE)
-  } catch {
-    // a sandbox may forbid it; the work is done all the same
   }
 }
 

@@ -22,7 +22,7 @@ const LOW_LATENCY_MS = 1
 const FIRST_MS = 0.5
 /** Claiming less than this costs more than it gains, … */
 const MIN_CLAIM_MS = 0.15
-/** … but a step that is shorter is shared in equal parts of at least this: until it has ended, others of the team wait. */
+/** … but where so little is left, it is shared in parts of at least this: until a stage has ended, the others of the team wait. */
 const MIN_SHARE_MS = 0.02
 /** Less than this says more about overhead than about the step. */
 const TELLING_MS = 1
@@ -102,10 +102,8 @@ class Assignment {
       for (const call of calls) {
         while (ended === undefined) {
           const unitMs = call.nanoseconds * 1e-6
-          const share = Math.max(unitsIn(MIN_SHARE_MS, unitMs), Math.ceil(call.units / team))
-          const least = Math.min(unitsIn(MIN_CLAIM_MS, unitMs), share)
-          const most = unitsIn(this.#pollMs, unitMs)
-          const claim = this.claims.claim(step, call, least, most, team)
+          const [least, some] = [unitsIn(MIN_SHARE_MS, unitMs), unitsIn(MIN_CLAIM_MS, unitMs)]
+          const claim = this.claims.claim(step, call, some, unitsIn(this.#pollMs, unitMs), team, least)
           if (claim === undefined) break
           ended = this.#do({ stage, step, from: claim[0], to: claim[1] })
         }

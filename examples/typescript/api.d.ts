@@ -339,6 +339,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2/models/{model}/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        /** A model as Triton configures it */
+        get: operations["inferenceModelConfiguration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v2/models/{model}/stats": {
         parameters: {
             query?: never;
@@ -415,6 +435,28 @@ export interface paths {
         };
         /** The model takes requests */
         get: operations["inferenceModelReadyVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/models/{model}/versions/{version}/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** A model as Triton configures it */
+        get: operations["inferenceModelConfigurationVersion"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1630,7 +1672,7 @@ export interface components {
             /** @description asks a decoder for tokens that follow each text, up to the end token of the model */
             generate?: components["schemas"]["Generate"];
             backward?: components["schemas"]["ModelForwardRequestBackward"];
-            /** @description with backward: gradients of each layer’s output, weights or parameters, in `layers`; what is of no layer stands in `grads.params` */
+            /** @description with backward: gradients of each layer’s output or weights, in `layers` */
             emit?: components["schemas"]["Emit"][] | null;
             /**
              * @description `float32`: SIMD kernels; `float64`: the reference kernels
@@ -1659,6 +1701,7 @@ export interface components {
         InferenceInput: {
             /** @description as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, … */
             name: string;
+            /** @description BYTES of texts */
             datatype: components["schemas"]["Datatype"];
             shape: number[];
             /** @description the elements in row-major order, flat or nested as the shape says; what is not finite as "NaN", "Infinity", "-Infinity", or the same without quotes */
@@ -2201,6 +2244,32 @@ export interface components {
             name: string;
             ready: boolean;
         };
+        InferenceModelConfigurationAnswer: {
+            name: string;
+            platform: string;
+            backend: string;
+            version_policy: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: int64
+             * @description 0: the batch is an axis of the tensors
+             */
+            max_batch_size: number;
+            input: components["schemas"]["InferenceTensorConfigurationAnswer"][];
+            output: components["schemas"]["InferenceTensorConfigurationAnswer"][];
+            /** @description the metadata’s `properties`, each as `string_value` */
+            parameters: {
+                [key: string]: unknown;
+            };
+        };
+        InferenceTensorConfigurationAnswer: {
+            name: string;
+            /** @description `TYPE_FP32`, …; `TYPE_STRING` of texts */
+            data_type: string;
+            dims: number[];
+            optional?: boolean;
+        };
         RepositoryIndexAnswer: components["schemas"]["RepositoryModelAnswer"][];
         RepositoryModelAnswer: {
             name: string;
@@ -2482,7 +2551,7 @@ export interface components {
             seconds: number;
         };
         /** @enum {string} */
-        Datatype: "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64";
+        Datatype: "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64" | "BYTES";
         Diagnosis: {
             says: string;
             /** @description a JSON merge patch (RFC 7396) of `body` with which the same call passes; null where no request says it */
@@ -2532,7 +2601,7 @@ export interface components {
             target: components["schemas"]["Tensor"];
         };
         /** @enum {string} */
-        Emit: "grad_output" | "grad_weights" | "grad_cross_weights" | "grad_params";
+        Emit: "grad_output" | "grad_weights" | "grad_cross_weights";
         /** @enum {string} */
         EmptyRows: "zeros" | "nan" | "uniform";
         Emulate: {
@@ -2856,10 +2925,6 @@ export interface components {
             grad_output?: components["schemas"]["AnswerTensor"];
             grad_weights?: components["schemas"]["AnswerTensor"];
             grad_cross_weights?: components["schemas"]["AnswerTensor"];
-            /** @description by the checkpoint’s names */
-            grad_params?: {
-                [key: string]: components["schemas"]["AnswerTensor"];
-            };
         };
         ModelForwardAnswerLayerTopKeys: {
             indices: components["schemas"]["AnswerTensor"];
@@ -2873,7 +2938,7 @@ export interface components {
         ModelForwardRequestBackward: {
             /** @description what is differentiated: summed over the batch */
             of: components["schemas"]["Of"];
-            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings, and params where `emit` names grad_params */
+            /** @description embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings; over the stream params too, where `emit` names grad_params */
             wrt?: string[] | null;
         };
         /** @enum {string} */
@@ -4595,6 +4660,7 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ModelForwardAnswer"];
                     "application/x-safetensors": string;
+                    "text/csv": string;
                 };
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
@@ -4880,6 +4946,38 @@ export interface operations {
             };
         };
     };
+    inferenceModelConfiguration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A model as Triton configures it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelConfigurationAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
     inferenceModelStatistics: {
         parameters: {
             query?: never;
@@ -5086,6 +5184,40 @@ export interface operations {
             };
             /** @description The server is busy; The queue of jobs cannot be reached; The store of jobs cannot be reached, or is full; The server is shutting down */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InferenceProblem"];
+                };
+            };
+        };
+    };
+    inferenceModelConfigurationVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `attention`, `multi-head-attention`, `transformer`, … */
+                model: string;
+                /** @description `1` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A model as Triton configures it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InferenceModelConfigurationAnswer"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -71,7 +71,7 @@ async function add(folder: string, source: string, given: string | undefined): P
 
 /** Of a repository those files that a model is read from. */
 const WANTED =
-  /^(config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|model\.safetensors(\.index\.json)?|model-\d+-of-\d+\.safetensors)$/
+  /^(config\.json|generation_config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|model\.safetensors(\.index\.json)?|model-\d+-of-\d+\.safetensors)$/
 
 async function fetchFiles(repo: string, folder: string): Promise<void> {
   const { downloadFile, listFiles } = await import('@huggingface/hub')

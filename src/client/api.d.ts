@@ -565,7 +565,7 @@ export type ModelForwardRequest = {
   /** asks a decoder for tokens that follow each text, up to the end token of the model */
   generate?: Generate
   backward?: ModelForwardRequestBackward
-  /** with backward: gradients of each layer’s output, weights or parameters, in `layers`; what is of no layer stands in `grads.params` */
+  /** with backward: gradients of each layer’s output or weights, in `layers` */
   emit?: (Emit)[] | null
   /** `float32`: SIMD kernels; `float64`: the reference kernels */
   precision?: Precision
@@ -588,6 +588,7 @@ export type InferenceRequest = {
 export type InferenceInput = {
   /** as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, … */
   name: string
+  /** BYTES of texts */
   datatype: Datatype
   shape: (number)[]
   /** the elements in row-major order, flat or nested as the shape says; what is not finite as "NaN", "Infinity", "-Infinity", or the same without quotes */
@@ -1046,6 +1047,27 @@ export type InferenceModelHealthAnswer = {
   ready: boolean
 }
 
+export type InferenceModelConfigurationAnswer = {
+  name: string
+  platform: string
+  backend: string
+  version_policy: Record<string, unknown>
+  /** 0: the batch is an axis of the tensors */
+  max_batch_size: number
+  input: (InferenceTensorConfigurationAnswer)[]
+  output: (InferenceTensorConfigurationAnswer)[]
+  /** the metadata’s `properties`, each as `string_value` */
+  parameters: Record<string, unknown>
+}
+
+export type InferenceTensorConfigurationAnswer = {
+  name: string
+  /** `TYPE_FP32`, …; `TYPE_STRING` of texts */
+  data_type: string
+  dims: (number)[]
+  optional?: boolean
+}
+
 export type RepositoryIndexAnswer = (RepositoryModelAnswer)[]
 
 export type RepositoryModelAnswer = {
@@ -1279,7 +1301,7 @@ export type Cut = {
   seconds: number
 }
 
-export type Datatype = "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64"
+export type Datatype = "FP64" | "FP32" | "FP16" | "BF16" | "BOOL" | "INT32" | "INT64" | "BYTES"
 
 export type Diagnosis = {
   says: string
@@ -1320,7 +1342,7 @@ export type EmbeddingOf = {
   target: TensorLike
 }
 
-export type Emit = "grad_output" | "grad_weights" | "grad_cross_weights" | "grad_params"
+export type Emit = "grad_output" | "grad_weights" | "grad_cross_weights"
 
 export type EmptyRows = "zeros" | "nan" | "uniform"
 
@@ -1574,8 +1596,6 @@ export type ModelForwardAnswerLayer = {
   grad_output?: Tensor
   grad_weights?: Tensor
   grad_cross_weights?: Tensor
-  /** by the checkpoint’s names */
-  grad_params?: Record<string, Tensor>
 }
 
 export type ModelForwardAnswerLayerTopKeys = {
@@ -1592,7 +1612,7 @@ export type ModelForwardAnswerNextTokens = {
 export type ModelForwardRequestBackward = {
   /** what is differentiated: summed over the batch */
   of: Of
-  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings, and params where `emit` names grad_params */
+  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings; over the stream params too, where `emit` names grad_params */
   wrt?: (string)[] | null
 }
 

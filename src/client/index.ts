@@ -3,48 +3,46 @@
  * cross as safetensors; what is busy is tried again; streams are async iterators.
  */
 import type * as api from './api.d.ts'
+import { Jobs, type SubmitOptions, type WaitOptions } from './jobs.ts'
+import { Models } from './models.ts'
 import { type FieldError, ProblemError, problemOf } from './problem.ts'
-import { decodeFile, encodeFile, holdsTensors } from './safetensors.ts'
 import { type Frame, openStream, type StreamRequest } from './stream.ts'
 import { type DType, type Nested, Tensor, type TypedArray, tensor } from './tensor.ts'
 import type { TensorLike } from './tensor-like.ts'
+import { type CallOptions, type ClientOptions, Transport } from './transport.ts'
 
-export type { api, DType, FieldError, Frame, Nested, StreamRequest, TensorLike, TypedArray }
+export type {
+  api,
+  CallOptions,
+  ClientOptions,
+  DType,
+  FieldError,
+  Frame,
+  Jobs,
+  Models,
+  Nested,
+  StreamRequest,
+  SubmitOptions,
+  TensorLike,
+  TypedArray,
+  WaitOptions,
+}
 export { ProblemError, Tensor, tensor }
 
 export type Endpoints = api.Endpoints
 
-export interface ClientOptions {
-  /** an API key, where the server wants one */
-  key?: string | undefined
-  /** sent with every request */
-  headers?: Record<string, string> | undefined
-  /** how often a request is tried again that found the server busy or gone; default 4 */
-  retries?: number | undefined
-  /** the longest time between two tries, in seconds; default 30 */
-  maxRetrySeconds?: number | undefined
-  fetch?: typeof fetch | undefined
-  WebSocket?: typeof WebSocket | undefined
-}
-
-export interface CallOptions {
-  signal?: AbortSignal | undefined
-}
-
-const SAFETENSORS = 'application/x-safetensors'
-const JSON_TYPE = 'application/json'
-/** What may be different the next time; computing is without effects, so that trying again is safe. */
-const PASSING = new Set([429, 502, 503])
-const FIRST_SECONDS = 0.2
-
 export class Client {
   readonly url: string
-  readonly #options: ClientOptions
+  readonly jobs: Jobs
+  readonly models: Models
+  readonly #transport: Transport
 
-  /** `new Client('http://127.0.0.1:8080')` */
+  /** `new Client('http://127.0.0.1:8080', { key })` */
   constructor(url: string | URL, options: ClientOptions = {}) {
-    this.url = String(url).replace(/\/+$/, '')
-    this.#options = options
+    this.#transport = new Transport(url, options)
+    this.url = this.#transport.url
+    this.jobs = new Jobs(this.#transport)
+    this.models = new Models(this.#transport)
   }
 
   attention(request: api.AttentionRequest, options?: CallOptions): Promise<api.AttentionAnswer> {
@@ -81,10 +79,17 @@ export class Client {
     return this.post('/v1/plan', request, options)
   }
 
+  gradientCheck(request: api.GradientCheckRequest, options?: CallOptions): Promise<api.GradientCheckAnswer> {
+    return this.post('/v1/gradient-check', request, options)
+  }
+
+  explainMask(request: api.ExplainMaskRequest, options?: CallOptions): Promise<api.ExplainMaskAnswer> {
+    return this.post('/v1/explain-mask', request, options)
+  }
+
   /** Whether the server takes requests, and what it runs on; not tried again. */
   async health({ signal }: CallOptions = {}): Promise<api.HealthAnswer> {
-    const { fetch: ask = fetch } = this.#options
-    const response = await ask(`${this.url}/health/ready`, { headers: this.#headers(), signal })
+    const response = await this.#transport.ask('/health/ready', { signal })
     // a server that is not ready says so in the same form
     if (response.ok || response.status === 503) return (await response.json()) as api.HealthAnswer
     throw await problemOf(response)
@@ -97,18 +102,14 @@ export class Client {
     options?: CallOptions,
   ): Promise<Endpoints[Path]['answer']>
   async post<Answer = unknown>(path: string, request: object, options?: CallOptions): Promise<Answer>
-  async post(path: string, request: object, { signal }: CallOptions = {}): Promise<unknown> {
-    const isFile = holdsTensors(request)
-    const headers = this.#headers({
-      'content-type': isFile ? SAFETENSORS : JSON_TYPE,
-      accept: `${SAFETENSORS}, ${JSON_TYPE};q=0.5`,
-    })
-    const body = isFile ? encodeFile(request) : JSON.stringify(request)
-    const response = await this.#send(path, { method: 'POST', headers, body, signal })
-    const isAnswerFile = response.headers.get('content-type')?.startsWith(SAFETENSORS)
-    return isAnswerFile
-      ? decodeFile(new Uint8Array(await response.arrayBuffer()), 'response')
-      : response.json()
+  async post(path: string, request: object, options?: CallOptions): Promise<unknown> {
+    return this.#transport.post(path, request, options)
+  }
+
+  /** For one stream, once and soon, of somebody who has no key: `/v1/stream?ticket=…`. */
+  async streamTicket({ signal }: CallOptions = {}): Promise<api.TicketAnswer> {
+    const response = await this.#transport.send('/v1/stream-ticket', { method: 'POST', signal })
+    return (await response.json()) as api.TicketAnswer
   }
 
   /**
@@ -121,57 +122,9 @@ export class Client {
   ): AsyncGenerator<Frame, void, undefined> {
     const address = new URL(`${this.url}/v1/stream`)
     address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:'
-    if (this.#options.key !== undefined) {
-      // a browser sends no header with a WebSocket
-      const response = await this.#send('/v1/stream-ticket', {
-        method: 'POST',
-        headers: this.#headers(),
-        signal,
-      })
-      const { ticket } = (await response.json()) as { ticket: string }
-      address.searchParams.set('ticket', ticket)
-    }
-    yield* openStream(address, request, this.#options.WebSocket ?? WebSocket, signal)
-  }
-
-  #headers(more: Record<string, string> = {}): Record<string, string> {
-    const { key, headers } = this.#options
-    return { ...(key === undefined ? {} : { authorization: `Bearer ${key}` }), ...headers, ...more }
-  }
-
-  async #send(path: string, init: RequestInit & { signal: AbortSignal | undefined }): Promise<Response> {
-    const { fetch: ask = fetch, retries = 4, maxRetrySeconds = 30 } = this.#options
-    for (let tries = 0; ; tries++) {
-      let problem: unknown
-      try {
-        const response = await ask(this.url + path, init)
-        if (response.ok) return response
-        problem = await problemOf(response)
-        if (!PASSING.has(response.status)) throw problem
-      } catch (error) {
-        // fetch throws a TypeError where there is no connection
-        if (!(error instanceof TypeError) && error !== problem) throw error
-        if (error === problem && !PASSING.has((error as ProblemError).status)) throw error
-        problem = error
-      }
-      const asked = problem instanceof ProblemError ? problem.retryAfter : undefined
-      const seconds = asked ?? FIRST_SECONDS * 2 ** tries * (0.5 + Math.random())
-      if (tries >= retries || seconds > maxRetrySeconds) throw problem
-      await pause(seconds * 1000, init.signal)
-    }
-  }
-}
-
-async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  signal?.throwIfAborted()
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const stop = () => reject(signal?.reason)
-  const clock = setTimeout(resolve, ms)
-  signal?.addEventListener('abort', stop, { once: true })
-  try {
-    await promise
-  } finally {
-    clearTimeout(clock)
-    signal?.removeEventListener('abort', stop)
+    const { key, WebSocket: Socket = WebSocket } = this.#transport.options
+    // a browser sends no header with a WebSocket
+    if (key !== undefined) address.searchParams.set('ticket', (await this.streamTicket({ signal })).ticket)
+    yield* openStream(address, request, Socket, signal)
   }
 }

@@ -675,7 +675,7 @@ export type Method = "rollout" | "gradient_x_attention" | "input_x_gradient" | "
 export type ModelStartMessageBackward = {
   /** what is differentiated: summed over the batch */
   of: Of
-  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings, and params where `emit` names grad_params */
+  /** embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings; over the stream params too, where `emit` names grad_params */
   wrt?: (string)[]
 }
 

@@ -1,5 +1,6 @@
 /** One program on its way through the workers: the segment that it is at, who is at it, how it ended. */
 import type { Fault, Remainder, Spans, Step, TaskResult } from '../../workers/contract.ts'
+import type { Barrier } from '../program.ts'
 import type { CostModel } from './cost-model.ts'
 import type { PlacedProgram } from './placement.ts'
 import { type Progress, planSegment, Segment, type SegmentContext, SOLO_SECONDS } from './segment.ts'
@@ -184,16 +185,33 @@ export class Job {
       this.#onProgress?.(stage)
       while (step === 0 && barriers[this.#nextBarrier]?.stage === stage - 1) {
         const barrier = this.#nextBarrier++
+        const skips = this.#skip(barriers[barrier])
         const wait = this.#onBarrier?.(barrier, this.report)
         this.report.spans = {}
         this.blocked = wait !== undefined
         if (this.blocked) return wait
+        if (skips) break
       }
+      if (this.#next.stage !== stage) continue
       if (stage >= stages.length) return undefined
       const end = (barriers[this.#nextBarrier]?.stage ?? stages.length - 1) + 1
       this.#planSegment(end)
     }
     return undefined
+  }
+
+  /** Whether it goes on further behind, by what has been computed up to a barrier. */
+  #skip({ skip }: Barrier): boolean {
+    if (skip === undefined) return false
+    const { placement, program } = this.#placed
+    const { memory } = this.#context
+    const [id] = new Int32Array(memory.buffer, placement.buffers[skip.id].offset, 1)
+    if (!skip.among.includes(id)) return false
+    const { stage, passed } = this.#next
+    const skipped = program.stages.slice(stage, skip.to).reduce((sum, { length }) => sum + length, 0)
+    this.#next = { stage: skip.to, step: 0, passed: passed + skipped }
+    while (program.barriers[this.#nextBarrier]?.stage < skip.to) this.#nextBarrier++
+    return true
   }
 
   unblock(): void {

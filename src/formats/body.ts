@@ -110,7 +110,11 @@ export function isTree(value: unknown): value is Record<string, unknown> {
 }
 
 /** `backward.grad_output` goes below `backward`; what follows `params.` is one key, dots and all. False where something stands there. */
-export function putTensor(root: Record<string, unknown>, name: string, tensor: FileTensor): boolean {
+export function putTensor(
+  root: Record<string, unknown>,
+  name: string,
+  tensor: FileTensor | string[],
+): boolean {
   const path = tensorPath(name)
   if (path.includes('__proto__')) throw unknownField(path)
   let node = root

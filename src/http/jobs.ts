@@ -13,6 +13,7 @@ import { serve } from '../pipeline/serve.ts'
 import { fieldProblem, Problem } from '../problem.ts'
 import { jobEvents } from './job-events.ts'
 import { watchJobs } from './job-metrics.ts'
+import { breakOff } from './plugins/errors.ts'
 import { wantsDigest } from './repr-digest.ts'
 import { answerFormat, clientOf, RequestBody, Response, stopsWith } from './rest.ts'
 
@@ -110,8 +111,7 @@ async function answerResult(
     await serve(storedAnswer, await readAnswer(jobs.store, stored, style, intake), sink, intake, signal)
     return sink.whole
   } catch (error) {
-    if (reply.raw.headersSent) reply.raw.destroy()
-    else throw withHint(error)
+    breakOff(withHint(error), request, reply)
   } finally {
     clearTimeout(clock)
   }

@@ -20,6 +20,7 @@ import { Problem } from '../problem.ts'
 import { formOf, written } from './comparison-forms.ts'
 import { LEAST_BYTES, packed } from './packed-answer.ts'
 import { codingOf, unpack } from './packed-body.ts'
+import { breakOff } from './plugins/errors.ts'
 import { digestOf, wantsDigest } from './repr-digest.ts'
 
 export interface RestOptions {
@@ -95,9 +96,7 @@ export async function answer(
     await serve(endpoint, new RequestBody(request), sink, intake, signal)
     return sink.whole
   } catch (error) {
-    // too late for a problem
-    if (reply.raw.headersSent) reply.raw.destroy()
-    else throw error
+    breakOff(error, request, reply)
   } finally {
     clearTimeout(clock)
   }
@@ -212,7 +211,7 @@ export class Response implements Sink<unknown> {
     this.#reply.type(type)
     const asked = this.#request.headers['want-repr-digest']
     if (asked !== undefined && wantsDigest(asked)) return this.#withDigest(ready, fields)
-    if (!ready.inline) return this.#stream(ready.stream(fields, true), ready.length(fields))
+    if (!ready.inline) return this.stream(ready.stream(fields, true), ready.length(fields))
     this.whole = ready.copy(fields)
   }
 
@@ -220,11 +219,11 @@ export class Response implements Sink<unknown> {
   async #withDigest(ready: ReadyReply, fields: Fields): Promise<void> {
     this.#reply.header('repr-digest', await digestOf(ready.stream(fields)))
     if (ready.inline) this.whole = ready.copy(fields)
-    else await this.#stream(ready.stream(fields, true), ready.length(fields))
+    else await this.stream(ready.stream(fields, true), ready.length(fields))
   }
 
   /** The head leaves when the first text has been written: `Server-Timing` says what that took. */
-  async #stream(pieces: AsyncGenerator<Uint8Array>, length: number | undefined): Promise<void> {
+  protected async stream(pieces: AsyncGenerator<Uint8Array>, length: number | undefined): Promise<void> {
     const reply = this.#reply
     const gone = new Promise<void>(resolve => reply.raw.once('close', resolve))
     const begun = [await pieces.next(), await pieces.next()]

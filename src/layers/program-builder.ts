@@ -15,7 +15,7 @@ import { type DecodeArgs, decodeTensor } from '../../workers/ops/text/op.ts'
 import type { TensorSource } from '../formats/tensor.ts'
 import { Problem } from '../problem.ts'
 import type { Barrier, BufferSpec, Program } from '../program.ts'
-import type { Frame, FramePlace, KeptMap, LossTerm, OutputScalar, OutputTensor, Report } from './outputs.ts'
+import type { Frame, FramePlace, KeptMap, LossTerm, OutputScalar, OutputTensor } from './outputs.ts'
 
 /** What a step may be told beside its tensors and arguments. */
 export interface StepOptions extends Partial<Wanted> {
@@ -124,6 +124,7 @@ export class ProgramBuilder implements Program {
     }
     this.stages.length = length
     for (const barrier of this.barriers) barrier.stage = left[barrier.stage] - 1
+    for (const { skip } of this.barriers) if (skip !== undefined) skip.to = left[skip.to - 1]
   }
 
   /** The same without a pause. */
@@ -144,7 +145,7 @@ export class RequestProgram extends ProgramBuilder {
   /** what the answer says that is known before anything is computed */
   readonly facts: Record<string, unknown> = {}
   /** what the answer says that is read from the program's float64 buffers when it has run, instead of tensors */
-  report: Report | undefined
+  report: Frame['report']
   /** set with `non_finite: "propagate"`: where decode steps note that an input holds a NaN or infinity */
   readonly nonFinite: Ref | undefined
   /** shapes of what came in, by pointer, for the log; a stack has thousands of parameters, which are only counted */
@@ -190,8 +191,7 @@ export class RequestProgram extends ProgramBuilder {
 
   /** A mask: bytes for bool, else reals in which −∞ is a value like any other. */
   inputMask(pointer: string, source: TensorSource): Ref {
-    const type = source.dtype === 'bool' ? 'uint8' : this.precision
-    return this.#read(pointer, source, type, true)
+    return this.#read(pointer, source, source.dtype === 'bool' ? 'uint8' : this.precision, true)
   }
 
   /** A tensor of the request in float64 whatever the precision; −∞ is an element like any other. */
@@ -229,8 +229,9 @@ export class RequestProgram extends ProgramBuilder {
   /** Told what the loss has beside the scalar of its name, for a program that needs the loss itself. */
   lossTerm(_term: LossTerm): void {}
   /** Something is complete: `outputs` and what `report` says leave before the program goes on. */
-  barrier(at: FramePlace, outputs: OutputTensor[], report?: Report): void {
+  barrier(at: FramePlace, outputs: OutputTensor[], report?: Frame['report']): Frame {
     this.barriers.push({ stage: this.stages.length - 1, buffers: [], ...at, outputs, report })
+    return this.barriers[this.barriers.length - 1]
   }
 
   keepMap(map: KeptMap): void {

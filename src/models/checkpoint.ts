@@ -22,6 +22,8 @@ export interface Checkpoint {
   tensors: Map<string, StoredTensor>
   tokenizer: boolean
   tokenizerConfig: Fields
+  /** how it generates; undefined where config.json alone says it */
+  generation: ModelConfig | undefined
 }
 
 /** Of the format's own implementation. */
@@ -59,10 +61,25 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
   else if (single) await readFileHeader(folder, 'model.safetensors', tensors)
   else throw invalid('expected model.safetensors or model.safetensors.index.json, got neither')
   const tokenizer = await exists(join(folder, 'tokenizer.json'))
-  const tokenizerConfig = (await exists(join(folder, 'tokenizer_config.json')))
-    ? await readJson(folder, 'tokenizer_config.json')
-    : {}
-  return { folder, config, tensors, tokenizer, tokenizerConfig }
+  const tokenizerConfig = await readIfThere(folder, 'tokenizer_config.json')
+  const generation = await readIfThere(folder, 'generation_config.json')
+  return {
+    folder,
+    config,
+    tensors,
+    tokenizer,
+    tokenizerConfig: tokenizerConfig ?? {},
+    generation: generation && new ModelConfig(generation),
+  }
+}
+
+/** Ids with which a generated text ends: as in transformers, those of generation_config.json go first. */
+export function endTokens({ config, generation }: Pick<Checkpoint, 'config' | 'generation'>): number[] {
+  return (generation?.has('eos_token_id') ? generation : config).ids('eos_token_id')
+}
+
+async function readIfThere(folder: string, name: string): Promise<Fields | undefined> {
+  return (await exists(join(folder, name))) ? await readJson(folder, name) : undefined
 }
 
 /** The type of most of the weights, in the words of requests. */

@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
+import { giveWay } from '../../workers/give-way.ts'
 import { halfFrom } from '../../workers/older-node.ts'
 import type { WeightType } from './checkpoint.ts'
 
@@ -42,6 +43,7 @@ const CHUNK = 4 << 20
 const { memory, tensors } = workerData as LoadWork
 const port = parentPort as NonNullable<typeof parentPort>
 
+giveWay()
 try {
   load()
 } catch (error) {

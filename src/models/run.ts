@@ -26,6 +26,8 @@ import type { Tokens } from './tokens.ts'
 export interface Padding {
   lengths?: TensorSource
   segments?: { q: TensorSource; kv: TensorSource }
+  /** where each token stands, if padding before it does not count */
+  places?: TensorSource
 }
 
 export type Role = 'encoder' | 'decoder'
@@ -84,7 +86,8 @@ export function* runModel(
   if (model.encoderStack === undefined || start === undefined) {
     const embedded = embed(weights, tokens, observer)
     observer.embedded('decoder', embedded.x)
-    const given = { ...fields(embedded, model.stack), ...padded, past: observer.past }
+    const stack = padding.places === undefined ? model.stack : placed(model.stack, padding.places)
+    const given = { ...fields(embedded, stack), ...padded, past: observer.past }
     const compiled = yield* compileStack(p, given)
     const rows = { rows: rowsOf(p, [compiled.shape], observer.entropy), from: 0 }
     const state = yield* forward(p, observer, 'decoder', compiled, rows)
@@ -108,6 +111,15 @@ export function* runModel(
   const rows = { rows: rowsOf(p, [compiled.shape], observer.entropy), from: 0 }
   const state = yield* forward(p, observer, 'decoder', compiled, rows)
   return { weights, encoder, decoder: { role: 'decoder', compiled, embedded, state } }
+}
+
+/** The stack whose rotary embeddings turn each token by its own place. */
+function placed(stack: StackFields['stack'], places: TensorSource): StackFields['stack'] {
+  const { rope } = stack
+  if (rope === undefined) return stack
+  const at = { q_positions: places, k_positions: places }
+  const turned = Array.isArray(rope) ? rope.map(each => each && { ...each, ...at }) : { ...rope, ...at }
+  return { ...stack, rope: turned }
 }
 
 function* forward(
@@ -140,13 +152,23 @@ export interface BackwardObserver {
   ): void
 }
 
-/** From the gradient of the last stack's output to that of the first one's embeddings; those of weights go to `found`. */
+/** A gradient of the output of one of a model's stacks. */
+export interface OutputGradient {
+  role: Role
+  gradOutput: Ref
+}
+
+/** From the gradient of a stack's output to that of the first one's embeddings; those of weights go to `found`. */
 export function* runBackward(
   { weights, encoder, decoder }: ModelRun,
-  gradOutput: Ref,
+  { role, gradOutput }: OutputGradient,
   observer: BackwardObserver,
   found: WeightGradients,
 ): Generator<void, Ref> {
+  if (encoder !== undefined && role === 'encoder') {
+    const { grad } = yield* backward(weights, encoder, gradOutput, observer, found, false)
+    return embeddingGradients(weights, encoder.embedded, grad, observer.wants, found)
+  }
   const ofDecoder = yield* backward(weights, decoder, gradOutput, observer, found, encoder !== undefined)
   const own = embeddingGradients(weights, decoder.embedded, ofDecoder.grad, observer.wants, found)
   if (encoder === undefined) return own

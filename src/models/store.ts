@@ -166,21 +166,27 @@ export class ModelStore {
 
   /** Others leave where they must; models that are being read stay. */
   async #room({ name, bytes }: ModelPlan) {
-    const most = this.#memoryBytes
-    if (bytes > most) {
-      const detail = `the model ${name} takes ${bytes} bytes, ${bytes - most} more than MODEL_MEMORY_BYTES = ${most}`
+    const { arena } = this.#engine
+    for (const [most, setting] of [
+      [this.#memoryBytes, 'MODEL_MEMORY_BYTES'],
+      [arena.largeLimit, 'MEMORY_BYTES'],
+    ] as const) {
+      if (bytes <= most) continue
+      const detail = `the model ${name} takes ${bytes} bytes, ${bytes - most} more than ${setting} leaves (${most})`
       throw new Problem('MEMORY_TOO_LARGE', detail)
     }
-    while (this.#takenBy(name) + bytes > most) {
-      if (this.#drop()) continue
-      const missing = this.#takenBy(name) + bytes - most
-      throw this.#engine.busy(
-        `the model ${name} takes ${bytes} bytes, ${missing} more than models in use leave`,
-      )
+    const busy = (why: string) => this.#engine.busy(`the model ${name} takes ${bytes} bytes, ${why}`)
+    const left = 'more than requests and models in use leave'
+    let missing = this.#takenBy(name) + bytes - this.#memoryBytes
+    while (missing > 0) {
+      if (!this.#drop()) throw busy(`${missing} ${left}`)
+      missing = this.#takenBy(name) + bytes - this.#memoryBytes
     }
-    for (;;) {
-      if (this.#engine.arena.fits(bytes) || !this.#drop()) return this.#engine.room(bytes)
-    }
+    while (!arena.fits(bytes)) if (!this.#drop()) break
+    return this.#engine.room(bytes).catch(() => {
+      const free = arena.largeLimit - arena.usedBytes
+      throw busy(bytes > free ? `${bytes - free} ${left}` : `and the ${free} that are free lie apart`)
+    })
   }
 
   /** By models that are there, and others that are being loaded. */

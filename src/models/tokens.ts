@@ -7,6 +7,8 @@ export interface Tokens {
   ids: Int32Array
   /** 1 where there is no padding */
   real: Int32Array
+  /** where each token stands, if padding before it does not count */
+  places?: Int32Array | undefined
   /** rows of the table of types */
   kinds?: Int32Array
   /** 1 where the tokenizer has put a token of its own */
@@ -39,8 +41,26 @@ export function lastReal({ batch, positions, real }: Tokens): Int32Array {
   })
 }
 
+/** Positions by the mask, as transformers counts those of decoders whose texts are padded on the left. */
+export function placesByMask({ batch, positions, real }: Tokens): Int32Array {
+  const places = new Int32Array(batch * positions)
+  for (let b = 0; b < batch; b++) {
+    let count = 0
+    for (let at = b * positions; at < (b + 1) * positions; at++) {
+      count += real[at]
+      places[at] = Math.max(0, count - 1)
+    }
+  }
+  return places
+}
+
 /** Where the embeddings of positions are read, from `first` on. `padded`: counted over tokens other than that one. */
-export function placesOf({ batch, positions, ids }: Tokens, first: number, padded?: number): Int32Array {
+export function placesOf(
+  { batch, positions, ids, places: given }: Tokens,
+  first: number,
+  padded?: number,
+): Int32Array {
+  if (given !== undefined && padded === undefined) return given
   const places = new Int32Array(batch * positions)
   for (let b = 0; b < batch; b++) {
     let count = 0

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import pino, { type Logger } from 'pino'
 import { buildApp } from '../app.ts'
-import { VERSION } from '../config.ts'
+import { LISTEN_BACKLOG, VERSION } from '../config.ts'
 import { configOf, type Settings } from './options.ts'
 
 export type { Settings } from './options.ts'
@@ -32,7 +32,7 @@ export async function startServer({ logger, ...settings }: ServerOptions = {}): 
   const config = configOf(settings)
   const app = await buildApp(config, logger ?? pino({ level: config.LOG_LEVEL }))
   try {
-    await app.fastify.listen({ host: config.HOST, port: config.PORT })
+    await app.fastify.listen({ host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
   } catch (error) {
     await app.close()
     throw error

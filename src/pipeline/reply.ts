@@ -90,17 +90,22 @@ export function* emitReply(p: RequestProgram, style: ReplyStyle): Generator<void
 
 function* emitFrames(p: RequestProgram, style: ReplyStyle): Generator<void, Replies['frames']> {
   const stages = p.stages.splice(0)
-  let next = 0
+  /** where each stage stands now */
+  const moved: number[] = []
+  const move = (end: number) => {
+    while (moved.length < end) moved.push(p.stages.push(stages[moved.length]) - 1)
+  }
   const frames: Replies['frames'] = []
   for (const frame of p.barriers) {
-    while (next <= frame.stage) p.stages.push(stages[next++])
+    move(frame.stage + 1)
     const leaves = frame.outputs.length > 0 || frame.report !== undefined
     const { reply, buffers } = leaves ? yield* emit(p, frame.outputs, style) : {}
     if (buffers !== undefined) frame.buffers = buffers
     frame.stage = p.stages.length - 1
     frames.push(reply)
   }
-  while (next < stages.length) p.stages.push(stages[next++])
+  move(stages.length)
+  for (const { skip } of p.barriers) if (skip !== undefined) skip.to = moved[skip.to] ?? p.stages.length
   return frames
 }
 

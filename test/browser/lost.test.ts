@@ -107,6 +107,25 @@ describe('a server that goes away', () => {
     expect(tap.connections).toBe(2)
   })
 
+  it('after saying where the run stands: it goes on over another connection, each frame once', async () => {
+    await visitAt('#layers?layers=5&heads=2')
+    await runPaused(page)
+    const came = tap.count('layer')
+    const started = () => tap.sent.filter(({ type }) => type === 'start')
+    const [{ id }] = started()
+    tap.say({ type: 'going_away', resume: [{ id, pass: 'forward', from_layer: came }] })
+    await expect.poll(() => started().length).toBe(2)
+    expect(started()[1].resume).toMatchObject({ pass: 'forward', from_layer: came })
+    expect(started()[1].resume).toMatchObject({ id: started()[1].id })
+    await page.click('#pause')
+    await finished(page)
+    // both passes
+    expect(tap.count('layer')).toBe(10)
+    expect(tap.connections).toBe(2)
+    await page.click('[data-cell=forward-0-0]')
+    await expect.poll(() => mapsOf(page)).toBe(2)
+  })
+
   it('and is refused for the moment: the run can be run again', async () => {
     await visitAt('#layers?layers=1&heads=1')
     tap.keep = ({ type, id }) => {

@@ -62,8 +62,22 @@ server = client.get_server_metadata()
 assert server["name"] == "attention-server" and "binary_tensor_data" in server["extensions"], server
 model = client.get_model_metadata("attention", "1")
 assert model["versions"] == ["1"] and [each["name"] for each in model["inputs"]] == ["q", "k", "v"], model
+config = client.get_model_config("attention")
+assert config["max_batch_size"] == 0 and config["input"][0]["data_type"] == "TYPE_FP32", config
 index = {each["name"]: each for each in client.get_model_repository_index()}
 assert index["transformer"]["state"] == "READY" and set(index) >= {"attention", "multi-head-attention"}, index
+
+# texts of a checkpoint, both ways, with the maps of a layer
+TEXTS = np.array(["the cat sat", "a naïve dog ran"], dtype=object)
+found = []
+for binary in (True, False):
+    text = triton.InferInput("text", [2], "BYTES")
+    text.set_data_from_numpy(TEXTS, binary_data=binary)
+    result = client.infer("bert", [text], outputs=outputs("last_hidden_state", "weights.1"))
+    maps = result.as_numpy("weights.1")
+    assert maps.shape[0] == 2 and maps.shape[2] == maps.shape[3] == result.as_numpy("last_hidden_state").shape[1]
+    found.append(maps.tobytes())
+assert found[0] == found[1], "the same bits whatever the form"
 
 # every datatype as bytes, and all but BF16 as JSON, which the client does not write
 TYPES = {"FP64": (np.float64, 1e-5), "FP32": (np.float32, 1e-5), "FP16": (np.float16, 5e-3)}

@@ -6,6 +6,7 @@ import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { Client, type Frame, ProblemError, Tensor, tensor } from '../../src/client/index.ts'
 import { startLeavingServer } from '../support/leaving-server.ts'
+import { MODELS } from './models/fixture.ts'
 import { post, type Server, startServer } from './server.ts'
 
 const X = [
@@ -171,6 +172,114 @@ describe('what is busy', () => {
     const waiting = new Client(url).post('/v1/x', {}, { signal: AbortSignal.timeout(50) })
     await expect(waiting).rejects.toMatchObject({ name: 'TimeoutError' })
   })
+})
+
+describe('jobs', () => {
+  const x = tensor(X)
+  const body = { q: x, k: x, v: x, return: ['output' as const, 'weights' as const], backward: { target: x } }
+
+  it('are submitted, waited for and answered, with the bits of the request itself', async () => {
+    const direct = await client.attention(body)
+    const { id } = await client.jobs.submit('/v1/attention', body, { priority: 3 })
+    const seen: string[] = []
+    const job = await client.jobs.wait(id, { onChange: ({ state }) => seen.push(state) })
+    expect(job).toMatchObject({ id, state: 'done', priority: 3, endpoint: '/v1/attention' })
+    expect(seen.at(-1)).toBe('done')
+    const found = await client.jobs.result<typeof direct>(id)
+    expect(found.weights?.data).toEqual(direct.weights?.data)
+    expect(found.grads?.q?.data).toEqual(direct.grads?.q?.data)
+    expect(found.loss).toBe(direct.loss)
+    expect((await client.jobs.get(id)).result).toBe(`/v1/jobs/${id}/result`)
+    const again = await client.jobs.run('/v1/attention', body)
+    expect(again.output?.data).toEqual(direct.output?.data)
+  })
+
+  it('are one where the key and the request are', async () => {
+    const options = { idempotencyKey: 'one' }
+    const first = await client.jobs.submit('/v1/attention', { q: X, k: X, v: X }, options)
+    const second = await client.jobs.submit('/v1/attention', { q: X, k: X, v: X }, options)
+    expect(second.id).toBe(first.id)
+    const other = client.jobs.submit('/v1/attention', { q: X, k: X, v: X, causal: true }, options)
+    await expect(other).rejects.toMatchObject({ status: 409 })
+    expect((await client.jobs.submit('/v1/attention', { q: X, k: X, v: X })).id).not.toBe(first.id)
+  })
+
+  it('are cancelled, and throw what is wrong with them', async () => {
+    const large = { x: tensor(new Float32Array(2048 * 64), [2048, 64]), stack: { ...stack, layers: 64 } }
+    const { id } = await client.jobs.submit('/v1/transformer', large)
+    const cancelled = await client.jobs.cancel(id)
+    expect(cancelled.state).toBe('cancelled')
+    expect((await client.jobs.wait(id)).state).toBe('cancelled')
+    await expect(client.jobs.result(id)).rejects.toBeInstanceOf(ProblemError)
+    await expect(client.jobs.get('none')).rejects.toMatchObject({ status: 404 })
+    const wrong = client.jobs.submit('/v1/attention', { q: X, k: [[1]], v: X })
+    await expect(wrong).rejects.toMatchObject({ code: 'SHAPE_MISMATCH' })
+    const stop = new AbortController()
+    const running = client.jobs.run('/v1/transformer', large, {
+      signal: stop.signal,
+      onChange: () => stop.abort(),
+    })
+    await expect(running).rejects.toMatchObject({ name: 'AbortError' })
+  })
+
+  it('are heard of again where the connection was lost', async () => {
+    const job = (state: string) => `data: ${JSON.stringify({ id: 'a', state })}\n\n`
+    const answers = [
+      `retry: 1000\n\n${job('queued')}: alive\n\n${job('running').slice(0, 9)}`,
+      job('queued'),
+      job('done'),
+    ]
+    const asked: string[] = []
+    const fetch = async (url: unknown) => {
+      asked.push(String(url))
+      return new Response(answers.shift(), { headers: { 'content-type': 'text/event-stream' } })
+    }
+    const lost = new Client('http://a', { fetch: fetch as typeof globalThis.fetch })
+    const states: string[] = []
+    for await (const { state } of lost.jobs.events('a')) states.push(state)
+    expect(states).toEqual(['queued', 'done'])
+    expect(asked).toEqual(Array(3).fill('http://a/v1/jobs/a/events'))
+    const never = new Client('http://a', { fetch: (async () => new Response('')) as never, retries: 0 })
+    await expect(never.jobs.wait('a')).rejects.toThrow('ended before it did')
+  })
+})
+
+describe('models', () => {
+  it('are listed, described and run over text', async () => {
+    const models = new Client((await startServer({ MODELS_DIR: MODELS })).url).models
+    const { models: all } = await models.list()
+    expect(all.map(({ name }) => name)).toEqual(expect.arrayContaining(['bert', 't5']))
+    const bert = await models.get('bert')
+    expect(bert).toMatchObject({ family: 'bert' })
+    const answer = await models.forward('bert', {
+      text: ['a cat', 'the dog ran'],
+      layers: [1],
+      return: ['output', 'weights'],
+    })
+    expect(answer.output?.shape).toEqual([2, answer.tokens.ids[0].length, bert.d_model])
+    expect(answer.layers?.[0]).toMatchObject({ index: 1, weights: expect.any(Tensor) })
+    await expect(models.get('no/such')).rejects.toMatchObject({ status: 404, code: 'MODEL_NOT_FOUND' })
+  })
+})
+
+it('says its key, as Bearer, and in a ticket where a browser could not', async () => {
+  const seen: [string, string | null][] = []
+  const asking = (async (url: string, init: RequestInit) => {
+    seen.push([new URL(url).pathname, new Headers(init.headers).get('authorization')])
+    return fetch(url, init)
+  }) as typeof fetch
+  const keyed = new Client(server.url, { key: 'secret', fetch: asking })
+  await keyed.attention({ q: X, k: X, v: X })
+  await keyed.jobs.submit('/v1/attention', { q: X, k: X, v: X })
+  expect(await keyed.streamTicket()).toMatchObject({
+    ticket: expect.any(String),
+    expires_in: expect.any(Number),
+  })
+  for await (const frame of keyed.stream({ stack: { ...stack }, x: tensor(X) }))
+    if (frame.type === 'done') break
+  await keyed.health()
+  const paths = ['/v1/attention', '/v1/jobs', '/v1/stream-ticket', '/v1/stream-ticket', '/health/ready']
+  expect(seen).toEqual(paths.map(path => [path, 'Bearer secret']))
 })
 
 describe('streams', () => {

@@ -3,10 +3,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { HealthAnswer, PlanAnswer, ProblemAnswer } from '../../src/endpoints/answers.ts'
 import { SERVED } from '../../src/endpoints/served.ts'
 import { EXAMPLES } from '../../src/http/docs/examples.ts'
+import { startLeavingServer } from '../support/leaving-server.ts'
 import { post, settled, startServer } from './server.ts'
 
 const server = await startServer()
@@ -133,6 +134,21 @@ describe('the examples in other languages', () => {
     expect(lines[1]).toMatch(/attends to [▁-█]{8} (\d+ ){8}tokens/)
     expect(lines[7]).toMatch(/∂L\/∂output \d\.\d\de-\d {2}∂L\/∂weights [▁-█]{8}$/)
     expect(lines.at(-1)).toMatch(/^loss \d+\.\d{4} after \d+ ms$/)
+  })
+
+  it.each([
+    ['Python', 'python3', 'stream.py'],
+    ['TypeScript', process.execPath, 'stream.ts'],
+  ])('a stream in %s goes on on another server where one shuts down', async (_, command, name) => {
+    const leaving = await startLeavingServer(server.url)
+    onTestFinished(() => leaving.close())
+    const linesOf = async (url: string) => {
+      const { stdout } = await run(command, [file(name), url])
+      const lines = stdout.replaceAll(/ *[\d.]+ ms/g, '').split('\n')
+      return lines.filter(line => !line.includes('GFLOP'))
+    }
+    expect(await linesOf(leaving.url)).toEqual(await linesOf(server.url))
+    expect(leaving.starts.map(text => JSON.parse(text).resume?.from_layer)).toEqual([undefined, 1])
   })
 
   it('TypeScript', async () => {

@@ -560,6 +560,29 @@ it.each([
   expect(await response.json()).toMatchObject({ status: 400, code: 'BAD_HTTP' })
 })
 
+it.each(['/docs/static/%00', '/docs/static/..%2f..%2fpackage.json', '/assets/%00', '/%00'])(
+  'a path that no file can have is one that is not there: %s',
+  async path => {
+    const response = await fetch(server.url + path)
+    expect(response.status).toBeGreaterThanOrEqual(400)
+    expect(response.status).toBeLessThan(500)
+    expect(response.headers.get('content-type')).toContain('application/problem+json')
+    expect(await response.text()).not.toMatch(/node_modules|Error|ENOENT/)
+  },
+)
+
+it.each([
+  ['a matrix', '{"q":[[1,"2"]],"k":[[1,1]],"v":[[1]]}', '/q/0/1'],
+  ['flat data', '{"q":{"shape":[1,2],"data":[1,"2.5"]},"k":[[1,1]],"v":[[1]]}', '/q/data/1'],
+  ['bare −Infinity', '{"q":[[1,-Infinity]],"k":[[1,1]],"v":[[1]]}', '/q/0/1'],
+  ['bare Infinity', '{"q":[[1,1]],"k":[[1,1]],"v":[[Infinity]]}', '/v/0/0'],
+  ['beyond float64', '{"q":[[1,1]],"k":[[1,-1e400]],"v":[[1]],"precision":"float64"}', '/k/0/1'],
+])('what clients send in place of a number is named where it stands: %s', async (_what, text, path) => {
+  const { status, body } = await post(server, '/v1/attention', text)
+  expect(status).toBe(400)
+  expect(body.errors.map((error: { path: string }) => error.path)).toEqual([path])
+})
+
 describe('limits', () => {
   it('a body too large, announced or not', async () => {
     const large = Buffer.alloc(5 << 20, ' ')

@@ -164,6 +164,39 @@ describe('what never becomes a request', () => {
   })
 })
 
+describe('a client that leaves', () => {
+  it('when its body is whole is logged and counted as 499, once', async () => {
+    const x = {
+      shape: [1, 4, 2000, 16],
+      dtype: 'float32',
+      base64: Buffer.alloc(4 * 4 * 2000 * 16).toString('base64'),
+    }
+    const body = JSON.stringify({ q: x, k: x, v: x, precision: 'float64', return: ['entropy'] })
+    const socket = connect(Number(port), hostname)
+    const head =
+      'POST /v1/attention HTTP/1.1\r\nhost: x\r\nx-request-id: whole\r\ncontent-type: application/json\r\n'
+    await write(socket, `${head}content-length: ${body.length}\r\n\r\n${body}`)
+    await expect.poll(() => server.app.engine.jobs).toBe(1)
+    socket.destroy()
+    const lines = () => server.log.map(line => JSON.parse(line)).filter(({ reqId }) => reqId === 'whole')
+    await expect.poll(lines).toHaveLength(1)
+    expect(lines()[0]).toMatchObject({ status: 499, code: 'CLIENT_CLOSED', route: '/v1/attention' })
+    await expect.poll(() => server.app.engine.jobs).toBe(0)
+    expect(lines()).toHaveLength(1)
+  })
+
+  it('from a stream is none of these', async () => {
+    const before = server.log.length
+    const { WebSocket } = await import('ws')
+    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/v1/stream`)
+    await new Promise(resolve => socket.once('open', resolve))
+    socket.terminate()
+    await new Promise(resolve => socket.once('close', resolve))
+    await attention(server, ok)
+    expect(server.log.slice(before).join('')).not.toContain('499')
+  })
+})
+
 it('a server that leaves serves, tells its readiness, and ends each connection', async () => {
   const leaving = await startServer()
   leaving.app.leave()

@@ -143,7 +143,8 @@ describe('a run', () => {
       heads: [3, 1],
     })
     const none = await run({ stack, x, ...options, emit: [] })
-    for (const { client } of [whole, some, none]) await client.close()
+    const noLayers = await run({ stack, x, ...options, emit: ['weights'], layers: [] })
+    for (const { client } of [whole, some, none, noLayers]) await client.close()
     expect(passes(some.client)).toEqual(['forward 0', 'forward 2'])
     for (const { index, tensors } of some.client.of('layer')) {
       const all = whole.client.of('layer')[index].tensors
@@ -151,7 +152,7 @@ describe('a run', () => {
         expect(tensors[name]).toEqual(all[name].map((heads: unknown[]) => [heads[3], heads[1]]))
       }
     }
-    expect(none.client.of('layer')).toEqual([])
+    for (const { client } of [none, noLayers]) expect(client.of('layer')).toEqual([])
     expect(none.last).toEqual({ ...whole.last, timing: expect.anything() })
   })
 

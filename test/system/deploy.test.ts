@@ -1,8 +1,9 @@
-/** nginx takes the configuration that docker-compose.yml gives it. */
+/** nginx and Prometheus take the files that docker-compose.yml gives them. */
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 
@@ -21,4 +22,14 @@ it('nginx can read deploy/nginx/nginx.conf', async () => {
   } finally {
     await rm(folder, { recursive: true })
   }
+})
+
+it('Prometheus can read its configuration and the rules of its alerts', async () => {
+  const folder = fileURLToPath(new URL('../../deploy/prometheus/', import.meta.url))
+  const promtool = async (...args: string[]) => {
+    const { stdout, stderr } = await promisify(execFile)('promtool', args, { cwd: folder })
+    return stdout + stderr
+  }
+  expect(await promtool('check', 'config', 'prometheus.yml')).toContain('SUCCESS')
+  expect(await promtool('check', 'rules', 'alerts.yml')).toMatch(/SUCCESS: \d+ rules found/)
 })

@@ -63,6 +63,61 @@ describe.each(proxies)('behind %s with its default settings', (_name, startProxy
   })
 })
 
+describe('below a path prefix of nginx', () => {
+  it('the page, its files, the documents, requests and the stream are there', async () => {
+    const below = `${await startNginx(ports)}/prefix/`
+    const html = await (await fetch(below)).text()
+    const links = [...html.matchAll(/(?:src|href)="([^"#]+)"/g)].map(([, link]) => new URL(link, below).href)
+    expect(links.filter(link => link.includes('/assets/')).length).toBeGreaterThanOrEqual(3)
+    for (const link of [...links, `${below}docs/`, `${below}openapi.json`, `${below}health/ready`]) {
+      expect(link.startsWith(below), link).toBe(true)
+      const { status } = await fetch(link)
+      expect([link, status]).toEqual([link, 200])
+    }
+    expect(await statusOf(below.slice(0, -1))).toBe(200)
+    const socket = new WebSocket(`${below.replace('http', 'ws')}v1/stream`)
+    await new Promise((resolve, reject) => {
+      socket.addEventListener('open', resolve)
+      socket.addEventListener('error', reject)
+    })
+    socket.close()
+  })
+})
+
+it.each([
+  ['nginx', () => startNginx(ports)],
+  ['haproxy with option abortonclose', () => startHaproxy(ports, 'option abortonclose')],
+])('a request whose client leaves %s is logged, counted and not computed on', async (name, startProxy) => {
+  const url = await startProxy()
+  const x = {
+    shape: [1, 8, 4000, 64],
+    dtype: 'float32',
+    base64: Buffer.alloc(8 * 4000 * 64 * 4).toString('base64'),
+  }
+  const body = JSON.stringify({ q: x, k: x, v: x, precision: 'float64', return: ['entropy'] })
+  const stop = new AbortController()
+  const headers = { 'content-type': 'application/json', 'x-request-id': `leaves-${name.slice(0, 5)}` }
+  const left = fetch(`${url}/v1/attention`, { method: 'POST', headers, body, signal: stop.signal })
+  const jobs = async () => {
+    const texts = await Promise.all(
+      ports.map(async port => (await fetch(`http://127.0.0.1:${port}/metrics`)).text()),
+    )
+    return texts
+      .map(text => Number(/^attention_jobs (\d+)/m.exec(text)?.[1]))
+      .reduce((sum, each) => sum + each, 0)
+  }
+  await expect.poll(jobs, { timeout: 30_000 }).toBe(1)
+  stop.abort()
+  await expect(left).rejects.toThrow()
+  await expect.poll(jobs, { timeout: 30_000 }).toBe(0)
+  const lines = () =>
+    replicas
+      .flatMap(({ log }) => log.join('').split('\n'))
+      .filter(line => line.includes(`"leaves-${name.slice(0, 5)}"`))
+  await expect.poll(lines, { timeout: 30_000 }).toHaveLength(1)
+  expect(JSON.parse(lines()[0])).toMatchObject({ status: 499, code: 'CLIENT_CLOSED' })
+})
+
 /** Callers that go on until `until` resolves, with what they got. */
 async function underLoad(url: string, until: Promise<unknown>): Promise<Record<string, number>> {
   const got: (number | string)[] = []
@@ -94,6 +149,7 @@ const anotherTry = 'proxy_next_upstream error timeout http_503 non_idempotent;'
 
 describe('a rolling restart under load', () => {
   it.each([
+    ['nginx with its default settings', (ports: number[]) => startNginx(ports)],
     ['nginx', (ports: number[]) => startNginx(ports, anotherTry)],
     [
       'nginx that keeps its connections',

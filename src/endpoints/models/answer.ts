@@ -13,7 +13,6 @@ export const gradientsOfLayer = {
   grad_output: AnyTensor,
   grad_weights: AnyTensor,
   grad_cross_weights: AnyTensor,
-  grad_params: z.record(z.string(), tensor).optional().describe('by the checkpoint’s names'),
 }
 export const headMetrics = z
   .array(

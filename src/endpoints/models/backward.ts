@@ -32,7 +32,7 @@ export function* answerBackward(forward: Forward, backward: Backward): Generator
   const names = new Set(computed.flatMap(([, parts]) => parts.map(({ name }) => name)))
   const wants = (name: string) => names.has(name)
   const found: WeightGradients = new Map()
-  const { gradOutput, values } = objectiveGradient(forward, run, backward.of, wants, found, '/backward/of')
+  const objective = objectiveGradient(forward, run, backward.of, wants, found, '/backward/of')
   const layer: BackwardObserver['layer'] = (role, index, { block, gradOutput, gradients }, gradientOf) => {
     const at = { pass: 'backward', role, layer: index } as const
     const outlet = asked.outlets.of(at)
@@ -56,22 +56,25 @@ export function* answerBackward(forward: Forward, backward: Backward): Generator
     }
     asked.outlets.done(at)
   }
-  const gradient = yield* runBackward(run, gradOutput, { wants, layer }, found)
+  const gradient = yield* runBackward(run, objective, { wants, layer }, found)
   if (wanted.has('embeddings')) {
     const { batch, positions } = forward.prepared.tokens
     p.output('grads.embeddings', gradient, [batch, positions, model.plan.spec.sizes.dModel])
   }
   answerWeights(weights, found, tensor => wholes.has(tensor))
+  const { values } = objective
   p.keep(values)
   forward.reports.push(read => ({ values: Array.from(read(values)) }))
 }
 
-/** Weights of the head have no gradient where it takes no part. */
-function gradientsOf({ model }: Forward, { of, wrt }: Backward, emitted: boolean): GradientSet {
-  const head = of.kind === 'logit' || of.kind === 'log_probability'
-  const tensors = [...tensorsOf(model)].filter(
-    ([, parts]) => head || parts.some(({ name }) => !name.startsWith('head.')),
-  )
+/** Weights have no gradient where what they belong to takes no part: the head, or the decoder behind an encoder. */
+function gradientsOf({ model, run }: Forward, { of, wrt }: Backward, emitted: boolean): GradientSet {
+  const takesPart = (name: string) => {
+    if (of.kind === 'logit' || of.kind === 'log_probability') return true
+    if (of.kind === 'embedding' && run.encoder !== undefined) return /^(encoder|embeddings)\./.test(name)
+    return !name.startsWith('head.')
+  }
+  const tensors = [...tensorsOf(model)].filter(([, parts]) => parts.some(({ name }) => takesPart(name)))
   const params = Object.fromEntries(tensors.map(([tensor]) => [`params.${tensor}`, true]))
   const asked = wrt ?? ['embeddings', ...(emitted ? ['params'] : [])]
   return new GradientSet(asked, { embeddings: true, ...params })

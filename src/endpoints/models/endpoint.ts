@@ -5,7 +5,7 @@ import type { Padding } from '../../models/run.ts'
 import { tokensOfText } from '../../models/text.ts'
 import { tokensOf } from '../../models/token-ids.ts'
 import type { ModelTokenizer } from '../../models/tokenizer.ts'
-import { hasPadding, rightPadded, type Tokens } from '../../models/tokens.ts'
+import { hasPadding, placesByMask, rightPadded, type Tokens } from '../../models/tokens.ts'
 import { bothProblem, fieldProblem } from '../../problem.ts'
 import type { Plannable, Room } from '../endpoint.ts'
 import { bertvizRequest, writeBertviz } from './bertviz.ts'
@@ -96,7 +96,7 @@ async function readTokens(
   if (token_ids === undefined) {
     throw fieldProblem('INVALID_REQUEST', '', 'expected text or token_ids, got neither')
   }
-  const tokens = tokensOf({ ...request, token_ids }, model.plan)
+  const tokens = withPlaces(tokensOf({ ...request, token_ids }, model.plan), model, whole)
   // without names where it cannot be loaded
   const tokenizer = model.plan.checkpoint.tokenizer
     ? await model.tokenizer().catch(() => undefined)
@@ -117,7 +117,7 @@ function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room, whole: OfW
     const place = { bytes, start: 0, end: bytes.length, marks: [], escaped: false }
     return { shape, count: values.length, dtype: 'int32', form: 'safetensors', ...place }
   }
-  const { batch, positions, real } = tokens
+  const { batch, positions, real, places } = tokens
   const lengths = whole?.padding === 'segments' ? undefined : rightPadded(tokens)
   if (lengths !== undefined) return { lengths: source(lengths, [batch]) }
   if (plan.spec.encoder !== undefined) {
@@ -126,12 +126,29 @@ function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room, whole: OfW
   }
   const shape = [batch, positions]
   const kv = real.map(each => each - 1)
-  return { segments: { q: source(new Int32Array(real.length), shape), kv: source(kv, shape) } }
+  return {
+    segments: { q: source(new Int32Array(real.length), shape), kv: source(kv, shape) },
+    ...(places && { places: source(places, shape) }),
+  }
+}
+
+/** Of a decoder, padding on the left takes no positions. */
+function withPlaces(tokens: Tokens, { plan }: LoadedModel, whole: OfWhole | undefined): Tokens {
+  const onTheRight = whole === undefined ? rightPadded(tokens) !== undefined : whole.padding !== 'segments'
+  if (!plan.spec.stack.causal || onTheRight) return tokens
+  return { ...tokens, places: placesByMask(tokens) }
 }
 
 /** The same items again and again. */
-function repeated({ batch, positions, ids, real, kinds }: Tokens, times: number): Tokens {
+function repeated({ batch, positions, ids, real, kinds, places }: Tokens, times: number): Tokens {
   const all = (data: Int32Array) =>
     Int32Array.from({ length: data.length * times }, (_, at) => data[at % data.length])
-  return { batch: batch * times, positions, ids: all(ids), real: all(real), kinds: kinds && all(kinds) }
+  return {
+    batch: batch * times,
+    positions,
+    ids: all(ids),
+    real: all(real),
+    kinds: kinds && all(kinds),
+    places: places && all(places),
+  }
 }

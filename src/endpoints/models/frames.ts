@@ -4,7 +4,7 @@ import { takeRows } from '../../../workers/ops/tokens/op.ts'
 import { product } from '../../formats/tensor.ts'
 import type { AttentionState } from '../../layers/attention/index.ts'
 import type { BlockState } from '../../layers/block.ts'
-import type { FramePlace, OutputTensor, Report } from '../../layers/outputs.ts'
+import type { Frame, FramePlace, OutputTensor, Report } from '../../layers/outputs.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
 import type { Detail } from '../../layers/thumbnails.ts'
 import { choose, chosenHeads, mapOutputs } from '../layer-maps.ts'
@@ -115,10 +115,11 @@ export class TokenFrames implements TokenOutlet {
     }
   }
 
-  token(item: number, index: number, value: Ref): void {
-    const p = this.#p
-    const layers = this.#outputs.length === 0 ? [] : [...this.#places]
-    p.barrier({ pass: 'generate', item, layer: index }, this.#outputs, read => {
+  token(item: number, index: number, value: Ref): Frame {
+    const outputs = this.#outputs
+    this.#outputs = []
+    const layers = outputs.length === 0 ? [] : [...this.#places]
+    return this.#p.barrier({ pass: 'generate', item, layer: index }, outputs, read => {
       const [id] = read(value)
       const indices = layers.map(([layer, place]) => [`layers.${place}.index`, layer])
       return {
@@ -126,7 +127,6 @@ export class TokenFrames implements TokenOutlet {
         ...Object.fromEntries(indices),
       }
     })
-    this.#outputs = []
   }
 
   #lastRow(layer: number, name: TokenMap, { attended, plan }: AttentionState): OutputTensor {

@@ -3,8 +3,10 @@ import type { Ref } from '../../../workers/contract.ts'
 import { nextToken, takeRows } from '../../../workers/ops/tokens/op.ts'
 import { seedWords } from '../../layers/attention/plan.ts'
 import type { BlockState } from '../../layers/block.ts'
+import type { Frame } from '../../layers/outputs.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
 import type { Given } from '../../layers/sequence.ts'
+import { endTokens } from '../../models/checkpoint.ts'
 import { headForward } from '../../models/head.ts'
 import { type ModelRun, type Observer, runModel } from '../../models/run.ts'
 import type { Tokens } from '../../models/tokens.ts'
@@ -16,6 +18,8 @@ import type { ModelRequest } from './request.ts'
 interface Drawn {
   id: Ref
   value: Ref
+  /** behind it, where somebody is told, or it may be the last */
+  frame?: Frame | undefined
 }
 
 type Options = NonNullable<ModelRequest['generate']>
@@ -25,7 +29,7 @@ export interface TokenOutlet {
   /** what is wanted of a layer's maps */
   maps(layer: number): ('weights' | 'cross_weights')[]
   layer(layer: number, block: BlockState): void
-  token(item: number, index: number, value: Ref): void
+  token(item: number, index: number, value: Ref): Frame
 }
 
 export function* answerGenerated(forward: Forward, options: Options, outlet?: TokenOutlet): Generator<void> {
@@ -40,12 +44,17 @@ export function* answerGenerated(forward: Forward, options: Options, outlet?: To
     const message = `expected at most max_length = ${maxLength} tokens together, got ${longest} and ${options.max_new_tokens} new ones`
     throw fieldProblem('INVALID_REQUEST', '/generate/max_new_tokens', message)
   }
+  const ends = endTokens(checkpoint)
   const generated: Drawn[][] = []
   for (const [index, item] of items.entries()) {
-    generated.push(yield* follow(forward, item, options, index, outlet))
+    const drawn = yield* follow(forward, item, options, index, outlet)
+    generated.push(drawn)
+    // an item ends with its end token: nothing behind that is computed
+    for (const { id, frame } of drawn.slice(0, -1)) {
+      if (frame !== undefined) frame.skip = { to: p.stages.length, id, among: ends }
+    }
   }
   for (const { value } of generated.flat()) p.keep(value)
-  const ends = new Set(checkpoint.config.ids('eos_token_id'))
   const { nameOf } = prepared
   reports.push(read => {
     const ids = generated.map(item =>
@@ -58,8 +67,8 @@ export function* answerGenerated(forward: Forward, options: Options, outlet?: To
   })
 }
 
-function upToEnd(ids: number[], ends: ReadonlySet<number>): number[] {
-  const end = ids.findIndex(id => ends.has(id))
+function upToEnd(ids: number[], ends: readonly number[]): number[] {
+  const end = ids.findIndex(id => ends.includes(id))
   return end < 0 ? ids : ids.slice(0, end + 1)
 }
 
@@ -115,7 +124,10 @@ function* follow(
   let rows = length
   for (let step = 0; ; step++) {
     ids.push(drawn(forward, run.decoder.state.output, rows, options, index * options.max_new_tokens + step))
-    outlet?.token(index, step, ids[step].value)
+    const place = { pass: 'generate', item: index, layer: step } as const
+    const mayEnd = endTokens(model.plan.checkpoint).length > 0
+    ids[step].frame =
+      outlet?.token(index, step, ids[step].value) ?? (mayEnd ? p.barrier(place, []) : undefined)
     if (step + 1 === options.max_new_tokens) return ids
     const past: Record<string, Given> = {}
     for (const [layer, { attention }] of blocks.entries()) {

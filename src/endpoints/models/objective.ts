@@ -7,10 +7,15 @@ import { expectShape, wrong } from '../../layers/geometry.ts'
 import type { RequestProgram } from '../../layers/program-builder.ts'
 import { headBackward } from '../../models/head.ts'
 import type { WeightGradients } from '../../models/program-weights.ts'
-import type { ModelRun } from '../../models/run.ts'
+import type { ModelRun, OutputGradient } from '../../models/run.ts'
 import { fieldProblem } from '../../problem.ts'
 import { type Forward, rowLogits } from './context.ts'
 import type { Objective } from './request.ts'
+
+export interface ObjectiveGradient extends OutputGradient {
+  /** of each item */
+  values: Ref
+}
 
 /** ∂/∂output of what is differentiated, and its value in each item. */
 export function objectiveGradient(
@@ -20,7 +25,7 @@ export function objectiveGradient(
   wants: (name: string) => boolean,
   found: WeightGradients,
   pointer: string,
-): { gradOutput: Ref; values: Ref } {
+): ObjectiveGradient {
   const { p, weights, model, request } = forward
   const { tokens } = run.decoder.embedded
   /** how often the request's items stand one behind the other */
@@ -32,24 +37,22 @@ export function objectiveGradient(
     expectShape(`${pointer}/grad_output`, of.grad_output, [batch / times, positions, dModel])
     const given = p.input(`${pointer}/grad_output`, of.grad_output)
     const gradOutput = repeated(p, given, positions * dModel, batch / times, times)
-    return { gradOutput, values: dots(p, run.decoder.state.output, gradOutput, batch, positions * dModel) }
+    const values = dots(p, run.decoder.state.output, gradOutput, batch, positions * dModel)
+    return { role: 'decoder', gradOutput, values }
   }
   if (of.kind === 'embedding') {
-    if (run.encoder !== undefined) {
-      throw fieldProblem(
-        'INVALID_REQUEST',
-        `${pointer}/kind`,
-        'expected another kind with a model that has an encoder',
-      )
-    }
     const gradY = targetRows(forward, of.target, `${pointer}/target`, times)
-    const real = p.buffer({ type: 'int32', length: rows, data: tokens.real })
-    const gradX = p.reals(rows * dModel)
+    // the vector of a text is its encoder's, where there is one
+    const { role, state, embedded } = run.encoder ?? run.decoder
+    const { real: ofText, positions } = embedded.tokens
+    const x = state.output
+    const real = p.buffer({ type: 'int32', length: ofText.length, data: ofText })
+    const gradX = p.reals(ofText.length * dModel)
     const args = { batch, positions, dim: dModel, pooling: request.pooling, normalised: true }
-    p.stage(p.step(poolBackward, { x: run.decoder.state.output, real, gradY, gradX }, args))
+    p.stage(p.step(poolBackward, { x, real, gradY, gradX }, args))
     const y = p.reals(batch * dModel)
-    p.stage(p.step(poolRows, { x: run.decoder.state.output, real, y }, args))
-    return { gradOutput: gradX, values: dots(p, y, gradY, batch, dModel) }
+    p.stage(p.step(poolRows, { x, real, y }, args))
+    return { role, gradOutput: gradX, values: dots(p, y, gradY, batch, dModel) }
   }
   const { head, chosen } = rowLogits(forward, run, of.position, `${pointer}/position`)
   const target = tokenId(forward, of.token, `${pointer}/token`)
@@ -61,7 +64,7 @@ export function objectiveGradient(
   const gradY = headBackward(weights, head, gradLogits, wants, found)
   const gradOutput = p.reals(rows * dModel)
   p.stage(p.step(putRows, { gradY, chosen, gradX: gradOutput }, { rows, count: batch, dim: dModel }))
-  return { gradOutput, values }
+  return { role: 'decoder', gradOutput, values }
 }
 
 function dots(p: RequestProgram, a: Ref, b: Ref, rows: number, dim: number): Ref {

@@ -88,7 +88,7 @@ function* gradientTimesAttention(
   const { p, run, prepared } = forward
   const { batch, positions } = prepared.tokens
   const chosen = p.buffer({ type: 'int32', length: batch, data: rowsOf(forward, of) })
-  const { gradOutput } = objectiveGradient(forward, run, of, () => false, new Map(), '/relevance/of')
+  const objective = objectiveGradient(forward, run, of, () => false, new Map(), '/relevance/of')
   let sum: Ref | undefined
   const layer = (_role: unknown, index: number, { gradients }: { gradients: { heads: Ref } }) => {
     const { attended: own, plan } = attended[index]
@@ -98,14 +98,14 @@ function* gradientTimesAttention(
     p.stage(p.step(gradientRow, tensors, { batch, heads: plan.geometry.heads, positions }))
     sum = y
   }
-  yield* runBackward(run, gradOutput, { wants: () => false, layer }, new Map())
+  yield* runBackward(run, objective, { wants: () => false, layer }, new Map())
   return sum as Ref
 }
 
 function* inputTimesGradient(forward: Forward, of: Objective): Generator<void, Ref> {
   const { run } = forward
-  const { gradOutput } = objectiveGradient(forward, run, of, () => false, new Map(), '/relevance/of')
-  const gradient = yield* runBackward(run, gradOutput, { wants: () => false }, new Map())
+  const objective = objectiveGradient(forward, run, of, () => false, new Map(), '/relevance/of')
+  const gradient = yield* runBackward(run, objective, { wants: () => false }, new Map())
   const { p, model, prepared } = forward
   const { batch, positions } = prepared.tokens
   const [rows, dim] = [batch * positions, model.plan.spec.sizes.dModel]
@@ -137,7 +137,7 @@ function* integratedGradients(forward: Forward, of: Objective, steps: number): G
   }
   const run: ModelRun = yield* runModel(weights, tokens, padding, observer, startOf(forward, tokens.batch))
   const objective = objectiveGradient(forward, run, of, () => false, new Map(), '/relevance/of')
-  const grad = yield* runBackward(run, objective.gradOutput, { wants: () => false }, new Map())
+  const grad = yield* runBackward(run, objective, { wants: () => false }, new Map())
   const y = p.reals(rows)
   const tensors = {
     x: tokenEmbeddings(forward),

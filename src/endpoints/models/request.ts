@@ -34,7 +34,7 @@ const RETURNS = [
 
 const MOST_WRT = 4096
 const MOST_GENERATED = 4096
-const EMITS = ['grad_output', 'grad_weights', 'grad_cross_weights', 'grad_params'] as const
+const EMITS = ['grad_output', 'grad_weights', 'grad_cross_weights'] as const
 /** Names of `return` that are answered layer by layer. */
 const OF_LAYERS: readonly string[] = [
   ...LAYER_RETURNS,
@@ -159,15 +159,13 @@ export function forwardFields(tensors: TensorKinds) {
         )
           .optional()
           .describe(
-            'embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings, and params where `emit` names grad_params',
+            'embeddings [B, N, d_model] of the tokens; parameters by the checkpoint’s names. Default: embeddings; over the stream params too, where `emit` names grad_params',
           ),
       })
       .optional(),
     emit: nameList(z.enum(EMITS), EMITS.length)
       .optional()
-      .describe(
-        'with backward: gradients of each layer’s output, weights or parameters, in `layers`; what is of no layer stands in `grads.params`',
-      ),
+      .describe('with backward: gradients of each layer’s output or weights, in `layers`'),
     ...numericsOf(),
   }
 }

@@ -4,7 +4,7 @@ import { ModelStartMessage } from '../../endpoints/models/start.ts'
 import { SERVER_MESSAGES } from '../../endpoints/stream-answers.ts'
 import { CLIENT_MESSAGES } from '../../endpoints/stream-messages.ts'
 import { component, type Json, TENSORS } from './components.ts'
-import { named } from './named.ts'
+import { named, withoutSafeBounds } from './named.ts'
 
 const SUMMARIES: Record<string, string> = {
   start: 'Runs a stack; its layers come as they are computed',
@@ -92,7 +92,7 @@ export function asyncApiDocument(version: string): Json {
     },
     components: {
       messages: { ...fromClient, ...fromServer },
-      schemas: titled(named({ ...schemas, ...TENSORS })),
+      schemas: titled(named({ ...withoutSafeBounds(schemas), ...TENSORS })),
     },
   }
 }
@@ -118,7 +118,13 @@ layers come as those of a stack do, tokens that it generates as \`token\` messag
 a safetensors file with \`tensors.weights\`, \`scales.weights\`, \`tensors.grad_params.layers.0.ffn.w_1\`, \`output\`, \`grads.x\`,
 \`values\`; everything else is one JSON string under \`frame\`.
 
-**Credit.** Each layer frame takes one of the run's credits; without any, the run waits and holds no worker. \`credit\` adds some.
+\`accepted\`, \`progress\` and all others stay text.
+
+**Message limits of clients.** A layer with maps is often larger than what a library takes by default (Python's websockets 1 MiB, Go's
+coder/websocket 32 KiB), which then closes the connection with 1009: raise the limit, or ask for smaller maps with \`detail\`.
+
+**Credit.** Each layer frame takes one of the run's credits, 8 by default (\`credit\` of \`start\`); without any, the run waits and holds
+no worker. \`credit\` adds some: \`{"type":"credit","id":…,"add":1}\` for each layer that has been dealt with.
 
 **Order.** \`accepted\`, then \`layer\`, \`token\` and \`progress\` messages, then one of \`done\`, \`cancelled\` and \`error\` with the run's id,
 which may then be used again. What comes for a run that has just ended is ignored. With \`detail\` and after \`done\`, the id stays

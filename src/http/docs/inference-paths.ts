@@ -3,6 +3,7 @@ import type * as z from 'zod'
 import {
   InferenceAnswer,
   InferenceRequest,
+  ModelConfiguration,
   ModelHealth,
   ModelList,
   ModelMetadata,
@@ -72,6 +73,14 @@ export function inferencePaths(ask: Add, add: Add): Record<string, Json> {
     paths[path] = about(get(`inferenceModel${suffix}`, 'What a model takes and gives', ModelMetadata, '404'))
     paths[`${path}/ready`] = about(
       get(`inferenceModelReady${suffix}`, 'The model takes requests', ModelHealth, '404', '503'),
+    )
+    paths[`${path}/config`] = about(
+      get(
+        `inferenceModelConfiguration${suffix}`,
+        'A model as Triton configures it',
+        ModelConfiguration,
+        '404',
+      ),
     )
     paths[`${path}/stats`] = about(
       get(`inferenceModelStatistics${suffix}`, 'What a model has served so far', StatisticsAnswer, '404'),

@@ -25,7 +25,14 @@ export function modelPaths(ask: Add, add: Add): Record<string, Json> {
   const summary =
     'A model over text or token ids: maps, hidden states, logits, a vector of the text, gradients'
   const forward = computeOperation(
-    { name: 'modelForward', summary },
+    {
+      name: 'modelForward',
+      summary,
+      reports: {
+        'text/csv':
+          'the maps that `return` and `emit` name, by default weights, a line a row and key that are no padding',
+      },
+    },
     ask(ForwardRequestSchema),
     add(ModelForwardAnswer),
     [],

@@ -173,7 +173,7 @@ function singular(name: string): string {
   return name.replace(/(?<=[a-hj-z])s$/, '')
 }
 
-/** Every number with its format, without the bounds that every integer of JSON is within, and with plain ones alone. */
+/** Every number with its format, and with plain bounds alone. */
 export function withFormats(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(withFormats)
   if (!isJson(node)) return node
@@ -189,10 +189,20 @@ export function withFormats(node: unknown): unknown {
   }
   if (types.includes('integer')) {
     found.format ??= isShort(found) ? 'int32' : 'int64'
-    if (found.minimum === Number.MIN_SAFE_INTEGER) delete found.minimum
-    if (found.maximum === Number.MAX_SAFE_INTEGER) delete found.maximum
   }
   return found
+}
+
+/** Without the bounds that every integer of JSON is within: they say something of what is sent, and nothing of what is got. */
+export function withoutSafeBounds<Node>(node: Node): Node {
+  if (Array.isArray(node)) return node.map(withoutSafeBounds) as Node
+  if (!isJson(node)) return node
+  const members = Object.entries(node).filter(
+    ([key, value]) =>
+      !(key === 'minimum' && value === Number.MIN_SAFE_INTEGER) &&
+      !(key === 'maximum' && value === Number.MAX_SAFE_INTEGER),
+  )
+  return Object.fromEntries(members.map(([key, value]) => [key, withoutSafeBounds(value)])) as Node
 }
 
 /** Generators take an exclusive bound for the boolean that it was in OpenAPI 3.0: the number beside it says the same. */

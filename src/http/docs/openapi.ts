@@ -11,7 +11,7 @@ import { EXAMPLES, type Example } from './examples.ts'
 import { INFERENCE_PROBLEM, inferencePaths } from './inference-paths.ts'
 import { jobPaths } from './jobs.ts'
 import { modelPaths } from './model-paths.ts'
-import { named } from './named.ts'
+import { named, withoutSafeBounds } from './named.ts'
 import { computeOperation, examplesOf, JSON_TYPE, problems } from './operations.ts'
 import { orNull } from './or-null.ts'
 
@@ -66,7 +66,7 @@ export function openApiDocument(version: string): Json {
     ],
     paths,
     components: {
-      schemas: named({ ...orNull(requests), ...answers, ...TENSORS }),
+      schemas: named({ ...orNull(requests), ...withoutSafeBounds(answers), ...TENSORS }),
       securitySchemes: SECURITY_SCHEMES,
     },
   }

@@ -3,6 +3,7 @@
  * one text, numbers with their formats. `openapi.ts` says it all; this is made of it.
  */
 import type { Json } from './components.ts'
+import { withoutSafeBounds } from './named.ts'
 
 /** What generators make wrong types of, or none: each language has its own arrays, which go in as they are. */
 const UNTYPED = ['Tensor', 'AnswerTensor']
@@ -28,7 +29,12 @@ export function openApi30(document: Json): Json {
   const schemas = Object.entries(components.schemas).flatMap(([name, schema]) => {
     if (LEFT_OUT.includes(name)) return []
     const { description } = schema
-    return [[name, UNTYPED.includes(name) ? { description } : plain(schema, components.schemas)] as const]
+    return [
+      [
+        name,
+        UNTYPED.includes(name) ? { description } : plain(withoutSafeBounds(schema), components.schemas),
+      ] as const,
+    ]
   })
   const plainPaths = operations(paths as Json)
   return {

@@ -7,17 +7,16 @@ import type { RequestProgram } from '../../layers/program-builder.ts'
 import type { Decoded } from '../../pipeline/decode.ts'
 import { parse } from '../../pipeline/serve.ts'
 import { fieldProblem, fieldsProblem, Problem } from '../../problem.ts'
-import { type NamedTensor, readInputs, refuseUnsupported } from './inputs.ts'
-import type { InferenceModel } from './models.ts'
+import { type NamedInput, readInputs, refuseUnsupported } from './inputs.ts'
+import { chooseLayers } from './layers.ts'
+import type { InferenceModel, OutputOf } from './models.ts'
 import { Places } from './places.ts'
 import { InferenceRequest } from './schema.ts'
 
 /** An output as it was asked for. */
-export interface Asked {
+export interface Asked extends OutputOf {
   name: string
   binary: boolean
-  /** the program's name of it */
-  from: string
 }
 
 export interface Call {
@@ -45,7 +44,7 @@ const MOST_TEXT = 1 << 20
 /** The body's tree becomes that of the endpoint's request. Throws a 400 in the protocol's own terms. */
 export async function readCall(body: Decoded, model: InferenceModel): Promise<Call> {
   const { id, parameters = {}, inputs, outputs } = parse(InferenceRequest, body.tree)
-  const tensors = readInputs(inputs, body.rest)
+  const given = readInputs(inputs, body.rest, model.texts)
   const { binary_data_output: binary, timeout, request, ...others } = parameters
   if (binary !== undefined && typeof binary !== 'boolean') throw wrong('binary_data_output', 'a boolean')
   if (timeout !== undefined && !(typeof timeout === 'number' && timeout >= 0)) {
@@ -63,19 +62,20 @@ export async function readCall(body: Decoded, model: InferenceModel): Promise<Ca
     const at = fields.includes(name) ? 'request' : name
     throw fieldProblem('INVALID_REQUEST', `/parameters/${at}`, `expected no ${name}: ${instead} say it here`)
   }
-  putTensors(tree, tensors)
+  putInputs(tree, given)
   const { asked, returned, of } = readOutputs(outputs, model, binary ?? false)
   refuseGradients(asked, tree)
+  const layers = chooseLayers(asked, tree)
   tree.return = returned
   body.tree = tree
-  const names = tensors.map(({ name }) => name)
+  const names = given.map(({ name }) => name)
   const places = new Places(
     names,
     options.map(([name]) => name),
     fields,
-    of,
+    { return: of, layers },
   )
-  const shapes = new Map(tensors.map(({ name, tensor }) => [name, tensor.source.shape]))
+  const shapes = new Map(given.map(({ name, shape }) => [name, shape]))
   return { id, timeout: timeout ? timeout / 1000 : undefined, asked, shapes, places }
 }
 
@@ -116,10 +116,10 @@ function textOf(value: unknown): Uint8Array | undefined {
   return Buffer.from(JSON.parse(quoted.toString('utf8')))
 }
 
-function putTensors(tree: Record<string, unknown>, tensors: NamedTensor[]): void {
-  for (const [index, { name, tensor }] of tensors.entries()) {
+function putInputs(tree: Record<string, unknown>, inputs: NamedInput[]): void {
+  for (const [index, { name, value }] of inputs.entries()) {
     if (name.includes('__proto__')) throw fieldProblem('INVALID_REQUEST', `/inputs/${index}/name`, NO_FIELD)
-    if (putTensor(tree, name, tensor)) continue
+    if (putTensor(tree, name, value)) continue
     const message = `expected ${name} once, got a parameter or another input in its place`
     throw fieldProblem('INVALID_REQUEST', `/inputs/${index}/name`, message)
   }
@@ -139,8 +139,9 @@ function readOutputs(outputs: InferenceRequest['outputs'] = [], model: Inference
     if (asked.has(name)) {
       throw fieldProblem('INVALID_REQUEST', `/outputs/${index}/name`, `expected ${name} once, got it twice`)
     }
-    const { from, returned: by } = model.output(name)
-    asked.set(name, { name, from, binary: parameters.binary_data ?? binary })
+    const output = model.output(name)
+    const { returned: by } = output
+    asked.set(name, { name, ...output, binary: parameters.binary_data ?? binary })
     if (by !== undefined && !returned.has(by)) returned.set(by, index)
   }
   return { asked: [...asked.values()], returned: [...returned.keys()], of: [...returned.values()] }

@@ -1,6 +1,7 @@
 /** The checkpoints of MODELS_DIR as models of the protocol: loaded when one is first used, held while a request needs it. */
 import type { Compilable } from '../../endpoints/endpoint.ts'
 import { modelForward } from '../../endpoints/models/endpoint.ts'
+import { product } from '../../formats/tensor.ts'
 import type { BrokenModel, ModelDescription, ModelStore } from '../../models/store.ts'
 import type { Fields } from '../../pipeline/encode.ts'
 import { Problem } from '../../problem.ts'
@@ -34,6 +35,7 @@ export class Checkpoints implements ModelSource {
       name,
       platform: 'huggingface_safetensors',
       inputs: [{ name: 'token_ids', datatype: 'INT64', shape: [-1, -1] }],
+      texts: TEXTS,
       outputs: [
         {
           name: 'last_hidden_state',
@@ -47,6 +49,8 @@ export class Checkpoints implements ModelSource {
       output: outputOf,
       told,
       batch: shapes => {
+        const texts = shapes.get('text')
+        if (texts !== undefined) return product(texts)
         const shape = shapes.get('token_ids') ?? []
         return shape.length === 2 ? shape[0] : 1
       },
@@ -63,6 +67,8 @@ export class Checkpoints implements ModelSource {
   }
 }
 
+const TEXTS = ['text', 'text_pair']
+
 function propertiesOf(of: ModelDescription): Record<string, string> {
   const { family, layers, heads, vocabulary, parameters, dtype } = of
   const numbers = { layers, heads, vocabulary, parameters }
@@ -72,7 +78,8 @@ function propertiesOf(of: ModelDescription): Record<string, string> {
     family,
     dtype,
     ...Object.fromEntries(written),
-    optional_inputs: 'attention_mask, token_type_ids; text as a parameter instead of token_ids',
+    optional_inputs:
+      'attention_mask, token_type_ids; in place of token_ids text (BYTES [N]), with text_pair (BYTES [N])',
     further_outputs:
       'weights.N and other maps of layer N, hidden.N, embedding, logits; grads.* beside backward',
   }
@@ -88,7 +95,8 @@ function outputOf(name: string): OutputOf {
   if (own === 'last_hidden_state') return { from: `${encoder}output`, returned: 'output' }
   const [, map, layer] = OF_LAYER.exec(own) ?? []
   if (map === 'hidden') return { from: name, returned: 'hidden' }
-  if (map !== undefined) return { from: `${encoder}layers.${layer}.${map}`, returned: map }
+  if (map !== undefined)
+    return { from: `${encoder}layers.${layer}.${map}`, returned: map, layer: Number(layer) }
   const [head] = own.split('.')
   return { from: name, returned: head === 'grads' || head === 'layers' ? undefined : head }
 }

@@ -10,6 +10,7 @@ import { decode, type Intake } from '../../pipeline/decode.ts'
 import { parse } from '../../pipeline/serve.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
 import { inferenceError } from '../plugins/errors.ts'
+import { configurationOf } from './configuration.ts'
 import { InferenceBody, infer, type Served } from './infer.ts'
 import { COMPUTE_MODELS, type InferenceModel, MODEL_VERSION, type ModelSource } from './models.ts'
 import { RepositoryIndexRequest } from './schema.ts'
@@ -22,7 +23,13 @@ export interface InferenceOptions {
   further: ModelSource
 }
 
-const EXTENSIONS = ['binary_tensor_data', 'parameters', 'statistics', 'model_repository']
+const EXTENSIONS = [
+  'binary_tensor_data',
+  'parameters',
+  'statistics',
+  'model_repository',
+  'model_configuration',
+]
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 
@@ -67,6 +74,7 @@ export const inference = fp(
     }))
     for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
       get(path, async request => metadataOf((await served(request)).model))
+      get(`${path}/config`, async request => configurationOf((await served(request)).model))
       get(`${path}/ready`, async (request, reply) => {
         const { model } = await served(request)
         if (isReady()) return { name: model.name, ready: true }
@@ -105,22 +113,10 @@ export const inference = fp(
   },
 )
 
-/** Other methods are told which it takes: the paths have names in them, which the general answer does not know. */
 function route(app: FastifyInstance, method: 'GET' | 'POST', url: string, handler: Handler): void {
   // health is everybody's
   const config = { public: url.startsWith('/v2/health/') }
   app.route({ method, url, config, handler: async (request, reply) => handler(request, reply) })
-  const allowed = method === 'GET' ? 'GET, HEAD' : method
-  const others = ['POST', 'GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'].filter(each => !allowed.includes(each))
-  app.route({
-    method: others,
-    url,
-    exposeHeadRoute: false,
-    handler: async (request, reply) => {
-      reply.header('allow', allowed)
-      throw new Problem('METHOD_NOT_ALLOWED', `expected ${method}, got ${request.method}`)
-    },
-  })
 }
 
 function metadataOf({ name, platform, inputs, outputs, properties }: InferenceModel) {

@@ -1,27 +1,29 @@
-/** Inputs of a request → tensors whose elements stand in its text or in the bytes that follow it. */
+/** Inputs of a request → tensors whose elements stand in its text or in the bytes that follow it, and texts. */
 import { ELEMENT_BYTES } from '../../../workers/contract.ts'
 import { shortened } from '../../../workers/text/json-pointer.ts'
 import { FileTensor, NumbersSpan, name as nameOf, product, type TensorSource } from '../../formats/tensor.ts'
-import { fieldProblem } from '../../problem.ts'
-import { ELEMENT_TYPE_OF } from './datatypes.ts'
+import { fieldProblem, type Problem } from '../../problem.ts'
+import { DATATYPES, ELEMENT_TYPE_OF } from './datatypes.ts'
 import type { InferenceRequest } from './schema.ts'
+import { textsOfBytes, textsOfJson } from './texts.ts'
 
 type Input = InferenceRequest['inputs'][number]
 
-export interface NamedTensor {
+export interface NamedInput {
   name: string
-  tensor: FileTensor
+  shape: number[]
+  value: FileTensor | string[]
 }
 
 /** `backward.grad_params.layers.0.attention.w_q` has 6. */
 const MAX_LEVELS = 16
 const UNSUPPORTED = ['shared_memory_region', 'shared_memory_byte_size', 'shared_memory_offset']
 
-/** `rest`: what follows the text. Every byte of it belongs to an input. */
-export function readInputs(inputs: Input[], rest: Uint8Array): NamedTensor[] {
+/** `rest`: what follows the text. Every byte of it belongs to an input. `texts`: the inputs of datatype BYTES. */
+export function readInputs(inputs: Input[], rest: Uint8Array, texts: readonly string[]): NamedInput[] {
   const names = new Set<string>()
   let next = 0
-  const tensors = inputs.map((input, index) => {
+  const named = inputs.map((input, index): NamedInput => {
     const { name, datatype, shape, parameters = {} } = input
     const at = `/inputs/${index}`
     if (names.has(name)) {
@@ -34,29 +36,45 @@ export function readInputs(inputs: Input[], rest: Uint8Array): NamedTensor[] {
     }
     refuseUnsupported(parameters, at, UNSUPPORTED)
     const { binary_data_size: size } = parameters
-    const blank = { shape, count: product(shape), dtype: ELEMENT_TYPE_OF[datatype] }
-    if (size === undefined) return { name, tensor: new FileTensor(fromText(input, blank, at)) }
+    const count = product(shape)
     const place = `${at}/parameters/binary_data_size`
-    if (input.data !== undefined) {
+    if (size !== undefined && input.data !== undefined) {
       throw fieldProblem('INVALID_TENSOR', place, 'expected data or binary_data_size, got both')
     }
-    const wanted = blank.count * ELEMENT_BYTES[blank.dtype]
+    const take = (bytes: number) => {
+      if (next + bytes > rest.length)
+        throw fieldProblem('INVALID_TENSOR', place, tooFew(next + bytes, rest.length))
+      next += bytes
+      return { start: next - bytes, end: next }
+    }
+    if (texts.includes(name) !== (datatype === 'BYTES')) throw wrongDatatype(input, at, texts)
+    if (datatype === 'BYTES') {
+      if (size === undefined) return { name, shape, value: textsOfJson(input.data, count, at) }
+      const { start, end } = take(size)
+      return { name, shape, value: textsOfBytes(rest.subarray(start, end), count, at) }
+    }
+    const blank = { shape, count, dtype: ELEMENT_TYPE_OF[datatype] }
+    if (size === undefined) return { name, shape, value: new FileTensor(fromText(input, blank, at)) }
+    const wanted = count * ELEMENT_BYTES[blank.dtype]
     if (size !== wanted) {
       const message = `expected ${wanted} bytes for ${datatype} [${shape.join(', ')}], got ${size}`
       throw fieldProblem('INVALID_TENSOR', place, message)
     }
-    if (next + size > rest.length)
-      throw fieldProblem('INVALID_TENSOR', place, tooFew(next + size, rest.length))
-    const [start, end] = [next, next + size]
-    next = end
-    const tensor = new FileTensor({ ...blank, ...BYTES, bytes: rest, start, end })
-    return { name, tensor }
+    return { name, shape, value: new FileTensor({ ...blank, ...BYTES, bytes: rest, ...take(size) }) }
   })
   if (next < rest.length) {
     const message = `expected ${next} bytes behind the JSON text, as the inputs’ binary_data_size say, got ${rest.length}`
     throw fieldProblem('INVALID_TENSOR', '/inputs', message)
   }
-  return tensors
+  return named
+}
+
+function wrongDatatype({ name, datatype }: Input, at: string, texts: readonly string[]): Problem {
+  const tensors = DATATYPES.join(', ')
+  const message = texts.includes(name)
+    ? `expected BYTES for ${name}, got ${datatype}`
+    : `expected one of ${tensors}, got BYTES, which ${texts.length > 0 ? `${texts.join(' and ')} alone have` : 'no input of this model has'}`
+  return fieldProblem('INVALID_REQUEST', `${at}/datatype`, message)
 }
 
 /** A clear refusal of extensions that this server does not have. */

@@ -23,6 +23,8 @@ export interface OutputOf {
   from: string
   /** what `return` of the request must name for it */
   returned?: string | undefined
+  /** the layer it is of, where a request may choose layers: its program counts the chosen ones */
+  layer?: number | undefined
 }
 
 /** How a request becomes a program. */
@@ -42,6 +44,8 @@ export interface InferenceModel {
   readonly platform: string
   /** those that every request has */
   readonly inputs: TensorMetadata[]
+  /** inputs that are no tensors, but texts (BYTES) */
+  readonly texts: readonly string[]
   /** those that are answered where none is asked for */
   readonly outputs: TensorMetadata[]
   readonly properties: Record<string, string>
@@ -73,6 +77,7 @@ function model(
     name,
     platform: PLATFORM,
     inputs: inputs.map(metadata),
+    texts: [],
     outputs: outputs.map(metadata),
     properties: {
       endpoint: `/v1/${name}`,

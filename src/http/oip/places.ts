@@ -11,19 +11,19 @@ export class Places {
   readonly #parameters: Set<string>
   /** fields that stand in the parameter `request` */
   readonly #fields: Set<string>
-  /** of each name of the endpoint's `return`, the output that asks for it */
-  readonly #outputs: (number | undefined)[]
+  /** of each item of a list of the endpoint's request (`return`, `layers`), the output that asks for it */
+  readonly #outputs: Map<string, (number | undefined)[]>
 
   constructor(
     inputs: string[],
     parameters: Iterable<string>,
     fields: Iterable<string>,
-    outputs: (number | undefined)[],
+    outputs: Record<string, (number | undefined)[]>,
   ) {
     for (const [index, name] of inputs.entries()) this.#inputs.set(jsonPointer(...tensorPath(name)), index)
     this.#parameters = new Set(parameters)
     this.#fields = new Set(fields)
-    this.#outputs = outputs
+    this.#outputs = new Map(Object.entries(outputs))
   }
 
   of({ path, message }: FieldError): FieldError {
@@ -35,8 +35,10 @@ export class Places {
     if (path === '') return { path, message }
     const [, field = '', entry] = path.split('/')
     if (field === 'outputs') return { path, message }
-    if (field === 'return') {
-      const index = entry === undefined ? undefined : this.#outputs[Number(entry)]
+    const asking =
+      this.#fields.has(field) || this.#parameters.has(field) ? undefined : this.#outputs.get(field)
+    if (asking !== undefined) {
+      const index = entry === undefined ? undefined : asking[Number(entry)]
       return { path: index === undefined ? '/outputs' : `/outputs/${index}/name`, message }
     }
     if (this.#parameters.has(field)) return { path: `/parameters${path}`, message }

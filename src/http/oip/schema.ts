@@ -61,7 +61,7 @@ const outputParameters = z
 export const InferenceInput = z
   .object({
     name: text.describe('as in safetensors: `q`, `mask`, `backward.grad_output`, `params.w_q`, …'),
-    datatype: z.enum(DATATYPES),
+    datatype: z.enum([...DATATYPES, 'BYTES']).describe('BYTES of texts'),
     shape,
     data: z
       .unknown()
@@ -143,6 +143,30 @@ export const ModelMetadata = z
     properties: z.record(z.string(), z.string()),
   })
   .meta({ id: 'InferenceModelMetadataAnswer' })
+
+const configured = z
+  .strictObject({
+    name: z.string(),
+    data_type: z.string().describe('`TYPE_FP32`, …; `TYPE_STRING` of texts'),
+    dims: z.array(z.int()),
+    optional: z.boolean().optional(),
+  })
+  .meta({ id: 'InferenceTensorConfigurationAnswer' })
+
+export const ModelConfiguration = z
+  .strictObject({
+    name: z.string(),
+    platform: z.string(),
+    backend: z.string(),
+    version_policy: z.record(z.string(), z.unknown()),
+    max_batch_size: z.int().describe('0: the batch is an axis of the tensors'),
+    input: z.array(configured),
+    output: z.array(configured),
+    parameters: z
+      .record(z.string(), z.unknown())
+      .describe('the metadata’s `properties`, each as `string_value`'),
+  })
+  .meta({ id: 'InferenceModelConfigurationAnswer' })
 
 export const ModelList = z
   .strictObject({ models: z.array(z.string()) })

@@ -7,6 +7,7 @@ import fp from 'fastify-plugin'
 import { shortened } from '../../../workers/text/json-pointer.ts'
 import { Problem, type ProblemCode, problemOf } from '../../problem.ts'
 import { isAnswered, lingering } from './linger.ts'
+import { tellMethods, unknownMethod } from './methods.ts'
 import { type Metrics, serverTiming } from './observe.ts'
 
 /** Fastify's own failures, by their codes. */
@@ -16,6 +17,9 @@ const FASTIFY: Record<string, ProblemCode> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'BAD_HTTP',
   FST_ERR_BAD_URL: 'BAD_HTTP',
 }
+
+/** A QUERY without a type, which no resource takes with one either. */
+const NO_ROUTE = 'FST_ERR_ROUTE_MISSING_CONTENT_TYPE'
 
 /** Characters of the framework's own messages, which may quote a path. */
 const MOST_MESSAGE = 64
@@ -42,30 +46,14 @@ export const errors = fp(
     app.decorate('lingerBytes', lingerBytes)
     app.decorateRequest('plainErrors', false)
     app.setErrorHandler(sendProblem)
+    tellMethods(app)
     if (!notFound) return
-    const withParameters: { method: string | string[]; path: RegExp }[] = []
-    app.addHook('onRoute', ({ method, url }) => {
-      if (url.includes('/:')) withParameters.push({ method, path: patternOf(url) })
-    })
-    app.setNotFoundHandler((request, reply) => {
-      const path = request.url.split('?')[0]
-      const allowed = ['GET', 'POST', 'DELETE', 'HEAD'].filter(
-        method =>
-          app.hasRoute({ method: method as 'GET', url: path }) ||
-          withParameters.some(route => route.method.includes(method) && route.path.test(path)),
-      )
-      if (allowed.length === 0) throw new Problem('NOT_FOUND', `no resource ${shortened(path)}`)
-      reply.header('allow', allowed.join(', '))
-      throw new Problem('METHOD_NOT_ALLOWED', `expected ${allowed.join(' or ')}, got ${request.method}`)
+    app.setNotFoundHandler(({ method, url }) => {
+      throw app.unrouted(method, url)
     })
   },
   { name: 'errors', dependencies: ['observe'] },
 )
-
-/** Paths of a route, each `:parameter` being one level of any name. */
-function patternOf(url: string): RegExp {
-  return new RegExp(`^${url.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:\w+/g, '[^/]+')}$`)
-}
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { code, statusCode, message } = error as Partial<FastifyError>
@@ -73,11 +61,13 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   // a range that a file does not have, a precondition that it does not meet: whatever the framework holds against a request
   const unreadable = isFault(statusCode) && !(error instanceof Problem)
   const problem =
-    known !== undefined
-      ? new Problem(known, shortened(message ?? '', MOST_MESSAGE))
-      : unreadable
-        ? new Problem('BAD_HTTP', 'the request could not be read')
-        : problemOf(error)
+    code === NO_ROUTE
+      ? request.server.unrouted(request.method, request.url)
+      : known !== undefined
+        ? new Problem(known, shortened(message ?? '', MOST_MESSAGE))
+        : unreadable
+          ? new Problem('BAD_HTTP', 'the request could not be read')
+          : problemOf(error)
   if (problem.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
   request.problem = problem
   if (problem.retryAfter !== undefined) reply.header('retry-after', problem.retryAfter)
@@ -95,6 +85,14 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   }
   reply.header('content-length', answer.length)
   return reply.send(lingering(answer, request.raw, request.server.lingerBytes))
+}
+
+/** Throws it, unless the answer has begun: then its client sees that it is not whole, and the log says why. */
+export function breakOff(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  if (!reply.raw.headersSent) throw error
+  request.problem = problemOf(error)
+  if (request.problem.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
+  reply.raw.destroy()
 }
 
 /** Paths of the Open Inference Protocol. */
@@ -123,18 +121,26 @@ const REFUSED: Record<string, { problem: ProblemCode; detail: string }> = {
   },
 }
 
+/** What Node says of what it could not read. */
+interface ClientError extends Error {
+  code?: string
+  rawPacket?: unknown
+  bytesParsed?: number
+}
+
 /** What never becomes a request is answered on the socket, in the same form, and told where requests are. */
-export function clientErrors(logger: FastifyBaseLogger, metrics: Metrics) {
-  return (error: Error & { code?: string }, socket: Socket): void => {
+export function clientErrors(
+  logger: FastifyBaseLogger,
+  metrics: Metrics,
+  unrouted: FastifyInstance['unrouted'],
+) {
+  return (error: ClientError, socket: Socket): void => {
     if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || isAnswered(socket)) {
       socket.destroy()
       return
     }
-    const { problem: code, detail } = REFUSED[error.code ?? ''] ?? {
-      problem: 'BAD_HTTP' as const,
-      detail: `the HTTP request is malformed (${error.code ?? 'unknown'})`,
-    }
-    const problem = new Problem(code, detail)
+    const problem = refusal(error, unrouted)
+    const { code, message: detail } = problem
     const id = randomUUID()
     const body = JSON.stringify(problem.toJSON(id))
     const head = [
@@ -142,6 +148,7 @@ export function clientErrors(logger: FastifyBaseLogger, metrics: Metrics) {
       'content-type: application/problem+json',
       `content-length: ${Buffer.byteLength(body)}`,
       `x-request-id: ${id}`,
+      ...Object.entries(problem.headers).map(([name, value]) => `${name}: ${value}`),
       'connection: close',
     ]
     socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
@@ -149,4 +156,18 @@ export function clientErrors(logger: FastifyBaseLogger, metrics: Metrics) {
     metrics.problem(code)
     logger.info({ reqId: id, status: problem.status, code, detail }, 'request refused')
   }
+}
+
+function refusal(
+  { code = 'unknown', rawPacket, bytesParsed = 0 }: ClientError,
+  unrouted: FastifyInstance['unrouted'],
+) {
+  const isMethod = code === 'HPE_INVALID_METHOD' && Buffer.isBuffer(rawPacket)
+  const unknown = isMethod ? unknownMethod(rawPacket, bytesParsed) : undefined
+  if (unknown) return unrouted(unknown.method, unknown.url)
+  const { problem, detail } = REFUSED[code] ?? {
+    problem: 'BAD_HTTP' as const,
+    detail: `the HTTP request is malformed (${code})`,
+  }
+  return new Problem(problem, detail)
 }

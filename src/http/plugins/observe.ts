@@ -1,7 +1,7 @@
 /** Request ids, `Server-Timing`, the log line and the metrics of every request. Never tensor contents. */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Engine } from '../../engine/engine.ts'
@@ -141,6 +141,27 @@ function levelOf(status: number, route: string): 'error' | 'info' | 'debug' {
   return isOperational(route) ? 'debug' : 'info'
 }
 
+/** Characters of a problem that the log holds. */
+const MOST_DETAIL = 300
+/** A key or a token that somebody has sent as something else, or the beginning of one. */
+const SECRET = /attn_[0-9a-f]{12}_[\w-]*|eyJ[\w-]+(\.[\w-]+)*/g
+
+/** What a problem quotes goes back to who has sent it; the log is read by others. */
+function quotable(message: string): string {
+  return message.slice(0, MOST_DETAIL).replace(SECRET, '…')
+}
+
+/** Of a request whose answer nobody has read to its end. */
+function left(request: FastifyRequest, metrics: Metrics): void {
+  const route = request.routeOptions.url ?? 'none'
+  const { receipt, method } = request
+  // what could not be said any more, where it was not its client who left
+  const { status, code } = request.problem ?? { status: LEFT, code: 'CLIENT_CLOSED' }
+  metrics.observe(route, method, status, receipt)
+  metrics.problem(code)
+  request.log[levelOf(status, route)]({ method, route, status, code }, 'request')
+}
+
 export const observe = fp(
   async (app: FastifyInstance, { metrics }: { metrics: Metrics }) => {
     app.decorate('metrics', metrics)
@@ -152,11 +173,12 @@ export const observe = fp(
       reply.header('server-timing', serverTiming(request.receipt))
       reply.header('x-content-type-options', 'nosniff')
     })
-    app.addHook('onRequestAbort', async request => {
-      const route = request.routeOptions.url ?? 'none'
-      metrics.observe(route, request.method, LEFT, request.receipt)
-      metrics.problem('CLIENT_CLOSED')
-      request.log.info({ method: request.method, route, status: LEFT, code: 'CLIENT_CLOSED' }, 'request')
+    app.addHook('onRequest', (request, reply, done) => {
+      // the framework tells only of those whose body was not whole when they left
+      reply.raw.once('close', () => {
+        if (!reply.raw.writableFinished && !request.ws) left(request, metrics)
+      })
+      done()
     })
     app.addHook('onResponse', async (request, reply) => {
       const route = request.routeOptions.url ?? 'none'
@@ -173,7 +195,7 @@ export const observe = fp(
           ...(receipt?.work && { inputs, precision, flops, bytes }),
           ...(request.identity && { key: request.identity.name }),
           ...(receipt && { timings: serverTiming(receipt) }),
-          ...(problem && { code: problem.code, detail: problem.message.slice(0, 300) }),
+          ...(problem && { code: problem.code, detail: quotable(problem.message) }),
         },
         'request',
       )

@@ -234,6 +234,8 @@ export class Run implements Sink<AnyStart> {
       })
       sending.catch(() => {})
       this.#sending = sending
+      // behind the last token of a text its program goes on further behind, where the memory may be others'
+      if (fields.type === 'token') await sending
     }
     this.#goOn()
     this.#clock.compute()

@@ -79,6 +79,48 @@ export function worstReal(got: FileTensor, right: FileTensor, lengths: number[])
   return most
 }
 
+/** Of transformers' own float32 evaluation, by model and tensor (make-model-errors.py). */
+const PLAIN: Record<string, Record<string, number>> = JSON.parse(
+  readFileSync(fileURLToPath(new URL('../../fixtures/models-float32.json', import.meta.url)), 'utf8'),
+)
+
+/**
+ * Which of a model's float32 tensors err more than twice what transformers' own float32 evaluation does: root mean squares over rows that are
+ * no padding, or one rounding of the largest element.
+ */
+export function overBudget(
+  { name, lengths }: Fixture,
+  wanted: readonly (readonly [string, FileTensor])[],
+  got: (key: string) => FileTensor,
+): string[] {
+  return wanted.flatMap(([key, right]) => {
+    const ours = values(got(key))
+    const truth = values(right)
+    const rows = rowsOf(right, lengths)
+    let [sum, most, count] = [0, 0, 0]
+    for (const [at, value] of truth.entries()) {
+      if (!rows(at)) continue
+      sum += (ours[at] - value) ** 2
+      most = Math.max(most, Math.abs(value))
+      count++
+    }
+    const error = Math.sqrt(sum / count)
+    const budget = Math.max(2 * PLAIN[name][key], 2 ** -24 * most)
+    return error <= budget ? [] : [`${key}: ${error} > ${budget}`]
+  })
+}
+
+/** Whether an element of [B, N, d] or [B, H, N, M] belongs to a row that is no padding. */
+function rowsOf({ shape }: FileTensor, lengths: number[]): (at: number) => boolean {
+  const [positions, width] = shape.slice(-2)
+  const heads = shape.length === 4 ? shape[1] : 1
+  if (positions === 1) return () => true
+  return at => {
+    const row = Math.floor(at / width)
+    return row % positions < lengths[Math.floor(row / (heads * positions))]
+  }
+}
+
 export function largest(tensor: FileTensor): number {
   return values(tensor).reduce((most, value) => Math.max(most, Math.abs(value)), 0)
 }

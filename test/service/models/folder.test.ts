@@ -35,6 +35,21 @@ function withTensors(path: string, change: (tensors: Tensors) => void): void {
 
 const nothing = () => {}
 changed('good', 'gpt2', nothing)
+/** Of a server whose memory is too small for a model. */
+const MEMORY = 32 << 20
+for (const [name, share] of [
+  ['large', 1],
+  ['half', 0.5],
+] as const) {
+  changed(name, 'gpt2', path => {
+    const vocabulary = Math.ceil((share * MEMORY) / (4 * 16))
+    withConfig(path, { vocab_size: vocabulary })
+    const shape = [vocabulary, 16]
+    withTensors(path, tensors => {
+      tensors['transformer.wte.weight'] = { dtype: 'F32', shape, data: new Uint8Array(4 * 16 * vocabulary) }
+    })
+  })
+}
 symlinkSync(join(MODELS, 'llama'), join(folder, 'linked'))
 writeFileSync(join(folder, 'file'), '')
 mkdirSync(join(folder, 'empty'))
@@ -215,6 +230,25 @@ describe('models', () => {
     const { status, body } = await post(tight, '/v1/models/good/forward', { token_ids: [[5, 6]] })
     expect(status).toBe(413)
     expect(body.detail).toContain('64 more than MODEL_MEMORY_BYTES')
+  })
+
+  it('say by how much they do not fit into the memory of all requests, for ever or for now', async () => {
+    const memory = { MEMORY_BYTES: String(MEMORY), MODEL_MEMORY_BYTES: String(2 ** 31) }
+    const small = await startServer({ MODELS_DIR: folder, ...memory })
+    const ask = (name: string) => post(small, `/v1/models/${name}/forward`, { token_ids: [[5]], return: [] })
+    const { arena } = small.app.engine
+    const { bytes } = (await request(small.url).get('/v1/models/large')).body
+    const large = await ask('large')
+    expect(large.status).toBe(413)
+    expect(large.body.detail).toContain(`${bytes - arena.largeLimit} more than MEMORY_BYTES leaves`)
+    const wanted = (await request(small.url).get('/v1/models/half')).body.bytes
+    const region = small.app.engine.allocate(arena.largeLimit - arena.usedBytes - wanted + 64 * 1024)
+    const free = arena.largeLimit - arena.usedBytes
+    const now = await ask('half')
+    expect(now.status).toBe(503)
+    expect(now.body.detail).toContain(`${wanted - free} more than requests and models in use leave`)
+    arena.free(region)
+    expect((await ask('half')).status).toBe(200)
   })
 
   it('are loaded once for many requests at a time', async () => {

@@ -18,7 +18,13 @@ const qkv = (shape: number[]) => ['q', 'k', 'v'].map(name => tensor(name, shape)
 
 describe('metadata', () => {
   it.each(['/v2', '/v2/'])('%s names the server and its extensions', async path => {
-    const extensions = ['binary_tensor_data', 'parameters', 'statistics', 'model_repository']
+    const extensions = [
+      'binary_tensor_data',
+      'parameters',
+      'statistics',
+      'model_repository',
+      'model_configuration',
+    ]
     const { status, body } = await get(path)
     expect({ status, body }).toEqual({
       status: 200,

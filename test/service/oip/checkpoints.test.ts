@@ -1,5 +1,5 @@
 /** Checkpoints of MODELS_DIR as models of /v2: the bits of /v1/models, under the protocol's usual names. */
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { forward, MODELS, readFixture } from '../models/fixture.ts'
 import { startServer } from '../server.ts'
 import { type Input, infer, send } from './message.ts'
@@ -68,6 +68,135 @@ it('answer what stands behind an encoder, and probable tokens as JSON text', asy
   expect(JSON.parse(body.parameters.next_tokens).ids[0]).toHaveLength(2)
 })
 
+it('are configured as Triton’s clients ask it', async () => {
+  for (const path of ['/v2/models/bert/config', '/v2/models/bert/versions/1/config']) {
+    expect((await get(path)).body).toMatchObject({
+      name: 'bert',
+      platform: 'huggingface_safetensors',
+      max_batch_size: 0,
+      input: [
+        { name: 'token_ids', data_type: 'TYPE_INT64', dims: [-1, -1] },
+        { name: 'text', data_type: 'TYPE_STRING', dims: [-1], optional: true },
+        { name: 'text_pair', data_type: 'TYPE_STRING', dims: [-1], optional: true },
+      ],
+      output: [{ name: 'last_hidden_state', data_type: 'TYPE_FP32' }],
+      parameters: { family: { string_value: 'bert' } },
+    })
+  }
+  expect((await get('/v2')).body.extensions).toContain('model_configuration')
+  expect((await get('/v2/models/none/config')).status).toBe(404)
+})
+
+/** Each behind its length. */
+const prefixed = (...texts: (string | Buffer)[]) =>
+  Buffer.concat(
+    texts.flatMap(text => {
+      const length = Buffer.alloc(4)
+      length.writeUInt32LE(Buffer.byteLength(text))
+      return [length, Buffer.from(text)]
+    }),
+  )
+
+describe('texts as BYTES', () => {
+  const TEXTS = ['the cat sat', 'a naïve dog', 'NaN']
+  const outputs = [{ name: 'last_hidden_state' }, { name: 'weights.0' }]
+  const parameters = { binary_data_output: true }
+  const text = (more: object): Input => ({ name: 'text', datatype: 'BYTES', shape: [TEXTS.length], ...more })
+
+  it.each([
+    ['in JSON', text({ data: TEXTS })],
+    ['in a column', text({ shape: [TEXTS.length, 1], data: TEXTS.map(each => [each]) })],
+    ['behind their lengths', text({ bytes: prefixed(...TEXTS) })],
+  ])('%s have the bits of the list of texts at /v1/models', async (_, input) => {
+    const { body, outputs: found } = await infer(server, 'bert', [input], { outputs, parameters })
+    const sent = await fetch(`${server.url}/v1/models/bert/forward`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ text: TEXTS, layers: [0], return: ['output', 'weights'], encoding: 'base64' }),
+    })
+    const expected = (await sent.json()) as {
+      output: { base64: string }
+      layers: { weights: { base64: string } }[]
+      tokens: object
+    }
+    expect(found.last_hidden_state.bytes?.toString('base64')).toBe(expected.output.base64)
+    expect(found['weights.0'].bytes?.toString('base64')).toBe(expected.layers[0].weights.base64)
+    expect(JSON.parse(body.parameters.tokens)).toEqual(expected.tokens)
+  })
+
+  it('that look like numbers are texts, and pairs go beside them', async () => {
+    const both = [
+      text({ shape: [1], data: ['NaN'] }),
+      { ...text({ shape: [1], data: ['Infinity'] }), name: 'text_pair' },
+    ]
+    const { status, body } = await infer(server, 'bert', both)
+    expect(status).toBe(200)
+    expect(JSON.parse(body.parameters.tokens).strings[0].join(' ')).toMatch(/\[SEP\] .*\[SEP\]/)
+  })
+
+  it.each([
+    ['numbers', text({ data: [1, 2, 3] }), '/inputs/0/data/0', 'expected a string'],
+    ['too few', text({ data: ['a'] }), '/inputs/0/data', 'expected 3 strings, as the shape says, got 1'],
+    ['no array', text({ data: 'a' }), '/inputs/0/data', 'expected an array of strings'],
+    ['none', text({}), '/inputs/0', 'got neither'],
+    [
+      'cut off',
+      text({ bytes: prefixed(...TEXTS).subarray(0, -1) }),
+      '/inputs/0/parameters/binary_data_size',
+      'text 2',
+    ],
+    [
+      'too many bytes',
+      text({ shape: [2], bytes: prefixed(...TEXTS) }),
+      '/inputs/0/parameters/binary_data_size',
+      'for 2 texts',
+    ],
+    ['too few bytes', text({ bytes: prefixed('a') }), '/inputs/0/parameters/binary_data_size', 'got 1'],
+    [
+      'no UTF-8',
+      text({ shape: [1], bytes: prefixed(Buffer.from([0xff])) }),
+      '/inputs/0/parameters/binary_data_size',
+      'UTF-8',
+    ],
+    [
+      'another datatype',
+      text({ datatype: 'INT32', data: [1, 2, 3] }),
+      '/inputs/0/datatype',
+      'expected BYTES for text',
+    ],
+    [
+      'another name',
+      { ...text({ data: TEXTS }), name: 'token_ids' },
+      '/inputs/0/datatype',
+      'text and text_pair alone have',
+    ],
+    ['none of them', text({ shape: [0], data: [] }), '/inputs/0', 'expected at least one text'],
+  ])('%s are refused', async (_, input, path, says) => {
+    const { status, body } = await infer(server, 'bert', [input])
+    expect({ status, path: body.errors[0].path }).toEqual({ status: 400, path })
+    expect(body.error).toContain(says)
+  })
+
+  it('and no endpoint has any', async () => {
+    const { status, body } = await infer(server, 'attention', [{ ...text({ data: TEXTS }), name: 'q' }])
+    expect(status).toBe(400)
+    expect(body.error).toContain('which no input of this model has')
+  })
+})
+
+it('compute the layers that outputs are of, in whatever order they are asked for', async () => {
+  const expected = await forward(server, readFixture('gpt2'), { return: ['weights', 'entropy'] })
+  const names = ['weights.1', 'entropy.0', 'weights.0']
+  const { outputs } = await infer(server, 'gpt2', tokensOf('gpt2'), {
+    parameters: { binary_data_output: true },
+    outputs: names.map(name => ({ name })),
+  })
+  for (const name of names) {
+    const [map, layer] = name.split('.')
+    expect(outputs[name].bytes, name).toEqual(Buffer.from(expected.tensors[`layers.${layer}.${map}`].data))
+  }
+})
+
 it('refuse what is wrong in the protocol’s own terms', async () => {
   const none = await infer(server, 'bert', [])
   expect(none).toMatchObject({ status: 400 })
@@ -80,5 +209,6 @@ it('refuse what is wrong in the protocol’s own terms', async () => {
   expect(beyond.body.errors[0].path).toMatch(/^\/inputs\/0/)
   const far = await infer(server, 'bert', [ids], { outputs: [{ name: 'weights.99' }] })
   expect(far).toMatchObject({ status: 400, body: { errors: [{ path: '/outputs/0/name' }] } })
+  expect(far.body.error).toContain('got 99')
   expect(await infer(server, 'none', [ids])).toMatchObject({ status: 404, body: { error: 'no model none' } })
 })

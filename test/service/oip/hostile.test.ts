@@ -127,7 +127,7 @@ describe('inputs', () => {
       'an unknown datatype',
       third({ datatype: 'UINT8' }),
       '/inputs/2/datatype',
-      'expected one of "FP64", "FP32", "FP16", "BF16", "BOOL", "INT32", "INT64", got string "UINT8"',
+      'expected one of "FP64", "FP32", "FP16", "BF16", "BOOL", "INT32", "INT64", "BYTES", got string "UINT8"',
     ],
     [
       'a wrong datatype',

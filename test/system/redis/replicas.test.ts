@@ -1,9 +1,7 @@
 /** Jobs over several servers: taken by one, run by another, whatever becomes of either. */
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { drawer } from '../../support/layer-cases.ts'
+import { ended, longBody } from './long-jobs.ts'
 import { RedisServer } from './redis-server.ts'
 import { type Replica, type Reply, startReplica, startReplicas, temporaryStore } from './replicas.ts'
 
@@ -12,29 +10,7 @@ const store = await temporaryStore()
 const env = { REDIS_URL: redis.url(), STORE_URL: store.url }
 const replicas = await startReplicas(2, env)
 const [one, two] = replicas
-const draw = drawer(3)
-/** Times that a server is killed under its jobs; many in the long form. */
-const ROUNDS = Number(process.env.SOAK_ROUNDS ?? 2)
 const POLL = { timeout: 30_000, interval: 20 }
-
-/** About half a second of work. */
-function longBody() {
-  const x = { shape: [1, 2, 500, 32], dtype: 'float32', base64: noise(2 * 500 * 32) }
-  return { q: x, k: x, v: x, precision: 'float64', encoding: 'base64', backward: { grad_output: x } }
-}
-
-function noise(count: number): string {
-  const { data } = draw(count) as { data: number[] }
-  return Buffer.from(Float32Array.from(data).buffer).toString('base64')
-}
-
-async function ended(replica: Replica, id: string): Promise<Reply['body']> {
-  for (;;) {
-    const { status, body } = await replica.ask(`/v1/jobs/${id}`)
-    if (status === 200 && !['queued', 'running'].includes(body.state)) return body
-    await wait(20)
-  }
-}
 
 const submit = (replica: Replica, body: object, headers = {}) =>
   replica.ask('/v1/jobs', { endpoint: '/v1/attention', body }, headers)
@@ -70,33 +46,6 @@ it('is cancelled by another server than the one that runs it, which stops', asyn
     )
     .toEqual([])
 })
-
-it(
-  'runs again where its server was killed, and Redis restarted: none lost, none twice, the same bits',
-  async () => {
-    const body = longBody()
-    const direct = await one.ask('/v1/attention', body)
-    const ids: string[] = []
-    for (let round = 0; round < ROUNDS; round++) {
-      for (let count = 0; count < 3; count++) ids.push((await submit(one, body)).body.id)
-      await expect
-        .poll(async () => (await one.ask(`/v1/jobs/${ids.at(-3)}`)).body.state, POLL)
-        .not.toBe('queued')
-      if (round % 2 === 1) await redis.restart('SIGKILL')
-      await two.kill()
-      await two.begin()
-    }
-    for (const id of ids) {
-      const job = await ended(one, id)
-      expect(job.state, JSON.stringify(job)).toBe('done')
-      expect((await two.ask(`/v1/jobs/${id}/result`)).body).toEqual(direct.body)
-      // input and result: whatever ran twice has written once
-      const kept = await readdir(join(store.folder, id))
-      expect(kept.filter(name => !name.startsWith('.'))).toHaveLength(2)
-    }
-  },
-  60_000 + 60_000 * ROUNDS,
-)
 
 it('says so where Redis is away, still answers requests, and goes on when it is back', async () => {
   const body = longBody()

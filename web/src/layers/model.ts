@@ -9,13 +9,16 @@ import { knownModels, LESSON, models } from '../page/models.ts'
 import { PATIENCE_MS } from '../page/patience.ts'
 import { detailOf, type Problem } from '../page/problem.ts'
 import { Store } from '../page/store.ts'
-import { Connection, type Frame } from '../stream/connection.ts'
+import type { Frame } from '../stream/connection.ts'
 import type { Absence } from './absence.ts'
+import { Acknowledgements } from './acknowledgements.ts'
 import { placeOfLesson, resolved, stackOf } from './chosen.ts'
 import { Drawn } from './drawn.ts'
 import { plainTokens, toldTokens } from './fold.ts'
 import { type FullMap, FullMaps, type MapName, mapIn, nameOf, refusalOf } from './full-maps.ts'
-import { CREDIT, startMessage } from './request.ts'
+import { Line } from './line.ts'
+import { startMessage } from './request.ts'
+import type { Resume } from './resumption.ts'
 import { NOTHING, type RunStatus, troubleOf } from './run-status.ts'
 import { type LayersState, type Pass, tokensOf } from './state.ts'
 import { TENSOR, type Thumbnail, thumbnailsOf } from './thumbnail.ts'
@@ -31,19 +34,21 @@ export class LayersModel {
   of: LayersState | undefined
   /** draws a frame, some time soon */
   painter: ((thumbnails: Thumbnail[]) => Promise<void>) | undefined
-  #connection: Connection | undefined
   /** nothing was chosen: what the lesson is about is shown when its tokens are known */
   #isLesson = false
   #id = 0
   #began = 0
-  /** layers drawn while the run is paused: acknowledged when it goes on */
-  #owed = 0
-  /** layers that have come and are not acknowledged: while these use up the credit, the server waits for the page */
-  #unacknowledged = 0
-  /** a frame has come over the connection */
-  #heard = false
-  /** the server has said that it takes no new run over the connection */
-  #goingAway = false
+  readonly #line = new Line({
+    running: () => (this.status.value.phase === 'running' ? String(this.#id) : undefined),
+    onFrame: frame => this.#receive(frame),
+    onRefused: problem => this.#fail(problem),
+    onLost: heard => this.#lost(heard),
+    onMoved: from => this.#goOn(from),
+  })
+  readonly #acknowledgements = new Acknowledgements(layers => {
+    this.#send({ type: 'credit', add: layers })
+    this.#awaitAnswer()
+  })
   #patience: ReturnType<typeof setTimeout> | undefined
 
   constructor(state: LayersState) {
@@ -74,8 +79,7 @@ export class LayersModel {
     this.#leave()
     this.#id++
     this.#began = performance.now()
-    this.#owed = 0
-    this.#unacknowledged = 0
+    this.#acknowledgements.begin()
     this.frames.length = 0
     this.maps.clear()
     this.of = resolved(this.state.value)
@@ -84,40 +88,25 @@ export class LayersModel {
     const passes = this.of.backward ? 2 : 1
     this.status.set({ ...NOTHING, phase: 'running', total: passes * this.of.layers })
     this.state.set({ run: true })
-    if (this.#connection === undefined || this.#connection.closed || this.#goingAway) this.#connect()
-    this.#connection?.send(startMessage(String(this.#id), this.of))
+    this.#line.prepare()
+    this.#line.send(startMessage(String(this.#id), this.of))
     this.#awaitAnswer()
   }
 
   /** Runs what is on screen once more, over a new connection: the old one may be dead without anybody having said so. */
   again(): void {
-    this.#disconnect()
+    this.#line.close()
     const { model, sentence, ...others } = this.shown
     // the sizes of a model are no settings of the stack
     this.state.set(model ? { model, sentence } : { model, sentence, ...others })
     this.start()
   }
 
-  #disconnect(): void {
-    this.#connection?.close()
-    this.#connection = undefined
-  }
-
-  #connect(): void {
-    const connection: Connection = new Connection({
-      onFrame: frame => {
-        if (this.#connection === connection) this.#receive(frame)
-      },
-      onRefused: problem => {
-        if (this.#connection === connection) this.#fail(problem)
-      },
-      onClose: () => {
-        if (this.#connection === connection) this.#lost()
-      },
-    })
-    this.#connection = connection
-    this.#heard = false
-    this.#goingAway = false
+  /** On another server, behind the frames that have come; they have the same bits there. */
+  #goOn(from: Resume): void {
+    const id = String(++this.#id)
+    this.#acknowledgements.begin()
+    this.#line.send({ ...startMessage(id, this.shown), resume: { ...from, id } })
   }
 
   /** The maps of a run stay on the server until it is told that nobody will fetch them. */
@@ -129,9 +118,9 @@ export class LayersModel {
 
   cancel(): void {
     this.#send({ type: 'cancel' })
-    // a server that does not answer will not confirm this either
-    if (this.status.value.silent) {
-      this.#disconnect()
+    // a server that does not answer will not confirm this either, nor one that is still looked for
+    if (this.status.value.silent || this.#line.isMissing) {
+      this.#line.close()
       this.status.set({ phase: 'cancelled', paused: false })
       this.maps.abandon()
       this.#awaitAnswer()
@@ -144,8 +133,7 @@ export class LayersModel {
 
   resume(): void {
     this.status.set({ paused: false })
-    if (this.#owed > 0) this.#acknowledge(this.#owed)
-    this.#owed = 0
+    this.#acknowledgements.resume()
   }
 
   /** Shows the run as it was after a number of frames; `undefined` follows it. */
@@ -173,7 +161,7 @@ export class LayersModel {
     if (this.thumbnail(pass, layer, head) === undefined) {
       return { kind: this.status.value.phase === 'running' ? 'later' : 'never' }
     }
-    if (this.#connection === undefined || this.#connection.closed) return { kind: 'lost' }
+    if (!this.#line.isOpen) return { kind: 'lost' }
     if (this.maps.ask(name)) {
       this.#send({ type: 'fetch', layer, head, tensor: TENSOR[pass], stack: stackOf(this.of) })
       this.#awaitAnswer()
@@ -182,27 +170,19 @@ export class LayersModel {
   }
 
   #send(message: { type: string; [field: string]: unknown }): void {
-    this.#connection?.send({ ...message, id: String(this.#id) })
-  }
-
-  #acknowledge(layers: number): void {
-    this.#unacknowledged -= layers
-    this.#send({ type: 'credit', add: layers })
-    this.#awaitAnswer()
+    this.#line.send({ ...message, id: String(this.#id) })
   }
 
   /** From here on the reader is told when nothing comes, if anything must. */
   #awaitAnswer(): void {
     clearTimeout(this.#patience)
     if (this.status.value.silent) this.status.set({ silent: false })
-    const running = this.status.value.phase === 'running' && this.#unacknowledged < CREDIT
+    const running = this.status.value.phase === 'running' && !this.#acknowledgements.isExhausted
     if (!running && !this.maps.awaited) return
     this.#patience = setTimeout(() => this.status.set({ silent: true }), PATIENCE_MS)
   }
 
   #receive(frame: Frame): void {
-    this.#heard = true
-    if (frame.type === 'going_away') this.#goingAway = true
     if (frame.id !== undefined && frame.id !== String(this.#id)) return
     const after = performance.now() - this.#began
     switch (frame.type) {
@@ -238,24 +218,24 @@ export class LayersModel {
     if (tokens === undefined) return
     this.drawn.tokens = toldTokens(tokens)
     if (this.#isLesson) this.state.set(placeOfLesson(this.drawn.strings))
+    // on another server the run goes on as the reader looks at it
+    this.#isLesson = false
   }
 
   #layer(frame: Frame, after: number): void {
+    this.#acknowledgements.came()
     if (frame.stack !== stackOf(this.of)) {
-      this.#unacknowledged++
-      this.#acknowledge(1)
+      this.#acknowledgements.drawn(false)
       return
     }
     const thumbnails = thumbnailsOf(frame)
     this.frames.push(thumbnails)
-    this.#unacknowledged++
     const { firstAfter } = this.status.value
     this.status.set({ frames: this.frames.length, firstAfter: firstAfter ?? after })
     const id = this.#id
     void (this.painter?.(thumbnails) ?? Promise.resolve()).then(() => {
       if (id !== this.#id) return
-      if (this.status.value.paused) this.#owed++
-      else this.#acknowledge(1)
+      this.#acknowledgements.drawn(this.status.value.paused)
     })
   }
 
@@ -282,14 +262,13 @@ export class LayersModel {
     this.status.set({ phase: 'failed', trouble: troubleOf(problem, detail), paused: false })
   }
 
-  #lost(): void {
-    this.#connection = undefined
+  #lost(heard: boolean): void {
     const { phase, trouble } = this.status.value
     if (phase === 'running') {
       const detail = trouble?.kind === 'message' ? trouble.detail : ''
       this.status.set({
         phase: 'failed',
-        trouble: this.#heard ? { kind: 'lost', detail } : { kind: 'unreachable' },
+        trouble: heard ? { kind: 'lost', detail } : { kind: 'unreachable' },
         paused: false,
       })
     }

@@ -4,10 +4,10 @@ import { type Args, type ArgsOf, defineArgs, defineFamily, price, type StepConte
 /** Rows × columns of the result that are one unit of a product of many rows. */
 export const PRODUCT_ROWS = 48
 export const PRODUCT_COLUMNS = 512
-/** Up to so many rows a unit has all of them, and fewer columns: the weight is then read once, by whoever does its columns. */
+/** Up to this many rows a unit has all of them, and fewer columns: each part of the weight is then read by one worker. */
 export const THIN_ROWS = 192
 export const THIN_COLUMNS = 64
-/** So few rows are multiplied by the weight where it stands: to pack it would take longer than to multiply by it. */
+/** Up to this many rows are multiplied by the weight where it stands: to pack it would take longer than to multiply by it. */
 export const FEW_ROWS = 6
 
 /** Rows that go through a packed block of columns at a time, and most of the depth packed. */

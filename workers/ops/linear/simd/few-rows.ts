@@ -4,12 +4,60 @@
  * same order as in the register tile (tile.ts): over the chunk's depth from 0 upwards, then (sum + bias) + base.
  */
 import { madd } from '../../../wasm/assembly/lanes'
+import { Product } from './product-state'
+import { columnRun, elementAt } from './split-rows'
 
 /** Rows of the weight that are read side by side, and the sums that go through each of them. */
 const TOGETHER: i32 = 8
 
+/** Row by row; the part of the weight that they have in common is in a cache from the second on. */
+export function fewRows(p: Product, column: i32, columns: i32, k: i32, depth: i32): void {
+  const first = k == 0
+  const base = first ? p.residual : p.c
+  const sums = p.columnPack
+  const bRow = <usize>p.b.width << 2
+  for (let row = 0; row < p.rows; ++row) {
+    const x = joinedRow(p, row, k, depth)
+    if (p.columnsAlong) rowAlong(x, elementAt(p.b, k, column), bRow, depth, columns, sums)
+    else rowAcross(x, elementAt(p.b, column, k), bRow, depth, columns, sums)
+    for (let c = 0; c < columns; ) {
+      const run = columnRun(p.c, column + c, columns - c)
+      const from = base.start ? elementAt(base, row, column + c) : 0
+      const bias = first && p.bias != 0 ? p.bias + (<usize>(column + c) << 2) : 0
+      finishRow(sums + (<usize>c << 2), bias, from, elementAt(p.c, row, column + c), run)
+      c += run
+    }
+  }
+}
+
+/** A part of a row of x: where it stands, or copied where it stands split into heads. */
+function joinedRow(p: Product, row: i32, k: i32, depth: i32): usize {
+  if (columnRun(p.a, k, depth) == depth) return elementAt(p.a, row, k)
+  for (let done = 0; done < depth; ) {
+    const run = columnRun(p.a, k + done, depth - done)
+    memory.copy(p.rowPack + (<usize>done << 2), elementAt(p.a, row, k + done), <usize>run << 2)
+    done += run
+  }
+  return p.rowPack
+}
+
+/** c = (sum + bias) + base, where a 0 stands for zeros: adding them turns −0 into 0, as it does in a tile. */
+function finishRow(sums: usize, bias: usize, base: usize, c: usize, columns: i32): void {
+  const zero = f32x4.splat(0)
+  let j: usize = 0
+  const end = <usize>columns << 2
+  for (; j + 16 <= end; j += 16) {
+    const sum = f32x4.add(v128.load(sums + j), bias ? v128.load(bias + j) : zero)
+    v128.store(c + j, f32x4.add(sum, base ? v128.load(base + j) : zero))
+  }
+  for (; j < end; j += 4) {
+    const sum = load<f32>(sums + j) + (bias ? load<f32>(bias + j) : 0)
+    store<f32>(c + j, sum + (base ? load<f32>(base + j) : 0))
+  }
+}
+
 /** sums[columns] = Σ_p x[p]·b[p][…] for p < depth; b's rows are bRow bytes apart. */
-export function rowAlong(x: usize, b: usize, bRow: usize, depth: i32, columns: i32, sums: usize): void {
+function rowAlong(x: usize, b: usize, bRow: usize, depth: i32, columns: i32, sums: usize): void {
   memory.fill(sums, 0, <usize>columns << 2)
   for (; depth >= TOGETHER; depth -= TOGETHER) {
     addEight(x, b, bRow, columns, sums)
@@ -90,7 +138,7 @@ function addOne(x: usize, b: usize, columns: i32, sums: usize): void {
 }
 
 /** sums[columns] = Σ_p x[p]·b[…][p] for p < depth: a column of the result is a row of b, bRow bytes from the next. */
-export function rowAcross(x: usize, b: usize, bRow: usize, depth: i32, columns: i32, sums: usize): void {
+function rowAcross(x: usize, b: usize, bRow: usize, depth: i32, columns: i32, sums: usize): void {
   for (; columns >= 16; columns -= 16) {
     sixteenDots(x, b, bRow, depth, sums)
     b += bRow << 4

@@ -16,77 +16,19 @@
  * all of gradY's row is 0, zeros are packed in place of x's.
  */
 import { MR, NR } from '../../../wasm/assembly/lanes'
-import { Call, FEW_ROWS, PACK_DEPTH, PRODUCT_COLUMNS, PRODUCT_ROWS, ROWS_TOGETHER, THIN_COLUMNS, THIN_ROWS } from '../../../wasm/generated/linear'
-import { rowAcross, rowAlong } from './few-rows'
+import {
+  Call, FEW_ROWS, PACK_DEPTH, PRODUCT_COLUMNS, PRODUCT_ROWS, ROWS_TOGETHER, THIN_COLUMNS, THIN_ROWS,
+} from '../../../wasm/generated/linear'
+import { fewRows } from './few-rows'
 import { packAcross, packAlong } from './pack'
+import { Product, begin, setMatrix, setSizes } from './product-state'
 import { SplitRows, columnRun, elementAt, rowRun } from './split-rows'
-import { linearTile } from './tile'
+import { InPlace, Packed, linearTile } from './tile'
 
 /** For so few rows a plain matrix is read where it stands: copying it would take as long as multiplying by it. */
 const FEW: i32 = 12
-
-/** A product in progress: what the area `product` begins with. */
-@unmanaged
-class Product {
-  rows: i32
-  columns: i32
-  depth: i32
-  /** which way the packs run (linear-pack.ts) */
-  rowsAlong: bool
-  columnsAlong: bool
-  /** a row of gradY that is all zero takes no part */
-  nonFinite: bool
-  // operands of the rows and the columns, the result, and what is added to it
-  a: SplitRows
-  b: SplitRows
-  c: SplitRows
-  residual: SplitRows
-  bias: usize
-  /** [NR] zeros; the bias of the panel, padded; a tile [6][NR] */
-  zeros: usize
-  panelBias: usize
-  spare: usize
-  /** bytes [PACK_DEPTH]: 1 where the row of the depth takes no part */
-  skipped: usize
-  /** [ROWS_TOGETHER/6][depth][6] and [PRODUCT_COLUMNS/NR][depth][NR] */
-  rowPack: usize
-  columnPack: usize
-}
-
-const HEADER: usize = 256
-const MATRIX: usize = 32
-
-function begin(call: Call): Product {
-  const at = call.product
-  const p = changetype<Product>(at)
-  p.a = changetype<SplitRows>(at + 128)
-  p.b = changetype<SplitRows>(at + 128 + MATRIX)
-  p.c = changetype<SplitRows>(at + 128 + 2 * MATRIX)
-  p.residual = changetype<SplitRows>(at + 128 + 3 * MATRIX)
-  p.bias = 0
-  p.nonFinite = false
-  p.zeros = at + HEADER
-  p.panelBias = p.zeros + 64
-  p.spare = p.panelBias + 64
-  p.skipped = p.spare + MR * 64
-  p.rowPack = call.packs
-  memory.fill(p.zeros, 0, 64)
-  return p
-}
-
-function setMatrix(m: SplitRows, start: usize, heads: i32, positions: i32, dim: i32): void {
-  m.start = start
-  m.heads = heads
-  m.positions = positions
-  m.width = dim / heads
-}
-
-function setSizes(p: Product, rows: i32, columns: i32, depth: i32): void {
-  p.rows = rows
-  p.columns = columns
-  p.depth = depth
-  p.columnPack = p.rowPack + <usize>(ROWS_TOGETHER * min(depth, PACK_DEPTH)) * 4
-}
+/** For so few columns rows are read where they stand. */
+const NARROW: i32 = 256
 
 export function linearForward(call: Call, from: i32, to: i32): void {
   const p = begin(call)
@@ -163,54 +105,12 @@ function blockOfRows(p: Product, row: i32, end: i32, column: i32, columns: i32, 
   if (p.nonFinite) noteSkipped(p, k, depth)
   for (; row < end; row += ROWS_TOGETHER) {
     const rows = min(ROWS_TOGETHER, end - row)
-    packRows(p, row, rows, k, depth)
-    blockProduct(p, row, rows, column, columns, whole, k, depth)
-  }
-}
-
-/** Row by row; the part of the weight that they have in common is in a cache from the second on. */
-function fewRows(p: Product, column: i32, columns: i32, k: i32, depth: i32): void {
-  const first = k == 0
-  const base = first ? p.residual : p.c
-  const sums = p.columnPack
-  const bRow = <usize>p.b.width << 2
-  for (let row = 0; row < p.rows; ++row) {
-    const x = joinedRow(p, row, k, depth)
-    if (p.columnsAlong) rowAlong(x, elementAt(p.b, k, column), bRow, depth, columns, sums)
-    else rowAcross(x, elementAt(p.b, column, k), bRow, depth, columns, sums)
-    for (let c = 0; c < columns; ) {
-      const run = columnRun(p.c, column + c, columns - c)
-      const from = base.start ? elementAt(base, row, column + c) : 0
-      const bias = first && p.bias != 0 ? p.bias + (<usize>(column + c) << 2) : 0
-      finishRow(sums + (<usize>c << 2), bias, from, elementAt(p.c, row, column + c), run)
-      c += run
+    const inPlace = !p.rowsAlong && p.a.heads == 1 && columns <= NARROW
+    if (inPlace) blockProduct<InPlace>(p, row, rows, column, columns, whole, k, depth)
+    else {
+      packRows(p, row, rows, k, depth)
+      blockProduct<Packed>(p, row, rows, column, columns, whole, k, depth)
     }
-  }
-}
-
-/** A part of a row of x: where it stands, or copied where it stands split into heads. */
-function joinedRow(p: Product, row: i32, k: i32, depth: i32): usize {
-  if (columnRun(p.a, k, depth) == depth) return elementAt(p.a, row, k)
-  for (let done = 0; done < depth; ) {
-    const run = columnRun(p.a, k + done, depth - done)
-    memory.copy(p.rowPack + (<usize>done << 2), elementAt(p.a, row, k + done), <usize>run << 2)
-    done += run
-  }
-  return p.rowPack
-}
-
-/** c = (sum + bias) + base, where a 0 stands for zeros: adding them turns −0 into 0, as it does in a tile. */
-function finishRow(sums: usize, bias: usize, base: usize, c: usize, columns: i32): void {
-  const zero = f32x4.splat(0)
-  let j: usize = 0
-  const end = <usize>columns << 2
-  for (; j + 16 <= end; j += 16) {
-    const sum = f32x4.add(v128.load(sums + j), bias ? v128.load(bias + j) : zero)
-    v128.store(c + j, f32x4.add(sum, base ? v128.load(base + j) : zero))
-  }
-  for (; j < end; j += 4) {
-    const sum = load<f32>(sums + j) + (bias ? load<f32>(bias + j) : 0)
-    store<f32>(c + j, sum + (base ? load<f32>(base + j) : 0))
   }
 }
 
@@ -250,8 +150,8 @@ function noteSkipped(p: Product, k: i32, depth: i32): void {
   }
 }
 
-/** The packed rows through the columns, tile by tile; the first `direct` of the columns are read where they stand. */
-function blockProduct(
+/** The rows through the columns, tile by tile; the first `direct` of the columns are read where they stand. */
+function blockProduct<L>(
   p: Product, row: i32, rows: i32, column: i32, columns: i32, direct: i32, k: i32, depth: i32,
 ): void {
   const first = k == 0
@@ -268,22 +168,24 @@ function blockProduct(
       biasAt = p.bias + (<usize>(column + x) << 2)
       if (!whole) biasAt = paddedBias(p, biasAt, width)
     }
-    let a = p.rowPack
+    const inPlace = sizeof<L>() == 8
+    const aRow = <usize>p.a.width << 2
+    let a = inPlace ? elementAt(p.a, row, k) : p.rowPack
     for (let r = 0; r < rows; r += MR) {
       const height = min(MR, rows - r)
       if (whole && height == MR && rowRun(p.c, row + r, MR) == MR) {
         const c = elementAt(p.c, row + r, column + x)
         const cRow = <usize>p.c.width << 2
         if (base.start) {
-          linearTile(a, b, bRow, depth, biasAt, elementAt(base, row + r, column + x), cRow, c, cRow)
+          linearTile<L>(a, aRow, height, b, bRow, depth, biasAt, elementAt(base, row + r, column + x), cRow, c, cRow)
         } else {
-          linearTile(a, b, bRow, depth, biasAt, p.zeros, 0, c, cRow)
+          linearTile<L>(a, aRow, height, b, bRow, depth, biasAt, p.zeros, 0, c, cRow)
         }
       } else {
-        linearTile(a, b, bRow, depth, biasAt, p.zeros, 0, p.spare, NR * 4)
+        linearTile<L>(a, aRow, height, b, bRow, depth, biasAt, p.zeros, 0, p.spare, NR * 4)
         storeCorner(p, base, row + r, height, column + x, width)
       }
-      a += <usize>(depth * MR) * 4
+      a += inPlace ? <usize>MR * aRow : <usize>(depth * MR) * 4
     }
     if (x >= direct) pack += <usize>(depth * NR) * 4
   }

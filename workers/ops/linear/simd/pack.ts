@@ -84,6 +84,11 @@ function spreadRow(source: usize, depth: i32, into: usize, panelRow: usize): voi
 export function packAlong(m: SplitRows, row: i32, depth: i32, column: i32, members: i32, width: i32, into: usize): void {
   const panelRow = <usize>width << 2
   const end = column + members
+  // four panels of plain columns at a time: longer pieces of each row come from memory together
+  for (; width == NR && m.heads == 1 && end - column >= 4 * NR; column += 4 * NR) {
+    copyFourPanels(elementAt(m, row, column), <usize>m.width << 2, depth, into)
+    into += <usize>depth * (4 * NR * 4)
+  }
   for (; column < end; column += width) {
     const some = min(width, end - column)
     for (let done = 0; done < depth; ) {
@@ -139,4 +144,36 @@ function copyPanel(from: usize, sourceRow: usize, depth: i32, into: usize): void
     from += sourceRow
     into += NR * 4
   }
+}
+
+function copyFourPanels(from: usize, sourceRow: usize, depth: i32, into: usize): void {
+  const panel = <usize>depth * (NR * 4)
+  const into1 = into + panel
+  const into2 = into1 + panel
+  const into3 = into2 + panel
+  const end = into1
+  let at: usize = 0
+  for (; into + at < end; at += NR * 4) {
+    copyLine(from, into + at)
+    copyLine(from + NR * 4, into1 + at)
+    copyLine(from + 2 * NR * 4, into2 + at)
+    copyLine(from + 3 * NR * 4, into3 + at)
+    from += sourceRow
+  }
+}
+
+/** NR elements. */
+// @ts-ignore: decorator
+@inline
+function copyLine(from: usize, into: usize): void {
+  const c0 = v128.load(from)
+  const c1 = v128.load(from, 16)
+  if (NR == 16) {
+    const c2 = v128.load(from, 32)
+    const c3 = v128.load(from, 48)
+    v128.store(into, c3, 48)
+    v128.store(into, c2, 32)
+  }
+  v128.store(into, c1, 16)
+  v128.store(into, c0)
 }
