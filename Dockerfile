@@ -36,6 +36,7 @@ LABEL org.opencontainers.image.title=attention-server \
   io.attention-server.sbom.format=cyclonedx
 COPY package.json ./
 COPY openapi openapi
+COPY models models
 COPY src src
 COPY --from=build /app/workers workers
 COPY --from=build /app/web/dist web/dist

@@ -1,6 +1,6 @@
 /**
  * `npm run bench`, or `npm run bench -- kernels layers approximations packed requests small json plans fairness long attacks eventloop peers models`
- * for some of it; `npm run bench -- paired ../other` for two checkouts against each other.
+ * for some of it; `npm run bench -- paired ../other` for two checkouts against each other, `startup ../other` for how they start.
  */
 import '../src/revectorize.ts'
 import { benchApproximations } from './approximations.ts'
@@ -18,6 +18,7 @@ import { benchPeers } from './peers/main.ts'
 import { benchPlans } from './plans.ts'
 import { machine } from './report.ts'
 import { benchRequests, benchSmall } from './requests.ts'
+import { benchStartup } from './startup.ts'
 
 const SECTIONS = {
   kernels: ['Kernels, one thread', benchKernels],
@@ -39,6 +40,7 @@ const SECTIONS = {
 const asked = process.argv.slice(2)
 console.log(`# ${machine()}\n`)
 if (asked[0] === 'paired') await benchPaired(asked[1])
+if (asked[0] === 'startup') await benchStartup(asked[1], asked[2])
 for (const [name, [title, run]] of Object.entries(SECTIONS)) {
   if (asked.length > 0 && !asked.includes(name)) continue
   console.log(`## ${title}\n`)

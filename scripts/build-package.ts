@@ -20,6 +20,7 @@ const RESOURCES = [
   'workers/text/build',
   'web/dist',
   'openapi',
+  'models',
 ]
 /** Whose types a user of the package sees, with what they name. */
 const PUBLIC = ['src/package/index.d.ts', 'src/package/fastify.d.ts', 'src/client/index.d.ts']

@@ -27,6 +27,7 @@ import { bodies, rest } from './http/rest.ts'
 import { STREAM_PATH, stream } from './http/stream/index.ts'
 import type { Telemetry } from './http/telemetry/index.ts'
 import { Jobs } from './jobs/jobs.ts'
+import { BUILT_IN } from './models/folders.ts'
 import { ModelStore } from './models/store.ts'
 import { Arrivals } from './pipeline/arrivals.ts'
 import type { Intake } from './pipeline/decode.ts'
@@ -117,7 +118,8 @@ export async function install(
     budget: access?.budgets,
   }
 
-  const store = new ModelStore(config.MODELS_DIR, config.MODEL_MEMORY_BYTES, engine)
+  const folders = config.MODELS_DIR === undefined ? [BUILT_IN] : [config.MODELS_DIR, BUILT_IN]
+  const store = new ModelStore(folders, config.MODEL_MEMORY_BYTES, engine)
   const jobs = await Jobs.open(config, intake, store, (error, what) => {
     if (error === undefined) fastify.log.warn(what)
     else fastify.log.warn({ err: error }, what)

@@ -170,7 +170,9 @@ const environment = z.object({
   MODELS_DIR: z
     .string()
     .optional()
-    .describe('folder of models, one folder each as `save_pretrained` writes it; without it there are none'),
+    .describe(
+      'folder of models, one folder each as `save_pretrained` writes it, beside those that come with the service (`lesson`)',
+    ),
   MODEL_MEMORY_BYTES: whole(Math.min(2 * GIB, Math.floor(memory / 4))).describe(
     'of MEMORY_BYTES, what weights of models may take; the least recently used models leave, a larger one is a 413',
   ),

@@ -179,7 +179,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                /** @description of a folder in MODELS_DIR */
+                /** @description of a folder in MODELS_DIR, or of a model that comes with the service: `lesson` */
                 name: string;
             };
             cookie?: never;
@@ -199,7 +199,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                /** @description of a folder in MODELS_DIR */
+                /** @description of a folder in MODELS_DIR, or of a model that comes with the service: `lesson` */
                 name: string;
             };
             cookie?: never;
@@ -4594,7 +4594,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description of a folder in MODELS_DIR */
+                /** @description of a folder in MODELS_DIR, or of a model that comes with the service: `lesson` */
                 name: string;
             };
             cookie?: never;
@@ -4638,7 +4638,7 @@ export interface operations {
                 "Want-Repr-Digest"?: string;
             };
             path: {
-                /** @description of a folder in MODELS_DIR */
+                /** @description of a folder in MODELS_DIR, or of a model that comes with the service: `lesson` */
                 name: string;
             };
             cookie?: never;
@@ -5545,6 +5545,15 @@ export interface operations {
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such resource; No such model */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -4,6 +4,7 @@ import { mkdir, readdir, realpath, rename, rm, stat, symlink } from 'node:fs/pro
 import { basename, join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { BUILT_IN, findModels } from '../models/folders.ts'
 import { planModel } from '../models/plan.ts'
 import { type Command, type ExitCode, UsageError } from './command.ts'
 import { table } from './table.ts'
@@ -12,10 +13,9 @@ export const models: Command = {
   name: 'models',
   usage: 'add ORG/NAME|FOLDER [NAME] | list | remove NAME',
   summary:
-    'the models of MODELS_DIR: add fetches one from Hugging Face (HF_ENDPOINT, HF_TOKEN) or links a folder',
+    'the models of MODELS_DIR: add fetches one from Hugging Face (HF_ENDPOINT, HF_TOKEN) or links a folder; list names those of the service too',
   async run([action, ...args]) {
     const folder = process.env.MODELS_DIR
-    if (!folder) throw new UsageError('expected MODELS_DIR in the environment, got nothing')
     const most = { add: 2, list: 0, remove: 1 }[action]
     if (most === undefined) throw new UsageError(`expected add, list or remove, got ${action ?? 'nothing'}`)
     if (args.length > most || (action !== 'list' && args.length === 0)) {
@@ -23,7 +23,8 @@ export const models: Command = {
         `expected ${action} with ${usageOf[action as keyof typeof usageOf]}, got ${args.join(' ') || 'nothing'}`,
       )
     }
-    if (action === 'list') return list(folder)
+    if (action === 'list') return list(folder ? [folder, BUILT_IN] : [BUILT_IN])
+    if (!folder) throw new UsageError('expected MODELS_DIR in the environment, got nothing')
     return action === 'add' ? add(folder, args[0], args[1]) : remove(folder, args[0])
   },
 }
@@ -89,12 +90,10 @@ async function fetchFiles(repo: string, folder: string): Promise<void> {
   }
 }
 
-async function list(folder: string): Promise<ExitCode> {
+async function list(folders: string[]): Promise<ExitCode> {
   const rows = [['name', 'family', 'parameters', 'bytes']]
   let code: ExitCode = 0
-  for (const name of (await readdir(folder)).filter(each => !each.startsWith('.')).sort()) {
-    const path = join(folder, name)
-    if (!(await stat(path).catch(() => undefined))?.isDirectory()) continue
+  for (const [name, path] of await findModels(folders)) {
     try {
       const { spec, parameters, bytes } = await planModel(name, path)
       rows.push([name, spec.family, String(parameters), String(bytes)])

@@ -1,11 +1,10 @@
 /**
- * The models of MODELS_DIR: a folder each, described from its files, loaded when it is first used, and dropped where another needs
- * the room, the least recently used first.
+ * The models of MODELS_DIR and those that come with the service: a folder each, described from its files, loaded when it is first used,
+ * and dropped where another needs the room, the least recently used first.
  */
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Engine } from '../engine/engine.ts'
 import { Problem, problemOf } from '../problem.ts'
+import { findModels } from './folders.ts'
 import { loadWeights } from './load.ts'
 import { LoadedModel } from './loaded.ts'
 import { type ModelPlan, planModel } from './plan.ts'
@@ -43,23 +42,24 @@ interface Loading {
 }
 
 export class ModelStore {
-  readonly #folder: string | undefined
+  readonly #folders: string[]
   readonly #memoryBytes: number
   readonly #engine: Engine
   /** the least recently used first */
   readonly #loaded = new Map<string, LoadedModel>()
   readonly #loading = new Map<string, Loading>()
 
-  constructor(folder: string | undefined, memoryBytes: number, engine: Engine) {
-    this.#folder = folder
+  /** `folders`: the first one that has a name has it. Nothing of them is read before somebody asks. */
+  constructor(folders: string[], memoryBytes: number, engine: Engine) {
+    this.#folders = folders
     this.#memoryBytes = memoryBytes
     this.#engine = engine
   }
 
   async list(): Promise<(ModelDescription | BrokenModel)[]> {
-    const names = await this.#names()
+    const models = await findModels(this.#folders)
     return Promise.all(
-      names.map(name => {
+      [...models.keys()].map(name => {
         return this.describe(name).catch((error: unknown) => {
           const { status, code, message: detail } = problemOf(error)
           return { name, problem: { status, code, detail } }
@@ -113,27 +113,12 @@ export class ModelStore {
     for (const model of this.#loaded.values()) model.leave()
   }
 
-  async #names(): Promise<string[]> {
-    if (this.#folder === undefined) return []
-    const folder = this.#folder
-    const entries = await readdir(folder).catch(() => [])
-    const folders = await Promise.all(
-      entries.map(name =>
-        stat(join(folder, name)).then(
-          found => found.isDirectory() && !name.startsWith('.'),
-          () => false,
-        ),
-      ),
-    )
-    return entries.filter((_, index) => folders[index]).sort()
-  }
-
-  /** Only what stands in the folder has a name: no request leads elsewhere. */
+  /** Only what stands in the folders has a name: no request leads elsewhere. */
   async #plan(name: string): Promise<ModelPlan> {
-    const names = await this.#names()
-    if (!names.includes(name))
+    const path = (await findModels(this.#folders)).get(name)
+    if (path === undefined)
       throw new Problem('MODEL_NOT_FOUND', `no model ${JSON.stringify(name.slice(0, 100))}`)
-    return planModel(name, join(this.#folder as string, name))
+    return planModel(name, path)
   }
 
   #load(name: string): Promise<LoadedModel> {

@@ -45,6 +45,16 @@ const again = await fetch(`${url}/v1/attention`, {
 })
 assert.deepEqual((await again.json()).weights, weights)
 
+// the model that comes with the package
+const lesson = await fetch(`${url}/v1/models/lesson/forward`, {
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ text: '그 동물은 길을 건너지 않았다.', return: ['weights'] }),
+})
+const { tokens, layers } = await lesson.json()
+assert.equal(tokens.strings[0][2], '동물')
+assert.equal(layers.length, 3)
+
 const page = await fetch(url)
 assert.match(await page.text(), /<!doctype html>/)
 for (const path of [

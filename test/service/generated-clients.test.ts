@@ -195,6 +195,10 @@ describe('openapi.json', () => {
     }
   })
 
+  it('says that a job of an unknown model is a 404', () => {
+    expect(openapi.paths['/v1/jobs'].post.responses).toHaveProperty('404')
+  })
+
   it('gives every operation an id of its own, a summary and a tag, and no GET errors of bodies', () => {
     const ids = operations.map(([, { operationId }]) => operationId)
     expect(new Set(ids).size).toBe(ids.length)
@@ -239,6 +243,7 @@ describe('openapi-3.0.json', () => {
       for (const next of new Set([...inside].map(([, found]) => found))) reach(next, [...way, name])
     }
     for (const name of Object.keys(schemas)) reach(name, [])
+    expect(JSON.stringify(older.paths)).not.toContain('text/event-stream')
     for (const path of Object.values(older.paths)) {
       for (const { requestBody } of Object.values(path)) {
         if (requestBody) expect(Object.keys(requestBody.content)).toEqual(['application/json'])

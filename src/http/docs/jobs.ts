@@ -59,7 +59,7 @@ export function jobPaths({ request, job }: JobSchemas): Json {
             ...answer('The job as it stands'),
             headers: { Location: { description: 'where it is: `/v1/jobs/{id}`', schema: TEXT } },
           },
-          ...problems('400', '408', '409', '413', '415', '429', '503'),
+          ...problems('400', '404', '408', '409', '413', '415', '429', '503'),
         },
       }),
     },

@@ -9,7 +9,7 @@ const NAME = {
   name: 'name',
   in: 'path',
   required: true,
-  description: 'of a folder in MODELS_DIR',
+  description: 'of a folder in MODELS_DIR, or of a model that comes with the service: `lesson`',
   schema: { type: 'string' },
 }
 

@@ -61,7 +61,10 @@ export function openApiDocument(version: string): Json {
         description: 'The Open Inference Protocol, as Triton, KServe and their clients speak it',
       },
       { name: 'jobs', description: 'Computations that nobody waits for at a connection' },
-      { name: 'models', description: 'Checkpoints of Hugging Face in MODELS_DIR' },
+      {
+        name: 'models',
+        description: 'Checkpoints of Hugging Face in MODELS_DIR, and `lesson`, which comes with the service',
+      },
       { name: 'operation', description: 'Health, metrics and documents of the server itself' },
     ],
     paths,

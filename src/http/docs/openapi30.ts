@@ -69,6 +69,8 @@ function operations(paths: Json): unknown {
     if (content !== undefined && 'application/json' in content) {
       found.content = { 'application/json': content['application/json'] }
     }
+    // events, which few read as they come
+    if (content !== undefined && 'text/event-stream' in content) delete found.content
     const sent = (parameters as Json[] | undefined)?.filter(({ name }) => name !== 'Want-Repr-Digest')
     if (sent !== undefined && sent.length > 0) found.parameters = sent
     const { 'Repr-Digest': _, ...got } = (headers ?? {}) as Json

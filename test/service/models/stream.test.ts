@@ -1,5 +1,6 @@
 /** Models over `GET /v1/stream`: frames that have what `POST /v1/models/{name}/forward` answers, and a token at a time. */
 import { describe, expect, it } from 'vitest'
+import { Client, Tensor } from '../../../src/client/index.ts'
 import { post, startServer } from '../server.ts'
 import { type Message, StreamClient } from '../stream-client.ts'
 import { MODELS } from './fixture.ts'
@@ -197,5 +198,29 @@ describe('tokens', () => {
     expect(client.of('token')).toHaveLength(last.generated.ids[0].length)
     expect(Object.keys(client.of('token')[0].file)).toEqual(['layers.0.weights', 'layers.1.weights'])
     await client.close()
+  })
+
+  it('come to the package’s own client, layers and all', async () => {
+    const client = new Client(server.url)
+    const seen: string[] = []
+    for await (const frame of client.stream({
+      model: 'gpt2',
+      text,
+      generate: { max_new_tokens: 4 },
+      credit: 1,
+    })) {
+      if (frame.type !== 'progress') seen.push(frame.type)
+      if (frame.type === 'layer') expect(frame.tensors.weights?.shape.slice(0, 2)).toEqual([2, 4])
+      if (frame.type === 'token') expect(frame.layers?.[1].weights).toBeInstanceOf(Tensor)
+      if (frame.type === 'done') expect(frame.generated?.ids).toHaveLength(2)
+    }
+    expect(seen).toEqual([
+      'accepted',
+      'layer',
+      'layer',
+      ...new Array<string>(seen.length - 4).fill('token'),
+      'done',
+    ])
+    expect(seen.length).toBeGreaterThan(6)
   })
 })
