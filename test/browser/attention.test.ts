@@ -255,10 +255,11 @@ describe('a sentence', () => {
     await page.selectOption('#source', 'sentence')
     await page.selectOption('#sentence-model', '')
     await page.fill('#sentence', '너 나 너')
-    await expect.poll(async () => (await table('q')).length).toBe(3)
+    // the matrix before has three rows too, which differ
+    const kinds = async () => new Set((await table('q')).map(row => row.join())).size
+    await expect.poll(kinds).toBe(2)
     const q = await table('q')
     expect(q[0]).toEqual(q[2])
-    expect(q[0]).not.toEqual(q[1])
     await page.fill('#seed', '2')
     await expect.poll(async () => (await table('q'))[0]).not.toEqual(q[0])
     await page.fill('#seed', '1')
