@@ -10,6 +10,7 @@ COPY scripts scripts
 COPY workers workers
 RUN node scripts/build-kernels.ts
 COPY tsconfig.json ./
+COPY models/lesson/lesson.json models/lesson/lesson.json
 COPY web web
 RUN node scripts/build-page.ts
 

@@ -19,6 +19,8 @@ import { fileURLToPath } from 'node:url'
 const WEB = new URL('../web/', import.meta.url)
 const DIST = new URL('dist/', WEB)
 const STAMP = new URL('stamp.txt', DIST)
+/** what the page reads outside its folder */
+const LESSON = new URL('../models/lesson/lesson.json', import.meta.url)
 const LOCK = new URL('../package-lock.json', import.meta.url)
 /** the packages that make the page or stand in it */
 const PACKAGES = ['vite', '@fontsource-variable/inter', '@fontsource-variable/noto-sans-kr']
@@ -34,6 +36,7 @@ function stampOfSources(): string {
   const hash = createHash('sha256')
   const { packages } = JSON.parse(readFileSync(LOCK, 'utf8'))
   hash.update(JSON.stringify(PACKAGES.map(name => packages[`node_modules/${name}`].version)))
+  hash.update(readFileSync(LESSON))
   for (const name of sourceNames()) hash.update(`\0${name}\0`).update(readFileSync(new URL(name, WEB)))
   return hash.digest('hex')
 }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import type { Page } from 'playwright-core'
 import { afterEach, describe, expect, it } from 'vitest'
+import { SENTENCE } from '../../web/src/attention/state.ts'
 import { transformerBody } from '../../web/src/layers/request.ts'
 import { INITIAL, type LayersState } from '../../web/src/layers/state.ts'
 import { readFile } from '../service/safetensors-file.ts'
@@ -82,7 +83,7 @@ describe('a run', () => {
       .poll(() => page.textContent('[data-map=forward] .map-value'))
       .toBe(`it (9) → animal (2): ${Number(row[1]!.toFixed(5))}`)
     const best = row.indexOf(Math.max(...row))
-    const tokens = INITIAL.sentence.split(' ')
+    const tokens = SENTENCE.split(' ')
     expect(await page.getAttribute('.head-lines canvas', 'aria-label')).toContain(
       `“it” attends most to ${tokens[best]} ${row[best]!.toFixed(3)}`,
     )
@@ -209,6 +210,7 @@ describe('carried away', () => {
     for (const pass of ['forward', 'backward']) await page.waitForSelector(`[data-map=${pass}]:not(.waiting)`)
     const { layers, loss } = await answerOf({ layers: 2, heads: 2 })
     expect((await file('png')).subarray(1, 4).toString()).toBe('PNG')
+    expect((await file('svg')).toString()).toMatch(/^<svg .+<\/svg>\n$/s)
     const lines = (await file('csv')).toString().trim().split('\r\n')
     expect(lines.length).toBe(1 + 2 * 144 + 12)
     const first = lines.find(line => line.startsWith('weights,0,1,The,animal,'))!

@@ -10,6 +10,7 @@ import {
   writeState,
 } from '../../web/src/attention/state.ts'
 import {
+  INITIAL,
   type LayersState,
   LIMITS,
   NORMS,
@@ -17,7 +18,7 @@ import {
   readLayers,
   writeLayers,
 } from '../../web/src/layers/state.ts'
-import { readAddress, writeAddress } from '../../web/src/page/address.ts'
+import { readAddress, SEEDED, writeAddress } from '../../web/src/page/address.ts'
 
 function throughAddress(state: AttentionState): AttentionState {
   return readState(readAddress(writeAddress({ view: 'attention', params: writeState(state) })).params)
@@ -50,12 +51,15 @@ const shared = fc.record({
   }),
 })
 
+const sentences = fc.option(fc.string({ unit: 'grapheme', maxLength: 300 }), { nil: undefined })
+const modelNames = fc.constantFrom('lesson', 'a&b=c', '모델')
 const range = ([min, max]: readonly [number, number]) => fc.integer({ min, max })
 
 describe('the address of a run', () => {
   it('keeps its state', () => {
     const states = fc.record<LayersState>({
-      sentence: fc.string({ unit: 'grapheme', maxLength: 300 }),
+      model: fc.constant(SEEDED),
+      sentence: sentences,
       tokens: range([0, LIMITS.tokens[1]]),
       layers: range(LIMITS.layers),
       heads: range(LIMITS.heads),
@@ -66,17 +70,38 @@ describe('the address of a run', () => {
       causal: fc.boolean(),
       backward: fc.boolean(),
       log: fc.boolean(),
+      fold: fc.boolean(),
       run: fc.boolean(),
       row: range([0, LIMITS.tokens[1] - 1]),
       selected: fc.constantFrom(undefined, { layer: 0, head: 0 }),
     })
+    const ofModels = fc.record({
+      model: modelNames,
+      sentence: sentences,
+      fold: fc.boolean(),
+      run: fc.boolean(),
+      selected: fc.constantFrom(undefined, { layer: 20, head: 31 }),
+    })
     fc.assert(
-      fc.property(states, state => {
-        const address = writeAddress({ view: 'layers', params: writeLayers(state) })
-        expect(readAddress(address).view).toBe('layers')
-        expect(readLayers(readAddress(address).params)).toEqual(state)
-      }),
+      fc.property(
+        fc.oneof(
+          states,
+          ofModels.map(chosen => ({ ...INITIAL, ...chosen })),
+        ),
+        state => {
+          const address = writeAddress({ view: 'layers', params: writeLayers(state) })
+          expect(readAddress(address).view).toBe('layers')
+          expect(readLayers(readAddress(address).params)).toEqual(state)
+        },
+      ),
     )
+  })
+
+  it('is the seeded stack’s where it has a stack’s settings and no model', () => {
+    const modelIn = (query: string) => readLayers(new URLSearchParams(query)).model
+    expect(['layers=2', 'run=1', 'sentence=a', 'map=0,0'].map(modelIn)).toEqual(Array(4).fill(SEEDED))
+    expect(['', 'tables=1', 'log=1'].map(modelIn)).toEqual([undefined, undefined, undefined])
+    expect(modelIn('model=gpt2&run=1')).toBe('gpt2')
   })
 
   it('opens no map that the stack has not', () => {
@@ -116,8 +141,12 @@ describe('the address', () => {
             sentence,
             dim,
             seed: 7,
+            model: SEEDED,
           }
           expect(throughAddress(state)).toEqual(state)
+          const ofModel = { ...state, model: 'gpt2', head: { layer: dim, head: 7 } }
+          const { dim: _dim, seed: _seed, ...kept } = ofModel
+          expect(throughAddress(ofModel)).toMatchObject(kept)
         },
       ),
     )

@@ -5,6 +5,7 @@ import { AttentionModel } from './attention/model.ts'
 import { readState, writeState } from './attention/state.ts'
 import { attentionView } from './attention/view.ts'
 import { LayersModel } from './layers/model.ts'
+import { openRun, translateRun } from './layers/opening.ts'
 import { readLayers, writeLayers } from './layers/state.ts'
 import { layersView } from './layers/view.ts'
 import { type Address, readAddress, rememberAddress, writeAddress } from './page/address.ts'
@@ -12,6 +13,7 @@ import { liveRegion } from './page/announce.ts'
 import { h } from './page/dom.ts'
 import { header } from './page/header.ts'
 import { keyField } from './page/key-field.ts'
+import { knownModels } from './page/models.ts'
 import { chooseTheme, theme, watchTheme } from './page/theme.ts'
 import type { View } from './page/view.ts'
 import { chooseLanguage, currentLanguage, say } from './words/language.ts'
@@ -27,7 +29,7 @@ let view: View | undefined
 let key: View | undefined
 
 function address(): Address {
-  const params = shown.name === 'attention' ? writeState(attention.state.value) : writeLayers(layers.shown)
+  const params = shown.name === 'attention' ? writeState(attention.shown) : writeLayers(layers.shown)
   if (shown.tables) params.set('tables', '1')
   return { view: shown.name, params }
 }
@@ -39,9 +41,7 @@ function build(): void {
   key = keyField()
   view =
     shown.name === 'attention' ? attentionView(attention, shown.tables) : layersView(layers, shown.tables)
-  // a link to a run shows the run
-  if (shown.name === 'layers' && layers.state.value.run && layers.status.value.phase === 'idle')
-    layers.start()
+  if (shown.name === 'layers') openRun(layers)
   main.replaceChildren(key.element, view.element)
   buildHead()
   rememberAddress(address)
@@ -59,6 +59,8 @@ function buildHead(): void {
     onTheme: () => chooseTheme(theme() === 'dark' ? 'light' : 'dark'),
     onLanguage: () => {
       chooseLanguage(currentLanguage() === 'ko' ? 'en' : 'ko')
+      attention.translate()
+      translateRun(layers)
       build()
     },
   })
@@ -75,6 +77,7 @@ function skipTo(event: MouseEvent): void {
   main.focus()
 }
 
+void knownModels()
 build()
 // what the HTML says for readers without the script stays until the page is there
 document.body.replaceChildren(skip, head, main, liveRegion)

@@ -48,10 +48,11 @@ const EXPLAINERS: Partial<Record<Name, Explainer>> = {
     formula: 'Q·Kᵀ[i,j] / √d_k',
     steps: [`${format(raw[i]![j]!)} / √${columns(q)}`],
   }),
-  masked_scores: ({ scores }, i, j, value) => ({
-    formula: 'S[i,j],  −∞',
-    steps: [value === -Infinity ? '−∞' : format(scores[i]![j]!)],
-  }),
+  masked_scores: ({ scores, inputs: { q } }, i, j, value) =>
+    // a model does not tell what its scores are made of
+    q.length === 0
+      ? undefined
+      : { formula: 'S[i,j],  −∞', steps: [value === -Infinity ? '−∞' : format(scores[i]![j]!)] },
   weights: ({ maskedScores }, i, j) => softmax(maskedScores[i]!, j),
   entropy: ({ weights }, i) => {
     const terms = weights[i]!.filter(p => p > 0).map(p => ({

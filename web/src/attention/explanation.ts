@@ -16,9 +16,10 @@ const OF_KEYS = new Set<Name>(['products', 'scores', 'masked_scores', 'weights',
 
 export class ExplanationPanel {
   readonly #body = h('div', { class: 'explanation-body' })
+  /** it and its rows scroll where there is little room: the keyboard reaches what scrolls */
   readonly element = h(
     'aside',
-    { class: 'explanation', 'aria-labelledby': 'explanation-title' },
+    { class: 'explanation', tabindex: 0, 'aria-labelledby': 'explanation-title' },
     h('h2', { id: 'explanation-title' }, say().explanation),
     this.#body,
   )
@@ -65,7 +66,11 @@ function contentOf(result: AttentionResult, name: Name, row: number, col: number
       h('strong', {}, `= ${format(value, 6)}`),
     ),
     formula === ''
-      ? h('p', { class: 'quiet' }, say().explanationGiven)
+      ? h(
+          'p',
+          { class: 'quiet' },
+          result.inputs.q.length === 0 ? say().explanationOfModel : say().explanationGiven,
+        )
       : h('p', { class: 'formula' }, ...typeset(formula)),
     ...lines,
     noteOf(result, name, row, col),
@@ -110,7 +115,7 @@ function rowOf(result: AttentionResult, name: Name, row: number, col: number): H
     'div',
     { class: 'row' },
     h('h3', {}, say().rowOf(rows[row] ?? ''), ' ', KINDS[name].symbol),
-    h('ul', { class: 'bars' }, ...bars),
+    h('ul', { class: 'bars', tabindex: 0 }, ...bars),
     facts && h('p', { class: 'quiet' }, facts),
   )
 }

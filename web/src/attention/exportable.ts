@@ -1,11 +1,11 @@
 /** What the Attention view exports: every matrix on screen, and the request they answer. */
 import type { Exportable } from '../export/export-bar.ts'
-import { drawSheet, type Titled } from '../export/sheet.ts'
+import { sheetOf, type Titled } from '../export/sheet.ts'
 import { columns } from '../matrix/matrix.ts'
 import { pictureOf, titleOf } from './flow.ts'
 import { NAMES, type Name } from './matrices.ts'
 import type { AttentionModel } from './model.ts'
-import { bodyOf } from './request.ts'
+import { requestOf } from './model-request.ts'
 
 export function exportableAttention(model: AttentionModel): Exportable {
   const shown = () => {
@@ -22,10 +22,10 @@ export function exportableAttention(model: AttentionModel): Exportable {
       const line = (wanted: (name: Name) => boolean): Titled[] =>
         shown()
           .filter(({ name }) => wanted(name))
-          .map(({ name, picture }) => ({ title: titleOf(name), picture }))
+          .map(({ name, picture }) => ({ title: titleOf(name, Boolean(model.shown.model)), picture }))
       const isInput = (name: Name) => ['q', 'k', 'v', 'target'].includes(name)
       const isGradient = (name: Name) => name.startsWith('grad_')
-      return drawSheet([line(isInput), line(name => !isInput(name) && !isGradient(name)), line(isGradient)])
+      return sheetOf([line(isInput), line(name => !isInput(name) && !isGradient(name)), line(isGradient)])
     },
     matrices: () =>
       shown().map(({ name, picture: { rows, cols, values } }) => ({
@@ -40,7 +40,10 @@ export function exportableAttention(model: AttentionModel): Exportable {
         shape: [values.length, columns(values)],
         data: Float64Array.from(values.flat()),
       })),
-    facts: () => ({ loss: model.answer.value.result?.gradients?.loss }),
-    request: () => ({ path: '/v1/attention', body: bodyOf(model.state.value) }),
+    facts: () => ({
+      loss: model.answer.value.result?.gradients?.loss,
+      tokens: model.answer.value.result?.inputs.queries,
+    }),
+    request: () => requestOf(model.shown),
   }
 }

@@ -14,15 +14,19 @@ import type { AttentionState } from './state.ts'
 
 const INPUTS = ['q', 'k', 'v', 'target'] as const
 const FORWARD: Name[] = ['products', 'scores', 'masked_scores', 'weights', 'entropy', 'output']
+/** Of a model's head: what is worth seeing first comes first. */
+const OF_HEAD: Name[] = ['weights', 'entropy', 'masked_scores']
 const BACKWARD: Name[] = ['grad_output', 'grad_weights', 'grad_scores', 'grad_q', 'grad_k', 'grad_v']
 
-export function titleOf(name: Name): string {
-  return `${KINDS[name].symbol}  ${say()[name]}`
+export function titleOf(name: Name, ofHead = false): string {
+  // what a model adds to its scores is part of them
+  const text = ofHead && name === 'masked_scores' ? say().modelScores : say()[name]
+  return `${KINDS[name].symbol}  ${text}`
 }
 
 export function pictureOf(result: AttentionResult, name: Name): Picture | undefined {
   const values = KINDS[name].of(result)
-  if (values === undefined) return undefined
+  if (values === undefined || values.length === 0) return undefined
   const [rows, cols] = KINDS[name].axes
   return {
     values,
@@ -41,6 +45,7 @@ export class Flow {
   readonly #inputs = h('div', { class: 'matrices' })
   readonly #forward = h('div', { class: 'matrices' })
   readonly #backward = h('div', { class: 'matrices' })
+  readonly #inputsSection: HTMLElement
   readonly #backwardSection: HTMLElement
   readonly #hint = h('p', { class: 'hint' }, say().inputsHint)
   readonly #loss = h('p', { class: 'loss', role: 'note' })
@@ -50,9 +55,10 @@ export class Flow {
   constructor(model: AttentionModel, tables: boolean) {
     this.#model = model
     this.#tables = tables
+    this.#inputsSection = section('inputs', say().inputs, this.#hint, this.#inputs)
     this.#backwardSection = section('backward', say().backward, this.#loss, this.#backward)
     this.element.append(
-      section('inputs', say().inputs, this.#hint, this.#inputs),
+      this.#inputsSection,
       section('forward', say().forward, this.#forward),
       this.#backwardSection,
     )
@@ -70,11 +76,12 @@ export class Flow {
   }
 
   update(): void {
-    const state = this.#model.state.value
+    const state = this.#model.shown
     const { result } = this.#model.answer.value
     this.#arrange(state)
     this.#backwardSection.hidden = !state.gradients
     this.#hint.hidden = state.source === 'sentence'
+    this.#inputsSection.hidden = Boolean(state.model)
     for (const [name, grid] of this.#grids) {
       const values = state[name as (typeof INPUTS)[number]]
       const tokens = values.map((_, index) => state.tokens[index] ?? String(index + 1))
@@ -109,15 +116,18 @@ export class Flow {
 
   /** Makes the views anew where the kind of inputs or the wish for gradients has changed. */
   #arrange(state: AttentionState): void {
-    const shape = `${state.source} ${state.gradients}`
+    const shape = `${state.source} ${state.gradients} ${Boolean(state.model)}`
     if (shape === this.#shape) return
     this.#shape = shape
     this.#views.clear()
     this.#grids.clear()
-    const shown = INPUTS.filter(name => name !== 'target' || state.gradients)
+    const shown = state.model ? [] : INPUTS.filter(name => name !== 'target' || state.gradients)
     const inputs = shown.map(name => (state.source === 'numbers' ? this.#grid(name) : this.#view(name)))
     this.#inputs.replaceChildren(...inputs)
-    this.#forward.replaceChildren(...FORWARD.map(name => this.#joined(name)))
+    const forward = state.model
+      ? OF_HEAD.map(name => this.#view(name))
+      : FORWARD.map(name => this.#joined(name))
+    this.#forward.replaceChildren(...forward)
     this.#backward.replaceChildren(...(state.gradients ? BACKWARD.map(name => this.#view(name)) : []))
     this.#fit()
   }
@@ -138,7 +148,7 @@ export class Flow {
   #view(name: Name): HTMLElement {
     const view = new MatrixView({
       name,
-      title: titleOf(name),
+      title: titleOf(name, Boolean(this.#model.shown.model)),
       hint: say().matrixHint,
       tables: this.#tables,
       onPoint: (cell, how) => {
@@ -187,7 +197,9 @@ function section(id: string, title: string, ...children: HTMLElement[]): HTMLEle
 }
 
 function noteOf(name: Name, result: AttentionResult): string {
-  return name === 'scores' ? `√d_k = ${format(Math.sqrt(columns(result.inputs.q)), 3)}` : ''
+  return name === 'scores' && result.inputs.q.length > 0
+    ? `√d_k = ${format(Math.sqrt(columns(result.inputs.q)), 3)}`
+    : ''
 }
 
 /** A matrix of another size takes the others with it: q and k share d_k, k and v their rows, the target is shaped as O. */

@@ -2,9 +2,12 @@
 import { onKey } from '../page/access.ts'
 import { announce } from '../page/announce.ts'
 import { Latest } from '../page/latest.ts'
+import { knownModels } from '../page/models.ts'
 import { PATIENCE_MS } from '../page/patience.ts'
 import { Store } from '../page/store.ts'
 import { say } from '../words/language.ts'
+import { cellOfLesson, modelOf, resolved } from './chosen.ts'
+import { computeHead } from './model-request.ts'
 import { type AttentionResult, compute, ProblemError } from './request.ts'
 import { type AttentionState, inputsOf } from './state.ts'
 
@@ -42,12 +45,32 @@ export class AttentionModel {
     this.ask()
   }
 
+  /** What is on screen, with nothing left open. */
+  get shown(): AttentionState {
+    return resolved(this.state.value)
+  }
+
+  /** The sentence that nobody has written is in the language of the page. */
+  translate(): void {
+    if (!this.shown.model || this.state.value.sentence !== undefined) return
+    this.state.set({ cell: undefined })
+    this.ask()
+  }
+
+  /** Where nothing is pointed at yet, what the lesson is about. */
+  #point({ inputs }: AttentionResult): void {
+    if (this.state.value.cell !== undefined) return
+    const cell = cellOfLesson(this.state.value, inputs.queries)
+    if (cell !== undefined) this.state.set({ cell })
+  }
+
   ask(): void {
     // an answer that is overdue is not waited for when another is asked for
     if (this.answer.value.trouble?.kind === 'silent') this.#asking.abort()
     this.#latest.run(async () => {
-      const state = this.state.value
-      if (inputsOf(state).queries.length === 0) {
+      if (modelOf(this.state.value) === undefined) await knownModels()
+      const state = this.shown
+      if (isEmpty(state)) {
         this.answer.set({ result: undefined, trouble: { kind: 'empty' } })
         return
       }
@@ -55,8 +78,9 @@ export class AttentionModel {
       const { signal } = this.#asking
       const patience = setTimeout(() => this.answer.set({ trouble: { kind: 'silent' } }), PATIENCE_MS)
       try {
-        const result = await compute(state, signal)
+        const result = await (state.model ? computeHead : compute)(state, signal)
         this.answer.set({ result, trouble: undefined })
+        this.#point(result)
         const loss = result.gradients && say().lossIs(result.gradients.loss.toFixed(6))
         announce(
           [say().computed(result.weights.length, result.inputs.keys.length), loss].filter(Boolean).join(' '),
@@ -69,6 +93,10 @@ export class AttentionModel {
       }
     })
   }
+}
+
+function isEmpty(state: AttentionState): boolean {
+  return state.model ? state.sentence?.trim() === '' : inputsOf(state).queries.length === 0
 }
 
 function troubleOf(error: unknown): Trouble {

@@ -77,7 +77,7 @@ export class ProblemError extends Error {
 
 export async function compute(state: AttentionState, signal: AbortSignal): Promise<AttentionResult> {
   const inputs = inputsOf(state)
-  const answer = await post(bodyOf(state), signal)
+  const answer = await post('v1/attention', bodyOf(state), signal)
   const scale = 1 / Math.sqrt(columns(inputs.q))
   const scores = numbers(answer.scores) as Matrix
   const output = numbers(answer.output) as Matrix
@@ -113,8 +113,8 @@ interface Answer {
   grads?: Record<string, unknown>
 }
 
-async function post(body: AttentionBody, signal: AbortSignal): Promise<Answer> {
-  const response = await ask('v1/attention', {
+export async function post(path: string, body: object, signal: AbortSignal): Promise<Answer> {
+  const response = await ask(path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
@@ -126,6 +126,6 @@ async function post(body: AttentionBody, signal: AbortSignal): Promise<Answer> {
 }
 
 /** −∞ comes as a text, in arrays of any depth. */
-function numbers(value: unknown): number | number[] | Matrix {
+export function numbers(value: unknown): number | number[] | Matrix {
   return Array.isArray(value) ? (value.map(numbers) as number[] | Matrix) : Number(value)
 }

@@ -1,22 +1,14 @@
 /** The controls of the Attention view. */
 import { columns, resized } from '../matrix/matrix.ts'
 import { h } from '../page/dom.ts'
-import { check, choice, count, type Field, text } from '../page/fields.ts'
+import { check, choice, count } from '../page/fields.ts'
 import { say } from '../words/language.ts'
+import { type Bound, bind, type Change } from './bound.ts'
+import { modelOf } from './chosen.ts'
 import { EXAMPLES, example } from './examples.ts'
 import type { AttentionModel } from './model.ts'
-import { words } from './seeded.ts'
-import { type AttentionState, type Causal, inputsOf, LARGEST, writeState } from './state.ts'
-
-/** A control and what it shows of the state. */
-interface Bound {
-  element: HTMLElement
-  sync(state: AttentionState): void
-}
-
-function bind<T>(field: Field<T>, read: (state: AttentionState) => T): Bound {
-  return { element: field.element, sync: state => field.sync(read(state)) }
-}
+import { sentenceGroup } from './sentence-setup.ts'
+import { type AttentionState, type Causal, LARGEST, writeState } from './state.ts'
 
 export function setupPanel(model: AttentionModel): Bound {
   const set = (change: Partial<AttentionState>) => model.state.set(change)
@@ -58,26 +50,26 @@ export function setupPanel(model: AttentionModel): Bound {
   ]
   const all = [source, examples, ...groups, ...shared]
   const [numbers, sentence] = groups
+  const options = h('div', { class: 'fields' }, ...shared.map(({ element }) => element))
   return {
     element: h(
       'form',
       { class: 'setup', 'aria-label': say().setup, onsubmit: event => event.preventDefault() },
       h('div', { class: 'fields' }, source.element, examples.element, numbers!.element),
       sentence!.element,
-      h('div', { class: 'fields' }, ...shared.map(({ element }) => element)),
+      options,
     ),
     sync(value) {
       examples.element.hidden = value.source === 'sentence'
       numbers!.element.hidden = value.source === 'sentence'
       sentence!.element.hidden = value.source === 'numbers'
+      options.hidden = Boolean(modelOf(value))
       for (const each of all) each.sync(value)
     },
   }
 }
 
-type Set = (change: Partial<AttentionState>) => void
-
-function numbersGroup(state: () => AttentionState, set: Set): Bound {
+function numbersGroup(state: () => AttentionState, set: Change): Bound {
   const size = (name: 'queries' | 'keys' | 'sizeKey' | 'sizeValue', read: (s: AttentionState) => number) =>
     bind(
       count(say()[name], name, [1, LARGEST.numbers], value => {
@@ -110,46 +102,7 @@ function numbersGroup(state: () => AttentionState, set: Set): Bound {
   return group('fields', parts)
 }
 
-function sentenceGroup(state: () => AttentionState, set: Set): Bound {
-  const sentence = bind(
-    text(say().sentence, 'sentence', value => set({ sentence: value, cell: undefined })),
-    s => s.sentence,
-  )
-  const parts = [
-    sentence,
-    bind(
-      count(say().dimension, 'dim', [2, LARGEST.dim], dim => set({ dim, cell: undefined })),
-      s => s.dim,
-    ),
-    bind(
-      count(say().seed, 'seed', [0, 2 ** 31], seed => set({ seed })),
-      s => s.seed,
-    ),
-  ]
-  const edit = h(
-    'button',
-    {
-      type: 'button',
-      class: 'button',
-      onclick: () => {
-        const { q, k, v, target, queries } = inputsOf(state())
-        set({ source: 'numbers', q, k, v, target, tokens: queries, cell: undefined })
-      },
-    },
-    say().toNumbers,
-  )
-  const all = group('fields', parts)
-  all.element.append(edit, h('p', { class: 'hint' }, say().sentenceNote))
-  return {
-    element: all.element,
-    sync(value) {
-      all.sync(value)
-      edit.disabled = words(value.sentence).length > LARGEST.numbers || value.dim > LARGEST.numbers
-    },
-  }
-}
-
-function masks(set: Set): Bound[] {
+function masks(set: Change): Bound[] {
   const window = h('div', { class: 'field-group' })
   const side = (name: 'left' | 'right', label: string) =>
     bind(

@@ -1,9 +1,13 @@
 /** What the Attention view shows, and how it stands in the address. */
 import { type Matrix, parseMatrix, writeMatrix } from '../matrix/matrix.ts'
+import { SEEDED } from '../page/address.ts'
 import { embed, project, words } from './seeded.ts'
 
 export const CAUSAL = ['none', 'top_left', 'bottom_right'] as const
 export type Causal = (typeof CAUSAL)[number]
+/** What is read where nobody has written anything, and no model reads it. */
+export const SENTENCE = 'The animal did not cross the street because it was too tired'
+export const MOST_HEADS = 256
 export const LARGEST = { numbers: 12, tokens: 64, dim: 32 } as const
 
 export interface AttentionState {
@@ -15,7 +19,12 @@ export interface AttentionState {
   target: Matrix
   /** names of the positions; those without one are numbered */
   tokens: string[]
-  sentence: string
+  /** undefined: what is shown where nobody has written anything */
+  sentence: string | undefined
+  /** whose head the sentence goes through; undefined: the first model that the server has */
+  model: string | undefined
+  /** undefined: the one that is worth seeing first */
+  head: { layer: number; head: number } | undefined
   dim: number
   seed: number
   causal: Causal
@@ -47,7 +56,9 @@ export const WORKED_EXAMPLE: AttentionState = {
   v: X,
   target: X,
   tokens: ['cat', 'sat', 'mat'],
-  sentence: 'The animal did not cross the street because it was too tired',
+  sentence: undefined,
+  model: undefined,
+  head: undefined,
   dim: 8,
   seed: 1,
   causal: 'none',
@@ -73,7 +84,7 @@ export function inputsOf(state: AttentionState): Inputs {
     const named = (matrix: Matrix) => matrix.map((_, index) => tokens[index] ?? String(index + 1))
     return { q, k, v, target, queries: named(q), keys: named(k) }
   }
-  const tokens = words(state.sentence).slice(0, LARGEST.tokens)
+  const tokens = words(state.sentence ?? SENTENCE).slice(0, LARGEST.tokens)
   const x = embed(tokens, state.dim, state.seed)
   const [q, k, v] = ['q', 'k', 'v'].map(name => project(x, `${state.seed} w_${name}`)) as [
     Matrix,
@@ -90,9 +101,14 @@ export function writeState(state: AttentionState): URLSearchParams {
   const params = new URLSearchParams()
   const initial = WORKED_EXAMPLE
   if (state.source === 'sentence') {
-    params.set('sentence', state.sentence)
-    params.set('d', String(state.dim))
-    params.set('seed', String(state.seed))
+    params.set('sentence', state.sentence ?? SENTENCE)
+    if (state.model) {
+      params.set('model', state.model)
+      if (state.head !== undefined) params.set('head', `${state.head.layer},${state.head.head}`)
+    } else {
+      params.set('d', String(state.dim))
+      params.set('seed', String(state.seed))
+    }
   } else {
     for (const name of ['q', 'k', 'v', 'target'] as const) {
       if (!same(state[name], initial[name])) params.set(name, writeMatrix(state[name]))
@@ -119,6 +135,10 @@ export function readState(params: URLSearchParams): AttentionState {
     state.sentence = sentence.slice(0, 2000)
     state.dim = whole(params.get('d'), 2, LARGEST.dim) ?? state.dim
     state.seed = whole(params.get('seed'), 0, 2 ** 31) ?? state.seed
+    // addresses from before there were models have none
+    state.model = params.get('model')?.slice(0, 255) ?? SEEDED
+    const [layer, head] = (params.get('head') ?? '').split(',').map(text => whole(text, 0, MOST_HEADS - 1))
+    if (layer !== undefined && head !== undefined) state.head = { layer, head }
   } else readMatrices(params, state)
   const causal = CAUSAL.find(name => name === params.get('causal'))
   if (causal !== undefined) state.causal = causal

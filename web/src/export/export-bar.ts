@@ -6,12 +6,13 @@ import { asCurl, asPython } from './code.ts'
 import { type LabelledMatrix, writeCsv } from './csv.ts'
 import { copy, download, downloadPng } from './download.ts'
 import { type NamedTensor, writeSafetensors } from './safetensors.ts'
+import { canvasOf, type Sheet, svgOf } from './sheet.ts'
 
 /** What a view has to give; asked for when a button is pressed. */
 export interface Exportable {
   /** of files, without an ending */
-  name: string
-  picture(): HTMLCanvasElement
+  readonly name: string
+  picture(): Sheet
   matrices(): LabelledMatrix[]
   tensors(): NamedTensor[]
   /** what else the server answered */
@@ -39,7 +40,10 @@ export function exportBar(view: Exportable): HTMLElement {
   return h(
     'div',
     { class: 'export', role: 'group', 'aria-label': say().export },
-    button(say().exportPng, 'png', () => downloadPng(`${view.name}.png`, view.picture())),
+    button(say().exportPng, 'png', () => downloadPng(`${view.name}.png`, canvasOf(view.picture()))),
+    button(say().exportSvg, 'svg', () =>
+      download(`${view.name}.svg`, svgOf(view.picture()), 'image/svg+xml'),
+    ),
     button(say().exportCsv, 'csv', () =>
       // a byte order mark tells spreadsheets that the labels are UTF-8
       download(`${view.name}.csv`, `\ufeff${writeCsv(view.matrices())}`, 'text/csv'),

@@ -11,7 +11,7 @@ import { HeadLines } from './head-lines.ts'
 import { MapView } from './map-view.ts'
 import type { LayersModel } from './model.ts'
 import { rowTable } from './row-table.ts'
-import { LIMITS, PASSES, type Pass, tokensOf } from './state.ts'
+import { LIMITS, PASSES, type Pass } from './state.ts'
 
 export class Detail {
   readonly element = h('section', { class: 'detail', 'aria-labelledby': 'detail-title', hidden: true })
@@ -56,13 +56,13 @@ export class Detail {
   }
 
   get #tokens(): string[] {
-    return tokensOf(this.#model.of ?? this.#model.state.value)
+    return this.#model.drawn.strings
   }
 
   /** Shows what is there, asks for what is not, and says why it does not come. */
   update(): void {
     const { of } = this.#model
-    const { selected, log } = this.#model.state.value
+    const { selected, log, fold } = this.#model.state.value
     const fits =
       of !== undefined && selected !== undefined && selected.layer < of.layers && selected.head < of.heads
     this.element.hidden = !fits
@@ -75,7 +75,7 @@ export class Detail {
       const absence = this.#model.seek({ pass, ...selected })
       if (absence !== undefined) this.#absent[pass] = absence
       this.#views[pass].element.hidden = absence !== undefined && isFinal(absence)
-      const shown = `${selected.layer} ${selected.head} ${log} ${absence?.kind}`
+      const shown = `${selected.layer} ${selected.head} ${log} ${fold} ${absence?.kind}`
       if (!this.#tables && shown !== this.#shown[pass]) this.#show({ pass, ...selected }, absence)
       this.#shown[pass] = shown
     }
@@ -85,7 +85,7 @@ export class Detail {
   }
 
   #show(name: MapName, absence: Absence | undefined): void {
-    const map = this.#model.maps.get(name)
+    const map = this.#model.map(name)
     const view = this.#views[name.pass]
     if (map !== undefined) view.show(map, this.#tokens, this.#model.state.value.log)
     else if (absence !== undefined) view.wait(reasonOf(absence))
@@ -124,7 +124,7 @@ export class Detail {
     const row = Math.min(this.#model.state.value.row, tokens.length - 1)
     const { layer, head } = selected
     this.#row.sync(row + 1)
-    const map = (pass: Pass): FullMap | undefined => this.#model.maps.get({ pass, layer, head })
+    const map = (pass: Pass): FullMap | undefined => this.#model.map({ pass, layer, head })
     const weights = map('forward')
     const absence = this.#absent.forward
     const final = absence !== undefined && isFinal(absence)
@@ -138,14 +138,6 @@ export class Detail {
       this.#lines.show(weights, tokens, row)
     }
     this.#entropy.show(this.#model.thumbnail('forward', layer, head)?.entropy, row)
-  }
-
-  /** The maps on screen, for a picture of them. */
-  get canvases(): HTMLCanvasElement[] {
-    const { selected } = this.#model.state.value
-    if (this.#tables || this.element.hidden || selected === undefined) return []
-    const here = PASSES.filter(pass => this.#model.maps.get({ pass, ...selected }) !== undefined)
-    return here.map(pass => this.#views[pass].canvas)
   }
 
   #fit(): void {

@@ -1,5 +1,8 @@
 /** The full maps of a run: those that are here, those on their way, and why others do not come. */
+import type { Problem } from '../page/problem.ts'
+import type { Frame } from '../stream/connection.ts'
 import type { Pass } from './state.ts'
+import { TENSOR } from './thumbnail.ts'
 
 /** One number a pair of tokens. */
 export interface FullMap {
@@ -16,6 +19,27 @@ export interface MapName {
 
 /** Why the server did not send a map: it no longer keeps those of the run, or it says something else. */
 export type Refusal = { kind: 'gone' } | { kind: 'refused'; detail: string }
+
+/** The server keeps the maps of a run for a bounded time. */
+export function refusalOf({ errors }: Problem, detail: string): Refusal {
+  return errors?.some(({ path }) => path === '/id') ? { kind: 'gone' } : { kind: 'refused', detail }
+}
+
+/** The map that a message of the stream is about. */
+export function nameOf(message: { [field: string]: unknown }): MapName {
+  return {
+    pass: message.tensor === TENSOR.backward ? 'backward' : 'forward',
+    layer: message.layer as number,
+    head: message.head as number,
+  }
+}
+
+export function mapIn({ tensors }: Frame): FullMap | undefined {
+  const tensor = Object.values(tensors)[0]
+  if (tensor === undefined || tensor.data instanceof Uint8Array) return undefined
+  const [rows, cols] = tensor.shape.slice(-2) as [number, number]
+  return { rows, cols, data: tensor.data }
+}
 
 /** Large maps take megabytes: only the last ones looked at are kept. */
 const KEPT = 6

@@ -71,7 +71,8 @@ export class LayerGrid {
 
   #build(of: LayersState): void {
     this.#cells = new Map()
-    const passes: Pass[] = of.backward ? ['forward', 'backward'] : ['forward']
+    const sizes = of.layers * of.heads > 0
+    const passes: Pass[] = of.backward ? ['forward', 'backward'] : sizes ? ['forward'] : []
     this.element.replaceChildren(...passes.map(pass => this.#grid(pass, of)))
     this.#at = { pass: 'forward', layer: 0, head: 0 }
     this.#cells.get('forward 0 0')?.button.setAttribute('tabindex', '0')
@@ -136,7 +137,7 @@ export class LayerGrid {
     const painted = thumbnails.map(thumbnail =>
       this.#queue.add(() => {
         const cell = this.#cells.get(keyOf(thumbnail))
-        if (cell !== undefined) fill(cell, thumbnail, log)
+        if (cell !== undefined) fill(cell, this.#model.drawn.thumbnail(thumbnail), log)
       }),
     )
     await Promise.all(painted)

@@ -55,10 +55,6 @@ export class MapView {
     this.#stage.addEventListener('keydown', event => this.#walk(event))
   }
 
-  get canvas(): HTMLCanvasElement {
-    return this.#canvas
-  }
-
   show(map: FullMap, tokens: string[], log: boolean): void {
     this.#map = map
     this.#tokens = tokens

@@ -1,19 +1,26 @@
 /**
- * A run of a stack over the stream, and everything that has come of it; lives on while views come and go. A layer is
+ * A run of a stack or a model over the stream, and everything that has come of it; lives on while views come and go. A layer is
  * acknowledged when it has been drawn: so the server is never further ahead than the page can show, and a pause is nothing
  * but acknowledgements that wait.
  */
 import { onKey } from '../page/access.ts'
+import { SEEDED } from '../page/address.ts'
+import { knownModels, LESSON, models } from '../page/models.ts'
 import { PATIENCE_MS } from '../page/patience.ts'
-import { detailOf, mayPass, type Problem, wantsKey } from '../page/problem.ts'
+import { detailOf, type Problem } from '../page/problem.ts'
 import { Store } from '../page/store.ts'
-import { Connection, type Frame } from '../stream/connection.ts'
+import type { Frame } from '../stream/connection.ts'
 import type { Absence } from './absence.ts'
-import { FullMaps, type MapName, type Refusal } from './full-maps.ts'
-import { CREDIT, startMessage } from './request.ts'
-import { type Resume, Resumption } from './resumption.ts'
-import { NOTHING, type RunStatus, type Trouble } from './run-status.ts'
-import type { LayersState, Pass } from './state.ts'
+import { Acknowledgements } from './acknowledgements.ts'
+import { placeOfLesson, resolved, stackOf } from './chosen.ts'
+import { Drawn } from './drawn.ts'
+import { plainTokens, toldTokens } from './fold.ts'
+import { type FullMap, FullMaps, type MapName, mapIn, nameOf, refusalOf } from './full-maps.ts'
+import { Line } from './line.ts'
+import { startMessage } from './request.ts'
+import type { Resume } from './resumption.ts'
+import { NOTHING, type RunStatus, troubleOf } from './run-status.ts'
+import { type LayersState, type Pass, tokensOf } from './state.ts'
 import { TENSOR, type Thumbnail, thumbnailsOf } from './thumbnail.ts'
 
 export class LayersModel {
@@ -22,26 +29,34 @@ export class LayersModel {
   readonly maps = new FullMaps()
   /** thumbnails in the order in which their frames came */
   readonly frames: Thumbnail[][] = []
+  readonly drawn: Drawn
   /** what the run was started with: the controls may have moved on */
   of: LayersState | undefined
   /** draws a frame, some time soon */
   painter: ((thumbnails: Thumbnail[]) => Promise<void>) | undefined
-  #connection: Connection | undefined
+  /** nothing was chosen: what the lesson is about is shown when its tokens are known */
+  #isLesson = false
   #id = 0
   #began = 0
-  /** layers drawn while the run is paused: acknowledged when it goes on */
-  #owed = 0
-  /** layers that have come and are not acknowledged: while these use up the credit, the server waits for the page */
-  #unacknowledged = 0
-  /** a frame has come over the connection */
-  #heard = false
-  /** the server has said that it takes no new run over the connection */
-  #goingAway = false
-  readonly #resumption = new Resumption()
+  readonly #line = new Line({
+    running: () => (this.status.value.phase === 'running' ? String(this.#id) : undefined),
+    onFrame: frame => this.#receive(frame),
+    onRefused: problem => this.#fail(problem),
+    onLost: heard => this.#lost(heard),
+    onMoved: from => this.#goOn(from),
+  })
+  readonly #acknowledgements = new Acknowledgements(layers => {
+    this.#send({ type: 'credit', add: layers })
+    this.#awaitAnswer()
+  })
   #patience: ReturnType<typeof setTimeout> | undefined
 
   constructor(state: LayersState) {
     this.state = new Store(state)
+    this.drawn = new Drawn(state.fold)
+    this.state.watch(({ fold }) => {
+      this.drawn.fold = fold
+    })
     onKey(() => {
       if (this.status.value.trouble?.kind === 'locked') this.again()
     })
@@ -49,71 +64,49 @@ export class LayersModel {
 
   /** What is on screen: the run, and how it is looked at. Controls that were moved since are not part of it. */
   get shown(): LayersState {
-    const { log, selected, row } = this.state.value
-    return this.of === undefined ? this.state.value : { ...this.of, log, selected, row, run: true }
+    const { log, fold, selected, row } = this.state.value
+    return this.of === undefined ? this.state.value : { ...this.of, log, fold, selected, row, run: true }
   }
 
   /** Starts anew; a run that is under way is cancelled. */
   start(): void {
+    const { model, sentence, selected } = this.state.value
+    // what a model is made of is told by the list
+    if (model !== SEEDED && models.value.list === undefined) {
+      void knownModels().then(() => this.start())
+      return
+    }
     this.#leave()
-    this.#resumption.end()
     this.#id++
     this.#began = performance.now()
-    this.#owed = 0
-    this.#unacknowledged = 0
+    this.#acknowledgements.begin()
     this.frames.length = 0
     this.maps.clear()
-    this.of = this.state.value
+    this.of = resolved(this.state.value)
+    this.#isLesson = this.of.model === LESSON && sentence === undefined && selected === undefined
+    this.drawn.tokens = plainTokens(this.of.model ? [] : tokensOf(this.of))
     const passes = this.of.backward ? 2 : 1
     this.status.set({ ...NOTHING, phase: 'running', total: passes * this.of.layers })
     this.state.set({ run: true })
-    if (this.#connection === undefined || this.#connection.closed || this.#goingAway) this.#connect()
-    this.#connection?.send(startMessage(String(this.#id), this.of))
+    this.#line.prepare()
+    this.#line.send(startMessage(String(this.#id), this.of))
     this.#awaitAnswer()
   }
 
   /** Runs what is on screen once more, over a new connection: the old one may be dead without anybody having said so. */
   again(): void {
-    this.#disconnect()
-    this.state.set(this.shown)
+    this.#line.close()
+    const { model, sentence, ...others } = this.shown
+    // the sizes of a model are no settings of the stack
+    this.state.set(model ? { model, sentence } : { model, sentence, ...others })
     this.start()
   }
 
-  #disconnect(): void {
-    this.#connection?.close()
-    this.#connection = undefined
-  }
-
-  #connect(): void {
-    const connection: Connection = new Connection({
-      onFrame: frame => {
-        if (this.#connection === connection) this.#receive(frame)
-      },
-      onRefused: problem => {
-        if (this.#connection === connection && !(mayPass(problem) && this.#goOn())) this.#fail(problem)
-      },
-      onClose: () => {
-        if (this.#connection === connection && !this.#goOn()) this.#lost()
-      },
-    })
-    this.#connection = connection
-    this.#heard = false
-    this.#goingAway = false
-  }
-
   /** On another server, behind the frames that have come; they have the same bits there. */
-  #goOn(): boolean {
-    if (this.status.value.phase !== 'running') return false
-    const begun = this.#resumption.again((from: Resume) => {
-      this.#connect()
-      // what is drawn of the frames before is not acknowledged here
-      const id = String(++this.#id)
-      this.#owed = 0
-      this.#unacknowledged = 0
-      this.#connection?.send({ ...startMessage(id, this.shown), resume: { ...from, id } })
-    })
-    if (begun) this.#disconnect()
-    return begun
+  #goOn(from: Resume): void {
+    const id = String(++this.#id)
+    this.#acknowledgements.begin()
+    this.#line.send({ ...startMessage(id, this.shown), resume: { ...from, id } })
   }
 
   /** The maps of a run stay on the server until it is told that nobody will fetch them. */
@@ -126,9 +119,8 @@ export class LayersModel {
   cancel(): void {
     this.#send({ type: 'cancel' })
     // a server that does not answer will not confirm this either, nor one that is still looked for
-    if (this.status.value.silent || this.#connection === undefined) {
-      this.#resumption.end()
-      this.#disconnect()
+    if (this.status.value.silent || this.#line.isMissing) {
+      this.#line.close()
       this.status.set({ phase: 'cancelled', paused: false })
       this.maps.abandon()
       this.#awaitAnswer()
@@ -141,8 +133,7 @@ export class LayersModel {
 
   resume(): void {
     this.status.set({ paused: false })
-    if (this.#owed > 0) this.#acknowledge(this.#owed)
-    this.#owed = 0
+    this.#acknowledgements.resume()
   }
 
   /** Shows the run as it was after a number of frames; `undefined` follows it. */
@@ -151,11 +142,14 @@ export class LayersModel {
   }
 
   thumbnail(pass: Pass, layer: number, head: number): Thumbnail | undefined {
-    for (const frame of this.frames) {
-      const found = frame.find(each => each.pass === pass && each.layer === layer && each.head === head)
-      if (found !== undefined) return found
-    }
-    return undefined
+    const isIt = (each: Thumbnail) => each.pass === pass && each.layer === layer && each.head === head
+    const found = this.frames.flat().find(isIt)
+    return found && this.drawn.thumbnail(found)
+  }
+
+  /** A map that is here, as it is drawn. */
+  map(name: MapName): FullMap | undefined {
+    return this.drawn.map(this.maps.get(name))
   }
 
   /** Asks for a map that is not here, where anybody can send it, and says why it is not; nothing where it is. */
@@ -167,44 +161,34 @@ export class LayersModel {
     if (this.thumbnail(pass, layer, head) === undefined) {
       return { kind: this.status.value.phase === 'running' ? 'later' : 'never' }
     }
-    if (this.#connection === undefined || this.#connection.closed) return { kind: 'lost' }
+    if (!this.#line.isOpen) return { kind: 'lost' }
     if (this.maps.ask(name)) {
-      this.#send({ type: 'fetch', layer, head, tensor: TENSOR[pass] })
+      this.#send({ type: 'fetch', layer, head, tensor: TENSOR[pass], stack: stackOf(this.of) })
       this.#awaitAnswer()
     }
     return { kind: 'coming' }
   }
 
   #send(message: { type: string; [field: string]: unknown }): void {
-    this.#connection?.send({ ...message, id: String(this.#id) })
-  }
-
-  #acknowledge(layers: number): void {
-    this.#unacknowledged -= layers
-    this.#send({ type: 'credit', add: layers })
-    this.#awaitAnswer()
+    this.#line.send({ ...message, id: String(this.#id) })
   }
 
   /** From here on the reader is told when nothing comes, if anything must. */
   #awaitAnswer(): void {
     clearTimeout(this.#patience)
     if (this.status.value.silent) this.status.set({ silent: false })
-    const running = this.status.value.phase === 'running' && this.#unacknowledged < CREDIT
+    const running = this.status.value.phase === 'running' && !this.#acknowledgements.isExhausted
     if (!running && !this.maps.awaited) return
     this.#patience = setTimeout(() => this.status.set({ silent: true }), PATIENCE_MS)
   }
 
   #receive(frame: Frame): void {
-    this.#heard = true
-    if (frame.type === 'going_away') {
-      this.#goingAway = true
-      if (this.#resumption.begin(frame.resume, String(this.#id))) this.#goOn()
-      return
-    }
-    this.#resumption.end()
     if (frame.id !== undefined && frame.id !== String(this.#id)) return
     const after = performance.now() - this.#began
     switch (frame.type) {
+      case 'accepted':
+        this.#told(frame)
+        break
       case 'layer':
         this.#layer(frame, after)
         break
@@ -229,25 +213,35 @@ export class LayersModel {
     this.#awaitAnswer()
   }
 
+  /** What a model has made of the text. */
+  #told({ tokens }: Frame): void {
+    if (tokens === undefined) return
+    this.drawn.tokens = toldTokens(tokens)
+    if (this.#isLesson) this.state.set(placeOfLesson(this.drawn.strings))
+    // on another server the run goes on as the reader looks at it
+    this.#isLesson = false
+  }
+
   #layer(frame: Frame, after: number): void {
+    this.#acknowledgements.came()
+    if (frame.stack !== stackOf(this.of)) {
+      this.#acknowledgements.drawn(false)
+      return
+    }
     const thumbnails = thumbnailsOf(frame)
     this.frames.push(thumbnails)
-    this.#unacknowledged++
     const { firstAfter } = this.status.value
     this.status.set({ frames: this.frames.length, firstAfter: firstAfter ?? after })
     const id = this.#id
     void (this.painter?.(thumbnails) ?? Promise.resolve()).then(() => {
       if (id !== this.#id) return
-      if (this.status.value.paused) this.#owed++
-      else this.#acknowledge(1)
+      this.#acknowledgements.drawn(this.status.value.paused)
     })
   }
 
   #full(frame: Frame): void {
-    const tensor = Object.values(frame.tensors)[0]
-    if (tensor === undefined || tensor.data instanceof Uint8Array) return
-    const [rows, cols] = tensor.shape.slice(-2) as [number, number]
-    this.maps.add(nameOf(frame), { rows, cols, data: tensor.data })
+    const map = mapIn(frame)
+    if (map !== undefined) this.maps.add(nameOf(frame), map)
   }
 
   /** Without the id of the run the error is not the run's: a fetch failed, or a message was wrong, and the run goes on. */
@@ -255,9 +249,7 @@ export class LayersModel {
     const problem = (frame.problem ?? {}) as Problem
     const detail = detailOf(problem) || frame.type
     const fetch = frame.fetch as { id?: string } | undefined
-    // the server keeps the maps of a run for a bounded time
-    const gone = problem.errors?.some(({ path }) => path === '/id')
-    const refusal: Refusal = gone ? { kind: 'gone' } : { kind: 'refused', detail }
+    const refusal = refusalOf(problem, detail)
     if (fetch !== undefined) {
       if (fetch.id === String(this.#id)) this.maps.refuse(refusal, nameOf(fetch))
     } else if (frame.id !== undefined) {
@@ -267,33 +259,20 @@ export class LayersModel {
   }
 
   #fail(problem: Problem, detail = detailOf(problem)): void {
-    const trouble: Trouble = wantsKey(problem)
-      ? { kind: 'locked' }
-      : { kind: 'refused', detail, mayPass: mayPass(problem) }
-    this.status.set({ phase: 'failed', trouble, paused: false })
+    this.status.set({ phase: 'failed', trouble: troubleOf(problem, detail), paused: false })
   }
 
-  #lost(): void {
-    this.#connection = undefined
+  #lost(heard: boolean): void {
     const { phase, trouble } = this.status.value
     if (phase === 'running') {
       const detail = trouble?.kind === 'message' ? trouble.detail : ''
       this.status.set({
         phase: 'failed',
-        trouble: this.#heard ? { kind: 'lost', detail } : { kind: 'unreachable' },
+        trouble: heard ? { kind: 'lost', detail } : { kind: 'unreachable' },
         paused: false,
       })
     }
     this.maps.abandon()
     this.#awaitAnswer()
-  }
-}
-
-/** The map that a message of the stream is about. */
-function nameOf(message: { [field: string]: unknown }): MapName {
-  return {
-    pass: message.tensor === TENSOR.backward ? 'backward' : 'forward',
-    layer: message.layer as number,
-    head: message.head as number,
   }
 }

@@ -66,7 +66,7 @@ export function paintMap(
 ): { scale: Scale; bands: (() => void)[] } {
   canvas.width = map.cols
   canvas.height = map.rows
-  const scale = scaleOfMap(pass, largest(map.data), log)
+  const scale = scaleOfMap(pass, largestOf(map.data), log)
   const colors = colormap(scale.kind, theme()).pixels
   const context = canvas.getContext('2d')
   const height = Math.max(1, Math.floor(BAND / Math.max(1, map.cols)))
@@ -95,7 +95,7 @@ function color(values: FullMap['data'], scale: Scale, colors: Uint32Array, pixel
   }
 }
 
-function largest(data: Float32Array | Float64Array): number {
+export function largestOf(data: Float32Array | Float64Array): number {
   let high = 0
   for (let index = 0; index < data.length; index++) {
     const size = Math.abs(data[index]!)

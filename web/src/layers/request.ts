@@ -69,20 +69,36 @@ export const THUMBNAIL = 128
 /** How many layers may be on their way before the page has drawn them. */
 export const CREDIT = 2
 
+const FRAMES = {
+  encoding: 'safetensors',
+  credit: CREDIT,
+  detail: { max_size: THUMBNAIL, dtype: 'uint8', pool: 'max' },
+} as const
+
+/** `state`: with nothing left open. */
 export function startMessage(id: string, state: LayersState) {
+  const { model, sentence: text } = state
+  if (model) return { type: 'start', id, model, text, emit: ['weights', 'entropy'], return: [], ...FRAMES }
   return {
     type: 'start',
     id,
     ...parts(state),
     pass: state.backward ? 'forward_backward' : 'forward',
     emit: state.backward ? ['weights', 'entropy', 'grad_weights'] : ['weights', 'entropy'],
-    encoding: 'safetensors',
-    credit: CREDIT,
-    detail: { max_size: THUMBNAIL, dtype: 'uint8', pool: 'max' },
+    ...FRAMES,
   }
 }
 
 /** The same without the stream, to be run elsewhere. */
+export function requestOf(state: LayersState): { path: string; body: object } {
+  const { model, sentence: text } = state
+  if (!model) return { path: '/v1/transformer', body: transformerBody(state) }
+  return {
+    path: `/v1/models/${encodeURIComponent(model)}/forward`,
+    body: { text, return: ['weights', 'entropy'] },
+  }
+}
+
 export function transformerBody(state: LayersState) {
   return { ...parts(state), return: ['output', 'weights', 'entropy'] }
 }

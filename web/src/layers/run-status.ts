@@ -1,4 +1,6 @@
 /** How far a run is, and what has gone wrong with it. */
+import { mayPass, type Problem, wantsKey } from '../page/problem.ts'
+
 export type Phase = 'idle' | 'running' | 'done' | 'cancelled' | 'failed'
 
 export type Trouble =
@@ -12,6 +14,11 @@ export type Trouble =
   | { kind: 'unreachable' }
   /** the server was there, and then no more; it may have said why */
   | { kind: 'lost'; detail: string }
+
+/** Of a run that the server has refused. */
+export function troubleOf(problem: Problem, detail: string): Trouble {
+  return wantsKey(problem) ? { kind: 'locked' } : { kind: 'refused', detail, mayPass: mayPass(problem) }
+}
 
 export interface RunStatus {
   phase: Phase

@@ -1,5 +1,7 @@
 /** What the Layers view runs and shows, and how it stands in the address. */
 import { words } from '../attention/seeded.ts'
+import { SENTENCE } from '../attention/state.ts'
+import { SEEDED } from '../page/address.ts'
 
 export const POSITIONS = ['none', 'sinusoidal', 'rope', 'alibi'] as const
 export const NORMS = ['pre', 'post'] as const
@@ -15,7 +17,10 @@ export const LIMITS = {
 } as const
 
 export interface LayersState {
-  sentence: string
+  /** which model runs; undefined: the first one that the server has */
+  model: string | undefined
+  /** undefined: what is shown where nobody has written anything */
+  sentence: string | undefined
   /** how many tokens; the sentence is repeated, or cut, to as many. 0: as many as it has */
   tokens: number
   layers: number
@@ -28,16 +33,19 @@ export interface LayersState {
   causal: boolean
   backward: boolean
   log: boolean
+  /** whether special tokens are left out of what is drawn */
+  fold: boolean
   /** the map that is shown in full */
   selected: { layer: number; head: number } | undefined
-  /** the query row whose keys are shown */
+  /** the query row whose keys are shown, among those that are drawn */
   row: number
   /** whether the stack has been run: a link to a run runs it again */
   run: boolean
 }
 
 export const INITIAL: LayersState = {
-  sentence: 'The animal did not cross the street because it was too tired',
+  model: undefined,
+  sentence: undefined,
   tokens: 0,
   layers: 6,
   heads: 8,
@@ -48,46 +56,62 @@ export const INITIAL: LayersState = {
   causal: false,
   backward: true,
   log: false,
+  fold: false,
   selected: undefined,
   row: 0,
   run: false,
 }
 
-/** The tokens of the run. */
-export function tokensOf({ sentence, tokens }: LayersState): string[] {
+/** The tokens of the seeded stack. */
+export function tokensOf({ sentence = SENTENCE, tokens }: LayersState): string[] {
   const all = words(sentence)
   if (all.length === 0) return []
   const count = tokens === 0 ? Math.min(all.length, LIMITS.tokens[1]) : tokens
   return Array.from({ length: count }, (_, index) => all[index % all.length]!)
 }
 
-const NUMBERS = ['tokens', 'layers', 'heads', 'dimHead', 'seed', 'row'] as const
-const FLAGS = ['causal', 'backward', 'log', 'run'] as const
+const NUMBERS = ['tokens', 'layers', 'heads', 'dimHead', 'seed'] as const
+const STACK_FLAGS = ['causal', 'backward'] as const
+const FLAGS = ['log', 'fold', 'run'] as const
+/** Addresses that have one of these and no model are of the seeded stack: there was nothing else to run once. */
+const STACK = [...NUMBERS, ...STACK_FLAGS, 'sentence', 'position', 'norm', 'run', 'map']
 
 export function writeLayers(state: LayersState): URLSearchParams {
   const params = new URLSearchParams()
-  if (state.sentence !== INITIAL.sentence) params.set('sentence', state.sentence)
+  const { model, sentence, selected } = state
+  if (model !== undefined) params.set('model', model)
+  if (sentence !== undefined) params.set('sentence', sentence)
+  if (!model) writeStack(state, params)
+  for (const name of FLAGS) if (state[name]) params.set(name, '1')
+  if (state.row !== 0) params.set('row', String(state.row))
+  if (selected !== undefined) params.set('map', `${selected.layer},${selected.head}`)
+  return params
+}
+
+function writeStack(state: LayersState, params: URLSearchParams): void {
   for (const name of NUMBERS) if (state[name] !== INITIAL[name]) params.set(name, String(state[name]))
-  for (const name of FLAGS) if (state[name] !== INITIAL[name]) params.set(name, state[name] ? '1' : '0')
+  for (const name of STACK_FLAGS) if (state[name] !== INITIAL[name]) params.set(name, state[name] ? '1' : '0')
   if (state.position !== INITIAL.position) params.set('position', state.position)
   if (state.norm !== INITIAL.norm) params.set('norm', state.norm)
-  if (state.selected !== undefined) params.set('map', `${state.selected.layer},${state.selected.head}`)
-  return params
 }
 
 export function readLayers(params: URLSearchParams): LayersState {
   const state: LayersState = { ...INITIAL }
-  state.sentence = (params.get('sentence') ?? state.sentence).slice(0, 20_000)
-  const limits = { ...LIMITS, tokens: [0, LIMITS.tokens[1]], row: [0, LIMITS.tokens[1] - 1] } as const
+  const ofStack = STACK.some(name => params.has(name))
+  state.model = params.get('model')?.slice(0, 255) ?? (ofStack ? SEEDED : undefined)
+  state.sentence = params.get('sentence')?.slice(0, 20_000)
+  const limits = { ...LIMITS, tokens: [0, LIMITS.tokens[1]] } as const
   for (const name of NUMBERS) state[name] = whole(params.get(name), limits[name]) ?? state[name]
-  for (const name of FLAGS) {
+  for (const name of [...STACK_FLAGS, ...FLAGS]) {
     const flag = params.get(name)
     if (flag === '0' || flag === '1') state[name] = flag === '1'
   }
+  state.row = whole(params.get('row'), [0, LIMITS.tokens[1] - 1]) ?? state.row
   state.position = POSITIONS.find(name => name === params.get('position')) ?? state.position
   state.norm = NORMS.find(name => name === params.get('norm')) ?? state.norm
   const [layer, head] = (params.get('map') ?? '').split(',').map(text => whole(text, [0, 255]))
-  if (layer !== undefined && head !== undefined && layer < state.layers && head < state.heads) {
+  const fits = (at: number, count: number) => state.model !== SEEDED || at < count
+  if (layer !== undefined && head !== undefined && fits(layer, state.layers) && fits(head, state.heads)) {
     state.selected = { layer, head }
   }
   return state

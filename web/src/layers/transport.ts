@@ -15,11 +15,15 @@ export class Transport {
   readonly #progress = h('progress', { 'aria-label': say().progress })
   readonly #fact = h('p', { class: 'run-fact' })
   readonly #log
+  readonly #fold
   readonly element: HTMLElement
 
   constructor(model: LayersModel) {
     this.#model = model
     this.#log = check(say().logScale, 'log', log => model.state.set({ log }))
+    this.#fold = check(say().foldSpecial, 'fold', fold =>
+      model.state.set({ fold, row: model.drawn.moved(model.state.value.row, fold) }),
+    )
     this.#pause.addEventListener('click', () => {
       if (model.status.value.paused) model.resume()
       else model.pause()
@@ -36,6 +40,7 @@ export class Transport {
       this.#cancel,
       h('div', { class: 'field scrub' }, h('label', { for: 'scrub' }, say().scrub), this.#slider),
       this.#log.element,
+      this.#fold.element,
       this.#progress,
       this.#fact,
     )
@@ -57,6 +62,8 @@ export class Transport {
     this.#progress.max = Math.max(1, now.total)
     this.#progress.value = now.frames
     this.#log.sync(state.value.log)
+    this.#fold.sync(state.value.fold)
+    this.#fold.element.hidden = !this.#model.drawn.hasSpecial
     const fact = factOf(now)
     if (fact === this.#fact.textContent) return
     this.#fact.textContent = fact

@@ -1,6 +1,7 @@
 /** The Layers view: the stack's controls, the grid that fills while the stack runs, and the map that is open. */
 import { exportBar } from '../export/export-bar.ts'
 import { h } from '../page/dom.ts'
+import { models } from '../page/models.ts'
 import { Notice } from '../page/notice.ts'
 import { PATIENCE_MS } from '../page/patience.ts'
 import { watchTheme } from '../page/theme.ts'
@@ -22,7 +23,7 @@ export function layersView(model: LayersModel, tables: boolean): View {
   const table = h('div')
   const detail = new Detail(model, tables)
   const notice = new Notice()
-  const exports = exportBar(exportableLayers(model, () => detail.canvases))
+  const exports = exportBar(exportableLayers(model))
   const element = h(
     'div',
     { class: 'view layers-view' },
@@ -42,28 +43,33 @@ export function layersView(model: LayersModel, tables: boolean): View {
     notice.show(troubleOf(status), mayRunAgain(status) ? again : undefined)
     if (tables && status.phase !== 'idle') table.replaceChildren(entropyTable(model))
   }
+  /** the run that the grid is laid out for */
+  let laid = model.of
   const ends = [
     model.state.watch((state, before) => {
       setup.sync(state)
-      if (state.log !== before.log) {
-        transport.update()
+      const redrawn = state.log !== before.log || state.fold !== before.fold
+      if (redrawn) {
+        showStatus()
         grid?.reset()
       }
       if (state.selected !== before.selected) grid?.select()
-      if (state.selected !== before.selected || state.log !== before.log) detail.update()
+      if (state.selected !== before.selected || redrawn) detail.update()
       else if (state.row !== before.row) detail.showRow()
     }),
     model.status.watch((status, before) => {
-      if (status.phase === 'running' && before.frames > 0 && status.frames === 0) {
+      if (model.of !== laid) {
+        laid = model.of
         grid?.reset()
         detail.repaint()
-      } else if (status.phase !== before.phase && before.phase === 'idle') grid?.reset()
+      }
       showStatus()
       if (status.shown !== before.shown) grid?.showOnly()
       const { frames, phase, silent } = status
       if (frames !== before.frames || phase !== before.phase || silent !== before.silent) detail.update()
     }),
     model.maps.watch(() => detail.update()),
+    models.watch(() => setup.sync(model.state.value)),
     watchTheme(() => {
       grid?.reset()
       detail.repaint()

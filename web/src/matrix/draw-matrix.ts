@@ -1,6 +1,7 @@
 /** A matrix on a canvas: coloured cells, their numbers where there is room, the names of rows and columns. */
 import { colormap } from '../color/colormap.ts'
 import { place, type Scale } from '../color/scale.ts'
+import type { Pen } from '../export/pen.ts'
 import type { Theme } from '../page/theme.ts'
 import { format } from './format.ts'
 import { columns, type Matrix } from './matrix.ts'
@@ -27,6 +28,7 @@ export const FONT =
   "'Inter Variable', 'Segoe UI', 'Helvetica Neue', Arial, Roboto, 'DejaVu Sans', 'Noto Sans KR Variable', system-ui, sans-serif"
 const LABEL_SIZE = 12
 const LABEL_ROOM = 68
+const SLANT = 26
 /** more rows or columns than this are squares of colour without their numbers */
 const NUMBERED = 8
 
@@ -36,16 +38,20 @@ export function geometryOf({ values, rows, cols }: Picture, room: number): Geome
   const square = count > NUMBERED || values.length > NUMBERED
   const x = Math.min(LABEL_ROOM, 14 + 7.2 * Math.max(1, ...rows.map(label => shownWidth(label))))
   const wish = square ? Math.max(4, Math.min(26, 400 / Math.max(count, values.length))) : count <= 4 ? 58 : 52
-  const cellWidth = Math.max(3, Math.min(wish, (room - x) / count))
+  const fitting = (width: number) => Math.max(3, Math.min(wish, width / count))
+  const isTall = (width: number) => width >= 11 && turned(cols, width)
+  // the last of the slanted names leans out of the picture
+  const upright = fitting(room - x)
+  const cellWidth = isTall(upright) ? fitting(room - x - SLANT) : upright
   const cellHeight = square ? cellWidth : Math.min(34, cellWidth)
-  const tall = cellWidth >= 11 && turned(cols, cellWidth)
+  const tall = isTall(cellWidth)
   const y = cellWidth >= 11 ? (tall ? 52 : 22) : 4
   return {
     x: cellHeight >= 11 ? x : 4,
     y,
     cellWidth,
     cellHeight,
-    width: Math.ceil((cellHeight >= 11 ? x : 4) + count * cellWidth + (tall ? 26 : 1)),
+    width: Math.ceil((cellHeight >= 11 ? x : 4) + count * cellWidth + (tall ? SLANT : 1)),
     height: Math.ceil(y + values.length * cellHeight + 1),
     numbers: !square && cellWidth >= 34,
   }
@@ -68,13 +74,7 @@ export interface Ink {
   paper: string
 }
 
-export function drawMatrix(
-  context: CanvasRenderingContext2D,
-  picture: Picture,
-  geometry: Geometry,
-  theme: Theme,
-  ink: Ink,
-): void {
+export function drawMatrix(context: Pen, picture: Picture, geometry: Geometry, theme: Theme, ink: Ink): void {
   const { values, scale } = picture
   const { x, y, cellWidth, cellHeight, numbers } = geometry
   const map = colormap(scale.kind, theme)
@@ -106,14 +106,7 @@ function short(value: number, digits: number): string {
   return text.length <= digits + 3 ? text : format(value, Math.max(0, digits - (text.length - digits - 3)))
 }
 
-function hatch(
-  context: CanvasRenderingContext2D,
-  left: number,
-  top: number,
-  width: number,
-  height: number,
-  color: string,
-): void {
+function hatch(context: Pen, left: number, top: number, width: number, height: number, color: string): void {
   context.save()
   context.beginPath()
   context.rect(left, top, width, height)
@@ -130,7 +123,7 @@ function hatch(
 }
 
 function drawLabels(
-  context: CanvasRenderingContext2D,
+  context: Pen,
   { rows, cols }: Picture,
   { x, y, cellWidth, cellHeight }: Geometry,
   color: string,
@@ -156,7 +149,7 @@ function drawLabels(
   }
 }
 
-function fitted(context: CanvasRenderingContext2D, label: string, width: number): string {
+function fitted(context: Pen, label: string, width: number): string {
   if (context.measureText(label).width <= width) return label
   let text = label
   while (text.length > 1 && context.measureText(`${text}…`).width > width) text = text.slice(0, -1)

@@ -2,6 +2,9 @@
 export const VIEWS = ['attention', 'layers'] as const
 export type ViewName = (typeof VIEWS)[number]
 
+/** As the name of a model: none of a server's, but random numbers from a seed. */
+export const SEEDED = ''
+
 export interface Address {
   view: ViewName
   params: URLSearchParams

@@ -75,6 +75,7 @@ export const english = {
   explanation: 'Where it comes from',
   explanationEmpty: 'Point at a cell, or walk to it with the arrow keys.',
   explanationGiven: 'An input: drag it, or type another number.',
+  explanationOfModel: 'How well this query and this key match, as the model finds.',
   explanationMasked:
     'Masked: this query may not attend to this key, so its score is −∞ and its weight exactly 0.',
   explanationEmptyRow:
@@ -123,7 +124,22 @@ export const english = {
   errorNameWhy: 'What the formula computes is how the loss changes with the scores.',
 
   layersLead:
-    'A whole transformer stack, streamed layer by layer as the server computes it: each picture is one head’s attention, each row a layer. Open one to see it token by token; on the right the gradients come back from the last layer to the first.',
+    'A whole transformer, streamed layer by layer as the server computes it: each picture is one head’s attention, each row a layer. Open one to see it token by token; with a backward pass the gradients come back from the last layer to the first.',
+  model: 'Model',
+  lessonModel: 'lesson (trained for this page)',
+  seeded: 'Random numbers, seeded',
+  head: 'Head',
+  modelScores: 'scores',
+  lessonHeadNote:
+    'A head of a small model trained for this page: its pronoun looks at the noun that it stands for. Queries and keys stay inside the model; its scores, weights and entropy are shown.',
+  modelHeadNote:
+    'One head of a model. Queries and keys stay inside the model; its scores, weights and entropy are shown.',
+  modelFacts: (family: string, layers: number, heads: number, width: number) =>
+    `${family}: ${layers} × ${heads} heads, d_model ${width}.`,
+  modelLength: (tokens: number) => `A text has at most ${tokens} tokens.`,
+  lessonNote: 'It knows a few hundred words of English and Korean.',
+  modelNote: 'The text becomes the tokens that the model was trained on.',
+  foldSpecial: 'Hide special tokens',
   tokenCount: 'Tokens N',
   layerCount: 'Layers',
   headCount: 'Heads',
@@ -181,6 +197,7 @@ export const english = {
 
   export: 'Export',
   exportPng: 'PNG',
+  exportSvg: 'SVG',
   exportCsv: 'CSV',
   exportSafetensors: 'safetensors',
   copyCurl: 'Copy as curl',

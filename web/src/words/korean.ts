@@ -77,6 +77,7 @@ export const korean: Words = {
   explanation: '어디서 왔는가',
   explanationEmpty: '칸을 가리키거나 화살표 키로 옮겨 가 보세요.',
   explanationGiven: '입력입니다. 끌거나 다른 숫자를 입력하세요.',
+  explanationOfModel: '이 쿼리와 이 키가 얼마나 맞는지, 모델이 매긴 점수입니다.',
   explanationMasked: '마스크됨: 이 쿼리는 이 키를 볼 수 없으므로 점수는 −∞, 가중치는 정확히 0입니다.',
   explanationEmptyRow: '이 쿼리에는 볼 키가 없습니다. 가중치, 출력, 기울기가 모두 0이며 NaN이 되지 않습니다.',
   rowOf: row => `“${row}” 행`,
@@ -121,7 +122,22 @@ export const korean: Words = {
   errorNameWhy: '이 식이 계산하는 것은 점수에 따라 손실이 어떻게 변하는가입니다.',
 
   layersLead:
-    '트랜스포머 스택 전체를 서버가 계산하는 대로 층마다 흘려 보냅니다. 그림 하나가 헤드 하나의 어텐션, 한 줄이 한 층입니다. 그림을 열면 토큰 단위로 보이고, 오른쪽에는 기울기가 마지막 층에서 첫 층으로 돌아옵니다.',
+    '트랜스포머 전체를 서버가 계산하는 대로 층마다 흘려 보냅니다. 그림 하나가 헤드 하나의 어텐션, 한 줄이 한 층입니다. 그림을 열면 토큰 단위로 보이고, 역전파를 켜면 기울기가 마지막 층에서 첫 층으로 돌아옵니다.',
+  model: '모델',
+  lessonModel: 'lesson (이 페이지를 위해 학습한 모델)',
+  seeded: '시드로 정한 무작위 수',
+  head: '헤드',
+  modelScores: '점수',
+  lessonHeadNote:
+    '이 페이지를 위해 학습한 작은 모델의 헤드입니다. 대명사가 자기가 가리키는 명사를 봅니다. 쿼리와 키는 모델 안에 있으므로 점수, 가중치, 엔트로피를 보여 줍니다.',
+  modelHeadNote:
+    '모델의 헤드 하나입니다. 쿼리와 키는 모델 안에 있으므로 점수, 가중치, 엔트로피를 보여 줍니다.',
+  modelFacts: (family, layers, heads, width) =>
+    `${family}: ${layers}층, 층마다 헤드 ${heads}개, d_model ${width}.`,
+  modelLength: tokens => `글은 최대 ${tokens}토큰입니다.`,
+  lessonNote: '영어와 한국어 낱말 수백 개를 압니다.',
+  modelNote: '글은 모델이 학습할 때 쓴 토큰으로 나뉩니다.',
+  foldSpecial: '특수 토큰 숨기기',
   tokenCount: '토큰 수 N',
   layerCount: '층',
   headCount: '헤드',
@@ -176,6 +192,7 @@ export const korean: Words = {
 
   export: '내보내기',
   exportPng: 'PNG',
+  exportSvg: 'SVG',
   exportCsv: 'CSV',
   exportSafetensors: 'safetensors',
   copyCurl: 'curl로 복사',
