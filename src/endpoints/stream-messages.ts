@@ -1,9 +1,12 @@
 /** The messages of `GET /v1/stream`, both ways. */
 import * as z from 'zod'
-import { NumbersSpan, name } from '../formats/tensor.ts'
+import { MOST_EXTENT, NumbersSpan, name } from '../formats/tensor.ts'
 import { type TensorKinds, tensorKinds } from '../formats/tensor-fields.ts'
 import { nameList, numerics } from '../layers/numerics.ts'
 import { MOST_LAYERS, optionsBesideStack, stack, stackBackwardField } from '../layers/stack-fields.ts'
+
+/** Tokens that a model may generate for a request, of each text. */
+export const MOST_GENERATED = 4096
 
 export const FORWARD_EMITS = [
   'output',
@@ -109,8 +112,18 @@ export const Resume = z
       .optional()
       .describe('the next layer in the order of the pass'),
     stack: z.literal('encoder').optional().describe('whose layer it is, where it is the encoder’s'),
-    from_token: z.int().min(0).optional().describe('with `generate`: the next token'),
-    item: z.int().min(0).optional().describe('with `generate`: of which text'),
+    from_token: z
+      .int()
+      .min(0)
+      .max(MOST_GENERATED - 1)
+      .optional()
+      .describe('with `generate`: the next token'),
+    item: z
+      .int()
+      .min(0)
+      .max(MOST_EXTENT - 1)
+      .optional()
+      .describe('with `generate`: of which text'),
   })
   .superRefine(({ pass, from_layer, from_token, item }, context) => {
     const missing = (name: string) =>

@@ -3,7 +3,7 @@ import * as z from 'zod'
 import type { TensorKinds } from '../../formats/tensor-fields.ts'
 import { textField } from '../../formats/text-field.ts'
 import { nameList, numerics, returns } from '../../layers/numerics.ts'
-import { indices, layerList } from '../stream-messages.ts'
+import { indices, layerList, MOST_GENERATED } from '../stream-messages.ts'
 
 /** Maps and rows of a layer's attention. */
 export const LAYER_RETURNS = [
@@ -33,7 +33,6 @@ const RETURNS = [
 ] as const
 
 const MOST_WRT = 4096
-const MOST_GENERATED = 4096
 const EMITS = ['grad_output', 'grad_weights', 'grad_cross_weights'] as const
 /** Names of `return` that are answered layer by layer. */
 const OF_LAYERS: readonly string[] = [

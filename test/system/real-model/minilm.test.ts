@@ -25,7 +25,7 @@ interface Expected {
 
 const { MINILM } = process.env
 if (MINILM === undefined) throw new Error('MINILM is not set: run .ci/real-model')
-const FILE = fileURLToPath(new URL('../../fixtures/minilm.safetensors', import.meta.url))
+const FILE = fileURLToPath(new URL('../../fixtures/real-model/minilm.safetensors', import.meta.url))
 const { tensors: right, metadata } = readFileTensors(readFileSync(FILE))
 const expected: Expected = JSON.parse(metadata.expected)
 
