@@ -1,12 +1,11 @@
 /** Turns between groups of jobs: a client with many has no more than one with one. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
-  type Call,
+  benchWithClock,
   never,
   program,
   stopTheClock,
   withBarriers,
-  workersBench,
 } from '../../test/support/workers-bench.ts'
 
 beforeEach(stopTheClock)
@@ -14,20 +13,9 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** Time of units by stage: `program` has them in stage 0, `tagged` in its own. */
-function bench() {
-  const own = workersBench(1)
-  let now = 0
-  own.hooks.onCall = ({ ms }: Call) => {
-    now += ms
-    vi.advanceTimersByTime(ms)
-  }
-  return { ...own, clock: () => now }
-}
-
 describe('jobs of groups', () => {
   it('large ones: eight of one take as long as one of another', async () => {
-    const { submit, turn, clock } = bench()
+    const { submit, turn, clock } = benchWithClock()
     const ended: Record<string, number> = {}
     const done = (name: string) => () => {
       ended[name] = clock()
@@ -43,7 +31,7 @@ describe('jobs of groups', () => {
   })
 
   it('large ones without a group have a share each', async () => {
-    const { submit, turn, clock } = bench()
+    const { submit, turn, clock } = benchWithClock()
     let ended = 0
     for (let i = 0; i < 3; i++) void submit(program(0.05, 500))
     void submit(program(0.05, 500)).then(() => {
@@ -54,7 +42,7 @@ describe('jobs of groups', () => {
   })
 
   it('those that wait at a barrier leave their share to their group', async () => {
-    const { submit, turn, clock } = bench()
+    const { submit, turn, clock } = benchWithClock()
     const ended: Record<string, number> = {}
     const done = (name: string) => () => {
       ended[name] = clock()
@@ -73,7 +61,7 @@ describe('jobs of groups', () => {
   })
 
   it('small ones come in turn: the first of another group does not wait for hundreds', async () => {
-    const { submit, turn, clock } = bench()
+    const { submit, turn, clock } = benchWithClock()
     let [ofA, ofB] = [0, 0]
     for (let i = 0; i < 400; i++)
       void submit(program(0.0002, 1), never, undefined, 'a').then(() => {
@@ -90,7 +78,7 @@ describe('jobs of groups', () => {
   })
 
   it('small ones of a group that floods do not stop large ones of it or of others', async () => {
-    const { submit, turn } = bench()
+    const { submit, turn } = benchWithClock()
     const ended: string[] = []
     for (const group of ['a', 'b', undefined])
       void submit(program(0.05, 100), never, undefined, group).then(() => ended.push(String(group)))

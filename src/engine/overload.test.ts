@@ -1,28 +1,18 @@
 /** Many large jobs and many longer small ones: a short one waits for neither, and neither waits for ever. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { type Call, program, stopTheClock, workersBench } from '../../test/support/workers-bench.ts'
+import { benchWithClock, program, stopTheClock } from '../../test/support/workers-bench.ts'
 
 beforeEach(stopTheClock)
 afterEach(() => {
   vi.useRealTimers()
 })
 
-function bench() {
-  const own = workersBench(1)
-  let now = 0
-  own.hooks.onCall = ({ ms }: Call) => {
-    now += ms
-    vi.advanceTimersByTime(ms)
-  }
-  return { ...own, clock: () => now }
-}
-
 const SHORT = 0.0001
 const LONGER = 0.0015
 
 describe('a short job', () => {
   it('waits for none of many large ones, as often as it comes', async () => {
-    const { submit, turn, clock } = bench()
+    const { submit, turn, clock } = benchWithClock()
     for (let i = 0; i < 50; i++) void submit(program(0.05, 500))
     for (let turns = 0; turns < 60; turns++) await turn()
     const waits: number[] = []
@@ -39,7 +29,7 @@ describe('a short job', () => {
   })
 
   it('waits for none of many longer small ones', async () => {
-    const { submit, turn, clock } = bench()
+    const { submit, turn, clock } = benchWithClock()
     for (let i = 0; i < 400; i++) void submit(program(LONGER, 1))
     await turn()
     const begun = clock()
@@ -52,7 +42,7 @@ describe('a short job', () => {
   })
 
   it('leaves half of the time to others, however many there are', async () => {
-    const { submit, turn, clock } = bench()
+    const { submit, turn, clock } = benchWithClock()
     const others: number[] = []
     void submit(program(0.05, 500)).then(() => others.push(clock()))
     for (let i = 0; i < 20; i++) void submit(program(LONGER, 1)).then(() => others.push(clock()))

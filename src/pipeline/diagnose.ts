@@ -80,9 +80,10 @@ export async function diagnose(
       const was = rounds[round].before
       if (report === 'late') left.push(hypothesis)
       else if (round < 2 && (report === undefined || mayHold(was, report))) likely.push(trial)
-      else if (report !== undefined && shareMended(was, report) > 0) {
+      else if (report !== undefined) {
         const { says, change } = hypothesis
-        explained.push({ says, change, explains: shareMended(was, report), hypothesis })
+        const explains = shareMended(was, report)
+        if (explains > 0) explained.push({ says, change, explains, hypothesis })
       }
     }
     trials = likely

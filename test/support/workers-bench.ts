@@ -156,3 +156,14 @@ export async function settle(): Promise<void> {
 export function stopTheClock(): void {
   vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] })
 }
+
+/** One worker, whose calls take the time that they say of a stopped clock. */
+export function benchWithClock() {
+  const own = workersBench(1)
+  let now = 0
+  own.hooks.onCall = ({ ms }: Call) => {
+    now += ms
+    vi.advanceTimersByTime(ms)
+  }
+  return { ...own, clock: () => now }
+}

@@ -45,10 +45,7 @@ export function mayHold({ tensors: before }: Report, { tensors: after }: Report)
 }
 
 function isMended({ mismatched, rmse }: TensorReport, now: TensorReport): boolean {
-  return (
-    mismatched > 0 &&
-    (now.mismatched === 0 || Number(now.rmse) <= STILL * Number(rmse) || now.mismatched < mismatched)
-  )
+  return mismatched > 0 && (now.mismatched < mismatched || Number(now.rmse) <= STILL * Number(rmse))
 }
 
 /** A tensor fails that passed, or is further off. */
