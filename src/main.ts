@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import pino from 'pino'
 import { buildApp } from './app.ts'
 import { LISTEN_BACKLOG, readConfig, wantsTelemetry } from './config.ts'
+import { firstOf, furtherOf } from './http/listen.ts'
 import { stopListening } from './http/stop-listening.ts'
 
 const config = readConfig(process.env)
@@ -25,7 +26,9 @@ const telemetry = wantsTelemetry(process.env)
 const app = await buildApp(config, logger, {}, telemetry)
 
 logger.info({ kernels: app.engine.kernels, threads: app.engine.threads }, 'kernels chosen')
-await app.fastify.listen({ host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
+const door = await firstOf({ host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
+await app.fastify.listen(door)
+const doors = [app.fastify.server, ...(await furtherOf(app.fastify.server, door))]
 
 /** A first SIGTERM waits for those who look at readiness; SIGINT and every other signal do not. */
 const skipped = Promise.withResolvers<void>()
@@ -47,7 +50,7 @@ async function stop(signal: string): Promise<void> {
   await Promise.race([skipped.promise, wait(delay * 1000)])
   if (delay > 0) {
     // a proxy without health checks goes elsewhere when it cannot connect; what has connected by now is served
-    await stopListening(app.fastify.server)
+    await stopListening(doors)
     await Promise.race([skipped.promise, wait(CONNECTED_MS)])
   }
   logger.info('draining')

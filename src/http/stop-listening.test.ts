@@ -18,7 +18,7 @@ it('waits for a turn of the loop that does nothing', async () => {
     if (--busyTurns > 0) setImmediate(keepBusy)
   }
   setImmediate(keepBusy)
-  await stopListening(server)
+  await stopListening([server])
   expect([busyTurns, server.listening]).toEqual([0, false])
 })
 
@@ -35,6 +35,6 @@ it('leaves connections that are idle to be used', async () => {
       asked.on('error', reject).end()
     })
   expect(await ask()).toEqual([200, false])
-  await stopListening(server)
+  await stopListening([server])
   expect(await ask()).toEqual([200, true])
 })

@@ -12,12 +12,12 @@ const QUICK_MS = 0.1
  * come. HTTP's own `close` would first end the connections that are idle, each at the moment in which a proxy may use it; here they
  * stay until proxies have noticed that nobody listens.
  */
-export async function stopListening(server: Server): Promise<void> {
+export async function stopListening(servers: readonly Server[]): Promise<void> {
   let taken = 0
   const count = () => {
     taken++
   }
-  server.on('connection', count)
+  for (const server of servers) server.on('connection', count)
   let began = performance.now()
   for (let turn = 0; turn < MOST_TURNS; turn++) {
     const before = taken
@@ -27,6 +27,8 @@ export async function stopListening(server: Server): Promise<void> {
     began = now
     if (quiet) break
   }
-  Server.prototype.close.call(server)
-  server.off('connection', count)
+  for (const server of servers) {
+    Server.prototype.close.call(server)
+    server.off('connection', count)
+  }
 }
