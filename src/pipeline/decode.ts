@@ -10,6 +10,7 @@ import { type BodyFormat, jsonTree, safetensorsTree } from '../formats/body.ts'
 import { fieldProblem, Problem } from '../problem.ts'
 import type { Arrival, Arrivals } from './arrivals.ts'
 import { freeNow, GrowingBody } from './growing-body.ts'
+import { pace } from './reading.ts'
 import { quotedTree, SCAN_HERE, scanned, scanOf } from './scan.ts'
 
 /** Bodies up to this size come in a piece or two, and are not counted while they are on their way. */
@@ -198,7 +199,8 @@ class ArrivingBody {
         this.#length += chunk.length
         clock.bytes = this.#length
         if (this.#length > mostBytes) throw tooLarge(this.#length, mostBytes)
-        return this.#growing === undefined ? this.#collect(chunk) : this.#growing.take([chunk])
+        const wait = this.#growing === undefined ? this.#collect(chunk) : this.#growing.take([chunk])
+        return wait ?? (this.#length > SMALL ? pace(chunk.length) : undefined)
       })
     } catch (error) {
       this.#growing?.[Symbol.dispose]()

@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
+import { pace } from '../../pipeline/reading.ts'
 
 const LINGER_MS = 5000
 
@@ -22,19 +23,25 @@ export function lingering(answer: Buffer, message: IncomingMessage, mostBytes: n
   async function* pieces() {
     answered.add(socket)
     yield answer
-    await rest(message, mostBytes)
-    answered.delete(socket)
+    await takeIn(message, mostBytes)
     // what is still coming then would be taken for the next request
     if (!message.complete) socket.destroySoon()
   }
   return Readable.from(pieces(), { objectMode: false })
 }
 
-/** Resolves when the message is whole, has been cut off, or has gone beyond the bounds. */
-function rest(message: IncomingMessage, mostBytes: number): Promise<void> {
+/** The rest of the body of a request that has its answer: resolves when it is whole, has been cut off, or has gone beyond the bounds. */
+export async function takeIn(message: IncomingMessage, mostBytes: number, mostMs?: number): Promise<void> {
+  const { socket } = message
+  answered.add(socket)
+  await rest(message, mostBytes, mostMs)
+  answered.delete(socket)
+}
+
+function rest(message: IncomingMessage, mostBytes: number, mostMs: number | undefined): Promise<void> {
   return new Promise(resolve => {
     let taken = 0
-    const clock = setTimeout(resolve, LINGER_MS)
+    const clock = setTimeout(resolve, mostMs ?? LINGER_MS)
     const end = () => {
       clearTimeout(clock)
       resolve()
@@ -42,6 +49,10 @@ function rest(message: IncomingMessage, mostBytes: number): Promise<void> {
     message.on('data', (chunk: Buffer) => {
       taken += chunk.length
       if (taken > mostBytes) end()
+      const wait = pace(chunk.length, mostMs === undefined)
+      if (wait === undefined) return
+      message.pause()
+      void wait.then(() => message.resume())
     })
     message.once('end', end)
     message.once('close', end)
