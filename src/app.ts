@@ -167,8 +167,8 @@ export async function install(
 
 function createFastify(config: Config, logger: Logger, metrics: Metrics): FastifyInstance {
   const bodyMs = config.BODY_SECONDS * 1000
-  // often: thousands of idle connections that are over are not all answered in one turn
-  const checkMs = Math.min(1000, Math.max(100, bodyMs / 4))
+  // often: of thousands of idle connections that are over few come to one turn
+  const checkMs = 100
   const fastify = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),

@@ -98,9 +98,13 @@ export function breakOff(error: unknown, request: FastifyRequest, reply: Fastify
 /** Paths of the Open Inference Protocol. */
 const INFERENCE = /^\/v2(\/|\?|$)/
 
+export function isInferencePath(path: string): boolean {
+  return INFERENCE.test(path)
+}
+
 /** In another's Fastify there is a prefix. */
 function isInference({ url, server: { prefix } }: FastifyRequest): boolean {
-  return INFERENCE.test(url.slice(prefix.length))
+  return isInferencePath(url.slice(prefix.length))
 }
 
 /** Its clients read `error`. */
@@ -128,13 +132,16 @@ interface ClientError extends Error {
   bytesParsed?: number
 }
 
+/** Of connections that are over without a request, so many are answered in a turn of the event loop: thousands may be over at once. */
+const LATE_IN_TURN = 16
+
 /** What never becomes a request is answered on the socket, in the same form, and told where requests are. */
 export function clientErrors(
   logger: FastifyBaseLogger,
   metrics: Metrics,
   unrouted: FastifyInstance['unrouted'],
 ) {
-  return (error: ClientError, socket: Socket): void => {
+  const answer = (error: ClientError, socket: Socket): void => {
     if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || isAnswered(socket)) {
       socket.destroy()
       return
@@ -155,6 +162,15 @@ export function clientErrors(
     metrics.observe('none', 'none', problem.status, undefined)
     metrics.problem(code)
     logger.info({ reqId: id, status: problem.status, code, detail }, 'request refused')
+  }
+  const late: [ClientError, Socket][] = []
+  const answerLate = () => {
+    for (const each of late.splice(0, LATE_IN_TURN)) answer(...each)
+    if (late.length > 0) setImmediate(answerLate)
+  }
+  return (error: ClientError, socket: Socket): void => {
+    if (error.code !== 'ERR_HTTP_REQUEST_TIMEOUT') answer(error, socket)
+    else if (late.push([error, socket]) === 1) setImmediate(answerLate)
   }
 }
 
