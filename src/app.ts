@@ -18,7 +18,8 @@ import { inference } from './http/oip/index.ts'
 import { origins } from './http/origins.ts'
 import { page } from './http/page.ts'
 import { plans } from './http/plan.ts'
-import { drain } from './http/plugins/drain.ts'
+import { refuseAtHead } from './http/plugins/crowd.ts'
+import { drain, refuseCrowd } from './http/plugins/drain.ts'
 import { clientErrors, errors, sendProblem } from './http/plugins/errors.ts'
 import { takesUpgrade } from './http/plugins/ignored-upgrade.ts'
 import { Metrics, observe, requestId } from './http/plugins/observe.ts'
@@ -58,6 +59,9 @@ export async function buildApp(
   await fastify.register(docs, { version: VERSION })
   await fastify.register(page)
   await fastify.ready()
+  const leaving = () => fastify.drain.leaving
+  const refuse = refuseAtHead({ logger, metrics, lingerBytes: config.LINGER_BYTES, leaving })
+  refuseCrowd(fastify.server, engine, refuse)
 
   return {
     fastify,

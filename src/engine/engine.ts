@@ -204,6 +204,11 @@ export class Engine {
       })
   }
 
+  /** Goes on with what workers have done, in a long turn of the event loop. */
+  poll(): void {
+    this.#pool.poll()
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#checks)
     await this.#pool.close()

@@ -2,7 +2,7 @@
  * The workers, each at its slot, with the messages to them and back. When a worker has died, another takes its slot: at
  * once, unless it died while it was loading, for then the next one probably will too.
  */
-import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { wake } from '../../workers/claim-table.ts'
 import type { Slot } from '../../workers/contract.ts'
@@ -109,6 +109,17 @@ export class Pool {
     return reply.promise
   }
 
+  /** Takes what workers have answered, before the event loop comes to it. */
+  poll(): void {
+    for (const place of this.#places) {
+      while (place.port !== undefined && place.waiting.length > 0) {
+        const received = receiveMessageOnPort(place.port)
+        if (received === undefined) break
+        this.#receive(place, received.message)
+      }
+    }
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     for (const { retry } of this.#places) clearTimeout(retry)
@@ -129,10 +140,7 @@ export class Pool {
     // by itself piscina would start another worker at once, again and again where none can load
     piscina.on('workerDestroy', () => void piscina.destroy())
     const { port1, port2 } = new MessageChannel()
-    port1.on('message', (message: FromWorker) => {
-      if (message === 'loaded') this.#onLoaded(place)
-      else place.waiting.shift()?.resolve(message)
-    })
+    port1.on('message', (message: FromWorker) => this.#receive(place, message))
     place.port = port1
     place.piscina = piscina
     place.loaded = false
@@ -143,6 +151,11 @@ export class Pool {
       () => this.#onExit(place, new Error('the worker has left its slot')),
       (error: unknown) => this.#onExit(place, error),
     )
+  }
+
+  #receive(place: Place, message: FromWorker): void {
+    if (message === 'loaded') this.#onLoaded(place)
+    else place.waiting.shift()?.resolve(message)
   }
 
   #onLoaded(place: Place): void {

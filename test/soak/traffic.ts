@@ -2,6 +2,7 @@
 import { Agent, request } from 'node:http'
 import { float32, writeFile } from '../service/safetensors-file.ts'
 import { JSON_TYPE, SAFETENSORS_TYPE } from '../service/server.ts'
+import { Callers } from './callers.ts'
 import { SMALL } from './small.ts'
 
 export interface Kind {
@@ -134,7 +135,10 @@ export async function closedLoop(
   return tally
 }
 
-/** Requests at a rate, whether answered or not; at most `most` on their way. Those that were not sent for it are counted apart. */
+/**
+ * Requests at a rate, whether answered or not; at most `most` on their way. Those that were not sent for it are counted apart.
+ * Their bytes stand ready, and connections are plain sockets: the generator shares the machine with the server.
+ */
 export async function openLoop(
   port: number,
   perSecond: number,
@@ -143,7 +147,8 @@ export async function openLoop(
   draw: () => number,
   seen: (answered: Answered) => void,
 ): Promise<{ offered: number; heldBack: number; seconds: number }> {
-  const agent = new Agent({ keepAlive: true, maxSockets: most })
+  const callers = new Callers(port)
+  const ready = new Map(KINDS.map(kind => [kind, kind.bodies.map(body => messageOf(kind, body))]))
   const begun = performance.now()
   let [offered, heldBack, open] = [0, 0, 0]
   const idle = Promise.withResolvers<void>()
@@ -156,21 +161,28 @@ export async function openLoop(
           heldBack++
           continue
         }
-        offered++
         open++
-        ask(port, drawKind(draw), agent, offered).then(answered => {
+        const kind = drawKind(draw)
+        const messages = ready.get(kind) as Buffer[]
+        const sent = performance.now()
+        callers.ask(messages[offered++ % messages.length], (status, bytes) => {
           open--
-          seen(answered)
+          seen({ kind, status, bytes, ms: performance.now() - sent })
           if (over && open === 0) idle.resolve()
         })
       }
       if (elapsed < seconds) return
       clearInterval(clock)
       resolve()
-    }, 5)
+    }, 2)
   })
   over = true
   if (open > 0) await idle.promise
-  agent.destroy()
+  callers.close()
   return { offered, heldBack, seconds: (performance.now() - begun) / 1000 }
+}
+
+function messageOf({ path, type }: Kind, body: Buffer): Buffer {
+  const head = `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\naccept: ${type}\r\ncontent-length: ${body.length}\r\n\r\n`
+  return Buffer.concat([Buffer.from(head), body])
 }

@@ -1,6 +1,9 @@
-/** Shutting down: readiness goes first, then new requests get a 503, and what was accepted is answered. */
+/** Which requests are taken: none once the server shuts down (what was accepted is answered), and not all where too many come at once. */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Engine } from '../../engine/engine.ts'
 import { Problem } from '../../problem.ts'
 import { isOperational } from './observe.ts'
 import { laterTurn } from './pipelining.ts'
@@ -57,6 +60,163 @@ export class Drain {
     this.#open--
     if (this.#open === 0) this.#idle?.()
   }
+}
+
+/** Requests that one turn of the event loop begins, on average over some hundreds, and are more than can be answered soon. */
+const MANY = 100
+const AVERAGED = 256
+/** While too many come: time of a turn after which it begins no other, */
+const TURN_MS = 4
+/** length of a turn behind which the next one begins none, since what has come meanwhile has waited for so long already, */
+const LONG_TURN_MS = 20
+/** new connections of a turn behind which others still wait, nobody knows since when: what they bring first is refused, */
+const MANY_NEW = 16
+/** requests with larger bodies that are under way at once, */
+const MOST_LARGER = 8
+const LARGER = 64 * 1024
+/** and the share of refused ones in a second below which all are taken again. */
+const FEW = 0.1
+const WINDOW_MS = 1000
+
+/**
+ * Whether requests come faster than they are answered: then a turn of the event loop, which begins all that have come meanwhile, has
+ * ever more of them. A burst passes.
+ */
+export class Crowd {
+  readonly #clock: () => number
+  /** requests of this turn, when the first began, and whether the turn's end is waited for */
+  #count = 0
+  #ends = false
+  #began = 0
+  /** how many a request had before it in its turn, on average */
+  #before = 0
+  #crowded = false
+  /** since the window began */
+  #windowBegan = 0
+  #seen = 0
+  #refused = 0
+  #larger = 0
+  /** connections of this turn, and of the one before, whose requests this one begins */
+  #connected = 0
+  #connectedBefore = 0
+  /** whether this turn began any, and the next one is to begin none */
+  #taken = false
+  #closed = false
+  readonly #endTurn = () => {
+    const now = this.#clock()
+    this.#ends = false
+    this.#closed = this.#taken && now - this.#began > LONG_TURN_MS
+    this.#count = 0
+    this.#connectedBefore = this.#connected
+    this.#connected = 0
+    this.#taken = false
+    if (this.#crowded && now - this.#windowBegan > WINDOW_MS) this.#endWindow()
+  }
+
+  constructor(clock = () => performance.now()) {
+    this.#clock = clock
+  }
+
+  get crowded(): boolean {
+    return this.#crowded
+  }
+
+  /** A connection has come. */
+  connect(): void {
+    if (!this.#ends) this.#beginTurn()
+    this.#connected++
+  }
+
+  /** Of a request that is alone, the end of the turn is not waited for: it counts as of the next one's turn. */
+  #beginTurn(): void {
+    this.#began = this.#clock()
+    if (!this.#crowded && this.#count + this.#connected === 0) return
+    this.#ends = true
+    setImmediate(this.#endTurn)
+  }
+
+  /** A request begins. Whether it is one too many; a larger one is where there is no room for its body, too. */
+  begin(larger: boolean, { room = true, fresh = false } = {}): boolean {
+    if (!this.#ends) this.#beginTurn()
+    if (!this.#crowded) {
+      this.#before += (this.#count - this.#before) / AVERAGED
+      this.#count++
+      if (this.#before < MANY / 2) return false
+      this.#beginWindow()
+    } else this.#count++
+    this.#seen++
+    const waited = this.#closed || (fresh && this.#connectedBefore > MANY_NEW)
+    const late = waited || this.#clock() - this.#began > TURN_MS
+    if (!late && !(larger && (this.#larger >= MOST_LARGER || !room))) {
+      this.#taken = true
+      return false
+    }
+    this.#refused++
+    return true
+  }
+
+  #beginWindow(): void {
+    this.#crowded = true
+    this.#windowBegan = this.#clock()
+    this.#seen = 0
+    this.#refused = 0
+  }
+
+  #endWindow(): void {
+    if (this.#refused >= FEW * this.#seen) this.#beginWindow()
+    else {
+      this.#crowded = false
+      this.#before = 0
+    }
+  }
+
+  /** A request with a larger body is under way. */
+  enter(): void {
+    this.#larger++
+  }
+
+  leave(): void {
+    this.#larger--
+  }
+}
+
+type Serve = (message: IncomingMessage, response: ServerResponse) => void
+
+/** Has requests that are too many refused before the framework sees them; `refuse` says whether it has. */
+export function refuseCrowd(
+  server: Server,
+  engine: Engine,
+  refuse: (message: IncomingMessage, response: ServerResponse) => boolean,
+): void {
+  const crowd = new Crowd()
+  const [serve] = server.listeners('request') as Serve[]
+  const leave = () => crowd.leave()
+  /** connections that have brought nothing while there was a crowd */
+  const fresh = new WeakSet<Socket>()
+  server.on('connection', socket => {
+    crowd.connect()
+    fresh.add(socket)
+  })
+  server.removeAllListeners('request').on('request', (message, response) => {
+    // one that waits for the answers before it on its connection is begun in a later turn
+    if (response.socket === null) return serve(message, response)
+    const { 'content-length': length, 'transfer-encoding': chunked } = message.headers
+    const larger = Number(length) > LARGER || chunked !== undefined
+    const room = !larger || engine.arena.fits(2 * Number(length ?? 0))
+    if (
+      crowd.begin(larger, { room, fresh: crowd.crowded && fresh.delete(message.socket) }) &&
+      refuse(message, response)
+    ) {
+      // the turn may be long: those that were taken do not wait for its end
+      engine.poll()
+      return
+    }
+    if (larger) {
+      crowd.enter()
+      response.once('close', leave)
+    }
+    serve(message, response)
+  })
 }
 
 export const drain = fp(

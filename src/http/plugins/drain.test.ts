@@ -1,0 +1,90 @@
+/** Which requests are taken where too many come, by a clock of the test's own and turns of the event loop. */
+import { expect, it } from 'vitest'
+import { Crowd } from './drain.ts'
+
+const turn = () => new Promise(resolve => setImmediate(resolve))
+
+/** Each request takes a tenth of a millisecond. */
+function crowdWithClock() {
+  let now = 0
+  const crowd = new Crowd(() => now)
+  /** how many of a turn's requests are refused */
+  const turnOf = async (requests: number, fresh = false) => {
+    let refused = 0
+    for (let i = 0; i < requests; i++) {
+      if (crowd.begin(false, { fresh })) refused++
+      now += 0.1
+    }
+    await turn()
+    return refused
+  }
+  const pass = (ms: number) => {
+    now += ms
+  }
+  return { crowd, turnOf, pass }
+}
+
+async function crowded() {
+  const bench = crowdWithClock()
+  for (let turns = 0; turns < 5; turns++) await bench.turnOf(300)
+  expect(bench.crowd.crowded).toBe(true)
+  return bench
+}
+
+it('takes a burst, and any number that comes a few a turn', async () => {
+  const { turnOf, pass } = crowdWithClock()
+  expect(await turnOf(150)).toBe(0)
+  for (let turns = 0; turns < 100; turns++) {
+    expect(await turnOf(60)).toBe(0)
+    pass(100)
+  }
+})
+
+it('takes the first of a turn where every turn brings hundreds', async () => {
+  const { turnOf } = await crowded()
+  expect(await turnOf(100)).toBeGreaterThan(50)
+  expect(await turnOf(30)).toBe(0)
+})
+
+it('takes none behind a long turn, which they have waited for, and then again', async () => {
+  const { turnOf } = await crowded()
+  while ((await turnOf(300)) === 300);
+  expect(await turnOf(10)).toBe(10)
+  expect(await turnOf(10)).toBe(0)
+})
+
+it('refuses what new connections bring first where more are waiting', async () => {
+  const { crowd, turnOf } = await crowded()
+  await turnOf(1)
+  await turnOf(1)
+  for (let i = 0; i < 20; i++) crowd.connect()
+  await turn()
+  expect(await turnOf(3, true)).toBe(3)
+  for (let i = 0; i < 20; i++) crowd.connect()
+  await turn()
+  expect(await turnOf(3)).toBe(0)
+})
+
+it('has few larger bodies under way, and none where there is no room', async () => {
+  const { crowd, turnOf } = await crowded()
+  await turnOf(1)
+  await turnOf(1)
+  expect(crowd.begin(true, { room: false })).toBe(true)
+  for (let i = 0; i < 8; i++) {
+    expect(crowd.begin(true)).toBe(false)
+    crowd.enter()
+  }
+  expect(crowd.begin(true)).toBe(true)
+  crowd.leave()
+  expect(crowd.begin(true)).toBe(false)
+})
+
+it('takes all again behind a second in which it refused few', async () => {
+  const { crowd, turnOf, pass } = await crowded()
+  for (let turns = 0; turns < 3; turns++) {
+    pass(1001)
+    await turnOf(20)
+  }
+  expect(crowd.crowded).toBe(false)
+  expect(await turnOf(90)).toBe(0)
+})
