@@ -133,7 +133,7 @@ interface ClientError extends Error {
 }
 
 /** Of connections that are over without a request, so many are answered in a turn of the event loop: thousands may be over at once. */
-const LATE_IN_TURN = 16
+const LATE_IN_TURN = 8
 
 /** What never becomes a request is answered on the socket, in the same form, and told where requests are. */
 export function clientErrors(
