@@ -132,7 +132,7 @@ interface ClientError extends Error {
   bytesParsed?: number
 }
 
-/** Of connections that are over without a request, so many are answered in a turn of the event loop: thousands may be over at once. */
+/** Connections that are over without a request and are answered in one turn of the event loop: thousands may be over at once. */
 const LATE_IN_TURN = 8
 
 /** What never becomes a request is answered on the socket, in the same form, and told where requests are. */
