@@ -59,6 +59,7 @@ async function stop(signal: string): Promise<void> {
     void exit(1)
   }, config.DRAIN_SECONDS * 1000)
   await app.drain()
+  for (const door of doors.slice(1)) door.close()
   await app.close()
   await telemetry?.end()
   clearTimeout(late)

@@ -41,7 +41,8 @@ export async function takeIn(message: IncomingMessage, mostBytes: number, mostMs
 function rest(message: IncomingMessage, mostBytes: number, mostMs: number | undefined): Promise<void> {
   return new Promise(resolve => {
     let taken = 0
-    const clock = setTimeout(resolve, mostMs ?? LINGER_MS)
+    // hundreds that are refused at once do not all end in one turn of the event loop
+    const clock = setTimeout(resolve, (mostMs ?? LINGER_MS) * (0.8 + 0.2 * Math.random()))
     const end = () => {
       clearTimeout(clock)
       resolve()
