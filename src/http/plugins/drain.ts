@@ -66,9 +66,9 @@ export class Drain {
 const MANY = 100
 const AVERAGED = 256
 /** While too many come: time of a turn after which it begins no other, */
-const TURN_MS = 4
+const TURN_MS = 2.5
 /** length of a turn behind which the next one begins none, since what has come meanwhile has waited for so long already, */
-const LONG_TURN_MS = 20
+const LONG_TURN_MS = 15
 /** new connections of a turn behind which others still wait, nobody knows since when: what they bring first is refused, */
 const MANY_NEW = 16
 /** requests with larger bodies that are under way at once, */
