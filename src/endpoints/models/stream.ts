@@ -10,7 +10,7 @@ import type { PreparedTokens } from './context.ts'
 import { compiledLayers, prepareTokens } from './endpoint.ts'
 import { allLayers, checkRequest, compileModel, toldTokens } from './forward.ts'
 import { FrameOutlets, TokenFrames } from './frames.ts'
-import { HeldModel } from './held.ts'
+import { type HeldModel, holdModel } from './held.ts'
 import { emitted, type ModelStart, ModelStartMessage } from './start.ts'
 
 export class ModelRun implements StreamRun<ModelStart>, Disposable {
@@ -27,7 +27,7 @@ export class ModelRun implements StreamRun<ModelStart>, Disposable {
   }
 
   get #model(): LoadedModel {
-    return (this.#held as HeldModel).loaded
+    return (this.#held as HeldModel).model
   }
 
   layers(message: ModelStart): number {
@@ -41,9 +41,8 @@ export class ModelRun implements StreamRun<ModelStart>, Disposable {
 
   async prepare(message: ModelStart, body: Room, signal: AbortSignal): Promise<void> {
     this.#starting(message)
-    this.#held = new HeldModel(this.#store, message.model)
-    const model = await this.#held.load(signal).catch(named)
-    this.#tokens = await prepareTokens(message, model, body)
+    this.#held = await holdModel(this.#store, message.model, signal).catch(named)
+    this.#tokens = await prepareTokens(message, this.#model, body)
     signal.throwIfAborted()
   }
 
