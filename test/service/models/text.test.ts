@@ -122,4 +122,19 @@ describe('a plan of a model', () => {
     const wrong = await plan('gpt2', { token_ids: { shape: [2, 700] } })
     expect(wrong.body.errors[0].path).toBe('/body/token_ids')
   })
+
+  it('counts all the tokens that a generation may have: an upper bound', async () => {
+    const flops = async (more: object) => {
+      const { body } = await plan('gpt2', { token_ids: { shape: [1, 7] }, return: [], ...more })
+      expect(body.problem).toBeUndefined()
+      return body.flops
+    }
+    const [two, four] = [
+      await flops({ generate: { max_new_tokens: 2 } }),
+      await flops({ generate: { max_new_tokens: 4 } }),
+    ]
+    // the second token and those behind it take a row each
+    expect(four - two).toBeGreaterThan(1000)
+    expect(await flops({ generate: { max_new_tokens: 20 } })).toBeGreaterThan(four + 7 * (four - two))
+  })
 })
