@@ -22,10 +22,17 @@ import { type Embedded, embed, embeddingGradients } from './embed.ts'
 import { addGradient, type ProgramWeights, type WeightGradients } from './program-weights.ts'
 import type { Tokens } from './tokens.ts'
 
+interface SegmentSources {
+  q: TensorSource
+  kv: TensorSource
+}
+
 /** What a stack is told of its tokens' padding: lengths where all of it is on the right, else segments. */
 export interface Padding {
   lengths?: TensorSource
-  segments?: { q: TensorSource; kv: TensorSource }
+  segments?: SegmentSources
+  /** the same, of the token that a decoder behind an encoder begins with */
+  ofStart?: SegmentSources
   /** where each token stands, if padding before it does not count */
   places?: TensorSource
 }
@@ -104,7 +111,7 @@ export function* runModel(
   }
   const embedded = embed(weights, start, { ids: observer.ids })
   observer.embedded('decoder', embedded.x)
-  const source = { sequence: encoder.compiled.x, lengths: padding.lengths }
+  const source = { sequence: encoder.compiled.x, lengths: padding.lengths, segments: padding.ofStart }
   const given = { ...fields(embedded, model.stack), past: observer.past }
   const ofDecoder = yield* compileStack(p, given, source)
   const compiled = { ...ofDecoder, inputs: { ...ofDecoder.inputs, context: encoder.state.output } }

@@ -120,22 +120,22 @@ function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room, whole: OfW
   const { batch, positions, real, places } = tokens
   const lengths = whole?.padding === 'segments' ? undefined : rightPadded(tokens)
   if (lengths !== undefined) return { lengths: source(lengths, [batch]) }
-  if (plan.spec.encoder !== undefined) {
-    const message = 'expected padding on the right alone, with a model that has an encoder'
-    throw fieldProblem('INVALID_REQUEST', '/attention_mask', message)
-  }
-  const shape = [batch, positions]
-  const kv = real.map(each => each - 1)
+  const kv = source(
+    real.map(each => each - 1),
+    [batch, positions],
+  )
+  const rows = (count: number) => ({ q: source(new Int32Array(batch * count), [batch, count]), kv })
   return {
-    segments: { q: source(new Int32Array(real.length), shape), kv: source(kv, shape) },
-    ...(places && { places: source(places, shape) }),
+    segments: rows(positions),
+    ...(plan.spec.encoder && { ofStart: rows(1) }),
+    ...(places && { places: source(places, [batch, positions]) }),
   }
 }
 
-/** Of a decoder, padding on the left takes no positions. */
+/** Of a decoder alone, padding on the left takes no positions. */
 function withPlaces(tokens: Tokens, { plan }: LoadedModel, whole: OfWhole | undefined): Tokens {
   const onTheRight = whole === undefined ? rightPadded(tokens) !== undefined : whole.padding !== 'segments'
-  if (!plan.spec.stack.causal || onTheRight) return tokens
+  if (!plan.spec.stack.causal || plan.spec.encoder !== undefined || onTheRight) return tokens
   return { ...tokens, places: placesByMask(tokens) }
 }
 
