@@ -8,6 +8,7 @@ import type { LoadedModel } from '../../models/loaded.ts'
 import { ProgramWeights } from '../../models/program-weights.ts'
 import { runModel } from '../../models/run.ts'
 import type { Tokens } from '../../models/tokens.ts'
+import { dropUnread } from '../../models/unread.ts'
 import { fieldProblem } from '../../problem.ts'
 import { answerBackward } from './backward.ts'
 import { type Forward, type PreparedTokens, rowLogits } from './context.ts'
@@ -71,6 +72,7 @@ export function* compileModel(
   if (request.heads !== undefined) reports.push(() => ({ heads: request.heads }))
   p.report = read => Object.assign({}, ...reports.map(report => report(read)))
   p.inputShapes.model = [plan.spec.sizes.layers, tokens.batch, tokens.positions]
+  yield* dropUnread(p)
 }
 
 /** `emit`: further names, beside those of `return`. */
