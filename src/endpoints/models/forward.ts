@@ -14,7 +14,7 @@ import { answerBackward } from './backward.ts'
 import { type Forward, type PreparedTokens, rowLogits } from './context.ts'
 import { answerGenerated, type TokenOutlet } from './generate.ts'
 import { asksLayers, layerObserver, type Seen } from './layers.ts'
-import { AnswerOutlets, type Asked } from './outlets.ts'
+import { AnswerOutlets, type Asked, mostLayers } from './outlets.ts'
 import { readingsOf } from './readings.ts'
 import { answerRelevance, relevanceMaps } from './relevance.ts'
 import { type ForwardRequest, forwardRequest, layerNames, type ModelRequest } from './request.ts'
@@ -42,7 +42,7 @@ export function* compileForward(
 }
 
 export function allLayers({ plan }: LoadedModel): number[] {
-  return Array.from({ length: plan.spec.sizes.layers }, (_, layer) => layer)
+  return Array.from({ length: mostLayers(plan) }, (_, layer) => layer)
 }
 
 /** `tokens`: where each token goes that is generated, if not into the answer alone. */
@@ -88,7 +88,7 @@ export function checkRequest(
     const message = `expected one of the model's ${most} ${name}, 0 to ${most - 1}, got ${list?.[at]}`
     throw fieldProblem('INVALID_REQUEST', `/${name}/${at}`, message)
   }
-  within('layers', layers, sizes.layers)
+  within('layers', layers, mostLayers(plan))
   within('heads', heads, sizes.heads)
   const refuse = (name: string, message: string) => {
     for (const [field, list] of Object.entries({ return: names as readonly string[], emit })) {

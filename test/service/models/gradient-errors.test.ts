@@ -9,6 +9,7 @@ import { forward, MODELS, NAMES, PLAIN, readFixture } from './fixture.ts'
 
 const BATCHES = 24
 const ROWS = 2
+const ROUNDING = 2 ** -24
 const LENGTH = 9
 
 const server = await startServer({ MODELS_DIR: MODELS })
@@ -19,6 +20,7 @@ it.each(NAMES)('%s: gradients in float32 err at most twice what plain ones do', 
   const of = { kind: 'log_probability', position: kind === 'masked' ? 2 : -1, token }
   const backward = { of, wrt: ['embeddings', 'params'] }
   const errors = new Map<string, number[]>()
+  const sizes = new Map<string, number>()
   for (let batch = 0; batch < BATCHES; batch++) {
     const drawn = {
       ...fixture,
@@ -31,13 +33,17 @@ it.each(NAMES)('%s: gradients in float32 err at most twice what plain ones do', 
     )
     for (const [key, gradient] of Object.entries(got.tensors)) {
       errors.set(key, [...(errors.get(key) ?? []), rootMeanSquare(gradient, right.tensors[key])])
+      sizes.set(key, Math.max(sizes.get(key) ?? 0, ...values(right.tensors[key]).map(Math.abs)))
     }
   }
   const wanted = Object.keys(PLAIN[name]).filter(key => key.startsWith('grads.'))
   expect([...errors.keys()].sort()).toEqual(wanted.sort())
   const over = [...errors].flatMap(([key, each]) => {
     const [ours, theirs] = [median(each), PLAIN[name][key]]
-    return ours <= 2 * theirs ? [] : [`${key}: ${ours} > 2 · ${theirs}`]
+    // what is added to every key moves no weight: there is rounding alone, of terms as large as other gradients
+    const nothing = (sizes.get(key) as number) < 1e-12
+    const budget = nothing ? ROUNDING * Math.max(...sizes.values()) : 2 * theirs
+    return ours <= budget ? [] : [`${key}: ${ours} > ${budget}`]
   })
   expect(over).toEqual([])
 })

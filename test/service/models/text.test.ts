@@ -135,3 +135,15 @@ it('gives the same maps whether more is asked for or not', async () => {
   }
   expect(await of('weights')).toEqual(await of('weights', 'output', 'logits', 'hidden'))
 })
+
+it('tells of an encoder and a decoder the layers that each has, in the order asked', async () => {
+  const of = async (layers?: number[]) =>
+    ask('t5-uneven', { token_ids: [[5, 6]], return: ['weights'], layers })
+  const indices = ({ body }: Awaited<ReturnType<typeof of>>) => [
+    body.encoder.layers.map(({ index }: { index: number }) => index),
+    body.layers.map(({ index }: { index: number }) => index),
+  ]
+  expect(indices(await of())).toEqual([[0, 1, 2], [0]])
+  expect(indices(await of([2, 0]))).toEqual([[2, 0], [0]])
+  expect((await of([3])).body.errors[0].path).toBe('/layers/0')
+})
