@@ -81,13 +81,14 @@ export function* runModel(
   encoded?: StackRun,
 ): Generator<void, ModelRun> {
   const { p, model } = weights
-  const { sizes } = model.plan.spec
+  const { sizes, gainsEps } = model.plan.spec
   const shape = (of: Tokens) => [of.batch, of.positions, sizes.dModel]
   const fields = (of: Embedded, stack: StackFields['stack']): StackFields => ({
     stack,
     x: { shape: shape(of.tokens), ref: of.x },
     checkpoint: false,
     identities: model.plan.spec.identities,
+    ...(gainsEps !== undefined && { qk_norm: { kind: 'rms', eps: gainsEps } as const }),
   })
   const padded = { kv_lengths: padding.lengths, segments: padding.segments }
   if (model.encoderStack === undefined || start === undefined) {

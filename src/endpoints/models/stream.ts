@@ -55,7 +55,7 @@ export class ModelRun implements StreamRun<ModelStart>, Disposable {
     const reports: Report[] = []
     const outlets = new FrameOutlets(p, layers, heads, detail)
     const asked = { names, layers, outlets }
-    const tokens = new TokenFrames(p, asked, heads, prepared.nameOf)
+    const tokens = new TokenFrames(p, asked, model.plan.stack.layers, heads, prepared.nameOf)
     yield* compileModel(p, message, model, prepared, asked, reports, tokens)
   }
 
