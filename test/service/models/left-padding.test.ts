@@ -133,13 +133,15 @@ describe.each(names)('%s', name => {
         const { ids: got } = whole.generated
         expect(got).toEqual(left?.map((own, b) => own.slice(0, got[b].length)))
         const single = {
-          return: ['logits', 'relevance'],
+          return: ['logits', 'relevance', 'embedding'],
+          pooling: 'cls',
           relevance: { method: 'integrated_gradients', of: { kind: 'logit', token: 17 }, steps: 4 },
         }
         const both = await ask({ ...padded, ...single })
         for (const [b, length] of lengths.entries()) {
           const alone = await ask({ token_ids: [ids[b].slice(-length)], ...single })
           expect(both.logits[b]).toEqual(alone.logits[0])
+          expect(both.embedding[b]).toEqual(alone.embedding[0])
           expect(both.relevance[b].slice(-length)).toEqual(alone.relevance[0])
         }
       })
@@ -155,12 +157,13 @@ describe.each(names)('%s', name => {
       if (/_ids$|_mask$/.test(key)) continue
       expect(worstReal(got[key], right, lengths), key).toBeLessThan(1e-9)
     }
-    const single = { ...asked, precision: 'float32', return: ['logits'] }
+    const single = { precision: 'float32', return: ['logits', 'embedding'], pooling: 'cls' }
     const { body: both } = await post(server, `/v1/models/${name}/forward`, { ...batch, ...single })
     for (const [b, length] of lengths.entries()) {
       const token_ids = [batch.token_ids[b].slice(-length)]
       const { body: alone } = await post(server, `/v1/models/${name}/forward`, { token_ids, ...single })
       expect(both.logits[b].slice(-length)).toEqual(alone.logits[0])
+      expect(both.embedding[b]).toEqual(alone.embedding[0])
     }
   })
 })
