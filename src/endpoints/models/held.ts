@@ -1,6 +1,7 @@
 /** A model of the store while a request needs it: loaded at the latest now, and held until it is disposed of. */
 import type { LoadedModel } from '../../models/loaded.ts'
 import type { ModelStore } from '../../models/store.ts'
+import { unlessStopped } from './unless-stopped.ts'
 
 export interface HeldModel extends Disposable {
   model: LoadedModel
@@ -9,12 +10,9 @@ export interface HeldModel extends Disposable {
 /** Rejects with the signal's reason where that fires first: the model may be loaded for others all the same. */
 export async function holdModel(store: ModelStore, name: string, signal: AbortSignal): Promise<HeldModel> {
   signal.throwIfAborted()
-  const stopped = Promise.withResolvers<never>()
-  const stop = () => stopped.reject(signal.reason)
-  signal.addEventListener('abort', stop, { once: true })
   const using = store.use(name)
   try {
-    const model = await Promise.race([using, stopped.promise])
+    const model = await unlessStopped(using, signal)
     return { model, [Symbol.dispose]: () => store.release(model) }
   } catch (error) {
     // nobody waits for it any more
@@ -23,7 +21,5 @@ export async function holdModel(store: ModelStore, name: string, signal: AbortSi
       () => {},
     )
     throw error
-  } finally {
-    signal.removeEventListener('abort', stop)
   }
 }

@@ -42,8 +42,7 @@ export class ModelRun implements StreamRun<ModelStart>, Disposable {
   async prepare(message: ModelStart, body: Room, signal: AbortSignal): Promise<void> {
     this.#starting(message)
     this.#held = await holdModel(this.#store, message.model, signal).catch(named)
-    this.#tokens = await prepareTokens(message, this.#model, body)
-    signal.throwIfAborted()
+    this.#tokens = await prepareTokens(message, this.#model, body, signal)
   }
 
   *compile(p: RequestProgram, message: ModelStart): Generator<void> {
