@@ -54,6 +54,13 @@ describe('of bytes', () => {
     expect(isSpecial(blank)).toBe(false)
   })
 
+  it('that nobody can see have their code', () => {
+    const joined = ['ðŁĳ©', 'âĢį', 'ðŁļĢ']
+    const spans = joined.map((_, index): Span => [index, index + 1])
+    expect(namesOf('👩\u200d🚀', joined, spans)).toEqual(['👩', 'U+200D', '🚀'])
+    expect(namesOf('👩\u200d🚀', [joined.join('')], [[0, 3]])).toEqual(['👩\u200d🚀'])
+  })
+
   it('of a text that was normalised are what became of it', () => {
     const spans: Span[] = [
       [0, 1],

@@ -110,5 +110,11 @@ function contains(whole: Uint8Array, part: Uint8Array): boolean {
 }
 
 function marked(text: string): string {
-  return text.replace(/[ \n\r\t]/g, blank => MARKS[blank]!)
+  const shown = text.replace(/[ \n\r\t]/g, blank => MARKS[blank]!)
+  // nothing else says that there is a token
+  return /^[\p{Cc}\p{Cf}]+$/u.test(shown) ? Array.from(shown, codeOf).join('') : shown
+}
+
+function codeOf(letter: string): string {
+  return `U+${letter.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`
 }
