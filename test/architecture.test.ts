@@ -63,7 +63,7 @@ const ROOMS: Record<string, Room> = {
   jobs: { level: 4, holds: ['src/jobs'] },
   http: { level: 4, holds: ['src/http'], beside: ['jobs'] },
   client: { level: 0, holds: ['src/client'] },
-  app: { level: 5, holds: ['src/app.ts', 'src/main.ts'] },
+  app: { level: 5, holds: ['src/app.ts', 'src/compile-cache.ts', 'src/main.ts', 'src/process.ts'] },
   cli: { level: 6, holds: ['src/cli'] },
   package: { level: 6, holds: ['src/package'] },
 }

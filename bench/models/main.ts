@@ -13,6 +13,8 @@ import { makeGpt2, startTransformers, type Transformers } from './transformers.t
 
 const THREADS = 2
 const ROUNDS = Number(process.env.ROUNDS ?? 9)
+/** Requests until the JavaScript around a model's steps is compiled. */
+const WARM_UP = 200
 /** For threads of OpenMP to stop spinning. */
 const PAUSE_MS = 200
 const BINARY = 'application/x-safetensors'
@@ -96,6 +98,8 @@ async function besideTransformers(folder: string, cases: Case[]): Promise<void> 
     'best: ours',
     'theirs',
     '× ours',
+    'in our workers',
+    'best',
     'tokens/s: ours',
     'theirs',
   ]
@@ -105,23 +109,26 @@ async function besideTransformers(folder: string, cases: Case[]): Promise<void> 
 async function inTurn(service: Service, theirs: Transformers, each: Case, folder: string): Promise<string[]> {
   const run = () => exchange(`${service.url}/v1/models/${each.model}/forward`, each)
   await theirs.prepare({ ...each.theirs, folder: join(folder, each.model) })
-  for (let warm = 0; warm < 2; warm++) {
-    await run()
-    await theirs.run()
-  }
-  const [a, b, ratios]: [number[], number[], number[]] = [[], [], []]
+  for (let warm = 0; warm < 2; warm++) await theirs.run()
+  for (let warm = 0; warm < (each.theirs.kind === 'maps' ? WARM_UP : 2); warm++) await run()
+  const [a, b, ratios, inWorkers]: number[][] = [[], [], [], []]
   for (let round = 0; round < ROUNDS; round++) {
     // each behind a run of its own, so that caches are its own
     await pause()
     await run()
-    a.push(await run())
+    const { ms, compute } = await run()
+    a.push(ms)
+    inWorkers.push(compute)
     await pause()
     await theirs.run()
     b.push(await theirs.run())
     ratios.push(b[round] / a[round])
   }
   const best = [Math.min(...a), Math.min(...b)]
-  const figures = [median(a), median(b), median(ratios), ...best, best[1] / best[0]].map(ms => ms.toFixed(2))
+  const workers = [median(inWorkers), Math.min(...inWorkers)]
+  const figures = [median(a), median(b), median(ratios), ...best, best[1] / best[0], ...workers].map(ms =>
+    ms.toFixed(2),
+  )
   const rates = [median(a), median(b)].map(ms =>
     each.theirs.kind === 'generate' ? ((each.theirs.new / ms) * 1000).toFixed(1) : '-',
   )
@@ -130,16 +137,18 @@ async function inTurn(service: Service, theirs: Transformers, each: Case, folder
 
 const pause = () => new Promise(resolve => setTimeout(resolve, PAUSE_MS))
 
-/** Milliseconds until the answer's last byte. */
-function exchange(url: string, { request: wanted, accept }: Case): Promise<number> {
+/** Milliseconds until the answer's last byte, and those of them in the workers. */
+function exchange(url: string, { request: wanted, accept }: Case): Promise<{ ms: number; compute: number }> {
   const body = Buffer.from(JSON.stringify(wanted))
-  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const { promise, resolve, reject } = Promise.withResolvers<{ ms: number; compute: number }>()
   const headers = { 'content-type': JSON_TYPE, accept, 'content-length': body.length }
   const begin = performance.now()
   const outgoing = request(url, { method: 'POST', agent, headers }, answer => {
     answer.resume()
     answer.on('end', () => {
-      if (answer.statusCode === 200) resolve(performance.now() - begin)
+      const ms = performance.now() - begin
+      const compute = Number(/compute;dur=([\d.]+)/.exec(String(answer.headers['server-timing']))?.[1])
+      if (answer.statusCode === 200) resolve({ ms, compute })
       else reject(new Error(`${answer.statusCode} for ${url}`))
     })
   })

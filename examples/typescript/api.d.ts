@@ -2049,7 +2049,7 @@ export interface components {
             };
             /**
              * Format: double
-             * @description floating-point operations, a multiply-add being two; masked blocks are not counted
+             * @description floating-point operations, a multiply-add being two; masked blocks are not counted. Where a model generates, an upper bound, as bytes and seconds: of all max_new_tokens, wherever the texts end
              */
             flops: number;
             /**
@@ -2702,6 +2702,7 @@ export interface components {
         Generate: {
             /**
              * Format: int32
+             * @description a text that ends before takes less than a plan says, which counts all of them
              * @default 20
              */
             max_new_tokens?: number;

@@ -879,7 +879,7 @@ export type ExplainMaskAnswer = {
 export type PlanAnswer = {
   /** shape of every tensor of the answer, by name */
   shapes: Record<string, (number)[]>
-  /** floating-point operations, a multiply-add being two; masked blocks are not counted */
+  /** floating-point operations, a multiply-add being two; masked blocks are not counted. Where a model generates, an upper bound, as bytes and seconds: of all max_new_tokens, wherever the texts end */
   flops: number
   /** tensor memory, with work areas and the room to write the answer */
   bytes: number
@@ -1431,6 +1431,7 @@ export type Gates = {
 }
 
 export type Generate = {
+  /** a text that ends before takes less than a plan says, which counts all of them */
   max_new_tokens?: number
   /** 0: the most probable token each time */
   temperature?: number

@@ -610,6 +610,7 @@ export type Gates = {
 }
 
 export type Generate = {
+  /** a text that ends before takes less than a plan says, which counts all of them */
   max_new_tokens?: number
   /** 0: the most probable token each time */
   temperature?: number

@@ -139,7 +139,10 @@ export const PlanAnswer = z
     shapes: z.record(z.string(), z.array(z.int())).describe('shape of every tensor of the answer, by name'),
     flops: z
       .number()
-      .describe('floating-point operations, a multiply-add being two; masked blocks are not counted'),
+      .describe(
+        'floating-point operations, a multiply-add being two; masked blocks are not counted. Where a model generates, ' +
+          'an upper bound, as bytes and seconds: of all max_new_tokens, wherever the texts end',
+      ),
     bytes: z.number().describe('tensor memory, with work areas and the room to write the answer'),
     seconds: z
       .number()

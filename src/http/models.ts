@@ -5,15 +5,17 @@ import type { Compilable } from '../endpoints/endpoint.ts'
 import { BERTVIZ_TYPE } from '../endpoints/models/bertviz.ts'
 import { CSV_TYPE, modelMaps } from '../endpoints/models/csv.ts'
 import { modelForward } from '../endpoints/models/endpoint.ts'
+import { holdModel } from '../endpoints/models/held.ts'
 import { MEDIA_TYPES } from '../formats/body.ts'
+import type { LoadedModel } from '../models/loaded.ts'
 import type { ModelStore } from '../models/store.ts'
 import type { Intake } from '../pipeline/decode.ts'
 import type { ReadyReply } from '../pipeline/encode.ts'
-import { Receipt } from '../pipeline/receipt.ts'
+import { Receipt, Stages } from '../pipeline/receipt.ts'
 import { serve } from '../pipeline/serve.ts'
 import { MapTable } from './map-table.ts'
 import { breakOff } from './plugins/errors.ts'
-import { answer, RequestBody, Response, type RestOptions, stopsWith } from './rest.ts'
+import { RequestBody, Response, type RestOptions, stopsWith } from './rest.ts'
 
 /** The first one where a client takes several alike. */
 const FORMS = [MEDIA_TYPES.json, MEDIA_TYPES.safetensors, BERTVIZ_TYPE, CSV_TYPE]
@@ -27,22 +29,16 @@ export const models = fp(
     app.get('/v1/models', async () => ({ models: await store.list() }))
     app.get<{ Params: { name: string } }>('/v1/models/:name', request => store.describe(request.params.name))
     app.post<{ Params: { name: string } }>('/v1/models/:name/forward', async (request, reply) => {
-      const model = await store.use(request.params.name)
+      const { signal, clock } = stopsWith(reply, deadlineSeconds)
       try {
-        const form = request.accepts().type(FORMS)
-        if (form === CSV_TYPE) {
-          const maps = modelMaps(model)
-          const { memory } = intake.engine.arena
-          const sink = (receipt: Receipt) => new MapTable(request, reply, receipt, maps, memory)
-          return await answerAs(sink, maps, request, reply, intake, deadlineSeconds)
-        }
-        const bertviz = form === BERTVIZ_TYPE
-        const endpoint = modelForward(model, bertviz) as Compilable
-        if (!bertviz) return await answer(endpoint, request, reply, intake, deadlineSeconds)
-        const sink = (receipt: Receipt) => new BertvizResponse(request, reply, receipt)
-        return await answerAs(sink, endpoint, request, reply, intake, deadlineSeconds)
+        using held = await holdModel(store, request.params.name, signal)
+        const { endpoint, sink } = formOf(held.model, request, reply, intake)
+        await serve(endpoint, new RequestBody(request), sink, intake, signal)
+        return sink.whole
+      } catch (error) {
+        breakOff(error, request, reply)
       } finally {
-        store.release(model)
+        clearTimeout(clock)
       }
     })
   },
@@ -59,25 +55,23 @@ class BertvizResponse extends Response {
   }
 }
 
-/** Another form of the answer than JSON and safetensors. */
-async function answerAs<R>(
-  sinkOf: (receipt: Receipt) => Response,
-  endpoint: Compilable<R>,
+/** What is computed, and how it is answered: as JSON and safetensors, or in another form. */
+function formOf(
+  model: LoadedModel,
   request: FastifyRequest,
   reply: FastifyReply,
-  intake: Intake,
-  deadlineSeconds: number,
-): Promise<Buffer | undefined> {
+  { engine }: Intake,
+): { endpoint: Compilable; sink: Response } {
   const receipt = new Receipt()
+  receipt.stages = request.follow && new Stages(request.follow)
   request.receipt = receipt
-  const { signal, clock } = stopsWith(reply, deadlineSeconds)
-  try {
-    const sink = sinkOf(receipt)
-    await serve(endpoint, new RequestBody(request), sink, intake, signal)
-    return sink.whole
-  } catch (error) {
-    breakOff(error, request, reply)
-  } finally {
-    clearTimeout(clock)
+  const form = request.accepts().type(FORMS)
+  if (form === CSV_TYPE) {
+    const maps = modelMaps(model)
+    const sink = new MapTable(request, reply, receipt, maps, engine.arena.memory)
+    return { endpoint: maps as Compilable, sink }
   }
+  const bertviz = form === BERTVIZ_TYPE
+  const endpoint = modelForward(model, bertviz) as Compilable
+  return { endpoint, sink: new (bertviz ? BertvizResponse : Response)(request, reply, receipt) }
 }

@@ -41,7 +41,7 @@ async function planned(
   const client = clientOf(request)
   using body = await decode(new RequestBody(request), intake)
   const { endpoint: path, body: tree } = parse(PlanRequest, body.tree)
-  using held = await endpointAt(path, store)
+  using held = await endpointAt(path, store, signal)
   try {
     const { shapes, estimate, conventions, ...found } = await plan(
       held.endpoint,

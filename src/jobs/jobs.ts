@@ -90,7 +90,7 @@ export class Jobs {
       const detail = `expected at most ${this.store.mostBytes} bytes, what the store of jobs holds, got ${bytes.length}`
       throw new Problem('BODY_TOO_LARGE', detail)
     }
-    using held = await endpointAt(request.endpoint, this.#models)
+    using held = await endpointAt(request.endpoint, this.#models, signal)
     const id = randomUUID()
     const { style, cut, lossFactor } = await this.#examine(held, request.body, body, sender.owner, signal)
     const { digest } = await digestOf([bytes])

@@ -78,7 +78,7 @@ export class Runner implements Work {
             this.#diagnose(request, report, order.owner, task.signal)
         : undefined
     return await this.#whenFree(task, async () => {
-      using held = await endpointAt(order.endpoint, this.#models)
+      using held = await endpointAt(order.endpoint, this.#models, task.signal)
       const body = await decode(new StoredSource(this.#store, order.input, order.owner), this.#intake)
       body.tree = parse(JobRequest, body.tree).body
       body.beside = []
@@ -92,7 +92,7 @@ export class Runner implements Work {
     // the elements of the parts' tensors may take more than the text of the whole did
     const intake = { ...this.#intake, mostBytes: Number.POSITIVE_INFINITY }
     return await this.#whenFree(task, async () => {
-      using held = await endpointAt(order.endpoint, this.#models)
+      using held = await endpointAt(order.endpoint, this.#models, task.signal)
       const endpoint = partOf(held.ofPart(order.whole), order.lossFactor)
       const source = await partSource(this.#store, order, index)
       const sink = new PartSink(this.#store, order, task, intake.engine.arena.memory)
@@ -103,7 +103,7 @@ export class Runner implements Work {
 
   async #runJoin(order: Order, parts: Stored[], { signal }: Task): Promise<Stored> {
     const { engine } = this.#intake
-    using held = await endpointAt(order.endpoint, this.#models)
+    using held = await endpointAt(order.endpoint, this.#models, signal)
     const pricing = { held, whole: order.whole, engine, client: order.owner, signal }
     const pieces = await joinParts(this.#store, order, parts, pricing)
     signal.throwIfAborted()

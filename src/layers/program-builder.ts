@@ -87,6 +87,11 @@ export class ProgramBuilder implements Program {
     return step
   }
 
+  /** The names of what each step writes that is there so far. */
+  written(): Map<object, readonly string[]> {
+    return new Map(this.#unsized.map(({ step, op }) => [step, op.outputs]))
+  }
+
   /** Adds a stage of independent steps. */
   stage(...steps: Step[]): void {
     if (steps.length > 0) this.stages.push(steps)
@@ -281,20 +286,12 @@ export class RequestProgram extends ProgramBuilder {
 
 const PARAMETER = /^(\/body)?(\/encoder)?(\/stack)?\/params\//
 
-const WIRE_FORMS = {
-  nested: 'json',
-  flat: 'json',
-  base64: 'base64',
-  safetensors: 'raw',
-  kept: 'raw',
-  shape: 'raw',
-} as const
-
 /** What the decode op needs to know of it. */
 export function decodeArgs(
   source: TensorSource,
   policy: Pick<DecodeArgs, 'rejectNonFinite' | 'allowNegativeInfinity'>,
 ): DecodeArgs {
-  const { start, end, dtype, count, marks, escaped } = source
-  return { form: WIRE_FORMS[source.form], start, end, dtype, count, marks, escaped, ...policy }
+  const { form, start, end, dtype, count, marks, escaped } = source
+  const text = form === 'nested' || form === 'flat' ? 'json' : 'raw'
+  return { form: form === 'base64' ? form : text, start, end, dtype, count, marks, escaped, ...policy }
 }

@@ -56,6 +56,12 @@ export function* layerPlans(
   return plans
 }
 
+/** What of a context is no padding: what stands before a length, or is of a segment. */
+export interface Unpadded {
+  lengths: TensorSource | undefined
+  segments?: AttentionOptions['segments']
+}
+
 /**
  * Of cross-attention in every layer, to keys of which `lengths` says how many are no padding. What says where a row stands
  * (rope, causal, a window, alibi), the mask and the kind are of self-attention alone.
@@ -65,12 +71,12 @@ export function crossPlan(
   stack: StackRequest,
   beside: BesideStack,
   g: Geometry,
-  lengths: TensorSource | undefined,
+  { lengths, segments }: Unpadded,
 ): AttentionPlan {
   const { q_lengths, qk_norm, dropout, empty_rows } = beside
   const scale = stack.scale ?? beside.scale
   const softcap = stack.softcap ?? beside.softcap
-  const options = { q_lengths, kv_lengths: lengths, qk_norm, dropout, scale, softcap, empty_rows }
+  const options = { q_lengths, kv_lengths: lengths, segments, qk_norm, dropout, scale, softcap, empty_rows }
   return planAttention(p, options, g, NO_PAST, { kv_lengths: '/context_lengths' })
 }
 

@@ -23,6 +23,7 @@ import {
   normOfGains,
   refuseSinks,
   relativeBiasOf,
+  type Unpadded,
 } from './stack-plans.ts'
 import { carriedState } from './stack-state.ts'
 
@@ -122,13 +123,7 @@ export function* compileStack(
   const [plan] = plans
   const cross = context && {
     dContext: context.dim,
-    plan: crossPlan(
-      p,
-      stack,
-      optionsOf('cross_attention'),
-      { ...geometry, keys: context.positions },
-      source?.lengths,
-    ),
+    plan: crossPlan(p, stack, optionsOf('cross_attention'), { ...geometry, keys: context.positions }, source),
   }
   const shape = stackShape(request, x, plans, cross, dHidden, from)
   const inputs = {
@@ -149,10 +144,9 @@ export function* compileStack(
   }
 }
 
-/** A context, and how much of it is no padding. */
-interface Source {
+/** A context, and what of it is no padding. */
+interface Source extends Unpadded {
   sequence: Sequence
-  lengths: TensorSource | undefined
 }
 
 function contextOfStack({ x, context, context_lengths: lengths }: StackFields): Source | undefined {

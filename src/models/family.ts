@@ -30,6 +30,8 @@ export interface HeadSpec {
 export interface ModelSpec {
   family: string
   stack: StackOptions
+  /** of the norms of queries and keys, where they have gains */
+  gainsEps?: number
   /** norms of the stack that are the identity */
   identities?: string[]
   embeddings: EmbeddingSpec

@@ -22,10 +22,17 @@ import { type Embedded, embed, embeddingGradients } from './embed.ts'
 import { addGradient, type ProgramWeights, type WeightGradients } from './program-weights.ts'
 import type { Tokens } from './tokens.ts'
 
+interface SegmentSources {
+  q: TensorSource
+  kv: TensorSource
+}
+
 /** What a stack is told of its tokens' padding: lengths where all of it is on the right, else segments. */
 export interface Padding {
   lengths?: TensorSource
-  segments?: { q: TensorSource; kv: TensorSource }
+  segments?: SegmentSources
+  /** the same, of the token that a decoder behind an encoder begins with */
+  ofStart?: SegmentSources
   /** where each token stands, if padding before it does not count */
   places?: TensorSource
 }
@@ -74,13 +81,14 @@ export function* runModel(
   encoded?: StackRun,
 ): Generator<void, ModelRun> {
   const { p, model } = weights
-  const { sizes } = model.plan.spec
+  const { sizes, gainsEps } = model.plan.spec
   const shape = (of: Tokens) => [of.batch, of.positions, sizes.dModel]
   const fields = (of: Embedded, stack: StackFields['stack']): StackFields => ({
     stack,
     x: { shape: shape(of.tokens), ref: of.x },
     checkpoint: false,
     identities: model.plan.spec.identities,
+    ...(gainsEps !== undefined && { qk_norm: { kind: 'rms', eps: gainsEps } as const }),
   })
   const padded = { kv_lengths: padding.lengths, segments: padding.segments }
   if (model.encoderStack === undefined || start === undefined) {
@@ -104,7 +112,7 @@ export function* runModel(
   }
   const embedded = embed(weights, start, { ids: observer.ids })
   observer.embedded('decoder', embedded.x)
-  const source = { sequence: encoder.compiled.x, lengths: padding.lengths }
+  const source = { sequence: encoder.compiled.x, lengths: padding.lengths, segments: padding.ofStart }
   const given = { ...fields(embedded, model.stack), past: observer.past }
   const ofDecoder = yield* compileStack(p, given, source)
   const compiled = { ...ofDecoder, inputs: { ...ofDecoder.inputs, context: encoder.state.output } }

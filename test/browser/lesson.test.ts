@@ -57,6 +57,42 @@ it.each([
 })
 
 it.each([
+  ['en', 430],
+  ['ko', 360],
+] as const)('on a phone the explanation lies over nothing that it explains: %s', async (language, width) => {
+  await visitAt('attention', language, width)
+  await page.selectOption('#source', 'sentence')
+  const { pronoun, noun } = LESSON[language]
+  const panel = page.locator('.explanation')
+  await expect.poll(() => panel.textContent()).toContain(`P[${pronoun}, ${noun}]`)
+  const above = async (selector: string) => {
+    const [shown, cover] = [await page.locator(selector).boundingBox(), await panel.boundingBox()]
+    return shown!.y >= 0 && shown!.y + shown!.height <= cover!.y
+  }
+  await page.locator('[data-matrix=weights]').evaluate(each => each.scrollIntoView({ block: 'end' }))
+  await expect.poll(() => above('[data-matrix=weights]')).toBe(true)
+  expect(await page.isVisible('.explanation .cell-name')).toBe(true)
+  expect(await page.isVisible('.explanation .formula')).toBe(false)
+  await page
+    .locator('[data-matrix=weights] .frame-main')
+    .evaluate(each => each.scrollIntoView({ block: 'end' }))
+  await keep(page, `explanation-folded-${language}`, false)
+  await page.click('.unfold')
+  expect(await page.isVisible('.explanation .formula')).toBe(true)
+  await expect.poll(() => above('.frame-main')).toBe(true)
+  await expectAccessible(page)
+  await keep(page, `explanation-unfolded-${language}`, false)
+  // walked to by keys, a cell comes into sight
+  await page.locator('[data-matrix=weights] .stage').focus()
+  await page.keyboard.press('PageDown')
+  await expect.poll(() => panel.textContent()).toContain(`P[[SEP], ${noun}]`)
+  await expect.poll(() => above('.frame-main')).toBe(true)
+  await page.click('.unfold')
+  expect(await page.isVisible('.explanation .formula')).toBe(false)
+  await expectAccessible(page)
+})
+
+it.each([
   ['en', 1440],
   ['ko', 390],
 ] as const)('the layers open on its run: %s', async (language, width) => {

@@ -105,12 +105,10 @@ describe('a run of a model', () => {
     await finished(page)
     await expect.poll(() => mapsOf(page)).toBe(1)
     const { tokens, encoder } = await answerOf('t5')
-    const [strings] = tokens.strings
+    expect(tokens.strings[0][0]).toBe('▁')
     await expect
       .poll(valueOnMap)
-      .toBe(
-        `${strings[0]} (1) → ${strings[0]} (1): ${Number(encoder.layers[1].weights[0][3][0][0].toFixed(5))}`,
-      )
+      .toBe(`␣ (1) → ␣ (1): ${Number(encoder.layers[1].weights[0][3][0][0].toFixed(5))}`)
   })
 
   it.each([
@@ -156,6 +154,57 @@ describe('a run of a model', () => {
     expect(values(tensors.weights!)[1]).toBeCloseTo(weight, 6)
     expect(tensors['layers.1.entropy']!.shape).toEqual([4, plain.length])
     expect(response).toMatchObject({ layer: 1, head: 2, tokens: plain })
+  })
+})
+
+/** GPT-2 writes a byte a letter: nobody can read its Korean. */
+describe('tokens of bytes', () => {
+  const TEXT = '너무 피곤해서 café'
+  const NAMES = '너 무₁ 무₂ ␣ 피₁ 피₂ 피₃ 곤₁ 곤₂해₁ 해₂ 해₃ 서₁ 서₂ 서₃ ␣c a fé₁ é₂'
+  const where = { model: 'gpt2', sentence: TEXT }
+
+  it('are read as their text along both sides of a map, in what it says, and in files', async () => {
+    await visitAt(`layers?${new URLSearchParams(where)}&run=1&map=1,2&row=3`)
+    await filled(page, 8)
+    await expect.poll(() => mapsOf(page)).toBe(1)
+    const { tokens } = await answerOf('gpt2', { text: TEXT })
+    expect(tokens.strings[0].slice(1, 4)).not.toContain('무')
+    const names = NAMES.split(' ')
+    expect(names).toHaveLength(tokens.strings[0].length)
+    expect((await namesOnMap()).sort()).toEqual(twice(names))
+    expect(await valueOnMap()).toMatch(/^␣ \(4\) → 너 \(1\): /)
+    expect(await page.getAttribute('.head-lines canvas', 'aria-label')).toMatch(/␣.*(너|무₁|무₂) /)
+    expect(await page.textContent('.detail > .hint')).toBe(
+      '␣ is a space. ₁ ₂ ₃ are the parts of a letter that is cut into several tokens.',
+    )
+    const file = async (kind: string) => {
+      const waiting = page.waitForEvent('download')
+      await page.click(`[data-export=${kind}]`)
+      return readFileSync(await (await waiting).path())
+    }
+    const drawn = [...(await file('svg')).toString().matchAll(/>([^<]*)<\/text>/g)].map(([, text]) => text)
+    expect(drawn).toEqual(expect.arrayContaining(names))
+    expect((await file('csv')).toString()).toContain('\r\nweights,2,1,무₂,무₁,')
+    // what the server answered is kept as it came
+    expect(readFile(await file('safetensors')).response).toMatchObject({ tokens: tokens.strings[0] })
+    await expectAccessible(page)
+  })
+
+  it('are so in a sentence too, where a cell is pointed at', async () => {
+    await visitAt(`attention?${new URLSearchParams({ ...where, head: '1,2', tables: '1' })}`)
+    const names = (part: string) => page.locator(`[data-table=weights] ${part} th`).allTextContents()
+    await expect.poll(() => names('tbody')).toEqual(NAMES.split(' '))
+    expect(await names('thead')).toEqual(NAMES.split(' '))
+    expect(await page.isVisible('.flow .hint:has-text("␣ is a space.")')).toBe(true)
+    await page.click('[aria-pressed=true]:has-text("Tables")')
+    await page.focus('[data-matrix=weights] .stage')
+    await page.keyboard.press('PageDown')
+    await expect.poll(() => page.textContent('.explanation-body')).toMatch(/P\[é₂, 너\] = /)
+    expect((await page.locator('.bar-label').allTextContents()).slice(7, 10)).toEqual([
+      '곤₁',
+      '곤₂해₁',
+      '해₂',
+    ])
   })
 })
 

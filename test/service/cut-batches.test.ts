@@ -159,6 +159,16 @@ const STACKS: [string, Body][] = [
   ],
 ]
 
+const LEFT = {
+  token_ids: [1, 2, 3, 4].map(b => [3, 4, 5, 6, 7].map(id => id + b)),
+  attention_mask: [
+    [0, 0, 1, 1, 1],
+    [1, 1, 1, 1, 1],
+    [0, 1, 1, 1, 1],
+    [1, 1, 1, 1, 1],
+  ],
+}
+
 const MODEL_CASES: [string, string, (texts: string[], ids: Body) => Body][] = [
   [
     'bert',
@@ -202,19 +212,11 @@ const MODEL_CASES: [string, string, (texts: string[], ids: Body) => Body][] = [
     }),
   ],
   ['t5', 'an encoder, padded', text => ({ text, return: ['output', 'weights', 'cross_weights', 'logits'] })],
+  ['qwen3', 'padding on the left', () => ({ ...LEFT, return: ['output', 'weights'] })],
   [
-    'qwen3',
+    't5',
     'padding on the left',
-    () => ({
-      token_ids: [1, 2, 3, 4].map(b => [3, 4, 5, 6, 7].map(id => id + b)),
-      attention_mask: [
-        [0, 0, 1, 1, 1],
-        [1, 1, 1, 1, 1],
-        [0, 1, 1, 1, 1],
-        [1, 1, 1, 1, 1],
-      ],
-      return: ['output', 'weights'],
-    }),
+    () => ({ ...LEFT, return: ['output', 'weights', 'cross_weights', 'logits'] }),
   ],
 ]
 

@@ -37,7 +37,20 @@ function resultOf(q: Matrix, k: Matrix, v: Matrix, target: Matrix, hidden: boole
   const entropy = weights.map(row => -row.reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0))
   const inputs = { q, k, v, target, queries: q.map(String), keys: k.map(String) }
   const logsumexp = sums.map(Math.log)
-  return { inputs, scale, products, scores, maskedScores, weights, output, entropy, logsumexp, gradients }
+  const tokens = inputs.queries
+  return {
+    inputs,
+    tokens,
+    scale,
+    products,
+    scores,
+    maskedScores,
+    weights,
+    output,
+    entropy,
+    logsumexp,
+    gradients,
+  }
 }
 
 /** Reads a step as arithmetic. */

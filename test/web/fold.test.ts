@@ -14,7 +14,7 @@ const told = {
     ],
   ],
 }
-const tokens = toldTokens(told)
+const tokens = toldTokens(told, 'a [MASK]')
 const map = { rows: 4, cols: 4, data: Float32Array.from({ length: 16 }, (_, index) => index) }
 const thumbnail = {
   pass: 'forward' as const,
@@ -36,7 +36,7 @@ describe('special tokens', () => {
   })
 
   it('stay where there is nothing else', () => {
-    expect(keptPlaces({ strings: ['[CLS]', '[SEP]'], special: [true, true] }, true)).toEqual([0, 1])
+    expect(keptPlaces({ ...plainTokens(['[CLS]', '[SEP]']), special: [true, true] }, true)).toEqual([0, 1])
   })
 
   it('leave rows and columns', () => {

@@ -121,13 +121,14 @@ function compareAll(
     const found = p.buffer({ type: 'float64', length: heads * (FOUND_COUNT + WORST_COUNT * top) })
     const tensors = { candidate, truth: ofTruth }
     figuring.push(p.step(compareFigures, { ...tensors, baseline: ofBaseline, figures }, { ...layout, dtype }))
-    const allowed = p.buffer({ type: 'float64', length: 1 })
-    const factor = rule.kind === 'baseline' ? rule.factor : 0
-    allowing.push(p.step(compareAllowed, { figures, allowed }, { heads, factor, eps: EPS[dtype] }))
     const known = request.allowed?.get(name)
-    const { rtol, atol } = rule.kind === 'tolerance' ? rule : { rtol: 0, atol: known ?? 0 }
-    const byBaseline = rule.kind === 'baseline' && known === undefined
-    const ruled = { ...tensors, allowed: byBaseline ? allowed : undefined, found }
+    const allowed = p.buffer({ type: 'float64', length: 1, ...(known !== undefined && { data: [known] }) })
+    const factor = rule.kind === 'baseline' ? rule.factor : 0
+    if (known === undefined) {
+      allowing.push(p.step(compareAllowed, { figures, allowed }, { heads, factor, eps: EPS[dtype] }))
+    }
+    const { rtol, atol } = rule.kind === 'tolerance' ? rule : { rtol: 0, atol: 0 }
+    const ruled = { ...tensors, allowed: rule.kind === 'baseline' ? allowed : undefined, found }
     const [mapRows, mapColumns] = [Math.min(axes.rows, MOST_BLOCKS), Math.min(axes.dim, MOST_BLOCKS)]
     const blocks = { type: 'float64', length: heads * mapRows * mapColumns } as const
     const map = request.errorMaps ? { errorMap: p.buffer(blocks), mapRows, mapColumns } : undefined

@@ -36,6 +36,11 @@ const KINDS = [
   { at: /^layers\.(\d+)\.cross_weights$/, name: 'Cross', left: 'start', right: 'text' },
 ] as const
 
+/** As BertViz writes tokens into its views. Source: jessevig/bertviz 1.4.1, util.py, format_special_chars. */
+function shown(token: string): string {
+  return token.replaceAll(/[Ġ▁]/g, ' ').replaceAll('</w>', '')
+}
+
 /** Puts the tensors of a program that is whole into the form of the views. */
 export function writeBertviz(
   p: RequestProgram,
@@ -44,7 +49,7 @@ export function writeBertviz(
 ): void {
   const outputs = p.outputs.splice(0)
   const { encoder } = plan.spec
-  const named = nameOf ?? String
+  const named = (id: number) => shown(nameOf?.(id) ?? String(id))
   const texts = Array.from({ length: tokens.batch }, (_, b) => {
     const own = tokens.ids.subarray(b * tokens.positions, (b + 1) * tokens.positions)
     return Array.from(own, named)

@@ -46,8 +46,8 @@ export function modelMaps(model: LoadedModel): MapsEndpoint {
     maps: [],
     request: ForwardRequestSchema,
     layers: request => compiledLayers(request, model, prepared),
-    async prepare(request, body) {
-      prepared = await prepareTokens(request, model, body)
+    async prepare(request, body, signal) {
+      prepared = await prepareTokens(request, model, body, signal)
     },
     *compile(p, request) {
       const tokens = prepared as PreparedTokens

@@ -12,6 +12,7 @@ import { bertvizRequest, writeBertviz } from './bertviz.ts'
 import type { PreparedTokens } from './context.ts'
 import { compileForward, ForwardRequestSchema, ForwardShapes } from './forward.ts'
 import type { ForwardRequest, ModelRequest } from './request.ts'
+import { unlessStopped } from './unless-stopped.ts'
 
 /** What a part of a batch must know of the whole, for its program to be that of the whole but for its size. */
 export interface OfWhole {
@@ -39,8 +40,8 @@ export function modelForward(model: LoadedModel, bertviz = false, whole?: OfWhol
     request: ForwardRequestSchema,
     shapes: ForwardShapes,
     layers: request => compiledLayers(request, model, prepared),
-    async prepare(request, body) {
-      prepared = await prepareTokens(request, model, body, whole)
+    async prepare(request, body, signal) {
+      prepared = await prepareTokens(request, model, body, signal, whole)
     },
     *compile(p, request) {
       const tokens = prepared as PreparedTokens
@@ -69,9 +70,10 @@ export async function prepareTokens(
   request: ModelRequest,
   model: LoadedModel,
   body: Room,
+  signal: AbortSignal,
   whole?: OfWhole,
 ): Promise<PreparedTokens> {
-  const prepared = await readTokens(request, model, body, whole)
+  const prepared = await readTokens(request, model, body, signal, whole)
   const { method, steps } = request.relevance ?? { method: 'rollout', steps: 0 }
   if (method === 'integrated_gradients') {
     const tokens = repeated(prepared.tokens, steps + 1)
@@ -84,13 +86,15 @@ async function readTokens(
   request: ModelRequest,
   model: LoadedModel,
   body: Room,
+  signal: AbortSignal,
   whole: OfWhole | undefined,
 ): Promise<PreparedTokens> {
   const { text, token_ids } = request
   if (text !== undefined && token_ids !== undefined) throw bothProblem('', 'text', 'token_ids')
   if (text !== undefined) {
-    const tokenizer = await model.tokenizer()
-    const tokens = await tokensOfText({ ...request, text }, model.plan, tokenizer, whole?.positions)
+    const tokenizer = await unlessStopped(model.tokenizer(), signal)
+    const cutting = tokensOfText({ ...request, text }, model.plan, tokenizer, whole?.positions)
+    const tokens = await unlessStopped(cutting, signal)
     return { tokens, padding: paddingOf(tokens, model, body, whole), ...namesOf(tokenizer) }
   }
   if (token_ids === undefined) {
@@ -99,7 +103,10 @@ async function readTokens(
   const tokens = withPlaces(tokensOf({ ...request, token_ids }, model.plan), model, whole)
   // without names where it cannot be loaded
   const tokenizer = model.plan.checkpoint.tokenizer
-    ? await model.tokenizer().catch(() => undefined)
+    ? await unlessStopped(
+        model.tokenizer().catch(() => undefined),
+        signal,
+      )
     : undefined
   return { tokens, padding: paddingOf(tokens, model, body, whole), ...(tokenizer && namesOf(tokenizer)) }
 }
@@ -120,22 +127,22 @@ function paddingOf(tokens: Tokens, { plan }: LoadedModel, body: Room, whole: OfW
   const { batch, positions, real, places } = tokens
   const lengths = whole?.padding === 'segments' ? undefined : rightPadded(tokens)
   if (lengths !== undefined) return { lengths: source(lengths, [batch]) }
-  if (plan.spec.encoder !== undefined) {
-    const message = 'expected padding on the right alone, with a model that has an encoder'
-    throw fieldProblem('INVALID_REQUEST', '/attention_mask', message)
-  }
-  const shape = [batch, positions]
-  const kv = real.map(each => each - 1)
+  const kv = source(
+    real.map(each => each - 1),
+    [batch, positions],
+  )
+  const rows = (count: number) => ({ q: source(new Int32Array(batch * count), [batch, count]), kv })
   return {
-    segments: { q: source(new Int32Array(real.length), shape), kv: source(kv, shape) },
-    ...(places && { places: source(places, shape) }),
+    segments: rows(positions),
+    ...(plan.spec.encoder && { ofStart: rows(1) }),
+    ...(places && { places: source(places, [batch, positions]) }),
   }
 }
 
-/** Of a decoder, padding on the left takes no positions. */
+/** Of a decoder alone, padding on the left takes no positions. */
 function withPlaces(tokens: Tokens, { plan }: LoadedModel, whole: OfWhole | undefined): Tokens {
   const onTheRight = whole === undefined ? rightPadded(tokens) !== undefined : whole.padding !== 'segments'
-  if (!plan.spec.stack.causal || onTheRight) return tokens
+  if (!plan.spec.stack.causal || plan.spec.encoder !== undefined || onTheRight) return tokens
   return { ...tokens, places: placesByMask(tokens) }
 }
 

@@ -8,12 +8,13 @@ import type { LoadedModel } from '../../models/loaded.ts'
 import { ProgramWeights } from '../../models/program-weights.ts'
 import { runModel } from '../../models/run.ts'
 import type { Tokens } from '../../models/tokens.ts'
+import { dropUnread } from '../../models/unread.ts'
 import { fieldProblem } from '../../problem.ts'
 import { answerBackward } from './backward.ts'
 import { type Forward, type PreparedTokens, rowLogits } from './context.ts'
 import { answerGenerated, type TokenOutlet } from './generate.ts'
 import { asksLayers, layerObserver, type Seen } from './layers.ts'
-import { AnswerOutlets, type Asked } from './outlets.ts'
+import { AnswerOutlets, type Asked, mostLayers } from './outlets.ts'
 import { readingsOf } from './readings.ts'
 import { answerRelevance, relevanceMaps } from './relevance.ts'
 import { type ForwardRequest, forwardRequest, layerNames, type ModelRequest } from './request.ts'
@@ -41,7 +42,7 @@ export function* compileForward(
 }
 
 export function allLayers({ plan }: LoadedModel): number[] {
-  return Array.from({ length: plan.spec.sizes.layers }, (_, layer) => layer)
+  return Array.from({ length: mostLayers(plan) }, (_, layer) => layer)
 }
 
 /** `tokens`: where each token goes that is generated, if not into the answer alone. */
@@ -71,6 +72,7 @@ export function* compileModel(
   if (request.heads !== undefined) reports.push(() => ({ heads: request.heads }))
   p.report = read => Object.assign({}, ...reports.map(report => report(read)))
   p.inputShapes.model = [plan.spec.sizes.layers, tokens.batch, tokens.positions]
+  yield* dropUnread(p)
 }
 
 /** `emit`: further names, beside those of `return`. */
@@ -86,7 +88,7 @@ export function checkRequest(
     const message = `expected one of the model's ${most} ${name}, 0 to ${most - 1}, got ${list?.[at]}`
     throw fieldProblem('INVALID_REQUEST', `/${name}/${at}`, message)
   }
-  within('layers', layers, sizes.layers)
+  within('layers', layers, mostLayers(plan))
   within('heads', heads, sizes.heads)
   const refuse = (name: string, message: string) => {
     for (const [field, list] of Object.entries({ return: names as readonly string[], emit })) {

@@ -11,7 +11,7 @@ import { choose, chosenHeads, mapOutputs } from '../layer-maps.ts'
 import { MAP_EMITS } from '../stream-messages.ts'
 import type { PreparedTokens } from './context.ts'
 import type { TokenOutlet } from './generate.ts'
-import type { Asked, LayerOfPass, Outlet, Outlets } from './outlets.ts'
+import { type Asked, type LayerOfPass, type Outlet, type Outlets, placesIn } from './outlets.ts'
 
 const TOKEN_MAPS = ['weights', 'cross_weights'] as const
 type TokenMap = (typeof TOKEN_MAPS)[number]
@@ -94,12 +94,14 @@ export class TokenFrames implements TokenOutlet {
   constructor(
     p: RequestProgram,
     { names, layers }: Pick<Asked, 'names' | 'layers'>,
+    /** of the decoder */
+    count: number,
     heads: number[] | undefined,
     nameOf: PreparedTokens['nameOf'],
   ) {
     this.#p = p
     this.#names = TOKEN_MAPS.filter(name => names.includes(name))
-    this.#places = new Map(layers.map((layer, place) => [layer, place]))
+    this.#places = placesIn(layers, count)
     this.#heads = heads
     this.#nameOf = nameOf
   }

@@ -15,6 +15,16 @@ export interface LayerOfPass {
   layer: number
 }
 
+/** Of either stack: they may have different numbers of layers. */
+export function mostLayers({ stack, encoderStack }: ModelPlan): number {
+  return Math.max(stack.layers, encoderStack?.layers ?? 0)
+}
+
+/** Where each of the layers that a stack has is told of, in the order asked. */
+export function placesIn(layers: readonly number[], count: number): ReadonlyMap<number, number> {
+  return new Map(layers.filter(layer => layer < count).map((layer, place) => [layer, place]))
+}
+
 /** Takes what one layer gives in one pass. */
 export interface Outlet {
   /** as it stands */
@@ -47,28 +57,30 @@ export class AnswerOutlets implements Outlets {
   readonly #p: RequestProgram
   readonly #reports: Report[]
   readonly #heads: number[] | undefined
-  readonly #places: ReadonlyMap<number, number>
+  readonly #places: Record<Role, ReadonlyMap<number, number>>
 
   constructor(
     p: RequestProgram,
     reports: Report[],
     layers: readonly number[],
     heads: number[] | undefined,
-    { encoderStack }: ModelPlan,
+    { stack, encoderStack }: ModelPlan,
   ) {
     this.#p = p
     this.#reports = reports
     this.#heads = heads
-    this.#places = new Map(layers.map((layer, place) => [layer, place]))
-    for (const [layer, place] of this.#places) {
-      reports.push(() => ({ [`layers.${place}.index`]: layer }))
-      if (encoderStack === undefined || layer >= encoderStack.layers) continue
-      reports.push(() => ({ [`encoder.layers.${place}.index`]: layer }))
+    this.#places = {
+      encoder: placesIn(layers, encoderStack?.layers ?? 0),
+      decoder: placesIn(layers, stack.layers),
+    }
+    for (const [role, places] of Object.entries(this.#places)) {
+      const prefix = role === 'encoder' ? 'encoder.' : ''
+      for (const [layer, place] of places) reports.push(() => ({ [`${prefix}layers.${place}.index`]: layer }))
     }
   }
 
   of({ role, layer }: LayerOfPass): Outlet | undefined {
-    const place = this.#places.get(layer)
+    const place = this.#places[role].get(layer)
     if (place === undefined) return undefined
     const at = `${role === 'encoder' ? 'encoder.' : ''}layers.${place}.`
     const p = this.#p

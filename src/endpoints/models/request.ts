@@ -132,7 +132,12 @@ export function forwardFields(tensors: TensorKinds) {
     relevance: relevance(tensors).optional(),
     generate: z
       .strictObject({
-        max_new_tokens: z.int().min(1).max(MOST_GENERATED).default(20),
+        max_new_tokens: z
+          .int()
+          .min(1)
+          .max(MOST_GENERATED)
+          .default(20)
+          .describe('a text that ends before takes less than a plan says, which counts all of them'),
         temperature: z.number().min(0).max(1e6).default(0).describe('0: the most probable token each time'),
         top_k: z
           .int()

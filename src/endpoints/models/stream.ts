@@ -10,7 +10,7 @@ import type { PreparedTokens } from './context.ts'
 import { compiledLayers, prepareTokens } from './endpoint.ts'
 import { allLayers, checkRequest, compileModel, toldTokens } from './forward.ts'
 import { FrameOutlets, TokenFrames } from './frames.ts'
-import { HeldModel } from './held.ts'
+import { type HeldModel, holdModel } from './held.ts'
 import { emitted, type ModelStart, ModelStartMessage } from './start.ts'
 
 export class ModelRun implements StreamRun<ModelStart>, Disposable {
@@ -27,7 +27,7 @@ export class ModelRun implements StreamRun<ModelStart>, Disposable {
   }
 
   get #model(): LoadedModel {
-    return (this.#held as HeldModel).loaded
+    return (this.#held as HeldModel).model
   }
 
   layers(message: ModelStart): number {
@@ -41,10 +41,8 @@ export class ModelRun implements StreamRun<ModelStart>, Disposable {
 
   async prepare(message: ModelStart, body: Room, signal: AbortSignal): Promise<void> {
     this.#starting(message)
-    this.#held = new HeldModel(this.#store, message.model)
-    const model = await this.#held.load(signal).catch(named)
-    this.#tokens = await prepareTokens(message, model, body)
-    signal.throwIfAborted()
+    this.#held = await holdModel(this.#store, message.model, signal).catch(named)
+    this.#tokens = await prepareTokens(message, this.#model, body, signal)
   }
 
   *compile(p: RequestProgram, message: ModelStart): Generator<void> {
@@ -56,7 +54,7 @@ export class ModelRun implements StreamRun<ModelStart>, Disposable {
     const reports: Report[] = []
     const outlets = new FrameOutlets(p, layers, heads, detail)
     const asked = { names, layers, outlets }
-    const tokens = new TokenFrames(p, asked, heads, prepared.nameOf)
+    const tokens = new TokenFrames(p, asked, model.plan.stack.layers, heads, prepared.nameOf)
     yield* compileModel(p, message, model, prepared, asked, reports, tokens)
   }
 

@@ -1,6 +1,7 @@
 /** The checkpoints of MODELS_DIR as models of the protocol: loaded when one is first used, held while a request needs it. */
 import type { Compilable } from '../../endpoints/endpoint.ts'
 import { modelForward } from '../../endpoints/models/endpoint.ts'
+import { holdModel } from '../../endpoints/models/held.ts'
 import { product } from '../../formats/tensor.ts'
 import type { BrokenModel, ModelDescription, ModelStore } from '../../models/store.ts'
 import type { Fields } from '../../pipeline/encode.ts'
@@ -45,7 +46,7 @@ export class Checkpoints implements ModelSource {
       ],
       properties: about,
       reason: 'problem' in of ? of.problem.detail : '',
-      open: () => this.#open(name),
+      open: signal => this.#open(name, signal),
       output: outputOf,
       told,
       batch: shapes => {
@@ -57,12 +58,11 @@ export class Checkpoints implements ModelSource {
     }
   }
 
-  async #open(name: string): Promise<Opened> {
-    const store = this.#store
-    const model = await store.use(name)
+  async #open(name: string, signal: AbortSignal): Promise<Opened> {
+    const held = await holdModel(this.#store, name, signal)
     return {
-      compilable: modelForward(model) as Compilable,
-      [Symbol.dispose]: () => store.release(model),
+      compilable: modelForward(held.model) as Compilable,
+      [Symbol.dispose]: () => held[Symbol.dispose](),
     }
   }
 }

@@ -32,11 +32,11 @@ export async function infer(
     using body = await decode(new InferenceBody(request), intake)
     request.plainErrors = namesModel(body.tree)
     const call = await readCall(body, model)
-    using opened = await model.open()
+    using stop = stopsAfter(call.timeout, signal)
+    using opened = await model.open(stop.signal)
     const compilable = answering(opened.compilable, call.asked)
     const sink = new InferenceResponse(request, reply, receipt, model, call)
     receipt.timings.decode = performance.now() - started
-    using stop = stopsAfter(call.timeout, signal)
     await serve(compilable, body, sink, intake, stop.signal).catch(error => {
       throw error instanceof Problem ? error.moved(each => call.places.of(each)) : error
     })

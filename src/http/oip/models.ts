@@ -51,8 +51,8 @@ export interface InferenceModel {
   readonly properties: Record<string, string>
   /** why it cannot be used; '' where it can */
   readonly reason: string
-  /** A model that must be loaded first is loaded here, and held until what it gives is disposed. */
-  open(): Opened | Promise<Opened>
+  /** A model that must be loaded first is loaded here, unless the signal fires, and held until what it gives is disposed. */
+  open(signal: AbortSignal): Opened | Promise<Opened>
   /** Of what an answer says beside its tensors: what it says here, as scalars. */
   told?(fields: Fields, inputs: Map<string, number[]>): Fields
   output(name: string): OutputOf

@@ -53,6 +53,13 @@ it('takes none behind a long turn, which they have waited for, and then again', 
   expect(await turnOf(10)).toBe(0)
 })
 
+it('takes what comes long after a long turn', async () => {
+  const { turnOf, pass } = await crowded()
+  while ((await turnOf(300)) === 300);
+  pass(16)
+  expect(await turnOf(10)).toBe(0)
+})
+
 it('refuses what new connections bring first where more are waiting', async () => {
   const { crowd, turnOf } = await crowded()
   await turnOf(1)

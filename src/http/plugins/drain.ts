@@ -102,8 +102,11 @@ export class Crowd {
   /** whether this turn began any, and the next one is to begin none */
   #taken = false
   #closed = false
+  /** when the last turn did */
+  #ended = 0
   readonly #endTurn = () => {
     const now = this.#clock()
+    this.#ended = now
     this.#ends = false
     this.#closed = this.#taken && now - this.#began > LONG_TURN_MS
     this.#count = 0
@@ -130,6 +133,8 @@ export class Crowd {
   /** Of a request that is alone, the end of the turn is not waited for: it counts as of the next one's turn. */
   #beginTurn(): void {
     this.#began = this.#clock()
+    // what comes so much later has not waited for the turn before
+    if (this.#began - this.#ended > LONG_TURN_MS) this.#closed = false
     if (!this.#crowded && this.#count + this.#connected === 0) return
     this.#ends = true
     setImmediate(this.#endTurn)

@@ -1,5 +1,5 @@
 /**
- * The times of a run: computing, which has a deadline; waiting for its client, which must end some time; and both together,
+ * The times of a run: computing, the loading of its model included, which has a deadline; waiting for its client, which must end some time; and both together,
  * with the time for which its maps are kept.
  */
 import { Problem } from '../../problem.ts'
@@ -53,7 +53,10 @@ export class RunClock implements Disposable {
     this.#start(
       'computing',
       deadlineSeconds * 1000 - this.#computedMs,
-      new Problem('DEADLINE_EXCEEDED', `expected the run to take at most ${deadlineSeconds} s of computing`),
+      new Problem(
+        'DEADLINE_EXCEEDED',
+        `expected the run to take at most ${deadlineSeconds} s of loading and computing`,
+      ),
       this.#ends.late,
     )
   }

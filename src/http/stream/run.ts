@@ -108,6 +108,7 @@ export class Run implements Sink<AnyStart> {
   begin(message: AnyStart): void {
     this.#message = message
     this.#context.mayBegin(message)
+    this.#clock.compute()
     this.#context.begun(this)
   }
 

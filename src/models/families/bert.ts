@@ -1,16 +1,19 @@
 /** BERT (Devlin et al. 2018) and RoBERTa (Liu et al. 2019), with the models that are written like them. */
 import type { ModelConfig } from '../config.ts'
-import type { Family, ModelSpec, Names } from '../family.ts'
+import type { Family, HeadSpec, ModelSpec, Names } from '../family.ts'
 import { Weights } from '../weights.ts'
 import { activation } from './activations.ts'
-import { evenSizes, maskedHead } from './encoder.ts'
+import { evenSizes, lastWeight, maskedHead } from './encoder.ts'
 
 /** What differs between the two. */
 interface Kind {
   prefix: string
   eps: number
   padded: boolean
-  head(weights: Weights, names: Names, dModel: number, vocabulary: number): boolean
+  /** of the head, where it is not the layers' */
+  headActivation?: string
+  /** its tensors, below a name each */
+  head: { dense: string; norm: string; decoder: string; biases: readonly [string, string] }
 }
 
 function read(config: ModelConfig, names: Names, kind: Kind): ModelSpec {
@@ -46,8 +49,7 @@ function read(config: ModelConfig, names: Names, kind: Kind): ModelSpec {
       .linear(`${to}.ffn.w_2`, `${from}.output.dense`, hidden, dModel)
       .norm(`${to}.norm2`, `${from}.output.LayerNorm`, dModel)
   }
-  const hasHead = kind.head(weights, names, dModel, vocabulary)
-  const untied = weights.list.some(({ name }) => name === 'head.weight')
+  const head = readHead(config, names, weights, kind, { dModel, vocabulary, activation: act, eps })
   return {
     family: config.text('model_type'),
     stack: { layers, heads, d_ff: hidden, norm: 'post', norm_eps: eps, activation: act },
@@ -57,9 +59,7 @@ function read(config: ModelConfig, names: Names, kind: Kind): ModelSpec {
       types: types > 0,
       norm: { eps },
     },
-    ...(hasHead && {
-      head: maskedHead({ activation: act, bias: true, eps }, untied ? 'head.weight' : 'embeddings.tokens'),
-    }),
+    ...(head !== undefined && { head }),
     sizes: evenSizes({
       layers,
       heads,
@@ -71,18 +71,38 @@ function read(config: ModelConfig, names: Names, kind: Kind): ModelSpec {
   }
 }
 
+/** Of a masked language model; a base model has none. */
+function readHead(
+  config: ModelConfig,
+  names: Names,
+  weights: Weights,
+  { head, headActivation }: Kind,
+  {
+    dModel,
+    vocabulary,
+    activation,
+    eps,
+  }: { dModel: number; vocabulary: number; activation: string; eps: number },
+): HeadSpec | undefined {
+  if (!names.has(`${head.dense}.weight`)) return undefined
+  weights.linear('head.w_dense', head.dense, dModel, dModel)
+  weights.norm('head.norm', head.norm, dModel)
+  const weight = lastWeight(config, names, weights, `${head.decoder}.weight`, { dModel, vocabulary })
+  // a product of its own has a bias of its own; else the two are one, and either may be in the file
+  const [first, second] = weight === 'head.weight' ? head.biases.toReversed() : head.biases
+  weights.vector('head.bias', names.has(first) ? first : second, vocabulary)
+  return maskedHead({ activation: headActivation ?? activation, bias: true, eps }, weight)
+}
+
 const BERT: Kind = {
   prefix: 'bert.',
   eps: 1e-12,
   padded: false,
-  head(weights, names, dModel, vocabulary) {
-    const at = 'cls.predictions'
-    if (!names.has(`${at}.transform.dense.weight`)) return false
-    weights.linear('head.w_dense', `${at}.transform.dense`, dModel, dModel)
-    weights.norm('head.norm', `${at}.transform.LayerNorm`, dModel)
-    const bias = names.has(`${at}.bias`) ? `${at}.bias` : `${at}.decoder.bias`
-    weights.vector('head.bias', bias, vocabulary)
-    return true
+  head: {
+    dense: 'cls.predictions.transform.dense',
+    norm: 'cls.predictions.transform.LayerNorm',
+    decoder: 'cls.predictions.decoder',
+    biases: ['cls.predictions.bias', 'cls.predictions.decoder.bias'],
   },
 }
 
@@ -90,13 +110,12 @@ const ROBERTA: Kind = {
   prefix: 'roberta.',
   eps: 1e-5,
   padded: true,
-  head(weights, names, dModel, vocabulary) {
-    if (!names.has('lm_head.dense.weight')) return false
-    weights.linear('head.w_dense', 'lm_head.dense', dModel, dModel)
-    weights.norm('head.norm', 'lm_head.layer_norm', dModel)
-    const bias = names.has('lm_head.bias') ? 'lm_head.bias' : 'lm_head.decoder.bias'
-    weights.vector('head.bias', bias, vocabulary)
-    return true
+  headActivation: 'gelu',
+  head: {
+    dense: 'lm_head.dense',
+    norm: 'lm_head.layer_norm',
+    decoder: 'lm_head.decoder',
+    biases: ['lm_head.bias', 'lm_head.decoder.bias'],
   },
 }
 

@@ -2,7 +2,7 @@
 import type { Family } from '../family.ts'
 import { Weights } from '../weights.ts'
 import { activation } from './activations.ts'
-import { evenSizes, maskedHead } from './encoder.ts'
+import { evenSizes, lastWeight, maskedHead } from './encoder.ts'
 
 const EPS = 1e-12
 
@@ -47,7 +47,10 @@ export const distilbert: Family = {
       stack: { layers, heads, d_ff: hidden, norm: 'post', norm_eps: EPS, activation: act },
       embeddings: { factor: 1, positions: 'absolute', types: false, norm: { eps: EPS } },
       ...(hasHead && {
-        head: maskedHead({ activation: act, bias: true, eps: EPS }),
+        head: maskedHead(
+          { activation: act, bias: true, eps: EPS },
+          lastWeight(config, names, weights, 'vocab_projector.weight', { vocabulary, dModel }),
+        ),
       }),
       sizes: evenSizes({
         layers,

@@ -42,6 +42,7 @@ function read(config: ModelConfig, names: Names): ModelSpec {
   weights.norm('final_norm', 'model.norm', dModel, plain)
   const pattern = third ? config.count('sliding_window_pattern', 6) : 2
   const sliding = (layer: number) => (layer + 1) % pattern !== 0
+  const eps = config.number('rms_norm_eps', 1e-6)
   const head = llamaHead(config, names, weights, sizes, true)
   const softcap =
     third || !config.has('final_logit_softcapping') ? undefined : config.number('final_logit_softcapping')
@@ -55,7 +56,7 @@ function read(config: ModelConfig, names: Names): ModelSpec {
       d_ff: hidden,
       norm: 'sandwich',
       norm_kind: 'rms',
-      norm_eps: config.number('rms_norm_eps', 1e-6),
+      norm_eps: eps,
       activation: gatedActivation(activationName(config)),
       causal: true,
       rope: third ? ropes(config, layers, sliding) : ropeOf(config),
@@ -64,6 +65,7 @@ function read(config: ModelConfig, names: Names): ModelSpec {
       ...(!third &&
         config.has('attn_logit_softcapping') && { softcap: config.number('attn_logit_softcapping') }),
     },
+    ...(third && { gainsEps: eps }),
     embeddings: { factor: Math.sqrt(dModel), positions: 'none', types: false },
     head: head && { ...head, ...(softcap !== undefined && { softcap }) },
     sizes: {

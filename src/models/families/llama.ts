@@ -126,6 +126,7 @@ function read(config: ModelConfig, names: Names): ModelSpec {
       rope: ropeOf(config),
       window: slidingOf(config, family, layers),
     },
+    ...(family === 'qwen3' && { gainsEps: eps }),
     embeddings: { factor: 1, positions: 'none', types: false },
     head: llamaHead(config, names, weights, sizes, false),
     sizes: {

@@ -3,7 +3,7 @@ import type { ModelConfig } from '../config.ts'
 import type { Family, ModelSpec, Names } from '../family.ts'
 import { Weights } from '../weights.ts'
 import { activation, gatedActivation } from './activations.ts'
-import { evenSizes, maskedHead } from './encoder.ts'
+import { evenSizes, lastWeight, maskedHead } from './encoder.ts'
 import { isSliding } from './llama.ts'
 import { ropeOf } from './rope.ts'
 
@@ -42,12 +42,14 @@ function read(config: ModelConfig, names: Names): ModelSpec {
       .linear(`${to}.ffn.w_2`, `${from}.mlp.Wo`, hidden, dModel, { bias: false })
   }
   weights.norm('final_norm', 'model.final_norm', dModel, { bias })
-  const hasHead = names.has('head.dense.weight') && names.has('decoder.bias')
+  // a classifier has a layer of the same name before it
+  const hasHead = names.has('head.dense.weight') && !names.has('classifier.weight')
+  const lastBias = config.flag('decoder_bias', true)
   const headBias = config.flag('classifier_bias', false)
   if (hasHead) {
     weights.linear('head.w_dense', 'head.dense', dModel, dModel, { bias: headBias })
     weights.norm('head.norm', 'head.norm', dModel, { bias })
-    weights.vector('head.bias', 'decoder.bias', vocabulary)
+    if (lastBias) weights.vector('head.bias', 'decoder.bias', vocabulary)
   }
   return {
     family: 'modernbert',
@@ -66,11 +68,11 @@ function read(config: ModelConfig, names: Names): ModelSpec {
     identities: ['layers.0.norm1'],
     embeddings: { factor: 1, positions: 'none', types: false, norm: { eps } },
     ...(hasHead && {
-      head: maskedHead({
-        activation: activation(config.text('classifier_activation', 'gelu')),
-        bias: headBias,
-        eps,
-      }),
+      head: maskedHead(
+        { activation: activation(config.text('classifier_activation', 'gelu')), bias: headBias, eps },
+        lastWeight(config, names, weights, 'decoder.weight', { vocabulary, dModel }),
+        lastBias,
+      ),
     }),
     sizes: evenSizes({
       layers,

@@ -30,3 +30,11 @@ it('has encoder, decoder and cross-attention of T5', async () => {
   expect(attention[2].left_text).toHaveLength(1)
   expect(attention[2].right_text).toEqual(attention[0].left_text)
 })
+
+it.each([
+  ['gpt2', ['T', 'he', ' c', 'at']],
+  ['t5', [' ', '<unk>', 'h', 'e', ' c', 'at', '</s>']],
+])('has the tokens of %s as BertViz shows them', async (name, tokens) => {
+  const { body } = await post(server, path(name), { text: 'The cat' }, accept)
+  expect(body.attention[0].left_text).toEqual(tokens)
+})

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { type FileTensor, readFileTensors, values } from '../safetensors-file.ts'
 import { post, startServer } from '../server.ts'
 import { StreamClient } from '../stream-client.ts'
-import { type Fixture, forward, MODELS, worst } from './fixture.ts'
+import { below, type Fixture, forward, MODELS, worst } from './fixture.ts'
 
 const GENERATED = fileURLToPath(new URL('../../fixtures/generated', import.meta.url))
 const names = readdirSync(GENERATED).map(file => file.replace('.safetensors', ''))
@@ -20,6 +20,8 @@ interface Expected {
   end: number
   whole: number[][]
   ended: number[][]
+  /** of T5, padded on the left */
+  left?: number[][]
 }
 
 function read(name: string) {
@@ -53,7 +55,7 @@ function worstReal(got: FileTensor, right: FileTensor, lengths: number[]): numbe
 }
 
 describe.each(names)('%s', name => {
-  const { tensors, lengths, padding, whole, ended } = read(name)
+  const { tensors, lengths, padding, whole, ended, left } = read(name)
   const batch = { token_ids: nested(tensors.token_ids), attention_mask: nested(tensors.attention_mask) }
   const max_new_tokens = whole[0].length
 
@@ -97,6 +99,53 @@ describe.each(names)('%s', name => {
       expect(keys).toHaveLength(4)
       for (const key of keys) expect(worst(got[key], tensors[key]), key).toBeLessThan(1e-9)
     })
+
+    describe('padded on the left', () => {
+      const expected = Object.fromEntries(below(tensors, 'left.'))
+      const fixture = { name, tensors: expected } as Fixture
+      const ids = nested(expected.token_ids)
+      const padded = { token_ids: ids, attention_mask: nested(expected.attention_mask) }
+
+      it('has the states, maps, logits and gradients of transformers', async () => {
+        const own = below(expected, 'grads.').map(([key]) => key)
+        const of = { kind: 'logit', token: 17 }
+        const asked = {
+          return: ['hidden', 'weights', 'cross_weights', 'logits'],
+          precision: 'float64',
+          backward: { of, wrt: own },
+        }
+        const { tensors: got } = await forward(server, fixture, asked)
+        const ofEncoder = /^encoder\./
+        for (const [key, right] of Object.entries(expected)) {
+          if (/_ids$|_mask$/.test(key)) continue
+          const error = ofEncoder.test(key) ? worstReal(got[key], right, lengths) : worst(got[key], right)
+          expect(error, key).toBeLessThan(1e-9)
+        }
+      })
+
+      it('generates as transformers does, and each text has the bits that it has alone', async () => {
+        const ask = async (body: object) => {
+          const { body: answer } = await post(server, `/v1/models/${name}/forward`, body)
+          expect(answer.detail).toBeUndefined()
+          return answer
+        }
+        const whole = await ask({ ...padded, return: [], precision: 'float64', generate: { max_new_tokens } })
+        const { ids: got } = whole.generated
+        expect(got).toEqual(left?.map((own, b) => own.slice(0, got[b].length)))
+        const single = {
+          return: ['logits', 'relevance', 'embedding'],
+          pooling: 'cls',
+          relevance: { method: 'integrated_gradients', of: { kind: 'logit', token: 17 }, steps: 4 },
+        }
+        const both = await ask({ ...padded, ...single })
+        for (const [b, length] of lengths.entries()) {
+          const alone = await ask({ token_ids: [ids[b].slice(-length)], ...single })
+          expect(both.logits[b]).toEqual(alone.logits[0])
+          expect(both.embedding[b]).toEqual(alone.embedding[0])
+          expect(both.relevance[b].slice(-length)).toEqual(alone.relevance[0])
+        }
+      })
+    })
     return
   }
 
@@ -108,12 +157,13 @@ describe.each(names)('%s', name => {
       if (/_ids$|_mask$/.test(key)) continue
       expect(worstReal(got[key], right, lengths), key).toBeLessThan(1e-9)
     }
-    const single = { ...asked, precision: 'float32', return: ['logits'] }
+    const single = { precision: 'float32', return: ['logits', 'embedding'], pooling: 'cls' }
     const { body: both } = await post(server, `/v1/models/${name}/forward`, { ...batch, ...single })
     for (const [b, length] of lengths.entries()) {
       const token_ids = [batch.token_ids[b].slice(-length)]
       const { body: alone } = await post(server, `/v1/models/${name}/forward`, { token_ids, ...single })
       expect(both.logits[b].slice(-length)).toEqual(alone.logits[0])
+      expect(both.embedding[b]).toEqual(alone.embedding[0])
     }
   })
 })

@@ -118,8 +118,47 @@ describe('a plan of a model', () => {
     expect(body.shapes).toMatchObject({ logits: [2, 7, 96], 'layers.1.weights': [2, 4, 7, 7] })
     expect(body.flops).toBeGreaterThan(1000)
     expect(body.admitted).toBe(true)
+    const mapsAlone = await plan('gpt2', { token_ids: { shape: [2, 7] }, return: ['weights'] })
+    // the last layer's feed-forward network and its way out are left out too
+    const last = await plan('gpt2', { token_ids: { shape: [2, 7] }, return: ['weights', 'output'] })
+    expect(mapsAlone.body.flops).toBeLessThan(last.body.flops - 2 * 14 * 16 * 64)
     expect((await plan('nothing', { token_ids: { shape: [2, 7] } })).status).toBe(404)
     const wrong = await plan('gpt2', { token_ids: { shape: [2, 700] } })
     expect(wrong.body.errors[0].path).toBe('/body/token_ids')
   })
+
+  it('counts all the tokens that a generation may have: an upper bound', async () => {
+    const flops = async (more: object) => {
+      const { body } = await plan('gpt2', { token_ids: { shape: [1, 7] }, return: [], ...more })
+      expect(body.problem).toBeUndefined()
+      return body.flops
+    }
+    const [two, four] = [
+      await flops({ generate: { max_new_tokens: 2 } }),
+      await flops({ generate: { max_new_tokens: 4 } }),
+    ]
+    // the second token and those behind it take a row each
+    expect(four - two).toBeGreaterThan(1000)
+    expect(await flops({ generate: { max_new_tokens: 20 } })).toBeGreaterThan(four + 7 * (four - two))
+  })
+})
+
+it('gives the same maps whether more is asked for or not', async () => {
+  const of = async (...names: string[]) => {
+    const { body } = await ask('gpt2', { text: 'The cat', return: names })
+    return body.layers.map((layer: { weights: unknown }) => layer.weights)
+  }
+  expect(await of('weights')).toEqual(await of('weights', 'output', 'logits', 'hidden'))
+})
+
+it('tells of an encoder and a decoder the layers that each has, in the order asked', async () => {
+  const of = async (layers?: number[]) =>
+    ask('t5-uneven', { token_ids: [[5, 6]], return: ['weights'], layers })
+  const indices = ({ body }: Awaited<ReturnType<typeof of>>) => [
+    body.encoder.layers.map(({ index }: { index: number }) => index),
+    body.layers.map(({ index }: { index: number }) => index),
+  ]
+  expect(indices(await of())).toEqual([[0, 1, 2], [0]])
+  expect(indices(await of([2, 0]))).toEqual([[2, 0], [0]])
+  expect((await of([3])).body.errors[0].path).toBe('/layers/0')
 })

@@ -15,11 +15,22 @@ import type { AttentionResult } from './request.ts'
 const OF_KEYS = new Set<Name>(['products', 'scores', 'masked_scores', 'weights', 'entropy', 'output'])
 
 export class ExplanationPanel {
-  readonly #body = h('div', { class: 'explanation-body' })
-  /** it and its rows scroll where there is little room: the keyboard reaches what scrolls */
+  readonly #body = h('div', { class: 'explanation-body', id: 'explanation-body' })
+  readonly #toggle = h('button', {
+    type: 'button',
+    class: 'unfold',
+    'aria-labelledby': 'explanation-title',
+    'aria-controls': 'explanation-body',
+    onclick: () => this.#fold(!this.element.classList.contains('folded')),
+  })
+  /**
+   * It and its rows scroll where there is little room: the keyboard reaches what scrolls. Where it lies over the matrices it is
+   * a line until somebody unfolds it.
+   */
   readonly element = h(
     'aside',
     { class: 'explanation', tabindex: 0, 'aria-labelledby': 'explanation-title' },
+    this.#toggle,
     h('h2', { id: 'explanation-title' }, say().explanation),
     this.#body,
   )
@@ -27,6 +38,14 @@ export class ExplanationPanel {
 
   constructor(model: AttentionModel) {
     this.#model = model
+    this.#fold(true)
+  }
+
+  #fold(folded: boolean): void {
+    this.element.classList.toggle('folded', folded)
+    this.#toggle.setAttribute('aria-expanded', String(!folded))
+    // what is explained stays in sight
+    if (!folded) document.querySelector('.frame-main')?.scrollIntoView({ block: 'nearest' })
   }
 
   update(): void {

@@ -42,7 +42,7 @@ export function exportableAttention(model: AttentionModel): Exportable {
       })),
     facts: () => ({
       loss: model.answer.value.result?.gradients?.loss,
-      tokens: model.answer.value.result?.inputs.queries,
+      tokens: model.answer.value.result?.tokens,
     }),
     request: () => requestOf(model.shown),
   }

@@ -6,6 +6,7 @@ import { columns, type Matrix, resized } from '../matrix/matrix.ts'
 import { type Frame, MatrixView } from '../matrix/matrix-view.ts'
 import { NumberGrid } from '../matrix/number-grid.ts'
 import { formula, h } from '../page/dom.ts'
+import { TokenKey } from '../tokens/key.ts'
 import { say } from '../words/language.ts'
 import { isName, KINDS, labels, type Name, partsOf } from './matrices.ts'
 import type { AttentionModel } from './model.ts'
@@ -48,6 +49,7 @@ export class Flow {
   readonly #inputsSection: HTMLElement
   readonly #backwardSection: HTMLElement
   readonly #hint = h('p', { class: 'hint' }, say().inputsHint)
+  readonly #key = new TokenKey()
   readonly #loss = h('p', { class: 'loss', role: 'note' })
   readonly #observer: ResizeObserver
   #shape = ''
@@ -59,7 +61,7 @@ export class Flow {
     this.#backwardSection = section('backward', say().backward, this.#loss, this.#backward)
     this.element.append(
       this.#inputsSection,
-      section('forward', say().forward, this.#forward),
+      section('forward', say().forward, this.#key.element, this.#forward),
       this.#backwardSection,
     )
     this.#observer = new ResizeObserver(() => this.#fit())
@@ -87,6 +89,7 @@ export class Flow {
       const tokens = values.map((_, index) => state.tokens[index] ?? String(index + 1))
       grid.update(values, tokens)
     }
+    this.#key.show(state.model && result ? result.inputs.keys : [])
     if (result !== undefined) {
       for (const [name, view] of this.#views) {
         const picture = pictureOf(result, name)

@@ -1,5 +1,6 @@
 /** One head of a model as a request to `POST /v1/models/{name}/forward`, and its answer as matrices. */
 import type { Matrix } from '../matrix/matrix.ts'
+import { namesOf, type Span } from '../tokens/names.ts'
 import { type AttentionResult, bodyOf, numbers, post } from './request.ts'
 import type { AttentionState } from './state.ts'
 
@@ -12,7 +13,7 @@ interface Layer {
 }
 
 interface Answer {
-  tokens: { strings: string[][] }
+  tokens: { strings: string[][]; offsets?: Span[][] }
   layers: Layer[]
   /** of T5, whose decoder sees one token */
   encoder?: { layers: Layer[] }
@@ -39,10 +40,12 @@ export async function computeHead(state: AttentionState, signal: AbortSignal): P
   const { path, body } = requestOf(state)
   const answer = (await post(path.slice(1), body, signal)) as unknown as Answer
   const [layer] = (answer.encoder ?? answer).layers
-  const tokens = answer.tokens.strings[0] ?? []
+  const { strings: [tokens = []] = [], offsets: [spans = []] = [] } = answer.tokens
+  const names = namesOf(state.sentence ?? '', tokens, spans)
   const of = (name: keyof Layer) => numbers(layer?.[name]?.[0]?.[0])
   return {
-    inputs: { q: [], k: [], v: [], target: [], queries: tokens, keys: tokens },
+    inputs: { q: [], k: [], v: [], target: [], queries: names, keys: names },
+    tokens,
     scale: 1,
     products: [],
     scores: of('scores') as Matrix,

@@ -39,6 +39,8 @@ export function bodyOf(state: AttentionState): AttentionBody {
 
 export interface AttentionResult {
   inputs: Inputs
+  /** as the vocabulary of a model writes them */
+  tokens: string[]
   scale: number
   /** q·kᵀ before it is scaled */
   products: Matrix
@@ -83,6 +85,7 @@ export async function compute(state: AttentionState, signal: AbortSignal): Promi
   const output = numbers(answer.output) as Matrix
   return {
     inputs,
+    tokens: inputs.queries,
     scale,
     products: inputs.q.map(q => inputs.k.map(k => dot(q, k))),
     scores,

@@ -3,6 +3,7 @@ import { h } from '../page/dom.ts'
 import { count } from '../page/fields.ts'
 import { Notice } from '../page/notice.ts'
 import { PATIENCE_MS } from '../page/patience.ts'
+import { TokenKey } from '../tokens/key.ts'
 import { say } from '../words/language.ts'
 import { type Absence, isFinal, reasonOf } from './absence.ts'
 import { EntropyChart } from './entropy-chart.ts'
@@ -24,6 +25,7 @@ export class Detail {
   readonly #table = h('div')
   readonly #maps = h('div', { class: 'full-maps' })
   readonly #notice = new Notice()
+  readonly #key = new TokenKey()
   readonly #row
   readonly #observer: ResizeObserver
   /** what each view was last given */
@@ -45,6 +47,7 @@ export class Detail {
     this.element.append(
       h('div', { class: 'detail-head' }, this.#title, this.#row.element),
       this.#notice.element,
+      this.#key.element,
       h('div', { class: 'detail-body' }, this.#maps, h('div', { class: 'detail-side' }, ...side)),
     )
     this.#observer = new ResizeObserver(() => this.#fit())
@@ -56,7 +59,7 @@ export class Detail {
   }
 
   get #tokens(): string[] {
-    return this.#model.drawn.strings
+    return this.#model.drawn.names
   }
 
   /** Shows what is there, asks for what is not, and says why it does not come. */
@@ -69,6 +72,7 @@ export class Detail {
     if (!fits) return
     this.#title.textContent = say().mapOf(selected.layer + 1, selected.head + 1)
     this.#views.backward.element.hidden = !of.backward
+    this.#key.show(of.model ? this.#tokens : [])
     this.#absent = {}
     const passes: readonly Pass[] = of.backward ? PASSES : ['forward']
     for (const pass of passes) {

@@ -19,8 +19,14 @@ export class Drawn {
     return this.#tokens.special.includes(true)
   }
 
+  /** As the vocabulary writes them. */
   get strings(): string[] {
     return this.#kept.map(place => this.#tokens.strings[place]!)
+  }
+
+  /** As people read them. */
+  get names(): string[] {
+    return this.#kept.map(place => this.#tokens.names[place]!)
   }
 
   set tokens(tokens: RunTokens) {

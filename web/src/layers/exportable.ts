@@ -26,7 +26,7 @@ export function exportableLayers(model: LayersModel): Exportable {
     },
     picture: () => sheetOfRun(model),
     matrices: () => {
-      const tokens = model.drawn.strings
+      const tokens = model.drawn.names
       const { selected } = model.state.value
       const entropy = selected && model.thumbnail('forward', selected.layer, selected.head)?.entropy
       return [

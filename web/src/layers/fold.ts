@@ -1,24 +1,33 @@
 /** Leaves special tokens out of what is drawn: their rows and their columns. */
+import { isSpecial, namesOf, type Span } from '../tokens/names.ts'
 import type { FullMap } from './full-maps.ts'
 import type { Thumbnail } from './thumbnail.ts'
 
 /** The tokens of a run. */
 export interface RunTokens {
+  /** as the vocabulary writes them */
   strings: string[]
+  /** as people read them */
+  names: string[]
   /** those that the tokenizer has put in, and stand nowhere in the text */
   special: boolean[]
 }
 
 export function plainTokens(strings: string[]): RunTokens {
-  return { strings, special: strings.map(() => false) }
+  return { strings, names: strings, special: strings.map(() => false) }
 }
 
-/** Of `accepted`: a token without letters of the text is special. */
-export function toldTokens(told: unknown): RunTokens {
-  const { strings = [], offsets = [] } = told as { strings?: string[][]; offsets?: [number, number][][] }
-  const spans = offsets[0] ?? []
-  const names = strings[0] ?? []
-  return { strings: names, special: names.map((_, index) => spans[index]?.[0] === spans[index]?.[1]) }
+/** Of `accepted`. */
+export function toldTokens(told: unknown, text: string): RunTokens {
+  const { strings: [strings = []] = [], offsets: [spans = []] = [] } = told as {
+    strings?: string[][]
+    offsets?: Span[][]
+  }
+  return {
+    strings,
+    names: namesOf(text, strings, spans),
+    special: strings.map((_, index) => isSpecial(spans[index])),
+  }
 }
 
 /** The places that are drawn; a text of nothing but special tokens is drawn as it is. */

@@ -216,7 +216,7 @@ export class LayersModel {
   /** What a model has made of the text. */
   #told({ tokens }: Frame): void {
     if (tokens === undefined) return
-    this.drawn.tokens = toldTokens(tokens)
+    this.drawn.tokens = toldTokens(tokens, this.of?.sentence ?? '')
     if (this.#isLesson) this.state.set(placeOfLesson(this.drawn.strings))
     // on another server the run goes on as the reader looks at it
     this.#isLesson = false

@@ -40,7 +40,7 @@ export function sheetOfRun(model: LayersModel): Sheet {
       }
       for (const [index, each] of open.entries()) {
         at(pen, MARGIN + sum(widths.slice(0, index)), gridHeight + MARGIN, () =>
-          drawOpen(pen, each, model.drawn.strings),
+          drawOpen(pen, each, model.drawn.names),
         )
       }
     },

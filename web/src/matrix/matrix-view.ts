@@ -153,6 +153,7 @@ export class MatrixView {
     event.preventDefault()
     this.#at = { row: clamp(to.row, rows), col: clamp(to.col, cols) }
     this.#options.onPoint(this.#at, 'keyboard')
+    this.#overlay.querySelector('.frame-main')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
   }
 
   get #rows(): number {

@@ -139,6 +139,8 @@ export const english = {
   modelLength: (tokens: number) => `A text has at most ${tokens} tokens.`,
   lessonNote: 'It knows a few hundred words of English and Korean.',
   modelNote: 'The text becomes the tokens that the model was trained on.',
+  spaceMark: '␣ is a space.',
+  partMark: '₁ ₂ ₃ are the parts of a letter that is cut into several tokens.',
   foldSpecial: 'Hide special tokens',
   tokenCount: 'Tokens N',
   layerCount: 'Layers',

@@ -137,6 +137,8 @@ export const korean: Words = {
   modelLength: tokens => `글은 최대 ${tokens}토큰입니다.`,
   lessonNote: '영어와 한국어 낱말 수백 개를 압니다.',
   modelNote: '글은 모델이 학습할 때 쓴 토큰으로 나뉩니다.',
+  spaceMark: '␣는 빈칸입니다.',
+  partMark: '₁ ₂ ₃은 여러 토큰으로 나뉜 한 글자의 조각입니다.',
   foldSpecial: '특수 토큰 숨기기',
   tokenCount: '토큰 수 N',
   layerCount: '층',

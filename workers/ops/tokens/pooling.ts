@@ -7,14 +7,14 @@ import type { PoolingArgs } from './op.ts'
 /** Whether row i of a sequence counts, and with what share. */
 function shareOf(real: Int32Array, from: number, positions: number, pooling: PoolingArgs['pooling']) {
   let count = 0
-  let last = 0
+  let [first, last] = [0, 0]
   for (let i = 0; i < positions; i++) {
     if (real[from + i] === 0) continue
-    count++
+    if (count++ === 0) first = i
     last = i
   }
   if (pooling === 'mean') return (i: number) => (real[from + i] === 0 ? 0 : 1 / count)
-  const one = pooling === 'cls' ? 0 : last
+  const one = pooling === 'cls' ? first : last
   return (i: number) => (i === one ? 1 : 0)
 }
 
