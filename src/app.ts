@@ -61,7 +61,7 @@ export async function buildApp(
   await fastify.ready()
   const leaving = () => fastify.drain.leaving
   const refuse = refuseAtHead({ logger, metrics, lingerBytes: config.LINGER_BYTES, leaving })
-  refuseCrowd(fastify.server, engine, refuse)
+  refuseCrowd(fastify.server, engine, config.MAX_BODY_BYTES, refuse)
 
   return {
     fastify,

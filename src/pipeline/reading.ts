@@ -23,6 +23,11 @@ export function pace(bytes: number, isWanted = true): Promise<void> | undefined 
   })
 }
 
+/** Bodies that have brought more than could be taken, and wait for their turn. */
+export function waitingBodies(): number {
+  return wanted.length
+}
+
 function nextTurn(): void {
   left = TURN_BYTES
   const next = wanted.splice(0, IN_TURN)

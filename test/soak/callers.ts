@@ -18,7 +18,7 @@ export class Callers {
   /** Over the connection that has come back last, else over a new one. A fault has a name in place of a status. */
   ask(message: Buffer, answer: Answer): void {
     let caller = this.#idle.pop()
-    while (caller?.ended) caller = this.#idle.pop()
+    while (caller?.over) caller = this.#idle.pop()
     if (caller === undefined) {
       const made = new Caller(this.#port)
       made.socket.once('close', () => this.#all.delete(made))
@@ -42,6 +42,8 @@ class Caller {
   readonly socket: Socket
   answer: Answer | undefined
   ended = false
+  /** when the server closes it, if it stays idle, less a second for what is on its way then */
+  #until = Number.POSITIVE_INFINITY
   /** of an answer: its head while that is not whole, then its body */
   #pieces: Buffer[] = []
   #status = 0
@@ -58,6 +60,10 @@ class Caller {
     })
   }
 
+  get over(): boolean {
+    return this.ended || performance.now() > this.#until
+  }
+
   #take(piece: Buffer): void {
     this.#pieces.push(piece)
     if (this.#left < 0) {
@@ -69,6 +75,8 @@ class Caller {
       this.#status = Number(head.slice(9, 12))
       this.ended = /\r\nconnection: close/i.test(head)
       this.#pieces = [all.subarray(end + END_OF_HEAD.length)]
+      const [, seconds] = /\r\nkeep-alive: timeout=(\d+)/i.exec(head) ?? []
+      if (seconds !== undefined) this.#until = performance.now() + 1000 * (Number(seconds) - 1)
       if (length === undefined) throw new Error(`an answer without a length: ${head}`)
       this.#left = Number(length) - this.#pieces[0].length
     } else this.#left -= piece.length

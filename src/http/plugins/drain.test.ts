@@ -4,16 +4,16 @@ import { Crowd } from './drain.ts'
 
 const turn = () => new Promise(resolve => setImmediate(resolve))
 
-/** Each request takes a tenth of a millisecond. */
+/** Each request takes a tenth of a millisecond, or what is given. */
 function crowdWithClock() {
   let now = 0
   const crowd = new Crowd(() => now)
   /** how many of a turn's requests are refused */
-  const turnOf = async (requests: number, fresh = false) => {
+  const turnOf = async (requests: number, fresh = false, ms = 0.1) => {
     let refused = 0
     for (let i = 0; i < requests; i++) {
       if (crowd.begin(false, { fresh })) refused++
-      now += 0.1
+      now += ms
     }
     await turn()
     return refused
@@ -26,7 +26,7 @@ function crowdWithClock() {
 
 async function crowded() {
   const bench = crowdWithClock()
-  for (let turns = 0; turns < 5; turns++) await bench.turnOf(300)
+  for (let turns = 0; turns < 8; turns++) await bench.turnOf(400, false, 1)
   expect(bench.crowd.crowded).toBe(true)
   return bench
 }
@@ -38,6 +38,23 @@ it('takes a burst, and any number that comes a few a turn', async () => {
     expect(await turnOf(60)).toBe(0)
     pass(100)
   }
+})
+
+it('takes hundreds of clients whose turns are short, and few whose turns are long', async () => {
+  const [short, long] = [crowdWithClock(), crowdWithClock()]
+  for (let turns = 0; turns < 100; turns++) {
+    expect(await short.turnOf(400)).toBe(0)
+    expect(await long.turnOf(40, false, 10)).toBe(0)
+  }
+})
+
+it('takes few larger bodies where hundreds wait to be read', () => {
+  const { crowd } = crowdWithClock()
+  for (let i = 0; i < 20; i++) {
+    expect(crowd.begin(true, { bodies: 255 })).toBe(false)
+    crowd.enter()
+  }
+  expect(crowd.begin(true, { bodies: 256 })).toBe(true)
 })
 
 it('takes the first of a turn where every turn brings hundreds', async () => {

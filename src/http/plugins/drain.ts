@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Engine } from '../../engine/engine.ts'
+import { waitingBodies } from '../../pipeline/reading.ts'
 import { Problem } from '../../problem.ts'
 import { isOperational } from './observe.ts'
 import { laterTurn } from './pipelining.ts'
@@ -62,9 +63,14 @@ export class Drain {
   }
 }
 
-/** Requests that one turn of the event loop begins, on average over some hundreds, and are more than can be answered soon. */
-const MANY = 100
-const AVERAGED = 256
+/** Requests that had begun before it in its turn of the event loop, on average over some hundreds: more are many, */
+const MANY = 50
+const MANY_OF = 256
+/** and how long ago the turn's first had, on average over more of them: then they cannot be answered soon. */
+const LATE_MS = 100
+const LATE_OF = 1024
+/** Bodies that wait for their turn to be read: more are too many in any case. */
+const MANY_BODIES = 256
 /** While too many come: time of a turn after which it begins no other, */
 const TURN_MS = 2.5
 /** length of a turn behind which the next one begins none, since what has come meanwhile has waited for so long already, */
@@ -80,7 +86,7 @@ const WINDOW_MS = 1000
 
 /**
  * Whether requests come faster than they are answered: then a turn of the event loop, which begins all that have come meanwhile, has
- * ever more of them. A burst passes.
+ * ever more of them, and takes ever longer. A burst passes, and so do some hundreds of clients with small requests.
  */
 export class Crowd {
   readonly #clock: () => number
@@ -88,8 +94,9 @@ export class Crowd {
   #count = 0
   #ends = false
   #began = 0
-  /** how many a request had before it in its turn, on average */
+  /** how many a request had before it in its turn, and how long it has waited since the turn began, on average */
   #before = 0
+  #waited = 0
   #crowded = false
   /** since the window began */
   #windowBegan = 0
@@ -141,12 +148,14 @@ export class Crowd {
   }
 
   /** A request begins. Whether it is one too many; a larger one is where there is no room for its body, too. */
-  begin(larger: boolean, { room = true, fresh = false } = {}): boolean {
+  begin(larger: boolean, { room = true, fresh = false, bodies = 0 } = {}): boolean {
     if (!this.#ends) this.#beginTurn()
     if (!this.#crowded) {
-      this.#before += (this.#count - this.#before) / AVERAGED
+      this.#before += (this.#count - this.#before) / MANY_OF
+      this.#waited += (this.#clock() - this.#began - this.#waited) / LATE_OF
       this.#count++
-      if (this.#before < MANY / 2) return false
+      const late = this.#before >= MANY && this.#waited >= LATE_MS
+      if (!late && bodies < MANY_BODIES) return false
       this.#beginWindow()
     } else this.#count++
     this.#seen++
@@ -172,6 +181,7 @@ export class Crowd {
     else {
       this.#crowded = false
       this.#before = 0
+      this.#waited = 0
     }
   }
 
@@ -187,10 +197,14 @@ export class Crowd {
 
 type Serve = (message: IncomingMessage, response: ServerResponse) => void
 
-/** Has requests that are too many refused before the framework sees them; `refuse` says whether it has. */
+/**
+ * Has requests that are too many refused before the framework sees them; `refuse` says whether it has. Those with bodies of more than
+ * `mostBytes` are refused in any case, for good, and not for now.
+ */
 export function refuseCrowd(
   server: Server,
   engine: Engine,
+  mostBytes: number,
   refuse: (message: IncomingMessage, response: ServerResponse) => boolean,
 ): void {
   const crowd = new Crowd()
@@ -206,12 +220,11 @@ export function refuseCrowd(
     // one that waits for the answers before it on its connection is begun in a later turn
     if (response.socket === null) return serve(message, response)
     const { 'content-length': length, 'transfer-encoding': chunked } = message.headers
+    if (Number(length) > mostBytes) return serve(message, response)
     const larger = Number(length) > LARGER || chunked !== undefined
     const room = !larger || engine.arena.fits(2 * Number(length ?? 0))
-    if (
-      crowd.begin(larger, { room, fresh: crowd.crowded && fresh.delete(message.socket) }) &&
-      refuse(message, response)
-    ) {
+    const isFresh = crowd.crowded && fresh.delete(message.socket)
+    if (crowd.begin(larger, { room, fresh: isFresh, bodies: waitingBodies() }) && refuse(message, response)) {
       // the turn may be long: those that were taken do not wait for its end
       engine.poll()
       return

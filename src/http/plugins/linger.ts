@@ -50,7 +50,8 @@ function rest(message: IncomingMessage, mostBytes: number, mostMs: number | unde
     message.on('data', (chunk: Buffer) => {
       taken += chunk.length
       if (taken > mostBytes) end()
-      const wait = pace(chunk.length, mostMs === undefined)
+      // one whose connection goes on is read at once: what comes behind it waits for it
+      const wait = mostMs === undefined ? undefined : pace(chunk.length, false)
       if (wait === undefined) return
       message.pause()
       void wait.then(() => message.resume())
