@@ -70,7 +70,7 @@ const MANY_OF = 256
 const LATE_MS = 100
 const LATE_OF = 1024
 /** Bodies that wait for their turn to be read: more are too many in any case. */
-const MANY_BODIES = 256
+const MANY_BODIES = 128
 /** While too many come: time of a turn after which it begins no other, */
 const TURN_MS = 2.5
 /** length of a turn behind which the next one begins none, since what has come meanwhile has waited for so long already, */
