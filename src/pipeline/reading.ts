@@ -7,8 +7,10 @@ const IN_TURN = TURN_BYTES >> 16
 
 let left = TURN_BYTES
 let later = false
-/** bodies that are wanted; behind all of those, what is thrown away */
 const wanted: (() => void)[] = []
+/** Bodies that are wanted and have brought more than could be taken: they wait for their turn. */
+export const waitingBodies: { readonly length: number } = wanted
+/** behind all of those, what is thrown away */
 const others: (() => void)[] = []
 
 /** Some bytes have been read. Where there are too many now, no more are to be read of it before the promise has settled. */
@@ -21,11 +23,6 @@ export function pace(bytes: number, isWanted = true): Promise<void> | undefined 
     const waiting = isWanted ? wanted : others
     waiting.push(resolve)
   })
-}
-
-/** Bodies that have brought more than could be taken, and wait for their turn. */
-export function waitingBodies(): number {
-  return wanted.length
 }
 
 function nextTurn(): void {

@@ -224,7 +224,10 @@ export function refuseCrowd(
     const larger = Number(length) > LARGER || chunked !== undefined
     const room = !larger || engine.arena.fits(2 * Number(length ?? 0))
     const isFresh = crowd.crowded && fresh.delete(message.socket)
-    if (crowd.begin(larger, { room, fresh: isFresh, bodies: waitingBodies() }) && refuse(message, response)) {
+    if (
+      crowd.begin(larger, { room, fresh: isFresh, bodies: waitingBodies.length }) &&
+      refuse(message, response)
+    ) {
       // the turn may be long: those that were taken do not wait for its end
       engine.poll()
       return
