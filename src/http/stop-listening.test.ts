@@ -38,3 +38,16 @@ it('leaves connections that are idle to be used', async () => {
   await stopListening([server])
   expect(await ask()).toEqual([200, true])
 })
+
+it('ends one socket after the other, the first last', async () => {
+  const servers = await Promise.all(Array.from({ length: 3 }, listening))
+  const order: number[] = []
+  for (const [index, server] of servers.entries()) server.on('close', () => order.push(index))
+  let seen: boolean[] | undefined
+  servers[2].on('close', () => {
+    seen ??= servers.map(({ listening }) => listening)
+  })
+  await stopListening(servers)
+  await expect.poll(() => order).toEqual([2, 1, 0])
+  expect(seen?.[0]).toBe(true)
+})
