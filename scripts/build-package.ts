@@ -27,7 +27,7 @@ const PUBLIC = ['src/package/index.d.ts', 'src/package/fastify.d.ts', 'src/clien
 
 /** `new URL('…', import.meta.url)` */
 const ADDRESS = /new URL\('([^']+)', import\.meta\.url\)/g
-/** What is of the repository alone, and looked for before it is read. */
+/** What is of the repository alone, or made later: looked for before it is read. */
 const NOT_PACKED = /^(\.\.\/)+(test\/|\.cache\/$)/
 /** The file that an import or an export is from. */
 const IMPORT = /(\bfrom |\bimport\(|\bimport )'(\.[^']+?)(?:\.d)?\.[tj]s'/g
