@@ -292,6 +292,6 @@ export function decodeArgs(
   policy: Pick<DecodeArgs, 'rejectNonFinite' | 'allowNegativeInfinity'>,
 ): DecodeArgs {
   const { form, start, end, dtype, count, marks, escaped } = source
-  const text = form === 'nested' || form === 'flat' ? 'json' : 'raw'
-  return { form: form === 'base64' ? form : text, start, end, dtype, count, marks, escaped, ...policy }
+  const other = form === 'nested' || form === 'flat' ? 'json' : 'raw'
+  return { form: form === 'base64' ? form : other, start, end, dtype, count, marks, escaped, ...policy }
 }

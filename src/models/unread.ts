@@ -39,7 +39,7 @@ export function* dropUnread(p: RequestProgram): Generator<void, void> {
       return true
     })
     // in its place, for the stage that reads what came in is still added to
-    stages[stage].splice(0, Number.POSITIVE_INFINITY, ...steps)
+    if (steps.length < stages[stage].length) stages[stage].splice(0, Number.POSITIVE_INFINITY, ...steps)
     if (stage % PAUSE === 0) yield
   }
 }

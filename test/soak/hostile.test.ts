@@ -103,7 +103,7 @@ it('refuses what is hostile within limits, and serves small requests throughout'
   clearInterval(dripping)
   const { times, statuses } = await ended()
   expect(Object.keys(statuses)).toEqual(['200'])
-  // whoever has sent nothing is no burden yet
+  // a client that has sent nothing is no burden yet
   const here = idle.filter(({ socket }) => !socket.destroyed).length
   for (const { socket } of [...idle, ...slow, ...drip, ...declared, ...bombs]) socket.destroy()
   await expect.poll(async () => (await memoryOf(url, pid)).used, { timeout: 30_000 }).toBe(before.used)

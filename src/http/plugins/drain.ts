@@ -154,8 +154,8 @@ export class Crowd {
       this.#before += (this.#count - this.#before) / MANY_OF
       this.#waited += (this.#clock() - this.#began - this.#waited) / LATE_OF
       this.#count++
-      const late = this.#before >= MANY && this.#waited >= LATE_MS
-      if (!late && bodies < MANY_BODIES) return false
+      const slow = this.#before >= MANY && this.#waited >= LATE_MS
+      if (!slow && bodies < MANY_BODIES) return false
       this.#beginWindow()
     } else this.#count++
     this.#seen++

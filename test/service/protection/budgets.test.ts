@@ -53,7 +53,7 @@ describe('requests a minute', () => {
     expect(refused.retry).toBeLessThanOrEqual(60)
     expect(refused.reset).toBe(refused.retry)
     expect(answer.headers.get('content-type')).toContain('application/problem+json')
-    // whoever else comes from there has a budget of his own
+    // others who come from there have a budget of their own
     expect(told(await ask(bearer(free)))).toMatchObject({ status: 200, limit: null })
     expect((await fetch(`${server.url}/health/ready`)).status).toBe(200)
   })
