@@ -35,7 +35,7 @@ const SMALL = JSON.stringify({
 const SETTINGS = { HOST: '127.0.0.1', PORT: '0', THREADS: '1', KERNELS: 'relaxed', LOG_LEVEL: 'info' }
 
 /** What the server does on its own, by a clock, may fall into one of these: the shortest is shown. */
-const ATTEMPTS = 3
+const ATTEMPTS = 10
 
 async function attempt(server: ChildProcess, url: string, request: Request): Promise<Trace> {
   await ask(server, 'record')
