@@ -3,11 +3,11 @@
  * is its folder, as .ci/real-model installs it), and generation by a model of GPT-2 small's size; and what a load does to the event loop.
  */
 import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
-import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { median, table } from '../report.ts'
 import { type Service, startService } from '../service.ts'
+import { Connection } from './connection.ts'
 import { benchLoad } from './load.ts'
 import { makeGpt2, startTransformers, type Transformers } from './transformers.ts'
 
@@ -19,7 +19,6 @@ const WARM_UP = 200
 const PAUSE_MS = 200
 const BINARY = 'application/x-safetensors'
 const JSON_TYPE = 'application/json'
-const agent = new Agent({ keepAlive: true })
 
 interface Case {
   name: string
@@ -107,7 +106,9 @@ async function besideTransformers(folder: string, cases: Case[]): Promise<void> 
 }
 
 async function inTurn(service: Service, theirs: Transformers, each: Case, folder: string): Promise<string[]> {
-  const run = () => exchange(`${service.url}/v1/models/${each.model}/forward`, each)
+  const connection = new Connection(service.url)
+  const body = JSON.stringify(each.request)
+  const run = () => connection.post(`/v1/models/${each.model}/forward`, body, each.accept)
   await theirs.prepare({ ...each.theirs, folder: join(folder, each.model) })
   for (let warm = 0; warm < 2; warm++) await theirs.run()
   for (let warm = 0; warm < (each.theirs.kind === 'maps' ? WARM_UP : 2); warm++) await run()
@@ -124,6 +125,7 @@ async function inTurn(service: Service, theirs: Transformers, each: Case, folder
     b.push(await theirs.run())
     ratios.push(b[round] / a[round])
   }
+  connection.end()
   const best = [Math.min(...a), Math.min(...b)]
   const workers = [median(inWorkers), Math.min(...inWorkers)]
   const figures = [median(a), median(b), median(ratios), ...best, best[1] / best[0], ...workers].map(ms =>
@@ -136,23 +138,3 @@ async function inTurn(service: Service, theirs: Transformers, each: Case, folder
 }
 
 const pause = () => new Promise(resolve => setTimeout(resolve, PAUSE_MS))
-
-/** Milliseconds until the answer's last byte, and those of them in the workers. */
-function exchange(url: string, { request: wanted, accept }: Case): Promise<{ ms: number; compute: number }> {
-  const body = Buffer.from(JSON.stringify(wanted))
-  const { promise, resolve, reject } = Promise.withResolvers<{ ms: number; compute: number }>()
-  const headers = { 'content-type': JSON_TYPE, accept, 'content-length': body.length }
-  const begin = performance.now()
-  const outgoing = request(url, { method: 'POST', agent, headers }, answer => {
-    answer.resume()
-    answer.on('end', () => {
-      const ms = performance.now() - begin
-      const compute = Number(/compute;dur=([\d.]+)/.exec(String(answer.headers['server-timing']))?.[1])
-      if (answer.statusCode === 200) resolve({ ms, compute })
-      else reject(new Error(`${answer.statusCode} for ${url}`))
-    })
-  })
-  outgoing.on('error', reject)
-  outgoing.end(body)
-  return promise
-}
