@@ -108,10 +108,16 @@ export class Job {
     return this.team === 0 && (this.stopped || (!this.blocked && this.#segment === undefined))
   }
 
-  /** Whether one more worker would find something to do. */
+  /** Whether one more worker would find something to do. While workers are asked to leave, none is to come in their place. */
   get open(): boolean {
     const segment = this.#segment
-    return !this.stopped && segment !== undefined && this.team < segment.team && segment.open
+    return (
+      !this.stopped &&
+      segment !== undefined &&
+      segment.preempted === 0 &&
+      this.team < segment.team &&
+      segment.open
+    )
   }
 
   /** Seconds of worker time that it has had until now. */

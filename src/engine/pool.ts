@@ -235,16 +235,26 @@ export class InFlight {
     return this.#atSlot[slot][0]
   }
 
-  /** An idle slot, or else one whose small jobs are short enough that others may wait behind them. */
+  /**
+   * An idle slot, or else one where others may wait behind what is there: short small jobs, or a large one that its worker has been
+   * asked to leave. So that worker does not wait for this thread, which may be long at something else.
+   */
   freeSlot(available: (slot: number) => boolean): number | undefined {
     const idle = this.#atSlot.findIndex((dispatches, slot) => dispatches.length === 0 && available(slot))
     if (idle >= 0) return idle
-    const short = this.#atSlot.findIndex(
+    const brief = this.#atSlot.findIndex(
       (dispatches, slot) =>
-        dispatches.length < MAX_PER_SLOT && secondsOf(dispatches) < AHEAD_SECONDS && available(slot),
+        dispatches.length < MAX_PER_SLOT &&
+        (secondsOf(dispatches) < AHEAD_SECONDS || isLeft(dispatches)) &&
+        available(slot),
     )
-    return short >= 0 ? short : undefined
+    return brief >= 0 ? brief : undefined
   }
+}
+
+/** Whether all workers at its job have been asked to leave it: then this one has. */
+function isLeft([{ team, tasks }]: Dispatch[]): boolean {
+  return team && tasks[0].job.unpreempted === 0
 }
 
 function secondsOf(dispatches: Dispatch[]): number {

@@ -40,6 +40,25 @@ describe('the scheduler', () => {
     expect(remainder.at(-1)?.to).toBe(1000)
   })
 
+  it('has a small job wait at a worker that has been asked to leave, and at no other', async () => {
+    const one = workersBench(1)
+    void one.submit(program(1, 1000))
+    expect(one.sent).toHaveLength(1)
+    const small = one.submit(program(0.0001, 1))
+    // before the worker has answered
+    expect(one.sent.map(({ tasks }) => tasks.length)).toEqual([1, 1])
+    await one.turn()
+    expect(await one.turn()).toMatchObject([{ from: 0, to: 1, ms: 0.1 }])
+    await small
+
+    // either of two may be the one that leaves
+    const two = workersBench(2)
+    void two.submit(program(1, 1000))
+    expect(two.sent).toHaveLength(2)
+    void two.submit(program(0.0001, 1))
+    expect(two.sent).toHaveLength(2)
+  })
+
   it('does not let small ones overtake it for ever', async () => {
     const { submit, turn, hooks } = workersBench(1)
     let ended = false
@@ -159,8 +178,12 @@ describe('the scheduler', () => {
       for (const slot of [0, 1]) {
         const here = sent.filter(each => each.slot === slot)
         expect(here.length).toBeLessThanOrEqual(MAX_PER_SLOT)
-        if (here.length > 1)
-          expect(here.flatMap(({ tasks }) => tasks).every(({ team }) => team === 1)).toBe(true)
+        expect(
+          here
+            .slice(1)
+            .flatMap(({ tasks }) => tasks)
+            .every(({ team }) => team === 1),
+        ).toBe(true)
       }
       await turn()
     }

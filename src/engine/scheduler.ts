@@ -130,6 +130,11 @@ export class Scheduler {
   dispatch(): void {
     if (!this.#slots.ready) this.#failScanTasks()
     Atomics.store(this.#lowLatency, 0, performance.now() < this.#lowLatencyUntil ? 1 : 0)
+    this.#sendWaiting()
+    this.#rebalance()
+  }
+
+  #sendWaiting(): void {
     const chosen: Dispatch[] = []
     for (;;) {
       const slot = this.#inFlight.freeSlot(each => this.#slots.available(each))
@@ -148,7 +153,6 @@ export class Scheduler {
       const wakes = children.map(({ slot }) => this.#slots.wakeWord(slot))
       void this.#send(team[at], wakes, at > 0)
     }
-    this.#rebalance()
   }
 
   /** The runnable that has had the least, and what crosses to the slot for it. */
@@ -263,9 +267,15 @@ export class Scheduler {
    */
   #rebalance(): void {
     clearTimeout(this.#rebalanceTimer)
+    if (this.#preempt()) this.#sendWaiting()
+  }
+
+  /** Whether it has asked a worker to leave. */
+  #preempt(): boolean {
     const now = performance.now()
     const waiting = this.#queue.waiting(now)
-    if (waiting.length === 0) return
+    if (waiting.length === 0) return false
+    let asked = false
     const jobs = this.#queue.running()
     const coming = jobs.reduce((sum, { preempted }) => sum + preempted, 0)
     for (const least of waiting.slice(coming)) {
@@ -274,13 +284,15 @@ export class Scheduler {
         if (job.unpreempted > 0 && (most === undefined || vruntime(job, now) > vruntime(most, now)))
           most = job
       }
-      if (most === undefined) return
+      if (most === undefined) return asked
       if (vruntime(most, now) < least) {
         this.#rebalanceTimer = setTimeout(() => this.#rebalance(), REBALANCE_MS)
-        return
+        return asked
       }
       most.requestPreemption()
+      asked = true
     }
+    return asked
   }
 }
 
