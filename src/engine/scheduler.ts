@@ -1,10 +1,10 @@
 /**
  * Fair scheduling of programs over the workers.
  *
- * A worker that is free goes to the job, among those that have something to do, that has had the least worker time. It
- * stays at that job's segment, claiming work beside the others of the team, until nothing is left, or until it is
- * preempted, because another job waits that has had less: it then leaves within about a millisecond. Small jobs are one
- * task each. A job starts at the current virtual time, so a small one waits for no large one to end.
+ * A worker that is free goes to the job, among those that have something to do, that has had the least worker time. It stays at that
+ * job's segment, claiming work beside the others of the team, until nothing is left, or until it is preempted, because another job
+ * waits that has had less: it then leaves within about a millisecond. Small jobs are one task each; they wait at a worker that has
+ * been asked to leave. A job starts at the current virtual time, so a small one waits for no large one to end.
  *
  * The way of a job: submit → run queue → dispatch → send → answered → proceed, and again from the run queue until it ends.
  */
@@ -275,24 +275,22 @@ export class Scheduler {
     const now = performance.now()
     const waiting = this.#queue.waiting(now)
     if (waiting.length === 0) return false
-    let asked = false
     const jobs = this.#queue.running()
     const coming = jobs.reduce((sum, { preempted }) => sum + preempted, 0)
-    for (const least of waiting.slice(coming)) {
+    for (const [asked, least] of waiting.slice(coming).entries()) {
       let most: Job | undefined
       for (const job of jobs) {
         if (job.unpreempted > 0 && (most === undefined || vruntime(job, now) > vruntime(most, now)))
           most = job
       }
-      if (most === undefined) return asked
+      if (most === undefined) return asked > 0
       if (vruntime(most, now) < least) {
         this.#rebalanceTimer = setTimeout(() => this.#rebalance(), REBALANCE_MS)
-        return asked
+        return asked > 0
       }
       most.requestPreemption()
-      asked = true
     }
-    return asked
+    return waiting.length > coming
   }
 }
 
