@@ -9,6 +9,10 @@ import { Redis } from 'ioredis'
 import { afterAll } from 'vitest'
 import { freePort } from '../../support/free-port.ts'
 
+const started: RedisServer[] = []
+// of the file and not of a server: in a test that is running a hook would never be called
+afterAll(() => Promise.all(started.map(server => server.end())))
+
 export class RedisServer {
   readonly port: number
   readonly folder: string
@@ -16,8 +20,8 @@ export class RedisServer {
 
   static async start(): Promise<RedisServer> {
     const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), 'redis-')))
+    started.push(server)
     await server.begin()
-    afterAll(() => server.end())
     return server
   }
 
