@@ -12,9 +12,13 @@ const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
 
 export type Reply = Answer
 
+const folders: string[] = []
+// of the file: in a test that is running a hook would never be called
+afterAll(() => Promise.all(folders.map(folder => rm(folder, { recursive: true, force: true }))))
+
 export async function temporaryStore(): Promise<{ folder: string; url: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'store-'))
-  afterAll(() => rm(folder, { recursive: true, force: true }))
+  folders.push(folder)
   return { folder, url: pathToFileURL(folder).href }
 }
 
