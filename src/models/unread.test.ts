@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { type AttentionArgs, attentionForward } from '../../workers/ops/attention/op.ts'
 import { qkNormForward } from '../../workers/ops/qk-norm/op.ts'
 import { RequestProgram } from '../layers/program-builder.ts'
 import { dropUnread } from './unread.ts'
@@ -49,4 +50,26 @@ it('checks what came in, though nothing reads it', () => {
   p.input('/x', { form: 'base64', bytes, start: 0, end: 16, dtype: 'float32', count: 3, shape: [3] } as never)
   for (const _ of dropUnread(p));
   expect(p.stages.flat()).toHaveLength(1)
+})
+
+it('computes no values for an attention whose maps alone are wanted', () => {
+  const { p, copy, left } = program()
+  const args = { batch: 1, heads: 1, kvHeads: 1, queries: 1, keys: 1, dimK: 3, dimV: 3 } as AttentionArgs
+  const attend = (output: number) => {
+    const [q, k, v] = [copy(x), copy(x), copy(x)]
+    const denominator = p.buffer({ type: 'float64', length: 2 })
+    const logsumexp = p.buffer({ type: 'float64', length: 1 })
+    const tensors = { q, k, v, output, denominator, logsumexp, weights: p.reals(1) }
+    const step = p.step(attentionForward, tensors, args)
+    p.stage(step)
+    p.output('weights', tensors.weights, [1])
+    return { step, q, k, v }
+  }
+  const x = p.reals(3, [1, 2, 3])
+  const answer = p.reals(3)
+  const whole = attend(answer)
+  const maps = attend(p.reals(3))
+  p.output('output', answer, [3])
+  expect(left()).toEqual([whole.q, whole.k, whole.v, undefined, maps.q, maps.k, undefined])
+  expect([whole, maps].map(({ step }) => step.args.dimV)).toEqual([3, 0])
 })

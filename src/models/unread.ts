@@ -34,7 +34,10 @@ export function* dropUnread(p: RequestProgram): Generator<void, void> {
       const into = written.get(step) ?? []
       if (step.phase === 'compute' && into.length > 0 && !into.some(name => isRead(tensors[name])))
         return false
-      for (const ref of Object.values(tensors)) note(ref)
+      const noValues = step.op === 'attentionForward' && !isRead(tensors.output)
+      // of an attention whose maps alone are wanted, the values have no elements
+      if (noValues) step.args = { ...step.args, dimV: 0 }
+      for (const [name, ref] of Object.entries(tensors)) if (!noValues || name !== 'v') note(ref)
       note(step.nonFinite)
       return true
     })
