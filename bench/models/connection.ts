@@ -19,7 +19,7 @@ export class Connection {
   #answer: PromiseWithResolvers<Exchanged> | undefined
   #began = 0
   #compute = 0
-  /** bytes of the answer that are to come; undefined before its head, infinitely many where only its end says so */
+  /** bytes of the answer that are to come, its head included; undefined before it, infinitely many where only its end says so */
   #left: number | undefined
   /** the last bytes of what has come */
   #tail = ''
@@ -55,21 +55,17 @@ export class Connection {
   }
 
   #receive(piece: Buffer): boolean {
-    let body = piece
     if (this.#left === undefined) {
       // the head is shorter than the first piece: the server writes it in one with the first bytes of the body
       const end = piece.indexOf('\r\n\r\n')
       const head = piece.toString('latin1', 0, end)
       if (!head.startsWith('HTTP/1.1 200 ')) this.#answer?.reject(new Error(piece.toString('latin1')))
       this.#compute = Number(/compute;dur=([\d.]+)/i.exec(head)?.[1])
-      this.#left = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? Number.POSITIVE_INFINITY)
-      body = piece.subarray(end + 2)
-      this.#left += 2
+      this.#left = end + 4 + Number(/content-length: (\d+)/i.exec(head)?.[1] ?? Number.POSITIVE_INFINITY)
     }
-    this.#left -= body.length
-    this.#tail = (this.#tail + body.toString('latin1', body.length - LAST_CHUNK.length)).slice(
-      -LAST_CHUNK.length,
-    )
+    this.#left -= piece.length
+    const last = piece.toString('latin1', Math.max(0, piece.length - LAST_CHUNK.length))
+    this.#tail = (this.#tail + last).slice(-LAST_CHUNK.length)
     const ended = this.#left === 0 || (this.#left === Number.POSITIVE_INFINITY && this.#tail === LAST_CHUNK)
     if (ended) this.#answer?.resolve({ ms: performance.now() - this.#began, compute: this.#compute })
     return true

@@ -267,30 +267,26 @@ export class Scheduler {
    */
   #rebalance(): void {
     clearTimeout(this.#rebalanceTimer)
-    if (this.#preempt()) this.#sendWaiting()
-  }
-
-  /** Whether it has asked a worker to leave. */
-  #preempt(): boolean {
     const now = performance.now()
     const waiting = this.#queue.waiting(now)
-    if (waiting.length === 0) return false
+    if (waiting.length === 0) return
     const jobs = this.#queue.running()
     const coming = jobs.reduce((sum, { preempted }) => sum + preempted, 0)
-    for (const [asked, least] of waiting.slice(coming).entries()) {
+    for (const least of waiting.slice(coming)) {
       let most: Job | undefined
       for (const job of jobs) {
         if (job.unpreempted > 0 && (most === undefined || vruntime(job, now) > vruntime(most, now)))
           most = job
       }
-      if (most === undefined) return asked > 0
+      if (most === undefined) return
       if (vruntime(most, now) < least) {
         this.#rebalanceTimer = setTimeout(() => this.#rebalance(), REBALANCE_MS)
-        return asked > 0
+        return
       }
       most.requestPreemption()
+      // a small one may wait at that worker
+      this.#sendWaiting()
     }
-    return waiting.length > coming
   }
 }
 
