@@ -48,7 +48,7 @@ const ROOMS: Record<string, Room> = {
   },
   worker: {
     level: 0,
-    holds: ['workers/main.ts', 'workers/run-segment.ts', 'workers/ops/table.ts'],
+    holds: ['workers/main.ts', 'workers/task-runner.ts', 'workers/run-segment.ts', 'workers/ops/table.ts'],
     beside: ['agreed', 'text', 'ops', 'contract', 'wasm'],
   },
   problem: { level: 0, holds: ['src/problem.ts'] },
@@ -70,7 +70,7 @@ const ROOMS: Record<string, Room> = {
 
 /** What the service may know of the compute side: what says what an op is, and what is agreed; never a kernel. */
 const OPEN_TO_SRC =
-  /^workers\/(contract|layout|claim-table|main|choose-variant|give-way|older-node)\.ts$|^workers\/text\/[^/]+\.ts$|^workers\/ops\/([^/]+\/op|define-op)\.ts$/
+  /^workers\/(contract|layout|claim-table|main|choose-variant|task-runner|give-way|older-node)\.ts$|^workers\/text\/[^/]+\.ts$|^workers\/ops\/([^/]+\/op|define-op)\.ts$/
 
 const MOST_LINES = 300
 

@@ -97,6 +97,9 @@ export type TaskResult =
   /** a kernel threw or trapped */
   | ({ ok: false; crash: string } & Work)
 
+/** Runs a task to its end, on the thread that calls it. */
+export type RunTask = (task: Task) => TaskResult
+
 /** How a worker is reached: messages come by the port, and its wake word (an int32 at this byte offset) is changed to wake it. */
 export interface Slot {
   port: MessagePort

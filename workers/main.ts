@@ -2,16 +2,14 @@
 import './older-node.ts'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { workerData } from 'piscina'
-import type { Slot, Task, TaskResult } from './contract.ts'
+import type { RunTask, Slot, Task, TaskResult } from './contract.ts'
 import { giveWay } from './give-way.ts'
-import { opTable } from './ops/table.ts'
-import { runTask } from './run-segment.ts'
+import { taskRunner } from './task-runner.ts'
 import { scanPiece } from './text/json-scan.ts'
 import type { JsonScan, PausedScan, ScanPlace } from './text/json-spans.ts'
 import { packSpans, unpackSpans } from './text/packed-spans.ts'
 import { type PackedTree, packTree } from './text/packed-tree.ts'
 import { createTextKernels } from './text/text-kernels.ts'
-import { SimdModule } from './wasm/simd-module.ts'
 import type { SimdVariant } from './wasm/variants.ts'
 
 export interface WorkerData {
@@ -45,7 +43,7 @@ export type FromWorker = 'loaded' | Reply
 const { memory, variant } = workerData as WorkerData
 giveWay()
 const text = createTextKernels(memory)
-const ops = opTable(new SimdModule(memory, variant), text)
+export const runTaskHere = taskRunner(memory, variant, text)
 
 /**
  * Never returns. The worker needs no event loop, so between messages it waits for its wake word in `Atomics.wait`: the
@@ -62,11 +60,7 @@ export default function serve({ port, wakeWord }: Slot, run = runTaskHere): void
   }
 }
 
-export function runTaskHere(task: Task): TaskResult {
-  return runTask(memory, ops, task)
-}
-
-function answer(message: Message, run: typeof runTaskHere): Reply {
+function answer(message: Message, run: RunTask): Reply {
   if (typeof message === 'string') return (JSON.parse(message) as Task[]).map(run)
   try {
     return { scanned: scanned(message.scan) }

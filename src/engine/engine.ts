@@ -2,6 +2,7 @@
 
 import type { VariantChoice } from '../../workers/choose-variant.ts'
 import { CLAIM_TABLE_BYTES } from '../../workers/claim-table.ts'
+import type { RunTask } from '../../workers/contract.ts'
 import type { ScanMessage, Scanned } from '../../workers/main.ts'
 import { scanPiece } from '../../workers/text/json-scan.ts'
 import type { JsonScan } from '../../workers/text/json-spans.ts'
@@ -41,7 +42,7 @@ const WAKE_WORD_BYTES = 64
 export interface EngineOptions {
   /** called when a worker threw, trapped or died */
   onLost?(reason: string): void
-  /** another worker module, for tests that inject faults */
+  /** another worker module, for tests that inject faults: everything is sent to it */
   workerFile?: URL
   /** a byte that fresh memory is filled with, for tests */
   fill?: number
@@ -67,10 +68,24 @@ export class Engine {
     // every program has scratch memory for every worker
     const arena = new Arena(limits.MEMORY_BYTES, SMALL_REGION + limits.THREADS * SCRATCH_BYTES)
     arena.fill = options.fill
-    return new Engine(limits, options, arena, await chooseKernels(arena.memory, limits.KERNELS))
+    // this thread loads what it needs of the kernels while another times them
+    const [kernels, { taskRunner }] = await Promise.all([
+      chooseKernels(arena.memory, limits.KERNELS),
+      import('../../workers/task-runner.ts'),
+    ])
+    const text = createTextKernels(arena.memory)
+    const runTask = options.workerFile ? undefined : taskRunner(arena.memory, kernels.variant, text)
+    return new Engine(limits, options, arena, kernels, text, runTask)
   }
 
-  private constructor(limits: Limits, options: EngineOptions, arena: Arena, kernels: VariantChoice) {
+  private constructor(
+    limits: Limits,
+    options: EngineOptions,
+    arena: Arena,
+    kernels: VariantChoice,
+    text: TextKernels,
+    runTask: RunTask | undefined,
+  ) {
     const threads = limits.THREADS
     this.threads = threads
     this.arena = arena
@@ -90,13 +105,15 @@ export class Engine {
       memory,
       threads,
       costModel: this.costModel,
+      runTask,
       lowLatency: new WordPool(arena, 1, 4).take(),
       claimTables: new WordPool(arena, SEGMENTS, CLAIM_TABLE_BYTES),
     }
-    const taskStates = new WordPool(arena, threads * MAX_PER_SLOT * BATCH, TASK_STATE_BYTES)
+    // and one for this thread
+    const taskStates = new WordPool(arena, threads * MAX_PER_SLOT * BATCH + 1, TASK_STATE_BYTES)
     this.#scheduler = new Scheduler(this.#pool, context, taskStates, { lost: onLost })
     this.#admission = new Admission(limits, arena, this.costModel, this.#scheduler)
-    this.#text = createTextKernels(memory)
+    this.#text = text
     this.#work = this.allocate(PASS_BYTES)
     this.#pieces = new Semaphore(threads)
     this.#checks = setInterval(() => this.#scheduler.checkWorkers(), CHECK_MS).unref()

@@ -1,5 +1,6 @@
 /** One program on its way through the workers: the segment that it is at, who is at it, how it ended. */
-import type { Fault, Remainder, Spans, Step, TaskResult } from '../../workers/contract.ts'
+import type { Fault, Remainder, RunTask, Spans, Step, TaskResult } from '../../workers/contract.ts'
+import { Problem } from '../problem.ts'
 import type { Barrier } from '../program.ts'
 import type { CostModel } from './cost-model.ts'
 import type { PlacedProgram } from './placement.ts'
@@ -27,6 +28,8 @@ export type OnProgress = (stages: number) => void
 export interface EngineContext extends SegmentContext {
   costModel: CostModel
   threads: number
+  /** what runs brief jobs on this thread; without it they all go to the workers */
+  runTask?: RunTask | undefined
 }
 
 /** One worker's place at a job's segment. */
@@ -228,6 +231,11 @@ export class Job {
   fail(error: Error): void {
     this.#failure ??= error
     this.stop()
+  }
+
+  /** The same where a worker was lost with what it computed. */
+  lose(): void {
+    this.fail(new Problem('WORKER_LOST', 'the computation was lost; it may be sent again'))
   }
 
   /** No further task is to start, and those that are in flight are to end. */

@@ -10,6 +10,7 @@ import type { FromWorker, Message, Reply, WorkerData } from '../../workers/main.
 import type { TaskState } from './arena.ts'
 import type { Assignment, Job } from './job.ts'
 import type { ScanTask } from './run-queue.ts'
+import type { Slots } from './slots.ts'
 
 /** The delay before the next worker of a slot; it doubles with every one that dies while loading. */
 const FIRST_DELAY_MS = 50
@@ -37,7 +38,7 @@ interface Place {
   readonly waiting: PromiseWithResolvers<Reply>[]
 }
 
-export class Pool {
+export class Pool implements Slots {
   readonly #file: URL
   readonly #workerData: WorkerData
   readonly #places: Place[]

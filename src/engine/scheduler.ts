@@ -4,39 +4,31 @@
  * A worker that is free goes to the job, among those that have something to do, that has had the least worker time. It stays at that
  * job's segment, claiming work beside the others of the team, until nothing is left, or until it is preempted, because another job
  * waits that has had less: it then leaves within about a millisecond. Small jobs are one task each; they wait at a worker that has
- * been asked to leave. A job starts at the current virtual time, so a small one waits for no large one to end.
+ * been asked to leave, and the briefest run on this thread. A job starts at the current virtual time, so a small one waits for no
+ * large one to end.
  *
  * The way of a job: submit → run queue → dispatch → send → answered → proceed, and again from the run queue until it ends.
  */
-import { TASK_STATE, type TaskResult } from '../../workers/contract.ts'
-import type { Message, Reply, ScanMessage } from '../../workers/main.ts'
-import { Problem } from '../problem.ts'
+import { type RunTask, TASK_STATE, type TaskResult } from '../../workers/contract.ts'
+import type { Reply, ScanMessage } from '../../workers/main.ts'
 import type { WordPool } from './arena.ts'
 import { TaskState } from './arena.ts'
 import { type EngineContext, Job, type JobReport, type OnBarrier, type OnProgress } from './job.ts'
 import type { PlacedProgram } from './placement.ts'
 import { type Assigned, type Dispatch, InFlight } from './pool.ts'
 import { isLarge, type Runnable, RunQueue, type ScanTask, vruntime } from './run-queue.ts'
-import { type Replaceable, Watchdog } from './watchdog.ts'
+import type { Slots } from './slots.ts'
+import { Watchdog } from './watchdog.ts'
 
 /** Small jobs that are waiting cross together: to cross costs more than their arithmetic. */
 export const BATCH = 8
 const BATCH_SECONDS = 0.001
+/** Estimated time of a job up to which it is run on this thread: to send it would take longer (ADR 0071). */
+const HERE_SECONDS = 0.00004
 /** Workers are in low-latency mode for this time after a small job has come. */
 const LOW_LATENCY_MS = 200
 /** While a job waits that has had less, the time after which the running ones are compared with it again. */
 const REBALANCE_MS = 2
-
-/** The workers, from here. */
-export interface Slots extends Replaceable {
-  /** whether a worker is up, or is loading where none has failed to */
-  readonly ready: boolean
-  /** Whether the slot takes messages. */
-  available(slot: number): boolean
-  wakeWord(slot: number): number
-  /** Rejects when the worker is lost. A quiet message is noticed when another worker changes the slot's wake word. */
-  post(slot: number, message: Message, quiet: boolean): Promise<Reply>
-}
 
 export interface SchedulerEvents {
   /** a worker threw, trapped or died; `reason` is for the log only */
@@ -98,6 +90,9 @@ export class Scheduler {
   ): Promise<JobReport> {
     signal.throwIfAborted()
     const job = new Job(placed, this.#context, onBarrier, onProgress)
+    const { runTask } = this.#context
+    const brief = job.small && job.seconds <= HERE_SECONDS
+    if (brief && runTask !== undefined && this.#runHere(job, runTask)) return job.outcome
     const abort = () => {
       job.fail(signal.reason)
       this.#proceed(job)
@@ -212,13 +207,27 @@ export class Scheduler {
     }
   }
 
-  #answered({ job, assignment }: Assigned, result: TaskResult): void {
+  /** Runs a small job, unless there is no claim table for it; whether it has. */
+  #runHere(job: Job, runTask: RunTask): boolean {
+    for (job.advance(); job.open; ) {
+      const assignment = job.assign()
+      const { segment, scratch, remainder } = assignment
+      const state = this.#taskStates.take()
+      const result = runTask(segment.task({ scratch, remainder, state, wakes: [] }))
+      this.#taskStates.giveBack(state)
+      this.#answered({ job, assignment }, result)
+    }
+    if (job.finished) job.settle()
+    return job.finished
+  }
+
+  #answered({ job, assignment }: Omit<Assigned, 'state'>, result: TaskResult): void {
     // before the worker is released: nothing is complete at a barrier when a task on the way there has failed
     job.note(assignment, result)
     if (result.ok) this.#context.costModel.learn(assignment.segment.stages.flat(), result.measured)
     else if ('crash' in result) {
       this.#events.lost(result.crash)
-      job.fail(workerLost())
+      job.lose()
     }
     job.release(assignment, result.ok ? result.remainder : undefined)
     this.#proceed(job)
@@ -235,7 +244,7 @@ export class Scheduler {
       job.release(assignment)
     } else {
       this.#events.lost(error instanceof Error ? error.message : String(error))
-      job.fail(workerLost())
+      job.lose()
       job.release(assignment)
     }
     this.#proceed(job)
@@ -288,8 +297,4 @@ export class Scheduler {
       this.#sendWaiting()
     }
   }
-}
-
-function workerLost(): Problem {
-  return new Problem('WORKER_LOST', 'the computation was lost; it may be sent again')
 }

@@ -23,6 +23,8 @@ export interface SegmentContext {
   lowLatency: number
 }
 
+type OwnTask = Pick<Task, 'scratch' | 'state' | 'wakes' | 'remainder'>
+
 export class Segment {
   readonly stages: Step[][]
   /** the most workers that may be at it */
@@ -36,7 +38,8 @@ export class Segment {
   readonly #buffers: BufferPlace[]
   /** while workers are at it */
   #claims: { offset: number; table: ClaimTable } | undefined
-  #text = ''
+  #calls: Omit<Task, keyof OwnTask> | undefined
+  #text: string | undefined
 
   constructor({ stages, team, costs }: SegmentPlan, buffers: BufferPlace[], context: SegmentContext) {
     this.stages = stages
@@ -64,11 +67,17 @@ export class Segment {
     this.#claims = { offset, table: new ClaimTable(memory, offset, this.stages) }
     this.#claims.table.reset()
     const calls = stepCalls(this.stages, this.#buffers, this.#costs)
-    this.#text = JSON.stringify({ ...calls, team: this.team, claimTable: offset, lowLatency }).slice(0, -1)
+    this.#calls = { ...calls, team: this.team, claimTable: offset, lowLatency }
   }
 
-  /** A worker's task at the segment, as text: tasks differ only in what each has of its `own`. */
-  text(own: Pick<Task, 'scratch' | 'state' | 'wakes' | 'remainder'>): string {
+  /** A worker's task at the segment: tasks differ only in what each has of its `own`. */
+  task(own: OwnTask): Task {
+    return { ...(this.#calls as Omit<Task, keyof OwnTask>), ...own }
+  }
+
+  /** The same as text. */
+  text(own: OwnTask): string {
+    this.#text ??= JSON.stringify(this.#calls).slice(0, -1)
     return `${this.#text},${JSON.stringify(own).slice(1)}`
   }
 

@@ -4,17 +4,10 @@
  */
 import { TASK_STATE } from '../../workers/contract.ts'
 import type { Dispatch, InFlight } from './pool.ts'
+import type { Replaceable } from './slots.ts'
 
 /** A worker that has been at something for this time without a poll does not respond. */
 export const RESPONSE_MS = 2_000
-
-/** The workers, from here. */
-export interface Replaceable {
-  readonly count: number
-  loaded(slot: number): boolean
-  /** Ends the slot's worker and starts another. */
-  replace(slot: number, reason: string): void
-}
 
 interface Seen {
   dispatch: Dispatch | undefined

@@ -72,7 +72,8 @@ export function withBarriers(seconds: number[], barriers: number[], units = 1): 
   )
 }
 
-export function workersBench(count: number, { claimTables = 64 } = {}) {
+/** `here`: brief jobs are run where they are submitted. */
+export function workersBench(count: number, { claimTables = 64, here = false } = {}) {
   const arena = new Arena(1 << 22)
   const sent: Sent[] = []
   const calls: Call[] = []
@@ -109,6 +110,7 @@ export function workersBench(count: number, { claimTables = 64 } = {}) {
     costModel,
     claimTables: words(claimTables, CLAIM_TABLE_BYTES),
     lowLatency: words(1, 4).take(),
+    runTask: here ? (task: Task) => run(task) : undefined,
   }
   const scheduler = new Scheduler(slots, context, words(64, TASK_STATE_BYTES), {
     lost: reason => lost.push(reason),
