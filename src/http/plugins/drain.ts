@@ -1,6 +1,7 @@
 /** Which requests are taken: none once the server shuts down (what was accepted is answered), and not all where too many come at once. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { performance } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Engine } from '../../engine/engine.ts'
@@ -72,9 +73,11 @@ const LATE_OF = 1024
 /** Bodies that wait for their turn to be read: more are too many in any case. */
 const MANY_BODIES = 128
 /** While too many come: time of a turn after which it begins no other, */
-const TURN_MS = 2.5
-/** length of a turn behind which the next one begins none, since what has come meanwhile has waited for so long already, */
-const LONG_TURN_MS = 15
+const TURN_MS = 6
+/** time at work since the turn before began, from which on a turn begins none, since what it reads may have waited for so long already, */
+const LONG_MS = 25
+/** but for one behind this number of them: a slow machine has no others, */
+const MOST_CLOSED = 8
 /** new connections of a turn behind which others still wait, nobody knows since when: what they bring first is refused, */
 const MANY_NEW = 16
 /** requests with larger bodies that are under way at once, */
@@ -90,6 +93,7 @@ const WINDOW_MS = 1000
  */
 export class Crowd {
   readonly #clock: () => number
+  readonly #idle: () => number
   /** requests of this turn, when the first began, and whether the turn's end is waited for */
   #count = 0
   #ends = false
@@ -106,25 +110,24 @@ export class Crowd {
   /** connections of this turn, and of the one before, whose requests this one begins */
   #connected = 0
   #connectedBefore = 0
-  /** whether this turn began any, and the next one is to begin none */
-  #taken = false
+  /** whether this turn begins none, and how many before it did not either */
   #closed = false
-  /** when the last turn did */
-  #ended = 0
+  #closedBefore = 0
+  /** milliseconds of waiting for events, when the turn began */
+  #idled = 0
   readonly #endTurn = () => {
     const now = this.#clock()
-    this.#ended = now
     this.#ends = false
-    this.#closed = this.#taken && now - this.#began > LONG_TURN_MS
     this.#count = 0
     this.#connectedBefore = this.#connected
     this.#connected = 0
-    this.#taken = false
     if (this.#crowded && now - this.#windowBegan > WINDOW_MS) this.#endWindow()
   }
 
-  constructor(clock = () => performance.now()) {
+  /** `idle`: milliseconds that the thread has waited for events. */
+  constructor(clock = () => performance.now(), idle = () => performance.eventLoopUtilization().idle) {
     this.#clock = clock
+    this.#idle = idle
   }
 
   get crowded(): boolean {
@@ -139,12 +142,21 @@ export class Crowd {
 
   /** Of a request that is alone, the end of the turn is not waited for: it counts as of the next one's turn. */
   #beginTurn(): void {
+    const before = this.#began
     this.#began = this.#clock()
-    // what comes so much later has not waited for the turn before
-    if (this.#began - this.#ended > LONG_TURN_MS) this.#closed = false
+    this.#closed = this.#crowded && this.#isLate(this.#began - before)
     if (!this.#crowded && this.#count + this.#connected === 0) return
     this.#ends = true
     setImmediate(this.#endTurn)
+  }
+
+  /** Whether of the time since the turn before began so much was work. */
+  #isLate(since: number): boolean {
+    const before = this.#idled
+    this.#idled = this.#idle()
+    const late = since - (this.#idled - before) > LONG_MS && this.#closedBefore < MOST_CLOSED
+    this.#closedBefore = late ? this.#closedBefore + 1 : 0
+    return late
   }
 
   /** A request begins. Whether it is one too many; a larger one is where there is no room for its body, too. */
@@ -161,10 +173,7 @@ export class Crowd {
     this.#seen++
     const waited = this.#closed || (fresh && this.#connectedBefore > MANY_NEW)
     const late = waited || this.#clock() - this.#began > TURN_MS
-    if (!late && !(larger && (this.#larger >= MOST_LARGER || !room))) {
-      this.#taken = true
-      return false
-    }
+    if (!late && !(larger && (this.#larger >= MOST_LARGER || !room))) return false
     this.#refused++
     return true
   }
