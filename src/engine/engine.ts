@@ -14,6 +14,7 @@ import { Problem } from '../problem.ts'
 import type { Program } from '../program.ts'
 import { Admission, type Estimate, type Lease, type Limits, type Reclaimable } from './admission.ts'
 import { Arena, type Region, SMALL_REGION, TASK_STATE_BYTES, WordPool } from './arena.ts'
+import { BriefJobs } from './brief-jobs.ts'
 import { chooseKernels } from './choose-kernels.ts'
 import { CostModel } from './cost-model.ts'
 import type { JobReport, OnBarrier, OnProgress } from './job.ts'
@@ -55,6 +56,7 @@ export class Engine {
   readonly threads: number
   readonly #pool: Pool
   readonly #scheduler: Scheduler
+  readonly #here: BriefJobs | undefined
   readonly #admission: Admission
   readonly #text: TextKernels
   /** work area of the scans on this thread */
@@ -105,13 +107,13 @@ export class Engine {
       memory,
       threads,
       costModel: this.costModel,
-      runTask,
       lowLatency: new WordPool(arena, 1, 4).take(),
       claimTables: new WordPool(arena, SEGMENTS, CLAIM_TABLE_BYTES),
     }
     // and one for this thread
     const taskStates = new WordPool(arena, threads * MAX_PER_SLOT * BATCH + 1, TASK_STATE_BYTES)
-    this.#scheduler = new Scheduler(this.#pool, context, taskStates, { lost: onLost })
+    this.#here = runTask && new BriefJobs(runTask, taskStates.take())
+    this.#scheduler = new Scheduler(this.#pool, context, taskStates, { lost: onLost, here: this.#here })
     this.#admission = new Admission(limits, arena, this.costModel, this.#scheduler)
     this.#text = text
     this.#work = this.allocate(PASS_BYTES)
@@ -223,6 +225,7 @@ export class Engine {
 
   /** Goes on with what workers have done, in a long turn of the event loop. */
   poll(): void {
+    this.#here?.poll()
     this.#pool.poll()
   }
 

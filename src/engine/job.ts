@@ -1,5 +1,5 @@
 /** One program on its way through the workers: the segment that it is at, who is at it, how it ended. */
-import type { Fault, Remainder, RunTask, Spans, Step, TaskResult } from '../../workers/contract.ts'
+import type { Fault, Remainder, Spans, Step, TaskResult } from '../../workers/contract.ts'
 import { Problem } from '../problem.ts'
 import type { Barrier } from '../program.ts'
 import type { CostModel } from './cost-model.ts'
@@ -28,8 +28,6 @@ export type OnProgress = (stages: number) => void
 export interface EngineContext extends SegmentContext {
   costModel: CostModel
   threads: number
-  /** what runs brief jobs on this thread; without it they all go to the workers */
-  runTask?: RunTask | undefined
 }
 
 /** One worker's place at a job's segment. */

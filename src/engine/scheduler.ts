@@ -9,11 +9,19 @@
  *
  * The way of a job: submit → run queue → dispatch → send → answered → proceed, and again from the run queue until it ends.
  */
-import { type RunTask, TASK_STATE, type TaskResult } from '../../workers/contract.ts'
+import { TASK_STATE, type TaskResult } from '../../workers/contract.ts'
 import type { Reply, ScanMessage } from '../../workers/main.ts'
 import type { WordPool } from './arena.ts'
 import { TaskState } from './arena.ts'
-import { type EngineContext, Job, type JobReport, type OnBarrier, type OnProgress } from './job.ts'
+import type { BriefJobs } from './brief-jobs.ts'
+import {
+  type Assignment,
+  type EngineContext,
+  Job,
+  type JobReport,
+  type OnBarrier,
+  type OnProgress,
+} from './job.ts'
 import type { PlacedProgram } from './placement.ts'
 import { type Assigned, type Dispatch, InFlight } from './pool.ts'
 import { isLarge, type Runnable, RunQueue, type ScanTask, vruntime } from './run-queue.ts'
@@ -24,13 +32,15 @@ import { Watchdog } from './watchdog.ts'
 export const BATCH = 8
 const BATCH_SECONDS = 0.001
 /** Estimated time of a job up to which it is run on this thread: to send it would take longer (ADR 0071). */
-const HERE_SECONDS = 0.00004
+const BRIEF_SECONDS = 0.00004
 /** Workers are in low-latency mode for this time after a small job has come. */
 const LOW_LATENCY_MS = 200
 /** While a job waits that has had less, the time after which the running ones are compared with it again. */
 const REBALANCE_MS = 2
 
-export interface SchedulerEvents {
+export interface SchedulerOptions {
+  /** where the briefest jobs are run; without it they go to the workers, too */
+  here?: BriefJobs | undefined
   /** a worker threw, trapped or died; `reason` is for the log only */
   lost(reason: string): void
 }
@@ -39,7 +49,7 @@ export class Scheduler {
   readonly #slots: Slots
   readonly #context: EngineContext
   readonly #taskStates: WordPool
-  readonly #events: SchedulerEvents
+  readonly #options: SchedulerOptions
   readonly #queue = new RunQueue()
   readonly #inFlight: InFlight
   readonly #watchdog: Watchdog
@@ -48,11 +58,11 @@ export class Scheduler {
   #lowLatencyUntil = Number.NEGATIVE_INFINITY
   #rebalanceTimer: NodeJS.Timeout | undefined
 
-  constructor(slots: Slots, context: EngineContext, taskStates: WordPool, events: SchedulerEvents) {
+  constructor(slots: Slots, context: EngineContext, taskStates: WordPool, options: SchedulerOptions) {
     this.#slots = slots
     this.#context = context
     this.#taskStates = taskStates
-    this.#events = events
+    this.#options = options
     this.#inFlight = new InFlight(slots.count)
     this.#watchdog = new Watchdog(slots, this.#inFlight)
     this.#lowLatency = new Int32Array(context.memory.buffer, context.lowLatency, 1)
@@ -90,9 +100,10 @@ export class Scheduler {
   ): Promise<JobReport> {
     signal.throwIfAborted()
     const job = new Job(placed, this.#context, onBarrier, onProgress)
-    const { runTask } = this.#context
-    const brief = job.small && job.seconds <= HERE_SECONDS
-    if (brief && runTask !== undefined && this.#runHere(job, runTask)) return job.outcome
+    const here = job.small && job.seconds <= BRIEF_SECONDS ? this.#options.here : undefined
+    const answered = (assignment: Assignment, result: TaskResult) =>
+      this.#answered({ job, assignment }, result)
+    if (here !== undefined && (await here.run(job, signal, answered))) return job.outcome
     const abort = () => {
       job.fail(signal.reason)
       this.#proceed(job)
@@ -207,26 +218,12 @@ export class Scheduler {
     }
   }
 
-  /** Runs a small job, unless there is no claim table for it; whether it has. */
-  #runHere(job: Job, runTask: RunTask): boolean {
-    for (job.advance(); job.open; ) {
-      const assignment = job.assign()
-      const { segment, scratch, remainder } = assignment
-      const state = this.#taskStates.take()
-      const result = runTask(segment.task({ scratch, remainder, state, wakes: [] }))
-      this.#taskStates.giveBack(state)
-      this.#answered({ job, assignment }, result)
-    }
-    if (job.finished) job.settle()
-    return job.finished
-  }
-
   #answered({ job, assignment }: Omit<Assigned, 'state'>, result: TaskResult): void {
     // before the worker is released: nothing is complete at a barrier when a task on the way there has failed
     job.note(assignment, result)
     if (result.ok) this.#context.costModel.learn(assignment.segment.stages.flat(), result.measured)
     else if ('crash' in result) {
-      this.#events.lost(result.crash)
+      this.#options.lost(result.crash)
       job.lose()
     }
     job.release(assignment, result.ok ? result.remainder : undefined)
@@ -243,7 +240,7 @@ export class Scheduler {
       assignment.segment.restart()
       job.release(assignment)
     } else {
-      this.#events.lost(error instanceof Error ? error.message : String(error))
+      this.#options.lost(error instanceof Error ? error.message : String(error))
       job.lose()
       job.release(assignment)
     }

@@ -4,6 +4,7 @@
  */
 import { vi } from 'vitest'
 import { Arena, TASK_STATE_BYTES, WordPool } from '../../src/engine/arena.ts'
+import { BriefJobs } from '../../src/engine/brief-jobs.ts'
 import { CostModel } from '../../src/engine/cost-model.ts'
 import type { OnBarrier } from '../../src/engine/job.ts'
 import { Scheduler } from '../../src/engine/scheduler.ts'
@@ -110,10 +111,11 @@ export function workersBench(count: number, { claimTables = 64, here = false } =
     costModel,
     claimTables: words(claimTables, CLAIM_TABLE_BYTES),
     lowLatency: words(1, 4).take(),
-    runTask: here ? (task: Task) => run(task) : undefined,
   }
+  const briefJobs = here ? new BriefJobs(task => run(task), words(1, TASK_STATE_BYTES).take()) : undefined
   const scheduler = new Scheduler(slots, context, words(64, TASK_STATE_BYTES), {
     lost: reason => lost.push(reason),
+    here: briefJobs,
   })
   const placement = {
     buffers: [{ type: 'float64' as const, offset: 65536, length: 1 }],
@@ -123,6 +125,7 @@ export function workersBench(count: number, { claimTables = 64, here = false } =
   const run = (task: Task): TaskResult => runTask(arena.memory, ops, { ...task, wakes: [] })
   return {
     scheduler,
+    briefJobs,
     sent,
     calls,
     hooks,
