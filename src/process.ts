@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import pino from 'pino'
 import { buildApp } from './app.ts'
 import { LISTEN_BACKLOG, readConfig, wantsTelemetry } from './config.ts'
-import { firstOf, furtherOf } from './http/listen.ts'
+import { listen } from './http/listen.ts'
 import { stopListening } from './http/stop-listening.ts'
 
 const config = readConfig(process.env)
@@ -26,9 +26,8 @@ const telemetry = wantsTelemetry(process.env)
 const app = await buildApp(config, logger, {}, telemetry)
 
 logger.info({ kernels: app.engine.kernels, threads: app.engine.threads }, 'kernels chosen')
-const door = await firstOf({ host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
-await app.fastify.listen(door)
-const doors = [app.fastify.server, ...(await furtherOf(app.fastify.server, door))]
+const door = { host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG }
+const doors = await listen(app.fastify, door)
 
 /** A first SIGTERM waits for those who look at readiness; SIGINT and every other signal do not. */
 const skipped = Promise.withResolvers<void>()

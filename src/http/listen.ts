@@ -4,6 +4,7 @@
  */
 import type { Server as HttpServer } from 'node:http'
 import { type AddressInfo, createServer, type ListenOptions, Server } from 'node:net'
+import type { FastifyInstance } from 'fastify'
 
 /** Sockets beside the first. */
 const MORE = 63
@@ -12,6 +13,20 @@ export interface Door {
   host: string
   port: number
   backlog: number
+}
+
+/**
+ * All sockets that listen for the application, its server's own first: as many as the system lets share the port. The further ones
+ * end when it closes, if they have not before.
+ */
+export async function listen(fastify: FastifyInstance, door: Door): Promise<Server[]> {
+  const options = await firstOf(door)
+  await fastify.listen(options)
+  const further = await furtherOf(fastify.server, options)
+  fastify.server.once('close', () => {
+    for (const server of further) server.close()
+  })
+  return [fastify.server, ...further]
 }
 
 /** How the first socket listens: others may join it where the system lets them. Fails where somebody listens there already. */

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import pino, { type Logger } from 'pino'
 import { buildApp } from '../app.ts'
 import { LISTEN_BACKLOG, VERSION } from '../config.ts'
+import { listen } from '../http/listen.ts'
 import { configOf, type Settings } from './options.ts'
 
 export type { Settings } from './options.ts'
@@ -32,7 +33,7 @@ export async function startServer({ logger, ...settings }: ServerOptions = {}): 
   const config = configOf(settings)
   const app = await buildApp(config, logger ?? pino({ level: config.LOG_LEVEL }))
   try {
-    await app.fastify.listen({ host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
+    await listen(app.fastify, { host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
   } catch (error) {
     await app.close()
     throw error
