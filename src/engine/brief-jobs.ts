@@ -9,20 +9,18 @@ export class BriefJobs {
   readonly #runTask: RunTask
   /** byte offset of the state of the task that is run: nobody asks for it */
   readonly #state: number
+  /** whose end is waited for */
   #turn: PromiseWithResolvers<void> | undefined
-  readonly #endTurn = () => {
-    this.#turn?.resolve()
-    this.#turn = undefined
-  }
 
   constructor(runTask: RunTask, state: number) {
     this.#runTask = runTask
     this.#state = state
   }
 
-  /** Those that wait for the end of the turn wait no longer, for it may be long. */
-  poll(): void {
-    this.#endTurn()
+  /** Those that wait for the end of the turn wait no longer: it has come, or may be far. */
+  readonly poll = (): void => {
+    this.#turn?.resolve()
+    this.#turn = undefined
   }
 
   /** Runs a small job, unless there is no claim table for it; whether it has. */
@@ -46,7 +44,7 @@ export class BriefJobs {
   #turnEnds(): Promise<void> {
     if (this.#turn === undefined) {
       this.#turn = Promise.withResolvers()
-      setImmediate(this.#endTurn)
+      setImmediate(this.poll)
     }
     return this.#turn.promise
   }

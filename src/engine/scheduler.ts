@@ -101,9 +101,11 @@ export class Scheduler {
     signal.throwIfAborted()
     const job = new Job(placed, this.#context, onBarrier, onProgress)
     const here = job.small && job.seconds <= BRIEF_SECONDS ? this.#options.here : undefined
-    const answered = (assignment: Assignment, result: TaskResult) =>
-      this.#answered({ job, assignment }, result)
-    if (here !== undefined && (await here.run(job, signal, answered))) return job.outcome
+    if (here !== undefined) {
+      const answered = (assignment: Assignment, result: TaskResult) =>
+        this.#answered({ job, assignment }, result)
+      if (await here.run(job, signal, answered)) return job.outcome
+    }
     const abort = () => {
       job.fail(signal.reason)
       this.#proceed(job)
