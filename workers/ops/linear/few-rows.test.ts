@@ -1,4 +1,4 @@
-/** A row's bits are its own: the same whether it is multiplied alone, among a few, or among so many that the weight is packed. */
+/** A row's bits are its own: the same whether it is multiplied alone, among a few, or among enough that the weight is packed. */
 import { describe, expect, it } from 'vitest'
 import { randomTensors } from '../../../test/support/op-case.ts'
 import { RUNNERS } from '../../../test/support/op-runner.ts'
