@@ -20,10 +20,10 @@ export async function faintTexts(page: Page, state: State): Promise<string[]> {
   const debug = await page.context().newCDPSession(page)
   await debug.send('DOM.enable')
   await debug.send('CSS.enable')
-  const controls = await nodesOf(debug, CONTROLS)
-  for (const nodeId of controls) {
-    await debug.send('CSS.forcePseudoState', { nodeId, forcedPseudoClasses: STATES[state] })
-  }
+  const forcedPseudoClasses = STATES[state]
+  // at rest nothing is forced: the page may draw its controls anew, and their ids would be gone
+  const controls = forcedPseudoClasses.length > 0 ? await nodesOf(debug, CONTROLS) : []
+  for (const nodeId of controls) await debug.send('CSS.forcePseudoState', { nodeId, forcedPseudoClasses })
   const outlined = state === 'focus' ? `:is(${CONTROLS}):not([tabindex="-1"])` : ''
   const found = await page.evaluate(measure, { text: TEXT, outline: OUTLINE, outlined })
   await debug.detach()
