@@ -65,6 +65,8 @@ export class Jobs {
     const { RedisQueue } = await import('./redis/queue.ts')
     const graceMs = (DRAIN_SECONDS * 1000) / 2
     const queue = new RedisQueue({ url, limits: options, lockSeconds, graceMs, log }, runner)
+    // the first job is not to be refused because the connection is a moment behind
+    await queue.opened
     return new Jobs(shared, queue, true)
   }
 

@@ -8,6 +8,8 @@ export const PREFIX = 'attention'
 const ANSWER_MS = 3000
 const RECONNECT_MS = 1000
 const RETRY_SECONDS = 5
+/** A server that starts waits for its first connection no longer. */
+const FIRST_MS = 1000
 
 export class RedisLink {
   /** for questions: where there is no connection they fail at once */
@@ -15,6 +17,8 @@ export class RedisLink {
   /** BullMQ's: it waits for a connection (one that is lost while it looks at Redis' version would be lost for good) */
   readonly patient: Redis
   readonly #subscriber: Redis
+  /** settles with the first connection, or where there is none for now */
+  readonly opened: Promise<void>
 
   /** `told` is called when the connection has been lost or found. */
   constructor(url: string, told: (available: boolean) => void) {
@@ -23,8 +27,12 @@ export class RedisLink {
     this.redis = new Redis(url, { ...quick, retryStrategy })
     this.patient = new Redis(url, { maxRetriesPerRequest: null, retryStrategy })
     this.#subscriber = new Redis(url, { maxRetriesPerRequest: null, retryStrategy })
+    const first = Promise.withResolvers<void>()
+    this.opened = first.promise
+    setTimeout(first.resolve, FIRST_MS).unref()
     let available: boolean | undefined
     const tell = (now: boolean) => {
+      first.resolve()
       if (now !== available) told(now)
       available = now
     }

@@ -76,6 +76,11 @@ export class RedisQueue implements Queue {
     return this.#link.available
   }
 
+  /** Settles with the first connection, or where there is none for now. */
+  get opened(): Promise<void> {
+    return this.#link.opened
+  }
+
   async add(order: Order, key: IdempotencyKey | undefined, store: () => Promise<void>): Promise<Job> {
     const claimed = key && idempotency(order.owner, key.key)
     if (claimed !== undefined) {
