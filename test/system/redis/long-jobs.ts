@@ -5,9 +5,9 @@ import type { Replica, Reply } from './replicas.ts'
 
 const draw = drawer(3)
 
-/** About half a second of work. */
-export function longBody() {
-  const x = { shape: [1, 2, 500, 32], dtype: 'float32', base64: noise(2 * 500 * 32) }
+/** About half a second of work with 500 rows; it grows with their square. */
+export function longBody(rows = 500) {
+  const x = { shape: [1, 2, rows, 32], dtype: 'float32', base64: noise(2 * rows * 32) }
   return { q: x, k: x, v: x, precision: 'float64', encoding: 'base64', backward: { grad_output: x } }
 }
 
