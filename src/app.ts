@@ -3,7 +3,7 @@ import '../workers/older-node.ts'
 import accepts from '@fastify/accepts'
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import type { Logger } from 'pino'
-import { type Config, hostNames, VERSION } from './config.ts'
+import { type Config, hostNames } from './config.ts'
 import { Engine, type EngineOptions } from './engine/engine.ts'
 import { openAccess } from './http/auth/access.ts'
 import { auth } from './http/auth/index.ts'
@@ -56,7 +56,7 @@ export async function buildApp(
     telemetry,
     hostNames: hostNames(config),
   })
-  await fastify.register(docs, { version: VERSION })
+  await fastify.register(docs)
   await fastify.register(page)
   await fastify.ready()
   const leaving = () => fastify.drain.leaving
@@ -169,6 +169,11 @@ export async function install(
   }
 }
 
+/** Requests are validated by zod, and no route has a schema of the framework's: it need not load what it would compile one with. */
+function refuseSchema(): never {
+  throw new Error('expected a route without a schema')
+}
+
 function createFastify(config: Config, logger: Logger, metrics: Metrics): FastifyInstance {
   const bodyMs = config.BODY_SECONDS * 1000
   // often: of thousands of idle connections that are over few come to one turn
@@ -186,6 +191,7 @@ function createFastify(config: Config, logger: Logger, metrics: Metrics): Fastif
       shouldUpgradeCallback: takesUpgrade,
     },
     bodyLimit: config.MAX_BODY_BYTES,
+    schemaController: { compilersFactory: { buildValidator: refuseSchema, buildSerializer: refuseSchema } },
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler: clientErrors(logger, metrics, (method, url) => fastify.unrouted(method, url)),

@@ -5,7 +5,6 @@
 import '../revectorize.ts'
 import type { FastifyInstance } from 'fastify'
 import { install } from '../app.ts'
-import { VERSION } from '../config.ts'
 import { docs } from '../http/docs/index.ts'
 import { page } from '../http/page.ts'
 import { Metrics } from '../http/plugins/observe.ts'
@@ -34,6 +33,6 @@ export async function attention(fastify: FastifyInstance, options: AttentionOpti
     await Promise.race([fastify.drain.begin(), late])
   })
   fastify.addHook('onClose', close)
-  if (wantsDocs) await fastify.register(docs, { version: VERSION })
+  if (wantsDocs) await fastify.register(docs)
   if (wantsPage) await fastify.register(page)
 }
