@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import type { ChooseData, VariantChoice } from '../../workers/choose-variant.ts'
 import type { Config } from '../config.ts'
+import { THREAD_OPTIONS } from './thread-options.ts'
 
 /** Rejects when the forced variant, or every one, fails. Nothing of `memory` may be in use yet. */
 export async function chooseKernels(
@@ -10,7 +11,8 @@ export async function chooseKernels(
   wanted: Config['KERNELS'],
 ): Promise<VariantChoice> {
   const workerData: ChooseData = { memory, forced: wanted === 'auto' ? undefined : wanted }
-  const worker = new Worker(new URL('../../workers/choose-variant.ts', import.meta.url), { workerData })
+  const file = new URL('../../workers/choose-variant.ts', import.meta.url)
+  const worker = new Worker(file, { workerData, ...THREAD_OPTIONS })
   const [choice] = await once(worker, 'message')
   return choice
 }

@@ -11,6 +11,7 @@ import type { TaskState } from './arena.ts'
 import type { Assignment, Job } from './job.ts'
 import type { ScanTask } from './run-queue.ts'
 import type { Slots } from './slots.ts'
+import { THREAD_OPTIONS } from './thread-options.ts'
 
 /** The delay before the next worker of a slot; it doubles with every one that dies while loading. */
 const FIRST_DELAY_MS = 50
@@ -136,6 +137,7 @@ export class Pool implements Slots {
       concurrentTasksPerWorker: 1,
       recordTiming: false,
       workerData: this.#workerData,
+      ...THREAD_OPTIONS,
     })
     piscina.on('error', error => this.#events.lost(String(error)))
     // by itself piscina would start another worker at once, again and again where none can load

@@ -1,5 +1,6 @@
 /** Loads the weights of a model, by a thread that ends when they lie in the memory. */
 import { Worker } from 'node:worker_threads'
+import { THREAD_OPTIONS } from '../engine/thread-options.ts'
 import type { WeightType } from './checkpoint.ts'
 import { invalid } from './config.ts'
 import type { LoadMessage, LoadTensor, LoadWork } from './load-thread.ts'
@@ -30,7 +31,10 @@ export function loadWeights(
     tensors.set(name, tensor)
   }
   const work: LoadWork = { memory, tensors: [...tensors.values()] }
-  const thread = new Worker(new URL('./load-thread.ts', import.meta.url), { workerData: work })
+  const thread = new Worker(new URL('./load-thread.ts', import.meta.url), {
+    workerData: work,
+    ...THREAD_OPTIONS,
+  })
   const loaded = Promise.withResolvers<void>()
   thread.on('message', (message: LoadMessage) => {
     if ('fault' in message) loaded.reject(invalid(message.fault))

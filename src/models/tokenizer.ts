@@ -1,6 +1,7 @@
 /** A model's tokenizer as the main thread sees it: texts go to its thread, names of tokens are known here. */
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { THREAD_OPTIONS } from '../engine/thread-options.ts'
 import { unsupported } from './config.ts'
 import type { ModelPlan } from './plan.ts'
 import type {
@@ -39,7 +40,10 @@ export class ModelTokenizer {
       file: join(checkpoint.folder, 'tokenizer.json'),
       vocabulary: spec.sizes.vocabulary,
     }
-    const thread = new Worker(new URL('./tokenizer-thread.ts', import.meta.url), { workerData })
+    const thread = new Worker(new URL('./tokenizer-thread.ts', import.meta.url), {
+      workerData,
+      ...THREAD_OPTIONS,
+    })
     thread.unref()
     const started = Promise.withResolvers<Vocabulary>()
     thread.once('message', (message: FromTokenizer) => {

@@ -7,6 +7,7 @@ import { asyncApiDocument } from '../../src/http/docs/asyncapi.ts'
 import { openApiDocument } from '../../src/http/docs/openapi.ts'
 import { openApi30 } from '../../src/http/docs/openapi30.ts'
 import { PROBLEMS } from '../../src/problem.ts'
+import { startServer } from './server.ts'
 
 const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
 const document = JSON.stringify(openApiDocument(VERSION))
@@ -51,6 +52,15 @@ describe('documents', () => {
     expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(asyncApiDocument(VERSION))))
     const faults = await new Parser().validate(text)
     expect(faults.filter(({ severity }) => severity <= 1)).toEqual([])
+  })
+
+  it('the committed ones are served', async () => {
+    const { url } = await startServer()
+    for (const name of ['openapi.json', 'openapi-3.0.json', 'asyncapi.json']) {
+      const response = await fetch(`${url}/${name}`)
+      expect(response.headers.get('content-type')).toMatch(/^application\/json/)
+      expect(await response.json(), name).toEqual(JSON.parse(read(`openapi/${name}`)))
+    }
   })
 
   it('the changelog has this version', () => {
