@@ -49,6 +49,15 @@ export interface EngineOptions {
   fill?: number
 }
 
+/** What is there before the workers are started. */
+interface Loaded {
+  arena: Arena
+  kernels: VariantChoice
+  text: TextKernels
+  /** runs a task on this thread; undefined where everything is sent */
+  runTask: RunTask | undefined
+}
+
 export class Engine {
   readonly arena: Arena
   readonly costModel: CostModel
@@ -77,17 +86,10 @@ export class Engine {
     ])
     const text = createTextKernels(arena.memory)
     const runTask = options.workerFile ? undefined : taskRunner(arena.memory, kernels.variant, text)
-    return new Engine(limits, options, arena, kernels, text, runTask)
+    return new Engine(limits, options, { arena, kernels, text, runTask })
   }
 
-  private constructor(
-    limits: Limits,
-    options: EngineOptions,
-    arena: Arena,
-    kernels: VariantChoice,
-    text: TextKernels,
-    runTask: RunTask | undefined,
-  ) {
+  private constructor(limits: Limits, options: EngineOptions, { arena, kernels, text, runTask }: Loaded) {
     const threads = limits.THREADS
     this.threads = threads
     this.arena = arena
