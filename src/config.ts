@@ -1,7 +1,8 @@
 /** Settings, from the environment; and the version. */
 import { readFileSync } from 'node:fs'
-import { availableParallelism, totalmem } from 'node:os'
+import { totalmem } from 'node:os'
 import * as z from 'zod'
+import { processors } from './processors.ts'
 
 export const VERSION: string = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
@@ -48,7 +49,7 @@ const provider = z.string().refine(isTrusted, 'expected an https address, or htt
 const environment = z.object({
   HOST: z.string().default('127.0.0.1').describe('address to listen on'),
   PORT: whole(8080, 0).describe('port to listen on; 0 takes a free one'),
-  THREADS: whole(availableParallelism()).describe('compute workers'),
+  THREADS: whole(processors()).describe('compute workers'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
