@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import { MEDIA_TYPES } from '../formats/body.ts'
 import { jobAnswer } from '../jobs/answers.ts'
 import type { Jobs } from '../jobs/jobs.ts'
+import { readWhole } from '../jobs/store.ts'
 import { readAnswer, storedAnswer } from '../jobs/stored-result.ts'
 import { decode, type Intake } from '../pipeline/decode.ts'
 import { Receipt } from '../pipeline/receipt.ts'
@@ -100,7 +101,7 @@ async function answerResult(
       reply.header('repr-digest', `sha-256=:${digest}:`)
     }
     reply.type(MEDIA_TYPES.safetensors).header('content-length', stored.bytes)
-    return reply.send(Readable.from(jobs.store.read(stored.name), { objectMode: false }))
+    return reply.send(Readable.from(readWhole(jobs.store, stored), { objectMode: false }))
   }
   const style = { ...order.style, ...(encoding && { encoding: encoding as ReplyStyle['encoding'] }) }
   const receipt = new Receipt()
