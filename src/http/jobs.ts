@@ -41,6 +41,12 @@ export const jobRoutes = fp(
     app.post(JOBS, async (request, reply) => {
       const { signal, clock } = stopsWith(reply, deadlineSeconds)
       try {
+        // nobody could ask for its result
+        if (app.drain.leaving && !jobs.shared) {
+          throw new Problem('DRAINING', 'this server is shutting down, and its jobs go with it', {
+            retryAfter: 1,
+          })
+        }
         using body = await decode(new RequestBody(request), intake)
         const sender = { owner: clientOf(request), idempotencyKey: idempotencyKey(request) }
         const job = await jobs.submit(body, sender, signal)

@@ -21,19 +21,22 @@ export interface Store {
   close(): Promise<void>
 }
 
-/** All that was kept under a name; what is no longer that is a 503. */
+/** All that was kept under a name; what is no longer that is a 503, before its last piece is given. */
 export async function* readWhole(store: Store, { name, bytes, digest }: Stored): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256')
   let read = 0
+  let last: Uint8Array | undefined
   for await (const piece of store.read(name)) {
     read += piece.length
     if (read > bytes) break
     hash.update(piece)
-    yield piece
+    if (last !== undefined) yield last
+    last = piece
   }
   if (read !== bytes) throw damaged(`${bytes} bytes`, `${read > bytes ? 'more' : read}`)
   const found = hash.digest('hex')
   if (found !== digest) throw damaged(`bytes of SHA-256 ${digest}`, found)
+  if (last !== undefined) yield last
 }
 
 /** Bytes `from` up to `to` of it, all of them. */

@@ -60,7 +60,10 @@ export class Records {
       return { ...known, state: over, result: entry.returnvalue, expires }
     }
     if (state === 'failed') return { ...known, state: 'failed', problem: problemOf(entry) }
-    const begun = known.progress.done > 0 || (state === 'active' && (await this.#runs(order)))
+    // one that is not cut begins anew when it has left its worker
+    const begun =
+      (order.parts !== undefined && known.progress.done > 0) ||
+      (state === 'active' && (await this.#runs(order)))
     return { ...known, state: begun ? 'running' : 'queued' }
   }
 

@@ -3,7 +3,7 @@ import { DelayedError, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import { Problem } from '../../problem.ts'
 import { deadlineOf } from '../deadline.ts'
 import type { Order, ProblemDocument, Progress, Stored } from '../job.ts'
-import { documentOf, isTransient } from '../outcome.ts'
+import { documentOf, isTransient, laterBy } from '../outcome.ts'
 import type { QueueLimits, Task, Work } from '../queue.ts'
 import { PREFIX, type RedisLink } from './link.ts'
 import {
@@ -122,6 +122,11 @@ export class JobWorker {
       if (cause === HANDED_OVER) {
         await entry.moveToWait(token)
         throw new WaitingError()
+      }
+      const later = laterBy(cause)
+      if (later !== undefined) {
+        await entry.moveToDelayed(Date.now() + later, token)
+        throw new DelayedError()
       }
       const text = JSON.stringify(documentOf(cause, id))
       throw isTransient(cause) ? new Error(text) : new UnrecoverableError(text)
