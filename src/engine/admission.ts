@@ -60,7 +60,7 @@ export interface Load {
   /** false while no worker responds */
   readonly ready: boolean
   readonly backlogSeconds: number
-  /** of these, what comes before the end of a program that would take so many */
+  /** of these, what comes before the end of a program that would take this time */
   secondsBefore(seconds: number): number
 }
 

@@ -61,7 +61,7 @@ export class RunQueue {
   }
 
   /**
-   * Seconds of worker time that come before the end of a program that takes so many: while it runs, no large one has more than it,
+   * Seconds of worker time that come before the end of a program that takes `seconds` of it: while it runs, no large one has more,
    * for those that have had the least come next.
    */
   secondsBefore(seconds: number): number {
