@@ -15,6 +15,14 @@ export function watchJobs(registry: Registry, jobs: Jobs): void {
     },
   })
   new Gauge({
+    name: 'attention_queue_wait_seconds',
+    help: 'Time for which the job that comes next has waited; with REDIS_URL of the queue of all servers',
+    registers: [registry],
+    async collect() {
+      this.set(await jobs.waitSeconds().catch(() => Number.NaN))
+    },
+  })
+  new Gauge({
     name: 'attention_queue_available',
     help: 'Whether the queue of jobs can be reached',
     registers: [registry],

@@ -153,6 +153,10 @@ export class Jobs {
     return this.#queue.counts()
   }
 
+  waitSeconds(): Promise<number> {
+    return this.#queue.waitSeconds()
+  }
+
   /** No other job is begun; settles when none runs here. */
   drain(): Promise<void> {
     return this.#queue.drain()

@@ -94,6 +94,11 @@ export class MemoryQueue implements Queue {
     return counts
   }
 
+  async waitSeconds(): Promise<number> {
+    const [next] = this.#waiting
+    return next === undefined ? 0 : (Date.now() - next.job.order.created) / 1000
+  }
+
   /** What has not ended now would be lost with the process, and nobody could ask for it. */
   async drain(): Promise<void> {
     this.#draining = true

@@ -42,6 +42,8 @@ export interface Queue {
   /** `tell` is called when something may have changed about it, until what is returned is called. */
   watch(id: string, tell: () => void): () => void
   counts(): Promise<Record<JobState, number>>
+  /** Seconds for which the job that comes next has waited, with what it waited before an earlier attempt; 0 where none waits. */
+  waitSeconds(): Promise<number>
   /** No other job is begun. Settles when none is running here. */
   drain(): Promise<void>
   close(): Promise<void>

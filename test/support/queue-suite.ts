@@ -110,11 +110,13 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
       const late = await add({ priority: 5 })
       const [second, third] = [await add({ priority: 2 }), await add({ priority: 2 })]
       expect(await state(late)).toBe('queued')
+      await expect.poll(() => queue.waitSeconds(), POLL).toBeGreaterThan(0.02)
       for (const id of [first, second, third, late]) {
         await work.end(id)
         expect(await ended(id)).toMatchObject({ state: 'done', result: resultOf(id) })
       }
       expect(work.begun).toEqual([first, second, third, late])
+      expect(await queue.waitSeconds()).toBe(0)
       const { progress, expires, finished } = (await queue.get(late)) as Job
       expect(progress.done).toBe(progress.total)
       expect(expires).toBe((finished as number) + 60_000)

@@ -139,6 +139,13 @@ export class RedisQueue implements Queue {
     return await this.#link.ask(() => countJobs(this.#link.redis, this.#limits.JOB_RESULT_SECONDS))
   }
 
+  async waitSeconds(): Promise<number> {
+    const entries = await this.#link.ask(() => this.#entries.getJobs(['waiting', 'prioritized'], 0, 0, true))
+    // of each kind one
+    const since = entries.map(({ timestamp }) => (Date.now() - timestamp) / 1000)
+    return Math.max(0, ...since)
+  }
+
   drain(): Promise<void> {
     return this.#worker.drain(this.#graceMs)
   }
