@@ -74,11 +74,13 @@ export class Connection {
     })
   }
 
-  /** No run is taken any more; the connection ends with the last one. */
+  /** No run is taken any more; the connection ends with the last one. Told behind the frames that are on their way: those have come. */
   goAway(): void {
     this.#goingAway = true
-    const resume = [...this.#runs.values()].flatMap(run => run.resume ?? [])
-    this.#send({ type: 'going_away', ...(resume.length > 0 && { resume }) })
+    this.#send(() => {
+      const resume = [...this.#runs.values()].flatMap(run => run.resume ?? [])
+      return { type: 'going_away', ...(resume.length > 0 && { resume }) }
+    })
     for (const run of this.#runs.values()) if (!run.admitted) run.cancel(draining())
     for (const run of this.#keeping.keys()) this.#forget(run)
     this.#leaveWhenIdle()
@@ -291,7 +293,7 @@ export class Connection {
     this.#send({ type: 'error', ...about, problem: problem.toJSON(requestId) })
   }
 
-  #send(message: object): void {
+  #send(message: object | (() => object)): void {
     this.#queue.text(message).catch(() => {})
   }
 }
