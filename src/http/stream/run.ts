@@ -99,6 +99,11 @@ export class Run implements Sink<AnyStart> {
     return resumeAt(this.#message as AnyStart, this.#admitted.compiled.program, this.#last)
   }
 
+  /** Whether nothing of it is computed until its client reads or gives credit. */
+  get waits(): boolean {
+    return this.#waiting !== undefined
+  }
+
   /** Whether its memory is kept for `fetch` after its end. */
   get kept(): boolean {
     return this.#ended && this.#held !== undefined
