@@ -20,8 +20,8 @@ interface Tensor {
 /** Where a run stands: the same start goes on there. */
 interface Resume {
   id: string
-  pass: 'forward' | 'backward'
-  from_layer: number
+  pass: string
+  from_layer?: number
 }
 
 /** What this example reads of the server's messages; /asyncapi.json has all of them. */

@@ -40,6 +40,8 @@ export interface App {
   leave(): void
   /** From now on: readiness false, new requests 503; resolves when what was accepted has been answered. */
   drain(): Promise<void>
+  /** The time to drain is over: streams are closed, and go on elsewhere. Whether a run of theirs was still computed. */
+  endStreams(): boolean
   close(): Promise<void>
 }
 
@@ -71,6 +73,7 @@ export async function buildApp(
     async drain() {
       await Promise.all([fastify.drain.begin(), drain()])
     },
+    endStreams: () => fastify.drain.end(),
     async close() {
       await fastify.close()
       await close()

@@ -13,6 +13,8 @@ const config = readConfig(process.env)
 const LOG_BYTES = 4 << 20
 /** Time that connections have to send a request, once there are no new ones. */
 const CONNECTED_MS = 1000
+/** Time that streams have to be closed, once the time to drain is over. */
+const PARTING_MS = 2000
 /** Time to write the last lines. */
 const FLUSH_MS = 1000
 
@@ -53,17 +55,26 @@ async function stop(signal: string): Promise<void> {
     await Promise.race([skipped.promise, wait(CONNECTED_MS)])
   }
   logger.info('draining')
-  const late = setTimeout(() => {
-    logger.error('requests were still running when the time to drain was over')
-    void exit(1)
+  let computing = false
+  let late = setTimeout(() => {
+    // A run that waits for its client is no fault of this server: what could be answered has been, and `going_away` has said where
+    // the run goes on. So its connection is closed, and the exit is 0. What is still computed makes it 1.
+    computing = app.endStreams()
+    late = setTimeout(() => void exitLate(), PARTING_MS)
   }, config.DRAIN_SECONDS * 1000)
   await app.drain()
   for (const door of doors.slice(1)) door.close()
   await app.close()
   await telemetry?.end()
   clearTimeout(late)
+  if (computing) return exitLate()
   logger.info('stopped')
   await exit(0)
+}
+
+function exitLate(): Promise<void> {
+  logger.error('requests were still running when the time to drain was over')
+  return exit(1)
 }
 
 /** A write to a pipe that nobody reads never returns, and would keep an ordinary exit waiting. */

@@ -210,9 +210,9 @@ export type GatedDeltaAttention = {
 export type Resume = {
   /** of the run there */
   id?: RunId
-  /** `generate`: of a model, the tokens that follow */
+  /** `generate`: of a model, the tokens that follow; `done`: all frames have come, and only that message is missing */
   pass: ResumePass
-  /** the next layer in the order of the pass */
+  /** with `forward` and `backward`: the next layer in the order of the pass, one that it has */
   from_layer?: number
   /** whose layer it is, where it is the encoder’s */
   stack?: "encoder"
@@ -760,7 +760,7 @@ export type Relevance = {
   steps?: number
 }
 
-export type ResumePass = "forward" | "backward" | "generate"
+export type ResumePass = "forward" | "backward" | "generate" | "done"
 
 export type RmsQkNorm = {
   kind: "rms"

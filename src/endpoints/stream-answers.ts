@@ -213,8 +213,10 @@ const GoingAwayMessage = z
       .describe('of each run that has not ended: what its `start` takes for `resume` on another server'),
   })
   .describe(
-    'The server takes no new runs; it finishes those it has within a bounded time and then closes the connection (1001). Where the ' +
-      'connection ends before a run does, the same `start` with its `resume` goes on elsewhere.',
+    'The server takes no new runs; it finishes those it has within a bounded time and then closes the connection (1001), at the end of ' +
+      'that time also where a run has not ended, as one that waits for a credit or for its frames to be read. Where the connection ' +
+      'ends before a run does, the same `start` with its `resume` goes on elsewhere. `resume` counts all frames that came before this ' +
+      'message as received.',
   )
   .meta({ id: 'GoingAwayMessage' })
 

@@ -98,19 +98,30 @@ export const traceHeader = (header: string) =>
     .optional()
     .describe(`the header ${header} of W3C’s Trace Context, where this server sends traces`)
 
+/** What says where a pass goes on; true where it must be there. */
+const OF_LAYER = { from_layer: true, stack: false }
+const PLACES: Record<string, Partial<Record<'from_layer' | 'stack' | 'from_token' | 'item', boolean>>> = {
+  forward: OF_LAYER,
+  backward: OF_LAYER,
+  generate: { from_token: true, item: true },
+  done: {},
+}
+
 export const Resume = z
   .strictObject({
     id: RunId.optional().describe('of the run there'),
     pass: z
-      .enum(['forward', 'backward', 'generate'])
+      .enum(['forward', 'backward', 'generate', 'done'])
       .default('forward')
-      .describe('`generate`: of a model, the tokens that follow'),
+      .describe(
+        '`generate`: of a model, the tokens that follow; `done`: all frames have come, and only that message is missing',
+      ),
     from_layer: z
       .int()
       .min(0)
       .max(MOST_LAYERS - 1)
       .optional()
-      .describe('the next layer in the order of the pass'),
+      .describe('with `forward` and `backward`: the next layer in the order of the pass, one that it has'),
     stack: z.literal('encoder').optional().describe('whose layer it is, where it is the encoder’s'),
     from_token: z
       .int()
@@ -125,19 +136,13 @@ export const Resume = z
       .optional()
       .describe('with `generate`: of which text'),
   })
-  .superRefine(({ pass, from_layer, from_token, item }, context) => {
-    const missing = (name: string) =>
-      context.addIssue({
-        code: 'custom',
-        path: [name],
-        message: `expected it beside "pass":"${pass}", got nothing`,
-      })
-    if (pass !== 'generate') {
-      if (from_layer === undefined) missing('from_layer')
-      return
+  .superRefine(({ pass, id: _, ...given }, context) => {
+    for (const name of ['from_layer', 'stack', 'from_token', 'item'] as const) {
+      const [needed, got] = [PLACES[pass][name], given[name]]
+      if (got === undefined ? !needed : needed !== undefined) continue
+      const expected = `expected ${got === undefined ? 'it' : 'none'} beside "pass":"${pass}"`
+      context.addIssue({ code: 'custom', path: [name], message: `${expected}, got ${got ?? 'nothing'}` })
     }
-    if (from_token === undefined) missing('from_token')
-    if (item === undefined) missing('item')
   })
   .meta({ id: 'Resume' })
 export type Resume = z.output<typeof Resume>

@@ -30,6 +30,7 @@ import type { Detail } from '../layers/thumbnails.ts'
 import { fieldProblem } from '../problem.ts'
 import type { Compilable } from './endpoint.ts'
 import { type Chosen, chosenHeads, mapOutputs, rowOutput } from './layer-maps.ts'
+import { checkResume } from './resume-place.ts'
 import { StartMessage } from './stream-messages.ts'
 
 /** What runs over the stream: of a stack, or of a model. */
@@ -61,6 +62,7 @@ function* compileRun(p: RequestProgram, given: StartMessage): Generator<void> {
     forward: (role, stack, rows) => forward(p, frames[role], stack, rows),
     backward: (role, stack, state, gradients) => backward(p, frames[role], stack, state, gradients),
   })
+  checkResume(p.barriers, request.resume)
 }
 
 /** What the frames of a stack hold. */

@@ -23,7 +23,7 @@ export class StreamClient {
   }
 
   static async open(
-    server: Server,
+    server: Pick<Server, 'url'>,
     localAddress?: string,
     headers: Record<string, string> = {},
   ): Promise<StreamClient> {

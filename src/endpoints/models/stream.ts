@@ -5,6 +5,7 @@ import type { LoadedModel } from '../../models/loaded.ts'
 import type { ModelStore } from '../../models/store.ts'
 import { fieldProblem, Problem } from '../../problem.ts'
 import type { Room } from '../endpoint.ts'
+import { checkResume } from '../resume-place.ts'
 import type { StreamRun } from '../stream-run.ts'
 import type { PreparedTokens } from './context.ts'
 import { compiledLayers, prepareTokens } from './endpoint.ts'
@@ -56,6 +57,7 @@ export class ModelRun implements StreamRun<ModelStart>, Disposable {
     const asked = { names, layers, outlets }
     const tokens = new TokenFrames(p, asked, model.plan.stack.layers, heads, prepared.nameOf)
     yield* compileModel(p, message, model, prepared, asked, reports, tokens)
+    checkResume(p.barriers, message.resume)
   }
 
   [Symbol.dispose](): void {

@@ -18,6 +18,7 @@ declare module 'fastify' {
 
 export class Drain {
   readonly #begun: (() => void)[] = []
+  readonly #ended: (() => boolean)[] = []
   #leaving = false
   #active = false
   #open = 0
@@ -41,6 +42,16 @@ export class Drain {
   /** `tell` is called when it begins. */
   onBegin(tell: () => void): void {
     this.#begun.push(tell)
+  }
+
+  /** `tell` is called when its time is over, and says whether anything was still computed for what it closes. */
+  onEnd(tell: () => boolean): void {
+    this.#ended.push(tell)
+  }
+
+  /** Its time is over: what need not be answered whole is closed. Whether anything of that was still computed. */
+  end(): boolean {
+    return this.#ended.map(tell => tell()).includes(true)
   }
 
   /** Resolves when everything that was accepted has been answered. */

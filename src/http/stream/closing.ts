@@ -1,7 +1,21 @@
-/** Why a connection is closed, in the form of every other error. */
+/** How a connection is closed: why, in the form of every other error, and for good where its client does not answer. */
 import type { WebSocket } from 'ws'
 import { Problem } from '../../problem.ts'
 import type { SendQueue } from './send-queue.ts'
+
+/** Time for the last message to a client that is cut off. */
+const LAST_WORDS_MS = 200
+
+/** What is said to runs that come too late. */
+export function draining(): Problem {
+  return new Problem('DRAINING', 'this server is shutting down; start the run on another', { retryAfter: 1 })
+}
+
+/** Closes it, and cuts it off where that is not answered. */
+export function closeForGood(socket: WebSocket, code: number, reason: string): void {
+  socket.close(code, reason)
+  setTimeout(() => socket.terminate(), LAST_WORDS_MS)
+}
 
 /**
  * The protocol library closes a connection at once when a message is malformed or too large: before that, the client is

@@ -7,7 +7,7 @@ import { type Decoded, decode } from '../../pipeline/decode.ts'
 import { SCAN_HERE } from '../../pipeline/scan.ts'
 import { fieldProblem, Problem, problemOf } from '../../problem.ts'
 import { beginRun } from './begin-run.ts'
-import { explainClosing } from './closing.ts'
+import { closeForGood, draining, explainClosing } from './closing.ts'
 import type { ConnectionContext } from './connection-context.ts'
 import type { FrameType } from './frame-fields.ts'
 import type { HeldMemory, Holdings } from './held-runs.ts'
@@ -31,12 +31,6 @@ const MOST_RUNS = 32
 const MOST_FETCHES = 32
 /** Ids of runs that have ended: their client may not know yet. */
 const MOST_ENDED = 256
-/** Time for the last message to a client that is cut off. */
-const LAST_WORDS_MS = 200
-
-function draining(): Problem {
-  return new Problem('DRAINING', 'this server is shutting down; start the run on another', { retryAfter: 1 })
-}
 
 export class Connection {
   readonly #socket: WebSocket
@@ -74,14 +68,24 @@ export class Connection {
     })
   }
 
-  /** No run is taken any more; the connection ends with the last one. */
+  /** No run is taken any more; the connection ends with the last one. Told behind the frames that are on their way: those have come. */
   goAway(): void {
     this.#goingAway = true
-    const resume = [...this.#runs.values()].flatMap(run => run.resume ?? [])
-    this.#send({ type: 'going_away', ...(resume.length > 0 && { resume }) })
+    this.#send(() => {
+      const resume = [...this.#runs.values()].flatMap(run => run.resume ?? [])
+      return { type: 'going_away', ...(resume.length > 0 && { resume }) }
+    })
     for (const run of this.#runs.values()) if (!run.admitted) run.cancel(draining())
     for (const run of this.#keeping.keys()) this.#forget(run)
     this.#leaveWhenIdle()
+  }
+
+  /** The time to finish is over. Whether anything was still computed, rather than waited for its client. */
+  end(): boolean {
+    const fetching = this.#fetches > 0 && this.#queue.idle
+    const computing = this.#runs.values().some(run => !run.waits)
+    closeForGood(this.#socket, 1001, 'going away')
+    return fetching || computing
   }
 
   /** To be called now and then: a client that answers nothing is gone. */
@@ -271,10 +275,9 @@ export class Connection {
     metrics.problem(problem.code)
     if (this.#queue.betweenMessages && this.#socket.readyState === this.#socket.OPEN)
       this.#socket.send(JSON.stringify({ type: 'error', problem: problem.toJSON(requestId) }))
-    if (problem.code === 'BUSY') this.#socket.close(1013, 'try again later')
-    else this.#socket.close(1008, 'too slow')
+    const [code, reason] = problem.code === 'BUSY' ? [1013, 'try again later'] : [1008, 'too slow']
+    closeForGood(this.#socket, code, reason)
     this.#socket.pause()
-    setTimeout(() => this.#socket.terminate(), LAST_WORDS_MS)
   }
 
   #leaveWhenIdle(): void {
@@ -291,7 +294,7 @@ export class Connection {
     this.#send({ type: 'error', ...about, problem: problem.toJSON(requestId) })
   }
 
-  #send(message: object): void {
+  #send(message: object | (() => object)): void {
     this.#queue.text(message).catch(() => {})
   }
 }

@@ -59,6 +59,7 @@ export const stream = fp(
     drain.onBegin(() => {
       for (const connection of connections) connection.goAway()
     })
+    drain.onEnd(() => [...connections].filter(connection => connection.end()).length > 0)
     app.post(TICKET_PATH, async (request, reply) => {
       reply.header('cache-control', 'no-store')
       return { ticket: await app.tickets.issue(request.identity), expires_in: TICKET_SECONDS }

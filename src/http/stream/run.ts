@@ -41,7 +41,7 @@ export class Run implements Sink<AnyStart> {
   /** the frame that is on its way */
   #sending: Promise<void> | undefined
   #reached = 0
-  /** of the last layer's frame that has left */
+  /** of the last frame that has left */
   #last: Fields | undefined
   /** its memory, held for `fetch` */
   #held: Lease | undefined
@@ -95,8 +95,13 @@ export class Run implements Sink<AnyStart> {
 
   /** What goes on with it on another server; undefined where there is nothing to go on with. */
   get resume(): Resume | undefined {
-    if (this.#ended || this.#admitted === undefined) return undefined
+    if (this.#ended || this.#admitted === undefined || this.#last?.type === 'done') return undefined
     return resumeAt(this.#message as AnyStart, this.#admitted.compiled.program, this.#last)
+  }
+
+  /** Whether nothing of it is computed until its client reads or gives credit. */
+  get waits(): boolean {
+    return this.#waiting !== undefined
   }
 
   /** Whether its memory is kept for `fetch` after its end. */
@@ -275,7 +280,7 @@ export class Run implements Sink<AnyStart> {
   async #send(reply: ReadyReply, fields: FrameFields): Promise<void> {
     await this.#context.queue.message(reply.binary, reply.stream(fields), () => this.#waiting?.touch())
     this.#context.sent(fields.type)
-    if (fields.type === 'layer' || fields.type === 'token') this.#last = fields
+    if (fields.type !== 'map') this.#last = fields
   }
 
   #tell(message: object): void {

@@ -47,9 +47,12 @@ export class SendQueue {
     return this.#room.promise
   }
 
-  /** Resolves when the message has left; rejects when the connection ended before. */
-  text(message: object): Promise<void> {
-    return this.#enqueue(() => this.#put(Buffer.from(JSON.stringify(message)), false, true))
+  /** Resolves when the message has left; rejects when the connection ended before. A function is asked for it in its turn. */
+  text(message: object | (() => object)): Promise<void> {
+    return this.#enqueue(() => {
+      const told = typeof message === 'function' ? message() : message
+      return this.#put(Buffer.from(JSON.stringify(told)), false, true)
+    })
   }
 
   /**

@@ -12,6 +12,7 @@ const frames = (client: StreamClient) =>
   client.messages.filter(({ type }) => type === 'layer' || type === 'token').map(without)
 
 describe('messages that are wrong', () => {
+  const goOn = (resume: object) => ({ ...start, generate: { max_new_tokens: 2 }, resume })
   const wrong: [string, object, string, string][] = [
     ['a model that is not there', { ...start, model: 'nothing' }, 'MODEL_NOT_FOUND', '/model'],
     ['a model that is a path', { ...start, model: '../models/gpt2' }, 'MODEL_NOT_FOUND', '/model'],
@@ -84,6 +85,36 @@ describe('messages that are wrong', () => {
       { ...start, resume: { pass: 'generate' } },
       'INVALID_REQUEST',
       '/resume/from_token',
+    ],
+    [
+      'going on at a layer that is not there',
+      goOn({ from_layer: 2 }),
+      'INVALID_REQUEST',
+      '/resume/from_layer',
+    ],
+    [
+      'going on in an encoder that is not there',
+      goOn({ stack: 'encoder', from_layer: 0 }),
+      'INVALID_REQUEST',
+      '/resume/stack',
+    ],
+    [
+      'going on at a token that is not there',
+      goOn({ pass: 'generate', item: 0, from_token: 2 }),
+      'INVALID_REQUEST',
+      '/resume/from_token',
+    ],
+    [
+      'going on with a text that is not there',
+      goOn({ pass: 'generate', item: 1, from_token: 0 }),
+      'INVALID_REQUEST',
+      '/resume/item',
+    ],
+    [
+      'going on at a token and a layer',
+      goOn({ pass: 'generate', item: 0, from_token: 0, from_layer: 0 }),
+      'INVALID_REQUEST',
+      '/resume/from_layer',
     ],
     ['an unknown field', { ...start, emits: [] }, 'INVALID_REQUEST', '/emits'],
   ]
@@ -168,9 +199,12 @@ describe('a run of a model', () => {
     const end = await client.ended('a')
     const all = frames(client)
     const places = all.map(({ type, pass, index, item }) =>
-      type === 'token' ? { pass: 'generate', from_token: index, item } : { pass, from_layer: index },
+      type === 'token'
+        ? { pass: 'generate', from_token: index, item }
+        : ({ pass, from_layer: index } as object),
     )
-    for (const count of [1, 3, 5, all.length - 1]) {
+    places.push({ pass: 'done' })
+    for (const count of [1, 3, 5, all.length - 1, all.length]) {
       const behind = await StreamClient.open(other)
       behind.send({ ...whole, resume: { id: 'a', ...places[count] } })
       const resumed = await behind.ended('a')

@@ -3,7 +3,7 @@
 export interface Resume {
   id: string
   pass: string
-  from_layer: number
+  from_layer?: number
 }
 
 const MOST_TRIES = 6
