@@ -1,4 +1,5 @@
 /** `/v1/jobs` from outside: the same answers as a request that is waited for. */
+import { randomUUID } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { drawer } from '../support/layer-cases.ts'
@@ -177,10 +178,14 @@ describe('a job', () => {
       state: 'queued',
       progress: { done: 0 },
     })
-    for (const path of ['', '/result', '/events']) {
-      const unknown = await get(`/v1/jobs/nobody${path}`)
-      expect(unknown.status).toBe(404)
-      expect((await bodyOf(unknown)).code).toBe('NOT_FOUND')
+    for (const id of ['nobody', '%00', 'x'.repeat(3000), randomUUID()]) {
+      for (const path of ['', '/result', '/events']) {
+        const unknown = await get(`/v1/jobs/${id}${path}`)
+        expect(unknown.status).toBe(404)
+        const { code, detail } = await bodyOf(unknown)
+        expect(code).toBe('NOT_FOUND')
+        expect(detail.length).toBeLessThan(60)
+      }
     }
     const gone = await fetch(`${server.url}/v1/jobs/nobody`, { method: 'DELETE' })
     expect(gone.status).toBe(404)
