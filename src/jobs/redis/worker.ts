@@ -9,6 +9,7 @@ import { PREFIX, type RedisLink } from './link.ts'
 import {
   CHANNEL,
   type Change,
+  type EarlyEnd,
   EXPIRING,
   earlyEnd,
   endedAs,
@@ -52,8 +53,8 @@ export class JobWorker {
 
   constructor(context: WorkerContext) {
     this.#context = context
-    const { link, limits, lockSeconds, log } = context
-    this.#turns = new Turns(link.redis, limits.JOBS_PER_KEY, lockSeconds)
+    const { link, limits, lockSeconds, recordSeconds, log } = context
+    this.#turns = new Turns(link.redis, limits.JOBS_PER_KEY, lockSeconds, recordSeconds)
     this.#worker = new Worker<Data, Stored>(QUEUE, (entry, token) => this.#process(entry, token as string), {
       connection: link.patient,
       prefix: PREFIX,
@@ -183,7 +184,8 @@ export class JobWorker {
   /** A part has failed, and with it the job: the other parts need not run. */
   async #fail(id: string, problem: ProblemDocument): Promise<void> {
     const { link, records, recordSeconds } = this.#context
-    const early = JSON.stringify({ state: 'failed', problem })
+    const end: EarlyEnd = { state: 'failed', finished: Date.now(), problem }
+    const early = JSON.stringify(end)
     const first = await link.redis.set(earlyEnd(id), early, 'EX', recordSeconds, 'NX')
     if (first === null) return
     this.#tell(id, true)
