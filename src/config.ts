@@ -198,13 +198,12 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   )
   const parsed = settings.safeParse(known)
   if (parsed.success) return decided(parsed.data)
-  throw new Error(
-    parsed.error.issues
-      .map(
-        issue => `${issue.path.join('.')}=${withoutSecrets(known[String(issue.path[0])])}: ${issue.message}`,
-      )
-      .join('; '),
-  )
+  const wrong = parsed.error.issues.map(({ path, message }) => {
+    const value = known[String(path[0])]
+    const found = value === undefined ? ' is not set' : `=${withoutSecrets(value)}`
+    return `${path.join('.')}${found}: ${message}`
+  })
+  throw new Error(wrong.join('; '))
 }
 
 /** Whether one of OpenTelemetry's own variables says that something is to be sent somewhere. */
@@ -217,8 +216,8 @@ export function wantsTelemetry(env: Record<string, string | undefined>): boolean
 }
 
 /** An address may hold a name and a password. */
-function withoutSecrets(value: string | undefined): string | undefined {
-  return value?.replace(/\/\/[^/]*@/g, '//…@')
+function withoutSecrets(value: string): string {
+  return value.replace(/\/\/[^/]*@/g, '//…@')
 }
 
 /** A service that others can reach is open to all of them only where somebody has said so. */
