@@ -5536,7 +5536,7 @@ export interface operations {
             /** @description The job as it stands */
             202: {
                 headers: {
-                    /** @description where it is: `/v1/jobs/{id}` */
+                    /** @description where it is: `/v1/jobs/{id}`, below the prefix of a proxy that sends one */
                     Location?: string;
                     [name: string]: unknown;
                 };

@@ -9,6 +9,7 @@ interface JobSchemas {
 
 const FILE = { type: 'string', contentMediaType: SAFETENSORS_TYPE, description: 'a safetensors file' }
 const TEXT = { type: 'string' }
+const WHERE = 'where it is: `/v1/jobs/{id}`, below the prefix of a proxy that sends one'
 /** What any request about a job may be told: a path that cannot be read, keys and their budgets, no such job, no queue. */
 const ANY = ['400', '401', '403', '404', '429', '503']
 
@@ -59,7 +60,7 @@ export function jobPaths({ request, job }: JobSchemas): Json {
         responses: {
           202: {
             ...answer('The job as it stands'),
-            headers: { Location: { description: 'where it is: `/v1/jobs/{id}`', schema: TEXT } },
+            headers: { Location: { description: WHERE, schema: TEXT } },
           },
           ...problems(...ANY, '408', '409', '413', '415'),
         },
