@@ -191,6 +191,9 @@ const settings = environment.refine(
 
 export type Config = Settings & { AUTH: NonNullable<Settings['AUTH']> }
 
+/** Its message is for an operator. */
+export class WrongSettings extends Error {}
+
 /** Throws with a message that names each setting that is wrong. An empty variable counts as unset. */
 export function readConfig(env: Record<string, string | undefined>): Config {
   const known = Object.fromEntries(
@@ -203,7 +206,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     const found = value === undefined ? ' is not set' : `=${withoutSecrets(value)}`
     return `${path.join('.')}${found}: ${message}`
   })
-  throw new Error(wrong.join('; '))
+  throw new WrongSettings(wrong.join('; '))
 }
 
 /** Whether one of OpenTelemetry's own variables says that something is to be sent somewhere. */
@@ -224,17 +227,17 @@ function withoutSecrets(value: string): string {
 function decided(settings: Settings): Config {
   const { HOST, AUTH = isLoopback(HOST) ? 'off' : undefined, KEYS_FILE } = settings
   if (AUTH === undefined) {
-    throw new Error(
+    throw new WrongSettings(
       `HOST=${HOST} can be reached by others, and AUTH is not set: set AUTH=keys and KEYS_FILE, AUTH=oidc, ` +
         'OIDC_ISSUER and OIDC_AUDIENCE, or AUTH=off where nobody else gets there or something before it asks who comes',
     )
   }
   if (AUTH === 'keys' && KEYS_FILE === undefined)
-    throw new Error(
+    throw new WrongSettings(
       'AUTH=keys: set KEYS_FILE to the file that `attention-server keys add NAME --file F` writes',
     )
   if (AUTH === 'oidc' && (settings.OIDC_ISSUER === undefined || settings.OIDC_AUDIENCE === undefined))
-    throw new Error(
+    throw new WrongSettings(
       'AUTH=oidc: set OIDC_ISSUER to the provider’s address and OIDC_AUDIENCE to what its tokens name this service',
     )
   return { ...settings, AUTH }

@@ -4,11 +4,11 @@ import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import pino from 'pino'
 import { buildApp } from './app.ts'
-import { type Config, LISTEN_BACKLOG, readConfig, wantsTelemetry } from './config.ts'
+import { LISTEN_BACKLOG, readConfig, wantsTelemetry } from './config.ts'
 import { listen } from './http/listen.ts'
 import { stopListening } from './http/stop-listening.ts'
 
-const config = settings()
+const config = readConfig(process.env)
 /** Of a log that nobody reads, so much is kept; what comes then is dropped. */
 const LOG_BYTES = 4 << 20
 /** Time that connections have to send a request, once there are no new ones. */
@@ -28,16 +28,6 @@ const app = await buildApp(config, logger, {}, telemetry)
 logger.info({ kernels: app.engine.kernels, threads: app.engine.threads }, 'kernels chosen')
 const door = { host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG }
 const doors = await listen(app.fastify, door)
-
-/** Whose settings are wrong is told which, in a line; where it was found is of no use to them. */
-function settings(): Config {
-  try {
-    return readConfig(process.env)
-  } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n`)
-    process.exit(1)
-  }
-}
 
 /** A first SIGTERM waits for those who look at readiness; SIGINT and every other signal do not. */
 const skipped = Promise.withResolvers<void>()
