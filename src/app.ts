@@ -60,7 +60,8 @@ export async function buildApp(
   await fastify.register(page)
   await fastify.ready()
   const leaving = () => fastify.drain.leaving
-  const refuse = refuseAtHead({ logger, metrics, lingerBytes: config.LINGER_BYTES, leaving })
+  const { LINGER_BYTES: lingerBytes, CORS_ORIGINS: origins } = config
+  const refuse = refuseAtHead({ logger, metrics, lingerBytes, origins, leaving })
   refuseCrowd(fastify.server, engine, config.MAX_BODY_BYTES, refuse)
 
   return {

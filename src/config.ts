@@ -69,7 +69,7 @@ const environment = z.object({
     .default(2e13)
     .describe('most floating-point operations one request may ask for; more is a 413'),
   QUEUE_SECONDS: seconds(30).describe(
-    'compute time that may wait in the queue, by the measured speed; more is a 503',
+    'compute time that may come before a request, by the measured speed, of each large one as much as the request itself takes; more is a 503',
   ),
   DEADLINE_SECONDS: seconds(120).describe(
     'time a request may take, from its head to the end of its answer; past it a 504 (while its body is still arriving, a 408)',

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 
 /**
  * Node knows of the processes' affinity and of the quota of a container under cgroup v2. Under version 1 it stands in two files of
- * `folder`: microseconds of processor time in each period of so many; no quota is −1.
+ * `folder`: microseconds of processor time in a period, and the length of that; no quota is −1.
  */
 export function processors(folder = '/sys/fs/cgroup/cpu'): number {
   const allowed = availableParallelism()

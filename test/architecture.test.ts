@@ -52,7 +52,7 @@ const ROOMS: Record<string, Room> = {
     beside: ['agreed', 'text', 'ops', 'contract', 'wasm'],
   },
   problem: { level: 0, holds: ['src/problem.ts'] },
-  config: { level: 0, holds: ['src/config.ts', 'src/revectorize.ts'] },
+  config: { level: 0, holds: ['src/config.ts', 'src/processors.ts', 'src/revectorize.ts'] },
   program: { level: 0, holds: ['src/program.ts'], beside: ['contract'] },
   formats: { level: 1, holds: ['src/formats'] },
   engine: { level: 1, holds: ['src/engine'] },

@@ -1,10 +1,12 @@
 /** What stands in deploy/ fits together and names what there is: settings, metrics, paths. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import { SETTINGS } from '../src/config.ts'
+import { readConfig, SETTINGS } from '../src/config.ts'
 import type { Answer } from './service/server.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -26,6 +28,14 @@ function manifests(name: string): Manifest[] {
   })
 }
 
+/** What pods are made from it: none of an InferenceService that leaves that to a runtime. */
+function pods({ spec }: Manifest): Manifest[] {
+  return [spec.template?.spec, spec.predictor, spec].filter(each => each?.containers).slice(0, 1)
+}
+
+const KSERVE = below('deploy/kserve', /\.yaml$/).flatMap(manifests)
+const PODS = [...manifests('deploy/kubernetes/deployment.yaml'), ...KSERVE].flatMap(pods)
+
 it.each(FILES)('%s can be read', name => {
   expect(manifests(name).length).toBeGreaterThan(0)
 })
@@ -35,12 +45,12 @@ it('sets only settings that there are', () => {
   const [compose] = manifests('docker-compose.yml')
   const [deployment] = manifests('deploy/kubernetes/deployment.yaml')
   const [kustomization] = manifests('deploy/kubernetes/kustomization.yaml')
-  const [runtime] = manifests('deploy/kserve/runtime.yaml')
   const named = [
     ...Object.keys(compose.services['replica-1'].environment),
-    ...deployment.spec.template.spec.containers[0].env.map(({ name }: { name: string }) => name),
     ...kustomization.configMapGenerator[0].literals.map((line: string) => line.split('=')[0]),
-    ...runtime.spec.containers[0].env.map(({ name }: { name: string }) => name),
+    ...[...pods(deployment), ...KSERVE.flatMap(pods)].flatMap(({ containers }) =>
+      containers[0].env.map(({ name }: { name: string }) => name),
+    ),
   ]
   expect(named.length).toBeGreaterThan(10)
   expect(named.filter(name => !known.has(name))).toEqual([])
@@ -72,15 +82,11 @@ it('is on Kubernetes what a hardened, available service is', () => {
     expect(labels).toMatchObject(selector)
   }
   expect(of('HorizontalPodAutoscaler').spec.scaleTargetRef.name).toBe(deployment.metadata.name)
+  // a number beside the autoscaler's would be set again by each apply
+  expect(deployment.spec).not.toHaveProperty('replicas')
+  expect(of('PodDisruptionBudget').spec.unhealthyPodEvictionPolicy).toBe('AlwaysAllow')
   const { spec } = deployment.spec.template
   const [container] = spec.containers
-  expect(spec.securityContext.runAsNonRoot).toBe(true)
-  expect(container.securityContext).toMatchObject({
-    readOnlyRootFilesystem: true,
-    allowPrivilegeEscalation: false,
-    capabilities: { drop: ['ALL'] },
-  })
-  expect(container.resources.limits.memory).toBeDefined()
   const settings = Object.fromEntries(
     kustomization.configMapGenerator[0].literals.map((line: string) => line.split('=')),
   )
@@ -89,6 +95,74 @@ it('is on Kubernetes what a hardened, available service is', () => {
   expect(container.readinessProbe.periodSeconds).toBeLessThan(leaving)
   const redis = container.env.find(({ name }: { name: string }) => name === 'REDIS_URL')
   expect(redis.valueFrom.secretKeyRef.key).toBe('redis-url')
+})
+
+it('has pods that the restricted standard admits and that are the last to be evicted', () => {
+  expect(PODS).toHaveLength(3)
+  for (const pod of PODS) {
+    for (const { securityContext, resources } of [...pod.containers, ...(pod.initContainers ?? [])]) {
+      expect({ ...pod.securityContext, ...securityContext }).toMatchObject({
+        runAsNonRoot: true,
+        readOnlyRootFilesystem: true,
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ['ALL'] },
+        seccompProfile: { type: 'RuntimeDefault' },
+      })
+      expect(Object.keys(resources.limits)).toEqual(['cpu', 'memory'])
+      expect(resources.requests).toEqual(resources.limits)
+    }
+    const folders = pod.volumes.flatMap(({ emptyDir }: Manifest) => emptyDir ?? [])
+    for (const folder of folders) expect(folder.sizeLimit).toBeDefined()
+  }
+})
+
+it('gives pods of KServe the time to leave that the defaults take, and is asked for readiness more often', () => {
+  const { SHUTDOWN_DELAY_SECONDS, DRAIN_SECONDS } = readConfig({})
+  const services = KSERVE.filter(({ kind }) => kind === 'InferenceService')
+  expect(services).toHaveLength(2)
+  for (const { spec } of services)
+    expect(spec.predictor.terminationGracePeriodSeconds).toBeGreaterThan(
+      SHUTDOWN_DELAY_SECONDS + DRAIN_SECONDS,
+    )
+  for (const { containers } of KSERVE.flatMap(pods))
+    expect(containers[0].readinessProbe.periodSeconds).toBeLessThan(SHUTDOWN_DELAY_SECONDS)
+})
+
+describe('the container that copies the keys', () => {
+  const [deployment] = manifests('deploy/kubernetes/deployment.yaml')
+  const { initContainers, containers } = deployment.spec.template.spec
+  const [shell, option, script] = initContainers[0].command
+  let folder: string
+  const copy = (AUTH: string) =>
+    spawnSync(shell, [option, script.replaceAll(/\/(?=secret|keys\/)/g, `${folder}/`)], {
+      env: { ...process.env, AUTH },
+    }).status
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'attention-server-deploy-'))
+    for (const name of ['secret', 'keys']) mkdirSync(join(folder, name))
+  })
+  afterEach(() => rmSync(folder, { recursive: true }))
+
+  it('gives them to their owner alone, again where it is started again', () => {
+    writeFileSync(join(folder, 'secret/keys.json'), '{}', { mode: 0o440 })
+    expect([copy('keys'), copy('keys')]).toEqual([0, 0])
+    expect(statSync(join(folder, 'keys/keys.json')).mode & 0o077).toBe(0)
+    // the first copy cannot be written; root, who may run this test, can
+    expect(script).toContain('cp -f ')
+  })
+
+  it('fails without those that AUTH asks for, and wants none otherwise', () => {
+    expect(copy('keys')).not.toBe(0)
+    expect(copy('oidc')).toBe(0)
+    const secret = deployment.spec.template.spec.volumes.find(({ name }: Manifest) => name === 'secret')
+    expect(secret.secret.optional).toBe(true)
+    // both know AUTH from the same places
+    expect(initContainers[0].envFrom).toEqual(containers[0].envFrom)
+    expect(containers[0].envFrom).toContainEqual({
+      secretRef: { name: 'attention-server-env', optional: true },
+    })
+  })
 })
 
 it('has three servers behind nginx, over one Redis that keeps what it has taken', () => {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const FOLDERS = ['.github', 'src', 'workers', 'docs', 'bench', 'examples', 'scripts', 'web']
+const FOLDERS = ['.github', 'src', 'workers', 'docs', 'deploy', 'bench', 'examples', 'scripts', 'web']
 
 const DOCUMENTS = [
   ...readdirSync(ROOT),
@@ -18,7 +18,7 @@ const DOCUMENTS = [
 
 /** A file or folder, named from the root: the first folder tells it from a fraction or a field. */
 const PATH =
-  /`((?:\.github|src|workers|test|web|docs|bench|scripts|examples|openapi)\/[\w./-]*|[\w-]+\.(?:md|json|yaml|yml))`/g
+  /`((?:\.github|src|workers|test|web|docs|deploy|bench|scripts|examples|openapi)\/[\w./-]*|[\w-]+\.(?:md|json|yaml|yml))`/g
 
 /** The mask that CONTRIBUTING.md tells how to add. */
 const NOT_THERE_YET = new Set(['src/layers/attention/masks/chunk.ts'])

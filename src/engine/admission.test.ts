@@ -13,7 +13,7 @@ it('admits no more programs than the heap has room for, and again when one has e
     MAX_FLOPS: 1e9,
     QUEUE_SECONDS: 1e9,
   }
-  const load = { ready: true, jobs: 0, backlogSeconds: 0 }
+  const load = { ready: true, backlogSeconds: 0, secondsBefore: () => 0 }
   const admission = new Admission(limits, new Arena(limits.MEMORY_BYTES), new CostModel(), load)
   const step = { tensors: {}, precision: 'float32', units: 1, flops: 0, bytes: 0 } as unknown as Step
   const program = (steps: number): Program => ({

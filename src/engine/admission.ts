@@ -59,8 +59,9 @@ export const MOST_STEPS = Math.floor(getHeapStatistics().heap_size_limit / 4 / S
 export interface Load {
   /** false while no worker responds */
   readonly ready: boolean
-  readonly jobs: number
   readonly backlogSeconds: number
+  /** of these, what comes before the end of a program that would take so many */
+  secondsBefore(seconds: number): number
 }
 
 /** Memory that its holders give back where others need it. */
@@ -121,14 +122,14 @@ export class Admission {
 
   /** Why such a program would not be run just now; undefined if it would. */
   congestion(estimate: Estimate): Problem | undefined {
-    return this.#overload() ?? (this.#arena.fits(estimate.bytes) ? undefined : this.#full())
+    return this.#overload(estimate) ?? (this.#arena.fits(estimate.bytes) ? undefined : this.#full())
   }
 
-  #overload(): Problem | undefined {
-    const { ready, jobs, backlogSeconds } = this.#load
-    if (!ready) return this.busy('no worker responds')
-    if (jobs > 0 && backlogSeconds > this.#limits.QUEUE_SECONDS)
-      return this.busy(`${backlogSeconds.toFixed(1)} s of work are waiting`)
+  #overload({ seconds }: Estimate): Problem | undefined {
+    if (!this.#load.ready) return this.busy('no worker responds')
+    const before = this.#load.secondsBefore(seconds)
+    if (before > this.#limits.QUEUE_SECONDS)
+      return this.busy(`${before.toFixed(1)} s of work would come before it`, before)
     if (this.#steps > MOST_STEPS) return this.busy('the programs of other requests are too many')
     return undefined
   }
@@ -140,7 +141,7 @@ export class Admission {
   admit(program: Program, plan: MemoryPlan = planMemory(program)): Lease | Promise<Lease> {
     const cost = this.#costModel.cost(program)
     const estimate = this.#estimate(program, plan, cost)
-    const problem = this.refusal(estimate) ?? this.#overload()
+    const problem = this.refusal(estimate) ?? this.#overload(estimate)
     if (problem !== undefined) throw problem
     const lease = (region: Region) => {
       const placed = { program, placement: this.#place(region, program, plan), cost }
@@ -174,8 +175,8 @@ export class Admission {
     return region
   }
 
-  busy(detail: string): Problem {
-    return new Problem('BUSY', detail, { retryAfter: Math.max(1, Math.ceil(this.#load.backlogSeconds)) })
+  busy(detail: string, seconds = this.#load.backlogSeconds): Problem {
+    return new Problem('BUSY', detail, { retryAfter: Math.max(1, Math.ceil(seconds)) })
   }
 
   #full(): Problem {

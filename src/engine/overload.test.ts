@@ -58,3 +58,28 @@ describe('a short job', () => {
     expect(Math.max(...others)).toBeLessThan(400)
   })
 })
+
+describe('the work that comes before another', () => {
+  it('is no more of a large one than the other takes', async () => {
+    const { scheduler, submit, turn } = benchWithClock()
+    void submit(program(0.1, 500))
+    void submit(program(0.1, 500))
+    await turn()
+    expect(scheduler.backlogSeconds).toBeGreaterThan(0.15)
+    expect(scheduler.secondsBefore(0.001)).toBeCloseTo(0.002, 6)
+    expect(scheduler.secondsBefore(1000)).toBeCloseTo(scheduler.backlogSeconds, 2)
+  })
+
+  it('is all of the small ones, and nothing once they are done', async () => {
+    const { scheduler, submit, turn } = benchWithClock()
+    const all = Array.from({ length: 100 }, () => submit(program(LONGER, 1)))
+    expect(scheduler.secondsBefore(0.001)).toBeCloseTo(scheduler.backlogSeconds)
+    expect(scheduler.secondsBefore(0.001)).toBeGreaterThan(0.05)
+    let ended = false
+    void Promise.all(all).then(() => {
+      ended = true
+    })
+    while (!ended) await turn()
+    expect(scheduler.secondsBefore(0.001)).toBeCloseTo(0, 6)
+  })
+})

@@ -60,6 +60,21 @@ export class RunQueue {
     return Math.max(0, seconds)
   }
 
+  /**
+   * Seconds of worker time that come before the end of a program that takes so many: while it runs, no large one has more than it,
+   * for those that have had the least come next.
+   */
+  secondsBefore(seconds: number): number {
+    const now = performance.now()
+    // what small ones take
+    let before = this.#seconds
+    for (const job of this.#large) {
+      before -= job.seconds
+      if (!job.blocked) before += Math.min(seconds, Math.max(0, job.seconds - job.serviceTime(now)))
+    }
+    return Math.max(0, before)
+  }
+
   add(runnable: Runnable): void {
     runnable.vstart = this.now
     this.#seconds += runnable.seconds

@@ -87,10 +87,15 @@ export class Scheduler {
     return this.#queue.size
   }
 
+  /** What of the backlog comes before the end of a program that would take so long. */
+  secondsBefore(seconds: number): number {
+    const { count } = this.#slots
+    return this.#queue.secondsBefore(seconds * count) / count
+  }
+
   /**
-   * Runs a program to its end. Resolves with a report (that may hold a fault of the client's data); rejects with the
-   * signal's reason, or with WORKER_LOST. It settles only when no task of the program is in flight any more, so that its
-   * memory may be freed then. `onBarrier` is told when a barrier has been reached, and may block the job there.
+   * Runs a program to its end. Resolves with a report (that may hold a fault of the client's data); rejects with the signal's reason, or
+   * with WORKER_LOST; when no task of the program is in flight any more. `onBarrier` may block the job at a barrier that has been reached.
    */
   async submit(
     placed: PlacedProgram,
@@ -151,9 +156,8 @@ export class Scheduler {
       this.#inFlight.add(dispatch)
       chosen.push(dispatch)
     }
-    // Of a team, the first worker is woken here, and wakes others, who wake others: this thread, while it runs, occupies a
-    // core, and those that it wakes may find themselves on one core together. A message must be there before its worker is
-    // woken by another, so the last of the tree are sent first.
+    // Of a team, the first worker is woken here, and wakes others, who wake others: this thread occupies a core, and those that it wakes
+    // may find themselves on one together. A message must be there before its worker is woken, so the last of the tree are sent first.
     for (const dispatch of chosen) if (!dispatch.team) void this.#send(dispatch)
     const team = chosen.filter(dispatch => dispatch.team)
     for (let at = team.length - 1; at >= 0; at--) {
@@ -269,10 +273,7 @@ export class Scheduler {
     this.dispatch()
   }
 
-  /**
-   * Where a job waits that has had less than running ones, has a worker leave those that have had the most; where they
-   * have not had enough more yet, compares them again soon.
-   */
+  /** Where a job waits that has had less than running ones, has a worker leave those that have had the most, now or soon. */
   #rebalance(): void {
     clearTimeout(this.#rebalanceTimer)
     const now = performance.now()

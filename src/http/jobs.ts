@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import { MEDIA_TYPES } from '../formats/body.ts'
 import { jobAnswer } from '../jobs/answers.ts'
 import type { Jobs } from '../jobs/jobs.ts'
+import { readWhole } from '../jobs/store.ts'
 import { readAnswer, storedAnswer } from '../jobs/stored-result.ts'
 import { decode, type Intake } from '../pipeline/decode.ts'
 import { Receipt } from '../pipeline/receipt.ts'
@@ -41,6 +42,12 @@ export const jobRoutes = fp(
     app.post(JOBS, async (request, reply) => {
       const { signal, clock } = stopsWith(reply, deadlineSeconds)
       try {
+        // nobody could ask for its result
+        if (app.drain.leaving && !jobs.shared) {
+          throw new Problem('DRAINING', 'this server is shutting down, and its jobs go with it', {
+            retryAfter: 1,
+          })
+        }
         using body = await decode(new RequestBody(request), intake)
         const sender = { owner: clientOf(request), idempotencyKey: idempotencyKey(request) }
         const job = await jobs.submit(body, sender, signal)
@@ -102,7 +109,7 @@ async function answerResult(
       reply.header('repr-digest', `sha-256=:${digest}:`)
     }
     reply.type(MEDIA_TYPES.safetensors).header('content-length', stored.bytes)
-    return reply.send(Readable.from(jobs.store.read(stored.name), { objectMode: false }))
+    return reply.send(Readable.from(readWhole(jobs.store, stored), { objectMode: false }))
   }
   const style = { ...order.style, ...(encoding && { encoding: encoding as ReplyStyle['encoding'] }) }
   const receipt = new Receipt()

@@ -34,6 +34,20 @@ export const origins = fp(
   { name: 'origins', dependencies: ['errors', 'observe', 'drain'] },
 )
 
+/** Of an answer that the framework has not seen: whether the page that asked may read it. */
+export function headersFor(origin: string | undefined, allowed: readonly string[]): Record<string, string> {
+  if (allowed.length === 0) return {}
+  const all = allowed.includes('*')
+  const may = all ? '*' : origin !== undefined && allowed.includes(origin) ? origin : undefined
+  return {
+    ...(!all && { vary: 'Origin' }),
+    ...(may !== undefined && {
+      'access-control-allow-origin': may,
+      'access-control-expose-headers': EXPOSED.join(', '),
+    }),
+  }
+}
+
 /** Browsers let any page open a WebSocket, and say whose it is; others say nothing. */
 export function checkOrigin({ headers }: FastifyRequest, allowed: readonly string[]): void {
   const { origin, host } = headers

@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { Problem, problemOf } from '../problem.ts'
 import { deadlineOf } from './deadline.ts'
 import { ENDED, type Job, type JobState, type Order, type Stored } from './job.ts'
-import { documentOf, isTransient } from './outcome.ts'
+import { documentOf, isTransient, laterBy } from './outcome.ts'
 import {
   type IdempotencyKey,
   MOST_ATTEMPTS,
@@ -25,6 +25,10 @@ interface Entry {
   stop: AbortController
   watchers: Set<() => void>
   idempotencyKey: string | undefined
+  /** of parts that are done */
+  results: Stored[]
+  /** until it is tried again */
+  pause: NodeJS.Timeout | undefined
 }
 
 export class MemoryQueue implements Queue {
@@ -126,12 +130,40 @@ export class MemoryQueue implements Queue {
       throw error
     }
     const job: Job = { order, state: 'queued', progress: { done: 0, total: totalOf(order) } }
-    const entry = { job, stop: new AbortController(), watchers: new Set<() => void>(), idempotencyKey: name }
+    const entry: Entry = {
+      job,
+      stop: new AbortController(),
+      watchers: new Set(),
+      idempotencyKey: name,
+      results: [],
+      pause: undefined,
+    }
     this.#entries.set(order.id, entry)
-    const behind = this.#waiting.findIndex(({ job }) => job.order.priority > order.priority)
+    this.#wait(entry)
+    return entry
+  }
+
+  /** Behind all of its priority that came before it. */
+  #wait(entry: Entry): void {
+    const { priority, created } = entry.job.order
+    const behind = this.#waiting.findIndex(
+      ({ job: { order } }) =>
+        order.priority > priority || (order.priority === priority && order.created > created),
+    )
     this.#waiting.splice(behind < 0 ? this.#waiting.length : behind, 0, entry)
     this.#dispatch()
-    return entry
+  }
+
+  /** Others run in its place until it is tried again. */
+  #postpone(entry: Entry, ms: number): void {
+    if (entry.results.length === 0) {
+      delete entry.job.started
+      this.#change(entry, { state: 'queued' })
+    }
+    entry.pause = setTimeout(() => {
+      entry.pause = undefined
+      this.#wait(entry)
+    }, ms).unref()
   }
 
   #dispatch(): void {
@@ -157,20 +189,22 @@ export class MemoryQueue implements Queue {
 
   async #run(entry: Entry): Promise<void> {
     const { job, stop } = entry
-    this.#change(entry, { state: 'running', started: Date.now() })
+    this.#change(entry, { state: 'running', started: job.started ?? Date.now() })
     try {
       const result = await this.#attempts(entry)
-      if (job.state !== 'running') return
+      if (job.state !== 'running') return await this.#work.forget(job.order.id).catch(() => {})
       const finished = Date.now()
       const { done, total } = job.progress
       const progress = { done: Math.max(done, total, 1), total: Math.max(done, total, 1) }
       const expires = finished + this.#limits.JOB_RESULT_SECONDS * 1000
       this.#end(entry, { state: 'done', result, finished, expires, progress })
     } catch (error) {
-      const problem = documentOf(stop.signal.aborted ? stop.signal.reason : error, job.order.id)
+      const cause = stop.signal.aborted ? stop.signal.reason : error
+      const later = laterBy(cause)
+      if (job.state === 'running' && later !== undefined) return this.#postpone(entry, later)
+      const problem = documentOf(cause, job.order.id)
       if (job.state === 'running') this.#end(entry, { state: 'failed', problem })
-    } finally {
-      if (job.state !== 'done') await this.#work.forget(job.order.id).catch(() => {})
+      await this.#work.forget(job.order.id).catch(() => {})
     }
   }
 
@@ -191,11 +225,12 @@ export class MemoryQueue implements Queue {
     if (order.parts === undefined) {
       return await this.#within(entry, task => this.#work.whole(order, task), true)
     }
-    const results: Stored[] = []
+    const { results } = entry
     const total = totalOf(order)
-    for (const index of order.parts.keys()) {
+    while (results.length < order.parts.length) {
+      const index = results.length
       results.push(await this.#within(entry, task => this.#work.part(order, index, task)))
-      this.#change(entry, { progress: { done: index + 1, total } })
+      this.#change(entry, { progress: { done: results.length, total } })
     }
     return await this.#within(entry, task => this.#work.join(order, results, task))
   }
@@ -210,10 +245,9 @@ export class MemoryQueue implements Queue {
 
   #end(entry: Entry, change: Partial<Job>): void {
     const at = this.#waiting.indexOf(entry)
-    if (at >= 0) {
-      this.#waiting.splice(at, 1)
-      void this.#work.forget(entry.job.order.id).catch(() => {})
-    }
+    if (at >= 0) this.#waiting.splice(at, 1)
+    clearTimeout(entry.pause)
+    if (!this.#running.has(entry)) void this.#work.forget(entry.job.order.id).catch(() => {})
     this.#count(entry.job.order.owner, -1)
     this.#change(entry, { finished: Date.now(), ...change })
   }

@@ -1,7 +1,10 @@
 /** Where jobs wait for somebody to run them: in this process, or in Redis for many. */
 import type { Job, JobState, Order, Progress, Stored } from './job.ts'
 
-/** What a queue has done of a job. */
+/**
+ * What a queue has done of a job. Where there is no room for it just now, or its key has spent what it may in a minute, that is thrown
+ * (`laterBy`), and the queue has it done later: meanwhile others run in its place.
+ */
 export interface Work {
   /** All of it. */
   whole(order: Order, task: Task): Promise<Stored>

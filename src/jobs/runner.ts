@@ -1,5 +1,4 @@
 /** Runs jobs: the stored request goes through the pipeline as one over HTTP does, and its answer into the store. */
-import { setTimeout as wait } from 'node:timers/promises'
 import { compare } from '../endpoints/compare/index.ts'
 import type { Report } from '../endpoints/compare/report.ts'
 import type { CompareRequest } from '../endpoints/compare/request.ts'
@@ -20,10 +19,6 @@ import type { Task, Work } from './queue.ts'
 import { JobRequest } from './request.ts'
 import type { Store } from './store.ts'
 import { StoredSource } from './stored-source.ts'
-
-/** While the memory is taken by others, a job asks for it again after these times. */
-const FIRST_WAIT_MS = 100
-const LONGEST_WAIT_MS = 5000
 
 export interface RunnerParts {
   intake: Intake
@@ -77,28 +72,24 @@ export class Runner implements Work {
         ? (request: CompareRequest, report: Report) =>
             this.#diagnose(request, report, order.owner, task.signal)
         : undefined
-    return await this.#whenFree(task, async () => {
-      using held = await endpointAt(order.endpoint, this.#models, task.signal)
-      const body = await decode(new StoredSource(this.#store, order.input, order.owner), this.#intake)
-      body.tree = parse(JobRequest, body.tree).body
-      body.beside = []
-      const sink = new StoreSink(this.#store, order, task, diagnosing)
-      await below('/body', serve(held.endpoint, body, sink, this.#intake, task.signal))
-      return sink.stored as Stored
-    })
+    using held = await endpointAt(order.endpoint, this.#models, task.signal)
+    const body = await decode(new StoredSource(this.#store, order.input, order.owner), this.#intake)
+    body.tree = parse(JobRequest, body.tree).body
+    body.beside = []
+    const sink = new StoreSink(this.#store, order, task, diagnosing)
+    await below('/body', serve(held.endpoint, body, sink, this.#intake, task.signal))
+    return sink.stored as Stored
   }
 
   async #runPart(order: Order, index: number, task: Task): Promise<Stored> {
     // the elements of the parts' tensors may take more than the text of the whole did
     const intake = { ...this.#intake, mostBytes: Number.POSITIVE_INFINITY }
-    return await this.#whenFree(task, async () => {
-      using held = await endpointAt(order.endpoint, this.#models, task.signal)
-      const endpoint = partOf(held.ofPart(order.whole), order.lossFactor)
-      const source = await partSource(this.#store, order, index)
-      const sink = new PartSink(this.#store, order, task, intake.engine.arena.memory)
-      await below('/body', serve(endpoint, source, sink, intake, task.signal))
-      return sink.stored as Stored
-    })
+    using held = await endpointAt(order.endpoint, this.#models, task.signal)
+    const endpoint = partOf(held.ofPart(order.whole), order.lossFactor)
+    const source = await partSource(this.#store, order, index)
+    const sink = new PartSink(this.#store, order, task, intake.engine.arena.memory)
+    await below('/body', serve(endpoint, source, sink, intake, task.signal))
+    return sink.stored as Stored
   }
 
   async #runJoin(order: Order, parts: Stored[], { signal }: Task): Promise<Stored> {
@@ -112,21 +103,6 @@ export class Runner implements Work {
 
   async forget(id: string): Promise<void> {
     await this.#store.remove(id)
-  }
-
-  /** A job has time: where there is no room just now it waits. */
-  async #whenFree<T>({ signal }: Task, attempt: () => Promise<T>): Promise<T> {
-    for (let delay = FIRST_WAIT_MS; ; delay = Math.min(2 * delay, LONGEST_WAIT_MS)) {
-      signal.throwIfAborted()
-      try {
-        return await attempt()
-      } catch (error) {
-        // no room just now, or its key has spent what it may in a minute
-        const later = error instanceof Problem && (error.code === 'BUSY' || error.status === 429)
-        if (!later) throw error
-        await wait(delay, undefined, { signal }).catch(() => signal.throwIfAborted())
-      }
-    }
   }
 
   async #diagnose(request: CompareRequest, report: Report, owner: string, signal: AbortSignal) {

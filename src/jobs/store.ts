@@ -21,6 +21,44 @@ export interface Store {
   close(): Promise<void>
 }
 
+/** All that was kept under a name; what is no longer that is a 503, before its last piece is given. */
+export async function* readWhole(store: Store, { name, bytes, digest }: Stored): AsyncGenerator<Uint8Array> {
+  const hash = createHash('sha256')
+  let read = 0
+  let last: Uint8Array | undefined
+  for await (const piece of store.read(name)) {
+    read += piece.length
+    if (read > bytes) break
+    hash.update(piece)
+    if (last !== undefined) yield last
+    last = piece
+  }
+  if (read !== bytes) throw damaged(`${bytes} bytes`, `${read > bytes ? 'more' : read}`)
+  const found = hash.digest('hex')
+  if (found !== digest) throw damaged(`bytes of SHA-256 ${digest}`, found)
+  if (last !== undefined) yield last
+}
+
+/** Bytes `from` up to `to` of it, all of them. */
+export async function* readPart(
+  store: Store,
+  name: string,
+  from: number,
+  to: number,
+): AsyncGenerator<Uint8Array> {
+  let read = 0
+  for await (const piece of store.read(name, from, to)) {
+    read += piece.length
+    yield piece
+  }
+  if (read !== to - from) throw damaged(`${to - from} bytes`, `${read}`)
+}
+
+function damaged(expected: string, got: string): Problem {
+  const detail = `the store of jobs has not kept what was given to it: expected ${expected}, got ${got}`
+  return new Problem('STORE_UNAVAILABLE', detail, { retryAfter: RETRY_SECONDS })
+}
+
 /** SHA-256 of bytes, other requests getting their turn in between. */
 export async function digestOf(pieces: Pieces): Promise<{ digest: string; bytes: number }> {
   const hash = createHash('sha256')

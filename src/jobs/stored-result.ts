@@ -6,7 +6,7 @@ import { product, type TensorSource } from '../formats/tensor.ts'
 import { RequestProgram } from '../layers/program-builder.ts'
 import { Decoded, type Intake } from '../pipeline/decode.ts'
 import type { Order, Stored } from './job.ts'
-import type { Store } from './store.ts'
+import { readWhole, type Store } from './store.ts'
 
 export interface StoredAnswer {
   bytes: Uint8Array
@@ -18,16 +18,16 @@ export interface StoredAnswer {
 /** Reads it into shared memory; the memory goes with what is returned. */
 export async function readAnswer(
   store: Store,
-  { name, bytes: length }: Stored,
+  stored: Stored,
   style: Order['style'],
   { engine }: Intake,
 ): Promise<Decoded> {
-  const region = await engine.room(length)
+  const region = await engine.room(stored.bytes)
   const body = new Decoded('safetensors', engine)
   try {
-    const bytes = body.keep(region, length)
+    const bytes = body.keep(region, stored.bytes)
     let at = 0
-    for await (const chunk of store.read(name)) {
+    for await (const chunk of readWhole(store, stored)) {
       bytes.set(chunk, at)
       at += chunk.length
     }

@@ -8,7 +8,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { S3Server } from '../../test/support/s3-server.ts'
 import { openStore } from './open-store.ts'
 import { S3Store } from './s3-store.ts'
-import type { Store } from './store.ts'
+import { readPart, readWhole, type Store } from './store.ts'
 import { TemporaryStore } from './temporary-store.ts'
 
 async function folder(): Promise<string> {
@@ -67,6 +67,26 @@ describe.each(STORES)('%s', (_, open) => {
     await store.remove('job')
     await store.remove('job')
     await expect(bytesOf(store.read(`job/${digest}`))).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+  })
+
+  it('gives what was kept, or says that it is no longer that', async () => {
+    const store = await open()
+    onTestFinished(() => store.close())
+    const kept = await store.put('job', () => [Buffer.from('abcdef')])
+    expect(await bytesOf(readWhole(store, kept))).toBe('abcdef')
+    expect(await bytesOf(readPart(store, kept.name, 1, 4))).toBe('bcd')
+    const other = await store.put('job', () => [Buffer.from('abcdeX')])
+    const shorter = await store.put('job', () => [Buffer.from('abc')])
+    const longer = await store.put('job', () => [Buffer.from('abcdefg')])
+    for (const { name } of [other, shorter, longer]) {
+      await expect(bytesOf(readWhole(store, { ...kept, name })), name).rejects.toMatchObject({
+        code: 'STORE_UNAVAILABLE',
+      })
+    }
+    await expect(bytesOf(readPart(store, shorter.name, 1, 4))).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+      message: expect.stringContaining('expected 3 bytes, got 2'),
+    })
   })
 
   it('has nothing of what was not given whole', async () => {

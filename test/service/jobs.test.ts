@@ -1,7 +1,11 @@
 /** `/v1/jobs` from outside: the same answers as a request that is waited for. */
 import { randomUUID } from 'node:crypto'
+import { mkdtemp, readdir, readFile as readFileOf, rm, writeFile as writeFileTo } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { pathToFileURL } from 'node:url'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { drawer } from '../support/layer-cases.ts'
 import { float32, readFile, writeFile } from './safetensors-file.ts'
 import { type Answer, JSON_TYPE, post, SAFETENSORS_TYPE, startServer } from './server.ts'
@@ -283,4 +287,48 @@ describe('limits', async () => {
     expect(answer.status).toBe(413)
     expect(answer.body.code).toBe('BODY_TOO_LARGE')
   })
+})
+
+describe('a store that has lost or changed what it was given', () => {
+  const changes: [string, (bytes: Buffer) => Buffer][] = [
+    ['a shorter file', bytes => bytes.subarray(0, bytes.length - 1)],
+    ['an empty file', () => Buffer.alloc(0)],
+    ['another byte', bytes => Buffer.from(bytes).fill(bytes[bytes.length - 1] ^ 1, bytes.length - 1)],
+  ]
+
+  it.each(changes)('gives no other numbers: %s', async (_name, change) => {
+    const folder = await mkdtemp(join(tmpdir(), 'store-'))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const careless = await startServer({ STORE_URL: pathToFileURL(folder).href })
+    const { body } = await post(careless, '/v1/jobs', { endpoint: '/v1/attention', body: BODY })
+    const path = `${careless.url}/v1/jobs/${body.id}`
+    await expect.poll(async () => bodyOf(await fetch(path)), POLL).toMatchObject({ state: 'done' })
+    const [before, after] = await Promise.all(
+      (await readdir(join(folder, body.id))).map(async name => {
+        const file = join(folder, body.id, name)
+        return { file, bytes: await readFileOf(file), result: (await readFileOf(file)).includes('response') }
+      }),
+    )
+    const result = before.result ? before : after
+    await writeFileTo(result.file, change(result.bytes))
+    const answer = await fetch(`${path}/result`)
+    expect(answer.status).toBe(503)
+    expect(await bodyOf(answer)).toMatchObject({ code: 'STORE_UNAVAILABLE' })
+    // of a file nothing, or no whole answer: it may have begun to leave before it is known
+    const whole = async () => {
+      const file = await fetch(`${path}/result`, { headers: { accept: SAFETENSORS_TYPE } })
+      if (file.status === 503) throw new Error('refused')
+      await file.arrayBuffer()
+    }
+    await expect(whole()).rejects.toThrow()
+  })
+})
+
+it('takes no job that would be lost with it, while it still answers requests', async () => {
+  const leaving = await startServer()
+  leaving.app.leave()
+  const job = await post(leaving, '/v1/jobs', { endpoint: '/v1/attention', body: BODY })
+  expect(job).toMatchObject({ status: 503, body: { code: 'DRAINING' } })
+  expect(job.headers.get('retry-after')).toBeTruthy()
+  expect((await post(leaving, '/v1/attention', BODY)).status).toBe(200)
 })

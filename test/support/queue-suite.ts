@@ -199,6 +199,51 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
       expect(JSON.stringify(problem)).not.toContain('secret')
     })
 
+    it('runs others in the place of what finds no room, or has spent what its key may, and that later', async () => {
+      const { work, queue, add, becomes, ended } = await start({ JOB_SECONDS: 2 })
+      const reasons = [
+        new Problem('BUSY', 'no memory', { retryAfter: 9 }),
+        new Problem('TOO_MANY', 'no budget', { retryAfter: 1 }),
+      ]
+      for (const reason of reasons) {
+        const held = await add()
+        await becomes(held, 'running')
+        const other = await add({ owner: 'another' })
+        await work.end(held, reason)
+        await becomes(other, 'running')
+        const waits = await queue.get(held)
+        expect(waits).toMatchObject({ state: 'queued' })
+        expect(waits).not.toHaveProperty('started')
+        await work.end(other)
+        // the time that it waits is not its own
+        await work.end(held, reason)
+        await work.end(held, reason)
+        await work.end(held)
+        expect((await ended(held)).state).toBe('done')
+        const gone = await add()
+        await work.end(gone, reason)
+        await becomes(gone, 'queued')
+        expect((await queue.cancel(gone))?.state).toBe('cancelled')
+        await expect.poll(() => work.forgotten, POLL).toContain(gone)
+      }
+    })
+
+    it('keeps the time when a cut one was begun where its next part finds no room', async () => {
+      const { work, queue, add, becomes, ended } = await start()
+      const parts = [0, 1].map(from => ({
+        batch: [from, from + 1] as [number, number],
+        kvHeads: [0, 1] as [number, number],
+      }))
+      const id = await add({ parts })
+      await becomes(id, 'running')
+      const { started } = (await queue.get(id)) as Job
+      await work.end(`${id} 0`)
+      await expect.poll(async () => (await queue.get(id))?.progress.done, POLL).toBe(1)
+      await work.end(`${id} 1`, new Problem('BUSY', 'no memory'))
+      await work.end(`${id} 1`)
+      expect(await ended(id)).toMatchObject({ state: 'done', started })
+    })
+
     it('fails what takes too long', async () => {
       const { add, ended } = await start({ JOB_SECONDS: 0.05 })
       expect((await ended(await add())).problem?.code).toBe('DEADLINE_EXCEEDED')

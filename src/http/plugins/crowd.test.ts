@@ -11,9 +11,9 @@ const logger = pino({}, { write: (line: string) => void lines.push(JSON.parse(li
 const LONG = 3 << 20
 
 /** A server that refuses all it may. */
-async function refusing(leaving = false) {
+async function refusing(leaving = false, origins: string[] = []) {
   const metrics = new Metrics()
-  const refuse = refuseAtHead({ logger, metrics, lingerBytes: 64 << 20, leaving: () => leaving })
+  const refuse = refuseAtHead({ logger, metrics, lingerBytes: 64 << 20, origins, leaving: () => leaving })
   const server = createServer((message, response) => {
     if (!refuse(message, response)) response.end('{}')
   })
@@ -90,4 +90,24 @@ it('leaves health and metrics alone, and all while the server leaves', async () 
     socket.write(post(path, 0))
     await expect.poll(() => answers.text).toMatch(/^HTTP\/1\.1 200 /)
   }
+})
+
+it('lets pages of other origins read it, where they may read answers', async () => {
+  const { port } = await refusing(false, ['https://app.example'])
+  const headOf = async (origin: string) => {
+    const { socket, answers } = caller(port)
+    socket.write(`GET /v1/models HTTP/1.1\r\nhost: x\r\norigin: ${origin}\r\n\r\n`)
+    await expect.poll(() => answers.text).toMatch(/}$/)
+    return answers.text.split('\r\n\r\n')[0]
+  }
+  const mine = await headOf('https://app.example')
+  expect(mine).toContain('access-control-allow-origin: https://app.example')
+  expect(mine).toMatch(/access-control-expose-headers: .*retry-after/)
+  const other = await headOf('https://other.example')
+  expect(other).toContain('vary: Origin')
+  expect(other).not.toContain('access-control-allow-origin')
+  // a preflight is not refused
+  const { socket, answers } = caller(port)
+  socket.write('OPTIONS /v1/models HTTP/1.1\r\nhost: x\r\norigin: https://app.example\r\n\r\n')
+  await expect.poll(() => answers.text).toMatch(/^HTTP\/1\.1 200 /)
 })

@@ -6,12 +6,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyBaseLogger } from 'fastify'
 import { freeNow } from '../../pipeline/growing-body.ts'
 import { Problem } from '../../problem.ts'
+import { headersFor } from '../origins.ts'
 import { inferenceError, isInferencePath } from './errors.ts'
 import { takeIn } from './linger.ts'
 import { isOperational, type Metrics, requestId, serverTiming } from './observe.ts'
 
 /** Milliseconds between two lines of the log about it. */
 const LOG_MS = 1000
+/** A client that asks again at once waits so long for its next refusal: refusing would take this thread's whole time. */
+const PACE_MS = 250
 /** A longer body ends its connection: a new one costs less than to take it in. */
 const LONG_BODY = 512 * 1024
 /** Time in which clients that read their answer leave: of such a body nothing is read meanwhile. */
@@ -24,17 +27,20 @@ export interface RefuseOptions {
   logger: FastifyBaseLogger
   metrics: Metrics
   lingerBytes: number
+  /** pages that may read answers */
+  origins: readonly string[]
   /** while it leaves, each answer ends its connection: that is the framework's */
   leaving(): boolean
 }
 
 /** Says whether it has answered. */
-export function refuseAtHead({ logger, metrics, lingerBytes, leaving }: RefuseOptions) {
+export function refuseAtHead({ logger, metrics, lingerBytes, origins, leaving }: RefuseOptions) {
   let [refused, logged] = [0, Number.NEGATIVE_INFINITY]
   return (message: IncomingMessage, response: ServerResponse): boolean => {
     const { url = '', method = '' } = message
-    if (isOperational(url) || leaving()) return false
-    answer(message, response, lingerBytes)
+    // a preflight is the browser's, which would not send the request behind it
+    if (isOperational(url) || method === 'OPTIONS' || leaving()) return false
+    answer(message, response, { lingerBytes, origins })
     metrics.observe('none', method, BUSY.status, undefined)
     metrics.problem(BUSY.code)
     refused++
@@ -47,7 +53,11 @@ export function refuseAtHead({ logger, metrics, lingerBytes, leaving }: RefuseOp
   }
 }
 
-function answer(message: IncomingMessage, response: ServerResponse, lingerBytes: number): void {
+function answer(
+  message: IncomingMessage,
+  response: ServerResponse,
+  { lingerBytes, origins }: Pick<RefuseOptions, 'lingerBytes' | 'origins'>,
+): void {
   const id = requestId(message)
   const fields = BUSY.toJSON(id)
   const text = JSON.stringify(isInferencePath(message.url ?? '') ? inferenceError(fields) : fields)
@@ -60,6 +70,7 @@ function answer(message: IncomingMessage, response: ServerResponse, lingerBytes:
     'x-request-id': id,
     'server-timing': serverTiming(undefined),
     'x-content-type-options': 'nosniff',
+    ...headersFor(message.headers.origin, origins),
     ...(long && { connection: 'close' }),
   })
   if (long) {
@@ -70,6 +81,7 @@ function answer(message: IncomingMessage, response: ServerResponse, lingerBytes:
     message.once('close', () => clearTimeout(clock))
   } else {
     message.on('data', freeNow)
-    response.end(text)
+    const clock = setTimeout(() => response.end(text), PACE_MS)
+    response.once('close', () => clearTimeout(clock))
   }
 }

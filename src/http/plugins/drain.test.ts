@@ -131,3 +131,21 @@ it('takes all again behind a second in which it refused few', async () => {
   expect(crowd.crowded).toBe(false)
   expect(await turnOf(90)).toBe(0)
 })
+
+it('takes all again where half of a second had nothing in it, whatever was refused', async () => {
+  const { crowd, turnOf, pass } = await crowded()
+  for (let i = 0; i < 8; i++) crowd.enter()
+  const ask = async () => {
+    const refused = crowd.begin(true)
+    await turn()
+    return refused
+  }
+  expect(await ask()).toBe(true)
+  for (let asked = 0; asked < 7; asked++) {
+    pass(90)
+    await turnOf(1, false, 90)
+    expect(await ask()).toBe(crowd.crowded)
+  }
+  expect(crowd.crowded).toBe(false)
+  expect(await ask()).toBe(false)
+})

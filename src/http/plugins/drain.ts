@@ -83,8 +83,9 @@ const MANY_NEW = 16
 /** requests with larger bodies that are under way at once, */
 const MOST_LARGER = 8
 const LARGER = 64 * 1024
-/** and the share of refused ones in a second below which all are taken again. */
+/** and the share of refused ones in a second below which all are taken again, or of the second that this thread had nothing to do. */
 const FEW = 0.1
+const IDLE = 0.5
 const WINDOW_MS = 1000
 
 /**
@@ -104,6 +105,7 @@ export class Crowd {
   #crowded = false
   /** since the window began */
   #windowBegan = 0
+  #windowIdled = 0
   #seen = 0
   #refused = 0
   #larger = 0
@@ -181,12 +183,14 @@ export class Crowd {
   #beginWindow(): void {
     this.#crowded = true
     this.#windowBegan = this.#clock()
+    this.#windowIdled = this.#idle()
     this.#seen = 0
     this.#refused = 0
   }
 
   #endWindow(): void {
-    if (this.#refused >= FEW * this.#seen) this.#beginWindow()
+    const idle = (this.#idle() - this.#windowIdled) / (this.#clock() - this.#windowBegan)
+    if (this.#refused >= FEW * this.#seen && idle < IDLE) this.#beginWindow()
     else {
       this.#crowded = false
       this.#before = 0

@@ -25,3 +25,21 @@ it('begins sixteen of a connection in a turn, in their order, and of others as m
   await nextTurn()
   expect(again).toBe(true)
 })
+
+it('begins sixty-four of all connections in a turn, each connection in its turn', async () => {
+  const begun = Array.from({ length: 10 }, () => 0)
+  const all = begun.map((_, index) => {
+    const socket = {} as Socket
+    return Array.from({ length: 32 }, () => laterTurn(socket).then(() => begun[index]++))
+  })
+  const sums = []
+  for (let turn = 0; turn < 3; turn++) {
+    await nextTurn()
+    sums.push(begun.reduce((sum, each) => sum + each))
+  }
+  expect(sums).toEqual([64, 128, 192])
+  // none has begun twice as many while another waits for its first
+  expect(Math.min(...begun)).toBe(16)
+  await Promise.all(all.flat())
+  expect(new Set(begun)).toEqual(new Set([32]))
+})

@@ -1,27 +1,35 @@
 /**
  * Requests that a client sends without waiting for the answers before them (HTTP/1.1, RFC 9112, 9.3.2): a packet may hold more
- * than a thousand. Those behind the first of a connection begin a few in each turn of the event loop.
+ * than a thousand. Those behind the first of a connection begin a few in each turn of the event loop, connections in turn.
  */
 import type { Socket } from 'node:net'
 
+/** In a turn, of one connection and of all. */
 const IN_TURN = 16
+const OF_ALL = 64
 
-/** Those that wait, in their order. */
-const waiting = new WeakMap<Socket, (() => void)[]>()
+/** Those that wait, in their order; connections in the order in which their turn comes. */
+const waiting = new Map<Socket, (() => void)[]>()
 
 export function laterTurn(socket: Socket): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   const queue = waiting.get(socket)
   if (queue === undefined) {
+    if (waiting.size === 0) setImmediate(begin)
     waiting.set(socket, [resolve])
-    setImmediate(begin, socket)
   } else queue.push(resolve)
   return promise
 }
 
-function begin(socket: Socket): void {
-  const queue = waiting.get(socket) ?? []
-  for (const enter of queue.splice(0, IN_TURN)) enter()
-  if (queue.length > 0) setImmediate(begin, socket)
-  else waiting.delete(socket)
+function begin(): void {
+  let left = OF_ALL
+  for (const [socket, queue] of [...waiting]) {
+    const entering = queue.splice(0, Math.min(IN_TURN, left))
+    left -= entering.length
+    waiting.delete(socket)
+    if (queue.length > 0) waiting.set(socket, queue)
+    for (const enter of entering) enter()
+    if (left === 0) break
+  }
+  if (waiting.size > 0) setImmediate(begin)
 }

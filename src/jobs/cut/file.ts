@@ -1,5 +1,5 @@
 /** Safetensors files of the store: their heads, and stretches of them, without reading the rest. */
-import type { Store } from '../store.ts'
+import { readPart, type Store } from '../store.ts'
 
 export interface Entry {
   dtype: string
@@ -26,9 +26,9 @@ export const ELEMENT_BYTES: Record<string, number> = {
 }
 
 export async function readHead(store: Store, name: string): Promise<Head> {
-  const first = await collect(store.read(name, 0, 8))
+  const first = await collect(readPart(store, name, 0, 8))
   const length = Number(first.readBigUInt64LE(0))
-  const text = await collect(store.read(name, 8, 8 + length))
+  const text = await collect(readPart(store, name, 8, 8 + length))
   const { __metadata__: metadata = {}, ...entries } = JSON.parse(text.toString())
   const tensors = new Map<string, Entry>()
   for (const [tensor, entry] of Object.entries(entries)) {

@@ -1,7 +1,7 @@
 /** The answers of the parts as one: every element from the part that has it, the loss summed in the order of the whole. */
 import { shortest } from '../../pipeline/encode.ts'
 import type { Order, Stored } from '../job.ts'
-import type { Pieces, Store } from '../store.ts'
+import { type Pieces, readPart, type Store } from '../store.ts'
 import { ELEMENT_BYTES, type Head, readHead, Stretch, writeHead } from './file.ts'
 import type { Part } from './part.ts'
 import { storedTree, subjectOfOrder } from './part-source.ts'
@@ -96,7 +96,7 @@ async function* joined(
     return {
       runs,
       next: runs.next(),
-      open: () => new Stretch(store.read(file, start, end)),
+      open: () => new Stretch(readPart(store, file, start, end)),
       stretch: undefined as Stretch | undefined,
     }
   })

@@ -1,7 +1,7 @@
 /** The request of one part: of every tensor what it has of it, read from the stored whole. */
 import type { Source } from '../../pipeline/decode.ts'
 import type { Order } from '../job.ts'
-import type { Store } from '../store.ts'
+import { readPart, type Store } from '../store.ts'
 import { ELEMENT_BYTES, type Entry, type Head, readHead, Stretch, writeHead } from './file.ts'
 import type { Part } from './part.ts'
 import { runsOf, shapeIn } from './ranges.ts'
@@ -69,7 +69,7 @@ async function* slice(
   const [first, last] = [runs[0], runs[runs.length - 1]]
   if (first === undefined) return
   const stretch = new Stretch(
-    store.read(name, start + first.from * size, start + (last.from + last.count) * size),
+    readPart(store, name, start + first.from * size, start + (last.from + last.count) * size),
   )
   let at = first.from
   for (const { from, count } of runs) {

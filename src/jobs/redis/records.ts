@@ -65,7 +65,8 @@ export class Records {
       return { ...known, state: over, result: entry.returnvalue, expires }
     }
     if (state === 'failed') return { ...known, state: 'failed', problem: problemOf(entry) }
-    return { ...known, state: started === undefined ? 'queued' : 'running' }
+    const parts = order.parts === undefined ? 0 : known.progress.done
+    return { ...known, state: started === undefined && parts === 0 ? 'queued' : 'running' }
   }
 
   async #progress(entry: JobEntry, { parts }: Order, state: string): Promise<Progress> {

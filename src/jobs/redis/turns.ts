@@ -1,7 +1,8 @@
 /** How many jobs of one key run at a time, over all servers: places that are believed taken while their holders renew them. */
 import type { Redis } from 'ioredis'
+import type { Order } from '../job.ts'
 import { begunAt, RUNNING, runningOf } from './names.ts'
-import { jobIdOf } from './records.ts'
+import { jobIdOf, partId } from './records.ts'
 
 /** Takes a place, unless all are taken, and notes when the job was begun; places whose time is over are free. */
 const TAKE = `
@@ -12,6 +13,14 @@ redis.call('PEXPIREAT', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], ARGV[2], ARGV[4])
 redis.call('SET', KEYS[3], ARGV[1], 'NX', 'EX', ARGV[5])
 return 1`
+
+/** Forgets when the job was begun, unless another of its parts has a place. */
+const WITHDRAW = `
+for i = 2, #ARGV do
+  local held = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if held and tonumber(held) > tonumber(ARGV[1]) then return end
+end
+redis.call('DEL', KEYS[2])`
 
 export class Turns {
   /** Who finds no place asks again after this time. */
@@ -54,6 +63,13 @@ export class Turns {
           .catch(() => {})
       },
     }
+  }
+
+  /** What had a place has done nothing with it, and is to be begun anew. */
+  async withdraw({ id, parts = [] }: Order, entryId: string): Promise<void> {
+    const others = parts.map((_, index) => partId(id, index)).filter(each => each !== entryId)
+    const keys = [RUNNING, begunAt(id)]
+    await this.#redis.eval(WITHDRAW, keys.length, ...keys, Date.now(), ...others).catch(() => {})
   }
 
   close(): void {

@@ -3,7 +3,7 @@ import { DelayedError, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import { Problem } from '../../problem.ts'
 import { deadlineOf } from '../deadline.ts'
 import type { Order, ProblemDocument, Progress, Stored } from '../job.ts'
-import { documentOf, isTransient } from '../outcome.ts'
+import { documentOf, isTransient, laterBy } from '../outcome.ts'
 import type { QueueLimits, Task, Work } from '../queue.ts'
 import { PREFIX, type RedisLink } from './link.ts'
 import {
@@ -121,14 +121,29 @@ export class JobWorker {
     } catch (error) {
       const cause = stop.signal.aborted ? stop.signal.reason : error
       if (cause === HANDED_OVER) {
+        await this.#withdraw(entry, order)
         await entry.moveToWait(token)
         throw new WaitingError()
+      }
+      const later = laterBy(cause)
+      if (later !== undefined) {
+        await this.#withdraw(entry, order)
+        await entry.moveToDelayed(Date.now() + later, token)
+        throw new DelayedError()
       }
       const text = JSON.stringify(documentOf(cause, id))
       throw isTransient(cause) ? new Error(text) : new UnrecoverableError(text)
     } finally {
       this.#running.delete(entry)
     }
+  }
+
+  /** It is begun anew some time: it is queued again, unless others of its parts are done or run. */
+  async #withdraw(entry: JobEntry, order: Order): Promise<void> {
+    const { progress } = (await this.#context.records.get(order.id).catch(() => undefined)) ?? {}
+    if (order.parts !== undefined && progress?.done !== 0) return
+    await this.#turns.withdraw(order, entry.id as string)
+    this.#tell(order.id)
   }
 
   async #run(entry: JobEntry, order: Order, task: Task): Promise<Stored> {
