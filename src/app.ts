@@ -195,6 +195,8 @@ function createFastify(config: Config, logger: Logger, metrics: Metrics): Fastif
       shouldUpgradeCallback: takesUpgrade,
     },
     bodyLimit: config.MAX_BODY_BYTES,
+    // a name of any length is one that nobody has, a 404: heads have a limit of their own
+    routerOptions: { maxParamLength: Number.MAX_SAFE_INTEGER },
     schemaController: { compilersFactory: { buildValidator: refuseSchema, buildSerializer: refuseSchema } },
     forceCloseConnections: 'idle',
     return503OnClosing: false,

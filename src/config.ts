@@ -191,6 +191,9 @@ const settings = environment.refine(
 
 export type Config = Settings & { AUTH: NonNullable<Settings['AUTH']> }
 
+/** Its message is for an operator. */
+export class WrongSettings extends Error {}
+
 /** Throws with a message that names each setting that is wrong. An empty variable counts as unset. */
 export function readConfig(env: Record<string, string | undefined>): Config {
   const known = Object.fromEntries(
@@ -198,13 +201,12 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   )
   const parsed = settings.safeParse(known)
   if (parsed.success) return decided(parsed.data)
-  throw new Error(
-    parsed.error.issues
-      .map(
-        issue => `${issue.path.join('.')}=${withoutSecrets(known[String(issue.path[0])])}: ${issue.message}`,
-      )
-      .join('; '),
-  )
+  const wrong = parsed.error.issues.map(({ path, message }) => {
+    const value = known[String(path[0])]
+    const found = value === undefined ? ' is not set' : `=${withoutSecrets(value)}`
+    return `${path.join('.')}${found}: ${message}`
+  })
+  throw new WrongSettings(wrong.join('; '))
 }
 
 /** Whether one of OpenTelemetry's own variables says that something is to be sent somewhere. */
@@ -217,25 +219,25 @@ export function wantsTelemetry(env: Record<string, string | undefined>): boolean
 }
 
 /** An address may hold a name and a password. */
-function withoutSecrets(value: string | undefined): string | undefined {
-  return value?.replace(/\/\/[^/]*@/g, '//…@')
+function withoutSecrets(value: string): string {
+  return value.replace(/\/\/[^/]*@/g, '//…@')
 }
 
 /** A service that others can reach is open to all of them only where somebody has said so. */
 function decided(settings: Settings): Config {
   const { HOST, AUTH = isLoopback(HOST) ? 'off' : undefined, KEYS_FILE } = settings
   if (AUTH === undefined) {
-    throw new Error(
+    throw new WrongSettings(
       `HOST=${HOST} can be reached by others, and AUTH is not set: set AUTH=keys and KEYS_FILE, AUTH=oidc, ` +
         'OIDC_ISSUER and OIDC_AUDIENCE, or AUTH=off where nobody else gets there or something before it asks who comes',
     )
   }
   if (AUTH === 'keys' && KEYS_FILE === undefined)
-    throw new Error(
+    throw new WrongSettings(
       'AUTH=keys: set KEYS_FILE to the file that `attention-server keys add NAME --file F` writes',
     )
   if (AUTH === 'oidc' && (settings.OIDC_ISSUER === undefined || settings.OIDC_AUDIENCE === undefined))
-    throw new Error(
+    throw new WrongSettings(
       'AUTH=oidc: set OIDC_ISSUER to the provider’s address and OIDC_AUDIENCE to what its tokens name this service',
     )
   return { ...settings, AUTH }

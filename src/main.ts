@@ -2,4 +2,12 @@
 import { keepCompiled } from './compile-cache.ts'
 
 keepCompiled()
-await import('./process.ts')
+try {
+  await import('./process.ts')
+} catch (error) {
+  const { WrongSettings } = await import('./config.ts')
+  if (!(error instanceof WrongSettings)) throw error
+  // where in the code it was found is of no use to an operator
+  process.stderr.write(`${error.message}\n`)
+  process.exit(1)
+}

@@ -2339,7 +2339,7 @@ export interface components {
              * @description until when its result is kept
              */
             expires?: string;
-            /** @description where its result is */
+            /** @description where its result is: `/v1/jobs/{id}/result`, below the prefix of a proxy that sends one */
             result?: string;
             /** @description what ended it, where it has failed */
             problem?: components["schemas"]["Problem"];
@@ -5536,7 +5536,7 @@ export interface operations {
             /** @description The job as it stands */
             202: {
                 headers: {
-                    /** @description where it is: `/v1/jobs/{id}` */
+                    /** @description where it is: `/v1/jobs/{id}`, below the prefix of a proxy that sends one */
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -5546,6 +5546,24 @@ export interface operations {
             };
             /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5639,8 +5657,44 @@ export interface operations {
                     "application/json": components["schemas"]["JobAnswer"];
                 };
             };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such resource; No such model */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5680,8 +5734,44 @@ export interface operations {
                     "application/json": components["schemas"]["JobAnswer"];
                 };
             };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such resource; No such model */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5703,7 +5793,10 @@ export interface operations {
     jobEvents: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the id of the last event that came, as browsers send it; behind that of the end there is none */
+                "Last-Event-ID"?: string;
+            };
             path: {
                 /** @description of a job */
                 id: string;
@@ -5721,8 +5814,51 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
+            /** @description The last event came before: a browser asks no more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The body is not valid JSON; The body is not a valid safetensors file; The body is not in the coding that it is said to be in; The request does not fit its schema; Shapes do not fit together; A tensor cannot be read; A tensor holds a value that is not finite; The model is of a kind that this server does not run; The model’s files are not what they should be; The HTTP request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such resource; No such model */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5775,6 +5911,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request comes with no valid key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request may not be made from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such resource; No such model */
             404: {
                 headers: {
@@ -5804,6 +5958,15 @@ export interface operations {
             };
             /** @description The body is larger than this server takes; The computation is larger than this server takes on; The tensors need more memory than this server gives one request */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once of one client; The budget of the key is used up */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

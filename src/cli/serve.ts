@@ -1,4 +1,5 @@
 /** `attention-server serve`: the service, with its settings from the environment. */
+import { keepCompiled } from '../compile-cache.ts'
 import { type Command, UsageError } from './command.ts'
 
 export const serve: Command = {
@@ -7,7 +8,8 @@ export const serve: Command = {
   summary: 'start the service; its settings come from the environment',
   async run(args) {
     if (args.length > 0) throw new UsageError(`serve takes no arguments, got ${args.join(' ')}`)
-    await import('../main.ts')
+    keepCompiled()
+    await import('../process.ts')
     return undefined
   },
 }

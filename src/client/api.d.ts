@@ -1126,7 +1126,7 @@ export type JobAnswer = {
   finished?: string
   /** until when its result is kept */
   expires?: string
-  /** where its result is */
+  /** where its result is: `/v1/jobs/{id}/result`, below the prefix of a proxy that sends one */
   result?: string
   /** what ended it, where it has failed */
   problem?: Problem

@@ -9,7 +9,8 @@ export const OF_MODEL = /^\/v1\/models\/([^/]+)\/forward$/
 /** Which endpoint a body is for. */
 export const endpointField = z.union([
   z.enum(SERVED.map(({ path }) => path) as [string, ...string[]]),
-  z.string().regex(OF_MODEL, '/v1/models/{name}/forward'),
+  // `abort`: a name that is neither is told all that there are
+  z.string().regex(OF_MODEL, { error: '/v1/models/{name}/forward', abort: true }),
 ])
 
 export const PlanRequest = z

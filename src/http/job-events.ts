@@ -12,11 +12,12 @@ const LAST = 'end'
 /** Time in which a browser connects again where the connection was lost. */
 const RETRY_MS = 1000
 
-/** `listening`: what ends all of them. */
+/** `listening`: what ends all of them; `path`: of all jobs, as the client reaches them. */
 export async function jobEvents(
   listening: Set<AbortController>,
   jobs: Jobs,
   first: Job,
+  path: string,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
@@ -28,10 +29,10 @@ export async function jobEvents(
     listening.delete(gone)
     gone.abort()
   })
-  return reply.send(Readable.from(events(jobs, first, gone.signal), { objectMode: false }))
+  return reply.send(Readable.from(events(jobs, first, path, gone.signal), { objectMode: false }))
 }
 
-async function* events(jobs: Jobs, first: Job, gone: AbortSignal): AsyncGenerator<string> {
+async function* events(jobs: Jobs, first: Job, path: string, gone: AbortSignal): AsyncGenerator<string> {
   const changes = new Changes(gone)
   const { id } = first.order
   const unwatch = jobs.watch(id, () => changes.tell())
@@ -40,7 +41,7 @@ async function* events(jobs: Jobs, first: Job, gone: AbortSignal): AsyncGenerato
     let sent = ''
     // what changed before it was watched
     for (let job = await jobs.get(id, undefined); ; job = await jobs.get(id, undefined)) {
-      const text = JSON.stringify(jobAnswer(job))
+      const text = JSON.stringify(jobAnswer(job, path))
       const ended = ENDED.includes(job.state)
       if (text !== sent) yield `${ended ? `id: ${LAST}\n` : ''}data: ${text}\n\n`
       else yield ': alive\n\n'

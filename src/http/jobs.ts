@@ -14,6 +14,7 @@ import { serve } from '../pipeline/serve.ts'
 import { fieldProblem, Problem } from '../problem.ts'
 import { jobEvents } from './job-events.ts'
 import { watchJobs } from './job-metrics.ts'
+import { outerPath } from './outer-path.ts'
 import { breakOff } from './plugins/errors.ts'
 import { wantsDigest } from './repr-digest.ts'
 import { answerFormat, clientOf, RequestBody, Response, stopsWith } from './rest.ts'
@@ -50,8 +51,9 @@ export const jobRoutes = fp(
         using body = await decode(new RequestBody(request), intake)
         const sender = { owner: clientOf(request), idempotencyKey: idempotencyKey(request) }
         const job = await jobs.submit(body, sender, signal)
-        reply.code(202).header('location', `${JOBS}/${job.order.id}`)
-        return jobAnswer(job)
+        const all = outerPath(request, JOBS)
+        reply.code(202).header('location', `${all}/${job.order.id}`)
+        return jobAnswer(job, all)
       } finally {
         clearTimeout(clock)
       }
@@ -59,16 +61,16 @@ export const jobRoutes = fp(
 
     app.get(`${JOBS}/:id`, async (request: OfJob, reply) => {
       reply.header('cache-control', 'no-store')
-      return jobAnswer(await jobs.get(request.params.id, ownerOf(request)))
+      return jobAnswer(await jobs.get(request.params.id, ownerOf(request)), outerPath(request, JOBS))
     })
 
     app.delete(`${JOBS}/:id`, async (request: OfJob) =>
-      jobAnswer(await jobs.cancel(request.params.id, ownerOf(request))),
+      jobAnswer(await jobs.cancel(request.params.id, ownerOf(request)), outerPath(request, JOBS)),
     )
 
     app.get(`${JOBS}/:id/events`, async (request: OfJob, reply) => {
       const job = await jobs.get(request.params.id, ownerOf(request))
-      return await jobEvents(listening, jobs, job, request, reply)
+      return await jobEvents(listening, jobs, job, outerPath(request, JOBS), request, reply)
     })
 
     app.get(`${JOBS}/:id/result`, (request: OfJob, reply) =>

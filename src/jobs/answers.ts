@@ -21,12 +21,17 @@ export const JobAnswer = z
     started: instant.optional(),
     finished: instant.optional(),
     expires: instant.optional().describe('until when its result is kept'),
-    result: z.string().optional().describe('where its result is'),
+    result: z
+      .string()
+      .optional()
+      .describe('where its result is: `/v1/jobs/{id}/result`, below the prefix of a proxy that sends one'),
     problem: ProblemAnswer.optional().describe('what ended it, where it has failed'),
   })
   .meta({ id: 'JobAnswer' })
 
-export function jobAnswer({ order, state, progress, problem, started, finished, expires }: Job) {
+/** `path`: of all jobs, as the client reaches them. */
+export function jobAnswer(job: Job, path: string) {
+  const { order, state, progress, problem, started, finished, expires } = job
   const { id, endpoint, priority, created, parts } = order
   return {
     id,
@@ -39,7 +44,7 @@ export function jobAnswer({ order, state, progress, problem, started, finished, 
     ...(started && { started: iso(started) }),
     ...(finished && { finished: iso(finished) }),
     ...(expires && { expires: iso(expires) }),
-    ...(state === 'done' && { result: `/v1/jobs/${id}/result` }),
+    ...(state === 'done' && { result: `${path}/${id}/result` }),
     ...(problem && { problem }),
   }
 }

@@ -1,5 +1,6 @@
 /** Jobs as their clients see them: taken, looked at, cancelled, and their results. */
 import { randomUUID } from 'node:crypto'
+import { shortened } from '../../workers/text/json-pointer.ts'
 import type { Config } from '../config.ts'
 import { endpointAt, type Held } from '../endpoints/models/endpoint-at.ts'
 import type { ModelStore } from '../models/store.ts'
@@ -20,6 +21,10 @@ import type { Queue, QueueLimits } from './queue.ts'
 import { JobRequest } from './request.ts'
 import { Runner } from './runner.ts'
 import { digestOf, type Store } from './store.ts'
+
+/** As `randomUUID` writes it. */
+const IS_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+const ID_LENGTH = 36
 
 export interface JobsOptions
   extends QueueLimits,
@@ -118,7 +123,8 @@ export class Jobs {
 
   /** Throws a 404. */
   async get(id: string, owner: string | undefined): Promise<Job> {
-    return this.#known(id, await this.#queue.get(id), owner)
+    // no other name reaches the queue: there it may be one of its own keys
+    return this.#known(id, IS_ID.test(id) ? await this.#queue.get(id) : undefined, owner)
   }
 
   async cancel(id: string, owner: string | undefined): Promise<Job> {
@@ -169,7 +175,7 @@ export class Jobs {
 
   #known(id: string, job: Job | undefined, owner: string | undefined): Job {
     if (job === undefined || (owner !== undefined && job.order.owner !== owner)) {
-      throw new Problem('NOT_FOUND', `no job ${id}`)
+      throw new Problem('NOT_FOUND', `no job ${shortened(id, ID_LENGTH)}`)
     }
     return job
   }

@@ -194,7 +194,7 @@ export class MemoryQueue implements Queue {
 
   async #run(entry: Entry): Promise<void> {
     const { job, stop } = entry
-    this.#change(entry, { state: 'running', started: Date.now() })
+    this.#change(entry, { state: 'running', started: job.started ?? Date.now() })
     try {
       const result = await this.#attempts(entry)
       if (job.state !== 'running') return await this.#work.forget(job.order.id).catch(() => {})

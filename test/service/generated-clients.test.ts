@@ -199,6 +199,22 @@ describe('openapi.json', () => {
     expect(openapi.paths['/v1/jobs'].post.responses).toHaveProperty('404')
   })
 
+  it('says what any operation of jobs may answer, and that events may have ended before', () => {
+    const paths = Object.entries(openapi.paths).filter(([path]) => path.startsWith('/v1/jobs'))
+    const ofJobs = paths.flatMap(([, operations]) => Object.values(operations))
+    expect(ofJobs.map(({ operationId }) => operationId)).toHaveLength(5)
+    for (const { operationId, responses } of ofJobs) {
+      const wanted = ['400', '401', '403', '404', '429', '503']
+      expect([operationId, Object.keys(responses)]).toEqual([operationId, expect.arrayContaining(wanted)])
+    }
+    const path = '/v1/jobs/{id}/events'
+    const names = (document: Document) => document.paths[path].get.parameters?.map(({ name }) => name)
+    expect(openapi.paths[path].get.responses).toHaveProperty('204')
+    expect(names(openapi)).toEqual(['id', 'Last-Event-ID'])
+    // a header that few send
+    expect(names(older)).toEqual(['id'])
+  })
+
   it('gives every operation an id of its own, a summary and a tag, and no GET errors of bodies', () => {
     const ids = operations.map(([, { operationId }]) => operationId)
     expect(new Set(ids).size).toBe(ids.length)

@@ -1,4 +1,5 @@
 /** `/v1/jobs` from outside: the same answers as a request that is waited for. */
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, readdir, readFile as readFileOf, rm, writeFile as writeFileTo } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -181,10 +182,14 @@ describe('a job', () => {
       state: 'queued',
       progress: { done: 0 },
     })
-    for (const path of ['', '/result', '/events']) {
-      const unknown = await get(`/v1/jobs/nobody${path}`)
-      expect(unknown.status).toBe(404)
-      expect((await bodyOf(unknown)).code).toBe('NOT_FOUND')
+    for (const id of ['nobody', '%00', 'x'.repeat(3000), randomUUID()]) {
+      for (const path of ['', '/result', '/events']) {
+        const unknown = await get(`/v1/jobs/${id}${path}`)
+        expect(unknown.status).toBe(404)
+        const { code, detail } = await bodyOf(unknown)
+        expect(code).toBe('NOT_FOUND')
+        expect(detail.length).toBeLessThan(60)
+      }
     }
     const gone = await fetch(`${server.url}/v1/jobs/nobody`, { method: 'DELETE' })
     expect(gone.status).toBe(404)

@@ -127,7 +127,16 @@ describe('a plan', () => {
         errors: [{ path }],
       })
     }
-    const unknown = await post(server, '/v1/plan', { endpoint: '/v1/nothing', body: {} })
-    expect(unknown.body).toMatchObject({ status: 400, errors: [{ path: '/endpoint' }] })
+    const names = ['/v1/attentions', 'v1/attention', '/v1/jobs', '/v1/models/lesson', ''].map(endpoint => ({
+      endpoint,
+    }))
+    for (const wrong of [...names, {}]) {
+      for (const path of ['/v1/plan', '/v1/jobs']) {
+        const { body } = await post(server, path, { ...wrong, body: {} })
+        expect(body).toMatchObject({ status: 400, errors: [{ path: '/endpoint' }] })
+        for (const known of ['"/v1/attention"', '"/v1/explain-mask"']) expect(body.detail).toContain(known)
+        if ('endpoint' in wrong) expect(body.detail).toContain('or /v1/models/{name}/forward, got')
+      }
+    }
   })
 })

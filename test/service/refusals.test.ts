@@ -193,7 +193,7 @@ describe('a client that leaves', () => {
     socket.terminate()
     await new Promise(resolve => socket.once('close', resolve))
     await attention(server, ok)
-    expect(server.log.slice(before).join('')).not.toContain('499')
+    expect(server.log.slice(before).join('')).not.toContain('"status":499')
   })
 })
 

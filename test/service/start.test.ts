@@ -1,5 +1,6 @@
 /** What a start loads, and what it does not: libraries of what is not asked for cost time and memory. */
 import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 
@@ -37,4 +38,16 @@ it('loads no queue, store, tracing, validator or client that nobody asked for', 
   expect(packages.filter(name => unwanted.test(name))).toEqual([])
   // Node's fetch and WebSocket
   expect(builtins.filter(name => name.includes('undici'))).toEqual([])
+})
+
+it.each([
+  ['REDIS_URL', 'redis://127.0.0.1:1', /^STORE_URL is not set: expected a folder or bucket .*\n$/],
+  ['MAX_FLOPS', '-1', /^MAX_FLOPS=-1: .*\n$/],
+  ['HOST', '0.0.0.0', /^HOST=0\.0\.0\.0 .*AUTH.*\n$/],
+])('tells a wrong setting in one line, and ends with 1: %s=%s', async (name, value, line) => {
+  const main = fileURLToPath(new URL('main.ts', APP))
+  const failed = await promisify(execFile)(process.execPath, [main], { env: { [name]: value } }).catch(
+    error => error,
+  )
+  expect(failed).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(line) })
 })

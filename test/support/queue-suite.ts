@@ -160,19 +160,25 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
       const runs = await add()
       await becomes(runs, 'running')
       const waits = await add()
-      for (const id of [waits, runs]) expect((await queue.cancel(id))?.state).toBe('cancelled')
+      const stopped = await queue.cancel(waits)
+      expect(stopped).toMatchObject({ state: 'cancelled', finished: expect.any(Number) })
+      expect(stopped).not.toHaveProperty('started')
+      const instants = { started: expect.any(Number), finished: expect.any(Number) }
+      expect(await queue.cancel(runs)).toMatchObject({ state: 'cancelled', ...instants })
+      // what ran of it has stopped since
+      const { finished } = (await queue.get(runs)) as Job
       const next = await add()
       await becomes(next, 'running')
       expect(work.begun).not.toContain(waits)
       await work.end(next)
       await becomes(next, 'done')
       expect((await queue.cancel(next))?.state).toBe('done')
-      expect((await queue.cancel(runs))?.state).toBe('cancelled')
+      expect(await queue.cancel(runs)).toMatchObject({ state: 'cancelled', finished })
       expect(await queue.cancel('nobody')).toBeUndefined()
     })
 
     it('keeps the problem that ended a job, and tries again what was no fault of its own', async () => {
-      const { work, add, ended } = await start()
+      const { work, queue, add, ended, becomes } = await start()
       const wrong = await add()
       await work.end(wrong, new Problem('NON_FINITE', 'a NaN'))
       expect(await ended(wrong)).toMatchObject({
@@ -180,9 +186,11 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
         problem: { code: 'NON_FINITE', status: 400, detail: 'a NaN' },
       })
       const unlucky = await add()
+      await becomes(unlucky, 'running')
+      const { started } = (await queue.get(unlucky)) as Job
       await work.end(unlucky, new Problem('WORKER_LOST', 'gone'))
       await work.end(unlucky)
-      expect((await ended(unlucky)).state).toBe('done')
+      expect(await ended(unlucky)).toMatchObject({ state: 'done', started })
       const lost = await add()
       for (let attempt = 0; attempt < 3; attempt++) await work.end(lost, new Problem('WORKER_LOST', 'gone'))
       expect((await ended(lost)).problem?.code).toBe('WORKER_LOST')
@@ -205,7 +213,9 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
         const other = await add({ owner: 'another' })
         await work.end(held, reason)
         await becomes(other, 'running')
-        expect(await queue.get(held)).toMatchObject({ state: 'queued' })
+        const waits = await queue.get(held)
+        expect(waits).toMatchObject({ state: 'queued' })
+        expect(waits).not.toHaveProperty('started')
         await work.end(other)
         // the time that it waits is not its own
         await work.end(held, reason)
@@ -218,6 +228,22 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
         expect((await queue.cancel(gone))?.state).toBe('cancelled')
         await expect.poll(() => work.forgotten, POLL).toContain(gone)
       }
+    })
+
+    it('keeps the time when a cut one was begun where its next part finds no room', async () => {
+      const { work, queue, add, becomes, ended } = await start()
+      const parts = [0, 1].map(from => ({
+        batch: [from, from + 1] as [number, number],
+        kvHeads: [0, 1] as [number, number],
+      }))
+      const id = await add({ parts })
+      await becomes(id, 'running')
+      const { started } = (await queue.get(id)) as Job
+      await work.end(`${id} 0`)
+      await expect.poll(async () => (await queue.get(id))?.progress.done, POLL).toBe(1)
+      await work.end(`${id} 1`, new Problem('BUSY', 'no memory'))
+      await work.end(`${id} 1`)
+      expect(await ended(id)).toMatchObject({ state: 'done', started })
     })
 
     it('fails what takes too long', async () => {
@@ -233,13 +259,17 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
     })
 
     it('runs so many at a time, of one key fewer, and takes no more than it holds', async () => {
-      const { work, add, becomes, state } = await start({ JOBS_AT_ONCE: 3, JOBS_PER_KEY: 1, JOBS_QUEUED: 6 })
+      const limits = { JOBS_AT_ONCE: 3, JOBS_PER_KEY: 1, JOBS_QUEUED: 6 }
+      const { work, queue, add, becomes } = await start(limits)
       const [mine, more, most] = [await add(), await add(), await add()]
       await becomes(mine, 'running')
       const other = await add({ owner: 'another' })
       await becomes(other, 'running')
-      expect(await state(more)).toBe('queued')
-      expect(await state(most)).toBe('queued')
+      for (const id of [more, most]) {
+        const waits = await queue.get(id)
+        expect(waits?.state).toBe('queued')
+        expect(waits).not.toHaveProperty('started')
+      }
       await expect(add()).rejects.toMatchObject({ code: 'TOO_MANY' })
       const others = [other, await add({ owner: 'a third' }), await add({ owner: 'a fourth' })]
       await expect(add({ owner: 'a fifth' })).rejects.toMatchObject({ code: 'BUSY' })
@@ -249,22 +279,31 @@ export function describeQueue(name: string, open: (limits: QueueLimits, work: Wo
     })
 
     it('runs the parts of a job that is cut, then joins them; one that fails ends it', async () => {
-      const { work, add, ended, queue } = await start()
+      const { work, add, becomes, ended, queue } = await start()
       const parts = [0, 1, 2].map(from => ({
         batch: [from, from + 1] as [number, number],
         kvHeads: [0, 1] as [number, number],
       }))
       const id = await add({ parts })
+      await becomes(id, 'running')
+      const first = (await queue.get(id)) as Job
+      expect(first).toMatchObject({ started: expect.any(Number), progress: { done: 0, total: 4 } })
       for (const index of [0, 1, 2]) {
         await work.end(`${id} ${index}`)
         await expect.poll(async () => (await queue.get(id))?.progress.done, POLL).toBeGreaterThan(index)
       }
-      const { state, result, progress } = await ended(id)
+      const { state, result, progress, started } = await ended(id)
       expect({ state, progress }).toEqual({ state: 'done', progress: { done: 4, total: 4 } })
+      expect(started).toBe(first.started)
       expect(result?.name).toBe([0, 1, 2].map(index => `${id} ${index}/1`).join())
       const wrong = await add({ parts })
       await work.end(`${wrong} 0`, new Problem('MEMORY_TOO_LARGE', 'too large'))
-      expect(await ended(wrong)).toMatchObject({ state: 'failed', problem: { code: 'MEMORY_TOO_LARGE' } })
+      expect(await ended(wrong)).toMatchObject({
+        state: 'failed',
+        problem: { code: 'MEMORY_TOO_LARGE' },
+        started: expect.any(Number),
+        finished: expect.any(Number),
+      })
       const next = await add()
       await work.end(next)
       expect((await ended(next)).state).toBe('done')

@@ -73,6 +73,7 @@ http {
     location /prefix/ {
       proxy_pass http://replicas/; proxy_http_version 1.1; proxy_set_header Host $http_host;
       proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
+      proxy_set_header X-Forwarded-Prefix /prefix;
     }
   }
 }`

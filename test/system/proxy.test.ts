@@ -82,6 +82,22 @@ describe('below a path prefix of nginx', () => {
     })
     socket.close()
   })
+
+  it('a job is where its Location says, and its result where the job says', async () => {
+    const url = await startNginx([ports[0]])
+    const taken = await fetch(`${url}/prefix/v1/jobs`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: `{"endpoint":"/v1/attention","body":${small}}`,
+    })
+    const location = taken.headers.get('location') as string
+    // what is above the prefix need not be this service
+    expect(location).toMatch(/^\/prefix\/v1\/jobs\//)
+    const job = async () => (await (await fetch(url + location)).json()) as { result?: string }
+    await expect.poll(async () => (await job()).result).toBe(`${location}/result`)
+    const result = await fetch(url + (await job()).result)
+    expect(await result.json()).toMatchObject({ output: [[1]] })
+  })
 })
 
 it.each([

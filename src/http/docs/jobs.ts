@@ -9,6 +9,9 @@ interface JobSchemas {
 
 const FILE = { type: 'string', contentMediaType: SAFETENSORS_TYPE, description: 'a safetensors file' }
 const TEXT = { type: 'string' }
+const WHERE = 'where it is: `/v1/jobs/{id}`, below the prefix of a proxy that sends one'
+/** What any request about a job may be told: a path that cannot be read, keys and their budgets, no such job, no queue. */
+const ANY = ['400', '401', '403', '404', '429', '503']
 
 const EXAMPLES = {
   attention: {
@@ -57,34 +60,44 @@ export function jobPaths({ request, job }: JobSchemas): Json {
         responses: {
           202: {
             ...answer('The job as it stands'),
-            headers: { Location: { description: 'where it is: `/v1/jobs/{id}`', schema: TEXT } },
+            headers: { Location: { description: WHERE, schema: TEXT } },
           },
-          ...problems('400', '404', '408', '409', '413', '415', '429', '503'),
+          ...problems(...ANY, '408', '409', '413', '415'),
         },
       }),
     },
     '/v1/jobs/{id}': {
       get: operation('job', 'A job as it stands', {
         parameters: [id],
-        responses: { 200: answer('The job as it stands'), ...problems('404', '503') },
+        responses: { 200: answer('The job as it stands'), ...problems(...ANY) },
       }),
       delete: operation('cancelJob', 'Cancels a job that has not ended', {
         parameters: [id],
         responses: {
           200: answer('The job as it stands then: cancelled, or as it had ended'),
-          ...problems('404', '503'),
+          ...problems(...ANY),
         },
       }),
     },
     '/v1/jobs/{id}/events': {
       get: operation('jobEvents', 'Server-sent events: the job whenever it has changed, until it has ended', {
-        parameters: [id],
+        parameters: [
+          id,
+          {
+            name: 'Last-Event-ID',
+            in: 'header',
+            description:
+              'the id of the last event that came, as browsers send it; behind that of the end there is none',
+            schema: TEXT,
+          },
+        ],
         responses: {
           200: {
             description: 'events whose data is the job as `GET /v1/jobs/{id}` gives it',
             content: { 'text/event-stream': { schema: {} } },
           },
-          ...problems('404', '503'),
+          204: { description: 'The last event came before: a browser asks no more' },
+          ...problems(...ANY),
         },
       }),
     },
@@ -104,7 +117,7 @@ export function jobPaths({ request, job }: JobSchemas): Json {
             description: 'The answer, in the form that Accept asks for',
             content: { [JSON_TYPE]: { schema: { type: 'object' } }, [SAFETENSORS_TYPE]: { schema: FILE } },
           },
-          ...problems('400', '404', '409', '410', '413', '500', '503', '504'),
+          ...problems(...ANY, '409', '410', '413', '500', '504'),
         },
       }),
     },

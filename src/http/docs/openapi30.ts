@@ -16,6 +16,7 @@ const LEFT_OUT = [
   'ElementType',
   'Shape',
 ]
+const RARELY_SENT = ['Want-Repr-Digest', 'Last-Event-ID']
 /** Holds no schema. */
 const VALUES = new Set(['default', 'enum', 'example', 'examples', 'value'])
 
@@ -71,7 +72,7 @@ function operations(paths: Json): unknown {
     }
     // events, which few read as they come
     if (content !== undefined && 'text/event-stream' in content) delete found.content
-    const sent = (parameters as Json[] | undefined)?.filter(({ name }) => name !== 'Want-Repr-Digest')
+    const sent = (parameters as Json[] | undefined)?.filter(({ name }) => !RARELY_SENT.includes(String(name)))
     if (sent !== undefined && sent.length > 0) found.parameters = sent
     const { 'Repr-Digest': _, ...got } = (headers ?? {}) as Json
     if (Object.keys(got).length > 0) found.headers = got

@@ -12,13 +12,16 @@ export interface Change {
   stop?: boolean
 }
 
-/** How a job has ended before its time. */
+/** How a job has ended before its time, and when. */
 export interface EarlyEnd {
   state: 'cancelled' | 'failed'
+  finished: number
   problem?: ProblemDocument
 }
 
 export const earlyEnd = (id: string) => `${PREFIX}:end:${id}`
+/** when the job, or the first of its parts, was begun */
+export const begunAt = (id: string) => `${PREFIX}:begun:${id}`
 /** ids of jobs that have not ended */
 export const UNFINISHED = `${PREFIX}:unfinished`
 export const unfinishedOf = (owner: string) => `${PREFIX}:unfinished:${hashed(owner)}`

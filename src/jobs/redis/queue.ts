@@ -16,6 +16,7 @@ import { PREFIX, RedisLink } from './link.ts'
 import {
   CHANNEL,
   type Change,
+  type EarlyEnd,
   EXPIRING,
   earlyEnd,
   endedAs,
@@ -111,8 +112,8 @@ export class RedisQueue implements Queue {
     if (job === undefined || ENDED.includes(job.state)) return job
     await this.#link.ask(async () => {
       const { redis } = this.#link
-      const early = JSON.stringify({ state: 'cancelled' })
-      await redis.set(earlyEnd(id), early, 'EX', this.#recordSeconds, 'NX')
+      const end: EarlyEnd = { state: 'cancelled', finished: Date.now() }
+      await redis.set(earlyEnd(id), JSON.stringify(end), 'EX', this.#recordSeconds, 'NX')
       await redis
         .multi()
         .srem(UNFINISHED, id)

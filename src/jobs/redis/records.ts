@@ -3,7 +3,7 @@ import type { Job as Entry, Queue } from 'bullmq'
 import type { Job, JobState, Order, ProblemDocument, Progress, Stored } from '../job.ts'
 import { documentOf } from '../outcome.ts'
 import type { RedisLink } from './link.ts'
-import { type EarlyEnd, earlyEnd, runningOf } from './names.ts'
+import { begunAt, type EarlyEnd, earlyEnd } from './names.ts'
 
 /** Of a job: all of it; of one of its parts: whose it is, and which. */
 export type Data = { order: Order } | { parent: string; index: number; owner: string }
@@ -42,34 +42,31 @@ export class Records {
 
   async get(id: string): Promise<Job | undefined> {
     // its state first: what goes with it is there then
-    const [state, early] = await Promise.all([this.#entries.getJobState(id), this.earlyEnd(id)])
-    const entry = await this.#entries.getJob(id)
+    const state = await this.#entries.getJobState(id)
+    const [entry, [end, begun]] = await Promise.all([
+      this.#entries.getJob(id),
+      this.#link.redis.mget(earlyEnd(id), begunAt(id)),
+    ])
     if (entry === undefined || !('order' in entry.data)) return undefined
     const { order } = entry.data
-    const { processedOn: started, finishedOn: finished } = entry
+    // not when BullMQ gave it to somebody: it may have waited for its turn there
+    const started = begun === null ? undefined : Number(begun)
+    const finished = entry.finishedOn
     const known = {
       order,
       progress: await this.#progress(entry, order, state),
       ...(started && { started }),
       ...(finished && { finished }),
     }
-    if (early !== undefined) return { ...known, ...early }
+    if (end !== null) return { ...known, ...(JSON.parse(end) as EarlyEnd) }
     if (state === 'completed') {
       const expires = (finished ?? 0) + this.#resultSeconds * 1000
       const over: JobState = Date.now() < expires ? 'done' : 'expired'
       return { ...known, state: over, result: entry.returnvalue, expires }
     }
     if (state === 'failed') return { ...known, state: 'failed', problem: problemOf(entry) }
-    // one that is not cut begins anew when it has left its worker
-    const begun =
-      (order.parts !== undefined && known.progress.done > 0) ||
-      (state === 'active' && (await this.#runs(order)))
-    return { ...known, state: begun ? 'running' : 'queued' }
-  }
-
-  /** What is active may still wait for its turn. */
-  async #runs({ owner, id }: Order): Promise<boolean> {
-    return (await this.#link.redis.zscore(runningOf(owner), id)) !== null
+    const parts = order.parts === undefined ? 0 : known.progress.done
+    return { ...known, state: started === undefined && parts === 0 ? 'queued' : 'running' }
   }
 
   async #progress(entry: JobEntry, { parts }: Order, state: string): Promise<Progress> {

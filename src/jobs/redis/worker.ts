@@ -9,6 +9,7 @@ import { PREFIX, type RedisLink } from './link.ts'
 import {
   CHANNEL,
   type Change,
+  type EarlyEnd,
   EXPIRING,
   earlyEnd,
   endedAs,
@@ -52,8 +53,8 @@ export class JobWorker {
 
   constructor(context: WorkerContext) {
     this.#context = context
-    const { link, limits, lockSeconds, log } = context
-    this.#turns = new Turns(link.redis, limits.JOBS_PER_KEY, lockSeconds)
+    const { link, limits, lockSeconds, recordSeconds, log } = context
+    this.#turns = new Turns(link.redis, limits.JOBS_PER_KEY, lockSeconds, recordSeconds)
     this.#worker = new Worker<Data, Stored>(QUEUE, (entry, token) => this.#process(entry, token as string), {
       connection: link.patient,
       prefix: PREFIX,
@@ -120,11 +121,13 @@ export class JobWorker {
     } catch (error) {
       const cause = stop.signal.aborted ? stop.signal.reason : error
       if (cause === HANDED_OVER) {
+        await this.#withdraw(entry, order)
         await entry.moveToWait(token)
         throw new WaitingError()
       }
       const later = laterBy(cause)
       if (later !== undefined) {
+        await this.#withdraw(entry, order)
         await entry.moveToDelayed(Date.now() + later, token)
         throw new DelayedError()
       }
@@ -133,6 +136,14 @@ export class JobWorker {
     } finally {
       this.#running.delete(entry)
     }
+  }
+
+  /** It is begun anew some time: it is queued again, unless others of its parts are done or run. */
+  async #withdraw(entry: JobEntry, order: Order): Promise<void> {
+    const { progress } = (await this.#context.records.get(order.id).catch(() => undefined)) ?? {}
+    if (order.parts !== undefined && progress?.done !== 0) return
+    await this.#turns.withdraw(order, entry.id as string)
+    this.#tell(order.id)
   }
 
   async #run(entry: JobEntry, order: Order, task: Task): Promise<Stored> {
@@ -188,7 +199,8 @@ export class JobWorker {
   /** A part has failed, and with it the job: the other parts need not run. */
   async #fail(id: string, problem: ProblemDocument): Promise<void> {
     const { link, records, recordSeconds } = this.#context
-    const early = JSON.stringify({ state: 'failed', problem })
+    const end: EarlyEnd = { state: 'failed', finished: Date.now(), problem }
+    const early = JSON.stringify(end)
     const first = await link.redis.set(earlyEnd(id), early, 'EX', recordSeconds, 'NX')
     if (first === null) return
     this.#tell(id, true)

@@ -189,6 +189,15 @@ describe('models', () => {
     }
   })
 
+  it('a name of any length is a 404', async () => {
+    const name = 'x'.repeat(3000)
+    for (const { status, body } of [await get(`/v1/models/${name}`), await ask(name)]) {
+      expect(status).toBe(404)
+      expect(body.code).toBe('MODEL_NOT_FOUND')
+    }
+    expect((await get(`/v2/models/${name}`)).status).toBe(404)
+  })
+
   it.each(['nothing', '..', '%2e%2e', '..%2f..%2fetc', 'good%2f..%2fgood', 'file', '.'])(
     '%s is a 404',
     async name => {

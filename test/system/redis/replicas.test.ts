@@ -43,6 +43,18 @@ it('gives the answer of the request, from any server; one Idempotency-Key is one
   expect(other.status).toBe(409)
 })
 
+it('is a 404 where its name is one of those that stand in Redis beside it', async () => {
+  // so that they are there
+  await ended(one, (await take(one, longBody())).id)
+  for (const name of ['completed', 'failed', 'events', 'id', 'meta', 'stalled-check']) {
+    for (const path of [name, `${name}/result`, `${name}/events`]) {
+      const { status, body } = await one.ask(`/v1/jobs/${path}`)
+      expect([path, status, body.code]).toEqual([path, 404, 'NOT_FOUND'])
+    }
+    expect((await fetch(`${one.url}/v1/jobs/${name}`, { method: 'DELETE' })).status).toBe(404)
+  }
+})
+
 it('is cancelled by another server than the one that runs it, which stops', async () => {
   // some seconds each: none has ended before it is cancelled
   const jobs = await Promise.all(Array.from({ length: 5 }, () => take(one, longBody(1500))))
