@@ -197,7 +197,7 @@ export class MemoryQueue implements Queue {
     this.#change(entry, { state: 'running', started: job.started ?? Date.now() })
     try {
       const result = await this.#attempts(entry)
-      if (job.state !== 'running') return await this.#work.forget(job.order.id).catch(() => {})
+      if (job.state !== 'running') return await this.#forget(entry)
       const finished = Date.now()
       const { done, total } = job.progress
       const progress = { done: Math.max(done, total, 1), total: Math.max(done, total, 1) }
@@ -209,7 +209,7 @@ export class MemoryQueue implements Queue {
       if (job.state === 'running' && later !== undefined) return this.#postpone(entry, later)
       const problem = documentOf(cause, job.order.id)
       if (job.state === 'running') this.#end(entry, { state: 'failed', problem })
-      await this.#work.forget(job.order.id).catch(() => {})
+      await this.#forget(entry)
     }
   }
 
@@ -252,9 +252,14 @@ export class MemoryQueue implements Queue {
     const at = this.#waiting.indexOf(entry)
     if (at >= 0) this.#waiting.splice(at, 1)
     clearTimeout(entry.pause)
-    if (!this.#running.has(entry)) void this.#work.forget(entry.job.order.id).catch(() => {})
+    if (!this.#running.has(entry)) void this.#forget(entry)
     this.#count(entry.job.order.owner, -1)
     this.#change(entry, { finished: Date.now(), ...change })
+  }
+
+  /** What is kept of it goes; a store that does not answer keeps what nobody asks for any more. */
+  async #forget({ job }: Entry): Promise<void> {
+    await this.#work.forget(job.order.id).catch(() => {})
   }
 
   #change(entry: Entry, change: Partial<Job>): void {
@@ -267,7 +272,7 @@ export class MemoryQueue implements Queue {
     const { job } = entry
     if (job.state === 'done' && Date.now() >= (job.expires ?? 0)) {
       this.#change(entry, { state: 'expired' })
-      void this.#work.forget(job.order.id).catch(() => {})
+      void this.#forget(entry)
     }
     return { ...job }
   }
@@ -282,7 +287,7 @@ export class MemoryQueue implements Queue {
       over--
       this.#entries.delete(id)
       if (entry.idempotencyKey !== undefined) this.#keys.delete(entry.idempotencyKey)
-      if (state === 'done') void this.#work.forget(id).catch(() => {})
+      if (state === 'done') void this.#forget(entry)
     }
   }
 }
